@@ -1,0 +1,205 @@
+"""What was asked for and what became of it: Run, Epoch, Record, and the store that keeps a record for ever.
+
+A run is named by the hash of its content. A record is one JSON file, written once, whole: aside, synced, then linked
+into place, so that the first writer wins and nobody ever reads half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.recipe import Data, Train
+from vgg_ablate.spec.values import Frozen, Whole
+
+RECIPE_VERSION = 1  # bumped by hand when the meaning of a training changes; part of every key
+_PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
+
+
+class Outcome(StrEnum):
+    """Why a run has ended."""
+
+    FINISHED = "finished"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"
+
+
+class Run(Frozen):
+    """One training that a study asks for: an arch spelled out, a recipe, the data's fingerprint, a seed."""
+
+    arch: Arch
+    data: Data
+    train: Train
+    fingerprint: str  # of the data set's content
+    seed: Whole
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits of the SHA-256 of everything that makes the result."""
+        content = self.model_dump(mode="json", exclude={"data": _PLACES})
+        content["recipe_version"] = RECIPE_VERSION
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Epoch(Frozen):
+    """What one epoch of training showed. Errors and accuracies are fractions of 1; losses are nats per example."""
+
+    epoch: Whole  # from 1
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    lr: float  # of the epoch's last step
+    seconds: float  # of training alone
+    images_per_second: float  # trained on, in this epoch
+
+
+class Tested(Frozen):
+    """What the test set said, once, at the end. The metrics are fractions of 1; more may stand beside these."""
+
+    val_accuracy: float
+    test_accuracy: float
+    test_top5_accuracy: float | None = None
+    correct: str | None = None  # per test example: hex of packed bits, most significant first, in test-split order
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Record(Frozen):
+    """What became of a run. Costs are per example; seconds are of wall time."""
+
+    key: str
+    run: Run
+    outcome: Outcome
+    reason: str = ""  # for every outcome but `finished`: one line
+    epochs: tuple[Epoch, ...] = ()
+    tested: Tested | None = None  # of a finished run
+    costs: dict[str, int] = Field(default_factory=dict)  # params, macs, activations, receptive_field, ... closed form
+    audited: dict[str, int] = Field(default_factory=dict)  # params, macs: the same by fvcore's tracing
+    environment: dict[str, Any] = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
+    train_seconds: float = 0.0
+    images_per_second: float = 0.0  # median over epochs
+    started: str = ""  # UTC, ISO 8601
+
+
+class Store:
+    """A folder of records, `<key>.json` each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where the record of `key` is, or would be."""
+        return self.folder / f"{key}.json"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).exists()
+
+    def keys(self) -> set[str]:
+        """The keys of all records."""
+        if not self.folder.is_dir():
+            return set()
+        return {name[:-5] for name in os.listdir(self.folder) if name.endswith(".json") and not name.startswith(".")}
+
+    def put(self, record: Record) -> bool:
+        """Write the record; False where one was there before. Raises StorageFailed where the disk does not take it."""
+        return link_into_place(self.path(record.key), record.model_dump_json(indent=1) + "\n")
+
+    def get(self, key: str) -> Record:
+        """The record of `key`. Raises StorageFailed where it is torn, or is not the record of its own run."""
+        path = self.path(key)
+        try:
+            record = Record.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise StorageFailed(f"{path}: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise StorageFailed(f"{path}: {field}: {first['msg']}") from error
+        if record.key != key or record.run.key != key:
+            raise StorageFailed(
+                f"{path}: key: the file's name, its key {record.key} and its run's {record.run.key} differ"
+            )
+        return record
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self.get(key) for key in sorted(self.keys()))
+
+
+def link_into_place(path: Path, text: str) -> bool:
+    """Write `text` whole to `path` unless something is there already: aside, synced, linked. True if it was written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+                return True
+            return False
+        finally:
+            os.unlink(aside)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+
+
+def replace_whole(path: Path, text: str) -> None:
+    """Write `text` to `path`, replacing what is there in one step. Raises StorageFailed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+
+
+class Planned(Frozen):
+    """One cell of a study: which variant and seed, and the key of its run."""
+
+    variant: str
+    seed: Whole
+    key: str
+
+
+class Manifest(Frozen):
+    """`manifest.json` of a results folder: what the study planned, and where and how it was run."""
+
+    study: str
+    base: str  # the first variant's name
+    planned: tuple[Planned, ...]
+    provenance: dict[str, Any] = Field(default_factory=dict)  # versions, git, device, command lines, looks
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Raises StorageFailed where it is missing or torn."""
+        path = folder / "manifest.json"
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise StorageFailed(f"{path}: {error.strerror}; has this study been run?") from error
+        except ValidationError as error:
+            raise StorageFailed(f"{path}: {error.errors()[0]['msg']}") from error
+
+    def write(self, folder: Path) -> None:
+        """Replaces the manifest that was there."""
+        replace_whole(folder / "manifest.json", self.model_dump_json(indent=1) + "\n")
