@@ -1,0 +1,23 @@
+"""Architecture search and ablation studies over a parametric VGG.
+
+`load(path)` reads a study.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vgg_ablate.errors import SpecError, VggAblateError
+
+if TYPE_CHECKING:
+    from vgg_ablate.spec.study import Study
+
+__all__ = ["SpecError", "VggAblateError", "load"]
+
+
+def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Study:
+    """Read a study file, with `path=value` overrides. Raises SpecError with every problem in it."""
+    from vgg_ablate.spec.study import load as read
+
+    return read(path, overrides)

@@ -17,7 +17,7 @@ from vgg_ablate.spec import rewriting
 from vgg_ablate.spec.datasets import Shape
 from vgg_ablate.spec.notation import parse, written
 from vgg_ablate.spec.presets import PRESETS
-from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, Positive, parsed_with
+from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, Positive, Wrong, parsed_with
 
 Then = Literal["activation", "norm", "nothing"]
 Between = Literal["activation", "norm", "none"]
@@ -252,9 +252,8 @@ def with_preset(given: dict[str, Any]) -> dict[str, Any]:
     """The preset's fields, under those that were given beside it; `head`, `norm` and `init` merge field by field."""
     name = given["preset"]
     if name not in PRESETS:
-        meant = nearest(str(name), PRESETS)
-        hint = f"; did you mean {meant!r}?" if meant else ""
-        raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}{hint}")
+        rule = f"unknown preset; there are {', '.join(PRESETS)}"
+        raise Wrong(rule, field="preset", got=name, nearest=nearest(str(name), PRESETS))
     merged: dict[str, Any] = dict(PRESETS[name])
     for key, value in given.items():
         if key == "preset":

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from vgg_ablate.errors import nearest
 from vgg_ablate.spec.datasets import DATASETS, Shape
-from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, NonNegative, Positive, Whole
+from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, NonNegative, Positive, Whole, Wrong
 
 
 class Augment(Frozen):
@@ -37,9 +37,8 @@ class Data(Frozen):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in DATASETS:
-            meant = nearest(name, DATASETS)
-            hint = f"; did you mean {meant!r}?" if meant else ""
-            raise ValueError(f"unknown data set {name!r}; there are {', '.join(DATASETS)}{hint}")
+            rule = f"unknown data set; there are {', '.join(DATASETS)}"
+            raise Wrong(rule, got=name, nearest=nearest(name, DATASETS))
         return name
 
     @model_validator(mode="after")

@@ -1,31 +1,46 @@
-"""A study: one question. `load(path)` reads it; `study.variants` are what it compares."""
+"""A study: one question, one YAML file. `load(path)` reads it; `study.variants` are what it compares."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
+from vgg_ablate.errors import Problem, SpecError, nearest
+from vgg_ablate.spec import reading
 from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.claims import Claim
+from vgg_ablate.spec.designs import AsListed, Cell, Design
+from vgg_ablate.spec.paths import assigned, joined, split
 from vgg_ablate.spec.recipe import Data, Train
-from vgg_ablate.spec.values import Count, Frozen, Name, Whole
+from vgg_ablate.spec.values import Count, Frozen, Name, Positive, Whole, Wrong
+
+BASE = "base"
+_CHANGEABLE = ("arch", "data", "train")
 
 
 class Expect(Frozen):
-    """What the study should take and find, written before it ran."""
+    """What the study should cost and find, written before it ran."""
 
-    minutes: float | None = None
+    minutes: Positive | None = None
     device: str | None = None
     finds: str | None = None
 
 
 class Looks(Frozen):
-    """Seeds looked at in steps: after 5, then after 10."""
+    """Seeds that are looked at in steps: after 5, then after 10 (the error rate is spent over the looks)."""
 
-    looks: tuple[Count, ...] = Field(min_length=2)
+    looks: tuple[Count, ...] = Field(min_length=1)
 
 
-Seeds = Annotated[tuple[Whole, ...] | Looks, BeforeValidator(lambda v: list(range(v)) if isinstance(v, int) else v)]
+def _counted(value: Any) -> Any:
+    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Seeds = Annotated[Annotated[tuple[Whole, ...], Field(min_length=1)] | Looks, BeforeValidator(_counted)]
 
 
 class Variant(Frozen):
@@ -36,3 +51,201 @@ class Variant(Frozen):
     data: Data
     train: Train
     changes: dict[str, Any] = Field(default_factory=dict)  # path -> new value
+    levels: dict[str, str] = Field(default_factory=dict)  # factor -> level, in a design with factors
+
+
+class Written(Frozen):
+    """The keys of a study file."""
+
+    version: Literal[1]
+    name: Name
+    question: str
+    expect: Expect = Expect()
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    data: Data
+    arch: Arch
+    train: Train = Train()
+    design: Design = AsListed(kind="list")
+    variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
+    claims: tuple[Claim, ...] = ()
+    on_error: Literal["continue", "stop"] = "continue"
+
+
+class Study(Frozen):
+    """One question: what is compared, over which seeds, and what is claimed."""
+
+    name: Name
+    question: str
+    expect: Expect
+    seeds: Seeds
+    design: Design
+    variants: tuple[Variant, ...]  # the base first
+    claims: tuple[Claim, ...]
+    on_error: Literal["continue", "stop"]
+    _document: reading.Document = PrivateAttr(default_factory=lambda: reading.Document({}))
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """Every seed that is asked for."""
+        return tuple(range(self.seeds.looks[-1])) if isinstance(self.seeds, Looks) else self.seeds
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After how many seeds the study is looked at; one number: once, at the end."""
+        return self.seeds.looks if isinstance(self.seeds, Looks) else (len(self.seeds),)
+
+    @property
+    def base(self) -> Variant:
+        """The variant from which the others start."""
+        return self.variants[0]
+
+    def as_yaml(self) -> str:
+        """The study as it is run: `extends` merged, overrides applied. `load` reads it back."""
+        text = io.StringIO()
+        reading.write(self._document.data, text)
+        return text.getvalue()
+
+    def place_of(self, path: str) -> str:
+        """`file:line:col` of a path such as `variants.five`, or of the nearest thing around it."""
+        return self._document.place(split(path)) if path else ""
+
+    def located(self, error: SpecError) -> SpecError:
+        """The same problems, with the places where the study was written."""
+        return SpecError(
+            Problem(one.rule, one.path, one.place or self.place_of(one.path), one.got, one.nearest)
+            for one in error.problems
+        )
+
+    @classmethod
+    def of(cls, document: reading.Document) -> Self:
+        """The study that a document describes. Raises SpecError with every problem in it."""
+        try:
+            written = Written.model_validate(document.data)
+        except ValidationError as error:
+            raise SpecError(reading.problems(error, Written, document)) from error
+        variants = _variants(written, document)
+        problems = [*_claim_problems(written.claims, variants, document), *_twins(variants, document)]
+        if problems:
+            raise SpecError(problems)
+        study = cls(
+            **{name: getattr(written, name) for name in cls.model_fields if name != "variants"}, variants=variants
+        )
+        study._document = document
+        return study
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study file, with `path=value` overrides on top. Raises SpecError with every problem found."""
+    document = reading.read(Path(path))
+    problems: list[Problem] = []
+    for override in overrides:
+        try:
+            document = _overridden(document, override)
+        except Wrong as wrong:
+            problems.append(Problem(str(wrong), override.split("=")[0], "command line", wrong.got, wrong.nearest))
+    if problems:
+        raise SpecError(problems)
+    return Study.of(document)
+
+
+def _overridden(document: reading.Document, override: str) -> reading.Document:
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise Wrong("an override is path=value", got=override)
+    if split(path)[0] not in Written.model_fields:
+        raise Wrong("unknown key", got=path, nearest=nearest(str(split(path)[0]), Written.model_fields))
+    data = assigned(document.data, path, reading.scalar(text))
+    return reading.Document(data, {**document.places, split(path): "command line"})
+
+
+def _variants(written: Written, document: reading.Document) -> tuple[Variant, ...]:
+    """The base, then the design's cells, then the list; a cell that equals the base is the base."""
+    base = Variant(name=BASE, arch=written.arch, data=written.data, train=written.train)
+    listed = [Cell(name, changes, {}) for name, changes in written.variants.items()]
+    variants, problems = [base], list[Problem]()
+    for cell in [*written.design.cells(), *listed]:
+        where = ("variants", cell.name) if cell.name in written.variants else ("design",)
+        variant = _variant(cell, document, where, problems)
+        if variant is None:
+            continue
+        if cell.levels and _same(variant, base):
+            variants[0] = base = base.model_copy(update={"levels": {**base.levels, **cell.levels}})
+        else:
+            variants.append(variant)
+    if problems:
+        raise SpecError(problems)
+    return tuple(variants)
+
+
+def _variant(cell: Cell, document: reading.Document, where: tuple[str, ...], problems: list[Problem]) -> Variant | None:
+    data, places = document.data, dict(document.places)
+    for path, value in cell.changes.items():
+        place = document.place((*where, path))
+        try:
+            if split(path)[0] not in _CHANGEABLE:
+                raise Wrong("a change begins with arch, data or train", nearest=nearest(path, _CHANGEABLE))
+            data = assigned(data, path, value)
+        except Wrong as wrong:
+            problems.append(Problem(str(wrong), f"{joined(where)}.{path}", place, wrong.got, wrong.nearest))
+            return None
+        places |= dict.fromkeys(_around(split(path), places), place)
+    try:
+        changed = Written.model_validate({**data, "variants": {}, "claims": [], "design": "list"})
+        return Variant(
+            name=cell.name,
+            arch=changed.arch,
+            data=changed.data,
+            train=changed.train,
+            changes=cell.changes,
+            levels=cell.levels,
+        )
+    except ValidationError as error:
+        changed_document = reading.Document(data, places)
+        problems.extend(
+            Problem(one.rule, f"{joined(where)}: {one.path}", one.place, one.got, one.nearest)
+            for one in reading.problems(error, Written, changed_document)
+        )
+        return None
+
+
+def _around(parts: tuple[str | int, ...], places: reading.Places) -> set[tuple[str | int, ...]]:
+    """The changed part, all that lies below it, and what is above it but for the top: where its errors show."""
+    below = {place for place in places if place[: len(parts)] == parts}
+    above = {parts[:length] for length in range(1, len(parts) + 1)}
+    return below | above
+
+
+def _same(one: Variant, other: Variant) -> bool:
+    return (one.arch, one.data, one.train) == (other.arch, other.data, other.train)
+
+
+def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
+    """Two variants of one name, or (but for a match) of one content, cannot be told apart in a table."""
+    problems, names = list[Problem](), set[str]()
+    for index, variant in enumerate(variants):
+        place = document.place(("variants", variant.name))
+        if variant.name in names:
+            problems.append(Problem("two variants have this name", f"variants.{variant.name}", place))
+        names.add(variant.name)
+        twin = next((other for other in variants[:index] if _same(other, variant)), None)
+        if twin is not None:
+            rule = f"is the same as {twin.name!r}: its changes change nothing"
+            problems.append(Problem(rule, f"variants.{variant.name}", place))
+    return problems
+
+
+def _claim_problems(claims: Sequence[Claim], variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
+    names, ids, problems = {variant.name for variant in variants}, set[str](), list[Problem]()
+    for index, claim in enumerate(claims):
+        if claim.id in ids:
+            problems.append(
+                Problem("two claims have this id", f"claims[{index}].id", document.place(("claims", index)), claim.id)
+            )
+        ids.add(claim.id)
+        for side in ("a", "b"):
+            name = getattr(claim, side)
+            if name not in names:
+                place = document.place(("claims", index, side))
+                rule = f"no such variant; there are {', '.join(sorted(names)[:12])}"
+                problems.append(Problem(rule, f"claims[{index}].{side}", place, name, nearest(name, names)))
+    return problems

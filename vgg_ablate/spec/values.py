@@ -35,3 +35,11 @@ ByKind = BeforeValidator(by_kind)
 def parsed_with(parse: Callable[[str], Any]) -> BeforeValidator:
     """Text is read by `parse`; anything else goes on as it is."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+class Wrong(ValueError):
+    """A rule that a value breaks, with the field below it, what was given, and the nearest right word."""
+
+    def __init__(self, rule: str, *, field: str = "", got: object = None, nearest: str | None = None) -> None:
+        super().__init__(rule)
+        self.field, self.got, self.nearest = field, got, nearest

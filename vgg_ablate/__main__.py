@@ -1,0 +1,6 @@
+"""`python -m vgg_ablate`."""
+
+from vgg_ablate.cli import main
+
+if __name__ == "__main__":
+    main()
