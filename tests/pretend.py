@@ -1,0 +1,120 @@
+"""A training that takes no time: the seam of `runs.worker`, importable by name in worker processes.
+
+A run's arch and recipe say how it behaves: `limit` is milliseconds an epoch, `lr` over 100 diverges, over 200 is out of
+memory, over 300 is a bug, over 400 kills its own process. It continues from checkpoints, like a real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vgg_ablate.records import Epoch, Run, Tested
+from vgg_ablate.runs.pools import Place
+from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.spec.study import Variant
+from vgg_ablate.train.failures import Diverged, OutOfMemory
+
+
+def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+    """Accuracies from the run's key; every epoch is a line in `trained.log`."""
+    _misbehave(run.train.lr)
+    checkpoint = place.checkpoint(run.key)
+    done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
+    for epoch in range(1, run.train.epochs + 1):
+        if epoch > done:
+            time.sleep((run.data.limit or 1) / 1000)
+            _log(place.folder, f"{run.key} {epoch} {os.getpid()}")
+            _replace(checkpoint, epoch)
+        yield _epoch(run, epoch)
+    accuracy = _accuracy(run, run.train.epochs)
+    return Tested(val_accuracy=accuracy, test_accuracy=accuracy)
+
+
+def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
+    """Nothing was audited; the environment is the worker's."""
+    return {}, {"device": place.device, "threads": place.threads, "omp": os.environ["OMP_NUM_THREADS"]}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """One number stands for all."""
+
+    macs: int
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return {"params": self.macs, "macs": self.macs}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A variant that needs no matching."""
+
+    variant: Variant
+    arch: Arch
+    costs: Costs
+
+
+def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
+    """The normal forms, with made-up costs."""
+    return tuple(
+        Resolved(one, one.arch.with_shape(one.data.shape).spelled_out(), Costs(1000 + len(one.arch.notation())))
+        for one in variants
+    )
+
+
+def fingerprint(data: Data) -> str:
+    """The data set's name."""
+    return data.name
+
+
+def _epoch(run: Run, epoch: int) -> Epoch:
+    accuracy = _accuracy(run, epoch)
+    loss = 2.3 * (1 - accuracy)
+    return Epoch(
+        epoch=epoch,
+        train_loss=loss,
+        val_loss=loss,
+        val_accuracy=accuracy,
+        lr=run.train.lr,
+        seconds=0.01,
+        images_per_second=1e4,
+    )
+
+
+def _accuracy(run: Run, epoch: int) -> float:
+    at_the_end = random.Random(run.key).uniform(0.8, 0.9)
+    return at_the_end * epoch / run.train.epochs
+
+
+def _misbehave(lr: float) -> None:
+    if lr > 400:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if lr > 300:
+        raise ValueError("a label that is no label")
+    if lr > 200:
+        raise OutOfMemory(1, "cpu")
+    if lr > 100:
+        raise Diverged(1, float("nan"))
+
+
+def _log(folder: Path, line: str) -> None:
+    handle = os.open(folder / "trained.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, (line + "\n").encode())
+    os.close(handle)
+
+
+def _replace(path: Path, epoch: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps(epoch))
+    aside.replace(path)

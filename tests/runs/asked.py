@@ -1,0 +1,61 @@
+"""Small studies to run with the pretend training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests import pretend
+from vgg_ablate.records import Store
+from vgg_ablate.runs.driver import Options
+from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.spec.study import Study, load
+
+TEXT = """\
+version: 1
+name: {name}
+question: does it run?
+seeds: {seeds}
+data: {{name: digits, limit: {milliseconds}}}
+arch: {{stages: "8 8 | 8"}}
+train: {{epochs: {epochs}}}
+"""
+
+
+def study(
+    folder: Path,
+    *,
+    name: str = "asked",
+    variants: int = 2,
+    seeds: int = 3,
+    epochs: int = 2,
+    milliseconds: int = 1,
+    more: str = "",
+) -> Study:
+    """A study of the base and `variants` others, each of another learning rate; `more` is YAML after the variants."""
+    file = folder / f"{name}.yaml"
+    lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
+    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds)
+    file.write_text(text + (f"variants:\n{lines}" if lines else ""))
+    return load(file)
+
+
+def planned(asked: Study) -> Plan:
+    """Its plan, with made-up costs and fingerprints."""
+    return plan(asked, pretend.resolve, pretend.fingerprint)
+
+
+OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.pretend")
+
+
+def epochs_trained(folder: Path) -> list[tuple[str, int]]:
+    """(key, epoch) of every epoch that any worker has trained, in order."""
+    log = folder / "trained.log"
+    if not log.exists():
+        return []
+    lines = (line.split() for line in log.read_text().splitlines())
+    return [(key, int(epoch)) for key, epoch, _ in lines]
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Key -> what a record says of the run, without what differs from machine to machine."""
+    return {record.key: (record.outcome, record.tested, record.epochs) for record in Store(folder / "records")}

@@ -1,0 +1,177 @@
+"""The driver: planned, claimed, trained, recorded, told; and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.runs.asked import OPTIONS, contents, epochs_trained, planned, study
+from vgg_ablate.errors import EnvironmentFailed, StorageFailed, StudyHeld
+from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.runs.driver import drive
+from vgg_ablate.runs.lease import holder, study_lock
+from vgg_ablate.runs.ledger import Ledger, sqlite_url
+
+
+def mirrored(folder: Path) -> dict[str, str]:
+    with closing(Ledger.open("asked", sqlite_url(folder / "study.db"))) as ledger:
+        return ledger.mirrored()
+
+
+def test_every_planned_run_has_one_record_and_running_again_trains_nothing(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path)), tmp_path / "results"
+    first = drive(plan, folder, OPTIONS)
+    assert (first.asked, first.recorded, first.trained, first.complete) == (9, 0, 9, True)
+    assert Store(folder / "records").keys() == {cell.key for cell in plan.cells}
+    trained = epochs_trained(folder)
+    assert sorted(trained) == sorted((cell.key, epoch) for cell in plan.cells for epoch in (1, 2))
+
+    manifest = (folder / "manifest.json").read_bytes()
+    second = drive(plan, folder, OPTIONS)
+    assert (second.recorded, second.trained, second.complete) == (9, 0, True)
+    assert epochs_trained(folder) == trained
+    assert (folder / "manifest.json").read_bytes() == manifest
+
+
+def test_more_seeds_and_variants_train_only_what_is_new(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    drive(planned(study(tmp_path, variants=1, seeds=2)), folder, OPTIONS)
+    before = set(epochs_trained(folder))
+    wider = planned(study(tmp_path, variants=2, seeds=3))
+    finished = drive(wider, folder, OPTIONS)
+    assert (finished.recorded, finished.trained) == (4, 5)
+    assert len(epochs_trained(folder)) == 2 * 9
+    assert before <= set(epochs_trained(folder))
+    assert len(Manifest.read(folder).provenance["history"]) == 2
+    assert len(mirrored(folder)) == 9
+
+
+def test_the_order_is_seed_major_and_the_longest_first(tmp_path: Path) -> None:
+    asked = study(tmp_path, variants=0, more="  long: {arch.stages: '8 8 8 8 8 | 8'}\n")
+    assert [cell.title for cell in planned(asked).cells] == ["long/0", "base/0", "long/1", "base/1", "long/2", "base/2"]
+
+
+def test_records_of_a_sibling_study_are_linked_in(tmp_path: Path) -> None:
+    one = planned(study(tmp_path, name="one", variants=1))
+    drive(one, tmp_path / "results" / "one", OPTIONS)
+    two = planned(study(tmp_path, name="two", variants=2))
+    finished = drive(two, tmp_path / "results" / "two", OPTIONS)
+    assert (finished.adopted, finished.trained, finished.complete) == (6, 3, True)
+
+
+def test_a_lost_ledger_is_made_again_from_the_records(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path)), tmp_path / "results"
+    drive(plan, folder, OPTIONS)
+    for path in folder.glob("study.db*"):
+        path.unlink()
+    assert drive(plan, folder, OPTIONS).trained == 0
+    assert len(mirrored(folder)) == 9
+
+
+def test_a_damaged_ledger_is_said_moved_aside_and_made_again(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path)), tmp_path / "results"
+    drive(plan, folder, OPTIONS)
+    (folder / "study.db").write_bytes(b"no database at all" * 1000)
+    with pytest.raises(StorageFailed, match=r"study\.db: .*moved to study\.db\.damaged: run again"):
+        drive(plan, folder, OPTIONS)
+    assert drive(plan, folder, OPTIONS).trained == 0
+    assert len(mirrored(folder)) == 9
+
+
+@pytest.mark.parametrize(
+    ("lr", "outcome", "reason"),
+    [
+        (150, Outcome.DIVERGED, "loss nan in epoch 1"),
+        (250, Outcome.OUT_OF_MEMORY, "cpu: out of memory in epoch 1"),
+        (350, Outcome.FAILED, r"ValueError: a label that is no label (pretend.py:"),
+    ],
+)
+def test_failures_have_names_and_the_others_go_on(tmp_path: Path, lr: int, outcome: Outcome, reason: str) -> None:
+    plan, folder = planned(study(tmp_path, more=f"  bad: {{train.lr: {lr}}}\n")), tmp_path / "results"
+    finished = drive(plan, folder, OPTIONS)
+    assert finished.outcomes == {"finished": 9, str(outcome): 3}
+    assert not finished.complete
+    bad = [Store(folder / "records").get(cell.key) for cell in plan.cells if cell.variant == "bad"]
+    assert {record.outcome for record in bad} == {outcome}
+    assert all(record.reason.startswith(reason) for record in bad)
+    logs = "".join(path.read_text() for path in (folder / "logs").iterdir())
+    assert ("Traceback" in logs) == (outcome is Outcome.FAILED)
+
+    again = drive(plan, folder, OPTIONS)
+    assert (again.trained, again.outcomes) == (0, finished.outcomes)
+    retried = drive(plan, folder, replace(OPTIONS, retry=frozenset({outcome})))
+    assert (retried.recorded, retried.trained, retried.outcomes) == (9, 3, finished.outcomes)
+
+
+def test_on_error_stop_hands_out_nothing_after_a_failure(tmp_path: Path) -> None:
+    asked = study(tmp_path, seeds=20, more="  bad: {train.lr: 150, train.epochs: 9}\non_error: stop\n")
+    finished = drive(planned(asked), tmp_path / "results", replace(OPTIONS, workers=1))
+    assert finished.outcomes == {"diverged": 1}
+
+
+def test_a_run_that_kills_its_worker_every_time_is_given_up_and_the_others_are_not(tmp_path: Path) -> None:
+    plan = planned(study(tmp_path, seeds=1, more="  deadly: {train.lr: 500}\n"))
+    finished = drive(plan, tmp_path / "results", OPTIONS)
+    assert (finished.lost, finished.outcomes) == (("deadly/0",), {"finished": 3})
+
+
+def test_a_second_driver_says_who_holds_the_study(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path)), tmp_path / "results"
+    with study_lock(folder):
+        with pytest.raises(StudyHeld, match=rf"process {os.getpid()} on .*, since 20.*\+00:00, is running"):
+            drive(plan, folder, OPTIONS)
+        assert str(os.getpid()) in str(holder(folder))
+    assert holder(folder) is None
+    assert drive(plan, folder, OPTIONS).complete
+
+
+def test_the_lock_of_a_dead_driver_is_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib; from vgg_ablate.runs.lease import study_lock\n"
+        f"with study_lock(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert "pid" in (tmp_path / "study.lock").read_text()
+    assert holder(tmp_path) is None
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageFailed, match="Not a directory"):
+        drive(planned(study(tmp_path)), tmp_path / "file" / "results", OPTIONS)
+
+
+def test_a_training_that_cannot_be_imported_ends_the_study(tmp_path: Path) -> None:
+    options = replace(OPTIONS, training="tests.no_such_module")
+    with pytest.raises(EnvironmentFailed, match=r"exit status 1; .*cpu-\d\.log says why"):
+        drive(planned(study(tmp_path)), tmp_path / "results", options)
+
+
+def test_a_worker_has_its_threads_and_devices_before_anything_is_imported(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
+    drive(plan, folder, OPTIONS)
+    assert Store(folder / "records").get(plan.cells[0].key).environment == {"device": "cpu", "threads": 1, "omp": "1"}
+
+
+def test_events_are_written_for_machines(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
+    drive(plan, folder, OPTIONS)
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["began", "started", "epoch", "epoch", "ended"]
+    assert events[-1]["variant"] == "base"
+
+
+def test_undisturbed_studies_say_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    plan = planned(study(tmp_path))
+    drive(plan, tmp_path / "a", OPTIONS)
+    shutil.rmtree(tmp_path / "b", ignore_errors=True)
+    drive(plan, tmp_path / "b", replace(OPTIONS, workers=1))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")

@@ -1,0 +1,177 @@
+"""The ledger: the Optuna study beside the records. Only the driver writes it; only this module knows Optuna.
+
+For a plan it is a mirror: one trial a run, so that optuna-dashboard can look on. Lost or damaged, it is made again from
+the records, which are the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy.exc
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.records import Outcome, Record
+
+Levels = Mapping[str, Sequence[Any]]  # path -> every value that it takes in the study
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class Ledger:
+    """One Optuna study, opened for writing by this process alone."""
+
+    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, place: str) -> None:
+        self._study, self._storage, self._place = study, storage, place
+        self._name, self._objectives = study.study_name, tuple(study.metric_names or ())
+
+    @classmethod
+    def open(cls, name: str, url: str, objectives: Sequence[str] = ("val_error",)) -> Ledger:
+        """Raises StorageFailed; a damaged SQLite file is moved aside first, so that the next start makes it again."""
+        with _storage_failures(url):
+            storage = _storage(url)
+            study = optuna.create_study(
+                storage=storage, study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names: a label
+                study.set_metric_names(list(objectives))
+            return cls(study, storage, url)
+
+    def mirrored(self) -> dict[str, str]:
+        """Key -> outcome of every run that has a trial."""
+        with _storage_failures(self._place):
+            trials = self._study.get_trials(deepcopy=False)
+        return {trial.user_attrs["key"]: trial.user_attrs["outcome"] for trial in trials if "key" in trial.user_attrs}
+
+    def mirror(self, record: Record, variant: str, levels: Levels, values: Mapping[str, Any]) -> None:
+        """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
+
+        Raises Changed where the study's levels are no longer those of the trials that are there.
+        """
+        trial = _trial(record, variant, levels, values)
+        with _storage_failures(self._place):
+            try:
+                self._study.add_trial(trial)
+            except ValueError as error:
+                raise Changed(str(error)) from error
+
+    def close(self) -> None:
+        """Let go of the file, or the server."""
+        if isinstance(self._storage, optuna.storages.RDBStorage):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+
+    def cleared(self) -> Ledger:
+        """The same ledger without a trial."""
+        with _storage_failures(self._place):
+            optuna.delete_study(study_name=self._name, storage=self._storage)
+        self.close()
+        return Ledger.open(self._name, self._place, self._objectives)
+
+
+class Changed(Exception):
+    """The study has other levels than when these trials were written: the ledger must be made again."""
+
+
+def level(value: Any) -> Any:
+    """A value as a trial's parameter: numbers and words as they are, anything else as JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an embedded ledger."""
+    return f"sqlite:///{path}"
+
+
+def _trial(record: Record, variant: str, levels: Levels, values: Mapping[str, Any]) -> FrozenTrial:
+    finished = record.outcome is Outcome.FINISHED and record.tested is not None
+    state = TrialState.COMPLETE if finished else TrialState.FAIL
+    if record.outcome is Outcome.PRUNED:
+        state = TrialState.PRUNED
+    trial = create_trial(
+        state=state,
+        value=1 - record.tested.val_accuracy if record.tested is not None else None,
+        params=dict(values),
+        distributions={path: CategoricalDistribution(tuple(of)) for path, of in levels.items()},
+        intermediate_values={epoch.epoch: 1 - epoch.val_accuracy for epoch in record.epochs},
+        user_attrs=_attributes(record, variant),
+    )
+    if record.started:
+        start = datetime.fromisoformat(record.started).astimezone().replace(tzinfo=None)
+        trial.datetime_start, trial.datetime_complete = start, start + timedelta(seconds=record.train_seconds)
+    return trial
+
+
+def _attributes(record: Record, variant: str) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        "key": record.key,
+        "variant": variant,
+        "seed": record.run.seed,
+        "outcome": str(record.outcome),
+        "params": record.costs.get("params"),
+        "macs": record.costs.get("macs"),
+    }
+    if record.tested is not None:
+        about["test_error"] = 1 - record.tested.test_accuracy
+    if record.reason:
+        about["reason"] = record.reason
+    return about
+
+
+def _storage(url: str) -> optuna.storages.BaseStorage:
+    if not url.startswith("sqlite:///"):
+        return optuna.storages.RDBStorage(url)
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _checked(path)
+    return optuna.storages.RDBStorage(url, engine_kwargs={"creator": lambda: _connection(path)})
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    """WAL, so that a dashboard reads while the driver writes; NORMAL: a power cut costs trials, never the file."""
+    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _checked(path: Path) -> None:
+    """Raises StorageFailed where the file is damaged, having moved it aside."""
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        verdict = str(error)
+    if verdict == "ok":
+        return
+    aside = path.with_name(f"{path.name}.damaged")
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
+    raise StorageFailed(f"{path}: {verdict}; moved to {aside.name}: run again, and it is made anew from the records")
+
+
+@contextlib.contextmanager
+def _storage_failures(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
+        cause = error.__cause__ or error
+        raise StorageFailed(f"{place}: {str(cause).splitlines()[0]}") from error
+    except OSError as error:
+        raise StorageFailed(f"{error.filename or place}: {error.strerror}") from error

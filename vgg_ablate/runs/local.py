@@ -1,0 +1,134 @@
+"""Worker processes on this machine: one a slot, started when first needed, kept for many runs, replaced when lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+
+from vgg_ablate.errors import EnvironmentFailed, StorageFailed
+from vgg_ablate.records import Outcome
+from vgg_ablate.runs.pools import Ended, Event, Job, Lost, Place, Reported, Stop
+from vgg_ablate.runs.slots import Slot
+
+_STILLBORN = 3  # workers in a row that end before they have answered: something is wrong with all of them
+
+
+@dataclass
+class _Worker:
+    """A process, its line, and the run it has (None: it waits)."""
+
+    process: subprocess.Popen[bytes]
+    line: Connection
+    key: str | None = None
+
+
+class LocalPool:
+    """One process a slot. It must be used from the thread that made it, and that thread must live as long as it."""
+
+    def __init__(self, slots: tuple[Slot, ...], training: str, place: Place) -> None:
+        self._slots, self._training, self._place = slots, training, place
+        self._workers: dict[Slot, _Worker] = {}
+        self._stillborn = 0
+
+    @property
+    def slots(self) -> int:
+        """How many runs it can train at once."""
+        return len(self._slots)
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The ids of the living workers."""
+        return tuple(worker.process.pid for worker in self._workers.values())
+
+    def free(self) -> int:
+        """How many runs can be submitted now."""
+        return len(self._slots) - sum(worker.key is not None for worker in self._workers.values())
+
+    def submit(self, job: Job) -> None:
+        """Hand out a run, to a waiting worker or to a new one in an empty slot."""
+        idle = (slot for slot, worker in self._workers.items() if worker.key is None)
+        slot = next(idle, None) or next(slot for slot in self._slots if slot not in self._workers)
+        worker = self._workers.get(slot) or self._start(slot)
+        worker.key = job.run.key
+        # Where it has died in its sleep, `poll` reads the end of its line: the run is lost, and handed out again.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            worker.line.send(job)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """What has happened, after at most `timeout` seconds."""
+        lines = {worker.line: slot for slot, worker in self._workers.items()}
+        return [event for line in wait(list(lines), timeout) for event in self._heard(lines[line])]  # type: ignore[index]
+
+    def stop(self, key: str) -> None:
+        """Ask for the end of a run after its current epoch."""
+        for worker in self._workers.values():
+            if worker.key == key:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    worker.line.send(Stop(key))
+
+    def close(self) -> None:
+        """End every worker now."""
+        for worker in self._workers.values():
+            worker.process.kill()
+        for worker in self._workers.values():
+            worker.process.wait()
+            worker.line.close()
+        self._workers.clear()
+
+    def _start(self, slot: Slot) -> _Worker:
+        ours, theirs = Pipe()
+        environment = os.environ | slot.environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            log = self._place.folder / "logs" / f"{slot.name}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "vgg_ablate.runs.worker", str(theirs.fileno()), str(os.getpid())],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[theirs.fileno()],
+                    process_group=0,  # a terminal's Ctrl-C goes to the driver, which ends its workers
+                )
+        except OSError as error:
+            raise StorageFailed(f"{error.filename or self._place.folder}: {error.strerror}") from error
+        theirs.close()
+        place = Place(folder=self._place.folder, device=slot.device, threads=slot.threads)
+        worker = self._workers[slot] = _Worker(process, ours)
+        ours.send((self._training, place))
+        return worker
+
+    def _heard(self, slot: Slot) -> list[Event]:
+        """Everything on one worker's line; its end where the worker is gone."""
+        worker, events = self._workers[slot], list[Event]()
+        try:
+            while worker.line.poll():
+                event = worker.line.recv()
+                events.append(event)
+                self._stillborn = 0
+                if not isinstance(event, Reported):
+                    worker.key = None
+                if isinstance(event, Ended) and event.outcome is Outcome.FAILED:
+                    worker.process.kill()  # those were its last words
+                    return events + self._gone(slot)
+        except (EOFError, ConnectionResetError):
+            events += self._gone(slot)
+        return events
+
+    def _gone(self, slot: Slot) -> list[Event]:
+        worker = self._workers.pop(slot)
+        worker.line.close()
+        status = worker.process.wait()
+        if worker.key is None:
+            return []
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        self._stillborn += status > 0
+        if self._stillborn >= _STILLBORN:
+            log = self._place.folder / "logs" / f"{slot.name}.log"
+            raise EnvironmentFailed(f"workers end as soon as they start, with {how}; {log} says why")
+        return [Lost(worker.key, f"its worker ended with {how}")]

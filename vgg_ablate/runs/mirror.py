@@ -1,0 +1,68 @@
+"""The plan's runs in the ledger: one trial a recorded run, made again where the ledger was lost or has other levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vgg_ablate.records import Record, Store
+from vgg_ablate.runs.ledger import Changed, Ledger, level
+from vgg_ablate.runs.outcomes import outcomes
+from vgg_ablate.runs.plan import Plan
+from vgg_ablate.spec.study import Study
+
+
+class Mirror:
+    """Keeps a ledger equal to the records of a plan."""
+
+    def __init__(self, ledger: Ledger, plan: Plan, store: Store) -> None:
+        self._ledger, self._store = ledger, store
+        self._cells = {cell.key: cell for cell in reversed(plan.cells)}
+        self._values = parameters(plan.study)
+        self._levels = {
+            path: list(dict.fromkeys(values[path] for values in self._values.values()))
+            for path in next(iter(self._values.values()))
+        }
+
+    def reconcile(self) -> int:
+        """Add the trials that are missing; how many there were. Raises StorageFailed."""
+        mirrored = self._ledger.mirrored()
+        recorded = outcomes(self._store, self._cells)
+        missing = [key for key, outcome in recorded.items() if mirrored.get(key) != outcome]
+        try:
+            for key in missing:
+                self._add(self._store.get(key))
+        except Changed:
+            return self.rebuild()
+        return len(missing)
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self._ledger.close()
+
+    def rebuild(self) -> int:
+        """Forget every trial and add them all again from the records; how many there are."""
+        self._ledger = self._ledger.cleared()
+        return self.reconcile()
+
+    def tell(self, record: Record) -> None:
+        """Add the trial of a run that has its record."""
+        try:
+            self._add(record)
+        except Changed:
+            self.rebuild()
+
+    def _add(self, record: Record) -> None:
+        cell = self._cells[record.key]
+        self._ledger.mirror(record, cell.variant, self._levels, self._values[cell.variant])
+
+
+def parameters(study: Study) -> dict[str, Mapping[str, Any]]:
+    """Variant -> its value at every path that any variant changes; `base` where it is left as it was."""
+    paths = list(dict.fromkeys(path for variant in study.variants for path in variant.changes))
+    if not paths:
+        return {variant.name: {"variant": variant.name} for variant in study.variants}
+    return {
+        variant.name: {path: level(variant.changes[path]) if path in variant.changes else "base" for path in paths}
+        for variant in study.variants
+    }

@@ -1,0 +1,64 @@
+"""What became of the runs of a plan, read off their records without reading them whole into models."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.records import Outcome, Store
+
+
+def outcomes(store: Store, keys: Iterable[str]) -> dict[str, Outcome]:
+    """Key -> outcome of those keys that have a record. Raises StorageFailed where one is torn."""
+    recorded = store.keys()
+    return {key: _outcome(store.path(key)) for key in keys if key in recorded}
+
+
+def put_aside(store: Store, keys: Iterable[str]) -> None:
+    """Take records out of the store, so that their runs are missing; they are kept in `records/aside/`."""
+    folder = store.folder / "aside"
+    for key in keys:
+        try:
+            folder.mkdir(exist_ok=True)
+            count = sum(name.startswith(key) for name in os.listdir(folder))
+            store.path(key).rename(folder / f"{key}.{count}.json")
+        except OSError as error:
+            raise StorageFailed(f"{store.path(key)}: {error.strerror}") from error
+
+
+def adopt(store: Store, keys: Iterable[str]) -> int:
+    """Link in the finished records of these keys that other studies beside this one have; how many there were."""
+    wanted = set(keys)
+    found = 0
+    for records in sorted(store.folder.parent.parent.glob("*/records")):
+        other = Store(records)
+        if records == store.folder:
+            continue
+        for key in sorted(wanted & other.keys()):
+            if _outcome(other.path(key)) is Outcome.FINISHED and other.get(key).key == key:
+                found += _link(other.path(key), store.path(key))
+                wanted.discard(key)
+    return found
+
+
+def _link(there: Path, here: Path) -> bool:
+    try:
+        here.parent.mkdir(parents=True, exist_ok=True)
+        os.link(there, here)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageFailed(f"{here}: {error.strerror}") from error
+    return True
+
+
+def _outcome(path: Path) -> Outcome:
+    try:
+        return Outcome(json.loads(path.read_bytes())["outcome"])
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageFailed(f"{path}: is not a record: {error}") from error

@@ -1,0 +1,105 @@
+"""What a pool of workers promises, and the words that driver and workers exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vgg_ablate.records import Epoch, Outcome, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a run is trained and what it may use there; none of it changes the result."""
+
+    folder: Path  # the study's results
+    device: str = "cpu"  # as torch names it, from inside the worker
+    threads: int = 1
+
+    @property
+    def records(self) -> Path:
+        """The folder of records."""
+        return self.folder / "records"
+
+    def lease(self, key: str) -> Path:
+        """The file that is locked while the run is trained."""
+        return self.folder / "locks" / key
+
+    def checkpoint(self, key: str) -> Path:
+        """Where an unfinished run goes on from."""
+        return self.folder / "checkpoints" / key
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that is handed to a worker."""
+
+    run: Run
+    costs: dict[str, int]  # per example, closed form; kept in the record
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """To a worker: end this run after its epoch; it is pruned."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """From a worker: an epoch of this run is over."""
+
+    key: str
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """From a worker: the record of this run is in place; or, with `failed`, a bug ended the run and it has none."""
+
+    key: str
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """From a worker: what is around the run (disk, data, device) is not as it must be; nothing can go on."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """From a pool: the worker of this run is gone and left no word."""
+
+    key: str
+    reason: str
+
+
+Event = Reported | Ended | Refused | Lost
+
+
+class Pool(Protocol):
+    """Workers: local processes, or those of a cluster. One thread uses it."""
+
+    @property
+    def slots(self) -> int:
+        """How many runs it can train at once."""
+
+    def free(self) -> int:
+        """How many runs can be submitted now."""
+
+    def submit(self, job: Job) -> None:
+        """Hand out a run; `free()` must not be 0."""
+
+    def poll(self, timeout: float) -> list[Event]:
+        """What has happened, after at most `timeout` seconds."""
+
+    def stop(self, key: str) -> None:
+        """Ask for the end of a run after its current epoch."""
+
+    def close(self) -> None:
+        """End every worker now; unfinished runs go on from their checkpoints another time."""

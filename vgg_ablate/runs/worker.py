@@ -1,0 +1,160 @@
+"""One worker: claim the run, look again, train it, record it. `python -m vgg_ablate.runs.worker` is a process of them.
+
+What trains is a module, by its importable name, with the two functions of `Training`: the package's own, or one that
+pretends. A bug in a training ends the process: its last words go to the driver, its traceback to the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing.connection import Connection
+from statistics import median
+from types import TracebackType
+from typing import Any, Protocol, cast
+
+from vgg_ablate.errors import EnvironmentFailed
+from vgg_ablate.records import Epoch, Outcome, Record, Run, Store, Tested
+from vgg_ablate.runs.lease import run_lease
+from vgg_ablate.runs.pools import Ended, Job, Place, Refused, Reported, Stop
+from vgg_ablate.train.failures import Diverged, OutOfMemory
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Training(Protocol):
+    """The seam: the module that trains."""
+
+    def train(self, run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+        """Yield every epoch, those of a checkpoint too; raises Diverged, OutOfMemory."""
+
+    def facts(self, run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
+        """Costs as audited, and the environment, for the record."""
+
+
+def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Ended:
+    """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns."""
+    key, store = job.run.key, Store(place.records)
+    with run_lease(place.lease(key)):
+        if key in store:
+            record = store.get(key)
+        else:
+            record = _trained(training, job, place, report)
+            store.put(record)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.checkpoint(key))
+    return Ended(key, record.outcome, record.reason)
+
+
+def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Record:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    epochs: list[Epoch] = []
+    tested, outcome, reason = None, Outcome.FINISHED, ""
+    audited, environment = training.facts(job.run, place)
+    try:
+        tested = _epochs(training.train(job.run, place), epochs, report)
+        if tested is None:
+            outcome, reason = Outcome.PRUNED, f"stopped after epoch {len(epochs)} of {job.run.train.epochs}"
+    except Diverged as error:
+        outcome, reason = Outcome.DIVERGED, str(error)
+    except OutOfMemory as error:
+        outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
+    return Record(
+        key=job.run.key,
+        run=job.run,
+        outcome=outcome,
+        reason=reason,
+        epochs=tuple(epochs),
+        tested=tested,
+        costs=job.costs,
+        audited=audited,
+        environment=environment,
+        train_seconds=sum(epoch.seconds for epoch in epochs),
+        images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else 0.0,
+        started=started,
+    )
+
+
+def _epochs(
+    training: Generator[Epoch, None, Tested], epochs: list[Epoch], report: Callable[[Epoch], bool]
+) -> Tested | None:
+    """Every epoch goes to `epochs` and `report`; what was tested at the end, or None where `report` said stop."""
+    while True:
+        try:
+            epoch = next(training)
+        except StopIteration as end:
+            return cast(Tested, end.value)
+        epochs.append(epoch)
+        if report(epoch):
+            training.close()
+            return None
+
+
+def serve(connection: Connection, training: Training, place: Place) -> None:
+    """Perform one job after another until the driver is gone."""
+    while (job := _next(connection)) is not None:
+        key = job.run.key
+        sys.excepthook = _last_words(connection, key)
+        try:
+            connection.send(perform(training, job, place, partial(_told, connection, key)))
+        except EnvironmentFailed as error:
+            connection.send(Refused(key, str(error)))
+
+
+def _next(connection: Connection) -> Job | None:
+    """The next job; None where the driver is gone."""
+    try:
+        while not isinstance(message := connection.recv(), Job):
+            pass  # a Stop that came after its run had ended
+        return message
+    except (EOFError, ConnectionResetError):
+        return None
+
+
+def _told(connection: Connection, key: str, epoch: Epoch) -> bool:
+    connection.send(Reported(key, epoch))
+    return connection.poll() and connection.recv() == Stop(key)
+
+
+def _last_words(connection: Connection, key: str) -> Callable[..., None]:
+    def say(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, where)
+        with contextlib.suppress(OSError):
+            connection.send(Ended(key, Outcome.FAILED, one_line(error, where)))
+
+    return say
+
+
+def one_line(error: BaseException, where: TracebackType | None) -> str:
+    """`ValueError: bad label (reader.py:12)`."""
+    last = traceback.extract_tb(where)[-1:]
+    place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in last)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300] + place
+
+
+def die_with(parent: int) -> None:
+    """This process is killed when the thread that started it ends. Linux only; elsewhere the next report ends it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before the line above
+            os._exit(1)
+
+
+def main() -> None:
+    """`worker FILE-DESCRIPTOR PARENT`: the first message is (training module, Place); the rest are jobs."""
+    die_with(int(sys.argv[2]))
+    connection = Connection(int(sys.argv[1]))
+    name, place = connection.recv()
+    serve(connection, cast(Training, importlib.import_module(name)), place)
+
+
+if __name__ == "__main__":
+    main()
