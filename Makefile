@@ -3,10 +3,15 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: study test bench clean
+.PHONY: study paper test bench clean
 
 study: $(BIN)/.installed                  ## train and report the project's first question
 	$(BIN)/python -m vgg_ablate run studies/kernels.yaml
+
+paper: $(BIN)/.installed                  ## the paper's claims: every study of studies/paper, in order; needs CIFAR-10
+	for name in $$(sed '/^#/d; s/ .*//' studies/paper/order.txt); do \
+	  $(BIN)/python -m vgg_ablate run studies/paper/$$name.yaml || [ $$? = 3 ] || exit 1; done
+	$(BIN)/python -m vgg_ablate claims
 
 test: $(BIN)/.installed-test              ## the whole suite: format, lint, types, tests, committed reports
 	$(BIN)/ruff format --check .

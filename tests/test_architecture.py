@@ -24,7 +24,8 @@ ARROWS = {  # a room -> the rooms it may import
     "train": {"errors", "spec", "net", "records"},
     "runs": {"errors", "spec", "net", "records", "train"},
     "report": {"errors", "spec", "net", "records"},
-    "cli": {"errors", "spec", "net", "records", "train", "runs", "report"},
+    "paper": {"errors", "spec", "net", "records", "report"},
+    "cli": {"errors", "spec", "net", "records", "train", "runs", "report", "paper"},
     "__init__": {"errors", "spec", "net", "records", "train", "runs", "report"},
     "__main__": {"cli"},
 }
@@ -48,7 +49,7 @@ OWNERS = {  # a library -> the modules, or rooms, that may import it
     "rich": {"cli", "runs.progress", "report.table"},
 }
 
-NO_TORCH = {"spec", "records", "errors", "report", "net.layers", "net.costs", "net.match", "runs.plan", "cli"}
+NO_TORCH = {"spec", "records", "errors", "report", "paper", "net.layers", "net.costs", "net.match", "runs.plan", "cli"}
 
 
 def room(module: str) -> str:

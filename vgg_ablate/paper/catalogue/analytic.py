@@ -1,0 +1,158 @@
+"""A01 to A18: what the paper claims and arithmetic can settle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vgg_ablate.paper.statement import Statement
+
+
+def _analytic(number: int, section: str, text: str, **more: Any) -> Statement:
+    return Statement(id=f"A{number:02}", kind="analytic", section=section, text=text, computed=True, **more)
+
+
+ANALYTIC = (
+    _analytic(
+        1,
+        "2.3",
+        "Two stacked 3x3 convolutions, without pooling in between, see 5x5 pixels.",
+        numbers="5",
+        comparison="two 3x3 against one 5x5",
+        metric="receptive field",
+    ),
+    _analytic(
+        2,
+        "2.3",
+        "Three stacked 3x3 convolutions see 7x7 pixels.",
+        numbers="7",
+        comparison="three 3x3 against one 7x7",
+        metric="receptive field",
+    ),
+    _analytic(
+        3,
+        "2.3",
+        "With C channels in and out and no biases, one 7x7 needs 81 % more weights than three 3x3.",
+        numbers="27 C² and 49 C²: 81 % more",
+        comparison="three 3x3 against one 7x7",
+        metric="weights",
+        caveats=("The saving holds where the width stays; see E06 for what a pair costs where the width doubles.",),
+    ),
+    _analytic(
+        4,
+        "2.3",
+        "The stack of three has three ReLUs, the single layer has one.",
+        numbers="3 and 1",
+        comparison="three 3x3 against one 7x7",
+        metric="activation layers",
+    ),
+    _analytic(
+        5,
+        "2.3",
+        "The stack constrains the 7x7 to a decomposition through 3x3 filters.",
+        comparison="three linear 3x3 against the 7x7 that they compose to",
+        metric="largest difference of the outputs, float64",
+        caveats=("Exact only without activation and padding between the three; with ReLU in between it is a picture.",),
+    ),
+    _analytic(
+        6,
+        "2.2",
+        "The nets have 133 to 144 million parameters.",
+        numbers="133, 133, 134, 138, 144 million (A and A-LRN, B, C, D, E)",
+        comparison="A, A-LRN, B, C, D, E",
+        metric="params",
+    ),
+    _analytic(
+        7,
+        "2.2",
+        "The nets have 11 to 19 weight layers: 8 to 16 convolutions and 3 fully connected ones.",
+        numbers="11, 11, 13, 16, 16, 19",
+        comparison="A, A-LRN, B, C, D, E",
+        metric="weight layers",
+    ),
+    _analytic(
+        8,
+        "2.1-2.2",
+        "The width starts at 64 and doubles after each pooling up to 512; there are five poolings.",
+        numbers="64, 128, 256, 512, 512; 224 px to 7 px",
+        comparison="A, A-LRN, B, C, D, E",
+        metric="shapes",
+    ),
+    _analytic(
+        9,
+        "2.2",
+        "In spite of their depth the nets have no more weights than a shallower net with wider layers (OverFeat).",
+        numbers="144 million in OverFeat",
+        comparison="E against OverFeat",
+        metric="params",
+        caveats=("OverFeat's count is the paper's, rounded to a million; so is the comparison.",),
+    ),
+    _analytic(
+        10,
+        "2.3",
+        "1x1 convolutions leave the receptive field as it is.",
+        comparison="C against B, after the last convolution, after the last pooling, after the first dense layer",
+        metric="receptive field",
+    ),
+    _analytic(
+        11,
+        "2.3",
+        "Each 1x1 convolution maps C channels to C and adds one ReLU.",
+        comparison="C against B",
+        metric="activation layers, params, macs",
+        caveats=("More activations come with 0.4 % more weights and 4 % more macs: C and B differ in all three.",),
+    ),
+    _analytic(
+        12,
+        "4.1",
+        "C and D have the same depth.",
+        numbers="16 and 16",
+        comparison="C against D",
+        metric="weight layers",
+        caveats=("They have not the same size: D has 4.7 million more parameters and 3.7 G more macs.",),
+    ),
+    _analytic(
+        13,
+        "4.1",
+        "A shallow net of five 5x5 layers, one for each pair of 3x3 of B, has B's receptive field.",
+        comparison="shallow against B, after each block",
+        metric="receptive field",
+    ),
+    _analytic(
+        14,
+        "3.2",
+        "The fully connected layers can be turned into convolutions, the first into a 7x7, the others into 1x1.",
+        comparison="D with a dense and with a convolutional head",
+        metric="params, output at the training size",
+    ),
+    _analytic(
+        15,
+        "3.2",
+        "Dense evaluation gives a class map whose size depends on the input's.",
+        comparison="D at 224, 256, 288, 352, 384, 416 and 512 px",
+        metric="pixels a side",
+    ),
+    _analytic(
+        16,
+        "2.1",
+        "Local response normalisation costs memory and time and has no parameters.",
+        comparison="A-LRN against A",
+        metric="params, activations",
+        caveats=("One layer, but on the largest map. Its time is measured in the study lrn, not computed.",),
+    ),
+    _analytic(
+        17,
+        "3.2",
+        "A 5x5 grid of crops and its flips, 50 crops a scale and 150 over three, cost more than dense evaluation.",
+        numbers="50 a scale, 150 over 3 scales",
+        comparison="150 crops against 3 scales and 2 flips of dense evaluation, D, square image",
+        metric="macs",
+    ),
+    _analytic(
+        18,
+        "3.1",
+        "370,000 iterations are 74 epochs.",
+        numbers="370K, 74, batch 256, 1.3 million images",
+        metric="epochs",
+        caveats=('With the rounded "1.3M images" of the text it would be 72.9; the set has 1,281,167.',),
+    ),
+)

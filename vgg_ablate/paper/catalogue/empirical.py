@@ -1,0 +1,278 @@
+"""E01 to E20: what the paper claims and only training can answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vgg_ablate.paper.statement import Asked, Statement
+
+_CONFOUNDED_DEPTH = (
+    "From net to net depth, receptive field, parameters and macs grow together; the paper moves all at once."
+)
+_NOISE = (
+    "One run a net, no seeds: one standard error of a 27 % error on 50,000 images is 0.20 points, "
+    "of an unpaired difference 0.28."
+)
+
+
+def _empirical(number: int, section: str, text: str, **more: Any) -> Statement:
+    return Statement(id=f"E{number:02}", kind="empirical", section=section, text=text, **more)
+
+
+EMPIRICAL = (
+    _empirical(
+        1,
+        "2.1, 4.1",
+        "Local response normalisation does not improve net A.",
+        numbers="A 29.6/10.4, A-LRN 29.7/10.5",
+        comparison="A against A-LRN",
+        metric="top-1/top-5 error, S = Q = 256",
+        caveats=(
+            _NOISE + " The difference is 0.1.",
+            "The paper's parameters are AlexNet's, whose formula multiplies alpha by the raw sum; Caffe and torch "
+            "divide by the size. Which of the two the authors used is not known, so both are tested.",
+            "AlexNet's own authors saw a gain of 1.4/1.2 points.",
+        ),
+        asked=(Asked("lrn", "sum-does-not-help"), Asked("lrn", "mean-does-not-help", decides=False)),
+    ),
+    _empirical(
+        2,
+        "4.1",
+        "The error falls with depth, from A with 11 layers to E with 19.",
+        numbers="29.6, 28.7, 28.1, 27.0, 27.3 (A, B, C, D, E)",
+        comparison="A, B, C, D, E",
+        metric="top-1 error, S = Q = 256",
+        caveats=(
+            "The paper's own table breaks it: at S = 256 and 384, E is worse than D.",
+            _CONFOUNDED_DEPTH,
+            _NOISE + " A to B and C to D are outside, D to E inside.",
+        ),
+        asked=(
+            Asked("depth", "b-beats-a"),
+            Asked("depth", "c-beats-b"),
+            Asked("depth", "d-beats-c"),
+            Asked("depth", "e-beats-d"),
+            Asked("depth-matched", "d-beats-a-at-equal-macs", decides=False),
+            Asked("depth-matched", "d-beats-b-at-equal-macs", decides=False),
+            Asked("depth-plain", "plain-b-beats-a", decides=False),
+            Asked("depth-plain", "plain-d-beats-a", decides=False),
+            Asked("depth-plain", "plain-e-beats-d", decides=False),
+        ),
+    ),
+    _empirical(
+        3,
+        "4.1",
+        "The error saturates at 19 layers; a larger data set might profit from deeper nets.",
+        numbers="D minus E: -0.3, -0.1, +0.1 at S = 256, 384, jitter",
+        comparison="D against E",
+        metric="top-1 error",
+        caveats=(
+            _NOISE,
+            _CONFOUNDED_DEPTH,
+            "torchvision's models still gain 0.78 points (0.86 with batch normalisation) from 16 to 19 layers.",
+        ),
+        asked=(Asked("depth", "e-like-d"),),
+    ),
+    _empirical(
+        4,
+        "4.1",
+        "The additional non-linearity helps: C, with its 1x1 convolutions, is better than B.",
+        numbers="C 28.1/9.4, B 28.7/9.9; several scales 27.7/9.2, 28.2/9.6",
+        comparison="C against B",
+        metric="top-1/top-5 error",
+        caveats=(
+            "C also has three more weight layers, 0.4 % more weights and 4 % more macs than B.",
+            _NOISE,
+        ),
+        asked=(
+            Asked("depth", "c-beats-b"),
+            Asked("between", "activation-between-helps", decides=False),
+        ),
+    ),
+    _empirical(
+        5,
+        "4.1",
+        "Spatial context matters: D, with 3x3 in place of C's 1x1, is better than C.",
+        numbers="1.1 to 1.7 points of top-1, 0.6 to 0.7 of top-5",
+        comparison="D against C",
+        metric="top-1/top-5 error",
+        caveats=(
+            "D has 47 % more convolution weights and 32 % more convolution macs than C; the paper does not control for "
+            "them. C widened to D's parameters does.",
+        ),
+        asked=(
+            Asked("depth", "d-beats-c"),
+            Asked("depth-matched", "d-beats-c-at-equal-params", decides=False),
+        ),
+    ),
+    _empirical(
+        6,
+        "4.1",
+        "A shallow net, with one 5x5 for each pair of B's 3x3, is 7 % worse in top-1 error.",
+        numbers="7 %",
+        comparison="shallow against B",
+        metric="top-1 error on a centre crop",
+        caveats=(
+            "Neither error is printed, nor whether 7 % is absolute or relative; it is a centre-crop figure, so that "
+            "B's 28.7 % (dense, with flips) is not its other half.",
+            "The shallow net has 15.5 % more convolution weights than B, but 17.5 % fewer convolution macs and half "
+            "the activations: where a block widens from C to 2C, one 5x5 (50 C²) is cheaper than the pair (54 C²).",
+        ),
+        asked=(
+            Asked("shallow", "pair-beats-five"),
+            Asked("shallow", "pair-beats-five-at-equal-macs", decides=False),
+            Asked("shallow", "pair-beats-five-at-equal-params", decides=False),
+            Asked("between", "activation-between-helps", decides=False),
+        ),
+    ),
+    _empirical(
+        7,
+        "4.1",
+        "Training with scale jitter beats training at one scale, even where one scale is tested.",
+        numbers="0.8 to 1.8 points of top-1",
+        comparison="S in [256; 512] against S = 256 and S = 384; C, D, E",
+        metric="top-1/top-5 error",
+        caveats=("The jittered nets are fine-tuned from the S = 384 nets: they are also trained for longer.",),
+        out_of_reach="needs training images at several scales, which the augmentation does not make yet",
+    ),
+    _empirical(
+        8,
+        "4.2",
+        "Scale jitter at test time helps.",
+        numbers="0.2 to 1.0 points of top-1",
+        comparison="three test scales against one",
+        metric="top-1/top-5 error",
+        out_of_reach="needs evaluation at several scales, which the engine does not do yet",
+    ),
+    _empirical(
+        9,
+        "4.2",
+        "A large gap between the scales of training and of testing hurts.",
+        comparison="Q far from S against Q near S",
+        metric="error",
+        caveats=("The paper prints no number for it.",),
+        out_of_reach="needs evaluation at scales far from the training's, which the engine does not do yet",
+    ),
+    _empirical(
+        10,
+        "4.2",
+        "The deepest nets, D and E, are the best.",
+        numbers="24.8/7.5 both, best single nets on the validation set",
+        comparison="D and E against A, B, C",
+        metric="top-1/top-5 error",
+        caveats=(_CONFOUNDED_DEPTH,),
+        asked=(
+            Asked("depth", "d-beats-c"),
+            Asked("depth", "e-beats-c"),
+            Asked("depth-matched", "d-beats-a-at-equal-macs", decides=False),
+        ),
+    ),
+    _empirical(
+        11,
+        "4.3",
+        "Multi-crop evaluation is slightly better than dense evaluation.",
+        numbers="D 24.6/7.5 against 24.8/7.5, E 24.6/7.4 against 24.8/7.5",
+        comparison="multi-crop against dense",
+        metric="top-1/top-5 error",
+        caveats=("For D it is a tie in top-5.",),
+        out_of_reach="needs multi-crop and dense evaluation, which the engine does not do yet",
+    ),
+    _empirical(
+        12,
+        "4.3",
+        "Multi-crop and dense evaluation are complementary: together they beat each.",
+        numbers="D 24.4/7.2, E 24.4/7.1 together",
+        comparison="both against each",
+        metric="top-1/top-5 error",
+        caveats=("That the boundaries' treatment is the reason is the authors' hypothesis.",),
+        out_of_reach="needs multi-crop and dense evaluation, which the engine does not do yet",
+    ),
+    _empirical(
+        13,
+        "4.4",
+        "Averaging the soft-max of two nets helps.",
+        numbers="dense 24.0/7.1 against 24.8/7.5; crops and dense 23.7/6.8 against 24.4/7.1",
+        comparison="D and E together against E",
+        metric="top-1/top-5 error",
+        out_of_reach="needs the soft-max outputs of two trained nets together, which records do not keep yet",
+    ),
+    _empirical(
+        14,
+        "4.4",
+        "Two jittered nets beat the submission of seven.",
+        numbers="6.8 against 7.3 % top-5 on the test set",
+        comparison="2 nets against 7",
+        metric="top-5 error on ILSVRC's test set",
+        out_of_reach="needs seven ImageNet nets trained at three scales, and ILSVRC's test server",
+    ),
+    _empirical(
+        15,
+        "4.5",
+        "The best single net beats a single GoogLeNet by 0.9 points.",
+        numbers="7.0 against 7.9 % top-5 on the test set",
+        comparison="E against GoogLeNet",
+        metric="top-5 error on ILSVRC's test set",
+        caveats=("Section 4.4 calls the same net 7.1 %, which is its error on the validation set.",),
+        out_of_reach="needs ImageNet and its test server; GoogLeNet is not a VGG",
+    ),
+    _empirical(
+        16,
+        "3.1",
+        "A bad initialisation stalls deep nets; A is shallow enough to train from random weights.",
+        comparison="random initialisation against A's weights in the deeper net, A against D",
+        metric="convergence",
+        caveats=(
+            "No ablation is printed. The paper's variance of 0.01 is a standard deviation of 0.1; the 0.01 of AlexNet "
+            "and Caffe stalls as the text describes. Both are tested.",
+            "How a standard deviation acts depends on the width: a layer's gain goes with its square root. At the "
+            "widths here the paper's 0.1 acts as a smaller one would; variants with equal gain stand beside.",
+            "Copying A's first four convolutions into deeper nets fits by block name, not by index; that reading is an "
+            "inference.",
+        ),
+        asked=(
+            Asked("init", "small-normal-stalls-d"),
+            Asked("init-gain", "a-trains-where-d-stalls"),
+            Asked("init-gain", "paper-std-trains-d", decides=False),
+            Asked("init-gain", "paper-std-trains-a", decides=False),
+        ),
+    ),
+    _empirical(
+        17,
+        "3.1",
+        "Glorot and Bengio's initialisation makes the pre-training unnecessary.",
+        comparison="Glorot against A's weights in the deeper net",
+        metric="convergence",
+        caveats=(
+            "Found after the submission; no numbers are printed.",
+            "Tested without the pre-trained net: that D trains from Glorot's weights, and trains as from Kaiming's.",
+        ),
+        asked=(Asked("init", "glorot-trains-d"), Asked("init", "glorot-like-kaiming", decides=False)),
+    ),
+    _empirical(
+        18,
+        "3.1",
+        "The nets need fewer epochs than AlexNet, for depth, small filters and pre-initialisation (a conjecture).",
+        numbers="74 epochs",
+        comparison="VGG against AlexNet",
+        metric="epochs",
+        out_of_reach="a conjecture about AlexNet on ImageNet, without a measure of convergence; AlexNet is not a VGG",
+    ),
+    _empirical(
+        19,
+        "A",
+        "Localisation: a box per class beats a shared one; fine-tuning all layers beats tuning the dense ones.",
+        numbers="36.4 shared, 34.3 per class, 33.1 per class with all layers tuned",
+        comparison="net D",
+        metric="localisation error with the class given, %",
+        out_of_reach="needs ImageNet's boxes; this package classifies and does not localise",
+    ),
+    _empirical(
+        20,
+        "B",
+        "Transfer: D and E are equal on VOC, E is better on Caltech, both together are better still.",
+        numbers="VOC 89.3/89.0 both; Caltech-101 91.8, 92.3; Caltech-256 85.0, 85.1; together 89.7/89.3/92.7/86.2",
+        comparison="D, E, D and E",
+        metric="mean average precision, mean class recall",
+        out_of_reach="needs nets trained on ImageNet, and VOC and Caltech images",
+    ),
+)

@@ -1,0 +1,77 @@
+"""N1 to N7: what the study note says from which this project started.
+
+Its "VGG16" has one convolution in the first block: 15 weight layers and 138,320,616 parameters, 36,928 fewer than D.
+It is the preset `note`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vgg_ablate.paper.statement import Asked, Statement
+
+
+def _note(number: int, text: str, **more: Any) -> Statement:
+    return Statement(id=f"N{number}", kind="note", section="note", text=text, **more)
+
+
+NOTE = (
+    _note(
+        1,
+        "A 7x7 convolution can be replaced by three 3x3, a 5x5 by two 3x3.",
+        comparison="one large filter against a stack of 3x3",
+        metric="receptive field, output",
+        caveats=(
+            "The receptive field is the same; the function is not: three 3x3 express fewer linear filters (A05).",
+        ),
+        computed=True,
+        asked=(Asked("shallow", "pair-beats-five", decides=False),),
+    ),
+    _note(
+        2,
+        "One 5x5 has 25 weights, two 3x3 have 18: deepening with small filters saves parameters, the more the deeper.",
+        numbers="25 and 18",
+        comparison="one n x n against its stack of 3x3, equal widths",
+        metric="weights",
+        caveats=("Where a block widens from C to 2C, one 5x5 (50 C²) has fewer weights than the pair (54 C²).",),
+        computed=True,
+    ),
+    _note(
+        3,
+        "Stacking enlarges the receptive field.",
+        comparison="1 to 4 stacked 3x3",
+        metric="receptive field",
+        computed=True,
+    ),
+    _note(
+        4,
+        "The activations between the stacked layers add non-linearity and expressive power.",
+        comparison="pairs of 3x3 with and without norm and activation in between",
+        metric="activation layers; test error",
+        computed=True,
+        asked=(Asked("between", "activation-between-helps"),),
+    ),
+    _note(
+        5,
+        "The three fully connected layers hold too many parameters.",
+        comparison="dense layers against all of D; dense head against global average pooling",
+        metric="share of params; test error",
+        caveats=('"Too many" is a judgement: the share is computed, what the layers are worth is tested.',),
+        computed=True,
+        asked=(Asked("head", "gap-as-good-as-dense"), Asked("head", "gap-as-good-as-dropout", decides=False)),
+    ),
+    _note(
+        6,
+        "Its modules chain like railway carriages.",
+        comparison="the blocks of D",
+        metric="shapes",
+        computed=True,
+    ),
+    _note(
+        7,
+        "`in_channels` and `num_classes` are arguments.",
+        comparison="note at 1 and 3 channels, 10 and 1000 classes",
+        metric="params",
+        computed=True,
+    ),
+)
