@@ -1,0 +1,95 @@
+"""What an arch costs, in closed form: one rule per kind of layer, in integers, for one example's forward pass.
+
+`macs` counts one multiply-accumulate as one, of convolutions and dense layers, without biases, norms and poolings: as
+the paper's neighbours and fvcore's "flops" do. `activations` counts the elements that convolutions and dense layers
+put out, as fvcore does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from vgg_ablate.net.layers import Act, Conv, Dense, Layer, Norm, Pool, layers
+from vgg_ablate.spec.arch import Arch, LocalResponseNorm
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of one example's forward pass. The receptive field is that of the last map before the head, in pixels."""
+
+    params: int
+    macs: int
+    activations: int  # elements put out by convolutions and dense layers
+    receptive_field: int
+    weight_layers: int
+    activation_layers: int
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return asdict(self)
+
+
+def costs(arch: Arch) -> Costs:
+    """The costs of an arch in its normal form. Raises SpecError where it cannot exist."""
+    net = layers(arch)
+    return Costs(
+        params=sum(params(layer) for layer in net),
+        macs=sum(macs(layer) for layer in net),
+        activations=sum(activations(layer) for layer in net),
+        receptive_field=receptive_field(net),
+        weight_layers=sum(isinstance(layer, Conv | Dense) for layer in net),
+        activation_layers=sum(isinstance(layer, Act) for layer in net),
+    )
+
+
+def params(layer: Layer) -> int:
+    """Trained weights and biases."""
+    match layer:
+        case Conv():
+            rows, columns = layer.kernel
+            return layer.channels * (layer.in_channels * rows * columns + layer.bias)
+        case Dense():
+            return layer.features * (layer.in_features + 1)
+        case Norm(spec=LocalResponseNorm()):
+            return 0
+        case Norm():
+            return 2 * layer.channels
+    return 0
+
+
+def macs(layer: Layer) -> int:
+    """Multiply-accumulates."""
+    match layer:
+        case Conv():
+            rows, columns = layer.kernel
+            return layer.size**2 * layer.channels * layer.in_channels * rows * columns
+        case Dense():
+            return layer.in_features * layer.features
+    return 0
+
+
+def activations(layer: Layer) -> int:
+    """Elements put out by a convolution or a dense layer."""
+    match layer:
+        case Conv():
+            return layer.channels * layer.size**2
+        case Dense():
+            return layer.features
+    return 0
+
+
+def receptive_field(net: Iterable[Layer]) -> int:
+    """Pixels a side that one unit of the last map sees: r grows by (k - 1) x stride so far, layer by layer.
+
+    Of a kernel that is not square, the longer of the two ways.
+    """
+    rows = columns = stride = 1
+    for layer in net:
+        if isinstance(layer, Conv):
+            rows += (layer.kernel[0] - 1) * stride
+            columns += (layer.kernel[1] - 1) * stride
+            stride *= layer.stride
+        elif isinstance(layer, Pool) and layer.kind != "adaptive":
+            rows, columns, stride = rows + stride, columns + stride, stride * 2
+    return max(rows, columns)
