@@ -27,9 +27,13 @@ def a_record(run: Run, outcome: Outcome = Outcome.FINISHED) -> Record:
 
 def test_a_key_is_sixteen_hex_digits_and_stays_what_it_was() -> None:
     # A changed key makes every committed record an orphan: change RECIPE_VERSION on purpose, never a key by accident.
-    assert a_run().key == a_run().key
-    assert len(a_run().key) == 16
-    assert int(a_run().key, 16) >= 0
+    assert a_run().key == "b10cc65acb811e98"
+    assert a_run({"preset": "D", "width": 0.25, "norm": "batch"}, lr=0.1, optimizer="adamw").key == "479bec6b3607f296"
+
+
+def test_a_value_that_is_written_out_and_a_default_are_one_run() -> None:
+    assert a_run(lr=0.05, epochs=20, label_smoothing=0.0).key == a_run().key
+    assert a_run({"stages": "16 | 32", "pool": "max", "norm": "none"}).key == a_run().key
 
 
 def test_two_spellings_of_one_net_are_one_run() -> None:

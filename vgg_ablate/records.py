@@ -49,8 +49,11 @@ class Run(Frozen):
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits of the SHA-256 of everything that makes the result."""
-        content = self.model_dump(mode="json", exclude={"data": _PLACES})
+        """16 hex digits of the SHA-256 of everything that makes the result.
+
+        What stands at its default is left out, so that a new knob, at its neutral default, changes no recorded key.
+        """
+        content = self.model_dump(mode="json", exclude={"data": _PLACES}, exclude_defaults=True)
         content["recipe_version"] = RECIPE_VERSION
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
