@@ -106,8 +106,8 @@ class Study(Frozen):
         return text.getvalue()
 
     def place_of(self, path: str) -> str:
-        """`file:line:col` of a path such as `variants.five`, or of the nearest thing around it."""
-        return self._document.place(split(path)) if path else ""
+        """`file:line:col` of a path such as `variants.five: arch.kernel`, or of the nearest thing around it."""
+        return self._document.place(split(path.partition(":")[0])) if path else ""
 
     def located(self, error: SpecError) -> SpecError:
         """The same problems, with the places where the study was written."""
