@@ -235,17 +235,16 @@ def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Prob
 
 
 def _claim_problems(claims: Sequence[Claim], variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
-    names, ids, problems = {variant.name for variant in variants}, set[str](), list[Problem]()
+    levels, ids, problems = {variant.name: variant.levels for variant in variants}, set[str](), list[Problem]()
     for index, claim in enumerate(claims):
         if claim.id in ids:
             problems.append(
                 Problem("two claims have this id", f"claims[{index}].id", document.place(("claims", index)), claim.id)
             )
         ids.add(claim.id)
-        for side in ("a", "b"):
-            name = getattr(claim, side)
-            if name not in names:
-                place = document.place(("claims", index, side))
-                rule = f"no such variant; there are {', '.join(sorted(names)[:12])}"
-                problems.append(Problem(rule, f"claims[{index}].{side}", place, name, nearest(name, names)))
+        try:
+            claim.contrast(levels)
+        except Wrong as wrong:
+            place = document.place(("claims", index, wrong.field))
+            problems.append(Problem(str(wrong), f"claims[{index}].{wrong.field}", place, wrong.got, wrong.nearest))
     return problems

@@ -1,0 +1,164 @@
+"""Records as tidy tables: one row a run, and one row an epoch. Errors and accuracies are fractions of 1.
+
+Every planned run has a row: `outcome` says `missing` where there is no record and `damaged` where it cannot be used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vgg_ablate.records import Planned, Record
+from vgg_ablate.report.results import Results, read
+
+MISSING, DAMAGED = "missing", "damaged"
+RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip through CSV or parquet
+    "study": "str",
+    "variant": "str",
+    "seed": "int64",
+    "key": "str",
+    "outcome": "str",
+    "val_accuracy": "float64",
+    "val_error": "float64",
+    "test_accuracy": "float64",
+    "test_error": "float64",
+    "test_top5_accuracy": "float64",
+    "test_top5_error": "float64",
+    "params": "Int64",
+    "macs": "Int64",
+    "activations": "Int64",
+    "receptive_field": "Int64",
+    "params_audited": "Int64",
+    "macs_audited": "Int64",
+    "epochs": "int64",
+    "train_loss": "float64",  # of the last epoch, as val_loss
+    "val_loss": "float64",
+    "train_seconds": "float64",
+    "images_per_second": "float64",
+    "device": "str",
+    "device_name": "str",
+    "precision": "str",
+    "threads": "Int64",
+    "host": "str",
+    "started": "str",
+    "reason": "str",
+}
+EPOCH_COLUMNS: dict[str, str] = {
+    "study": "str",
+    "variant": "str",
+    "seed": "int64",
+    "key": "str",
+    "epoch": "int64",
+    "train_loss": "float64",
+    "val_loss": "float64",
+    "val_accuracy": "float64",
+    "lr": "float64",
+    "seconds": "float64",
+    "images_per_second": "float64",
+}
+
+
+def frame(folder: str | Path) -> pd.DataFrame:
+    """One row a planned run of a results folder. Raises StorageFailed where there is no study in it."""
+    return runs_of(read(folder))
+
+
+def epochs(folder: str | Path) -> pd.DataFrame:
+    """One row an epoch of every recorded run of a results folder."""
+    return epochs_of(read(folder))
+
+
+def runs_of(results: Results) -> pd.DataFrame:
+    """One row a planned run, in the order of the study's variants, then seeds."""
+    order = {variant.name: index for index, variant in enumerate(results.study.variants)}
+    cells = sorted(results.manifest.planned, key=lambda cell: (order.get(cell.variant, len(order)), cell.seed))
+    rows = [_run(results, cell) for cell in cells]
+    return pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
+
+
+def epochs_of(results: Results) -> pd.DataFrame:
+    """One row an epoch of every recorded run, in the order of the plan."""
+    rows = [
+        (results.study.name, cell.variant, cell.seed, cell.key)
+        + (e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second)
+        for cell in results.manifest.planned
+        if cell.key in results.records
+        for e in results.records[cell.key].epochs
+    ]
+    return pd.DataFrame.from_records(rows, columns=list(EPOCH_COLUMNS)).astype(EPOCH_COLUMNS)
+
+
+def written(table: pd.DataFrame) -> str:
+    """The table as CSV text, every number in full."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """A `runs.csv` (or a CSV file of epochs) with the dtypes and the very numbers that were written."""
+    header = pd.read_csv(path, nrows=0).columns
+    columns = EPOCH_COLUMNS if "epoch" in header else RUN_COLUMNS
+    dtypes: dict[str, Any] = {name: dtype for name, dtype in columns.items() if name in header}
+    text = [name for name, dtype in dtypes.items() if dtype == "str"]
+    table = pd.read_csv(
+        path, dtype=dtypes, float_precision="round_trip", keep_default_na=False, na_values=_empty(dtypes)
+    )
+    table[text] = table[text].fillna("")
+    return table.astype(dtypes)
+
+
+def _empty(dtypes: dict[str, str]) -> dict[str, list[str]]:
+    return {name: [""] for name, dtype in dtypes.items() if dtype != "str"}
+
+
+def _run(results: Results, cell: Planned) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys((name for name, dtype in RUN_COLUMNS.items() if dtype == "str"), "")
+    row |= {"study": results.study.name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, "epochs": 0}
+    record = results.records.get(cell.key)
+    if record is not None:
+        return row | _recorded(record)
+    if cell.key in results.damaged:
+        return row | {"outcome": DAMAGED, "reason": results.damaged[cell.key]}
+    return row | {"outcome": MISSING, "reason": "no record"}
+
+
+def _recorded(record: Record) -> dict[str, Any]:
+    environment = record.environment
+    return {
+        "outcome": record.outcome.value,
+        "reason": record.reason,
+        "params": record.costs.get("params"),
+        "macs": record.costs.get("macs"),
+        "activations": record.costs.get("activations"),
+        "receptive_field": record.costs.get("receptive_field"),
+        "params_audited": record.audited.get("params"),
+        "macs_audited": record.audited.get("macs"),
+        "epochs": len(record.epochs),
+        "train_loss": record.epochs[-1].train_loss if record.epochs else None,
+        "val_loss": record.epochs[-1].val_loss if record.epochs else None,
+        "train_seconds": record.train_seconds,
+        "images_per_second": record.images_per_second,
+        "device": str(environment.get("device", "")),
+        "device_name": str(environment.get("device_name", "")),
+        "precision": str(environment.get("precision", "")),
+        "threads": environment.get("threads"),
+        "host": str(environment.get("host", "")),
+        "started": record.started,
+    } | _tested(record)
+
+
+def _tested(record: Record) -> dict[str, float]:
+    tested = record.tested
+    if tested is None:
+        return {}
+    found = {
+        "val_accuracy": tested.val_accuracy,
+        "val_error": 1 - tested.val_accuracy,
+        "test_accuracy": tested.test_accuracy,
+        "test_error": 1 - tested.test_accuracy,
+    }
+    if tested.test_top5_accuracy is not None:
+        found["test_top5_accuracy"] = tested.test_top5_accuracy
+        found["test_top5_error"] = 1 - tested.test_top5_accuracy
+    return found

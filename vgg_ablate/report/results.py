@@ -1,0 +1,172 @@
+"""A results folder, read: its study, its manifest, a record for every planned run that has one, and what is wrong.
+
+Nothing is dropped silently. A record that is torn, contradicts its key or is not what the study asks for is named, with
+file and field, and its run counts as damaged; a record that no planned run asks for is named and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vgg_ablate.errors import SpecError, StorageFailed
+from vgg_ablate.records import Manifest, Planned, Record, Store
+from vgg_ablate.spec.study import Study, Variant, load
+
+PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a results folder holds. `problems` are sentences: place, rule, what was found."""
+
+    folder: Path
+    study: Study
+    manifest: Manifest
+    records: Mapping[str, Record]  # key -> record, of planned runs
+    damaged: Mapping[str, str]  # key -> why its record cannot be used
+    problems: tuple[str, ...] = field(default=())
+
+
+def read(folder: str | Path) -> Results:
+    """Raises StorageFailed where there is no manifest or no study; everything else that is wrong is in `problems`."""
+    folder = Path(folder)
+    manifest, twice = _once(Manifest.read(folder))
+    study = _study(folder)
+    store = Store(folder / "records")
+    records, damaged = _records(store, manifest.planned, study)
+    problems = [
+        *twice,
+        *_contradictions(folder, study, manifest),
+        *damaged.values(),
+        *_strays(store, manifest),
+        *_bases(store, records.values()),
+    ]
+    here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
+    damaged = {key: why.replace(here, "") for key, why in damaged.items()}
+    return Results(folder, study, manifest, records, damaged, tuple(one.replace(here, "") for one in problems))
+
+
+def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
+    """The manifest with one key for every variant and seed."""
+    cells = {(cell.variant, cell.seed): cell for cell in reversed(manifest.planned)}
+    twice = [
+        f"manifest.json: planned: {cell.variant}/{cell.seed} has two keys, got {cell.key}; the first one is used"
+        for cell in manifest.planned
+        if cells[cell.variant, cell.seed].key != cell.key
+    ]
+    planned = tuple(cell for cell in manifest.planned if cells[cell.variant, cell.seed] is cell)
+    return manifest.model_copy(update={"planned": planned}), twice
+
+
+def _study(folder: Path) -> Study:
+    path = folder / "study.yaml"
+    if not path.exists():
+        raise StorageFailed(f"{path}: No such file; has this study been run?")
+    try:
+        return load(path)
+    except SpecError as error:
+        raise StorageFailed(f"{path}: the saved study is not valid: {error.problems[0]}") from error
+
+
+def _records(store: Store, planned: Iterable[Planned], study: Study) -> tuple[dict[str, Record], dict[str, str]]:
+    variants = {variant.name: variant for variant in study.variants}
+    there = store.keys()
+    records: dict[str, Record] = {}
+    damaged: dict[str, str] = {}
+    for cell in planned:
+        if cell.key not in there or cell.key in records:
+            continue
+        try:
+            record = store.get(cell.key)
+        except StorageFailed as error:
+            damaged[cell.key] = str(error)
+            continue
+        wrong = _wrong(record, cell, variants.get(cell.variant))
+        if wrong:
+            damaged[cell.key] = f"{store.path(cell.key)}: {wrong}"
+        else:
+            records[cell.key] = record
+    return records, damaged
+
+
+def _wrong(record: Record, cell: Planned, variant: Variant | None) -> str | None:
+    """What makes a record unfit for its cell, in words."""
+    if record.run.seed != cell.seed:
+        return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
+    if record.outcome == "finished" and record.tested is None:
+        return "tested: a finished run has test results, got none"
+    for cost, counted in record.audited.items():
+        closed = record.costs.get(cost)
+        if closed != counted:
+            return f"audited.{cost}: fvcore counts {counted}, the closed form {closed}; they must agree"
+    if variant is not None:
+        return _unlike(record, variant)
+    return None
+
+
+def _unlike(record: Record, variant: Variant) -> str | None:
+    for name in ("data", "train"):
+        asked, ran = _flat(getattr(variant, name).model_dump()), _flat(getattr(record.run, name).model_dump())
+        for path in sorted(asked.keys() | ran.keys()):
+            if path not in PLACES and asked.get(path) != ran.get(path):
+                return (
+                    f"run.{name}.{path}: the study's variant {variant.name} says {asked.get(path)!r}, "
+                    f"got {ran.get(path)!r}"
+                )
+    return None
+
+
+def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{above}{key}.") if isinstance(inner, dict) else {f"{above}{key}": inner}
+    return flat
+
+
+def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]:
+    problems = []
+    path = folder / "manifest.json"
+    if manifest.study != study.name:
+        problems.append(f"{path}: study: study.yaml beside it is {study.name!r}, got {manifest.study!r}")
+    if manifest.base != study.base.name:
+        problems.append(f"{path}: base: the study's base is {study.base.name!r}, got {manifest.base!r}")
+    asked = {variant.name for variant in study.variants}
+    planned = {cell.variant for cell in manifest.planned}
+    if asked - planned:
+        problems.append(f"{path}: planned: the study asks for {_listed(asked - planned)}, which it does not plan")
+    if planned - asked:
+        problems.append(f"{path}: planned: {_listed(planned - asked)} is not a variant of study.yaml")
+    return problems
+
+
+def _strays(store: Store, manifest: Manifest) -> list[str]:
+    strays = sorted(store.keys() - {cell.key for cell in manifest.planned})
+    if not strays:
+        return []
+    names = _listed(f"{key}.json" for key in strays)
+    return [f"{store.folder}: {names}: no run that this study plans; not used (another study, or an older plan?)"]
+
+
+def _bases(store: Store, records: Iterable[Record]) -> list[str]:
+    """One data set has one content: two fingerprints under one name are two studies in one folder."""
+    first: dict[tuple[Any, ...], Record] = {}
+    problems = []
+    for record in records:
+        data = record.run.data
+        what = (data.name, data.image_size, data.channels, data.limit, data.test)
+        other = first.setdefault(what, record)
+        if other.run.fingerprint != record.run.fingerprint:
+            problems.append(
+                f"{store.path(record.key)}: run.fingerprint: {data.name} was {other.run.fingerprint} "
+                f"in {other.key}.json, got {record.run.fingerprint}: records of two different data sets in one folder"
+            )
+    return problems
+
+
+def _listed(names: Iterable[str], most: int = 5) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + more

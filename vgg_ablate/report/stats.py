@@ -1,0 +1,143 @@
+"""Paired differences between seeds: estimates, intervals, p-values, Holm's correction, effect sizes.
+
+Everything here is arithmetic over arrays whose last axis is the seeds, so that one study and 5,000 go the same way.
+The formulas are those of the design, section 6.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+Region = tuple[float, float]  # (lo, hi): an open interval of gains
+
+
+class Estimate(NamedTuple):
+    """A mean with its standard error and degrees of freedom; arrays of one shape."""
+
+    mean: Floats
+    se: Floats
+    dof: Floats
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Student's two-sided interval."""
+        reach = special.stdtrit(self.dof, (1 + level) / 2) * self.se
+        return self.mean - reach, self.mean + reach
+
+    def p_above(self, edge: float) -> Floats:
+        """One-sided p-value of the evidence that the true mean is above `edge`."""
+        return _tail(self, edge, 1.0)
+
+    def p_below(self, edge: float) -> Floats:
+        """One-sided p-value of the evidence that the true mean is below `edge`."""
+        return _tail(self, edge, -1.0)
+
+    def probability(self, region: Region) -> Floats:
+        """P(true mean in region | data), with a flat prior: from the same t distribution."""
+        return _tail(self, region[1], 1.0) - _tail(self, region[0], 1.0)
+
+
+class Evidence(NamedTuple):
+    """p-values for and against "the true mean lies in the region", and the two-sided p-value of the nearer one."""
+
+    supporting: Floats
+    refuting: Floats
+    p: Floats
+
+
+def paired(differences: ArrayLike) -> Estimate:
+    """The mean difference; seeds on the last axis, at least two of them."""
+    d = np.asarray(differences, dtype=np.float64)
+    n = d.shape[-1]
+    se = d.std(axis=-1, ddof=1) / np.sqrt(n)
+    return Estimate(d.mean(axis=-1), se, np.full(d.shape[:-1], n - 1.0))
+
+
+def welch(values: ArrayLike, weights: ArrayLike) -> Estimate:
+    """The contrast sum(w_v mean(values_v)) as if its variants were unpaired and of unequal variance.
+
+    `values` is ... x variants x seeds. Degrees of freedom by Welch and Satterthwaite.
+    """
+    y, w = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    n = y.shape[-1]
+    parts = w**2 * y.var(axis=-1, ddof=1) / n
+    variance = parts.sum(axis=-1)
+    below = (parts**2).sum(axis=-1) / (n - 1)
+    dof = np.divide(variance**2, below, out=np.full(np.shape(variance), n - 1.0), where=below > 0)
+    return Estimate((w * y.mean(axis=-1)).sum(axis=-1), np.sqrt(variance), dof)
+
+
+def pooled(values: ArrayLike, weights: ArrayLike) -> Estimate:
+    """The same contrast as if its variants were unpaired and of one variance: Student's two-sample t for two."""
+    y, w = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    variants, n = y.shape[-2:]
+    variance = y.var(axis=-1, ddof=1).mean(axis=-1)
+    se = np.sqrt(variance * (w**2).sum() / n)
+    return Estimate((w * y.mean(axis=-1)).sum(axis=-1), se, np.full(np.shape(se), variants * (n - 1.0)))
+
+
+def evidence(estimate: Estimate, region: Region, *, outside: bool = False) -> Evidence:
+    """For and against the true mean in `region`; with `outside`, in the complement of the closed region."""
+    low, high = region
+    inside = np.maximum(estimate.p_above(low), estimate.p_below(high))
+    beyond = np.minimum(estimate.p_below(low), estimate.p_above(high))
+    supporting, refuting = (beyond, inside) if outside else (inside, beyond)
+    return Evidence(supporting, refuting, np.minimum(1.0, 2 * np.minimum(supporting, refuting)))
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's (1979) adjusted p-values, over the last axis."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, axis=-1, kind="stable")
+    stepped = np.take_along_axis(p, order, axis=-1) * np.arange(p.shape[-1], 0, -1)
+    adjusted = np.minimum(1.0, np.maximum.accumulate(stepped, axis=-1))
+    q = np.empty_like(adjusted)
+    np.put_along_axis(q, order, adjusted, axis=-1)
+    return q
+
+
+def hedges_g(gain: float, values: ArrayLike) -> float:
+    """The gain in standard deviations between seeds, pooled over the variants (variants x seeds), without small-sample
+    bias: Hedges (1981), exact factor. NaN where nothing varies."""
+    y = np.asarray(values, dtype=np.float64)
+    dof = y.shape[0] * (y.shape[1] - 1)
+    sd = float(np.sqrt(y.var(axis=-1, ddof=1).mean()))
+    if sd == 0:
+        return float("nan")
+    factor = np.exp(special.gammaln(dof / 2) - special.gammaln((dof - 1) / 2)) / np.sqrt(dof / 2)
+    return float(factor * gain / sd)
+
+
+def beyond_this_test_set(differences: ArrayLike) -> Estimate:
+    """The mean of a seeds x examples array of differences, where the examples are a sample too.
+
+    Seeds and examples are crossed random effects: Var(mean) = (MS_seeds + MS_examples - MS_rest) / (S N), the
+    two-way analysis of variance (Cornfield and Tukey 1956), with Satterthwaite's degrees of freedom; never below the
+    variance between seeds alone.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    seeds, examples = d.shape
+    mean, rows, columns = d.mean(), d.mean(axis=1), d.mean(axis=0)
+    ms_seeds = examples * ((rows - mean) ** 2).sum() / (seeds - 1)
+    ms_examples = seeds * ((columns - mean) ** 2).sum() / (examples - 1)
+    rest = d - rows[:, None] - columns[None, :] + mean
+    rest_dof = (seeds - 1) * (examples - 1)
+    ms_rest = (rest**2).sum() / rest_dof
+    total = ms_seeds + ms_examples - ms_rest
+    if total <= ms_seeds:
+        return Estimate(mean, np.sqrt(ms_seeds / d.size), np.float64(seeds - 1))
+    dof = total**2 / (ms_seeds**2 / (seeds - 1) + ms_examples**2 / (examples - 1) + ms_rest**2 / rest_dof)
+    return Estimate(mean, np.sqrt(total / d.size), np.float64(dof))
+
+
+def _tail(estimate: Estimate, edge: float, side: float) -> Floats:
+    """P(true mean < edge | data) for side 1, P(true mean > edge | data) for side -1: t around the mean."""
+    if np.isinf(edge):
+        return np.full(np.shape(estimate.mean), 1.0 if edge * side > 0 else 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = side * (edge - estimate.mean) / estimate.se
+    return np.asarray(special.stdtr(estimate.dof, t))

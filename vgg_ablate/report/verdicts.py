@@ -1,0 +1,358 @@
+"""Claims and runs -> verdicts: supported, refuted or inconclusive, each with all that it rests on.
+
+The rule is the design's, section 6: the difference is paired by seed, an interval of Student's t says where it lies, and
+Holm's correction covers the study's claims on one metric. Gains are positive where `a` is better than `b`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import nan
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vgg_ablate.report import power, stats
+from vgg_ablate.report.stats import Estimate, Floats
+from vgg_ablate.spec.claims import EXACT, HIGHER_IS_BETTER, Claim, Levels
+
+ALPHA = 0.05
+FEWEST_SEEDS = 3
+PERCENT = ("error", "accuracy")  # metrics of these endings are shown as percentages, their differences as points
+METHODS = ("paired", "welch", "pooled")
+
+Word = Literal["supported", "refuted", "inconclusive"]
+Examples = Mapping[tuple[str, int], NDArray[np.bool_]]  # (variant, seed) -> was each test example classified rightly?
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say about a claim. Gains are in percentage points for errors and accuracies, else in the metric's
+    unit; NaN where there is nothing to compute them from."""
+
+    claim: Claim
+    weights: Mapping[str, float]  # of every variant in the difference
+    verdict: Word
+    reason: str = ""  # of an inconclusive verdict, beyond "the interval straddles an edge"
+    exact: bool = False
+    seeds: tuple[int, ...] = ()  # that every variant has finished, at the look
+    look: int = 0  # planned seeds at the look that this verdict is from
+    looks: tuple[int, ...] = ()
+    alpha: float = ALPHA  # spent at this look; the interval's level is 1 - alpha
+    mean: float = nan
+    sd: float = nan  # of the differences, over seeds
+    ci_low: float = nan
+    ci_high: float = nan
+    p: float = nan
+    q: float = nan  # Holm's, over the study's claims on the metric
+    family: int = 1  # how many claims those are
+    probability: float = nan  # P(the difference is as claimed | data)
+    wins: int = 0  # seeds on which a is better
+    hedges_g: float = nan
+    detectable: float = nan  # the smallest difference that so many seeds see with 80 % power
+    seeds_to_decide: int | None = None
+    sensitivity: Mapping[str, Word] = field(default_factory=dict)  # method -> the verdict by it
+    beyond: tuple[float, float] | None = None  # the interval where the test set's examples are a sample too
+
+    @property
+    def n(self) -> int:
+        """Seeds that the estimate rests on."""
+        return len(self.seeds)
+
+    @property
+    def finer(self) -> str:
+        """A finer word: where the interval lies between worse, negligible and better."""
+        return _finer(self.ci_low, self.ci_high, self.claim.margin)
+
+
+def judge(
+    claims: Sequence[Claim],
+    frame: pd.DataFrame,
+    seeds: Sequence[int],
+    *,
+    levels: Levels | None = None,
+    looks: Sequence[int] | None = None,
+    examples: Examples | None = None,
+) -> tuple[Verdict, ...]:
+    """The verdict on every claim, from runs as `report.frame.frame` lists them.
+
+    `seeds` are those that the study plans; `looks` counts of them at which it is judged (one, at the end, unless
+    given); `levels` of the variants are needed for claims over factors. Raises Wrong where a claim names no variant.
+    """
+    levels = levels if levels is not None else {str(name): {} for name in frame["variant"].unique()}
+    looks = tuple(looks or (len(seeds),))
+    judged: dict[str, Verdict] = {}
+    for metric in dict.fromkeys(claim.metric for claim in claims):
+        family = [claim for claim in claims if claim.metric == metric]
+        judged |= _exact(family, frame, levels) if metric in EXACT else _at_looks(family, frame, seeds, levels, looks)
+    return tuple(_beyond(judged[claim.id], examples) for claim in claims)
+
+
+def scale(metric: str) -> float:
+    """What a fraction is multiplied by to be shown: 100 for errors and accuracies."""
+    return 100.0 if metric.endswith(PERCENT) else 1.0
+
+
+def sign(metric: str) -> int:
+    """+1 where higher is better, else -1."""
+    return 1 if metric in HIGHER_IS_BETTER else -1
+
+
+def spent(looks: Sequence[int]) -> list[float]:
+    """The error rate that each look may spend: in proportion to the seeds that it adds, so that they sum to ALPHA."""
+    return [ALPHA * (now - before) / looks[-1] for before, now in zip((0, *looks), looks, strict=False)]
+
+
+def unseeded(frame: pd.DataFrame) -> dict[str, str]:
+    """Variants whose finished runs are the same for all of three or more seeds, in every number that a seed moves."""
+    found = {}
+    finished = frame[frame["outcome"] == "finished"]
+    for variant, runs in finished.groupby("variant", sort=False):
+        numbers = runs[["test_error", "val_error", "train_loss"]]
+        if len(runs) >= FEWEST_SEEDS and (numbers.nunique(dropna=False) == 1).all():
+            found[str(variant)] = f"seeds not applied: {variant} has the same test error and losses on every seed"
+    return found
+
+
+# One metric's claims --------------------------------------------------------------------------------------------------
+
+
+class _Cells(NamedTuple):
+    """The metric of the runs that a claim is about, at one look."""
+
+    values: Floats  # variants x seeds, over the seeds that all of the variants have finished
+    weights: Floats  # of the variants, with the sign that makes a gain of a positive
+    seeds: tuple[int, ...]
+    lacking: tuple[str, ...]  # "five: seed 3 diverged"
+
+
+def _exact(claims: Sequence[Claim], frame: pd.DataFrame, levels: Levels) -> dict[str, Verdict]:
+    """Params, macs and activations are the same on every seed: compared as they are."""
+    known = frame.dropna(subset=[claims[0].metric]).groupby("variant")[claims[0].metric].first()
+    return {claim.id: _exactly(claim, claim.contrast(levels), known) for claim in claims}
+
+
+def _exactly(claim: Claim, weights: dict[str, float], known: pd.Series[float]) -> Verdict:
+    absent = [name for name in weights if name not in known.index]
+    if absent:
+        return Verdict(claim, weights, "inconclusive", f"no record of {', '.join(absent)}", exact=True)
+    gain = sign(claim.metric) * float(sum(weight * float(known[name]) for name, weight in weights.items()))
+    low, high = claim.region
+    holds = not low <= gain <= high if claim.kind == "different" else low < gain < high
+    return Verdict(
+        claim,
+        weights,
+        "supported" if holds else "refuted",
+        exact=True,
+        mean=gain,
+        sd=0.0,
+        ci_low=gain,
+        ci_high=gain,
+        probability=float(holds),
+    )
+
+
+def _at_looks(
+    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], levels: Levels, looks: tuple[int, ...]
+) -> dict[str, Verdict]:
+    """The first look at which a claim is decided stands; else the last look that has been reached."""
+    alphas = spent(looks)
+    reached = [count for count in looks if _recorded(frame, seeds[:count])] or [looks[0]]
+    judged: dict[str, Verdict] = {}
+    for count, alpha in zip(reached, alphas, strict=False):
+        now = _family(claims, frame, seeds[:count], levels, alpha)
+        for claim in claims:
+            if claim.id not in judged or judged[claim.id].verdict == "inconclusive":
+                judged[claim.id] = replace(now[claim.id], look=count, looks=looks)
+    return judged
+
+
+def _recorded(frame: pd.DataFrame, seeds: Sequence[int]) -> bool:
+    return not bool(((frame["outcome"] == "missing") & frame["seed"].isin(list(seeds))).any())
+
+
+def _family(
+    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], levels: Levels, alpha: float
+) -> dict[str, Verdict]:
+    metric = claims[0].metric
+    table = _by_seed(frame, metric)
+    outcomes = {(str(v), int(s)): str(o) for v, s, o in frame[["variant", "seed", "outcome"]].itertuples(index=False)}
+    same = unseeded(frame)
+    contrasts = {claim.id: claim.contrast(levels) for claim in claims}
+    cells = {name: _cells(weights, table, outcomes, seeds, metric) for name, weights in contrasts.items()}
+    by_method = {
+        method: _words(claims, [_estimate(cells[claim.id], method) for claim in claims], alpha) for method in METHODS
+    }
+    judged = {}
+    for index, claim in enumerate(claims):
+        verdict = _described(claim, contrasts[claim.id], cells[claim.id], by_method["paired"][index], alpha)
+        verdict = replace(verdict, family=len(claims), seeds_to_decide=_more_seeds(verdict, len(claims)))
+        reason = _hindrance(verdict, cells[claim.id], same)
+        if reason:
+            verdict = replace(verdict, verdict="inconclusive", reason=reason)
+        elif verdict.n >= FEWEST_SEEDS:
+            verdict = replace(verdict, sensitivity={m: by_method[m][index].word for m in METHODS})
+        judged[claim.id] = verdict
+    return judged
+
+
+def _by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
+    """variant -> seed -> the metric as it is shown, of finished runs."""
+    table: dict[str, dict[int, float]] = {}
+    finished = frame[frame["outcome"] == "finished"]
+    for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
+        if not pd.isna(value):
+            table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
+    return table
+
+
+def _cells(
+    weights: Mapping[str, float],
+    table: Mapping[str, Mapping[int, float]],
+    outcomes: Mapping[tuple[str, int], str],
+    seeds: Sequence[int],
+    metric: str,
+) -> _Cells:
+    names = list(weights)
+    whole = tuple(seed for seed in seeds if all(seed in table.get(name, {}) for name in names))
+    lacking = tuple(
+        f"{name}: seed {seed} {_said(outcomes.get((name, seed), 'missing'), metric)}"
+        for name in names
+        for seed in seeds
+        if seed not in table.get(name, {})
+    )
+    values = np.array([[table[name][seed] for seed in whole] for name in names if whole], dtype=np.float64)
+    signed = sign(metric) * np.array([weights[name] for name in names])
+    return _Cells(values.reshape(len(names), len(whole)), signed, whole, lacking)
+
+
+def _said(outcome: str, metric: str) -> str:
+    return f"has no {metric}" if outcome == "finished" else outcome.replace("_", " ")
+
+
+def _estimate(cells: _Cells, method: str) -> Estimate | None:
+    if len(cells.seeds) < 2:
+        return None
+    if method == "paired":
+        return stats.paired(cells.weights @ cells.values)
+    return (stats.welch if method == "welch" else stats.pooled)(cells.values, cells.weights)
+
+
+class _Tried(NamedTuple):
+    estimate: Estimate | None
+    p: float
+    q: float
+    word: Word
+
+
+def _words(claims: Sequence[Claim], estimates: Sequence[Estimate | None], alpha: float) -> list[_Tried]:
+    """Every claim of a family by one method; a claim without an estimate counts with p = 1."""
+    found = [_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
+    q = stats.holm([one.p for one in found])
+    return [
+        _Tried(estimate, float(one.p), float(adjusted), _word(one, float(adjusted), alpha))
+        for estimate, one, adjusted in zip(estimates, found, q, strict=True)
+    ]
+
+
+def _evidence(claim: Claim, estimate: Estimate | None) -> stats.Evidence:
+    if estimate is None or float(estimate.se) == 0:
+        return stats.Evidence(np.float64(1), np.float64(1), np.float64(1))  # type: ignore[arg-type]
+    return stats.evidence(estimate, claim.region, outside=claim.kind == "different")
+
+
+def _word(evidence: stats.Evidence, q: float, alpha: float) -> Word:
+    if q > alpha:
+        return "inconclusive"
+    return "supported" if evidence.supporting < evidence.refuting else "refuted"
+
+
+def _hindrance(verdict: Verdict, cells: _Cells, same: Mapping[str, str]) -> str:
+    """Why no verdict can be given, whatever the numbers; empty where one can."""
+    for name in verdict.weights:
+        if name in same and len(cells.seeds) >= FEWEST_SEEDS:
+            return same[name]
+    if cells.lacking:
+        more = f" and {len(cells.lacking) - 3} more" if len(cells.lacking) > 3 else ""
+        return "; ".join(cells.lacking[:3]) + more
+    if len(cells.seeds) < FEWEST_SEEDS:
+        return f"{len(cells.seeds)} seed{'s' * (len(cells.seeds) != 1)}; a verdict needs at least {FEWEST_SEEDS}"
+    if verdict.sd == 0:
+        return "the difference is the same on every seed: its spread cannot be estimated"
+    return ""
+
+
+def _described(claim: Claim, weights: Mapping[str, float], cells: _Cells, tried: _Tried, alpha: float) -> Verdict:
+    verdict = Verdict(claim, weights, tried.word, seeds=cells.seeds, alpha=alpha)
+    differences = cells.weights @ cells.values
+    if tried.estimate is None:
+        return replace(verdict, mean=float(differences[0])) if len(differences) else verdict
+    low, high = tried.estimate.interval(1 - alpha)
+    sd = float(differences.std(ddof=1))
+    return replace(
+        verdict,
+        mean=float(tried.estimate.mean),
+        sd=sd,
+        ci_low=float(low),
+        ci_high=float(high),
+        p=tried.p,
+        q=tried.q,
+        probability=_probability(claim, tried.estimate),
+        wins=int((differences > 0).sum()),
+        hedges_g=stats.hedges_g(float(tried.estimate.mean), cells.values),
+        detectable=power.smallest_detectable(sd, len(cells.seeds), alpha),
+    )
+
+
+def _probability(claim: Claim, estimate: Estimate) -> float:
+    if float(estimate.se) == 0:
+        return nan
+    inside = float(estimate.probability(claim.region))
+    return 1 - inside if claim.kind == "different" else inside
+
+
+def _more_seeds(verdict: Verdict, family: int) -> int | None:
+    """For an inconclusive verdict: at Holm's hardest step, so that the answer is never too few."""
+    if verdict.verdict != "inconclusive" or not verdict.sd > 0 or verdict.n < 2:
+        return None
+    alpha = verdict.alpha / family
+    return power.seeds_to_decide(verdict.claim.region, verdict.mean, verdict.sd, verdict.n, alpha)
+
+
+# Words and the second interval ----------------------------------------------------------------------------------------
+
+
+def _finer(low: float, high: float, margin: float) -> str:
+    if np.isnan(low):
+        return "unknown"
+    if margin > 0 and -margin < low and high < margin:
+        return "negligible"
+    if low > 0:
+        return "clearly better" if low >= margin else "better, size unclear"
+    if high < 0:
+        return "clearly worse" if high <= -margin else "worse, size unclear"
+    return "unclear"
+
+
+def _beyond(verdict: Verdict, examples: Examples | None) -> Verdict:
+    """With the second interval, where every test example of every run is known and the runs share one test set."""
+    metric = verdict.claim.metric
+    if not examples or verdict.n < 2 or metric not in ("test_error", "test_accuracy"):
+        return verdict
+    total: Floats | None = None
+    for name, weight in verdict.weights.items():
+        rows = [examples.get((name, seed)) for seed in verdict.seeds]
+        present = [row for row in rows if row is not None]
+        if len(present) < len(rows) or len({len(row) for row in present}) != 1:
+            return verdict
+        part = weight * np.array(present, dtype=np.float64)
+        if total is not None and total.shape != part.shape:
+            return verdict
+        total = part if total is None else total + part
+    if total is None or total.shape[1] < 2:
+        return verdict
+    low, high = stats.beyond_this_test_set(100.0 * total).interval(1 - verdict.alpha)
+    return replace(verdict, beyond=(float(low), float(high)))
