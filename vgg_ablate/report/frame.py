@@ -81,8 +81,10 @@ def runs_of(results: Results) -> pd.DataFrame:
 def epochs_of(results: Results) -> pd.DataFrame:
     """One row an epoch of every recorded run, in the order of the plan."""
     rows = [
-        (results.study.name, cell.variant, cell.seed, cell.key)
-        + (e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second)
+        (
+            *(results.study.name, cell.variant, cell.seed, cell.key),
+            *(e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second),
+        )
         for cell in results.manifest.planned
         if cell.key in results.records
         for e in results.records[cell.key].epochs

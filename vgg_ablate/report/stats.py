@@ -129,9 +129,9 @@ def beyond_this_test_set(differences: ArrayLike) -> Estimate:
     ms_rest = (rest**2).sum() / rest_dof
     total = ms_seeds + ms_examples - ms_rest
     if total <= ms_seeds:
-        return Estimate(mean, np.sqrt(ms_seeds / d.size), np.float64(seeds - 1))
+        return Estimate(mean, np.sqrt(ms_seeds / d.size), np.asarray(seeds - 1.0))
     dof = total**2 / (ms_seeds**2 / (seeds - 1) + ms_examples**2 / (examples - 1) + ms_rest**2 / rest_dof)
-    return Estimate(mean, np.sqrt(total / d.size), np.float64(dof))
+    return Estimate(mean, np.sqrt(total / d.size), np.asarray(dof))
 
 
 def _tail(estimate: Estimate, edge: float, side: float) -> Floats:

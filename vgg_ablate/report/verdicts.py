@@ -1,7 +1,7 @@
 """Claims and runs -> verdicts: supported, refuted or inconclusive, each with all that it rests on.
 
-The rule is the design's, section 6: the difference is paired by seed, an interval of Student's t says where it lies, and
-Holm's correction covers the study's claims on one metric. Gains are positive where `a` is better than `b`.
+The rule is the design's, section 6: the difference is paired by seed, an interval of Student's t says where it lies,
+and Holm's correction covers the study's claims on one metric. Gains are positive where `a` is better than `b`.
 """
 
 from __future__ import annotations
@@ -106,6 +106,16 @@ def spent(looks: Sequence[int]) -> list[float]:
     return [ALPHA * (now - before) / looks[-1] for before, now in zip((0, *looks), looks, strict=False)]
 
 
+def by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
+    """variant -> seed -> the metric as it is shown, of finished runs."""
+    table: dict[str, dict[int, float]] = {}
+    finished = frame[frame["outcome"] == "finished"]
+    for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
+        if not pd.isna(value):
+            table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
+    return table
+
+
 def unseeded(frame: pd.DataFrame) -> dict[str, str]:
     """Variants whose finished runs are the same for all of three or more seeds, in every number that a seed moves."""
     found = {}
@@ -115,9 +125,6 @@ def unseeded(frame: pd.DataFrame) -> dict[str, str]:
         if len(runs) >= FEWEST_SEEDS and (numbers.nunique(dropna=False) == 1).all():
             found[str(variant)] = f"seeds not applied: {variant} has the same test error and losses on every seed"
     return found
-
-
-# One metric's claims --------------------------------------------------------------------------------------------------
 
 
 class _Cells(NamedTuple):
@@ -178,7 +185,7 @@ def _family(
     claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], levels: Levels, alpha: float
 ) -> dict[str, Verdict]:
     metric = claims[0].metric
-    table = _by_seed(frame, metric)
+    table = by_seed(frame, metric)
     outcomes = {(str(v), int(s)): str(o) for v, s, o in frame[["variant", "seed", "outcome"]].itertuples(index=False)}
     same = unseeded(frame)
     contrasts = {claim.id: claim.contrast(levels) for claim in claims}
@@ -189,24 +196,15 @@ def _family(
     judged = {}
     for index, claim in enumerate(claims):
         verdict = _described(claim, contrasts[claim.id], cells[claim.id], by_method["paired"][index], alpha)
-        verdict = replace(verdict, family=len(claims), seeds_to_decide=_more_seeds(verdict, len(claims)))
         reason = _hindrance(verdict, cells[claim.id], same)
         if reason:
             verdict = replace(verdict, verdict="inconclusive", reason=reason)
-        elif verdict.n >= FEWEST_SEEDS:
+        else:
             verdict = replace(verdict, sensitivity={m: by_method[m][index].word for m in METHODS})
-        judged[claim.id] = verdict
+        if not reason or not cells[claim.id].lacking:
+            verdict = replace(verdict, seeds_to_decide=_more_seeds(verdict, len(claims)))
+        judged[claim.id] = replace(verdict, family=len(claims))
     return judged
-
-
-def _by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
-    """variant -> seed -> the metric as it is shown, of finished runs."""
-    table: dict[str, dict[int, float]] = {}
-    finished = frame[frame["outcome"] == "finished"]
-    for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
-        if not pd.isna(value):
-            table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
-    return table
 
 
 def _cells(
@@ -320,9 +318,6 @@ def _more_seeds(verdict: Verdict, family: int) -> int | None:
         return None
     alpha = verdict.alpha / family
     return power.seeds_to_decide(verdict.claim.region, verdict.mean, verdict.sd, verdict.n, alpha)
-
-
-# Words and the second interval ----------------------------------------------------------------------------------------
 
 
 def _finer(low: float, high: float, margin: float) -> str:

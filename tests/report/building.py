@@ -1,0 +1,106 @@
+"""Results folders made of pretend accuracies: a study file, a manifest and records, without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgg_ablate.records import Epoch, Manifest, Outcome, Planned, Record, Run, Store, Tested
+from vgg_ablate.spec.study import Study, load
+
+STUDY = """\
+version: 1
+name: pretend
+question: Do pretend variants differ?
+seeds: 5
+data: {name: digits, image_size: 32}
+arch: {stages: "4 4 | 8 8", norm: batch}
+train: {epochs: 2}
+variants:
+  five: {arch.kernel: 5}
+  wide: {arch.width: 2}
+claims:
+  - {id: small, text: two 3x3 beat one 5x5, kind: better, a: base, b: five}
+  - {id: same, text: twice the width changes nothing, kind: equivalent, a: wide, b: base, margin: 1.0}
+  - {id: weights, text: 5x5 needs more weights, kind: better, a: base, b: five, metric: params}
+"""
+Accuracy = Callable[[str, int], float]
+
+
+def made(
+    folder: Path,
+    accuracy: Accuracy | None = None,
+    *,
+    text: str = STUDY,
+    outcomes: Mapping[tuple[str, int], Outcome] | None = None,
+    missing: frozenset[tuple[str, int]] = frozenset(),
+    provenance: Mapping[str, Any] | None = None,
+    change: Callable[[Record, str], Record] = lambda record, variant: record,
+    correct: Callable[[str, int], str | None] = lambda variant, seed: None,
+    epochs: int = 2,
+) -> Path:
+    """A results folder; `accuracy(variant, seed)` is the test accuracy of that run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
+    study = load(folder / "study.yaml")
+    accuracy = accuracy or pretended(study)
+    store, planned = Store(folder / "records"), []
+    for seed in study.seed_list:
+        for index, variant in enumerate(study.variants):
+            run = _run(study, index, seed)
+            planned.append(Planned(variant=variant.name, seed=seed, key=run.key))
+            if (variant.name, seed) in missing:
+                continue
+            outcome = (outcomes or {}).get((variant.name, seed), Outcome.FINISHED)
+            value = accuracy(variant.name, seed)
+            record = _record(run, outcome, value, index, correct(variant.name, seed), epochs)
+            store.put(change(record, variant.name))
+    known = {"python": "3.11", "seeds": list(study.seed_list), "looks": list(study.looks)} | dict(provenance or {})
+    Manifest(study=study.name, base=study.base.name, planned=tuple(planned), provenance=known).write(folder)
+    return folder
+
+
+def pretended(study: Study) -> Accuracy:
+    """Accuracies around 0.9, each variant a little lower than the one before, noise from the seed."""
+    noise = np.random.default_rng(7).normal(0, 0.004, (len(study.variants), 1 + max(study.seed_list)))
+    names = [variant.name for variant in study.variants]
+    return lambda name, seed: float(0.95 - 0.02 * names.index(name) + noise[names.index(name), seed])
+
+
+def _run(study: Study, index: int, seed: int) -> Run:
+    variant = study.variants[index]
+    arch = variant.arch.model_copy(update={"match": None}).with_shape(variant.data.shape).spelled_out()
+    return Run(arch=arch, data=variant.data, train=variant.train, fingerprint="0" * 16, seed=seed)
+
+
+def _record(run: Run, outcome: Outcome, value: float, index: int, correct: str | None, epochs: int) -> Record:
+    tested = Tested(val_accuracy=value - 0.001, test_accuracy=value, correct=correct)
+    costs = {"params": 1000 + 500 * index, "macs": 5000 + 2500 * index, "activations": 640, "receptive_field": 14}
+    return Record(
+        key=run.key,
+        run=run,
+        outcome=outcome,
+        reason="" if outcome is Outcome.FINISHED else "loss is not finite",
+        epochs=tuple(
+            Epoch(
+                epoch=number,
+                train_loss=1 / number + value / 100,
+                val_loss=1.1 / number,
+                val_accuracy=value - 0.1 / number,
+                lr=0.05,
+                seconds=1.5,
+                images_per_second=1000.0,
+            )
+            for number in range(1, epochs + 1)
+        ),
+        tested=tested if outcome is Outcome.FINISHED else None,
+        costs=costs,
+        audited={"params": costs["params"], "macs": costs["macs"]},
+        environment={"device": "cpu", "device_name": "a CPU", "precision": "fp32", "threads": 1, "host": "here"},
+        train_seconds=3.0,
+        images_per_second=1000.0 + run.seed,
+        started="2026-01-01T00:00:00Z",
+    )

@@ -1,0 +1,138 @@
+"""The tables of a report: variants beside each other, and claims with their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+
+from vgg_ablate.report import numbers, wording
+from vgg_ablate.report.model import Difference, Report, Row
+from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Table, Value, Words
+from vgg_ablate.report.table import Row as Line
+from vgg_ablate.report.verdicts import Verdict
+
+_ERROR = 2  # the index of the test error among the comparison's columns
+
+
+def comparison(report: Report) -> Table:
+    """One row a variant: n, test error, difference to the base, costs, speed. The base comes first."""
+    return variants_table(report, "comparison", "Test error of every variant, in percent", [(None, report.rows)])
+
+
+def variants_table(
+    report: Report, name: str, caption: str, blocks: Sequence[tuple[str | None, Sequence[Row]]], first: str = "variant"
+) -> Table:
+    """Rows of variants, in blocks that may have a heading."""
+    others = [metric for metric in _claimed(report) if any(metric in row.metrics for row in report.rows)]
+    columns = (
+        Column(first, "variant", "left"),
+        Column("n", "n"),
+        Column("test error, %", "test_error"),
+        Column(f"Δ to {report.base.name}, pp [95 %]", "difference"),
+        *(Column(_heading(metric), metric) for metric in others),
+        Column("params", "params"),
+        Column("MACs", "macs"),
+        Column("images/s", "images_per_second"),
+    )
+    lines: list[Line] = []
+    for heading, rows in blocks:
+        if heading is not None:
+            lines.append(Line((Words(heading),), "block"))
+        lines += [_line(row, others) for row in rows]
+    return Table(name, caption, columns, tuple(lines), _notes(report))
+
+
+def verdicts(report: Report) -> Table:
+    """One row a claim."""
+    columns = (
+        Column("claim", "claim", "left"),
+        Column("verdict", "verdict", "left"),
+        Column("hypothesis", "hypothesis", "left"),
+        Column("gain [95 %]", "gain", "right"),
+        Column("n", "n"),
+        Column("q", "q"),
+        Column("P(as claimed)", "probability"),
+        Column("wins", "wins"),
+        Column("could see", "detectable"),
+        Column("seeds to decide", "seeds_to_decide"),
+    )
+    notes = [
+        "Gains are paired by seed and positive where the first side is better; pp: percentage points.",
+        "q: Holm's p over the claims on one metric; supported or refuted at q ≤ 0.05 with at least 3 seeds.",
+        "Could see: the difference found with 80 % power at this spread, before Holm.",
+    ]
+    if len(report.study.looks) > 1:
+        steps = ", ".join(str(look) for look in report.study.looks)
+        notes.append(f"Looked at after {steps} seeds; the 5 % are spent over the looks, and intervals widened for it.")
+    lines = tuple(_claim(verdict) for verdict in report.verdicts)
+    return Table("verdicts", "Claims and verdicts", columns, lines, tuple(notes))
+
+
+def difference(found: Difference) -> Value:
+    """A cell for a difference; a dash where there is none."""
+    return Gap(found.mean, found.sd, found.n, found.low, found.high) if found.n else Words(numbers.DASH)
+
+
+def _claimed(report: Report) -> list[str]:
+    """Stochastic metrics that a claim is about and that have no column yet."""
+    shown = {"test_error", "test_accuracy", "params", "macs", "images_per_second"}
+    return [m for m in dict.fromkeys(claim.metric for claim in report.study.claims) if m not in shown]
+
+
+def _heading(metric: str) -> str:
+    unit = {"pp": "%"}.get(wording.unit(metric), wording.unit(metric))
+    return f"{wording.NOUNS[metric]}, {unit}" if unit and metric != "train_seconds" else wording.NOUNS[metric]
+
+
+def _line(row: Row, others: Sequence[str]) -> Line:
+    error: Value = Mean(row.error.mean, row.error.sd, row.error.n)
+    ended = ", ".join(f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(row.outcomes.items()))
+    speed = row.metrics.get("images_per_second")
+    cells: tuple[Value, ...] = (
+        Words(f"{row.name} ({ended})" if ended else row.name),
+        Count(row.n),
+        error if row.n else Words(ended or numbers.DASH),
+        Words("base") if row.is_base else difference(row.to_base),
+        *(_other(row, metric) for metric in others),
+        Count(row.costs.get("params")),
+        Count(row.costs.get("macs")),
+        Quantity(speed.mean if speed else nan, "rate"),
+    )
+    return Line(cells, "base" if row.is_base else "", frozenset({_ERROR}) if row.best else frozenset())
+
+
+def _other(row: Row, metric: str) -> Value:
+    found = row.metrics.get(metric)
+    return Mean(found.mean, found.sd, found.n) if found else Words(numbers.DASH)
+
+
+def _notes(report: Report) -> tuple[str, ...]:
+    devices = sorted({device for row in report.rows for device in row.devices if device})
+    notes = [
+        "n: seeds that finished. ± is the standard deviation over seeds, not an error of the mean.",
+        f"Δ: minus {report.base.name}, paired by seed, with Student's 95 % interval; negative is better.",
+        "MACs: multiply-accumulates of convolutions and dense layers for one example, equal by closed form and fvcore.",
+        f"images/s: in training, mean over runs, on {', '.join(devices) or 'an unknown device'}.",
+    ]
+    if any(row.best for row in report.rows):
+        notes.insert(2, "Bold: the lowest mean and all that paired t-tests (Holm, 5 %) cannot tell from it.")
+    if len(devices) > 1:
+        notes.append("Runs were made on several devices: their images/s and seconds cannot be compared.")
+    return tuple(notes)
+
+
+def _claim(verdict: Verdict) -> Line:
+    known = verdict.n >= 2 and not verdict.exact
+    cells: tuple[Value, ...] = (
+        Words(verdict.claim.id),
+        Words(verdict.verdict),
+        Words(wording.hypothesis(verdict.claim)),
+        Words(wording.estimated(verdict)),
+        Words("exact") if verdict.exact else Count(verdict.n),
+        Quantity(verdict.q, "p"),
+        Quantity(verdict.probability if known else nan, "percentage"),
+        Words(f"{verdict.wins}/{verdict.n}" if known else numbers.DASH),
+        Quantity(verdict.detectable if known else nan, "plain"),
+        Words(wording.seeds_needed(verdict)),
+    )
+    return Line(cells, "", frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))

@@ -1,0 +1,247 @@
+"""A report as a value: what a results folder says, before anything is formatted or drawn.
+
+`of(folder)` reads a folder and makes it; tables, figures and the page are functions of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vgg_ablate.report import stats
+from vgg_ablate.report.frame import epochs_of, runs_of
+from vgg_ablate.report.results import Results, read
+from vgg_ablate.report.verdicts import ALPHA, FEWEST_SEEDS, Examples, Verdict, by_seed, judge, scale, sign, unseeded
+from vgg_ablate.spec.claims import Levels
+from vgg_ablate.spec.study import Study, Variant
+
+METRIC = "test_error"  # of the comparison table, whatever else is claimed
+DRAWN_TEST = frozenset({"digits"})  # data sets whose test split is drawn from the seed: every seed has its own
+COSTS = ("params", "macs", "activations", "receptive_field")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A metric of one variant over its finished seeds, as it is shown (errors and accuracies in percent)."""
+
+    n: int
+    mean: float = nan  # NaN without a seed
+    sd: float = nan  # NaN with fewer than two
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus another, paired by seed, in percentage points or the metric's unit, with its 95 % interval."""
+
+    n: int
+    mean: float = nan
+    sd: float = nan
+    low: float = nan
+    high: float = nan
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant in the comparison table."""
+
+    variant: Variant
+    is_base: bool
+    planned: int  # seeds
+    outcomes: Mapping[str, int]  # outcome -> runs, but for `finished`
+    error: Summary  # of METRIC
+    to_base: Difference
+    best: bool  # the lowest error, or not separable from it
+    costs: Mapping[str, int]  # params, macs, activations, receptive_field; none where no run has a record
+    metrics: Mapping[str, Summary]  # every other metric that has values
+    devices: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The variant's."""
+        return self.variant.name
+
+    @property
+    def n(self) -> int:
+        """Finished seeds."""
+        return self.error.n
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a results folder says."""
+
+    results: Results
+    frame: pd.DataFrame  # one row a run
+    epochs: pd.DataFrame  # one row an epoch
+    rows: tuple[Row, ...]  # the base first, then in the study's order
+    verdicts: tuple[Verdict, ...]
+    problems: tuple[str, ...]  # what is wrong with the folder: place, rule, what was found
+
+    @property
+    def study(self) -> Study:
+        """The study as it was run."""
+        return self.results.study
+
+    @property
+    def folder(self) -> Path:
+        """The results folder."""
+        return self.results.folder
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Where and how the study was run."""
+        return self.results.manifest.provenance
+
+    @property
+    def base(self) -> Row:
+        """The row of the base."""
+        return self.rows[0]
+
+    @property
+    def levels(self) -> Levels:
+        """variant -> factor -> level."""
+        return {variant.name: variant.levels for variant in self.study.variants}
+
+    @cached_property
+    def missing(self) -> int:
+        """Planned runs without a record."""
+        return int((self.frame["outcome"] == "missing").sum())
+
+
+def of(folder: str | Path) -> Report:
+    """The report of a results folder. Raises StorageFailed where there is no study in it."""
+    return made(read(folder))
+
+
+def made(results: Results) -> Report:
+    """The report of a folder that has been read."""
+    frame, epochs, study = runs_of(results), epochs_of(results), results.study
+    verdicts = judge(
+        study.claims,
+        frame,
+        study.seed_list,
+        levels={variant.name: variant.levels for variant in study.variants},
+        looks=study.looks,
+        examples=None if study.base.data.name in DRAWN_TEST else _examples(results),
+    )
+    problems = (*results.problems, *unseeded(frame).values())
+    return Report(results, frame, epochs, _rows(frame, study), verdicts, problems)
+
+
+def compared(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
+    """`one` minus `other` (seed -> value), over the seeds that both have."""
+    differences = np.array([value - other[seed] for seed, value in one.items() if seed in other])
+    if len(differences) < 2:
+        return Difference(len(differences), float(differences.mean()) if len(differences) else nan)
+    estimate = stats.paired(differences)
+    low, high = estimate.interval(1 - ALPHA)
+    sd = float(differences.std(ddof=1))
+    return Difference(len(differences), float(estimate.mean), sd, float(low), float(high))
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """n, mean and standard deviation over seeds."""
+    if not values:
+        return Summary(0)
+    return Summary(len(values), float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else nan)
+
+
+def inseparable(table: Mapping[str, Mapping[int, float]], metric: str = METRIC) -> set[str]:
+    """The best variant by its mean and all that Holm-corrected paired t-tests cannot tell from it.
+
+    Empty where fewer than three seeds are shared with the best: nothing could be told apart.
+    """
+    means = {name: sign(metric) * float(np.mean(list(seeds.values()))) for name, seeds in table.items() if seeds}
+    if len(means) < 2:
+        return set()
+    best = max(means, key=lambda name: means[name])
+    others = [name for name in means if name != best]
+    p_values = [_p_equal(table[name], table[best]) for name in others]
+    if any(p is None for p in p_values):
+        return set()
+    q = stats.holm([p for p in p_values if p is not None])
+    return {best, *(name for name, adjusted in zip(others, q, strict=True) if adjusted > ALPHA)}
+
+
+def _p_equal(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+    """The two-sided p-value of the paired t-test; 1 where all differences are 0; None with too few shared seeds."""
+    differences = np.array([value - other[seed] for seed, value in one.items() if seed in other])
+    if len(differences) < FEWEST_SEEDS:
+        return None
+    if np.ptp(differences) == 0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return float(stats.evidence(stats.paired(differences), (0.0, 0.0), outside=True).p)
+
+
+def _rows(frame: pd.DataFrame, study: Study) -> tuple[Row, ...]:
+    errors = by_seed(frame, METRIC)
+    best = inseparable(errors)
+    groups = dict(list(frame.groupby("variant", sort=False)))
+    base = errors.get(study.base.name, {})
+    return tuple(
+        _row(variant, variant is study.base, groups.get(variant.name, frame.iloc[:0]), errors, base, best)
+        for variant in study.variants
+    )
+
+
+def _row(
+    variant: Variant,
+    is_base: bool,
+    runs: pd.DataFrame,
+    errors: Mapping[str, Mapping[int, float]],
+    base: Mapping[int, float],
+    best: set[str],
+) -> Row:
+    finished = runs[runs["outcome"] == "finished"]
+    outcomes = Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")
+    own = errors.get(variant.name, {})
+    metrics = {}
+    for metric in (
+        "test_accuracy",
+        "val_error",
+        "val_accuracy",
+        "test_top5_error",
+        "train_seconds",
+        "images_per_second",
+    ):
+        values = [float(value) * scale(metric) for value in finished[metric].dropna()]
+        if values:
+            metrics[metric] = summary(values)
+    known = {cost: runs[cost].dropna() for cost in COSTS}
+    return Row(
+        variant=variant,
+        is_base=is_base,
+        planned=len(runs),
+        outcomes=dict(outcomes),
+        error=summary(list(own.values())),
+        to_base=Difference(0) if is_base else compared(own, base),
+        best=variant.name in best,
+        costs={cost: int(values.iloc[0]) for cost, values in known.items() if len(values)},
+        metrics=metrics,
+        devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
+    )
+
+
+def _examples(results: Results) -> Examples:
+    found: dict[tuple[str, int], NDArray[np.bool_]] = {}
+    for cell in results.manifest.planned:
+        record = results.records.get(cell.key)
+        if record is not None and record.tested is not None and record.tested.correct:
+            found[cell.variant, cell.seed] = bits(record.tested.correct, record.tested.test_accuracy)
+    return found
+
+
+def bits(packed: str, accuracy: float) -> NDArray[np.bool_]:
+    """The bits of `Tested.correct`, one a test example. The accuracy tells how many of the last byte are padding."""
+    unpacked = np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)).astype(np.bool_)
+    right = int(unpacked.sum())
+    return unpacked[: round(right / accuracy)] if right and accuracy > 0 else unpacked

@@ -1,0 +1,112 @@
+"""report.md: the question, the verdicts, the tables, what to know about them, and how to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vgg_ablate.report import comparison, numbers, wording
+from vgg_ablate.report.model import Report
+from vgg_ablate.report.table import Table
+from vgg_ablate.report.table import markdown as table_markdown
+from vgg_ablate.report.verdicts import Verdict
+
+_ELSEWHERE = frozenset({"history", "seeds", "looks", "host"})  # said in other words, or nobody's business
+
+
+def markdown(report: Report) -> str:
+    """The whole file."""
+    parts = [f"# {report.study.name}", report.study.question, *_problems(report), *_verdicts(report)]
+    parts += [table_markdown(table) for table in tables(report)]
+    parts += [*_notes(report), *_expected(report), *_provenance(report)]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def tables(report: Report) -> list[Table]:
+    """Every table of the report, in order."""
+    return [comparison.comparison(report), *([comparison.verdicts(report)] if report.verdicts else [])]
+
+
+def notes(report: Report) -> list[str]:
+    """What a reader must know beside the tables, a sentence each."""
+    return [*_unfinished(report), *_looked(report)]
+
+
+def _problems(report: Report) -> list[str]:
+    if not report.problems:
+        return []
+    return ["## Problems", "The rest of this report leaves these out:", "\n".join(f"- {p}" for p in report.problems)]
+
+
+def _verdicts(report: Report) -> list[str]:
+    if not report.verdicts:
+        return []
+    return ["## Verdicts", "\n".join(line for verdict in report.verdicts for line in _verdict(verdict)), "## Tables"]
+
+
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    yield f"- **{verdict.verdict}** {verdict.claim.text} (`{verdict.claim.id}`). {wording.reading(verdict)}"
+    for told in (wording.evidence(verdict), wording.sensitivity(verdict), wording.beyond(verdict)):
+        if told:
+            yield f"  - {told[0].upper()}{told[1:]}."
+    if len(verdict.looks) > 1:
+        yield f"  - At the look after {verdict.look} of {verdict.looks[-1]} seeds."
+
+
+def _notes(report: Report) -> list[str]:
+    said = notes(report)
+    return ["## Notes", "\n".join(f"- {note}" for note in said)] if said else []
+
+
+def _unfinished(report: Report) -> Iterator[str]:
+    for row in report.rows:
+        for outcome, count in sorted(row.outcomes.items()):
+            seeds = report.frame[(report.frame["variant"] == row.name) & (report.frame["outcome"] == outcome)]["seed"]
+            listed = ", ".join(str(seed) for seed in seeds)
+            yield f"{row.name}: {outcome.replace('_', ' ')} {count}/{row.planned} (seed {listed})."
+
+
+def _looked(report: Report) -> Iterator[str]:
+    """Seeds that were added after an unplanned look make the stated error rates too low: it is said."""
+    history = report.provenance.get("history", [])
+    planned = len(report.study.seed_list)
+    earlier = {len(entry["seeds"]) for entry in history if isinstance(entry, Mapping) and "seeds" in entry}
+    unplanned = sorted(count for count in earlier if count < planned and count not in report.study.looks)
+    if unplanned:
+        counts = ", ".join(str(count) for count in unplanned)
+        yield (
+            f"Seeds were added by hand: the study was run with {counts} seeds before it had {planned}. If that was "
+            f"decided after looking at the results, more than 5 % of true nulls are rejected; plan looks with "
+            f"`seeds: {{looks: [{counts}, {planned}]}}`."
+        )
+
+
+def _expected(report: Report) -> list[str]:
+    """What the study expected before it ran, beside what came of it."""
+    expect, lines = report.study.expect, []
+    if expect.finds:
+        lines.append(f"- Expected: {expect.finds}")
+    if report.verdicts:
+        found = ", ".join(f"{verdict.claim.id} {verdict.verdict}" for verdict in report.verdicts)
+        lines.append(f"- Found: {found}.")
+    spent = numbers.seconds(float(report.frame["train_seconds"].sum()))
+    asked = f" Expected: {numbers.plain(expect.minutes)} minutes" if expect.minutes else ""
+    asked += f" on {expect.device}" if expect.device else ""
+    lines.append(f"- Training took {spent}, summed over all runs.{asked + '.' if asked else ''}")
+    return ["## Expected and found", "\n".join(lines)]
+
+
+def _provenance(report: Report) -> list[str]:
+    known: Mapping[str, Any] = report.provenance
+    lines = [f"- {name}: {_told(known[name])}" for name in sorted(known) if name not in _ELSEWHERE]
+    seeds = ", ".join(str(seed) for seed in report.study.seed_list)
+    again = f"```sh\npython -m vgg_ablate run results/{report.study.name}/study.yaml\n```"
+    return ["## Provenance", "\n".join([f"- seeds: {seeds}", *lines]), "## How to run this again", again]
+
+
+def _told(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_told(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(_told(inner) for inner in value)
+    return str(value)
