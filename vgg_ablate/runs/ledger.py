@@ -52,7 +52,8 @@ class Ledger:
         """Key -> outcome of every run that has a trial."""
         with _storage_failures(self._place):
             trials = self._study.get_trials(deepcopy=False)
-        return {trial.user_attrs["key"]: trial.user_attrs["outcome"] for trial in trials if "key" in trial.user_attrs}
+        attributes = (trial.user_attrs for trial in trials)
+        return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
 
     def mirror(self, record: Record, variant: str, levels: Levels, values: Mapping[str, Any]) -> None:
         """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
@@ -114,18 +115,12 @@ def _trial(record: Record, variant: str, levels: Levels, values: Mapping[str, An
 
 
 def _attributes(record: Record, variant: str) -> dict[str, Any]:
-    about: dict[str, Any] = {
-        "key": record.key,
-        "variant": variant,
-        "seed": record.run.seed,
-        "outcome": str(record.outcome),
-        "params": record.costs.get("params"),
-        "macs": record.costs.get("macs"),
-    }
-    if record.tested is not None:
-        about["test_error"] = 1 - record.tested.test_accuracy
-    if record.reason:
-        about["reason"] = record.reason
+    """Few: each costs the storage a millisecond."""
+    about: dict[str, Any] = {"key": record.key, "variant": variant, "seed": record.run.seed}
+    if "macs" in record.costs:
+        about["macs"] = record.costs["macs"]
+    if record.outcome is not Outcome.FINISHED:
+        about |= {"outcome": str(record.outcome), "reason": record.reason}
     return about
 
 

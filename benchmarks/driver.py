@@ -1,0 +1,89 @@
+"""What the driver costs a run: a study whose training takes no time, through real worker processes and a real ledger.
+
+    python benchmarks/driver.py --runs 10000 --json
+
+`ms_per_run` is wall time from start to end over the number of runs, `cpu_ms_per_run` what the driver itself computes;
+`peak_mb` is the driver's peak memory; `restart_s` is a second start, when everything is recorded; `plan_s` the planning of the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from vgg_ablate.records import Epoch, Run, Tested
+from vgg_ablate.runs.driver import Options, drive
+from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.runs.pools import Place
+from vgg_ablate.spec.study import load
+
+EPOCH = Epoch(epoch=1, train_loss=1, val_loss=1, val_accuracy=0.9, lr=0.1, seconds=0.001, images_per_second=1e4)
+
+
+def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+    """One epoch that takes no time."""
+    yield EPOCH
+    return Tested(val_accuracy=0.9, test_accuracy=0.9)
+
+
+def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
+    """Nothing."""
+    return {}, {"device": "cpu"}
+
+
+def planned(folder: Path, runs: int) -> Plan:
+    """A study of that many runs, ten seeds a variant."""
+    from tests import pretend
+
+    variants = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1e6:.6f}}}\n" for index in range(runs // 10 - 1))
+    path = folder / "study.yaml"
+    path.write_text(
+        "version: 1\nname: bench\nquestion: what does a run cost?\nseeds: 10\ndata: {name: digits}\n"
+        f'arch: {{stages: "8 8 | 8"}}\ntrain: {{epochs: 1}}\nvariants:\n{variants or "  {}"}'
+    )
+    return plan(load(path), pretend.resolve, pretend.fingerprint)
+
+
+def measured(runs: int, workers: int) -> dict[str, float]:
+    """The figures of one study."""
+    options = Options(workers=workers, device="cpu", progress="none", training="benchmarks.driver")
+    with tempfile.TemporaryDirectory() as name:
+        began = time.perf_counter()
+        asked = planned(Path(name), runs)
+        made, busy = time.perf_counter(), time.process_time()
+        drive(asked, Path(name) / "results", options)
+        ended, busy = time.perf_counter(), time.process_time() - busy
+        drive(asked, Path(name) / "results", options)
+        again = time.perf_counter()
+    return {
+        "runs": len(asked.cells),
+        "ms_per_run": round(1000 * (ended - made) / len(asked.cells), 3),
+        "cpu_ms_per_run": round(1000 * busy / len(asked.cells), 3),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "plan_s": round(made - began, 3),
+        "restart_s": round(again - ended, 3),
+    }
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    figures = measured(given.runs, given.workers)
+    print(json.dumps(figures) if given.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
+
+
+if __name__ == "__main__":
+    main()

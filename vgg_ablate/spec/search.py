@@ -1,0 +1,291 @@
+"""`design: {kind: search, ...}`: a sampler proposes the values, over a space that the study spells out.
+
+design:
+  kind: search
+  space:
+    arch.width: {low: 0.25, high: 2.0, log: true}       # a number in between; whole where both ends are whole
+    arch.norm: [none, batch]                            # one of these
+    head:                                               # one of these, each with the changes that it stands for
+      small: {arch.head.hidden: [64]}
+      none: {arch.head.hidden: [], arch.head.pool: global}
+  constraints: ["macs <= 60e6", "receptive_field >= 32"]  # on costs; applied before anything trains
+  objectives: [val_error]
+  sampler: tpe
+  pruner: median
+  budget: {variants: 60, hours: 4}                      # totals: run twice, it is still 60
+  confirm: {best: 3, seeds: 5}                          # the winners and the base again, on seeds not seen before
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from vgg_ablate.errors import nearest
+from vgg_ablate.spec.values import ByKind, Count, Flag, Frozen, Name, Number, Positive, Whole, Wrong, parsed_with
+
+Changes = dict[str, Any]  # path -> new value
+Objective = Literal["val_error", "params", "macs", "activations", "train_seconds"]
+COSTS = ("params", "macs", "activations", "receptive_field", "weight_layers", "activation_layers")
+
+_BOUND = re.compile(
+    r"(?:(?P<low>\S+)\s*(?P<below><=|<)\s*)?(?P<cost>[a-z_]+)\s*(?:(?P<sign><=|>=|<|>)\s*(?P<bound>\S+))?"
+)
+
+
+class Between(Frozen):
+    """A number from `low` to `high`, both included; whole where both are whole."""
+
+    low: Whole | Number
+    high: Whole | Number
+    log: Flag = False
+    step: Count | Positive | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"on a log scale low must be greater than 0, got {self.low}")
+        if self.log and self.step is not None:
+            raise ValueError("a log scale has no step")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Are its numbers whole?"""
+        return isinstance(self.low, int) and isinstance(self.high, int) and not isinstance(self.step, float)
+
+    def grid(self) -> tuple[int | float, ...]:
+        """Every number of it. Raises Wrong where there is no end to them."""
+        if self.whole:
+            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+        if self.step is None:
+            raise Wrong("a grid needs a step, or a list of values", got=f"{self.low} to {self.high}")
+        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return tuple(self.low + index * self.step for index in range(count))
+
+
+def _dimension(value: Any) -> str:
+    if isinstance(value, Between) or (isinstance(value, Mapping) and {"low", "high"} & value.keys()):
+        return "between"
+    return "labelled" if isinstance(value, Mapping) else "listed"
+
+
+Dimension = Annotated[
+    Annotated[Between, Tag("between")]
+    | Annotated[list[Any], Field(min_length=1), Tag("listed")]
+    | Annotated[dict[Name, Changes], Field(min_length=1), Tag("labelled")],
+    Discriminator(_dimension),
+]
+
+
+class Constraint(Frozen):
+    """`40e6 <= macs <= 60e6`: a cost of an arch, between two bounds, both included."""
+
+    cost: str
+    low: Number | None = None
+    high: Number | None = None
+
+    def excess(self, costs: Mapping[str, int]) -> float:
+        """How far outside, as a fraction of the bound that is broken; at most 0: inside."""
+        value = costs[self.cost]
+        under = -math.inf if self.low is None else (self.low - value) / max(abs(self.low), 1.0)
+        over = -math.inf if self.high is None else (value - self.high) / max(abs(self.high), 1.0)
+        return max(under, over)
+
+
+def constraint(text: str) -> dict[str, Any]:
+    """`macs <= 60e6`, `40e6 <= macs <= 60e6` -> the fields of a Constraint. Raises Wrong."""
+    match = _BOUND.fullmatch(text.strip())
+    if match is None or not (match["below"] or match["sign"]):
+        raise Wrong("a constraint is a cost and its bounds, such as macs <= 60e6 or 1e6 <= params <= 5e6", got=text)
+    if match["cost"] not in COSTS:
+        raise Wrong(
+            f"unknown cost; there are {', '.join(COSTS)}", got=match["cost"], nearest=nearest(match["cost"], COSTS)
+        )
+    bounds: dict[str, Any] = {"cost": match["cost"]}
+    if match["below"]:
+        bounds["low"] = _bound(match["low"], ">=" if match["below"] == "<=" else ">")
+    if match["sign"]:
+        side = "high" if match["sign"].startswith("<") else "low"
+        bounds[side] = _bound(match["bound"], match["sign"])
+    return bounds
+
+
+def _bound(text: str, sign: str) -> float:
+    """The nearest whole number that still meets the bound: costs are whole."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise Wrong("a bound is a number, such as 60e6", got=text) from error
+    return {
+        "<=": math.floor(value),
+        "<": math.ceil(value) - 1,
+        ">=": math.ceil(value),
+        ">": math.floor(value) + 1,
+    }[sign] * 1.0
+
+
+class Tpe(Frozen):
+    """Tree-structured Parzen estimator, multivariate, aware of what is running (Bergstra et al. 2011; Optuna)."""
+
+    kind: Literal["tpe"]
+    startup: Count = 10  # variants drawn at random before it begins to learn
+
+
+class NsgaII(Frozen):
+    """Non-dominated sorting genetic algorithm II (Deb et al. 2002; Optuna)."""
+
+    kind: Literal["nsga2"]
+    population: Annotated[int, Field(strict=True, ge=2)] = 50
+
+
+class GaussianProcess(Frozen):
+    """Bayesian optimisation by a Gaussian process (Optuna); for few, long runs."""
+
+    kind: Literal["gp"]
+    startup: Count = 10
+
+
+class Random(Frozen):
+    """Independent draws."""
+
+    kind: Literal["random"]
+
+
+class Qmc(Frozen):
+    """Quasi-Monte Carlo: a scrambled Sobol sequence; independent draws that fill the space evenly."""
+
+    kind: Literal["qmc"]
+
+
+class Grid(Frozen):
+    """Every combination, in an order drawn from the seed, so that an interrupted grid is balanced."""
+
+    kind: Literal["grid"]
+
+
+class NoPruner(Frozen):
+    """Every run goes to its end."""
+
+    kind: Literal["none"]
+
+
+class Median(Frozen):
+    """Stops a variant whose validation error is above the median of the others at the same epoch."""
+
+    kind: Literal["median"]
+    startup: Whole = 5  # variants that must have ended first
+    warmup: Whole = 0  # epochs before which nothing is stopped
+
+
+class Halving(Frozen):
+    """Asynchronous successive halving: the best 1/factor of each rung go on (Li et al. 2018)."""
+
+    kind: Literal["halving"]
+    first: Count = 1  # epochs at the first rung
+    factor: Annotated[int, Field(strict=True, ge=2)] = 3
+
+
+class Hyperband(Frozen):
+    """Several successive halvings with different first rungs (Li et al. 2017)."""
+
+    kind: Literal["hyperband"]
+    first: Count = 1
+    factor: Annotated[int, Field(strict=True, ge=2)] = 3
+
+
+Sampler = Annotated[Tpe | NsgaII | GaussianProcess | Random | Qmc | Grid, Field(discriminator="kind"), ByKind]
+Pruner = Annotated[NoPruner | Median | Halving | Hyperband, Field(discriminator="kind"), ByKind]
+
+
+class Budget(Frozen):
+    """When the search ends, over all starts together: at so many variants, or after so many hours of training."""
+
+    variants: Count | None = None
+    hours: Positive | None = None  # seconds of all its runs' trainings together, summed over workers
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.variants is None and self.hours is None:
+            raise ValueError("a search needs an end: budget: {variants: 60}, or {hours: 4}")
+        return self
+
+
+class Confirm(Frozen):
+    """The best variants, and the base, are trained again on seeds that the search has not seen."""
+
+    best: Whole = 1
+    seeds: Count = 5
+
+
+class Search(Frozen):
+    """A sampler proposes variants, within constraints and a budget; the winners are confirmed on fresh seeds."""
+
+    kind: Literal["search"]
+    space: dict[str, Dimension] = Field(min_length=1)  # path, or a name where every value is a label -> its values
+    constraints: tuple[Annotated[Constraint, parsed_with(constraint)], ...] = ()
+    objectives: tuple[Objective, ...] = Field(default=("val_error",), min_length=1, max_length=3)
+    sampler: Sampler = Tpe(kind="tpe")
+    pruner: Pruner = NoPruner(kind="none")
+    budget: Budget
+    confirm: Confirm = Confirm()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.pruner.kind != "none" and self.objectives != ("val_error",):
+            raise ValueError("a pruner compares validation errors: it needs objectives: [val_error]")
+        if self.sampler.kind == "grid":
+            self.grid()
+        return self
+
+    @property
+    def promised(self) -> tuple[str, ...]:
+        """The names that the winners will have: claims may speak of them."""
+        return tuple(f"winner-{rank}" for rank in range(1, self.confirm.best + 1))
+
+    def cells(self) -> list[Any]:
+        """None that are known beforehand."""
+        return []
+
+    def values(self, path: str) -> tuple[Any, ...] | None:
+        """The choices at a path, as a ledger can hold them: values and labels; None for a number in between."""
+        dimension = self.space[path]
+        if isinstance(dimension, Between):
+            return None
+        return tuple(map(plain, dimension))
+
+    def changes(self, point: Mapping[str, Any]) -> Changes:
+        """The changes of the base that a proposed point stands for."""
+        changes: Changes = {}
+        for path, value in point.items():
+            dimension = self.space[path]
+            if isinstance(dimension, Between):
+                changes[path] = value
+            elif isinstance(dimension, dict):
+                changes |= dimension[value]
+            else:
+                changes[path] = next(one for one in dimension if plain(one) == value)
+        return changes
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every point of the space. Raises Wrong where a number in between has no step."""
+        axes = []
+        for path, dimension in self.space.items():
+            try:
+                axes.append(dimension.grid() if isinstance(dimension, Between) else self.values(path) or ())
+            except Wrong as wrong:
+                raise Wrong(str(wrong), field=f"space.{path}", got=wrong.got) from wrong
+        return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*axes)]
+
+
+def plain(value: Any) -> Any:
+    """A choice as a ledger holds it: numbers and words as they are, anything else as JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
