@@ -3,7 +3,7 @@
     python benchmarks/driver.py --runs 10000 --json
 
 `ms_per_run` is wall time from start to end over the number of runs, `cpu_ms_per_run` what the driver itself computes;
-`peak_mb` is the driver's peak memory; `restart_s` is a second start, when everything is recorded; `plan_s` the planning of the study.
+`peak_mb` is the driver's peak memory; `restart_s` is a second start, all recorded; `plan_s` the planning.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def planned(folder: Path, runs: int) -> Plan:
         "version: 1\nname: bench\nquestion: what does a run cost?\nseeds: 10\ndata: {name: digits}\n"
         f'arch: {{stages: "8 8 | 8"}}\ntrain: {{epochs: 1}}\nvariants:\n{variants or "  {}"}'
     )
-    return plan(load(path), pretend.resolve, pretend.fingerprint)
+    return plan(load(path), pretend.fingerprint)
 
 
 def measured(runs: int, workers: int) -> dict[str, float]:

@@ -11,16 +11,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.runs.pools import Place
-from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Data
-from vgg_ablate.spec.study import Variant
 from vgg_ablate.train.failures import Diverged, OutOfMemory
 
 
@@ -42,34 +39,6 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     """Nothing was audited; the environment is the worker's."""
     return {}, {"device": place.device, "threads": place.threads, "omp": os.environ["OMP_NUM_THREADS"]}
-
-
-@dataclass(frozen=True)
-class Costs:
-    """One number stands for all."""
-
-    macs: int
-
-    def as_dict(self) -> dict[str, int]:
-        """By name."""
-        return {"params": self.macs, "macs": self.macs}
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A variant that needs no matching."""
-
-    variant: Variant
-    arch: Arch
-    costs: Costs
-
-
-def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
-    """The normal forms, with made-up costs."""
-    return tuple(
-        Resolved(one, one.arch.with_shape(one.data.shape).spelled_out(), Costs(1000 + len(one.arch.notation())))
-        for one in variants
-    )
 
 
 def fingerprint(data: Data) -> str:

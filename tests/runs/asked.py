@@ -40,8 +40,8 @@ def study(
 
 
 def planned(asked: Study) -> Plan:
-    """Its plan, with made-up costs and fingerprints."""
-    return plan(asked, pretend.resolve, pretend.fingerprint)
+    """Its plan, with a made-up fingerprint."""
+    return plan(asked, pretend.fingerprint)
 
 
 OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.pretend")

@@ -35,7 +35,7 @@ Objective = Literal["val_error", "params", "macs", "activations", "train_seconds
 COSTS = ("params", "macs", "activations", "receptive_field", "weight_layers", "activation_layers")
 
 _BOUND = re.compile(
-    r"(?:(?P<low>\S+)\s*(?P<below><=|<)\s*)?(?P<cost>[a-z_]+)\s*(?:(?P<sign><=|>=|<|>)\s*(?P<bound>\S+))?"
+    r"(?:(?P<low>[-+.\d]\S*)\s*(?P<below><=|<)\s*)?(?P<cost>[a-z_]+)\s*(?:(?P<sign><=|>=|<|>)\s*(?P<bound>\S+))?"
 )
 
 
