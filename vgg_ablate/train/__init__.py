@@ -1,0 +1,1 @@
+"""One run: its data, its training, its test. Knows neither Optuna nor the terminal."""

@@ -1,0 +1,56 @@
+"""Where an unfinished run goes on from: one file, replaced whole at the end of an epoch, read without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.records import Epoch
+
+FORMAT = 1
+
+
+class Checkpoint(NamedTuple):
+    """All that a training knows after an epoch. Chance needs no state: every epoch draws anew (train/streams.py)."""
+
+    key: str  # of the run
+    epochs: tuple[Epoch, ...]  # so far
+    net: dict[str, Any]
+    optimiser: dict[str, Any]
+    environment: dict[str, Any]  # what the result depends on: device, threads, precision
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the file at `path`. Raises StorageFailed."""
+    content = {"format": FORMAT, **checkpoint._asdict()}
+    content["epochs"] = [epoch.model_dump() for epoch in checkpoint.epochs]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+
+
+def read(path: Path, key: str, environment: dict[str, Any]) -> Checkpoint | None:
+    """The checkpoint of this run in this environment; None where there is none, so that the run starts afresh."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise StorageFailed(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
+    if content.pop("format", None) != FORMAT or content["key"] != key or content["environment"] != environment:
+        return None
+    content["epochs"] = tuple(Epoch(**epoch) for epoch in content["epochs"])
+    return Checkpoint(**content)

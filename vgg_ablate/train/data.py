@@ -1,0 +1,156 @@
+"""The examples of a run: decoded once, cached by content, split by the seed, resident on the device as uint8."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgg_ablate.errors import DataMissing
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import decoding, downloads, places, sources
+from vgg_ablate.train.decoding import Decoded, Images, Labels, Progress
+from vgg_ablate.train.streams import Stream, numbers
+
+DECODING = 1  # bumped by hand when the same files decode to other pixels; part of the cache's names
+
+
+class Pool(NamedTuple):
+    """A decoded data set, memory-mapped: what the seed splits. Without a test split of its own, `test` is empty."""
+
+    train: Decoded
+    test: Decoded
+
+
+class Split(NamedTuple):
+    """Examples that live on the device."""
+
+    images: Tensor  # uint8, N x H x W x C
+    labels: Tensor  # int64, N
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Splits(NamedTuple):
+    """Validation chooses; test is read once, at the end."""
+
+    train: Split
+    validation: Split
+    test: Split
+    mean: Tensor  # float32, C; of the training split, in units of 1/255
+    std: Tensor  # float32, C
+    skipped: int  # files that could not be read
+
+
+def splits(data: Data, fingerprint: str, seed: int, device: torch.device) -> Splits:
+    """The three splits that the seed draws, on the device. Raises DataMissing."""
+    pool = decoded(data, fingerprint)
+    train, validation, test = _drawn(data, len(pool.train.labels), len(pool.test.labels), seed)
+    images, labels = pool.train.images, pool.train.labels
+    held = pool.test if len(pool.test.labels) else pool.train
+    mean, std = _statistics(images[train])
+    return Splits(
+        _resident(images[train], labels[train], device),
+        _resident(images[validation], labels[validation], device),
+        _resident(held.images[test], held.labels[test], device),
+        mean.to(device),
+        std.to(device),
+        len(pool.train.skipped) + len(pool.test.skipped),
+    )
+
+
+def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> Pool:
+    """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once."""
+    return _opened(prepared(data, fingerprint, progress))
+
+
+def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> Path:
+    """The cache folder that holds the decoded data set. Raises DataMissing where the files are not what was planned."""
+    size, channels, classes = data.shape
+    about = [DECODING, data.name, fingerprint, size, channels, classes, data.on_corrupt]
+    name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+
+    def make(folder: Path) -> None:
+        found = sources.fingerprint(data)
+        if found != fingerprint:
+            raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {fingerprint}")
+        for split in ("train", "test"):
+            _write(folder / split, _decode(data, split, progress))
+
+    return places.made_once(places.cache_folder() / "decoded" / name, make)
+
+
+def _decode(data: Data, split: str, progress: Progress | None) -> Decoded:
+    size, channels, _ = data.shape
+    assert size is not None  # Data checks it
+    if data.name in sources.FOLDERS:
+        files = sources.images(data, split)
+        skip = data.on_corrupt == "skip"
+        return decoding.from_files(files, size, channels, skip_corrupt=skip, progress=progress)
+    if data.name == "digits":
+        arrays = _digits() if split == "train" else downloads.Arrays(np.empty((0, 8, 8, 1), np.uint8), np.empty(0, int))
+    else:
+        arrays = downloads.arrays(data, split)
+    return decoding.from_arrays(arrays, size, channels)
+
+
+def _digits() -> downloads.Arrays:
+    from sklearn.datasets import load_digits
+
+    scans, labels = load_digits(return_X_y=True)
+    scaled = np.round(scans.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # the scans count from 0 to 16
+    return downloads.Arrays(scaled, labels.astype(np.int64))
+
+
+def _write(folder: Path, part: Decoded) -> None:
+    folder.mkdir()
+    np.save(folder / "images.npy", part.images)
+    np.save(folder / "labels.npy", part.labels)
+    (folder / "skipped.json").write_text(json.dumps(part.skipped), encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def _opened(folder: Path) -> Pool:
+    return Pool(*(_read(folder / split) for split in ("train", "test")))
+
+
+def _read(folder: Path) -> Decoded:
+    images: Images = np.load(folder / "images.npy", mmap_mode="r")
+    labels: Labels = np.load(folder / "labels.npy")
+    return Decoded(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
+
+
+def _drawn(data: Data, count: int, tests: int, seed: int) -> tuple[Labels, Labels, Labels]:
+    """Indices of the training, validation and test examples. Without official tests they are drawn first."""
+    order = numbers(seed, Stream.SPLIT).permutation(count)
+    held = 0 if tests else round(count * data.test)
+    test, rest = (np.arange(tests) if tests else order[:held]), order[held:]
+    rest = rest[: data.limit]
+    chosen = round(len(rest) * data.validation)
+    if not len(test) or not chosen or chosen == len(rest):
+        rule = "every split needs an example"
+        raise DataMissing(f"{data.name}: {rule}: {len(rest) - chosen} train, {chosen} validation, {len(test)} test")
+    return rest[chosen:], rest[:chosen], test
+
+
+def _statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every channel, from its histogram: exact, whatever the number of images."""
+    values = np.arange(256, dtype=np.float64)
+    moments = []
+    for channel in range(images.shape[3]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        mean = (counts * values).sum() / counts.sum()
+        moments.append((mean, np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum())))
+    table = torch.tensor(moments, dtype=torch.float64).float()
+    return table[:, 0], table[:, 1].clamp_min(1.0)  # a constant channel stays what it is
+
+
+def _resident(images: Images, labels: Labels, device: torch.device) -> Split:
+    return Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))

@@ -1,0 +1,68 @@
+"""torchvision's data sets by name: fetched when asked for, read as arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import URLError
+
+import numpy as np
+import numpy.typing as npt
+from torchvision import datasets
+
+from vgg_ablate.errors import DataMissing
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import places
+
+_NAMES = {
+    "mnist": datasets.MNIST,
+    "fashion-mnist": datasets.FashionMNIST,
+    "kmnist": datasets.KMNIST,
+    "cifar10": datasets.CIFAR10,
+    "cifar100": datasets.CIFAR100,
+    "svhn": datasets.SVHN,
+    "stl10": datasets.STL10,
+    "imagenette": datasets.Imagenette,
+}
+_BY_SPLIT = {"svhn": "test", "stl10": "test", "imagenette": "val"}  # `split="test"`; the others say `train=False`
+
+
+class Arrays(NamedTuple):
+    """A split as its files hold it."""
+
+    images: npt.NDArray[np.uint8]  # N x H x W x C
+    labels: npt.NDArray[np.int64]
+
+
+def download(data: Data) -> None:
+    """Fetch both splits into the root. Raises DataMissing where that fails."""
+    root = places.root(data)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for split in ("train", "test"):
+            _opened(data.name, root, split, download=True)
+    except (OSError, URLError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataMissing(f"data.download: {data.name} could not be fetched into {root}: {reason}") from error
+
+
+def arrays(data: Data, split: str) -> Arrays:
+    """The `train` or `test` split of a data set whose files hold arrays. Raises DataMissing where they are damaged."""
+    root = places.root(data)
+    try:
+        opened = _opened(data.name, root, split, download=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataMissing(f"{root}: {data.name} cannot be read: {str(error).splitlines()[0]}") from error
+    images = np.asarray(opened.data)
+    if data.name in {"svhn", "stl10"}:  # N x C x H x W
+        images = images.transpose(0, 2, 3, 1)
+    labels = opened.targets if hasattr(opened, "targets") else opened.labels
+    return Arrays(images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64))
+
+
+def _opened(name: str, root: Path, split: str, *, download: bool) -> Any:
+    which = {"split": _BY_SPLIT[name]} if name in _BY_SPLIT and split == "test" else {}
+    if name in _BY_SPLIT and split == "train":
+        which = {"split": "train"}
+    options: dict[str, Any] = which or {"train": split == "train"}
+    return _NAMES[name](str(root), download=download, **options)

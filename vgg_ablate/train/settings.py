@@ -1,0 +1,16 @@
+"""Where and how a run is trained: what may differ between machines without changing what was asked for. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the worker says to the training."""
+
+    device: str = "cpu"  # as torch names it: cpu, cuda, cuda:1
+    threads: int = 1
+    checkpoint: Path | None = None  # the file an unfinished run goes on from; None: none is kept
+    checkpoint_every: int = 5  # epochs

@@ -1,0 +1,140 @@
+"""The files of a data set: which they are, whether they are there, and the fingerprint of their content. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from vgg_ablate.errors import DataMissing, nearest
+from vgg_ablate.records import link_into_place
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import places
+
+IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root
+    "mnist": ("MNIST/raw/*-ubyte",),
+    "fashion-mnist": ("FashionMNIST/raw/*-ubyte",),
+    "kmnist": ("KMNIST/raw/*-ubyte",),
+    "cifar10": ("cifar-10-batches-py/*_batch*", "cifar-10-batches-py/batches.meta"),
+    "cifar100": ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
+    "svhn": ("train_32x32.mat", "test_32x32.mat"),
+    "stl10": ("stl10_binary/train_[Xy].bin", "stl10_binary/test_[Xy].bin"),
+}
+FOLDERS: dict[str, tuple[str, str, str]] = {  # below the root: (folder, training, test) of one folder per class
+    "imagenette": ("imagenette2", "train", "val"),
+    "imagenet": ("", "train", "val"),
+    "image-folder": ("", "train", "test"),
+}
+FETCHED = frozenset(FILES) | {"imagenette"}  # ImageNet's owners let nobody else hand it out
+
+
+class Listed(NamedTuple):
+    """One image file of a folder data set."""
+
+    path: Path
+    label: int
+
+
+def fingerprint(data: Data) -> str:
+    """16 hex digits of the SHA-256 of the data set's files: names and content. Raises DataMissing.
+
+    Reading 60,000 files takes seconds, so the answer is kept by the files' sizes and times.
+    """
+    if data.download and data.name in FETCHED:
+        _fetched(data)
+    files = list(_files(data))
+    listing = hashlib.sha256()
+    for name, path in files:
+        about = path.stat()
+        listing.update(f"{name}\0{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    kept = places.cache_folder() / "fingerprints" / listing.hexdigest()[:32]
+    if kept.exists():
+        return kept.read_text(encoding="ascii")
+    content = hashlib.sha256()
+    for name, path in files:
+        content.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    answer = content.hexdigest()[:16]
+    link_into_place(kept, answer)
+    return answer
+
+
+def images(data: Data, split: str) -> list[Listed]:
+    """The images of a folder data set's `train` or `test` split, by class and name; empty where there is no `test`.
+
+    Raises DataMissing where the folder is not there or its classes are not as declared.
+    """
+    below, train, test = FOLDERS[data.name]
+    top = places.root(data) / below
+    classes = _classes(data, top / train)
+    folder = top / (train if split == "train" else test)
+    if split == "test" and not folder.is_dir() and data.name == "image-folder":
+        return []
+    if (found := _classes(data, folder)) != classes:
+        differing = ", ".join(sorted(set(found) ^ set(classes)))
+        raise DataMissing(f"{folder}: its class folders differ from those of {train}: {differing}")
+    return [
+        Listed(path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).iterdir())
+        if path.suffix.lower() in IMAGES
+    ]
+
+
+def _files(data: Data) -> Iterator[tuple[str, Path]]:
+    if data.name == "digits":
+        yield "digits.csv.gz", _digits()
+    elif data.name in FOLDERS:
+        top = places.root(data)
+        for split in ("train", "test"):
+            yield from ((str(listed.path.relative_to(top)), listed.path) for listed in images(data, split))
+    else:
+        top = places.root(data)
+        for pattern in FILES[data.name]:
+            found = sorted(top.glob(pattern))
+            if not found:
+                raise _missing(data, top / pattern)
+            yield from ((str(path.relative_to(top)), path) for path in found)
+
+
+def _fetched(data: Data) -> None:
+    """Fetch the files where the study asks for it and they are not there."""
+    if data.name in FILES:
+        there = all(any(places.root(data).glob(pattern)) for pattern in FILES[data.name])
+    else:
+        there = (places.root(data) / FOLDERS[data.name][0]).is_dir()
+    if not there:
+        from vgg_ablate.train.downloads import download
+
+        download(data)
+
+
+def _digits() -> Path:
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataMissing("digits: scikit-learn, which ships the scans, is not installed")
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+
+
+def _classes(data: Data, folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise _missing(data, folder)
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) != data.shape.classes:
+        raise DataMissing(f"{folder}: holds {len(names)} class folders, the study says {data.shape.classes}")
+    return names
+
+
+def _missing(data: Data, path: Path) -> DataMissing:
+    """One line: what is not there, where the root came from, and the way out."""
+    top = places.root(data)
+    if data.root and not top.exists():
+        beside = [entry.name for entry in top.parent.iterdir()] if top.parent.is_dir() else []
+        close = nearest(top.name, beside)
+        return DataMissing(f"data.root: {top} is not there" + (f"; did you mean {close!r}?" if close else ""))
+    origin = "data.root" if data.root else "$VGG_ABLATE_DATA, or data.root in the study, names another folder"
+    remedy = "; data.download: true fetches it" if data.name in FETCHED else ""
+    return DataMissing(f"data.name: {data.name} is not there: no {path} ({origin}){remedy}")

@@ -1,0 +1,38 @@
+"""Streams of chance: one seed, and from it an independent stream for every use.
+
+Two variants with the same seed share split, order and augmentation, whatever else they draw. A stream may be drawn
+anew for an epoch, so that what happens in epoch 7 depends on no earlier epoch: a checkpoint need not hold a generator.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Stream(IntEnum):
+    """What chance is used for. The numbers are part of every result: append, never renumber."""
+
+    SPLIT = 0
+    INIT = 1
+    ORDER = 2
+    AUGMENT = 3
+    NOISE = 4  # dropout
+
+
+def numbers(seed: int, stream: Stream, *more: int) -> np.random.Generator:
+    """A numpy generator for one stream, and for one epoch of it where `more` says which."""
+    return np.random.default_rng(np.random.SeedSequence([seed, stream, *more]))
+
+
+def derived(seed: int, stream: Stream, *more: int) -> int:
+    """A seed for torch: 63 bits."""
+    (state,) = np.random.SeedSequence([seed, stream, *more]).generate_state(1, np.uint64)
+    return int(state) >> 1
+
+
+def generator(seed: int, stream: Stream, *more: int) -> torch.Generator:
+    """A torch generator on the CPU for one stream."""
+    return torch.Generator().manual_seed(derived(seed, stream, *more))
