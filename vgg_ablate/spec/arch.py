@@ -107,10 +107,13 @@ class NormalInit(Frozen):
 
 
 class KaimingInit(Frozen):
-    """He et al. (arXiv:1502.01852); `head_std` draws the dense layers from N(0, head_std) as torchvision does."""
+    """He et al. (arXiv:1502.01852); `head_std` draws the dense layers from N(0, head_std) as torchvision does.
+
+    `fan_out` without `head_std` makes the few classes' weights so large that a net may never start to learn.
+    """
 
     kind: Literal["kaiming"]
-    mode: Literal["fan_in", "fan_out"] = "fan_out"
+    mode: Literal["fan_in", "fan_out"] = "fan_in"
     head_std: Positive | None = None
 
 

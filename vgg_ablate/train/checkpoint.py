@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,10 +45,12 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 def read(path: Path, key: str, environment: dict[str, Any]) -> Checkpoint | None:
     """The checkpoint of this run in this environment; None where there is none, so that the run starts afresh."""
+    if not path.exists():
+        return None
+    if not zipfile.is_zipfile(path):  # torch would take it for a pickle of old
+        raise StorageFailed(f"{path}: not a checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        return None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise StorageFailed(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
     if content.pop("format", None) != FORMAT or content["key"] != key or content["environment"] != environment:

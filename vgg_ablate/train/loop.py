@@ -47,7 +47,8 @@ class _Training:
         self.splits = splits(run.data, run.fingerprint, run.seed, self.device)
         self.normalise = Normaliser(self.splits.mean, self.splits.std)
         self.augmenter = Augmenter(run.data.augment, self.splits.train.images, run.seed)
-        net = build(run.arch, generator(run.seed, Stream.INIT))
+        with torch.random.fork_rng(devices=[]):  # modules draw when they are made, before `build` draws for good
+            net = build(run.arch, generator(run.seed, Stream.INIT))
         self.net: nn.Module = net.to(self.device).to(memory_format=torch.channels_last)
         self.optimiser = optimiser(run.train, self.net)
         self.epochs: list[Epoch] = []

@@ -1,0 +1,146 @@
+"""The examples of a run: which files, read how, split by which seed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vgg_ablate.errors import DataMissing, StorageFailed
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import sources
+from vgg_ablate.train.data import Splits, decoded, splits
+
+CPU = torch.device("cpu")
+DIGITS = Data(name="digits", image_size=16)
+
+
+def drawn(data: Data, seed: int) -> Splits:
+    return splits(data, sources.fingerprint(data), seed, CPU)
+
+
+def folder(root: Path, classes: int = 2, images: int = 6) -> Data:
+    """An image folder: class k is filled with grey level 40 k."""
+    for split in ("train", "test"):
+        for label in range(classes):
+            (root / split / f"c{label}").mkdir(parents=True)
+            for index in range(images):
+                picture = Image.new("RGB", (12, 10), (40 * label, 40 * label, index))
+                picture.save(root / split / f"c{label}" / f"{index}.png")
+    return Data(name="image-folder", image_size=8, classes=classes, root=str(root), validation=0.25)
+
+
+def test_three_splits_share_no_example_and_lose_none() -> None:
+    three = drawn(DIGITS, 0)
+    assert [len(part) for part in three[:3]] == [1294, 144, 359]
+    everything = torch.cat([part.images.flatten(1) for part in three[:3]])
+    assert len(torch.unique(everything, dim=0)) == len(torch.unique(decoded_images(DIGITS), dim=0))
+
+
+def decoded_images(data: Data) -> torch.Tensor:
+    images = decoded(data, sources.fingerprint(data)).train.images
+    return torch.from_numpy(images.reshape(len(images), -1).copy())
+
+
+def test_the_seed_draws_the_splits() -> None:
+    assert torch.equal(drawn(DIGITS, 3).test.images, drawn(DIGITS, 3).test.images)
+    assert not torch.equal(drawn(DIGITS, 3).test.images, drawn(DIGITS, 4).test.images)
+
+
+def test_a_limit_takes_fewer_to_train_and_as_many_to_test() -> None:
+    limited = drawn(DIGITS.model_copy(update={"limit": 100}), 0)
+    assert [len(part) for part in limited[:3]] == [90, 10, 359]
+
+
+def test_statistics_are_those_of_the_training_split() -> None:
+    three = drawn(DIGITS, 0)
+    pixels = three.train.images.double()
+    assert three.mean.item() == pytest.approx(pixels.mean().item())
+    assert three.std.item() == pytest.approx(pixels.std(correction=0).item())
+
+
+def test_an_image_folder_keeps_its_own_test_split(tmp_path: Path) -> None:
+    three = drawn(folder(tmp_path), 0)
+    assert [len(part) for part in three[:3]] == [9, 3, 12]
+    assert torch.equal(three.test.images[:, 0, 0, 0] // 40, three.test.labels.to(torch.uint8))
+
+
+def test_without_a_test_folder_one_is_drawn(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    (tmp_path / "test").rename(tmp_path / "other")
+    assert [len(part) for part in drawn(data, 0)[:3]] == [8, 2, 2]
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    data = folder(tmp_path / "here")
+    moved = folder(tmp_path / "there")
+    assert sources.fingerprint(data) == sources.fingerprint(moved)
+    Image.new("RGB", (12, 10), (9, 9, 9)).save(tmp_path / "here/train/c0/0.png")
+    assert sources.fingerprint(data) != sources.fingerprint(moved)
+
+
+def test_files_that_changed_since_the_plan_are_not_trained_on(tmp_path: Path) -> None:
+    data = folder(tmp_path, images=7)
+    planned = sources.fingerprint(data)
+    (tmp_path / "train/c0/0.png").unlink()
+    with pytest.raises(DataMissing, match="was planned with"):
+        splits(data, planned, 0, CPU)
+
+
+def test_what_was_decoded_once_needs_its_files_no_more(tmp_path: Path) -> None:
+    data = folder(tmp_path / "here")
+    planned = sources.fingerprint(data)
+    before = splits(data, planned, 0, CPU)
+    (tmp_path / "here").rename(tmp_path / "gone")
+    assert torch.equal(splits(data, planned, 0, CPU).train.images, before.train.images)
+
+
+def test_two_processes_that_start_at_once_decode_to_the_same(tmp_path: Path) -> None:
+    data = folder(tmp_path / "images", images=40)
+    code = (
+        "import sys; from vgg_ablate.spec.recipe import Data; from vgg_ablate.train import data, sources;"
+        "d = Data.model_validate_json(sys.argv[1]); p = data.decoded(d, sources.fingerprint(d));"
+        "print(p.train.images.sum(), len(p.test.labels))"
+    )
+    command = [sys.executable, "-c", code, data.model_dump_json()]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert said[0] == said[1] != ""
+
+
+def test_a_missing_root_is_named_with_what_is_near(tmp_path: Path) -> None:
+    folder(tmp_path / "flowers")
+    data = Data(name="image-folder", image_size=8, classes=2, root=str(tmp_path / "flower"))
+    with pytest.raises(DataMissing, match=r"^data.root: .*flower is not there; did you mean 'flowers'\?$"):
+        sources.fingerprint(data)
+
+
+def test_missing_files_say_where_they_were_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataMissing, match=r"cifar10 is not there: no .*cifar-10-batches-py.*download: true fetches it"):
+        sources.fingerprint(Data(name="cifar10", root=str(tmp_path)))
+
+
+def test_class_folders_must_be_as_many_as_declared(tmp_path: Path) -> None:
+    data = folder(tmp_path, classes=3).model_copy(update={"classes": 4})
+    with pytest.raises(DataMissing, match="holds 3 class folders, the study says 4"):
+        sources.fingerprint(data)
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("VGG_ABLATE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StorageFailed, match="file"):
+        drawn(DIGITS, 0)
+
+
+def test_digits_are_scaled_to_bytes_and_resized() -> None:
+    native = decoded(Data(name="digits"), sources.fingerprint(DIGITS)).train.images
+    larger = decoded(DIGITS, sources.fingerprint(DIGITS)).train.images
+    assert (native.shape, larger.shape) == ((1797, 8, 8, 1), (1797, 16, 16, 1))
+    assert (int(native.min()), int(native.max())) == (0, 255)
+    assert np.abs(larger.mean((1, 2, 3)) - native.mean((1, 2, 3))).max() < 8

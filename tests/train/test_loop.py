@@ -1,0 +1,110 @@
+"""A training is a function of its run: it repeats bit for bit, goes on from a checkpoint, and says when it diverged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.train.asked import asked, ended
+from vgg_ablate.errors import DeviceMissing, StorageFailed
+from vgg_ablate.train.failures import Diverged
+from vgg_ablate.train.loop import train
+from vgg_ablate.train.settings import Settings
+
+HERE = Settings()
+RECIPES: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "nesterov": {"optimizer": {"kind": "sgd", "nesterov": True}, "schedule": {"kind": "one_cycle"}},
+    "adamw": {"optimizer": "adamw", "lr": 1e-3, "schedule": {"kind": "step", "every": 1}, "decay_norms": False},
+    "bf16": {"precision": "bf16"},
+    "plateau": {"schedule": {"kind": "plateau", "patience": 1}, "label_smoothing": 0.1, "clip_norm": 1.0},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_same_run_trains_to_the_same_bits(recipe: str) -> None:
+    run = asked(data={"augment": {"crop_padding": 1, "flip": True}}, **RECIPES[recipe])
+    assert ended(train(run, HERE)) == ended(train(run, HERE))
+
+
+def test_digits_are_learned() -> None:
+    run = asked(data={"limit": None}, arch={"stages": "16 16 | 32", "head": {"hidden": []}}, epochs=4)
+    epochs, tested = ended(train(run, HERE))
+    assert tested.test_accuracy > 0.9
+    assert epochs[-1].train_loss < epochs[0].train_loss
+    assert tested.val_accuracy == epochs[-1].val_accuracy
+
+
+def test_another_seed_trains_to_something_else() -> None:
+    assert ended(train(asked(seed=0), HERE)) != ended(train(asked(seed=1), HERE))
+
+
+def test_what_was_drawn_before_in_the_process_changes_nothing() -> None:
+    first = ended(train(asked(), HERE))
+    torch.manual_seed(99)
+    assert ended(train(asked(), HERE)) == first
+
+
+def test_training_leaves_the_process_as_it_was() -> None:
+    torch.manual_seed(5)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    ended(train(asked(), HERE))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(recipe: str, tmp_path: Path) -> None:
+    run = asked(epochs=4, data={"augment": {"crop_padding": 1}}, **RECIPES[recipe])
+    settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=2)
+    whole = ended(train(run, HERE))
+    killed = train(run, settings)
+    for _ in range(3):  # killed in the fourth epoch, one epoch after the checkpoint
+        next(killed)
+    killed.close()
+    assert ended(train(run, settings)) == whole
+
+
+def test_another_runs_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=1)
+    next(train(asked(seed=1), settings))
+    assert ended(train(asked(seed=0), settings)) == ended(train(asked(seed=0), HERE))
+
+
+def test_a_torn_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes(b"half")
+    with pytest.raises(StorageFailed, match="run: not a checkpoint"):
+        next(train(asked(), Settings(checkpoint=tmp_path / "run")))
+
+
+def test_a_checkpoint_holds_nothing_that_runs(tmp_path: Path) -> None:
+    settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=1)
+    next(train(asked(), settings))
+    content = torch.load(tmp_path / "run", weights_only=True)
+    assert {"features.0.weight", "classifier.0.weight"} <= content["net"].keys()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_its_epoch() -> None:
+    with pytest.raises(Diverged, match="in epoch 1") as caught:
+        ended(train(asked(lr=1e30, arch={"norm": "none"}), HERE))
+    assert caught.value.epoch == 1
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(DeviceMissing, match="no device 'gpu'"):
+        next(train(asked(), Settings(device="gpu")))
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceMissing, match="cuda:3 is not on this machine"):
+            next(train(asked(), Settings(device="cuda:3")))
+
+
+def test_correctness_is_kept_for_every_test_example() -> None:
+    _, tested = ended(train(asked(), HERE))
+    count = tested.details["test_examples"]
+    assert tested.correct is not None
+    bits = f"{int(tested.correct, 16):0{len(tested.correct) * 4}b}"[:count]
+    assert bits.count("1") / count == pytest.approx(tested.test_accuracy)
+    assert sum(map(sum, tested.details["confusion"])) == count
