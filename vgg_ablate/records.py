@@ -151,6 +151,7 @@ def link_into_place(path: Path, text: str) -> bool:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
+                os.fchmod(file.fileno(), 0o644)  # for the others of a team
                 os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
@@ -170,6 +171,7 @@ def replace_whole(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
+            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:

@@ -23,10 +23,13 @@ from vgg_ablate.runs.local import LocalPool
 from vgg_ablate.runs.mirror import Mirror
 from vgg_ablate.runs.outcomes import adopt, outcomes, put_aside
 from vgg_ablate.runs.plan import Cell, Plan
+from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import Ended, Job, Lost, Place, Pool, Refused, Reported
 from vgg_ablate.runs.progress import Events, Kind, State, Together, View, view
 from vgg_ablate.runs.provenance import provenance
 from vgg_ablate.runs.slots import slots
+from vgg_ablate.spec.study import Study
+from vgg_ablate.train.sources import fingerprint
 
 _LOSSES = 5  # losses of one run without an epoch of progress in between, after which it is given up for this start
 _PATIENCE = 0.25  # seconds to wait for news
@@ -103,6 +106,14 @@ class Planned:
     def again(self, cell: Cell) -> None:
         """To the front, so that the order stays as planned."""
         self._waiting.appendleft(cell)
+
+
+def run(study: Study, folder: Path, options: Options | None = None) -> Finished:
+    """Run what is missing of a study. Must be called from the main thread: workers die with the thread that starts them.
+
+    Raises SpecError, DataMissing, StudyHeld, StorageFailed, DeviceMissing, EnvironmentFailed.
+    """
+    return drive(planned(study, fingerprint), folder, options or Options())
 
 
 def drive(plan: Plan, folder: Path, options: Options) -> Finished:
@@ -215,7 +226,7 @@ class Loop:
             self.pool.stop(cell.key)
 
     def _ended(self, running: _Running, event: Ended) -> None:
-        cell, seconds = running.cell, time.monotonic() - running.since
+        cell, seconds = running.cell, event.seconds or time.monotonic() - running.since
         if event.outcome is Outcome.FAILED:
             self.store.put(_failed(running, event.reason))
         record = self.store.get(cell.key)

@@ -61,6 +61,7 @@ class Ended:
     key: str
     outcome: Outcome
     reason: str = ""
+    seconds: float = 0.0  # of the worker's wall time, without its start
 
 
 @dataclass(frozen=True, slots=True)

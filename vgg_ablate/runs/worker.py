@@ -12,6 +12,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
@@ -42,7 +43,7 @@ class Training(Protocol):
 
 def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Ended:
     """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns."""
-    key, store = job.run.key, Store(place.records)
+    key, store, began = job.run.key, Store(place.records), time.monotonic()
     with run_lease(place.lease(key)):
         if key in store:
             record = store.get(key)
@@ -51,7 +52,7 @@ def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch]
             store.put(record)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place.checkpoint(key))
-    return Ended(key, record.outcome, record.reason)
+    return Ended(key, record.outcome, record.reason, time.monotonic() - began)
 
 
 def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Record:
