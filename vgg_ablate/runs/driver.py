@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from vgg_ablate.errors import EnvironmentFailed
+from vgg_ablate.errors import EnvironmentFailed, RunsFailed
 from vgg_ablate.records import Epoch, Manifest, Outcome, Record, Store, replace_whole
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
@@ -66,6 +66,15 @@ class Finished:
         """Has every run a finished record?"""
         return self.outcomes.get(Outcome.FINISHED, 0) == self.asked
 
+    def raise_for_failures(self) -> None:
+        """Raises RunsFailed, which says how many runs have no finished record, and why, unless all have one."""
+        if self.complete:
+            return
+        counts = {**self.outcomes, "lost": len(self.lost)}
+        counts["missing"] = self.asked - sum(counts.values())
+        bad = [f"{count} {word}" for word, count in counts.items() if count and word != Outcome.FINISHED]
+        raise RunsFailed(f"{self.outcomes.get(Outcome.FINISHED, 0)} of {self.asked} runs finished; {', '.join(bad)}")
+
 
 class Source(Protocol):
     """Where runs come from, and who is told what became of them."""
@@ -109,7 +118,7 @@ class Planned:
 
 
 def run(study: Study, folder: Path, options: Options | None = None) -> Finished:
-    """Run what is missing of a study. Must be called from the main thread: workers die with the thread that starts them.
+    """Run what is missing of a study, from the main thread: workers die with the thread that has started them.
 
     Raises SpecError, DataMissing, StudyHeld, StorageFailed, DeviceMissing, EnvironmentFailed.
     """

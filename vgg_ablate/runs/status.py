@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_ablate.records import Outcome, Store
+from vgg_ablate.records import Outcome, Planned, Store
 from vgg_ablate.runs.lease import holder
 from vgg_ablate.runs.outcomes import outcomes
-from vgg_ablate.runs.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +28,20 @@ class Status:
         return sum(self.outcomes.values())
 
 
-def status(plan: Plan, folder: Path) -> Status:
-    """Raises StorageFailed where a record is torn."""
+def status(planned: Sequence[Planned], folder: Path) -> Status:
+    """Of the cells of a plan, or of a manifest. Raises StorageFailed where a record is torn."""
     store = Store(folder / "records")
-    known = outcomes(store, {cell.key for cell in plan.cells})
-    variants: dict[str, Counter[str]] = {variant.name: Counter() for variant in plan.study.variants}
-    for cell in plan.cells:
+    known = outcomes(store, {cell.key for cell in planned})
+    variants: dict[str, Counter[str]] = {cell.variant: Counter() for cell in planned}
+    for cell in planned:
         variants[cell.variant][str(known.get(cell.key, "missing"))] += 1
     return Status(
-        asked=len(plan.cells),
-        outcomes=Counter(str(known[cell.key]) for cell in plan.cells if cell.key in known),
+        asked=len(planned),
+        outcomes=Counter(str(known[cell.key]) for cell in planned if cell.key in known),
         variants=variants,
         failures={
-            cell.title: f"{known[cell.key]}: {store.get(cell.key).reason}"
-            for cell in plan.cells
+            f"{cell.variant}/{cell.seed}": f"{known[cell.key]}: {store.get(cell.key).reason}"
+            for cell in planned
             if known.get(cell.key, Outcome.FINISHED) is not Outcome.FINISHED
         },
         held_by=holder(folder),
