@@ -10,7 +10,8 @@ from vgg_ablate.net.audit import audit
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.runs.pools import Place
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.train import device, loop
+from vgg_ablate.train import loop
+from vgg_ablate.train.device import environment
 from vgg_ablate.train.settings import Settings
 
 
@@ -21,7 +22,7 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     """The costs by tracing, once an arch; and the environment."""
-    return _audited(run.arch), device.environment(run, _settings(run, place))
+    return _audited(run.arch), environment(run, _settings(run, place))
 
 
 @cache
