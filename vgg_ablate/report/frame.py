@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from vgg_ablate.records import Planned, Record
-from vgg_ablate.report.results import Results, read
+from vgg_ablate.report.results import EPOCH, Results, read
+from vgg_ablate.report.stats import Floats
 
 MISSING, DAMAGED = "missing", "damaged"
 RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip through CSV or parquet
@@ -80,16 +82,19 @@ def runs_of(results: Results) -> pd.DataFrame:
 
 def epochs_of(results: Results) -> pd.DataFrame:
     """One row an epoch of every recorded run, in the order of the plan."""
-    rows = [
-        (
-            *(results.study.name, cell.variant, cell.seed, cell.key),
-            *(e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second),
-        )
-        for cell in results.manifest.planned
-        if cell.key in results.records
-        for e in results.records[cell.key].epochs
-    ]
-    return pd.DataFrame.from_records(rows, columns=list(EPOCH_COLUMNS)).astype(EPOCH_COLUMNS)
+    cells = [cell for cell in results.manifest.planned if cell.key in results.epochs]
+    lengths = [len(results.epochs[cell.key]) for cell in cells]
+    values = np.concatenate([np.empty((0, len(EPOCH))), *(results.epochs[cell.key] for cell in cells)])
+    named = {
+        "study": [results.study.name] * len(cells),
+        "variant": [cell.variant for cell in cells],
+        "seed": [cell.seed for cell in cells],
+        "key": [cell.key for cell in cells],
+    }
+    columns: dict[str, Any] = {
+        name: np.repeat(np.array(column, dtype=object), lengths) for name, column in named.items()
+    }
+    return pd.DataFrame(columns | dict(zip(EPOCH, values.T, strict=True))).astype(EPOCH_COLUMNS)
 
 
 def written(table: pd.DataFrame) -> str:
@@ -119,13 +124,13 @@ def _run(results: Results, cell: Planned) -> dict[str, Any]:
     row |= {"study": results.study.name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, "epochs": 0}
     record = results.records.get(cell.key)
     if record is not None:
-        return row | _recorded(record)
+        return row | _recorded(record, results.epochs[cell.key])
     if cell.key in results.damaged:
         return row | {"outcome": DAMAGED, "reason": results.damaged[cell.key]}
     return row | {"outcome": MISSING, "reason": "no record"}
 
 
-def _recorded(record: Record) -> dict[str, Any]:
+def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
     environment = record.environment
     return {
         "outcome": record.outcome.value,
@@ -136,9 +141,9 @@ def _recorded(record: Record) -> dict[str, Any]:
         "receptive_field": record.costs.get("receptive_field"),
         "params_audited": record.audited.get("params"),
         "macs_audited": record.audited.get("macs"),
-        "epochs": len(record.epochs),
-        "train_loss": record.epochs[-1].train_loss if record.epochs else None,
-        "val_loss": record.epochs[-1].val_loss if record.epochs else None,
+        "epochs": len(epochs),
+        "train_loss": epochs[-1, EPOCH.index("train_loss")] if len(epochs) else None,
+        "val_loss": epochs[-1, EPOCH.index("val_loss")] if len(epochs) else None,
         "train_seconds": record.train_seconds,
         "images_per_second": record.images_per_second,
         "device": str(environment.get("device", "")),

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vgg_ablate.errors import SpecError, StorageFailed
 from vgg_ablate.records import Manifest, Planned, Record, Store
+from vgg_ablate.report.stats import Floats
 from vgg_ablate.spec.study import Study, Variant, load
 
+EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
 PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
 
 
@@ -25,7 +29,8 @@ class Results:
     folder: Path
     study: Study
     manifest: Manifest
-    records: Mapping[str, Record]  # key -> record, of planned runs
+    records: Mapping[str, Record]  # key -> record, of planned runs, without its epochs
+    epochs: Mapping[str, Floats]  # key -> epochs x EPOCH
     damaged: Mapping[str, str]  # key -> why its record cannot be used
     problems: tuple[str, ...] = field(default=())
 
@@ -36,7 +41,7 @@ def read(folder: str | Path) -> Results:
     manifest, twice = _once(Manifest.read(folder))
     study = _study(folder)
     store = Store(folder / "records")
-    records, damaged = _records(store, manifest.planned, study)
+    records, epochs, damaged = _records(store, manifest.planned, study)
     problems = [
         *twice,
         *_contradictions(folder, study, manifest),
@@ -46,7 +51,7 @@ def read(folder: str | Path) -> Results:
     ]
     here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
     damaged = {key: why.replace(here, "") for key, why in damaged.items()}
-    return Results(folder, study, manifest, records, damaged, tuple(one.replace(here, "") for one in problems))
+    return Results(folder, study, manifest, records, epochs, damaged, tuple(one.replace(here, "") for one in problems))
 
 
 def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
@@ -71,10 +76,13 @@ def _study(folder: Path) -> Study:
         raise StorageFailed(f"{path}: the saved study is not valid: {error.problems[0]}") from error
 
 
-def _records(store: Store, planned: Iterable[Planned], study: Study) -> tuple[dict[str, Record], dict[str, str]]:
+def _records(
+    store: Store, planned: Iterable[Planned], study: Study
+) -> tuple[dict[str, Record], dict[str, Floats], dict[str, str]]:
     variants = {variant.name: variant for variant in study.variants}
     there = store.keys()
     records: dict[str, Record] = {}
+    epochs: dict[str, Floats] = {}
     damaged: dict[str, str] = {}
     for cell in planned:
         if cell.key not in there or cell.key in records:
@@ -87,9 +95,17 @@ def _records(store: Store, planned: Iterable[Planned], study: Study) -> tuple[di
         wrong = _wrong(record, cell, variants.get(cell.variant))
         if wrong:
             damaged[cell.key] = f"{store.path(cell.key)}: {wrong}"
-        else:
-            records[cell.key] = record
-    return records, damaged
+            continue
+        epochs[cell.key] = _array(record)
+        records[cell.key] = record.model_copy(update={"epochs": ()})  # 200,000 small objects would fill the memory
+    return records, epochs, damaged
+
+
+def _array(record: Record) -> Floats:
+    values = [
+        (e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second) for e in record.epochs
+    ]
+    return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH))
 
 
 def _wrong(record: Record, cell: Planned, variant: Variant | None) -> str | None:
@@ -109,6 +125,8 @@ def _wrong(record: Record, cell: Planned, variant: Variant | None) -> str | None
 
 def _unlike(record: Record, variant: Variant) -> str | None:
     for name in ("data", "train"):
+        if getattr(variant, name) == getattr(record.run, name):
+            continue
         asked, ran = _flat(getattr(variant, name).model_dump()), _flat(getattr(record.run, name).model_dump())
         for path in sorted(asked.keys() | ran.keys()):
             if path not in PLACES and asked.get(path) != ran.get(path):

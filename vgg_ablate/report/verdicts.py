@@ -118,13 +118,11 @@ def by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
 
 def unseeded(frame: pd.DataFrame) -> dict[str, str]:
     """Variants whose finished runs are the same for all of three or more seeds, in every number that a seed moves."""
-    found = {}
     finished = frame[frame["outcome"] == "finished"]
-    for variant, runs in finished.groupby("variant", sort=False):
-        numbers = runs[["test_error", "val_error", "train_loss"]]
-        if len(runs) >= FEWEST_SEEDS and (numbers.nunique(dropna=False) == 1).all():
-            found[str(variant)] = f"seeds not applied: {variant} has the same test error and losses on every seed"
-    return found
+    groups = finished.groupby("variant", sort=False)
+    one_value = (groups[["test_error", "val_error", "train_loss"]].nunique(dropna=False) == 1).all(axis=1)
+    same = one_value[one_value & (groups.size() >= FEWEST_SEEDS)].index
+    return {str(name): f"seeds not applied: {name} has the same test error and losses on every seed" for name in same}
 
 
 class _Cells(NamedTuple):
