@@ -63,6 +63,8 @@ def reading(verdict: Verdict) -> str:
 def estimated(verdict: Verdict) -> str:
     """`+0.42 pp [0.10, 0.74]`."""
     metric = verdict.claim.metric
+    if isnan(verdict.mean):
+        return numbers.DASH
     if verdict.exact:
         return f"{numbers.count(verdict.mean, signed=True)} {NOUNS[metric]}"
     se = _se(verdict)

@@ -1,0 +1,65 @@
+"""`report STUDY`: tables and verdicts from the records; `--check`: are the committed files what the records say?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vgg_ablate.cli.arguments import JSON, OUT, results_folder
+from vgg_ablate.errors import CheckFailed
+
+STUDIES = Annotated[
+    list[Path], typer.Argument(metavar="STUDY...", help="Study files, or results folders; two are set side by side.")
+]
+CHECK = Annotated[bool, typer.Option("--check", help="Write nothing; fail where the files are not what records say.")]
+
+
+def report(studies: STUDIES, out: OUT = None, check: CHECK = False, as_json: JSON = False) -> None:
+    """Write the report of a study's records into its results folder, and print it; of several, side by side."""
+    folders = [results_folder(study, out) for study in studies]
+    if check:
+        _checked(folders)
+    elif len(folders) == 1:
+        _one(folders[0], as_json=as_json)
+    else:
+        _beside(folders, as_json=as_json)
+
+
+def _checked(folders: list[Path]) -> None:
+    from vgg_ablate.report import writing
+
+    differences = [difference for folder in folders for difference in writing.check(folder)]
+    if differences:
+        raise CheckFailed("\n".join(differences))
+    for folder in folders:
+        print(f"{folder}: the report is what the records say")
+
+
+def _one(folder: Path, *, as_json: bool) -> None:
+    from vgg_ablate.report import prose, table, writing
+
+    made = writing.write(folder)
+    if as_json:
+        print(writing.as_json(made))
+    else:
+        table.printed(prose.tables(made))
+        for note in prose.notes(made):
+            print(f"note: {note}", file=sys.stderr)
+        print(f"written: {folder / 'report.md'}", file=sys.stderr)
+    if made.problems:
+        raise CheckFailed("\n".join(made.problems))
+
+
+def _beside(folders: list[Path], *, as_json: bool) -> None:
+    from vgg_ablate.report import model, side_by_side, table
+
+    found = side_by_side.compared([model.of(folder) for folder in folders])
+    if as_json:
+        print(side_by_side.as_json(found))
+    else:
+        table.printed(found.tables)
+        for difference in found.differences:
+            print(difference)
