@@ -2,20 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.errors import nearest
+from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.datasets import DATASETS, Shape
-from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, NonNegative, Positive, Whole, Wrong
+from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, NonNegative, Positive, Share, Whole, Wrong
+
+
+class ResizedCrop(Frozen):
+    """A box of a random part of the image's area and a random ratio of its sides, resized to the image size."""
+
+    area: tuple[Share, Share] = (0.08, 1.0)  # smallest and largest part of the area
+    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # width to height
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        for name in ("area", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise Wrong("must be [smallest, largest]", field=name, got=[low, high])
+        return self
+
+
+class ScaleJitter(Frozen):
+    """The shorter side is resized to S pixels, S drawn from [low, high]; then a random crop (paper, section 3.1)."""
+
+    low: Count
+    high: Count
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.low > self.high:
+            raise Wrong("must not be less than low", field="high", got=self.high)
+        return self
 
 
 class Augment(Frozen):
     """What is done to training images, batch by batch, drawn from (seed, epoch, index)."""
 
     crop_padding: Whole = 0  # pixels of padding around the image before a random crop back to its size
+    resized_crop: ResizedCrop | None = None
+    scale_jitter: ScaleJitter | None = None
     flip: Flag = False  # left and right, with probability 1/2
+    colour_shift: NonNegative = 0.0  # deviation of AlexNet's shift along the colours' principal components (there 0.1)
+    cutout: Whole = 0  # side in pixels of a square, anywhere, that becomes the mean colour (arXiv:1708.04552)
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> Self:
+        given = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
+        if len(given) > 1:
+            raise Wrong("there can be one kind of crop", field=given[1], got=f"{given[0]} and {given[1]}")
+        return self
+
+
+View = Literal["single", "dense", "crops"]
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
+class Evaluate(Frozen):
+    """How validation and test images are shown; the class probabilities of all views are averaged (paper, section 3.2).
+
+    `single` is the centre crop. `dense` slides the whole net over the whole image, its dense layers as convolutions.
+    `crops` are `grid` x `grid` crops. Validation between epochs always shows the first scale's centre.
+    """
+
+    view: Annotated[tuple[View, ...], BeforeValidator(_one_or_more)] = Field(("single",), min_length=1)
+    flip: Flag = False  # every view and its mirror image
+    scales: Annotated[tuple[Count, ...], BeforeValidator(_one_or_more)] = ()  # shorter sides Q; none: the image size
+    grid: Count = 5
 
 
 class Data(Frozen):
@@ -29,6 +89,8 @@ class Data(Frozen):
     test: Fraction = 0.2  # of all examples, for data sets without a test split of their own
     limit: Count | None = None  # training and validation examples together; None: all
     augment: Augment = Augment()
+    normalize: Literal["standard", "mean"] = "standard"  # by the training split's mean and deviation, or mean alone
+    evaluate: Evaluate = Evaluate()
     root: str | None = None  # a folder; None: $VGG_ABLATE_DATA, then a cache folder
     download: Flag = False
     on_corrupt: Literal["error", "skip"] = "error"
@@ -52,6 +114,16 @@ class Data(Frozen):
             raise ValueError(f"{self.name} has {native.classes} classes, got {self.classes}")
         return self
 
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        size, jitter = self.shape.image_size, self.augment.scale_jitter
+        assert size is not None  # _shaped checks it
+        if jitter is not None and jitter.low < size:
+            raise Wrong(f"must not be less than the image size {size}", field="augment", got=jitter.low)
+        if small := [scale for scale in self.evaluate.scales if scale < size]:
+            raise Wrong(f"scales must not be less than the image size {size}", field="evaluate", got=small[0])
+        return self
+
     @property
     def shape(self) -> Shape:
         """Pixels a side, channels and classes of the examples as the net sees them."""
@@ -59,6 +131,12 @@ class Data(Frozen):
         return Shape(
             self.image_size or native.image_size, self.channels or native.channels, self.classes or native.classes
         )
+
+    @property
+    def stored_size(self) -> int:
+        """Pixels a side at which images are kept: the largest that training or testing shows."""
+        jitter = self.augment.scale_jitter
+        return max(self.shape.image_size or 1, jitter.high if jitter else 1, *self.evaluate.scales, 1)
 
 
 class Sgd(Frozen):
@@ -121,11 +199,44 @@ Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind"), ByKind]
 Schedule = Annotated[Constant | Cosine | Step | OneCycle | Plateau, Field(discriminator="kind"), ByKind]
 
 
+class PreTrain(Frozen):
+    """Train a shallower net first, with the same recipe, and start from its layers (paper, section 3.1; claim E16).
+
+    The first `convs` convolutions go to those of the same block and place (conv3_1 to conv3_1), the dense layers to
+    those of the same place; what has another shape stays as it was drawn.
+    """
+
+    arch: Arch
+    epochs: Count
+    convs: Whole = 4
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {  # section 3.1; weights and pre-training are `arch.init` and `train.pretrain`
+        "epochs": 74,
+        "batch_size": 256,
+        "lr": 0.01,
+        "weight_decay": 5e-4,
+        "optimizer": {"kind": "sgd", "momentum": 0.9},
+        "schedule": {"kind": "plateau", "factor": 0.1, "drops": 3},
+    },
+    "torchvision": {  # references/classification; the nets with batch normalisation train at 0.1
+        "epochs": 90,
+        "batch_size": 256,
+        "lr": 0.01,
+        "weight_decay": 1e-4,
+        "optimizer": {"kind": "sgd", "momentum": 0.9},
+        "schedule": {"kind": "step", "every": 30, "factor": 0.1},
+    },
+}
+
+
 class Train(Frozen):
     """The training. What it leaves out changes no result: device, workers and folders are not here."""
 
     epochs: Count = 20
-    batch_size: Count = 64
+    batch_size: Count = 64  # examples an update
+    micro_batch: Count | None = None  # examples at once, gradients accumulated; None: the batch
     optimizer: Optimizer = Sgd(kind="sgd")
     lr: Positive = 0.05
     weight_decay: NonNegative = 5e-4
@@ -135,3 +246,23 @@ class Train(Frozen):
     label_smoothing: Fraction = 0.0
     clip_norm: Positive | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    pretrain: PreTrain | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            given = {"preset": given}
+        if not isinstance(given, dict) or "preset" not in given:
+            return given
+        name = given["preset"]
+        if name not in RECIPES:
+            rule = f"unknown recipe; there are {', '.join(RECIPES)}"
+            raise Wrong(rule, field="preset", got=name, nearest=nearest(str(name), RECIPES))
+        return {**RECIPES[name], **{key: value for key, value in given.items() if key != "preset"}}
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.micro_batch is not None and self.batch_size % self.micro_batch:
+            raise Wrong(f"must divide batch_size {self.batch_size}", field="micro_batch", got=self.micro_batch)
+        return self

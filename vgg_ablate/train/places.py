@@ -20,9 +20,15 @@ def cache_folder() -> Path:
 
 
 def root(data: Data) -> Path:
-    """The folder that holds the data set's files, or would."""
-    given = data.root or os.environ.get("VGG_ABLATE_DATA")
-    return Path(given).expanduser() if given else cache_folder() / "data"
+    """The folder that holds the data set's files, or would.
+
+    `data.root`, which may lie below $VGG_ABLATE_DATA; or $VGG_ABLATE_DATA itself; or `data` in the cache folder.
+    """
+    around = os.environ.get("VGG_ABLATE_DATA")
+    if data.root is None:
+        return Path(around).expanduser() if around else cache_folder() / "data"
+    given = Path(data.root).expanduser()
+    return Path(around).expanduser() / given if around else given
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:

@@ -134,7 +134,9 @@ def _missing(data: Data, path: Path) -> DataMissing:
     if data.root and not top.exists():
         beside = [entry.name for entry in top.parent.iterdir()] if top.parent.is_dir() else []
         close = nearest(top.name, beside)
-        return DataMissing(f"data.root: {top} is not there" + (f"; did you mean {close!r}?" if close else ""))
+        meant = f"; did you mean {close!r}?" if close else ""
+        below = "" if top.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it lies in"
+        return DataMissing(f"data.root: {top} is not there{meant or below}")
     origin = "data.root" if data.root else "$VGG_ABLATE_DATA, or data.root in the study, names another folder"
     remedy = "; data.download: true fetches it" if data.name in FETCHED else ""
     return DataMissing(f"data.name: {data.name} is not there: no {path} ({origin}){remedy}")
