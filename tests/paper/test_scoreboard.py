@@ -1,0 +1,139 @@
+"""The scoreboard says what arithmetic and records say: nothing more where nothing was run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.report.building import Accuracy, made
+from vgg_ablate.cli import app
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.paper import scoreboard, writing
+from vgg_ablate.paper.computed import Check, Computed
+from vgg_ablate.paper.standing import Standing, standings
+from vgg_ablate.spec.study import load
+
+STUDIES = Path(__file__).parents[2] / "studies" / "paper"
+
+
+def ran(results: Path, study: str, accuracy: Accuracy) -> Path:
+    """A results folder of a paper study, with pretend accuracies."""
+    return made(results / study, accuracy, text=load(STUDIES / f"{study}.yaml").as_yaml())
+
+
+def apart(worse: str, points: float) -> Accuracy:
+    """One variant so many points worse than all others; noise from the seed, of a tenth of a point."""
+    return lambda variant, seed: (
+        0.6 - points / 100 * (variant == worse) + 0.001 * ((7 * seed + 3 * len(variant)) % 5 - 2) / 2
+    )
+
+
+def standing(results: Path, name: str) -> Standing:
+    return next(one for one in standings(results) if one.statement.id == name)
+
+
+def test_without_results_nothing_that_trains_has_a_verdict(tmp_path: Path) -> None:
+    words = {one.word for one in standings(tmp_path) if one.statement.kind == "empirical"}
+    assert words == {"not run yet", "out of reach"}
+
+
+def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -> None:
+    assert {one.word for one in standings(tmp_path) if one.statement.kind == "analytic"} == {"supported"}
+
+
+def test_a_study_that_agrees_supports_the_statement_at_its_scale(tmp_path: Path) -> None:
+    ran(tmp_path, "shallow", apart("shallow", 5.0))
+    found = standing(tmp_path, "E06")
+    assert found.word == "supported"
+    assert (
+        found.scale
+        == "cifar10 (image-folder) at 32 px, 10,000 examples, 8 to 64 channels, norm batch, 5 epochs, 5 seeds"
+    )
+    assert "supported at this scale" in scoreboard.page([found])
+
+
+def test_a_study_that_says_the_opposite_refutes_it(tmp_path: Path) -> None:
+    ran(tmp_path, "shallow", apart("base", 5.0))
+    assert standing(tmp_path, "E06").word == "refuted"
+
+
+def test_one_refuted_step_refutes_a_statement_of_several(tmp_path: Path) -> None:
+    steps = {"A": 0.0, "base": 0.02, "C": 0.04, "D": 0.06, "E": 0.03}
+    noise = apart("nobody", 0)
+    ran(tmp_path, "depth", lambda variant, seed: noise(variant, seed) + steps[variant])
+    assert standing(tmp_path, "E02").word == "refuted"
+    assert standing(tmp_path, "E05").word == "supported"
+
+
+def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
+    found = standing(tmp_path, "A06")
+    wrong = Standing(found.statement, Computed((Check("D", 138, 139, "million"),)), (), "")
+    assert wrong.word == "refuted"
+    assert "D: 139 million (claimed: 138)" in scoreboard.page([wrong])
+
+
+def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None:
+    found = standings(tmp_path)
+    page = scoreboard.page(found)
+    for one in found:
+        assert f"### {one.statement.id}\n" in page
+        assert one.statement.text in page
+        assert all(f"- caveat: {caveat}\n" in page for caveat in one.statement.caveats)
+
+
+def test_the_json_has_what_the_command_line_promises(tmp_path: Path) -> None:
+    ran(tmp_path, "shallow", apart("shallow", 5.0))
+    done = CliRunner().invoke(app, ["claims", "--results", str(tmp_path), "--json"])
+    document = json.loads(done.stdout)
+    assert len(document) == 45
+    for entry in document:
+        assert {"id", "statement", "kind", "verdict", "evidence"} <= entry.keys()
+    tried = next(entry for entry in document if entry["id"] == "E06")["evidence"][0]
+    assert (tried["study"], tried["n"]) == ("shallow", 5)
+    assert tried["ci_low"] < tried["mean"] < tried["ci_high"]
+
+
+def test_the_terminal_shows_all_of_them(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["claims", "--results", str(tmp_path)])
+    assert done.exit_code == 0
+    assert all(name in done.stdout for name in ("A01", "E20", "N7"))
+
+
+def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    writing.write(results)
+    assert writing.check(results) == []
+    ran(results, "shallow", apart("shallow", 5.0))
+    assert writing.check(results) != []
+    writing.write(results)
+    page = results / "paper" / "claims.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("E06", "E99"), encoding="utf-8")
+    assert any("E99" in line for line in writing.check(results))
+
+
+def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert writing.check(tmp_path) == [
+        f"{tmp_path}/paper/claims.md: is not there; python -m vgg_ablate claims writes it"
+    ]
+
+
+def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
+    readme, results = tmp_path / "README.md", tmp_path / "results"
+    readme.write_text(f"before\n{writing.BEGIN}\nstale\n{writing.END}\nafter\n", encoding="utf-8")
+    ran(results, "shallow", apart("shallow", 5.0))
+    writing.write(results)
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{writing.BEGIN}\n")
+    assert text.endswith(f"{writing.END}\nafter\n")
+    assert "stale" not in text
+    assert "| E06: " in text
+    assert "| A01 to A18: what arithmetic settles | computed exactly | 18 hold |" in text
+
+
+def test_a_marker_without_its_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(writing.BEGIN, encoding="utf-8")
+    with pytest.raises(StorageFailed, match="must follow"):
+        writing.write(tmp_path / "results")

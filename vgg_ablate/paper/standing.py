@@ -1,0 +1,89 @@
+"""Where a statement stands: what was computed, what the records of its studies say, and the word that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vgg_ablate.paper.analytic import COMPUTATIONS
+from vgg_ablate.paper.catalogue import CATALOGUE
+from vgg_ablate.paper.computed import Computed
+from vgg_ablate.paper.statement import Asked, Statement
+from vgg_ablate.report import model
+from vgg_ablate.report.model import Report
+from vgg_ablate.report.verdicts import Verdict
+
+Word = Literal["supported", "refuted", "inconclusive", "not run yet", "out of reach"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one claim of a study says; without a verdict where its study has no results."""
+
+    asked: Asked
+    verdict: Verdict | None
+
+    @property
+    def word(self) -> Word:
+        """The verdict's."""
+        return self.verdict.verdict if self.verdict else "not run yet"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A statement, and all that bears on it."""
+
+    statement: Statement
+    computed: Computed | None
+    answers: tuple[Answer, ...]
+    scale: str  # of the studies that decide, in words; empty where nothing was trained
+
+    @property
+    def word(self) -> Word:
+        """Refuted by one is refuted; supported is what everything that decides supports."""
+        if self.statement.out_of_reach:
+            return "out of reach"
+        words: list[Word] = [answer.word for answer in self.answers if answer.asked.decides]
+        if self.computed:
+            words.append("supported" if self.computed.agrees else "refuted")
+        first: tuple[Word, ...] = ("refuted", "not run yet", "inconclusive")
+        return next((word for word in first if word in words), "supported")
+
+
+def standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
+    """Every statement, with what the folders below `results` say. Raises StorageFailed where one cannot be read."""
+    catalogue = tuple(catalogue)
+    studies = dict.fromkeys(asked.study for statement in catalogue for asked in statement.asked)
+    reports = {name: model.of(results / name) for name in studies if (results / name / "manifest.json").exists()}
+    return tuple(_standing(statement, reports) for statement in catalogue)
+
+
+def _standing(statement: Statement, reports: Mapping[str, Report]) -> Standing:
+    computed = COMPUTATIONS[statement.id]() if statement.computed else None
+    answers = tuple(Answer(asked, _verdict(asked, reports)) for asked in statement.asked)
+    ran = dict.fromkeys(answer.asked.study for answer in answers if answer.asked.decides and answer.verdict)
+    return Standing(statement, computed, answers, "; ".join(dict.fromkeys(scale(reports[name]) for name in ran)))
+
+
+def _verdict(asked: Asked, reports: Mapping[str, Report]) -> Verdict | None:
+    if asked.study not in reports:
+        return None
+    return next((one for one in reports[asked.study].verdicts if one.claim.id == asked.claim), None)
+
+
+def scale(report: Report) -> str:
+    """At which scale a study's verdicts hold: data, widths, norm, epochs."""
+    base = report.study.base
+    data, train = base.data, base.train
+    name = f"{data.root} ({data.name})" if data.root else data.name
+    examples = f"{data.limit:,} examples" if data.limit else "all examples"
+    archs = [record.run.arch for record in report.results.records.values()]
+    channels = [conv.channels for arch in archs for stage in arch.stages for conv in stage.convs]
+    widths = f"{min(channels)} to {max(channels)} channels, " if channels else ""
+    norms = " and ".join(sorted({arch.norm.kind for arch in archs}))
+    return (
+        f"{name} at {data.shape.image_size} px, {examples}, {widths}norm {norms or base.arch.norm.kind}, "
+        f"{train.epochs} epochs, {len(report.study.seed_list)} seeds"
+    )
