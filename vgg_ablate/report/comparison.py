@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 
 from vgg_ablate.report import numbers, wording
@@ -14,21 +14,26 @@ from vgg_ablate.report.verdicts import Verdict
 _ERROR = 2  # the index of the test error among the comparison's columns
 
 
-def comparison(report: Report) -> Table:
-    """One row a variant: n, test error, difference to the base, costs, speed. The base comes first."""
-    return variants_table(report, "comparison", "Test error of every variant, in percent", [(None, report.rows)])
-
-
 def variants_table(
-    report: Report, name: str, caption: str, blocks: Sequence[tuple[str | None, Sequence[Row]]], first: str = "variant"
+    report: Report,
+    name: str,
+    caption: str,
+    blocks: Sequence[tuple[str | None, Sequence[Row]]],
+    *,
+    titles: Mapping[str, str] | None = None,
+    extra: tuple[Column, Mapping[str, Value]] | None = None,
 ) -> Table:
-    """Rows of variants, in blocks that may have a heading."""
+    """One row a variant: n, test error, difference to the base, costs, speed; in blocks that may have a heading.
+
+    `titles` are shown for variants' names; `extra` is one more column after the difference to the base.
+    """
     others = [metric for metric in _claimed(report) if any(metric in row.metrics for row in report.rows)]
     columns = (
-        Column(first, "variant", "left"),
+        Column("variant", "variant", "left"),
         Column("n", "n"),
         Column("test error, %", "test_error"),
         Column(f"Δ to {report.base.name}, pp [95 %]", "difference"),
+        *((extra[0],) if extra else ()),
         *(Column(_heading(metric), metric) for metric in others),
         Column("params", "params"),
         Column("MACs", "macs"),
@@ -38,7 +43,9 @@ def variants_table(
     for heading, rows in blocks:
         if heading is not None:
             lines.append(Line((Words(heading),), "block"))
-        lines += [_line(row, others) for row in rows]
+        for row in rows:
+            title = (titles or {}).get(row.name, row.name)
+            lines.append(_line(row, title, others, extra[1][row.name] if extra else None))
     return Table(name, caption, columns, tuple(lines), _notes(report))
 
 
@@ -84,15 +91,16 @@ def _heading(metric: str) -> str:
     return f"{wording.NOUNS[metric]}, {unit}" if unit and metric != "train_seconds" else wording.NOUNS[metric]
 
 
-def _line(row: Row, others: Sequence[str]) -> Line:
+def _line(row: Row, title: str, others: Sequence[str], extra: Value | None) -> Line:
     error: Value = Mean(row.error.mean, row.error.sd, row.error.n)
     ended = ", ".join(f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(row.outcomes.items()))
     speed = row.metrics.get("images_per_second")
     cells: tuple[Value, ...] = (
-        Words(f"{row.name} ({ended})" if ended else row.name),
+        Words(f"{title} ({ended})" if ended else title),
         Count(row.n),
         error if row.n else Words(ended or numbers.DASH),
         Words("base") if row.is_base else difference(row.to_base),
+        *(() if extra is None else (extra,)),
         *(_other(row, metric) for metric in others),
         Count(row.costs.get("params")),
         Count(row.costs.get("macs")),

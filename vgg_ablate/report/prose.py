@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vgg_ablate.report import comparison, numbers, wording
+from vgg_ablate.report import comparison, designs, numbers, wording
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.table import Table
 from vgg_ablate.report.table import markdown as table_markdown
@@ -24,7 +24,7 @@ def markdown(report: Report) -> str:
 
 def tables(report: Report) -> list[Table]:
     """Every table of the report, in order."""
-    return [comparison.comparison(report), *([comparison.verdicts(report)] if report.verdicts else [])]
+    return [*designs.tables(report), *([comparison.verdicts(report)] if report.verdicts else [])]
 
 
 def notes(report: Report) -> list[str]:

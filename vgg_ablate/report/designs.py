@@ -1,0 +1,190 @@
+"""The table that each design deserves: blocks of factors, parts left out, the road, effects, the search's front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan, nan
+
+from vgg_ablate.report import numbers
+from vgg_ablate.report.comparison import difference, variants_table
+from vgg_ablate.report.effects import Effect, Effects, effects
+from vgg_ablate.report.model import METRIC, Report, Row, compared
+from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Table, Value, Words
+from vgg_ablate.report.table import Row as Line
+from vgg_ablate.report.verdicts import by_seed
+
+_COMPARED = "Test error of every variant, in percent"
+
+
+def tables(report: Report) -> list[Table]:
+    """The comparison, laid out as the design asks, and what else it needs."""
+    kind = report.study.design.kind
+    if kind == "one_factor_at_a_time":
+        return [_blocks(report)]
+    if kind == "leave_one_out":
+        return [_parts(report)]
+    if kind == "cumulative":
+        return [_road(report)]
+    if kind == "factorial":
+        found = effects(report)
+        return [_plain(report), _levels(found), _effects(found), *([_variance(found)] if found.sources else [])]
+    if kind == "search":
+        return [_plain(report), _front(report)]
+    return [_plain(report)]
+
+
+def front(rows: Sequence[Row], cost: str = "macs") -> list[Row]:
+    """The rows that no other row beats on both error and cost, from the cheapest on: the Pareto front."""
+    known = [row for row in rows if row.n and cost in row.costs]
+    found: list[Row] = []
+    for row in sorted(known, key=lambda row: (row.costs[cost], row.error.mean)):
+        if not found or row.error.mean < found[-1].error.mean:
+            found.append(row)
+    return found
+
+
+def _plain(report: Report) -> Table:
+    return variants_table(report, "comparison", _COMPARED, [(None, report.rows)])
+
+
+def _blocks(report: Report) -> Table:
+    """A block for every factor; a variant of no factor stands beside the base."""
+    factors = list(dict.fromkeys(factor for row in report.rows for factor in row.variant.levels))
+    loose = [row for row in report.rows if row.is_base or not row.variant.levels]
+    blocks: list[tuple[str | None, list[Row]]] = [(None, loose)]
+    for factor in factors:
+        rows = [row for row in report.rows if factor in row.variant.levels and not row.is_base]
+        at_base = report.base.variant.levels.get(factor)
+        blocks.append((f"{factor} (base: {at_base})" if at_base else factor, rows))
+    return variants_table(report, "comparison", _COMPARED + ", one factor at a time", blocks)
+
+
+def _parts(report: Report) -> Table:
+    """Without one part each: what costs most to leave out comes first."""
+    parts = [row for row in report.rows if "without" in row.variant.levels]
+    ordered = sorted(parts, key=lambda row: (isnan(row.to_base.mean), -row.to_base.mean))
+    others = [row for row in report.rows if "without" not in row.variant.levels]
+    titles = {row.name: f"{numbers.DASH} {row.variant.levels['without']}" for row in parts}
+    caption = _COMPARED + ", with one part left out; sorted by effect"
+    return variants_table(report, "comparison", caption, [(None, [*others, *ordered])], titles=titles)
+
+
+def _road(report: Report) -> Table:
+    """Step by step from the base: what each step adds to the one before."""
+    steps = [row for row in report.rows if row.is_base or "step" in row.variant.levels]
+    others = [row for row in report.rows if row not in steps]
+    seeds = by_seed(report.frame, METRIC)
+    extra: dict[str, Value] = {row.name: Words(numbers.DASH) for row in [report.base, *others]}
+    for before, row in zip(steps, steps[1:], strict=False):
+        extra[row.name] = difference(compared(seeds.get(row.name, {}), seeds.get(before.name, {})))
+    titles = {row.name: f"+ {row.variant.levels['step']}" for row in steps if not row.is_base}
+    column = Column("Δ to the step before, pp [95 %]", "step")
+    blocks: list[tuple[str | None, list[Row]]] = [(None, [*steps])]
+    if others:
+        blocks.append(("beside the road", others))
+    caption = _COMPARED + ", step by step; every step keeps those before it"
+    return variants_table(report, "comparison", caption, blocks, titles=titles, extra=(column, extra))
+
+
+def _levels(found: Effects) -> Table:
+    columns = (Column("factor", "factor", "left"), Column("level", "level", "left"), Column("test error, %", METRIC))
+    lines = []
+    for (factor, level), values in found.means.items():
+        sd = _sd(values)
+        mean = sum(values) / len(values) if values else nan
+        lines.append(Line((Words(factor), Words(level), Mean(mean, sd, len(values)))))
+    notes = [f"Means over all variants at the level, then over {len(found.seeds)} seeds; ± is the sd over seeds."]
+    return Table("levels", "Test error by level of each factor", columns, tuple(lines), tuple(notes))
+
+
+def _effects(found: Effects) -> Table:
+    columns = (
+        Column("effect", "effect", "left"),
+        Column("Δ test error, pp [95 %]", "difference"),
+        Column("n", "n"),
+        Column("p", "p"),
+        Column("q", "q"),
+    )
+    lines: list[Line] = []
+    for heading, group in (("main effects", found.main), ("interactions", found.interactions)):
+        lines.append(Line((Words(heading),), "block"))
+        lines += [_effect(effect) for effect in group]
+    notes = (
+        "Contrasts per seed over the seeds that every variant has finished; negative is less error.",
+        "q: Holm's p over the effects of the same kind. Bold: q ≤ 0.05.",
+    )
+    return Table("effects", "Main effects and interactions on the test error", columns, tuple(lines), notes)
+
+
+def _effect(effect: Effect) -> Line:
+    d = effect.difference
+    cells = (
+        Words(effect.label),
+        Gap(d.mean, d.sd, d.n, d.low, d.high),
+        Count(d.n),
+        Quantity(effect.p, "p"),
+        Quantity(effect.q, "p"),
+    )
+    return Line(cells, "", frozenset({1}) if effect.q <= 0.05 and d.n >= 3 else frozenset())
+
+
+def _variance(found: Effects) -> Table:
+    columns = (
+        Column("source", "source", "left"),
+        Column("df", "df"),
+        Column("sum of squares", "sum_of_squares"),
+        Column("F", "f"),
+        Column("p", "p"),
+        Column("ω²", "omega_squared"),
+    )
+    lines = tuple(
+        Line(
+            (
+                Words(source.name),
+                Count(round(source.dof)),
+                Quantity(source.sum_of_squares, "plain"),
+                Quantity(source.f, "plain"),
+                Quantity(source.p, "p"),
+                Quantity(source.omega_squared, "percentage"),
+            )
+        )
+        for source in found.sources
+    )
+    notes = ("Type II, the seed as a block. ω²: the share of the variance of the test error that the source explains.",)
+    return Table("variance", "Analysis of variance of the test error (percent)", columns, lines, notes)
+
+
+def _front(report: Report) -> Table:
+    """The variants that nothing else beats on both error and MACs."""
+    best = front(report.rows)
+    columns = (
+        Column("variant", "variant", "left"),
+        Column("n", "n"),
+        Column("validation error, %", "val_error"),
+        Column("test error, %", "test_error"),
+        Column("params", "params"),
+        Column("MACs", "macs"),
+    )
+    lines = []
+    for row in best:
+        validation = row.metrics.get("val_error")
+        cells: tuple[Value, ...] = (
+            Words(row.name),
+            Count(row.n),
+            Mean(validation.mean, validation.sd, validation.n) if validation else Words(numbers.DASH),
+            Mean(row.error.mean, row.error.sd, row.n),
+            Count(row.costs.get("params")),
+            Count(row.costs.get("macs")),
+        )
+        lines.append(Line(cells, "base" if row.is_base else ""))
+    notes = (
+        "The best of many is better by chance too: only runs on fresh seeds support a claim about a search's winner.",
+    )
+    return Table("front", "What nothing else beats on both test error and MACs", columns, tuple(lines), notes)
+
+
+def _sd(values: Sequence[float]) -> float:
+    if len(values) < 2:
+        return nan
+    mean = sum(values) / len(values)
+    return float((sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
