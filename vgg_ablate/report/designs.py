@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isnan, nan
 
 from vgg_ablate.report import numbers
@@ -18,7 +19,7 @@ _COMPARED = "Test error of every variant, in percent"
 
 def tables(report: Report) -> list[Table]:
     """The comparison, laid out as the design asks, and what else it needs."""
-    kind = report.study.design.kind
+    kind: str = report.study.design.kind
     if kind == "one_factor_at_a_time":
         return [_blocks(report)]
     if kind == "leave_one_out":
@@ -75,7 +76,7 @@ def _road(report: Report) -> Table:
     others = [row for row in report.rows if row not in steps]
     seeds = by_seed(report.frame, METRIC)
     extra: dict[str, Value] = {row.name: Words(numbers.DASH) for row in [report.base, *others]}
-    for before, row in zip(steps, steps[1:], strict=False):
+    for before, row in pairwise(steps):
         extra[row.name] = difference(compared(seeds.get(row.name, {}), seeds.get(before.name, {})))
     titles = {row.name: f"+ {row.variant.levels['step']}" for row in steps if not row.is_base}
     column = Column("Δ to the step before, pp [95 %]", "step")

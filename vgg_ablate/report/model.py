@@ -109,7 +109,7 @@ class Report:
     @property
     def levels(self) -> Levels:
         """variant -> factor -> level."""
-        return {variant.name: variant.levels for variant in self.study.variants}
+        return {row.name: row.variant.levels for row in self.rows}
 
     @cached_property
     def missing(self) -> int:
@@ -125,16 +125,17 @@ def of(folder: str | Path) -> Report:
 def made(results: Results) -> Report:
     """The report of a folder that has been read."""
     frame, epochs, study = runs_of(results), epochs_of(results), results.study
+    variants = (*study.variants, *_found(results))
     verdicts = judge(
         study.claims,
         frame,
         study.seed_list,
-        levels={variant.name: variant.levels for variant in study.variants},
+        levels={variant.name: variant.levels for variant in variants},
         looks=study.looks,
         examples=None if study.base.data.name in DRAWN_TEST else _examples(results),
     )
     problems = (*results.problems, *unseeded(frame).values())
-    return Report(results, frame, epochs, _rows(frame, study), verdicts, problems)
+    return Report(results, frame, epochs, _rows(frame, variants), verdicts, problems)
 
 
 def compared(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
@@ -182,14 +183,26 @@ def _p_equal(one: Mapping[int, float], other: Mapping[int, float]) -> float | No
     return float(stats.evidence(stats.paired(differences), (0.0, 0.0), outside=True).p)
 
 
-def _rows(frame: pd.DataFrame, study: Study) -> tuple[Row, ...]:
+def _found(results: Results) -> list[Variant]:
+    """Variants that a search has proposed: what their records say that they are."""
+    asked = {variant.name for variant in results.study.variants}
+    found: dict[str, Variant] = {}
+    for cell in results.manifest.planned:
+        record = results.records.get(cell.key)
+        if record is not None and cell.variant not in asked and cell.variant not in found:
+            run = record.run
+            found[cell.variant] = Variant(name=cell.variant, arch=run.arch, data=run.data, train=run.train)
+    return list(found.values())
+
+
+def _rows(frame: pd.DataFrame, variants: Sequence[Variant]) -> tuple[Row, ...]:
     errors = by_seed(frame, METRIC)
     best = inseparable(errors)
     groups = dict(list(frame.groupby("variant", sort=False)))
-    base = errors.get(study.base.name, {})
+    base = errors.get(variants[0].name, {})
     return tuple(
-        _row(variant, variant is study.base, groups.get(variant.name, frame.iloc[:0]), errors, base, best)
-        for variant in study.variants
+        _row(variant, variant is variants[0], groups.get(variant.name, frame.iloc[:0]), errors, base, best)
+        for variant in variants
     )
 
 
@@ -216,7 +229,7 @@ def _row(
         values = [float(value) * scale(metric) for value in finished[metric].dropna()]
         if values:
             metrics[metric] = summary(values)
-    known = {cost: runs[cost].dropna() for cost in COSTS}
+    costed = runs[runs["params"].notna()]
     return Row(
         variant=variant,
         is_base=is_base,
@@ -225,7 +238,7 @@ def _row(
         error=summary(list(own.values())),
         to_base=Difference(0) if is_base else compared(own, base),
         best=variant.name in best,
-        costs={cost: int(values.iloc[0]) for cost, values in known.items() if len(values)},
+        costs={cost: int(costed[cost].iloc[0]) for cost in COSTS if len(costed) and not pd.isna(costed[cost].iloc[0])},
         metrics=metrics,
         devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
     )
