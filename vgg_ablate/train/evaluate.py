@@ -12,6 +12,7 @@ from torch.nn import functional
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import Split
 from vgg_ablate.train.device import Precision
+from vgg_ablate.train.swift import folded
 
 _BATCH = 512  # examples at once
 
@@ -52,10 +53,7 @@ class Scored(NamedTuple):
 @torch.inference_mode()
 def scored(net: nn.Module, split: Split, normalise: Normaliser, precision: Precision) -> Scored:
     """Score a split as it is: one view of every example."""
-    net.eval()
-    kind = split.images.device.type
-    parts = []
-    for at in range(0, len(split), _BATCH):
-        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
-            parts.append(net(normalise(split.images[at : at + _BATCH])).float())
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    still = folded(net, dtype)
+    parts = [still(normalise(split.images[at : at + _BATCH]).to(dtype)).float() for at in range(0, len(split), _BATCH)]
     return Scored(torch.cat(parts), split.labels)

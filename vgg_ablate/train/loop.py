@@ -23,6 +23,7 @@ from vgg_ablate.train.optimisers import optimiser
 from vgg_ablate.train.schedules import learning_rate
 from vgg_ablate.train.settings import Settings
 from vgg_ablate.train.streams import Stream, derived, generator, numbers
+from vgg_ablate.train.swift import Swift
 
 
 def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested]:
@@ -54,6 +55,7 @@ class _Training:
         self.epochs: list[Epoch] = []
         self.batch_size = min(run.train.batch_size, len(self.splits.train))
         self._resume()
+        self.swift = Swift(self.net)
 
     def epoch(self) -> Epoch:
         """Train one epoch, validate, and keep a checkpoint where one is due."""
@@ -119,7 +121,7 @@ class _Training:
         images = self.normalise(self.augmenter.batch(examples))
         labels = self.splits.train.labels[examples]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            scores = self.net(images)
+            scores = self.swift(images)
         loss = functional.cross_entropy(scores.float(), labels, label_smoothing=self.run.train.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.run.train.clip_norm is not None:
