@@ -1,6 +1,6 @@
 """Architecture search and ablation studies over a parametric VGG.
 
-`load(path)` reads a study; `frame(folder)` is a pandas DataFrame of a results folder, one row a run.
+`load(path)` reads a study, `run(study)` trains what is missing of it, `frame(folder)` is its records as a DataFrame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vgg_ablate.spec.study import Study
 
-__all__ = ["SpecError", "VggAblateError", "frame", "load"]
+__all__ = ["SpecError", "VggAblateError", "frame", "load", "run"]
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Study:
@@ -25,8 +25,23 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Study:
     return read(path, overrides)
 
 
+def run(study: Study, folder: str | Path | None = None, *, device: str = "auto", workers: int | None = None) -> Path:
+    """Train every run of `study` that has no record in `folder` (default: results/<study>), then write the report.
+
+    Returns the folder. Raises RunsFailed where runs ended without a result.
+    """
+    from vgg_ablate.report import writing
+    from vgg_ablate.runs import driver
+
+    where = Path(folder) if folder is not None else Path("results") / study.name
+    finished = driver.run(study, where, driver.Options(device=device, workers=workers))
+    writing.write(where)
+    finished.raise_for_failures()
+    return where
+
+
 def frame(folder: str | Path) -> pd.DataFrame:
-    """The runs of a results folder, one row each. Raises StorageFailed where no study was run in it."""
+    """The records of a results folder, one row a run."""
     from vgg_ablate.report.frame import frame as read
 
-    return read(folder)
+    return read(Path(folder))

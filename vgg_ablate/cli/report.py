@@ -23,22 +23,13 @@ def report(studies: STUDIES, out: OUT = None, check: CHECK = False, as_json: JSO
     if check:
         _checked(folders)
     elif len(folders) == 1:
-        _one(folders[0], as_json=as_json)
+        written(folders[0], as_json=as_json)
     else:
         _beside(folders, as_json=as_json)
 
 
-def _checked(folders: list[Path]) -> None:
-    from vgg_ablate.report import writing
-
-    differences = [difference for folder in folders for difference in writing.check(folder)]
-    if differences:
-        raise CheckFailed("\n".join(differences))
-    for folder in folders:
-        print(f"{folder}: the report is what the records say")
-
-
-def _one(folder: Path, *, as_json: bool) -> None:
+def written(folder: Path, *, as_json: bool) -> None:
+    """Write the report of a results folder and print it: tables and notes, or one JSON document."""
     from vgg_ablate.report import prose, table, writing
 
     made = writing.write(folder)
@@ -51,6 +42,16 @@ def _one(folder: Path, *, as_json: bool) -> None:
         print(f"written: {folder / 'report.md'}", file=sys.stderr)
     if made.problems:
         raise CheckFailed("\n".join(made.problems))
+
+
+def _checked(folders: list[Path]) -> None:
+    from vgg_ablate.report import writing
+
+    differences = [difference for folder in folders for difference in writing.check(folder)]
+    if differences:
+        raise CheckFailed("\n".join(differences))
+    for folder in folders:
+        print(f"{folder}: the report is what the records say")
 
 
 def _beside(folders: list[Path], *, as_json: bool) -> None:

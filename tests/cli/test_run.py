@@ -1,0 +1,110 @@
+"""The whole path as a user walks it: one small study, trained for real, through the command line alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+STUDY = """\
+version: 1
+name: tiny
+question: Does normalisation change a tiny net?
+seeds: 3
+data: {name: digits, image_size: 8, limit: 300}
+arch: {stages: "4 | 8"}
+train: {epochs: 1, lr: 0.05, precision: fp32}
+variants:
+  normalised: {arch.norm: batch}
+claims:
+  - {id: different, text: it differs, kind: different, a: normalised, b: base, metric: test_error, margin: 1}
+  - {id: cheaper, text: it has fewer weights, kind: worse, a: normalised, b: base, metric: params}
+"""
+
+
+def vgg_ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vgg_ablate", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("studied")
+    (folder / "tiny.yaml").write_text(STUDY)
+    return folder, vgg_ablate(folder, "run", "tiny.yaml", "--workers", "2", "--device", "cpu")
+
+
+def test_a_study_ends_with_a_table_and_verdicts(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = studied
+    assert done.returncode == 0, done.stderr
+    assert "normalised" in done.stdout
+    assert "supported" in done.stdout  # `cheaper`: exact, by the costs
+    assert len(list((folder / "results/tiny/records").glob("*.json"))) == 6
+    for name in ("study.yaml", "manifest.json", "runs.csv", "report.md"):
+        assert (folder / "results/tiny" / name).stat().st_size > 0
+
+
+def test_running_it_again_trains_nothing(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = studied
+    records = folder / "results/tiny/records"
+    before = {path.name: path.stat().st_mtime_ns for path in records.iterdir()}
+    again = vgg_ablate(folder, "run", "tiny.yaml", "--json")
+    assert again.returncode == 0, again.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in records.iterdir()} == before
+    told = json.loads(again.stdout)
+    assert {row["name"]: row["n"] for row in told["variants"]} == {"base": 3, "normalised": 3}
+    assert {claim["id"]: claim["verdict"] for claim in told["claims"]}["cheaper"] == "supported"
+
+
+def test_the_report_is_checked_against_the_records(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = studied
+    assert vgg_ablate(folder, "report", "tiny.yaml", "--check").returncode == 0
+    csv = folder / "results/tiny/runs.csv"
+    kept = csv.read_text()
+    csv.write_text(kept.replace("finished", "diverged", 1))
+    said = vgg_ablate(folder, "report", "results/tiny", "--check")
+    csv.write_text(kept)
+    assert said.returncode == 1
+    assert "runs.csv" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["run", "none.yaml"], 2, "none.yaml: cannot be read: No such file or directory"),
+        (["run", "tiny.yaml", "arch.norm=bach"], 2, "command line: arch.norm: must be one of none, batch, group, lrn"),
+        (["run", "tiny.yaml", "data.name=digitz"], 2, "command line: data.name: unknown data set"),
+        (["check", "tiny.yaml", "arch.stages=4 | 4 | 4 | 4 | 4"], 2, "arch"),
+        (["run", "tiny.yaml", "data.name=mnist", "data.root=/nowhere"], 4, "/nowhere"),
+        (["run", "tiny.yaml", "--out", "tiny.yaml/results"], 4, "tiny.yaml/results"),
+        (["run", "tiny.yaml", "--device", "cuda:99"], 4, "cuda:99"),
+        (["run", "tiny.yaml", "--wrokers", "2"], 2, "Error: No such option: --wrokers"),
+        (["report", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_status(tmp_path: Path, arguments: list[str], status: int, line: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(STUDY)
+    done = vgg_ablate(tmp_path, *arguments)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert line in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "results/tiny/records").exists()
+
+
+def test_help_imports_neither_torch_nor_pydantic() -> None:
+    code = """import sys
+from vgg_ablate.cli import main
+sys.argv = ['vgg_ablate', 'check', '--help']
+try:
+    main()
+except SystemExit:
+    print('pydantic' in sys.modules, 'torch' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False False\n")
