@@ -97,14 +97,14 @@ def test_bad_input_is_one_line_and_an_exit_status(tmp_path: Path, arguments: lis
     assert not (tmp_path / "results/tiny/records").exists()
 
 
-def test_help_imports_neither_torch_nor_pydantic() -> None:
+def test_help_imports_neither_torch_nor_pandas() -> None:
     code = """import sys
 from vgg_ablate.cli import main
 sys.argv = ['vgg_ablate', 'check', '--help']
 try:
     main()
 except SystemExit:
-    print('pydantic' in sys.modules, 'torch' in sys.modules)
+    print('torch' in sys.modules, 'pandas' in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False False\n")
