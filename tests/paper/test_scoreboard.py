@@ -19,6 +19,9 @@ from vgg_ablate.spec.study import load
 STUDIES = Path(__file__).parents[2] / "studies" / "paper"
 
 
+TABLE = "<!-- claims: table -->"
+
+
 def ran(results: Path, study: str, accuracy: Accuracy) -> Path:
     """A results folder of a paper study, with pretend accuracies."""
     return made(results / study, accuracy, text=load(STUDIES / f"{study}.yaml").as_yaml())
@@ -122,18 +125,31 @@ def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "results"
-    readme.write_text(f"before\n{writing.BEGIN}\nstale\n{writing.END}\nafter\n", encoding="utf-8")
+    readme.write_text(f"before\n{TABLE}\nstale\n{writing.END}\nafter\n", encoding="utf-8")
     ran(results, "shallow", apart("shallow", 5.0))
     writing.write(results)
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{writing.BEGIN}\n")
+    assert text.startswith(f"before\n{TABLE}\n")
     assert text.endswith(f"{writing.END}\nafter\n")
     assert "stale" not in text
     assert "| E06: " in text
     assert "| A01 to A18: what arithmetic settles | computed exactly | 18 hold |" in text
 
 
+def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> None:
+    docs, results = tmp_path / "docs" / "reproduction.md", tmp_path / "results"
+    docs.parent.mkdir()
+    docs.write_text(f"<!-- claims: E06 -->\n{writing.END} and <!-- claims: A01 -->\n{writing.END}", encoding="utf-8")
+    writing.write(results)
+    text = docs.read_text(encoding="utf-8")
+    assert "- shallow/pair-beats-five: not run yet" in text
+    assert "two 3x3: 5 pixels" in text
+    docs.write_text(f"<!-- claims: E99 -->\n{writing.END}", encoding="utf-8")
+    with pytest.raises(StorageFailed, match="no such statement"):
+        writing.write(results)
+
+
 def test_a_marker_without_its_end_is_named(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text(writing.BEGIN, encoding="utf-8")
+    (tmp_path / "README.md").write_text(f"{TABLE}\n", encoding="utf-8")
     with pytest.raises(StorageFailed, match="must follow"):
         writing.write(tmp_path / "results")

@@ -56,7 +56,7 @@ def page(standings: Sequence[Standing]) -> str:
         lines += ["", f"## {heading}"]
         for one in standings:
             if one.statement.kind == kind:
-                lines += ["", *_section(one)]
+                lines += ["", f"### {one.statement.id}", "", section(one).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
@@ -82,6 +82,11 @@ def readme(standings: Sequence[Standing]) -> str:
     return markdown(Table("claims", "The paper's claims, here", columns, tuple(rows), (tally(standings),)))
 
 
+def section(one: Standing) -> str:
+    """One statement in Markdown, with all that bears on it."""
+    return "\n".join([f"{one.statement.text} **{_verdict(one)}**", "", *_points(one)]) + "\n"
+
+
 def as_json(standings: Sequence[Standing]) -> str:
     """A list, one object a statement."""
     return json.dumps([_object(one) for one in standings], indent=1, ensure_ascii=False, allow_nan=False)
@@ -102,12 +107,8 @@ def _short(standings: Sequence[Standing]) -> Iterator[str]:
         yield f"| {link} | {one.statement.text} | {_verdict(one)} |"
 
 
-def _section(one: Standing) -> Iterator[str]:
+def _points(one: Standing) -> Iterator[str]:
     statement = one.statement
-    yield f"### {statement.id}"
-    yield ""
-    yield f"{statement.text} **{_verdict(one)}**"
-    yield ""
     where = "the note" if statement.section == "note" else f"section {statement.section}"
     yield f"- where: {where}" + (f"; as printed: {statement.numbers}" if statement.numbers else "")
     if statement.comparison:

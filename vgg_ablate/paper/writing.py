@@ -1,8 +1,13 @@
-"""The scoreboard as files: results/paper/claims.md, and the table in README between its markers."""
+"""The scoreboard as files: results/paper/claims.md, and the parts of README and docs that stand between its markers.
+
+`<!-- claims: table -->` ... `<!-- claims: end -->` holds the table of what was trained; `<!-- claims: E06 -->` one
+statement with all that bears on it.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +16,13 @@ from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import Standing, standings
 from vgg_ablate.records import replace_whole
 
-BEGIN, END = "<!-- claims: written by `python -m vgg_ablate claims` -->", "<!-- claims: end -->"
+END = "<!-- claims: end -->"
+_MARKED = re.compile(rf"(<!-- claims: (?P<what>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END}|\Z)", re.DOTALL)
+_DOCUMENTS = ("README.md", "docs/reproduction.md")  # beside the folder of results
 
 
 def write(results: Path) -> tuple[Standing, ...]:
-    """Write the page, and the table of the README beside `results` where it has the markers. Raises StorageFailed."""
+    """Write the page and the marked parts. Raises StorageFailed."""
     found = standings(results)
     for path, text in _files(results, found).items():
         replace_whole(path, text)
@@ -33,18 +40,27 @@ def check(results: Path) -> list[str]:
 
 def _files(results: Path, found: Sequence[Standing]) -> dict[Path, str]:
     files = {results / "paper" / "claims.md": scoreboard.page(found)}
-    readme = results.absolute().parent / "README.md"
-    if readme.exists() and BEGIN in (text := readme.read_text(encoding="utf-8")):
-        files[readme] = _between(readme, text, scoreboard.readme(found))
+    for name in _DOCUMENTS:
+        path = results.absolute().parent / name
+        if path.exists():
+            files[path] = _filled(path, path.read_text(encoding="utf-8"), found)
     return files
 
 
-def _between(path: Path, text: str, table: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise StorageFailed(f"{path}: {END!r} must follow {BEGIN!r}")
-    return f"{before}{BEGIN}\n{table}{END}{after}"
+def _filled(path: Path, text: str, found: Sequence[Standing]) -> str:
+    """The document with every marked part anew."""
+    known = {one.statement.id: one for one in found}
+
+    def part(match: re.Match[str]) -> str:
+        begin, what, _, end = match.groups()
+        if end != END:
+            raise StorageFailed(f"{path}: {END!r} must follow {begin.strip()!r}")
+        if what != "table" and what not in known:
+            raise StorageFailed(f"{path}: {begin.strip()!r}: there is no such statement")
+        inside = scoreboard.readme(found) if what == "table" else scoreboard.section(known[what])
+        return f"{begin}{inside}{END}"
+
+    return _MARKED.sub(part, text)
 
 
 def _differences(path: Path, text: str) -> list[str]:
