@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.report.building import Accuracy, made
 from vgg_ablate.cli import app
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import CheckFailed, StorageFailed
 from vgg_ablate.paper import scoreboard, writing
 from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.standing import Standing, standings
@@ -115,6 +115,14 @@ def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -
     page = results / "paper" / "claims.md"
     page.write_text(page.read_text(encoding="utf-8").replace("E06", "E99"), encoding="utf-8")
     assert any("E99" in line for line in writing.check(results))
+
+
+def test_report_check_guards_the_scoreboard_too(tmp_path: Path) -> None:
+    writing.write(tmp_path)
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"]).exit_code == 0
+    ran(tmp_path, "shallow", apart("shallow", 5.0))
+    with pytest.raises(CheckFailed, match="24 supported"):
+        CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"], catch_exceptions=False)
 
 
 def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -45,13 +45,22 @@ def written(folder: Path, *, as_json: bool) -> None:
 
 
 def _checked(folders: list[Path]) -> None:
-    from vgg_ablate.report import writing
-
-    differences = [difference for folder in folders for difference in writing.check(folder)]
+    differences = [difference for folder in folders for difference in _difference(folder)]
     if differences:
         raise CheckFailed("\n".join(differences))
     for folder in folders:
         print(f"{folder}: the report is what the records say")
+
+
+def _difference(folder: Path) -> list[str]:
+    """How a folder differs from what its records say; of results/paper: from what all records beside it say."""
+    if (folder / "claims.md").exists():
+        from vgg_ablate.paper import writing as scoreboard
+
+        return scoreboard.check(folder.parent)
+    from vgg_ablate.report import writing
+
+    return writing.check(folder)
 
 
 def _beside(folders: list[Path], *, as_json: bool) -> None:
