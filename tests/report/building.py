@@ -41,6 +41,7 @@ def made(
     change: Callable[[Record, str], Record] = lambda record, variant: record,
     correct: Callable[[str, int], str | None] = lambda variant, seed: None,
     epochs: int = 2,
+    fingerprints: Mapping[str, str] | None = None,
 ) -> Path:
     """A results folder; `accuracy(variant, seed)` is the test accuracy of that run."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def made(
     store, planned = Store(folder / "records"), []
     for seed in study.seed_list:
         for index, variant in enumerate(study.variants):
-            run = _run(study, index, seed)
+            run = _run(study, index, seed, (fingerprints or {}).get(variant.name, "0" * 16))
             planned.append(Planned(variant=variant.name, seed=seed, key=run.key))
             if (variant.name, seed) in missing:
                 continue
@@ -70,10 +71,10 @@ def pretended(study: Study) -> Accuracy:
     return lambda name, seed: float(0.95 - 0.02 * names.index(name) + noise[names.index(name), seed])
 
 
-def _run(study: Study, index: int, seed: int) -> Run:
+def _run(study: Study, index: int, seed: int, fingerprint: str) -> Run:
     variant = study.variants[index]
     arch = variant.arch.model_copy(update={"match": None}).with_shape(variant.data.shape).spelled_out()
-    return Run(arch=arch, data=variant.data, train=variant.train, fingerprint="0" * 16, seed=seed)
+    return Run(arch=arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
 
 
 def _record(run: Run, outcome: Outcome, value: float, index: int, correct: str | None, epochs: int) -> Record:

@@ -6,7 +6,7 @@ from math import inf, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 from scipy import stats as oracle
@@ -41,6 +41,7 @@ def test_equivalence_is_statsmodels_paired_tost(differences: list[float], margin
     assert float(found.supporting) == pytest.approx(float(expected), abs=1e-12, rel=1e-6)
 
 
+@settings(max_examples=15)  # statsmodels collects garbage in every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     assert stats.holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])

@@ -107,16 +107,14 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     header = pd.read_csv(path, nrows=0).columns
     columns = EPOCH_COLUMNS if "epoch" in header else RUN_COLUMNS
     dtypes: dict[str, Any] = {name: dtype for name, dtype in columns.items() if name in header}
-    text = [name for name, dtype in dtypes.items() if dtype == "str"]
-    table = pd.read_csv(
-        path, dtype=dtypes, float_precision="round_trip", keep_default_na=False, na_values=_empty(dtypes)
-    )
-    table[text] = table[text].fillna("")
-    return table.astype(dtypes)
+    text = pd.read_csv(path, dtype=str, keep_default_na=False)  # pandas' own parser of floats is off by the last digit
+    return pd.DataFrame({name: _parsed(text[name], dtype) for name, dtype in dtypes.items()})
 
 
-def _empty(dtypes: dict[str, str]) -> dict[str, list[str]]:
-    return {name: [""] for name, dtype in dtypes.items() if dtype != "str"}
+def _parsed(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
+    if dtype == "Int64":
+        return pd.Series([pd.NA if value == "" else int(value) for value in column], dtype=dtype)
+    return column.replace("", "nan").astype(dtype) if dtype == "float64" else column.astype(dtype)
 
 
 def _run(results: Results, cell: Planned) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def interval(low: float, high: float, se: float) -> str:
 def count(value: float, *, signed: bool = False) -> str:
     """138.4 M: four significant digits with a unit, in full below ten thousand."""
     mark = MINUS if value < 0 else "+" if signed and value > 0 else ""
-    size = abs(value)
+    size = float(f"{abs(value):.4g}") if abs(value) >= 1e4 else abs(value)
     for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if size >= factor and size >= 1e4:
             scaled = size / factor
