@@ -1,55 +1,109 @@
-"""Augmentation of whole batches on the device: which pixels of which image, drawn for (seed, epoch, example).
+"""Augmentation of whole batches on the device: what of which image is shown, drawn for (seed, epoch, example).
 
-The draws are a table with a row for every example of the training split, so that they depend neither on the order nor
-on the size of the batches.
+The draws are tables with a row for every example of the training split, so that they depend neither on the order nor
+on the size of the batches; every kind of augmentation draws its own, so that switching one on leaves the others alone.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vgg_ablate.spec.recipe import Augment
+from vgg_ablate.train import boxes
 from vgg_ablate.train.streams import Stream, generator
 
 
-class Augmenter:
-    """Random crops from padded images, and flips: one gather from images that were padded once."""
+class Purpose(IntEnum):
+    """What is drawn. The numbers are part of every result: append, never renumber."""
 
-    def __init__(self, augment: Augment, images: Tensor, seed: int) -> None:
-        """`images`: uint8, N x H x W x C, resident."""
-        padding = augment.crop_padding
-        self._augment, self._seed, self._side = augment, seed, images.shape[1]
-        self._images = functional.pad(images, (0, 0, padding, padding, padding, padding)) if padding else images
-        self._draws = torch.empty(0)
-
-    def begin(self, epoch: int) -> None:
-        """Draw for every example what happens to it in this epoch."""
-        chance = generator(self._seed, Stream.AUGMENT, epoch)
-        draws = torch.rand(len(self._images), 3, generator=chance)  # top, left, flip
-        self._draws = draws.to(self._images.device, non_blocking=True)
-
-    def batch(self, examples: Tensor) -> Tensor:
-        """uint8, N x H x W x C: the examples (int64 indices) as this epoch shows them."""
-        padding, side = self._augment.crop_padding, self._side
-        if not padding and not self._augment.flip:
-            return self._images[examples]
-        draws = self._draws[examples]
-        offsets = (draws[:, :2] * (2 * padding + 1)).long()
-        along = torch.arange(side, device=examples.device)
-        rows = offsets[:, :1] + along
-        columns = offsets[:, 1:] + along
-        if self._augment.flip:
-            columns = torch.where(draws[:, 2:] < 0.5, columns.flip(1), columns)
-        return self._images[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
+    CROP = 0
+    FLIP = 1
+    COLOUR = 2
+    CUTOUT = 3
 
 
 class Normaliser:
-    """uint8, N x H x W x C -> float, N x C x H x W in channels_last, by the training split's mean and deviation."""
+    """N x H x W x C in units of 1/255 -> float, N x C x H x W in channels_last, by the training split's statistics."""
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         self._scale, self._shift = 1 / std, -mean / std
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.addcmul(self._shift, images.float(), self._scale).permute(0, 3, 1, 2)
+
+
+class Augmenter:
+    """Examples of the training split, as an epoch shows them."""
+
+    def __init__(self, augment: Augment, images: Tensor, size: int, normalise: Normaliser, seed: int) -> None:
+        """`images`: uint8, N x H x W x C, resident; they are shown at `size` pixels a side."""
+        self._augment, self._size, self._normalise, self._seed = augment, size, normalise, seed
+        self._boxed = bool(augment.resized_crop or augment.scale_jitter)
+        padding = augment.crop_padding
+        still = images if self._boxed else boxes.resized(images, size)
+        self._images = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
+        self._axes = boxes.principal_axes(images) if augment.colour_shift else None
+        self._drawn: dict[Purpose, Tensor] = {}
+
+    def begin(self, epoch: int) -> None:
+        """Draw for every example what happens to it in this epoch."""
+        wanted = {
+            Purpose.CROP: boxes.COLUMNS if self._boxed else 2 * bool(self._augment.crop_padding),
+            Purpose.FLIP: int(self._augment.flip),
+            Purpose.COLOUR: self._images.shape[3] if self._augment.colour_shift else 0,
+            Purpose.CUTOUT: 2 * bool(self._augment.cutout),
+        }
+        self._drawn = {purpose: self._table(epoch, purpose, columns) for purpose, columns in wanted.items() if columns}
+
+    def batch(self, examples: Tensor) -> Tensor:
+        """float, N x C x H x W in channels_last, normalised: the examples (int64 indices) as this epoch shows them."""
+        images = self._in_boxes(examples) if self._boxed else self._cropped(examples)
+        if self._axes is not None:
+            weights = self._drawn[Purpose.COLOUR][examples] * self._augment.colour_shift
+            images = images.float() + (weights @ self._axes)[:, None, None, :]
+        shown = self._normalise(images)
+        return self._with_holes(shown, examples) if self._augment.cutout else shown
+
+    def _table(self, epoch: int, purpose: Purpose, columns: int) -> Tensor:
+        """N x columns: uniform in [0, 1), and normal for colours."""
+        chance = generator(self._seed, Stream.AUGMENT, epoch, purpose)
+        draw = torch.randn if purpose is Purpose.COLOUR else torch.rand
+        table = draw(len(self._images), columns, generator=chance)
+        return table.to(self._images.device, non_blocking=True)
+
+    def _flipped(self, examples: Tensor) -> Tensor:
+        """bool, N x 1."""
+        return self._drawn[Purpose.FLIP][examples] < 0.5
+
+    def _cropped(self, examples: Tensor) -> Tensor:
+        """Crops from the padded images, and flips: one gather."""
+        padding = self._augment.crop_padding
+        if not padding and not self._augment.flip:
+            return self._images[examples]
+        along = torch.arange(self._size, device=examples.device)
+        rows = columns = along.expand(len(examples), -1)
+        if padding:
+            offsets = (self._drawn[Purpose.CROP][examples] * (2 * padding + 1)).long()
+            rows, columns = offsets[:, :1] + along, offsets[:, 1:] + along
+        if self._augment.flip:
+            columns = torch.where(self._flipped(examples), columns.flip(1), columns)
+        return self._images[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+    def _in_boxes(self, examples: Tensor) -> Tensor:
+        """Boxes of the stored images, resized."""
+        draws = self._drawn[Purpose.CROP][examples]
+        rows, columns = boxes.drawn(self._augment, draws, self._images.shape[1], self._size)
+        if self._augment.flip:
+            columns = torch.where(self._flipped(examples), columns.flip(1), columns)
+        return boxes.sampled(self._images[examples], rows, columns)
+
+    def _with_holes(self, images: Tensor, examples: Tensor) -> Tensor:
+        """A square with its centre anywhere in the image becomes 0: the mean colour."""
+        side, along = self._augment.cutout, torch.arange(self._size, device=examples.device)
+        first = (self._drawn[Purpose.CUTOUT][examples] * self._size).long() - side // 2
+        within = (along >= first[:, :, None]) & (along < first[:, :, None] + side)  # N x 2 x size
+        return images.masked_fill((within[:, 0, :, None] & within[:, 1, None, :])[:, None], 0.0)

@@ -45,7 +45,7 @@ class Splits(NamedTuple):
     validation: Split
     test: Split
     mean: Tensor  # float32, C; of the training split, in units of 1/255
-    std: Tensor  # float32, C
+    std: Tensor  # float32, C; ones where the recipe subtracts the mean alone
     skipped: int  # files that could not be read
 
 
@@ -56,6 +56,7 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device) -> Spl
     images, labels = pool.train.images, pool.train.labels
     held = pool.test if len(pool.test.labels) else pool.train
     mean, std = _statistics(images[train])
+    std = std if data.normalize == "standard" else torch.ones_like(std)
     return Splits(
         _resident(images[train], labels[train], device),
         _resident(images[validation], labels[validation], device),
@@ -73,8 +74,8 @@ def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> P
 
 def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> Path:
     """The cache folder that holds the decoded data set. Raises DataMissing where the files are not what was planned."""
-    size, channels, classes = data.shape
-    about = [DECODING, data.name, fingerprint, size, channels, classes, data.on_corrupt]
+    _, channels, classes = data.shape
+    about = [DECODING, data.name, fingerprint, data.stored_size, channels, classes, data.on_corrupt]
     name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
     def make(folder: Path) -> None:
@@ -88,8 +89,7 @@ def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> 
 
 
 def _decode(data: Data, split: str, progress: Progress | None) -> Decoded:
-    size, channels, _ = data.shape
-    assert size is not None  # Data checks it
+    size, channels = data.stored_size, data.shape.channels
     if data.name in sources.FOLDERS:
         files = sources.images(data, split)
         skip = data.on_corrupt == "skip"

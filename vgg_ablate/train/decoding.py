@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch.nn import functional
 
 from vgg_ablate.errors import DataMissing
+from vgg_ablate.train import boxes
 from vgg_ablate.train.downloads import Arrays
 from vgg_ablate.train.sources import Listed
 
 Images = npt.NDArray[np.uint8]  # N x H x W x C
 Labels = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]  # images done, of how many
-
-_CHUNK = 1024  # images resized at once
 
 
 class Decoded(NamedTuple):
@@ -80,8 +78,7 @@ def from_arrays(arrays: Arrays, size: int, channels: int) -> Decoded:
     """Arrays of square images, resized, and their channels repeated or mixed to luma (ITU-R 601, as PIL mixes them)."""
     images = _with_channels(arrays.images, channels)
     if images.shape[1] != size and len(images):
-        parts = [_resized(images[at : at + _CHUNK], size) for at in range(0, len(images), _CHUNK)]
-        images = np.concatenate(parts)
+        images = boxes.resized(torch.from_numpy(np.ascontiguousarray(images)), size).numpy()
     return Decoded(np.ascontiguousarray(images).reshape(-1, size, size, channels), arrays.labels)
 
 
@@ -92,10 +89,3 @@ def _with_channels(images: Images, channels: int) -> Images:
         return np.repeat(images, 3, axis=3)
     luma = images @ np.array([0.299, 0.587, 0.114], np.float32)
     return luma.round().astype(np.uint8)[..., None]
-
-
-def _resized(images: Images, size: int) -> Images:
-    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    resized = functional.interpolate(batch, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    resized_bytes: Images = resized.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-    return resized_bytes

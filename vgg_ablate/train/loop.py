@@ -47,7 +47,9 @@ class _Training:
         self.precision = device.precision(run, settings)
         self.splits = splits(run.data, run.fingerprint, run.seed, self.device)
         self.normalise = Normaliser(self.splits.mean, self.splits.std)
-        self.augmenter = Augmenter(run.data.augment, self.splits.train.images, run.seed)
+        size = run.data.shape.image_size
+        assert size is not None  # Data checks it
+        self.augmenter = Augmenter(run.data.augment, self.splits.train.images, size, self.normalise, run.seed)
         with torch.random.fork_rng(devices=[]):  # modules draw when they are made, before `build` draws for good
             net = build(run.arch, generator(run.seed, Stream.INIT))
         self.net: nn.Module = net.to(self.device).to(memory_format=torch.channels_last)
@@ -118,7 +120,7 @@ class _Training:
         """One update; the loss, still on the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        images = self.normalise(self.augmenter.batch(examples))
+        images = self.augmenter.batch(examples)
         labels = self.splits.train.labels[examples]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             scores = self.swift(images)
