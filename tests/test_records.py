@@ -128,3 +128,39 @@ def test_a_folder_that_cannot_be_written_is_one_clear_failure(tmp_path: Path) ->
     blocked.write_text("not a folder")
     with pytest.raises(StorageFailed, match=r"Not a directory|File exists"):
         Store(blocked / "records").put(a_record(a_run()))
+
+
+DEFAULTS: dict[str, dict[str, object]] = {
+    "train": {
+        "epochs": 20,
+        "batch_size": 64,
+        "optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": False},
+        "lr": 0.05,
+        "weight_decay": 0.0005,
+        "decay_norms": True,
+        "schedule": {"kind": "cosine", "floor": 0.0},
+        "warmup_epochs": 0.0,
+        "label_smoothing": 0.0,
+        "clip_norm": None,
+        "precision": "auto",
+    },
+    "data": {"name": "digits", "image_size": None, "validation": 0.1, "test": 0.2, "limit": None},
+    "arch": {
+        "head": {"hidden": [], "dropout": 0.0, "pool": "none", "convolutional": False},
+        "norm": {"kind": "none"},
+        "activation": "relu",
+        "pool": "max",
+        "bias": True,
+        "init": {"kind": "kaiming", "mode": "fan_in", "head_std": None},
+    },
+}
+
+
+def test_a_default_that_keys_leave_out_stays_what_it_was() -> None:
+    # A key leaves out what stands at its default. A new default would give old records to new runs:
+    # whoever changes one here bumps RECIPE_VERSION.
+    run = Run(
+        arch=Arch.model_validate({"stages": "8"}), data=Data(name="digits"), train=Train(), fingerprint="f", seed=0
+    ).model_dump(mode="json")
+    for part, defaults in DEFAULTS.items():
+        assert {name: run[part][name] for name in defaults} == defaults
