@@ -34,6 +34,10 @@ class Results:
     damaged: Mapping[str, str]  # key -> why its record cannot be used
     problems: tuple[str, ...] = field(default=())
 
+    def whole(self, key: str) -> Record:
+        """A record with its epochs. Raises StorageFailed where it cannot be read."""
+        return Store(self.folder / "records").get(key)
+
 
 def read(folder: str | Path) -> Results:
     """Raises StorageFailed where there is no manifest or no study; everything else that is wrong is in `problems`."""

@@ -176,22 +176,23 @@ def csv(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A booktabs table. Needs the packages booktabs and xcolor."""
+    """A booktabs table, made smaller where it is wider than the line. Needs booktabs, graphicx and xcolor."""
     alignment = "".join("r" if column.align == "right" else "l" for column in table.columns)
     heading = " & ".join(_tex(column.heading) for column in table.columns)
     lines = [
-        "% \\usepackage{booktabs,xcolor}",
+        "% \\usepackage{booktabs,graphicx,xcolor}",
         "\\begin{table}",
         "\\centering",
         f"\\caption{{{_tex(table.caption)}}}",
         f"\\label{{tab:{table.name}}}",
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{{alignment}}}",
         "\\toprule",
         f"{heading} \\\\",
         "\\midrule",
         *(_tex_row(row, table) for row in table.rows),
         "\\bottomrule",
-        "\\end{tabular}",
+        "\\end{tabular}}",
         *(f"\\par\\smallskip\\footnotesize {_tex(note)}" for note in table.notes),
         "\\end{table}",
     ]

@@ -1,0 +1,46 @@
+"""Seconds and memory that a report of 10,000 records takes: `python benchmarks/report.py [FOLDER]`.
+
+The goal is under 10 s and 1 GB. The records are pretended, 20 epochs each; FOLDER is kept and used again.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.report.building import made
+from vgg_ablate.report import writing
+
+STUDY = """\
+version: 1
+name: large
+question: Which width?
+seeds: 40
+data: {name: digits, image_size: 32}
+arch: {stages: "400 400 | 800 800", norm: batch}
+train: {epochs: 20}
+claims:
+  - {id: wider, text: wider is better, kind: better, a: w9, b: base}
+variants:
+"""
+
+
+def main(folder: Path) -> None:
+    """Make the records where they are not there, then report them."""
+    if not (folder / "manifest.json").exists():
+        text = STUDY + "".join(f"  w{index}: {{arch.width: {1 + index / 100}}}\n" for index in range(1, 250))
+        made(folder, text=text, epochs=20)
+    start = time.perf_counter()
+    report = writing.write(folder)
+    seconds = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{len(report.frame)} records: {seconds:.1f} s, {memory:.2f} GB at the most")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "large")
