@@ -36,7 +36,7 @@ OWNERS = {  # a library -> the modules, or rooms, that may import it
     "fvcore": {"net.audit"},
     "sklearn": {"train"},
     "safetensors": {"net.interop", "train"},
-    "optuna": {"runs.ledger"},
+    "optuna": {"runs.ledger", "runs.sampling"},  # the storage and its mirror; the samplers and pruners of searches
     "ray": {"runs.pools"},
     "psycopg": {"runs.ledger"},
     "ruamel": {"spec.reading"},

@@ -38,7 +38,7 @@ class Ledger:
     @classmethod
     def open(cls, name: str, url: str, objectives: Sequence[str] = ("val_error",)) -> Ledger:
         """Raises StorageFailed; a damaged SQLite file is moved aside first, so that the next start makes it again."""
-        with _storage_failures(url):
+        with storage_failures(url):
             storage = _storage(url)
             study = optuna.create_study(
                 storage=storage, study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
@@ -48,9 +48,19 @@ class Ledger:
                 study.set_metric_names(list(objectives))
             return cls(study, storage, url)
 
+    @property
+    def study(self) -> optuna.Study:
+        """Optuna's own."""
+        return self._study
+
+    @property
+    def place(self) -> str:
+        """Its URL."""
+        return self._place
+
     def mirrored(self) -> dict[str, str]:
         """Key -> outcome of every run that has a trial."""
-        with _storage_failures(self._place):
+        with storage_failures(self._place):
             trials = self._study.get_trials(deepcopy=False)
         attributes = (trial.user_attrs for trial in trials)
         return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
@@ -61,7 +71,7 @@ class Ledger:
         Raises Changed where the study's levels are no longer those of the trials that are there.
         """
         trial = _trial(record, variant, levels, values)
-        with _storage_failures(self._place):
+        with storage_failures(self._place):
             try:
                 self._study.add_trial(trial)
             except ValueError as error:
@@ -75,7 +85,7 @@ class Ledger:
 
     def cleared(self) -> Ledger:
         """The same ledger without a trial."""
-        with _storage_failures(self._place):
+        with storage_failures(self._place):
             optuna.delete_study(study_name=self._name, storage=self._storage)
         self.close()
         return Ledger.open(self._name, self._place, self._objectives)
@@ -162,7 +172,8 @@ def _checked(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _storage_failures(place: str) -> Iterator[None]:
+def storage_failures(place: str) -> Iterator[None]:
+    """What goes wrong inside is the storage's: StorageFailed, with its place."""
     try:
         yield
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:

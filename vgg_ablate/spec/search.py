@@ -219,15 +219,15 @@ class Budget(Frozen):
         return self
 
 
-class Confirm(Frozen):
-    """The best variants, and the base, are trained again on seeds that the search has not seen."""
-
-    best: Whole = 1
-    seeds: Count = 5
+FIRST_SEED = 1_000_000  # of a search: far from any that a study names
 
 
 class Search(Frozen):
-    """A sampler proposes variants, within constraints and a budget; the winners are confirmed on fresh seeds."""
+    """A sampler proposes variants, within constraints and a budget.
+
+    A proposed variant is judged on `seeds` seeds of the search's own. The `best` of them then become variants like any
+    other, `winner-1`, `winner-2`, ..., trained on the study's seeds, which the search has not seen.
+    """
 
     kind: Literal["search"]
     space: dict[str, Dimension] = Field(min_length=1)  # path, or a name where every value is a label -> its values
@@ -236,7 +236,8 @@ class Search(Frozen):
     sampler: Sampler = Tpe(kind="tpe")
     pruner: Pruner = NoPruner(kind="none")
     budget: Budget
-    confirm: Confirm = Confirm()
+    seeds: Count = 1
+    best: Whole = 1
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -249,7 +250,7 @@ class Search(Frozen):
     @property
     def promised(self) -> tuple[str, ...]:
         """The names that the winners will have: claims may speak of them."""
-        return tuple(f"winner-{rank}" for rank in range(1, self.confirm.best + 1))
+        return tuple(f"winner-{rank}" for rank in range(1, self.best + 1))
 
     def cells(self) -> list[Any]:
         """None that are known beforehand."""

@@ -1,0 +1,210 @@
+"""What Optuna does for a search: propose points, say which losers to stop, keep what became of them.
+
+Every proposal has a sampler of its own, seeded by its number: a search that was killed and started again proposes what
+it would have proposed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from vgg_ablate.runs.ledger import storage_failures
+from vgg_ablate.spec.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe
+
+Point = dict[str, Any]  # path -> value, or label
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A point, and its number in the search."""
+
+    number: int
+    point: Point
+
+    @property
+    def name(self) -> str:
+        """Of the variant that it is."""
+        return f"s{self.number:04}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A proposal that was told: its values in the order of the objectives, or none where it was stopped or refused."""
+
+    proposal: Proposal
+    values: tuple[float, ...] | None
+    refused: bool
+
+
+class Sampling:
+    """The proposals of one search, in an Optuna study that only this process writes."""
+
+    def __init__(self, study: optuna.Study, place: str, design: Search, most_epochs: int) -> None:
+        self._study, self._place, self._design = study, place, design
+        self._distributions = {path: _distribution(design, path) for path in design.space}
+        self._most_epochs = most_epochs
+        self._grid = _shuffled_grid(design) if isinstance(design.sampler, Grid) else None
+        self._trials: dict[int, optuna.Trial] = {}
+        self._reported: dict[int, set[int]] = {}  # steps
+        with storage_failures(place):
+            study.pruner = _pruner(design, most_epochs)
+            self._count = len(study.get_trials(deepcopy=False))
+
+    def judged(self) -> list[Judged]:
+        """Every proposal that was told, by number."""
+        with storage_failures(self._place):
+            trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return [
+            Judged(
+                Proposal(trial.number, dict(trial.params)),
+                tuple(trial.values) if trial.state is TrialState.COMPLETE else None,
+                any(excess > 0 for excess in trial.constraints.values()),
+            )
+            for trial in trials
+        ]
+
+    def open(self) -> list[Proposal]:
+        """The proposals that were not told yet: what was running when the last driver ended."""
+        with storage_failures(self._place):
+            trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            return [self._adopted(trial) for trial in trials]
+
+    def propose(self) -> Proposal | None:
+        """The next point; None where a grid has no more."""
+        number = self._count
+        if self._grid is not None and number >= len(self._grid):
+            return None
+        with storage_failures(self._place), _quiet():
+            self._study.sampler = self._sampler(number)
+            trial = self._study.ask(self._distributions)
+        self._count = trial.number + 1
+        self._trials[trial.number] = trial
+        return Proposal(trial.number, dict(trial.params))
+
+    def about(self, number: int, attributes: Mapping[str, Any], excess: Mapping[str, float]) -> None:
+        """Keep what there is to know of a proposal, and how far it is outside each constraint."""
+        with storage_failures(self._place), _quiet():
+            for name, value in attributes.items():
+                self._trials[number].set_user_attr(name, value)
+            for name, value in excess.items():
+                self._trials[number].set_constraint(name, value)
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """The validation error at a step; should the variant be stopped?"""
+        if self._design.pruner.kind == "none":
+            return False
+        trial = self._trials[number]
+        with storage_failures(self._place), _quiet():
+            if step not in self._reported.setdefault(number, set()):
+                trial.report(value, step)
+                self._reported[number].add(step)
+            return trial.should_prune()
+
+    def tell(self, number: int, values: Sequence[float] | None) -> None:
+        """The values of a proposal, or None: it was stopped, or refused."""
+        state = TrialState.PRUNED if values is None else TrialState.COMPLETE
+        with storage_failures(self._place), _quiet():
+            self._study.tell(number, values, state=state, skip_if_finished=True)
+        self._trials.pop(number, None)
+
+    def best(self, count: int) -> list[Judged]:
+        """The best proposals, the first objective first; with several objectives, of those that none dominates."""
+        told = [one for one in self.judged() if one.values is not None and not one.refused]
+        if len(self._design.objectives) > 1:
+            told = [one for one in told if not any(_dominates(other, one) for other in told)]
+        distinct = {str(one.proposal.point): one for one in sorted(told, key=lambda one: one.values or ())[::-1]}
+        return list(distinct.values())[::-1][:count]
+
+    def _adopted(self, frozen: FrozenTrial) -> Proposal:
+        with _quiet():
+            self._study.sampler = self._sampler(frozen.number)
+            trial = optuna.Trial(self._study, frozen._trial_id)  # Optuna has no other way back to an open trial
+            for path, distribution in self._distributions.items():  # it may have died before it had them all
+                _suggested(trial, path, distribution)
+        self._trials[frozen.number] = trial
+        self._reported[frozen.number] = set(frozen.intermediate_values)
+        return Proposal(frozen.number, dict(trial.params))
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        chosen = self._design.sampler
+        seed = derived(self._design.sampler.kind, number)
+        match chosen:
+            case Tpe():
+                return optuna.samplers.TPESampler(
+                    n_startup_trials=chosen.startup, multivariate=True, constant_liar=True, seed=seed
+                )
+            case NsgaII():
+                return optuna.samplers.NSGAIISampler(population_size=chosen.population, seed=seed)
+            case Random():
+                return optuna.samplers.RandomSampler(seed=seed)
+            case Qmc():  # one sequence: its place in it is kept in the study
+                return optuna.samplers.QMCSampler(scramble=True, seed=0, warn_independent_sampling=False)
+            case Grid():
+                fixed = (self._grid or [])[number]
+                return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=seed))
+        return optuna.samplers.GPSampler(n_startup_trials=chosen.startup, seed=seed)
+
+
+def derived(name: str, number: int) -> int:
+    """A seed of 32 bits from a name and a number."""
+    return int.from_bytes(hashlib.sha256(f"{name} {number}".encode()).digest()[:4], "big")
+
+
+def _dominates(one: Judged, other: Judged) -> bool:
+    pairs = list(zip(one.values or (), other.values or (), strict=True))
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def _shuffled_grid(design: Search) -> list[Point]:
+    points = design.grid()
+    random.Random(0).shuffle(points)
+    return points
+
+
+def _distribution(design: Search, path: str) -> BaseDistribution:
+    dimension = design.space[path]
+    if not isinstance(dimension, Between):
+        return CategoricalDistribution(design.values(path) or ())
+    if dimension.whole:
+        return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, int(dimension.step or 1))
+    return FloatDistribution(float(dimension.low), float(dimension.high), dimension.log, dimension.step)
+
+
+def _suggested(trial: optuna.Trial, path: str, distribution: BaseDistribution) -> None:
+    if isinstance(distribution, CategoricalDistribution):
+        trial.suggest_categorical(path, distribution.choices)
+    elif isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        trial.suggest_int(path, low, high, step=distribution.step, log=distribution.log)
+    elif isinstance(distribution, FloatDistribution):
+        low, high = distribution.low, distribution.high
+        trial.suggest_float(path, low, high, step=distribution.step, log=distribution.log)
+
+
+def _pruner(design: Search, most_epochs: int) -> optuna.pruners.BasePruner:
+    match design.pruner:
+        case Median(startup=startup, warmup=warmup):
+            return optuna.pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
+        case Halving(first=first, factor=factor):
+            return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
+        case Hyperband(first=first, factor=factor):
+            return optuna.pruners.HyperbandPruner(first, most_epochs, factor)
+    return optuna.pruners.NopPruner()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna warns that multivariate TPE and fixed samplers are experimental; what they do is tested here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
