@@ -38,7 +38,7 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     """Nothing was audited; the environment is the worker's."""
-    return {}, {"device": place.device, "threads": place.threads, "omp": os.environ["OMP_NUM_THREADS"]}
+    return {}, {"device": place.device, "threads": place.threads, "omp": os.environ.get("OMP_NUM_THREADS")}
 
 
 def fingerprint(data: Data) -> str:

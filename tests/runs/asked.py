@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests import pretend
-from vgg_ablate.records import Store
-from vgg_ablate.runs.driver import Options
+from vgg_ablate.records import Epoch, Outcome, Store
+from vgg_ablate.runs.driver import Finished, Options, drive
 from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.runs.pools import Ended, Event, Job, Place, Reported
+from vgg_ablate.runs.worker import perform
 from vgg_ablate.spec.study import Study, load
 
 TEXT = """\
@@ -37,6 +39,45 @@ def study(
     text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds)
     file.write_text(text + (f"variants:\n{lines}" if lines else ""))
     return load(file)
+
+
+class InProcess:
+    """A pool without processes: a job is performed, whole, when it is polled."""
+
+    slots = 1
+
+    def __init__(self, folder: Path) -> None:
+        self._place, self._jobs = Place(folder=folder), list[Job]()
+
+    def free(self) -> int:
+        return 1 - len(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def poll(self, timeout: float) -> list[Event]:
+        events: list[Event] = []
+        for job in self._jobs:
+            key = job.run.key
+
+            def report(epoch: Epoch, key: str = key) -> bool:
+                events.append(Reported(key, epoch))
+                return False
+
+            try:
+                events.append(perform(pretend, job, self._place, report))
+            except ValueError as error:
+                events.append(Ended(key, Outcome.FAILED, str(error)))
+        self._jobs.clear()
+        return events
+
+    def stop(self, key: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def driven(plan: Plan, folder: Path, options: Options | None = None) -> Finished:
+    """Run a plan in this process alone."""
+    return drive(plan, folder, options or OPTIONS, InProcess(folder))
 
 
 def planned(asked: Study) -> Plan:

@@ -47,14 +47,20 @@ class Forecast:
         self._running.pop(cell.key, None)
         self._waiting[cell.variant] += 1
 
-    def left(self) -> float | None:
-        """Seconds until the end of everything; None before a run has ended."""
+    @property
+    def known(self) -> int:
+        """Runs that wait or run."""
+        return self._waiting.total() + len(self._running)
+
+    def left(self, more: int = 0) -> float | None:
+        """Seconds until the end of everything, with `more` runs yet unnamed; None before a run has ended."""
         if not self._seen:
             return None
         rate = self._rate()
+        unnamed = max(0, more) * self._seconds.total() / 1000 / self._seen.total()
         waiting = sum(count * self._each(variant, rate) for variant, count in self._waiting.items() if count > 0)
         running = [(1 - done) * self._each(variant, rate) for variant, done in self._running.values()]
-        return max([(waiting + sum(running)) / self.slots, *running])
+        return max([(unnamed + waiting + sum(running)) / self.slots, *running])
 
     def _rate(self) -> float:
         """Seconds a unit of work, over everything seen."""

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Outcome, Record
 
+MEMORY = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
 Levels = Mapping[str, Sequence[Any]]  # path -> every value that it takes in the study
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -135,6 +136,8 @@ def _attributes(record: Record, variant: str) -> dict[str, Any]:
 
 
 def _storage(url: str) -> optuna.storages.BaseStorage:
+    if url == MEMORY:
+        return optuna.storages.InMemoryStorage()
     if not url.startswith("sqlite:///"):
         return optuna.storages.RDBStorage(url)
     path = Path(url.removeprefix("sqlite:///"))

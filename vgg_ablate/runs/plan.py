@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from vgg_ablate.net import match
 from vgg_ablate.records import Planned, Run
@@ -39,6 +39,7 @@ class Plan:
     """Every cell of a study, in the order in which they are to run."""
 
     study: Study
+    fingerprint: Callable[[Data], str]
     cells: tuple[Cell, ...]
 
     @cached_property
@@ -60,11 +61,19 @@ def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
     cannot exist, and what `fingerprint` raises where the data are not there.
     """
+    once = cache(fingerprint)
     resolved = match.resolve(study.variants)
-    known = {data: fingerprint(data) for data in dict.fromkeys(variant.data for variant in study.variants)}
-    fingerprints = [known[variant.data] for variant in study.variants]
-    by_seed = (_cells(resolved, fingerprints, seed) for seed in study.seed_list)
-    return Plan(study, tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work)))
+    by_seed = (cells_of(resolved, once, [seed]) for seed in study.seed_list)
+    return Plan(
+        study, fingerprint, tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work))
+    )
+
+
+def cells_of(
+    resolved: Iterable[match.Resolved], fingerprint: Callable[[Data], str], seeds: Iterable[int]
+) -> tuple[Cell, ...]:
+    """These variants on these seeds, seed by seed."""
+    return tuple(_cell(one, fingerprint(one.variant.data), seed) for seed in seeds for one in resolved)
 
 
 def work(run: Run, macs: int) -> float:
@@ -72,8 +81,7 @@ def work(run: Run, macs: int) -> float:
     return float(macs) * run.train.epochs * (run.data.limit or 1)
 
 
-def _cells(resolved: Sequence[match.Resolved], fingerprints: Sequence[str], seed: int) -> Iterator[Cell]:
-    for one, fingerprint in zip(resolved, fingerprints, strict=True):
-        variant = one.variant
-        run = Run(arch=one.arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
-        yield Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, work(run, one.costs.macs))
+def _cell(one: match.Resolved, fingerprint: str, seed: int) -> Cell:
+    variant = one.variant
+    run = Run(arch=one.arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
+    return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, work(run, one.costs.macs))

@@ -252,7 +252,8 @@ def clock(seconds: float) -> str:
 
 def left(state: State) -> str:
     """`ETA 3:05`, or how long it has taken where nothing is left."""
-    seconds = state.forecast.left()
+    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.known
+    seconds = state.forecast.left(unnamed)
     if state.total is not None and state.done >= state.total:
         return f"after {clock(time.monotonic() - state.since)}"
     return "ETA unknown" if seconds is None else f"ETA {clock(seconds)}"

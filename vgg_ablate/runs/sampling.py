@@ -16,9 +16,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vgg_ablate.runs.ledger import storage_failures
+from vgg_ablate.errors import Problem, SpecError
+from vgg_ablate.runs.ledger import Ledger, storage_failures
 from vgg_ablate.spec.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe
 
 Point = dict[str, Any]  # path -> value, or label
@@ -36,6 +37,11 @@ class Proposal:
         """Of the variant that it is."""
         return f"s{self.number:04}"
 
+    @property
+    def identity(self) -> str:
+        """Equal for equal points."""
+        return str(sorted(self.point.items()))
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -49,16 +55,42 @@ class Judged:
 class Sampling:
     """The proposals of one search, in an Optuna study that only this process writes."""
 
-    def __init__(self, study: optuna.Study, place: str, design: Search, most_epochs: int) -> None:
-        self._study, self._place, self._design = study, place, design
+    def __init__(self, ledger: Ledger, design: Search, most_epochs: int) -> None:
+        """Raises SpecError where the space is not the one with which the search began."""
+        self._study, self._place, self._design = ledger.study, ledger.place, design
         self._distributions = {path: _distribution(design, path) for path in design.space}
-        self._most_epochs = most_epochs
         self._grid = _shuffled_grid(design) if isinstance(design.sampler, Grid) else None
         self._trials: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}  # steps
-        with storage_failures(place):
-            study.pruner = _pruner(design, most_epochs)
-            self._count = len(study.get_trials(deepcopy=False))
+        with storage_failures(self._place):
+            self._study.pruner = _pruner(design, most_epochs)
+            trials = self._study.get_trials(deepcopy=False)
+            self._barren = self._study.user_attrs.get("exhausted") == _digest(design)
+        self.points: list[dict[str, object]] = [dict(trial.params) for trial in trials]
+        for trial in trials[:1]:
+            _same_space(trial, self._distributions)
+
+    @property
+    def exhausted(self) -> bool:
+        """Is there nothing new to propose?"""
+        return self._barren or (self._grid is not None and len(self.points) >= len(self._grid))
+
+    def exhaust(self) -> None:
+        """Nothing new came for long: with this space, propose no more, in no later start either."""
+        self._barren = True
+        with storage_failures(self._place):
+            self._study.set_user_attr("exhausted", _digest(self._design))
+
+    def restore(self, points: Sequence[Point]) -> None:
+        """Make a lost ledger again: these proposals are open then, and their runs recorded or not."""
+        if self.points or not points:
+            return
+        with storage_failures(self._place):
+            for point in points:
+                self._study.add_trial(
+                    create_trial(state=TrialState.RUNNING, params=point, distributions=self._distributions)
+                )
+        self.points = [dict(point) for point in points]
 
     def judged(self) -> list[Judged]:
         """Every proposal that was told, by number."""
@@ -81,23 +113,24 @@ class Sampling:
 
     def propose(self) -> Proposal | None:
         """The next point; None where a grid has no more."""
-        number = self._count
-        if self._grid is not None and number >= len(self._grid):
+        number = len(self.points)
+        if self.exhausted:
             return None
         with storage_failures(self._place), _quiet():
             self._study.sampler = self._sampler(number)
             trial = self._study.ask(self._distributions)
-        self._count = trial.number + 1
         self._trials[trial.number] = trial
+        self.points.append(dict(trial.params))
         return Proposal(trial.number, dict(trial.params))
 
     def about(self, number: int, attributes: Mapping[str, Any], excess: Mapping[str, float]) -> None:
         """Keep what there is to know of a proposal, and how far it is outside each constraint."""
         with storage_failures(self._place), _quiet():
+            trial = self._trials[number]
             for name, value in attributes.items():
-                self._trials[number].set_user_attr(name, value)
-            for name, value in excess.items():
-                self._trials[number].set_constraint(name, value)
+                trial.set_user_attr(name, value)
+            for name in excess.keys() - trial.constraints.keys():
+                trial.set_constraint(name, excess[name])
 
     def report(self, number: int, step: int, value: float) -> bool:
         """The validation error at a step; should the variant be stopped?"""
@@ -122,7 +155,7 @@ class Sampling:
         told = [one for one in self.judged() if one.values is not None and not one.refused]
         if len(self._design.objectives) > 1:
             told = [one for one in told if not any(_dominates(other, one) for other in told)]
-        distinct = {str(one.proposal.point): one for one in sorted(told, key=lambda one: one.values or ())[::-1]}
+        distinct = {one.proposal.identity: one for one in sorted(told, key=lambda one: one.values or ())[::-1]}
         return list(distinct.values())[::-1][:count]
 
     def _adopted(self, frozen: FrozenTrial) -> Proposal:
@@ -165,6 +198,22 @@ def _dominates(one: Judged, other: Judged) -> bool:
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
+def _digest(design: Search) -> str:
+    """Of what can be proposed."""
+    text = design.model_dump_json(include={"space", "constraints"})
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _same_space(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> None:
+    """Raises SpecError where a ledger could not hold both: bounds may move, choices and paths may not."""
+    for path in trial.distributions.keys() | distributions.keys():
+        before, now = trial.distributions.get(path), distributions.get(path)
+        listed = isinstance(now, CategoricalDistribution)
+        if type(before) is not type(now) or (listed and before != now):
+            rule = "the space has changed since the search began: give the study another name, or another --out"
+            raise SpecError(Problem(rule, f"design.space.{path}"))
+
+
 def _shuffled_grid(design: Search) -> list[Point]:
     points = design.grid()
     random.Random(0).shuffle(points)
@@ -180,15 +229,13 @@ def _distribution(design: Search, path: str) -> BaseDistribution:
     return FloatDistribution(float(dimension.low), float(dimension.high), dimension.log, dimension.step)
 
 
-def _suggested(trial: optuna.Trial, path: str, distribution: BaseDistribution) -> None:
-    if isinstance(distribution, CategoricalDistribution):
-        trial.suggest_categorical(path, distribution.choices)
-    elif isinstance(distribution, IntDistribution):
-        low, high = distribution.low, distribution.high
-        trial.suggest_int(path, low, high, step=distribution.step, log=distribution.log)
-    elif isinstance(distribution, FloatDistribution):
-        low, high = distribution.low, distribution.high
-        trial.suggest_float(path, low, high, step=distribution.step, log=distribution.log)
+def _suggested(trial: optuna.Trial, path: str, of: BaseDistribution) -> None:
+    if isinstance(of, CategoricalDistribution):
+        trial.suggest_categorical(path, of.choices)
+    elif isinstance(of, IntDistribution):
+        trial.suggest_int(path, of.low, of.high, step=of.step, log=of.log)
+    elif isinstance(of, FloatDistribution):
+        trial.suggest_float(path, of.low, of.high, step=of.step, log=of.log)
 
 
 def _pruner(design: Search, most_epochs: int) -> optuna.pruners.BasePruner:

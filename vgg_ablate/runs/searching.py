@@ -5,23 +5,27 @@ Equal runs are trained once, whoever asks for them. A proposal is told once, whe
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from statistics import fmean
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.net import match
 from vgg_ablate.records import Epoch, Outcome, Planned, Record, Store
+from vgg_ablate.runs.folder import write_proposals
+from vgg_ablate.runs.outcomes import outcomes
 from vgg_ablate.runs.plan import Cell, Plan, cells_of
-from vgg_ablate.runs.progress import State
+from vgg_ablate.runs.progress import Silent, State
 from vgg_ablate.runs.sampling import Proposal, Sampling
-from vgg_ablate.spec.recipe import Data
 from vgg_ablate.spec.search import FIRST_SEED, Search
-from vgg_ablate.spec.study import Study
 
-WORST = 1.0  # the validation error of a run that diverged or did not fit: a trial without a value teaches nothing
-_BARREN = 500  # proposals in a row that are outside the constraints, or known already
+_WORST = 1.0  # the validation error of a run that diverged or did not fit: a proposal without a value teaches nothing
+_BARREN = 200  # proposals in a row that are outside the constraints, or known already: the space is exhausted
+_PAUSE = 5.0  # seconds between two writings of the manifest
 
 
 @dataclass
@@ -31,53 +35,49 @@ class _Open:
     proposal: Proposal
     cells: tuple[Cell, ...]  # a seed each
     records: dict[int, Record] = field(default_factory=dict)  # by place in `cells`
-    started: int = 0  # how many of them were handed out
+    handed: set[int] = field(default_factory=set)  # places that were handed out, or are recorded
     stopped: bool = False  # by the pruner
 
 
 class Searching:
     """The runs of a search."""
 
-    def __init__(
-        self, plan: Plan, design: Search, sampling: Sampling, store: Store, fingerprint: Callable[[Data], str]
-    ) -> None:
-        self._study, self._design, self._sampling, self._store = plan.study, design, sampling, store
-        self._fingerprint = fingerprint
-        self.cells: dict[str, tuple[Cell, ...]] = {}  # by variant: all that were asked for so far
+    def __init__(self, plan: Plan, design: Search, sampling: Sampling, store: Store, state: State) -> None:
+        self._plan, self._design, self._sampling, self._store, self._state = plan, design, sampling, store, state
+        self._own, self._fingerprint = plan.cells, cache(plan.fingerprint)
+        self._proposed: dict[str, tuple[Cell, ...]] = {}  # by variant
+        self._winners: dict[str, tuple[Cell, ...]] | None = None  # None: the search has not ended
         self._open: dict[int, _Open] = {}
-        self._asks: dict[str, list[tuple[_Open, int]]] = {}  # key -> which proposals, and places, wait for it
-        self._ready: deque[Cell] = deque(plan.missing(store.keys()))
+        self._asks: dict[str, list[tuple[_Open, int]]] = {}  # key -> the proposals, and places in them, that want it
         self._out: set[str] = set()  # keys that are with a worker
-        self._known = {str(sorted(one.proposal.point.items())) for one in sampling.judged()}
-        self._spent = 0.0  # seconds of training
-        self._crowned = False
-        self.state: State | None = None
+        self._points: set[str] = set()  # that were admitted
+        self._seconds: dict[str, float] = {}  # of training, by key, of proposed runs
+        self._ready: deque[Cell] = deque(plan.missing(store.keys()))
+        state.total = None if state.total is None else state.total + len(self._own)
+        self._count(self._own)
         self._resume()
 
     def next(self) -> Cell | None:
         """The next run that is neither recorded nor with a worker."""
         while (cell := self._candidate()) is not None:
-            if cell.key in self._out:
-                continue
             if cell.key in self._store:
                 self._heard(cell.key, self._store.get(cell.key))
-                continue
-            self._out.add(cell.key)
-            return cell
+            elif cell.key not in self._out:
+                self._out.add(cell.key)
+                return cell
         return None
 
     def epoch(self, cell: Cell, epoch: Epoch) -> bool:
         """Report the first seed's epochs; should the run stop?"""
-        stop = False
         for waiting, place in self._asks.get(cell.key, ()):
             if place == 0 and not waiting.stopped:
                 error = 1 - epoch.val_accuracy
                 waiting.stopped = self._sampling.report(waiting.proposal.number, epoch.epoch, error)
-                stop = waiting.stopped
-        return stop and epoch.epoch < cell.run.train.epochs
+        stopped = any(waiting.stopped for waiting, _ in self._asks.get(cell.key, ()))
+        return stopped and epoch.epoch < cell.run.train.epochs
 
     def ended(self, cell: Cell, record: Record) -> None:
-        """Tell every proposal that has waited for it."""
+        """Tell every proposal that waits for it."""
         self._out.discard(cell.key)
         self._heard(cell.key, record)
 
@@ -86,66 +86,87 @@ class Searching:
         self._out.discard(cell.key)
         self._ready.appendleft(cell)
 
+    def asked(self) -> tuple[Cell, ...]:
+        """Every cell that was asked for so far: the study's own, the winners', the proposals'."""
+        more = [*(self._winners or {}).values(), *self._proposed.values()]
+        return self._own + tuple(cell for cells in more for cell in cells)
+
     def planned(self) -> tuple[Planned, ...]:
-        """Every cell that was asked for so far."""
-        return tuple(
-            Planned(variant=name, seed=cell.seed, key=cell.key) for name, cells in self.cells.items() for cell in cells
-        )
+        """The same as a manifest has them."""
+        return tuple(Planned(variant=cell.variant, seed=cell.seed, key=cell.key) for cell in self.asked())
+
+    def unfinished(self) -> bool:
+        """Is there anything to run?"""
+        return self._winners is None or bool(self._ready)
+
+    def tolerated(self) -> Counter[str]:
+        """What became of proposed runs, where that is an answer as good as any."""
+        known = outcomes(self._store, {cell.key for cells in self._proposed.values() for cell in cells})
+        counted = Counter(known[cell.key] for cells in self._proposed.values() for cell in cells if cell.key in known)
+        return Counter({str(outcome): count for outcome, count in counted.items() if outcome is not Outcome.FAILED})
+
+    def proposals(self) -> list[dict[str, object]]:
+        """Every point that was proposed, by number: with the records, enough to make the ledger again."""
+        return self._sampling.points
 
     def _candidate(self) -> Cell | None:
         if self._ready:
             return self._ready.popleft()
-        return self._next_seed(eager=False) or self._proposed() or self._next_seed(eager=True) or self._winner()
+        return self._next_seed(eager=False) or self._proposal() or self._next_seed(eager=True) or self._winner()
 
     def _next_seed(self, *, eager: bool) -> Cell | None:
-        """The next seed of an open proposal: one after the other where losers may be stopped, unless `eager`."""
-        pruned = self._design.pruner.kind != "none" and not eager
+        """The next seed of an open proposal; where losers may be stopped one after the other, unless `eager`."""
+        in_turn = self._design.pruner.kind != "none" and not eager
         for waiting in self._open.values():
-            if waiting.stopped or waiting.started == len(waiting.cells):
+            places = set(range(len(waiting.cells))) - waiting.handed
+            if waiting.stopped or not places or (in_turn and waiting.handed - waiting.records.keys()):
                 continue
-            if not pruned or len(waiting.records) == waiting.started:
-                waiting.started += 1
-                return waiting.cells[waiting.started - 1]
+            place = min(places)
+            waiting.handed.add(place)
+            return waiting.cells[place]
         return None
 
-    def _proposed(self) -> Cell | None:
+    def _proposal(self) -> Cell | None:
         """The first run of a new proposal, within the budget and the constraints."""
         for _ in range(_BARREN):
-            if self._budget_is_spent():
+            if self._spent():
                 return None
             proposal = self._sampling.propose()
             if proposal is None:
                 return None
-            if self._admitted(proposal):
-                return self._next_seed(eager=False)
-        if not self._known:
+            if self._admitted(proposal) and (cell := self._next_seed(eager=False)) is not None:
+                return cell
+        if not self._points:
             raise SpecError(Problem(f"none of {_BARREN} proposals is within the constraints", "design.constraints"))
+        self._sampling.exhaust()
         return None
 
     def _admitted(self, proposal: Proposal) -> bool:
-        """Is it new, possible, and within the constraints? It is open then, and refused otherwise."""
-        number, point = proposal.number, str(sorted(proposal.point.items()))
+        """Is it possible, within the constraints, and new? It is refused, told at once, or open."""
+        number = proposal.number
         try:
-            (resolved,) = match.resolve([_variant(self._study, self._design, proposal, proposal.name)])
+            resolved = self._resolved(proposal, proposal.name)
         except SpecError as error:
             self._sampling.about(number, {"variant": proposal.name, "reason": str(error)}, {"possible": 1.0})
             self._sampling.tell(number, None)
             return False
         costs = resolved.costs.as_dict()
-        excess = {f"{one.cost}": one.excess(costs) for one in self._design.constraints}
+        excess = {one.cost: one.excess(costs) for one in self._design.constraints}
         about = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
         self._sampling.about(number, about, excess)
         if any(value > 0 for value in excess.values()):
             self._sampling.tell(number, None)
             return False
-        new = point not in self._known
-        self._known.add(point)
-        self._opened(proposal, self._cells(resolved))
-        return new
+        new = proposal.identity not in self._points
+        self._points.add(proposal.identity)
+        self._opened(proposal, self._cells(resolved), new=new)
+        return number in self._open
 
-    def _opened(self, proposal: Proposal, cells: tuple[Cell, ...]) -> None:
+    def _opened(self, proposal: Proposal, cells: tuple[Cell, ...], *, new: bool) -> None:
         waiting = self._open[proposal.number] = _Open(proposal, cells)
-        self._ask_for(proposal.name, cells)
+        if new:
+            self._proposed[proposal.name] = cells
+            self._count(cells)
         for place, cell in enumerate(cells):
             self._asks.setdefault(cell.key, []).append((waiting, place))
         for cell in cells:  # equal to what was trained before: heard at once
@@ -157,25 +178,34 @@ class Searching:
             return  # a bug says nothing of the variant: its proposal stays open until it is run again
         for waiting, place in self._asks.get(key, ()):
             if place not in waiting.records and waiting.proposal.number in self._open:
+                self._seconds[key] = record.train_seconds
                 waiting.records[place] = record
-                waiting.started = max(waiting.started, place + 1)
+                waiting.handed.add(place)
                 self._judge(waiting, place)
 
     def _judge(self, waiting: _Open, place: int) -> None:
         """Tell it where nothing is missing; where seeds are, ask the pruner about the mean so far."""
         number, records = waiting.proposal.number, list(waiting.records.values())
-        self._spent += records[-1].train_seconds
         if any(record.outcome is Outcome.PRUNED for record in records):
             waiting.stopped = True
         elif place > 0:
-            epochs = waiting.cells[0].run.train.epochs
-            step, error = len(records) * epochs, fmean(_error(record) for record in records)
+            step = len(records) * waiting.cells[0].run.train.epochs
+            error = fmean(_error(record) for record in records)
             waiting.stopped = self._sampling.report(number, step, error) or waiting.stopped
-        missing = len(records) < len(waiting.cells)
-        if missing and not waiting.stopped:
-            return
-        self._sampling.tell(number, None if missing or waiting.stopped else self._values(waiting))
-        del self._open[number]
+        if len(records) == len(waiting.cells) and not waiting.stopped:
+            self._sampling.tell(number, self._values(waiting))
+            del self._open[number]
+        elif waiting.stopped and waiting.handed == waiting.records.keys():
+            self._sampling.tell(number, None)
+            self._dropped(waiting)
+            del self._open[number]
+
+    def _dropped(self, waiting: _Open) -> None:
+        """Its further seeds are not asked for any more."""
+        if waiting.proposal.name in self._proposed:
+            self._proposed[waiting.proposal.name] = tuple(waiting.cells[place] for place in sorted(waiting.records))
+        if self._state.total is not None:
+            self._state.total -= len(waiting.cells) - len(waiting.records)
 
     def _values(self, waiting: _Open) -> list[float]:
         records = list(waiting.records.values())
@@ -185,61 +215,80 @@ class Searching:
         }
         return [of[name] if name in of else float(waiting.cells[0].costs[name]) for name in self._design.objectives]
 
-    def _budget_is_spent(self) -> bool:
+    def _spent(self) -> bool:
+        """Is the budget used up, over all starts, or the space?"""
         budget = self._design.budget
-        if budget.variants is not None and len(self._known) >= budget.variants:
+        if budget.variants is not None and len(self._points) >= budget.variants:
             return True
-        return budget.hours is not None and self._spent >= 3600 * budget.hours
+        if budget.hours is not None and sum(self._seconds.values()) >= 3600 * budget.hours:
+            return True
+        return self._sampling.exhausted
 
     def _winner(self) -> Cell | None:
         """When everything was told, once: the winners, as variants on the study's own seeds."""
-        if self._open or self._crowned:
+        if self._open or self._winners is not None:
             return None
-        self._crowned = True
         best = self._sampling.best(self._design.best)
-        variants = [
-            _variant(self._study, self._design, one.proposal, name)
-            for name, one in zip(self._design.promised, best, strict=False)
-        ]
-        resolved = match.resolve(variants)
-        cells = [list(cells_of(self._study, [one], self._fingerprint, self._study.seed_list)) for one in resolved]
-        for one, of in zip(resolved, cells, strict=True):
-            self._ask_for(one.variant.name, of)
-        self._ready.extend(cell for of in zip(*cells, strict=True) for cell in of)
+        names = zip(self._design.promised, best, strict=False)
+        resolved = [self._resolved(one.proposal, name) for name, one in names]
+        cells = cells_of(resolved, self._fingerprint, self._plan.study.seed_list)
+        self._winners = {
+            one.variant.name: tuple(cell for cell in cells if cell.variant == one.variant.name) for one in resolved
+        }
+        self._count(cells)
+        self._ready.extend(cell for cell in cells if cell.key not in self._store)
         return self._ready.popleft() if self._ready else None
 
-    def _cells(self, resolved: match.Resolved) -> tuple[Cell, ...]:
-        seeds = range(FIRST_SEED, FIRST_SEED + self._design.seeds)
-        return tuple(cells_of(self._study, [resolved], self._fingerprint, seeds))
+    def _resolved(self, proposal: Proposal, name: str) -> match.Resolved:
+        study = self._plan.study
+        return match.resolve([study.base, study.variant(name, self._design.changes(proposal.point))])[-1]
 
-    def _ask_for(self, name: str, cells: Sequence[Cell]) -> None:
-        self.cells[name] = tuple(cells)
-        if self.state is not None:
-            self.state.asked_for(cells, sum(cell.key in self._store for cell in cells))
+    def _cells(self, resolved: match.Resolved) -> tuple[Cell, ...]:
+        return cells_of([resolved], self._fingerprint, range(FIRST_SEED, FIRST_SEED + self._design.seeds))
+
+    def _count(self, cells: Sequence[Cell]) -> None:
+        new = [cell for cell in cells if cell.key not in self._store]
+        self._state.recorded += len(cells) - len(new)
+        self._state.forecast.expect(new)
 
     def _resume(self) -> None:
-        """Count what was told, and open again what was not."""
+        """Count what was told, open again what was not, and crown the winners where nothing is left."""
         for one in self._sampling.judged():
             if not one.refused:
-                self._reopen_told(one.proposal)
+                self._told_before(one.proposal)
         for proposal in self._sampling.open():
-            self._known.discard(str(sorted(proposal.point.items())))
             self._admitted(proposal)
+        if not self._open and self._spent() and (cell := self._winner()) is not None:
+            self._ready.appendleft(cell)
 
-    def _reopen_told(self, proposal: Proposal) -> None:
-        (resolved,) = match.resolve([_variant(self._study, self._design, proposal, proposal.name)])
-        self.cells[proposal.name] = cells = self._cells(resolved)
-        for cell in cells:
-            if cell.key in self._store:
-                self._spent += self._store.get(cell.key).train_seconds
+    def _told_before(self, proposal: Proposal) -> None:
+        if proposal.identity in self._points:
+            return
+        self._points.add(proposal.identity)
+        cells = self._cells(self._resolved(proposal, proposal.name))
+        self._proposed[proposal.name] = recorded = tuple(cell for cell in cells if cell.key in self._store)
+        self._seconds |= {cell.key: self._store.get(cell.key).train_seconds for cell in recorded}
+        self._count(recorded)
+        if self._state.total is not None:
+            self._state.total -= len(cells) - len(recorded)
 
 
-def _variant(study: Study, design: Search, proposal: Proposal, name: str):
-    return study.variant(name, design.changes(proposal.point))
+class Notes(Silent):
+    """Keeps what a search has asked for in the manifest, now and then, and at the end."""
+
+    def __init__(self, source: Searching, folder: Path) -> None:
+        self._source, self._folder, self._written = source, folder, time.monotonic()
+
+    def tick(self) -> None:
+        """Write, where that is due."""
+        if time.monotonic() - self._written >= _PAUSE:
+            self.close()
+
+    def close(self) -> None:
+        """Write."""
+        self._written = time.monotonic()
+        write_proposals(self._folder, self._source.planned(), self._source.proposals())
 
 
 def _error(record: Record) -> float:
-    return WORST if record.tested is None else 1 - record.tested.val_accuracy
-
-
-__all__ = ["Iterator", "Searching"]
+    return _WORST if record.tested is None else 1 - record.tested.val_accuracy

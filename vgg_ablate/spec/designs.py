@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.values import ByKind, Frozen, Name
 
 Changes = dict[str, Any]  # path -> new value
@@ -92,7 +93,7 @@ class Factorial(Frozen):
 
 
 Design = Annotated[
-    AsListed | OneFactorAtATime | LeaveOneOut | Cumulative | Factorial, Field(discriminator="kind"), ByKind
+    AsListed | OneFactorAtATime | LeaveOneOut | Cumulative | Factorial | Search, Field(discriminator="kind"), ByKind
 ]
 
 

@@ -252,6 +252,12 @@ class Search(Frozen):
         """The names that the winners will have: claims may speak of them."""
         return tuple(f"winner-{rank}" for rank in range(1, self.best + 1))
 
+    def runs(self, study_seeds: int) -> int | None:
+        """How many runs it asks for beside the study's own variants, at most; None where only hours end it."""
+        if self.budget.variants is None:
+            return None
+        return self.budget.variants * self.seeds + self.best * study_seeds
+
     def cells(self) -> list[Any]:
         """None that are known beforehand."""
         return []

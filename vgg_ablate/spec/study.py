@@ -16,6 +16,7 @@ from vgg_ablate.spec.claims import Claim
 from vgg_ablate.spec.designs import AsListed, Cell, Design
 from vgg_ablate.spec.paths import assigned, joined, split
 from vgg_ablate.spec.recipe import Data, Train
+from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.values import Count, Frozen, Name, Positive, Whole, Wrong
 
 BASE = "base"
@@ -99,6 +100,14 @@ class Study(Frozen):
         """The variant from which the others start."""
         return self.variants[0]
 
+    def variant(self, name: str, changes: dict[str, Any]) -> Variant:
+        """The base with these changes: what a search proposes. Raises SpecError where it cannot be."""
+        problems: list[Problem] = []
+        made = _variant(Cell(name, changes, {}), self._document, ("design",), problems)
+        if made is None:
+            raise SpecError(problems)
+        return made
+
     def as_yaml(self) -> str:
         """The study as it is run: `extends` merged, overrides applied. `load` reads it back."""
         text = io.StringIO()
@@ -124,7 +133,7 @@ class Study(Frozen):
         except ValidationError as error:
             raise SpecError(reading.problems(error, Written, document)) from error
         variants = _variants(written, document)
-        problems = [*_claim_problems(written.claims, variants, document), *_twins(variants, document)]
+        problems = [*_claim_problems(written, variants, document), *_twins(variants, document)]
         if problems:
             raise SpecError(problems)
         study = cls(
@@ -234,9 +243,11 @@ def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Prob
     return problems
 
 
-def _claim_problems(claims: Sequence[Claim], variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
+def _claim_problems(written: Written, variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
     levels, ids, problems = {variant.name: variant.levels for variant in variants}, set[str](), list[Problem]()
-    for index, claim in enumerate(claims):
+    if isinstance(written.design, Search):
+        levels |= {name: {} for name in written.design.promised}
+    for index, claim in enumerate(written.claims):
         if claim.id in ids:
             problems.append(
                 Problem("two claims have this id", f"claims[{index}].id", document.place(("claims", index)), claim.id)

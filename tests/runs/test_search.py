@@ -1,0 +1,230 @@
+"""A search: proposals within constraints and a budget, judged on seeds of their own, winners on fresh ones."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tests.runs.asked import OPTIONS, driven, epochs_trained, planned
+from tests.runs.storm import Storm
+from vgg_ablate.errors import SpecError
+from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.runs.driver import drive, opened
+from vgg_ablate.runs.plan import Plan
+from vgg_ablate.spec.search import FIRST_SEED
+from vgg_ablate.spec.study import load
+
+TEXT = """\
+version: 1
+name: searched
+question: what is best?
+seeds: 2
+data: {name: digits, limit: 1}
+arch: {stages: "8 8 | 8"}
+train: {epochs: 3}
+design:
+  kind: search
+  space: {arch.width: {low: 0.25, high: 4.0, log: true}, arch.norm: [none, batch], train.lr: {low: 0.01, high: 0.1}}
+  budget: {variants: 8}
+"""
+
+
+def searched(folder: Path, more: str = "", text: str = TEXT) -> Plan:
+    file = folder / "searched.yaml"
+    file.write_text(text + more)
+    return planned(load(file))
+
+
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    objectives = load(folder / "study.yaml").design
+    with closing(opened("searched", folder, None, objectives)) as ledger:
+        return ledger.study.get_trials()
+
+
+def by_variant(folder: Path) -> dict[str, list[int]]:
+    seeds: dict[str, list[int]] = {}
+    for cell in Manifest.read(folder).planned:
+        seeds.setdefault(cell.variant, []).append(cell.seed)
+    return seeds
+
+
+def test_the_budget_is_a_total_and_the_winners_are_trained_on_seeds_not_seen(tmp_path: Path) -> None:
+    plan, folder = searched(tmp_path, "  seeds: 2\n  best: 2\n"), tmp_path / "results"
+    finished = driven(plan, folder)
+    assert (finished.asked, finished.trained, finished.complete) == (2 + 8 * 2 + 2 * 2, 22, True)
+    seeds = by_variant(folder)
+    assert seeds.pop("base") == seeds.pop("winner-1") == seeds.pop("winner-2") == [0, 1]
+    assert len(seeds) == 8
+    assert set(map(tuple, seeds.values())) == {(FIRST_SEED, FIRST_SEED + 1)}
+
+    trained = epochs_trained(folder)
+    manifest = (folder / "manifest.json").read_bytes()
+    again = driven(plan, folder)
+    assert (again.asked, again.trained, again.complete) == (22, 0, True)
+    assert epochs_trained(folder) == trained
+    assert (folder / "manifest.json").read_bytes() == manifest
+
+    wider = searched(tmp_path, "  seeds: 2\n  best: 2\n", TEXT.replace("variants: 8", "variants: 10"))
+    assert len([name for name in _variants(wider, folder) if name.startswith("s0")]) == 10
+
+
+def _variants(plan: Plan, folder: Path) -> dict[str, list[int]]:
+    driven(plan, folder)
+    return by_variant(folder)
+
+
+def test_the_winner_is_the_best_mean_over_the_search_seeds(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(searched(tmp_path, "  seeds: 2\n"), folder)
+    told = {trial.user_attrs["variant"]: trial.value or 0.0 for trial in trials(folder)}
+    records = {record.key: record for record in Store(folder / "records")}
+    cells = Manifest.read(folder).planned
+    for name, value in told.items():
+        errors = [1 - records[cell.key].tested.val_accuracy for cell in cells if cell.variant == name]  # type: ignore[union-attr]
+        assert value == pytest.approx(sum(errors) / 2)
+    best = min(told, key=lambda name: told[name])
+    arch = {cell.variant: records[cell.key].run.arch for cell in cells}
+    assert arch["winner-1"] == arch[best]
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "random", "{kind: gp, startup: 3}"])
+def test_other_samplers_search_to_the_end(tmp_path: Path, sampler: str) -> None:
+    plan = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 5"))
+    assert driven(plan, tmp_path / "results", replace(OPTIONS, storage="memory")).complete
+
+
+@pytest.mark.parametrize("sampler", ["qmc", "{kind: tpe, startup: 2}"])
+def test_every_sampler_proposes_the_same_after_a_restart(tmp_path: Path, sampler: str) -> None:
+    plan = searched(tmp_path, f"  sampler: {sampler}\n")
+    driven(plan, tmp_path / "whole")
+    shorter = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 4"))
+    driven(shorter, tmp_path / "halved")
+    driven(plan, tmp_path / "halved")
+    points = [[trial.params for trial in trials(tmp_path / name)] for name in ("whole", "halved")]
+    assert points[0] == points[1]
+    assert len(points[0]) == 8
+
+
+def test_a_grid_is_trained_whole_and_once(tmp_path: Path) -> None:
+    space = "space: {arch.norm: [none, batch], train.lr: {low: 0.02, high: 0.06, step: 0.02}}"
+    text = TEXT.replace(TEXT.split("\n")[9].strip(), space)
+    folder = tmp_path / "results"
+    finished = driven(searched(tmp_path, "  sampler: grid\n", text), folder)
+    points = [tuple(trial.params.values()) for trial in trials(folder)]
+    assert len(points) == len(set(points)) == 6
+    assert finished.complete
+
+
+def test_what_is_outside_the_constraints_is_never_trained(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(searched(tmp_path, "  constraints: [params <= 2000]\n"), folder)
+    proposed = [record for record in Store(folder / "records") if record.run.seed >= FIRST_SEED]
+    assert len(proposed) == 8
+    assert max(record.costs["params"] for record in proposed) <= 2000
+    refused = [trial for trial in trials(folder) if trial.constraints["params"] > 0]
+    assert refused
+    assert {trial.state for trial in refused} == {optuna.trial.TrialState.PRUNED}
+
+
+def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
+    plan = searched(tmp_path, "  constraints: [params <= 2]\n  sampler: random\n")
+    with pytest.raises(SpecError, match="none of 200 proposals is within the constraints"):
+        driven(plan, tmp_path / "results", replace(OPTIONS, storage="memory"))
+
+
+def test_a_space_smaller_than_the_budget_is_searched_and_left(tmp_path: Path) -> None:
+    text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {arch.norm: [none, batch]}")
+    folder = tmp_path / "results"
+    assert driven(searched(tmp_path, "  sampler: random\n", text), folder).complete
+    count = len(trials(folder))
+    assert driven(searched(tmp_path, "  sampler: random\n", text), folder).trained == 0
+    assert len(trials(folder)) == count
+
+
+def test_several_objectives_and_their_front(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(searched(tmp_path, "  objectives: [val_error, macs]\n  best: 8\n"), folder)
+    told = {trial.user_attrs["variant"]: trial.values for trial in trials(folder)}
+    front = [
+        name
+        for name, (error, macs) in told.items()
+        if not any(e <= error and m <= macs and (e, m) != (error, macs) for e, m in told.values())
+    ]
+    assert len([name for name in by_variant(folder) if name.startswith("winner")]) == len(front)
+
+
+def test_losers_are_stopped_and_what_was_stopped_is_no_winner(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    text = TEXT.replace("variants: 8", "variants: 20").replace("limit: 1", "limit: 20")
+    finished = drive(searched(tmp_path, "  seeds: 3\n  pruner: {kind: median, startup: 3}\n", text), folder, OPTIONS)
+    states = Counter(trial.state.name for trial in trials(folder))
+    assert states["PRUNED"] >= 3
+    assert states["PRUNED"] + states["COMPLETE"] == 20
+    assert finished.complete
+    assert finished.asked < 2 + 20 * 3 + 2, "stopped proposals are asked for fewer seeds"
+    seeds = by_variant(folder)
+    stopped = [trial.user_attrs["variant"] for trial in trials(folder) if trial.state.name == "PRUNED"]
+    assert min(len(seeds[name]) for name in stopped) < 3
+
+
+@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+def test_other_pruners_stop_losers_too(tmp_path: Path, pruner: str) -> None:
+    text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 20")
+    text = text.replace("epochs: 3", "epochs: 6")
+    folder = tmp_path / "results"
+    assert drive(searched(tmp_path, f"  pruner: {pruner}\n", text), folder, OPTIONS).complete
+    assert Counter(trial.state.name for trial in trials(folder))["PRUNED"] > 0
+    assert any(record.outcome is Outcome.PRUNED for record in Store(folder / "records"))
+
+
+def test_a_diverged_proposal_is_told_as_the_worst_and_a_failed_one_stays_open(tmp_path: Path) -> None:
+    text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {train.lr: [0.1, 150, 350]}")
+    folder = tmp_path / "results"
+    finished = driven(searched(tmp_path, "  sampler: grid\n", text), folder)
+    told: dict[Any, Any] = {trial.params["train.lr"]: trial for trial in trials(folder)}
+    assert told[150].value == 1.0
+    assert told[350].state is optuna.trial.TrialState.RUNNING
+    assert finished.failures == {"failed": 1}
+    assert "winner-1" not in by_variant(folder)
+
+
+def test_a_lost_ledger_of_a_search_is_made_again_and_nothing_is_trained(tmp_path: Path) -> None:
+    plan, folder = searched(tmp_path, "  seeds: 2\n"), tmp_path / "results"
+    driven(plan, folder)
+    before = [(trial.params, trial.values, trial.state) for trial in trials(folder)]
+    for path in folder.glob("study.db*"):
+        path.unlink()
+    assert driven(plan, folder).trained == 0
+    assert [(trial.params, trial.values, trial.state) for trial in trials(folder)] == before
+
+
+def test_a_killed_search_takes_up_what_was_open(tmp_path: Path) -> None:
+    plan, folder = searched(tmp_path, "", TEXT.replace("limit: 1", "limit: 60")), tmp_path / "results"
+    driver = multiprocessing.get_context("forkserver").Process(target=drive, args=(plan, folder, OPTIONS))
+    driver.start()
+    while len(Store(folder / "records").keys()) < 5:
+        time.sleep(0.01)
+    os.kill(driver.pid or 0, signal.SIGKILL)
+    driver.join()
+    assert drive(plan, folder, OPTIONS).complete
+    assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
+    assert len(trials(folder)) == 8
+
+
+def test_a_storm_over_a_search_trains_each_proposal_once(tmp_path: Path) -> None:
+    text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 25")
+    plan, folder = searched(tmp_path, "  seeds: 2\n", text), tmp_path / "results"
+    Storm(plan, folder, replace(OPTIONS, workers=3)).blow(workers=6, drivers=3, pause=(0.05, 0.2))
+    assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
+    assert len(trials(folder)) == 12
+    assert len(Store(folder / "records").keys()) == 2 + 12 * 2 + 2
