@@ -24,7 +24,9 @@ def order() -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def studies() -> dict[str, Study]:
-    return {name: load(STUDIES / f"{name}.yaml") for name in NAMES}
+    """Those of the paper, and the project's own that bear on it."""
+    paths = [*(STUDIES / f"{name}.yaml" for name in NAMES), *STUDIES.parent.glob("kernels*.yaml")]
+    return {path.stem: load(path) for path in paths}
 
 
 def test_all_forty_five_statements_are_there_once() -> None:

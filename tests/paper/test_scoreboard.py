@@ -73,7 +73,7 @@ def test_one_refuted_step_refutes_a_statement_of_several(tmp_path: Path) -> None
 
 def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
     found = standing(tmp_path, "A06")
-    wrong = Standing(found.statement, Computed((Check("D", 138, 139, "million"),)), (), "")
+    wrong = Standing(found.statement, Computed((Check("D", 138, 139, "million"),)), ())
     assert wrong.word == "refuted"
     assert "D: 139 million (claimed: 138)" in scoreboard.page([wrong])
 
@@ -141,6 +141,7 @@ def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
     assert text.endswith(f"{writing.END}\nafter\n")
     assert "stale" not in text
     assert "| E06: " in text
+    assert "| N1: " not in text
     assert "| A01 to A18: what arithmetic settles | computed exactly | 18 hold |" in text
 
 

@@ -76,7 +76,7 @@ def readme(standings: Sequence[Standing]) -> str:
     rows += [
         Row((Words(_paper(one)), Words(_here(one)), Words(_verdict(one))))
         for one in standings
-        if one.statement.kind != "analytic" and any(answer.verdict for answer in one.answers)
+        if any(answer.verdict for answer in one.deciding)
     ]
     columns = tuple(Column(name, name, "left") for name in ("paper", "here", "verdict"))
     return markdown(Table("claims", "The paper's claims, here", columns, tuple(rows), (tally(standings),)))
@@ -117,12 +117,21 @@ def _points(one: Standing) -> Iterator[str]:
         yield f"- computed: {_computed(one.computed)}"
     for answer in one.answers:
         yield f"- {_answer(answer)}"
-    if one.scale:
-        yield f"- scale: {one.scale}"
+    for scale, names in _scales(one).items():
+        yield f"- scale of {', '.join(names)}: {scale}"
     if statement.out_of_reach:
         yield f"- out of reach here: {statement.out_of_reach}"
     for caveat in statement.caveats:
         yield f"- caveat: {caveat}"
+
+
+def _scales(one: Standing) -> dict[str, list[str]]:
+    """scale -> the studies that were run at it."""
+    found: dict[str, list[str]] = {}
+    for answer in one.answers:
+        if answer.verdict and answer.asked.study not in found.setdefault(answer.scale, []):
+            found[answer.scale].append(answer.asked.study)
+    return found
 
 
 def _cells(one: Standing) -> tuple[Words, ...]:
@@ -169,8 +178,7 @@ def _paper(one: Standing) -> str:
 
 
 def _here(one: Standing) -> str:
-    deciding = [answer for answer in one.answers if answer.asked.decides] or list(one.answers)
-    found = [answer.verdict for answer in deciding if answer.verdict and isfinite(answer.verdict.mean)]
+    found = [answer.verdict for answer in one.deciding if answer.verdict and isfinite(answer.verdict.mean)]
     return "; ".join(f"{one.claim.a} over {one.claim.b} {wording.estimated(one)}, n = {one.n}" for one in found)
 
 
@@ -205,6 +213,7 @@ def _claim(answer: Answer) -> dict[str, Any]:
         "claim": answer.asked.claim,
         "decides": answer.asked.decides,
         "verdict": answer.word,
+        "scale": answer.scale,
     }
     if answer.verdict is None:
         return found

@@ -24,6 +24,7 @@ class Answer:
 
     asked: Asked
     verdict: Verdict | None
+    scale: str = ""  # at which its study was run, in words
 
     @property
     def word(self) -> Word:
@@ -38,14 +39,23 @@ class Standing:
     statement: Statement
     computed: Computed | None
     answers: tuple[Answer, ...]
-    scale: str  # of the studies that decide, in words; empty where nothing was trained
+
+    @property
+    def deciding(self) -> tuple[Answer, ...]:
+        """The answers that decide."""
+        return tuple(answer for answer in self.answers if answer.asked.decides)
+
+    @property
+    def scale(self) -> str:
+        """Of the studies that decide, in words; empty where nothing was trained."""
+        return "; ".join(dict.fromkeys(answer.scale for answer in self.deciding if answer.verdict))
 
     @property
     def word(self) -> Word:
         """Refuted by one is refuted; supported is what everything that decides supports."""
         if self.statement.out_of_reach:
             return "out of reach"
-        words: list[Word] = [answer.word for answer in self.answers if answer.asked.decides]
+        words: list[Word] = [answer.word for answer in self.deciding]
         if self.computed:
             words.append("supported" if self.computed.agrees else "refuted")
         first: tuple[Word, ...] = ("refuted", "not run yet", "inconclusive")
@@ -62,15 +72,14 @@ def standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tupl
 
 def _standing(statement: Statement, reports: Mapping[str, Report]) -> Standing:
     computed = COMPUTATIONS[statement.id]() if statement.computed else None
-    answers = tuple(Answer(asked, _verdict(asked, reports)) for asked in statement.asked)
-    ran = dict.fromkeys(answer.asked.study for answer in answers if answer.asked.decides and answer.verdict)
-    return Standing(statement, computed, answers, "; ".join(dict.fromkeys(scale(reports[name]) for name in ran)))
+    return Standing(statement, computed, tuple(_answer(asked, reports.get(asked.study)) for asked in statement.asked))
 
 
-def _verdict(asked: Asked, reports: Mapping[str, Report]) -> Verdict | None:
-    if asked.study not in reports:
-        return None
-    return next((one for one in reports[asked.study].verdicts if one.claim.id == asked.claim), None)
+def _answer(asked: Asked, report: Report | None) -> Answer:
+    if report is None:
+        return Answer(asked, None)
+    verdict = next((one for one in report.verdicts if one.claim.id == asked.claim), None)
+    return Answer(asked, verdict, scale(report))
 
 
 def scale(report: Report) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 class Asked:
     """A claim of a study that bears on a statement. One that does not decide is shown beside the verdict."""
 
-    study: str  # studies/paper/<study>.yaml, results/<study>/
+    study: str  # studies/paper/<study>.yaml, or one beside that folder; its results are in results/<study>/
     claim: str  # its id there
     decides: bool = True
 

@@ -123,6 +123,9 @@ EMPIRICAL = (
             Asked("shallow", "pair-beats-five-at-equal-macs", decides=False),
             Asked("shallow", "pair-beats-five-at-equal-params", decides=False),
             Asked("between", "activation-between-helps", decides=False),
+            Asked("kernels-cifar10", "pair", decides=False),
+            Asked("kernels-cifar10", "pair-matched", decides=False),
+            Asked("kernels", "pair", decides=False),
         ),
     ),
     _empirical(

@@ -25,7 +25,13 @@ NOTE = (
             "The receptive field is the same; the function is not: three 3x3 express fewer linear filters (A05).",
         ),
         computed=True,
-        asked=(Asked("shallow", "pair-beats-five", decides=False),),
+        asked=(
+            Asked("shallow", "pair-beats-five", decides=False),
+            Asked("kernels-cifar10", "pair", decides=False),
+            Asked("kernels-cifar10", "triple", decides=False),
+            Asked("kernels", "pair", decides=False),
+            Asked("kernels", "triple", decides=False),
+        ),
     ),
     _note(
         2,
@@ -49,7 +55,13 @@ NOTE = (
         comparison="pairs of 3x3 with and without norm and activation in between",
         metric="activation layers; test error",
         computed=True,
-        asked=(Asked("between", "activation-between-helps"),),
+        asked=(
+            Asked("between", "activation-between-helps"),
+            Asked("kernels-cifar10", "pair-activation", decides=False),
+            Asked("kernels-cifar10", "triple-activation", decides=False),
+            Asked("kernels", "pair-activation", decides=False),
+            Asked("kernels", "triple-activation", decides=False),
+        ),
     ),
     _note(
         5,
