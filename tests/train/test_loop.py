@@ -108,3 +108,22 @@ def test_correctness_is_kept_for_every_test_example() -> None:
     bits = f"{int(tested.correct, 16):0{len(tested.correct) * 4}b}"[:count]
     assert bits.count("1") / count == pytest.approx(tested.test_accuracy)
     assert sum(map(sum, tested.details["confusion"])) == count
+
+
+def test_a_net_larger_than_the_images_is_shown_them_enlarged() -> None:
+    _, tested = ended(train(asked(arch={"image_size": 12}), HERE))
+    assert 0 <= tested.test_accuracy <= 1
+
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "jitter": {"image_size": 8, "augment": {"scale_jitter": {"low": 8, "high": 12}, "flip": True}},
+    "dense": {"image_size": 8, "evaluate": {"view": ["dense", "crops"], "scales": [8, 12], "flip": True, "grid": 2}},
+    "resized": {"augment": {"resized_crop": {"area": [0.5, 1.0]}, "colour_shift": 0.1, "cutout": 2}},
+    "mean": {"normalize": "mean"},
+}
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+def test_every_way_to_show_images_trains_and_repeats(kind: str) -> None:
+    run = asked(data=VIEWS[kind], epochs=1, lr=0.001)
+    assert ended(train(run, HERE)) == ended(train(run, HERE))

@@ -14,7 +14,7 @@ import torch
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint(NamedTuple):
@@ -22,6 +22,7 @@ class Checkpoint(NamedTuple):
 
     key: str  # of the run
     epochs: tuple[Epoch, ...]  # so far
+    pretrained: list[str]  # layers that came from another net
     net: dict[str, Any]
     optimiser: dict[str, Any]
     environment: dict[str, Any]  # what the result depends on: device, threads, precision

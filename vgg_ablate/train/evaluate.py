@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vgg_ablate.spec.recipe import Evaluate
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import Split
+from vgg_ablate.train.dense import sliding
 from vgg_ablate.train.device import Precision
 from vgg_ablate.train.swift import folded
+from vgg_ablate.train.views import mean_of, views
 
-_BATCH = 512  # examples at once
+_PIXELS = {"cpu": 512 * 32**2, "cuda": 8192 * 32**2}  # shown at once
 
 
 class Scored(NamedTuple):
-    """A split, scored: logits and what follows from them."""
+    """A split, scored: logits, or logs of mean probabilities, and what follows from them."""
 
     logits: Tensor  # float32, N x classes
     labels: Tensor  # int64, N
@@ -42,6 +45,13 @@ class Scored(NamedTuple):
         """`correct` as hex digits of packed bits, most significant first."""
         return np.packbits(self.correct.cpu().numpy()).tobytes().hex()
 
+    def class_accuracy(self) -> list[float | None]:
+        """Of every class; None where the split has no example of it."""
+        classes = self.logits.shape[1]
+        counts = torch.bincount(self.labels, minlength=classes).tolist()
+        right = torch.bincount(self.labels[self.correct], minlength=classes).tolist()
+        return [hits / count if count else None for hits, count in zip(right, counts, strict=True)]
+
     def confusion(self) -> list[list[int]]:
         """Rows: the label; columns: the answer; examples of each."""
         classes = self.logits.shape[1]
@@ -51,9 +61,20 @@ class Scored(NamedTuple):
 
 
 @torch.inference_mode()
-def scored(net: nn.Module, split: Split, normalise: Normaliser, precision: Precision) -> Scored:
-    """Score a split as it is: one view of every example."""
+def scored(
+    net: nn.Module, split: Split, normalise: Normaliser, precision: Precision, size: int, how: Evaluate
+) -> Scored:
+    """Score a split of square images for a net of `size` pixels a side; class probabilities are averaged over views."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     still = folded(net, dtype)
-    parts = [still(normalise(split.images[at : at + _BATCH]).to(dtype)).float() for at in range(0, len(split), _BATCH)]
+    whole = sliding(still) if "dense" in how.view else still
+    side = max(size, *how.scales, 1)
+    at_once = max(1, _PIXELS[split.images.device.type] // side**2)
+    parts = []
+    for images in torch.split(split.images, at_once):
+        logits = [
+            (whole if view.whole else still)(normalise(view.images).to(dtype)).float()
+            for view in views(images, how, size)
+        ]
+        parts.append(logits[0] if len(logits) == 1 else mean_of([one.softmax(1) for one in logits]))
     return Scored(torch.cat(parts), split.labels)

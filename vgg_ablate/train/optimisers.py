@@ -19,4 +19,5 @@ def optimiser(train: Train, net: nn.Module) -> Optimizer:
     how = train.optimizer
     if isinstance(how, Sgd):
         return torch.optim.SGD(groups, lr=train.lr, momentum=how.momentum, nesterov=how.nesterov, fused=True)
-    return torch.optim.AdamW(groups, lr=train.lr, betas=how.betas, eps=how.eps, fused=True)
+    captured = next(net.parameters()).device.type == "cuda"  # a graph counts steps on the device
+    return torch.optim.AdamW(groups, lr=train.lr, betas=how.betas, eps=how.eps, fused=True, capturable=captured)

@@ -1,0 +1,63 @@
+"""Batches in parts, and memory that runs out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.train.asked import asked, ended
+from vgg_ablate.train.failures import OutOfMemory
+from vgg_ablate.train.loop import train
+from vgg_ablate.train.micro import MicroBatches
+from vgg_ablate.train.settings import Settings
+
+PLAIN = {"norm": "none", "head": {"hidden": []}}
+
+
+def test_micro_batches_add_up_to_the_batch() -> None:
+    whole, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_norm=1.0), Settings()))
+    parts, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_norm=1.0, micro_batch=8), Settings()))
+    assert [epoch.train_loss for epoch in parts] == pytest.approx([epoch.train_loss for epoch in whole], rel=1e-4)
+    assert [epoch.val_loss for epoch in parts] == pytest.approx([epoch.val_loss for epoch in whole], rel=1e-3)
+
+
+class Device:
+    """Holds `room` examples."""
+
+    def __init__(self, room: int, error: BaseException) -> None:
+        self.room, self.error, self.seen = room, error, list[int]()
+
+    def backward(self, examples: Tensor, share: float) -> Tensor:
+        if len(examples) > self.room:
+            raise self.error
+        self.seen += examples.tolist()
+        return examples.double().mean()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_does_not_fit_is_halved_until_it_does(error: BaseException) -> None:
+    device, micro = Device(5, error), MicroBatches(16, "cpu")
+    loss = micro.loss(torch.arange(16), device.backward, device.seen.clear, 1)
+    assert (micro.size, micro.halved) == (4, True)
+    assert device.seen == list(range(16))
+    assert loss.item() == pytest.approx(7.5)
+
+
+def test_it_gives_up_at_one() -> None:
+    device = Device(0, MemoryError())
+    with pytest.raises(OutOfMemory, match="cpu: out of memory in epoch 3 with micro-batches of 1"):
+        MicroBatches(16, "cpu").loss(torch.arange(16), device.backward, device.seen.clear, 3)
+
+
+def test_another_error_is_not_taken_for_memory() -> None:
+    device = Device(0, RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        MicroBatches(16, "cpu").loss(torch.arange(16), device.backward, device.seen.clear, 1)
