@@ -9,11 +9,20 @@ from math import isnan, nan
 from vgg_ablate.report import numbers
 from vgg_ablate.report.comparison import difference, variants_table
 from vgg_ablate.report.effects import Effect, Effects, effects
-from vgg_ablate.report.model import METRIC, Report, Row, compared
+from vgg_ablate.report.model import METRIC, Report, Row, Summary, compared
 from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Table, Value, Words
 from vgg_ablate.report.table import Row as Line
 from vgg_ablate.report.verdicts import by_seed
 
+_MOST = 30  # proposals in a table
+_PROPOSED = (
+    Column("proposal", "proposal", "left"),
+    Column("changes", "changes", "left"),
+    Column("n", "n"),
+    Column("validation error, %", "val_error"),
+    Column("params", "params"),
+    Column("MACs", "macs"),
+)
 _COMPARED = "Test error of every variant, in percent"
 
 
@@ -30,18 +39,24 @@ def tables(report: Report) -> list[Table]:
         found = effects(report)
         return [_plain(report), _levels(found), _effects(found), *([_variance(found)] if found.sources else [])]
     if kind == "search":
-        return [_plain(report), _front(report)]
+        return [_plain(report), _front(report), _history(report)]
     return [_plain(report)]
 
 
-def front(rows: Sequence[Row], cost: str = "macs") -> list[Row]:
-    """The rows that no other row beats on both error and cost, from the cheapest on: the Pareto front."""
-    known = [row for row in rows if row.n and cost in row.costs]
-    found: list[Row] = []
-    for row in sorted(known, key=lambda row: (row.costs[cost], row.error.mean)):
-        if not found or row.error.mean < found[-1].error.mean:
-            found.append(row)
-    return found
+def front(rows: Sequence[Row], cost: str = "macs", metric: str = METRIC) -> list[Row]:
+    """The rows that no other row beats on both the metric and the cost, from the cheapest on: the Pareto front."""
+    known = [(row.costs[cost], found.mean, row) for row in rows if cost in row.costs if (found := _metric(row, metric))]
+    best: list[tuple[float, Row]] = []
+    for _, mean, row in sorted(known, key=lambda one: one[:2]):
+        if not best or mean < best[-1][0]:
+            best.append((mean, row))
+    return [row for _, row in best]
+
+
+def _metric(row: Row, metric: str) -> Summary | None:
+    if metric == METRIC:
+        return row.error if row.n else None
+    return row.metrics.get(metric)
 
 
 def _plain(report: Report) -> Table:
@@ -156,32 +171,42 @@ def _variance(found: Effects) -> Table:
 
 
 def _front(report: Report) -> Table:
-    """The variants that nothing else beats on both error and MACs."""
-    best = front(report.rows)
-    columns = (
-        Column("variant", "variant", "left"),
-        Column("n", "n"),
-        Column("validation error, %", "val_error"),
-        Column("test error, %", "test_error"),
-        Column("params", "params"),
-        Column("MACs", "macs"),
+    """The proposals that nothing else beats on both validation error and MACs."""
+    best = front(report.proposed, metric="val_error")
+    caption = "What nothing else that was proposed beats on both validation error and MACs"
+    notes = (
+        "The best of many is better by chance too: claims are about the winners, trained again on the study's seeds.",
     )
-    lines = []
-    for row in best:
-        validation = row.metrics.get("val_error")
-        cells: tuple[Value, ...] = (
+    return Table("front", caption, _PROPOSED, tuple(_proposal(row) for row in best), notes)
+
+
+def _history(report: Report) -> Table:
+    """The proposals, the best first; not more than a reader reads."""
+    ended = sorted(report.proposed, key=lambda row: (_validation(row).mean, row.name))
+    shown = [row for row in ended if _validation(row).n] + [row for row in ended if not _validation(row).n]
+    notes = [f"{len(report.proposed)} variants were proposed; runs.csv has all of their runs."]
+    lines = tuple(_proposal(row) for row in shown[:_MOST])
+    return Table("history", f"The search: its best {len(lines)} proposals", _PROPOSED, lines, tuple(notes))
+
+
+def _proposal(row: Row) -> Line:
+    validation = _validation(row)
+    ended = ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in sorted(row.outcomes.items()))
+    changes = ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in row.variant.changes.items())
+    return Line(
+        (
             Words(row.name),
-            Count(row.n),
-            Mean(validation.mean, validation.sd, validation.n) if validation else Words(numbers.DASH),
-            Mean(row.error.mean, row.error.sd, row.n),
+            Words(changes or numbers.DASH),
+            Count(validation.n),
+            Mean(validation.mean, validation.sd, validation.n) if validation.n else Words(ended or numbers.DASH),
             Count(row.costs.get("params")),
             Count(row.costs.get("macs")),
         )
-        lines.append(Line(cells, "base" if row.is_base else ""))
-    notes = (
-        "The best of many is better by chance too: only runs on fresh seeds support a claim about a search's winner.",
     )
-    return Table("front", "What nothing else beats on both test error and MACs", columns, tuple(lines), notes)
+
+
+def _validation(row: Row) -> Summary:
+    return row.metrics.get("val_error", Summary(0))
 
 
 def _sd(values: Sequence[float]) -> float:

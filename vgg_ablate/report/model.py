@@ -22,6 +22,7 @@ from vgg_ablate.report.frame import epochs_of, runs_of
 from vgg_ablate.report.results import Results, read
 from vgg_ablate.report.verdicts import ALPHA, FEWEST_SEEDS, Examples, Verdict, by_seed, judge, scale, sign, unseeded
 from vgg_ablate.spec.claims import Levels
+from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study, Variant
 
 METRIC = "test_error"  # of the comparison table, whatever else is claimed
@@ -82,7 +83,8 @@ class Report:
     results: Results
     frame: pd.DataFrame  # one row a run
     epochs: pd.DataFrame  # one row an epoch
-    rows: tuple[Row, ...]  # the base first, then in the study's order
+    rows: tuple[Row, ...]  # the base first, then in the study's order, then a search's winners
+    proposed: tuple[Row, ...]  # what a search has proposed, in its order, on seeds of its own
     verdicts: tuple[Verdict, ...]
     problems: tuple[str, ...]  # what is wrong with the folder: place, rule, what was found
 
@@ -125,17 +127,22 @@ def of(folder: str | Path) -> Report:
 def made(results: Results) -> Report:
     """The report of a folder that has been read."""
     frame, epochs, study = runs_of(results), epochs_of(results), results.study
-    variants = (*study.variants, *_found(results))
+    design: object = study.design
+    promised: tuple[str, ...] = design.promised if isinstance(design, Search) else ()
+    found = _found(results)
+    variants = [*study.variants, *(found[name] for name in promised if name in found)]
+    proposed = [variant for name, variant in found.items() if name not in promised]
     verdicts = judge(
         study.claims,
         frame,
         study.seed_list,
-        levels={variant.name: variant.levels for variant in variants},
+        levels={name: {} for name in promised} | {variant.name: variant.levels for variant in variants},
         looks=study.looks,
         examples=None if study.base.data.name in DRAWN_TEST else _examples(results),
     )
     problems = (*results.problems, *unseeded(frame).values())
-    return Report(results, frame, epochs, _rows(frame, variants), verdicts, problems)
+    rows = _rows(frame, variants)
+    return Report(results, frame, epochs, rows, _rows(frame, proposed, variants[0]), verdicts, problems)
 
 
 def compared(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
@@ -183,25 +190,38 @@ def _p_equal(one: Mapping[int, float], other: Mapping[int, float]) -> float | No
     return float(stats.evidence(stats.paired(differences), (0.0, 0.0), outside=True).p)
 
 
-def _found(results: Results) -> list[Variant]:
-    """Variants that a search has proposed: what their records say that they are."""
+def _found(results: Results) -> dict[str, Variant]:
+    """Variants that a search has made, by name: what their records, and the manifest, say that they are."""
     asked = {variant.name for variant in results.study.variants}
+    points = results.manifest.provenance.get("proposals", [])
     found: dict[str, Variant] = {}
     for cell in results.manifest.planned:
         record = results.records.get(cell.key)
         if record is not None and cell.variant not in asked and cell.variant not in found:
-            run = record.run
-            found[cell.variant] = Variant(name=cell.variant, arch=run.arch, data=run.data, train=run.train)
-    return list(found.values())
+            run, number = record.run, cell.variant[1:]
+            changes = points[int(number)] if number.isdecimal() and int(number) < len(points) else {}
+            found[cell.variant] = Variant(
+                name=cell.variant, arch=run.arch, data=run.data, train=run.train, changes=changes
+            )
+    return found
 
 
-def _rows(frame: pd.DataFrame, variants: Sequence[Variant]) -> tuple[Row, ...]:
-    errors = by_seed(frame, METRIC)
-    best = inseparable(errors)
+def _rows(frame: pd.DataFrame, variants: Sequence[Variant], base: Variant | None = None) -> tuple[Row, ...]:
+    """A row a variant; the base is the first of them unless given. Only what shares seeds can be the best."""
     groups = dict(list(frame.groupby("variant", sort=False)))
-    base = errors.get(variants[0].name, {})
+    names = {variant.name for variant in (*variants, *([base] if base else []))}
+    errors = {name: seeds for name, seeds in by_seed(frame, METRIC).items() if name in names}
+    best = inseparable(errors) if base is None else set()
+    start = base or variants[0]
     return tuple(
-        _row(variant, variant is variants[0], groups.get(variant.name, frame.iloc[:0]), errors, base, best)
+        _row(
+            variant,
+            variant is start,
+            groups.get(variant.name, frame.iloc[:0]),
+            errors,
+            errors.get(start.name, {}),
+            best,
+        )
         for variant in variants
     )
 

@@ -11,7 +11,7 @@ from vgg_ablate.report.table import Table
 from vgg_ablate.report.table import markdown as table_markdown
 from vgg_ablate.report.verdicts import Verdict
 
-_ELSEWHERE = frozenset({"history", "seeds", "looks", "host"})  # said in other words, or nobody's business
+_ELSEWHERE = frozenset({"history", "seeds", "looks", "host", "proposals"})  # said in other words, or nobody's business
 
 
 def markdown(report: Report) -> str:
@@ -29,7 +29,7 @@ def tables(report: Report) -> list[Table]:
 
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
-    return [*_unfinished(report), *_looked(report)]
+    return [*_unfinished(report), *_looked(report), *_mixed(report)]
 
 
 def _problems(report: Report) -> list[str]:
@@ -79,6 +79,17 @@ def _looked(report: Report) -> Iterator[str]:
             f"decided after looking at the results, more than 5 % of true nulls are rejected; plan looks with "
             f"`seeds: {{looks: [{counts}, {planned}]}}`."
         )
+
+
+def _mixed(report: Report) -> Iterator[str]:
+    """Runs of one study that were made in different ways."""
+    finished = report.frame[report.frame["outcome"] == "finished"]
+    for column, what in (("precision", "in the precisions"), ("device_name", "on the devices")):
+        values = sorted({str(value) for value in finished[column]} - {""})
+        if len(values) > 1:
+            yield (
+                f"Runs were made {what} {', '.join(values)}: a difference between variants can be one between these."
+            )
 
 
 def _expected(report: Report) -> list[str]:

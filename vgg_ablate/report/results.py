@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from vgg_ablate.errors import SpecError, StorageFailed
+from vgg_ablate.net.match import Resolved, resolve
 from vgg_ablate.records import Manifest, Planned, Record, Store
 from vgg_ablate.report.stats import Floats
-from vgg_ablate.spec.study import Study, Variant, load
+from vgg_ablate.spec.paths import differences
+from vgg_ablate.spec.search import Search
+from vgg_ablate.spec.study import Study, load
 
 EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
 PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
@@ -70,12 +73,6 @@ def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
     return manifest.model_copy(update={"planned": planned}), twice
 
 
-def searches(study: Study) -> bool:
-    """Does a sampler propose its variants? Then the manifest names more of them than the study."""
-    kind: str = study.design.kind
-    return kind == "search"
-
-
 def _study(folder: Path) -> Study:
     path = folder / "study.yaml"
     if not path.exists():
@@ -89,7 +86,7 @@ def _study(folder: Path) -> Study:
 def _records(
     store: Store, planned: Iterable[Planned], study: Study
 ) -> tuple[dict[str, Record], dict[str, Floats], dict[str, str]]:
-    variants = {variant.name: variant for variant in study.variants}
+    asked = _asked(study)
     there = store.keys()
     records: dict[str, Record] = {}
     epochs: dict[str, Floats] = {}
@@ -102,7 +99,7 @@ def _records(
         except StorageFailed as error:
             damaged[cell.key] = str(error)
             continue
-        wrong = _wrong(record, cell, variants.get(cell.variant))
+        wrong = _wrong(record, cell, asked.get(cell.variant))
         if wrong:
             damaged[cell.key] = f"{store.path(cell.key)}: {wrong}"
             continue
@@ -118,7 +115,15 @@ def _array(record: Record) -> Floats:
     return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH))
 
 
-def _wrong(record: Record, cell: Planned, variant: Variant | None) -> str | None:
+def _asked(study: Study) -> dict[str, Resolved]:
+    """What the study asks for by variant; nothing where its variants cannot be (then nothing can contradict it)."""
+    try:
+        return {resolved.variant.name: resolved for resolved in resolve(study.variants)}
+    except SpecError:
+        return {}
+
+
+def _wrong(record: Record, cell: Planned, asked: Resolved | None) -> str | None:
     """What makes a record unfit for its cell, in words."""
     if record.run.seed != cell.seed:
         return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
@@ -128,30 +133,23 @@ def _wrong(record: Record, cell: Planned, variant: Variant | None) -> str | None
         closed = record.costs.get(cost)
         if closed != counted:
             return f"audited.{cost}: fvcore counts {counted}, the closed form {closed}; they must agree"
-    if variant is not None:
-        return _unlike(record, variant)
-    return None
+    return None if asked is None else _unlike(record, asked)
 
 
-def _unlike(record: Record, variant: Variant) -> str | None:
-    for name in ("data", "train"):
-        if getattr(variant, name) == getattr(record.run, name):
+def _unlike(record: Record, asked: Resolved) -> str | None:
+    """Where the run is not the study's variant: the first path that differs."""
+    variant, run = asked.variant, record.run
+    for name, wanted, ran in (
+        ("arch", asked.arch, run.arch),
+        ("data", variant.data, run.data),
+        ("train", variant.train, run.train),
+    ):
+        if wanted == ran:
             continue
-        asked, ran = _flat(getattr(variant, name).model_dump()), _flat(getattr(record.run, name).model_dump())
-        for path in sorted(asked.keys() | ran.keys()):
-            if path not in PLACES and asked.get(path) != ran.get(path):
-                return (
-                    f"run.{name}.{path}: the study's variant {variant.name} says {asked.get(path)!r}, "
-                    f"got {ran.get(path)!r}"
-                )
+        for path, (one, other) in differences(wanted, ran).items():
+            if path not in PLACES:
+                return f"run.{name}.{path}: the study's variant {variant.name} says {one!r}, got {other!r}"
     return None
-
-
-def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{above}{key}.") if isinstance(inner, dict) else {f"{above}{key}": inner}
-    return flat
 
 
 def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]:
@@ -165,7 +163,8 @@ def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]
     planned = {cell.variant for cell in manifest.planned}
     if asked - planned:
         problems.append(f"{path}: planned: the study asks for {_listed(asked - planned)}, which it does not plan")
-    if planned - asked and not searches(study):
+    design: object = study.design
+    if planned - asked and not isinstance(design, Search):  # a search's proposals are in the manifest alone
         problems.append(f"{path}: planned: {_listed(planned - asked)} is not a variant of study.yaml")
     return problems
 

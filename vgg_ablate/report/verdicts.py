@@ -22,6 +22,7 @@ from vgg_ablate.spec.claims import EXACT, HIGHER_IS_BETTER, Claim, Levels
 ALPHA = 0.05
 FEWEST_SEEDS = 3
 PERCENT = ("error", "accuracy")  # metrics of these endings are shown as percentages, their differences as points
+TIMED = frozenset({"train_seconds", "images_per_second"})
 METHODS = ("paired", "welch", "pooled")
 
 Word = Literal["supported", "refuted", "inconclusive"]
@@ -194,7 +195,7 @@ def _family(
     judged = {}
     for index, claim in enumerate(claims):
         verdict = _described(claim, contrasts[claim.id], cells[claim.id], by_method["paired"][index], alpha)
-        reason = _hindrance(verdict, cells[claim.id], same)
+        reason = _hindrance(verdict, cells[claim.id], same) or _machines(verdict, frame)
         if reason:
             verdict = replace(verdict, verdict="inconclusive", reason=reason)
         else:
@@ -279,6 +280,15 @@ def _hindrance(verdict: Verdict, cells: _Cells, same: Mapping[str, str]) -> str:
     if verdict.sd == 0:
         return "the difference is the same on every seed: its spread cannot be estimated"
     return ""
+
+
+def _machines(verdict: Verdict, frame: pd.DataFrame) -> str:
+    """Seconds and images per second are compared on one device only."""
+    if verdict.claim.metric not in TIMED or "device_name" not in frame.columns:
+        return ""
+    runs = frame[frame["variant"].isin(list(verdict.weights)) & (frame["outcome"] == "finished")]
+    devices = sorted({str(name) for name in runs["device_name"]})
+    return f"measured on several devices: {', '.join(devices)}" if len(devices) > 1 else ""
 
 
 def _described(claim: Claim, weights: Mapping[str, float], cells: _Cells, tried: _Tried, alpha: float) -> Verdict:
