@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vgg_ablate.records import Epoch, Manifest, Outcome, Planned, Record, Run, Store, Tested
-from vgg_ablate.spec.study import Study, load
+from vgg_ablate.spec.study import Study, Variant, load
 
 STUDY = """\
 version: 1
@@ -51,7 +51,7 @@ def made(
     store, planned = Store(folder / "records"), []
     for seed in study.seed_list:
         for index, variant in enumerate(study.variants):
-            run = _run(study, index, seed, (fingerprints or {}).get(variant.name, "0" * 16))
+            run = _run(variant, seed, (fingerprints or {}).get(variant.name, "0" * 16))
             planned.append(Planned(variant=variant.name, seed=seed, key=run.key))
             if (variant.name, seed) in missing:
                 continue
@@ -71,8 +71,26 @@ def pretended(study: Study) -> Accuracy:
     return lambda name, seed: float(0.95 - 0.02 * names.index(name) + noise[names.index(name), seed])
 
 
-def _run(study: Study, index: int, seed: int, fingerprint: str) -> Run:
-    variant = study.variants[index]
+def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping[str, int]) -> Path:
+    """A results folder of a search: its proposals on two seeds of their own, its winners on the study's."""
+    study, manifest = load(folder / "study.yaml"), Manifest.read(folder)
+    named: dict[str, tuple[Mapping[str, Any], tuple[int, ...]]] = {}
+    named |= {f"s{number:04}": (point, (1_000_000, 1_000_001)) for number, point in enumerate(points)}
+    named |= {name: (points[number], study.seed_list) for name, number in winners.items()}
+    planned = list(manifest.planned)
+    for index, (name, (point, seeds)) in enumerate(named.items(), start=1):
+        variant = study.variant(name, dict(point))
+        for seed in seeds:
+            run = _run(variant, seed, "0" * 16)
+            planned.append(Planned(variant=name, seed=seed, key=run.key))
+            value = 0.9 + index / 100 + seed % 7 / 1000
+            Store(folder / "records").put(_record(run, Outcome.FINISHED, value, index, None, 2))
+    known = {**manifest.provenance, "proposals": [dict(point) for point in points]}
+    manifest.model_copy(update={"planned": tuple(planned), "provenance": known}).write(folder)
+    return folder
+
+
+def _run(variant: Variant, seed: int, fingerprint: str) -> Run:
     arch = variant.arch.model_copy(update={"match": None}).with_shape(variant.data.shape).spelled_out()
     return Run(arch=arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
 

@@ -10,7 +10,7 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from tests.report.building import made
+from tests.report.building import made, searched
 from vgg_ablate.report import designs, model, prose, table
 from vgg_ablate.report.effects import effects
 
@@ -127,6 +127,36 @@ def test_a_factorial_report_shows_levels_effects_and_variance(factorial: model.R
         "variance",
         "verdicts",
     ]
+
+
+SEARCH = """\
+design:
+  kind: search
+  space: {arch.width: {low: 0.5, high: 3.0}}
+  sampler: random
+  budget: {variants: 3}
+  seeds: 2
+  best: 1
+claims:
+  - {id: won, text: the winner beats the base, kind: better, a: winner-1, b: base}
+"""
+
+
+def test_a_search_shows_its_winners_its_front_and_its_best_proposals(tmp_path: Path) -> None:
+    folder = made(tmp_path / "pretend", lambda variant, seed: 0.9 + seed / 500, text=HEAD + SEARCH)
+    found = model.of(searched(folder, [{"arch.width": width} for width in (0.5, 1.25, 2.0)], {"winner-1": 2}))
+    comparison, front, history, _ = prose.tables(found)
+    assert found.problems == ()
+    assert names(comparison) == ["base", "winner-1"]
+    assert names(history) == ["s0002", "s0001", "s0000"]
+    assert names(front) == ["s0000", "s0001", "s0002"]
+    assert [row.cells[1].shown() for row in front.rows] == ["width 0.5", "width 1.25", "width 2"]
+
+
+def test_a_search_that_has_no_winner_yet_is_reported(tmp_path: Path) -> None:
+    found = model.of(searched(made(tmp_path / "pretend", text=HEAD + SEARCH), [{"arch.width": 0.5}], {}))
+    assert found.verdicts[0].verdict == "inconclusive"
+    assert found.verdicts[0].reason.startswith("winner-1: seed 0 missing")
 
 
 def test_the_front_is_what_nothing_else_beats(factorial: model.Report) -> None:

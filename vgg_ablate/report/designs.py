@@ -192,7 +192,7 @@ def _history(report: Report) -> Table:
 def _proposal(row: Row) -> Line:
     validation = _validation(row)
     ended = ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in sorted(row.outcomes.items()))
-    changes = ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in row.variant.changes.items())
+    changes = ", ".join(f"{path.rsplit('.', 1)[-1]} {_level(value)}" for path, value in row.variant.changes.items())
     return Line(
         (
             Words(row.name),
@@ -203,6 +203,10 @@ def _proposal(row: Row) -> Line:
             Count(row.costs.get("macs")),
         )
     )
+
+
+def _level(value: object) -> str:
+    return numbers.plain(value, 4) if isinstance(value, float) else str(value)
 
 
 def _validation(row: Row) -> Summary:
