@@ -65,11 +65,11 @@ def test_more_than_three_claims_take_eight_seeds_and_fewer_take_five(name: str, 
     assert len(study.seed_list) >= (8 if len(study.claims) > 3 else 5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"norm"}))
 def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str, studies: dict[str, Study]) -> None:
     ground = studies["depth"].base
     for variant in studies[name].variants:
-        assert variant.data == ground.data
-        assert variant.train.model_copy(update={"lr": ground.train.lr}) == ground.train
-        plain = variant.arch.norm.kind != "batch"
-        assert name == "norm" or variant.train.lr == (0.02 if plain else 0.05)
+        how = {"augment": ground.data.augment, "evaluate": ground.data.evaluate}  # what jitter and testing are about
+        rate = 0.05 if variant.arch.norm.kind == "batch" else 0.02
+        assert variant.data.model_copy(update=how) == ground.data
+        assert variant.train.model_copy(update={"pretrain": None}) == ground.train.model_copy(update={"lr": rate})
