@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import OPTIONS, contents, epochs_trained, planned, study
+from tests import pretend
+from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned, study
 from vgg_ablate.errors import EnvironmentFailed, StorageFailed, StudyHeld
 from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.runs.cleaning import removed, strays
 from vgg_ablate.runs.driver import drive
 from vgg_ablate.runs.lease import holder, study_lock
 from vgg_ablate.runs.ledger import Ledger, sqlite_url
+from vgg_ablate.runs.rebuilding import rebuild
+from vgg_ablate.runs.status import status
 
 
 def mirrored(folder: Path) -> dict[str, str]:
@@ -167,6 +171,31 @@ def test_events_are_written_for_machines(tmp_path: Path) -> None:
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["began", "started", "epoch", "epoch", "ended"]
     assert events[-1]["variant"] == "base"
+
+
+def test_status_reads_what_there_is_and_rebuild_makes_the_ledger_again(tmp_path: Path) -> None:
+    asked, folder = study(tmp_path, variants=1, more="  bad: {train.lr: 150}\n"), tmp_path / "results"
+    driven(planned(asked), folder)
+    wider = planned(study(tmp_path, variants=2, more="  bad: {train.lr: 150}\n"))
+    found = status(wider.planned, folder)
+    assert (found.asked, found.recorded, found.missing, found.held_by) == (12, 9, 3, None)
+    assert found.variants["v1"] == {"missing": 3}
+    assert found.failures["bad/0"] == "diverged: loss nan in epoch 1"
+    (folder / "study.db").unlink()
+    assert rebuild(asked, folder, None, pretend.fingerprint) == 9
+    assert len(mirrored(folder)) == 9
+
+
+def test_strays_are_what_no_study_asks_for(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, variants=2)), folder)
+    asked = planned(study(tmp_path, variants=1))
+    driven(asked, folder)
+    found = list(strays(folder))
+    assert {path.stem for path in found} == Store(folder / "records").keys() - {cell.key for cell in asked.cells}
+    assert len(found) == 3
+    assert [removed(path).exists() for path in found] == [False] * 3
+    assert list(strays(folder)) == []
 
 
 def test_undisturbed_studies_say_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from vgg_ablate.cli import check, claims, init, report, run, schema, verify
+from vgg_ablate.cli import check, claims, clean, dashboard, init, report, run, schema, status, verify
 from vgg_ablate.errors import VggAblateError
 
 app = typer.Typer(
@@ -21,7 +21,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run.run, check.check, report.report, verify.verify, claims.claims, schema.schema, init.init):
+for verb in (
+    run.run,
+    check.check,
+    status.status,
+    report.report,
+    verify.verify,
+    claims.claims,
+    dashboard.dashboard,
+    clean.clean,
+    schema.schema,
+    init.init,
+):
     app.command()(verb)
 
 

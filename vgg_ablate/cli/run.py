@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,22 +14,49 @@ from vgg_ablate.cli.report import written
 Progress = Literal["auto", "rich", "plain", "none"]
 
 
+class Retry(StrEnum):
+    """Recorded outcomes that can be run again."""
+
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+
+
+WORKERS = Annotated[int | None, typer.Option(metavar="N", min=1, help="Default: one a core, or one a GPU.")]
+DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:0,1")]
+PACKING = Annotated[int, typer.Option(metavar="N", min=1, help="Runs on one GPU at once.")]
+STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: a file. memory: none.")]
+RETRY = Annotated[list[Retry] | None, typer.Option(help="Run again what has ended so; may be given more than once.")]
+
+
 def run(
     study: STUDY,
     overrides: OVERRIDES = None,
-    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Default: one a core, or one a GPU.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:0,1")] = "auto",
-    storage: Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: a file.")] = None,
+    workers: WORKERS = None,
+    device: DEVICE = "auto",
+    packing: PACKING = 1,
+    storage: STORAGE = None,
     out: OUT = None,
+    retry: RETRY = None,
+    wait: Annotated[bool, typer.Option(help="Wait for another process that is running this study.")] = False,
     progress: Annotated[Progress, typer.Option(help="How to show progress, on stderr.")] = "auto",
     as_json: JSON = False,
 ) -> None:
     """Train every run of a study that has no record yet, then print the comparison and the verdicts."""
+    from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
 
     asked = loaded(study, overrides)
     folder = out or Path("results") / asked.name
-    options = driver.Options(workers=workers, device=device, storage=storage, progress=progress)
+    options = driver.Options(
+        workers=workers,
+        device=device,
+        packing=packing,
+        storage=storage,
+        progress=progress,
+        retry=frozenset(map(Outcome, retry or ())),
+        wait=wait,
+    )
     finished = driver.run(asked, folder, options)
     written(folder, as_json=as_json)
     finished.raise_for_failures()

@@ -157,16 +157,22 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
 
 def _searched(plan: Plan, design: Search, folder: Path, ledger: Ledger, options: Options, pool: Pool | None) -> Course:
     """A search: the plan first, then what the sampler proposes, then the winners."""
-    store, pool = Store(folder / "records"), pool or _pool(folder, options)
+    pool = pool or _pool(folder, options)
+    source = resumed(plan, design, folder, ledger, pool.slots)
+    write_down(plan.study, source.planned(), folder, trains=source.unfinished())
+    notes = Notes(source, folder)
+    views = Together(notes, _views(folder, options))
+    lost = Loop(source, pool, Store(folder / "records"), source.state, views).run()
+    return Course(source.asked(), source.tolerated(), lost)
+
+
+def resumed(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int) -> Searching:
+    """The search as it was left: what was told is counted, what was open is open, and a lost ledger is made again."""
     told = manifest(folder)
     sampling = Sampling(ledger, design, plan.study.base.train.epochs * design.seeds)
     sampling.restore(told.provenance.get("proposals", []) if told is not None else [])
-    state = State(plan.study.name, design.runs(len(plan.study.seed_list)), 0, Forecast(pool.slots))
-    source = Searching(plan, design, sampling, store, state)
-    write_down(plan.study, source.planned(), folder, trains=source.unfinished())
-    notes = Notes(source, folder)
-    lost = Loop(source, pool, store, state, Together(notes, _views(folder, options))).run()
-    return Course(source.asked(), source.tolerated(), lost)
+    state = State(plan.study.name, design.runs(len(plan.study.seed_list)), 0, Forecast(slots))
+    return Searching(plan, design, sampling, Store(folder / "records"), state)
 
 
 def _pool(folder: Path, options: Options) -> Pool:

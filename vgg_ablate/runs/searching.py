@@ -43,7 +43,7 @@ class Searching:
     """The runs of a search."""
 
     def __init__(self, plan: Plan, design: Search, sampling: Sampling, store: Store, state: State) -> None:
-        self._plan, self._design, self._sampling, self._store, self._state = plan, design, sampling, store, state
+        self._plan, self._design, self._sampling, self._store, self.state = plan, design, sampling, store, state
         self._own, self._fingerprint = plan.cells, cache(plan.fingerprint)
         self._proposed: dict[str, tuple[Cell, ...]] = {}  # by variant
         self._winners: dict[str, tuple[Cell, ...]] | None = None  # None: the search has not ended
@@ -204,8 +204,8 @@ class Searching:
         """Its further seeds are not asked for any more."""
         if waiting.proposal.name in self._proposed:
             self._proposed[waiting.proposal.name] = tuple(waiting.cells[place] for place in sorted(waiting.records))
-        if self._state.total is not None:
-            self._state.total -= len(waiting.cells) - len(waiting.records)
+        if self.state.total is not None:
+            self.state.total -= len(waiting.cells) - len(waiting.records)
 
     def _values(self, waiting: _Open) -> list[float]:
         records = list(waiting.records.values())
@@ -248,8 +248,8 @@ class Searching:
 
     def _count(self, cells: Sequence[Cell]) -> None:
         new = [cell for cell in cells if cell.key not in self._store]
-        self._state.recorded += len(cells) - len(new)
-        self._state.forecast.expect(new)
+        self.state.recorded += len(cells) - len(new)
+        self.state.forecast.expect(new)
 
     def _resume(self) -> None:
         """Count what was told, open again what was not, and crown the winners where nothing is left."""
@@ -269,8 +269,8 @@ class Searching:
         self._proposed[proposal.name] = recorded = tuple(cell for cell in cells if cell.key in self._store)
         self._seconds |= {cell.key: self._store.get(cell.key).train_seconds for cell in recorded}
         self._count(recorded)
-        if self._state.total is not None:
-            self._state.total -= len(cells) - len(recorded)
+        if self.state.total is not None:
+            self.state.total -= len(cells) - len(recorded)
 
 
 class Notes(Silent):

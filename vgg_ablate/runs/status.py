@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_ablate.records import Outcome, Planned, Store
+from vgg_ablate.records import Manifest, Outcome, Planned, Store
 from vgg_ablate.runs.lease import holder
 from vgg_ablate.runs.outcomes import outcomes
 
@@ -21,6 +21,11 @@ class Status:
     variants: Mapping[str, Mapping[str, int]]  # variant -> outcome, or `missing` -> how many
     failures: Mapping[str, str]  # variant/seed -> outcome and reason
     held_by: str | None
+
+    @property
+    def missing(self) -> int:
+        """Runs without a record."""
+        return self.asked - self.recorded
 
     @property
     def recorded(self) -> int:
@@ -37,8 +42,8 @@ def status(planned: Sequence[Planned], folder: Path) -> Status:
         variants[cell.variant][str(known.get(cell.key, "missing"))] += 1
     return Status(
         asked=len(planned),
-        outcomes=Counter(str(known[cell.key]) for cell in planned if cell.key in known),
-        variants=variants,
+        outcomes=dict(Counter(str(known[cell.key]) for cell in planned if cell.key in known)),
+        variants={variant: dict(counted) for variant, counted in variants.items()},
         failures={
             f"{cell.variant}/{cell.seed}": f"{known[cell.key]}: {store.get(cell.key).reason}"
             for cell in planned
@@ -46,3 +51,8 @@ def status(planned: Sequence[Planned], folder: Path) -> Status:
         },
         held_by=holder(folder),
     )
+
+
+def of_manifest(folder: Path) -> Status:
+    """Of what was asked for when it last ran. Raises StorageFailed where it never did."""
+    return status(Manifest.read(folder).planned, folder)
