@@ -96,7 +96,7 @@ def _line(row: Row, title: str, others: Sequence[str], extra: Value | None) -> L
     ended = ", ".join(f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(row.outcomes.items()))
     speed = row.metrics.get("images_per_second")
     cells: tuple[Value, ...] = (
-        Words(f"{title} ({ended})" if ended else title),
+        Words(f"{title} ({ended})" if ended else title, f"#runs-{row.name}"),
         Count(row.n),
         error if row.n else Words(ended or numbers.DASH),
         Words("base") if row.is_base else difference(row.to_base),
@@ -140,7 +140,7 @@ def _counted_twice(report: Report) -> str:
 def _claim(verdict: Verdict) -> Line:
     known = verdict.n >= 2 and not verdict.exact
     cells: tuple[Value, ...] = (
-        Words(verdict.claim.id),
+        Words(verdict.claim.id, f"#claim-{verdict.claim.id}"),
         Words(verdict.verdict),
         Words(wording.hypothesis(verdict.claim)),
         Words(wording.estimated(verdict)),

@@ -100,6 +100,11 @@ def plain(value: float, places: int = 2) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def fixed(value: float) -> str:
+    """A value of one run: two decimals."""
+    return number(value, UNKNOWN)
+
+
 def seconds(value: float) -> str:
     """Seconds, minutes and seconds, or hours and minutes."""
     if isnan(value):

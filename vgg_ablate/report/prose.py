@@ -18,7 +18,7 @@ def markdown(report: Report) -> str:
     """The whole file."""
     parts = [f"# {report.study.name}", report.study.question, *_problems(report), *_verdicts(report)]
     parts += [table_markdown(table) for table in tables(report)]
-    parts += [*_notes(report), *_expected(report), *_provenance(report)]
+    parts += [*_notes(report), *_ending(report)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -30,6 +30,33 @@ def tables(report: Report) -> list[Table]:
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
     return [*_unfinished(report), *_looked(report), *_mixed(report)]
+
+
+def expected(report: Report) -> list[str]:
+    """What the study expected before it ran, beside what came of it, a sentence each."""
+    expect, lines = report.study.expect, []
+    if expect.finds:
+        lines.append(f"Expected: {expect.finds}")
+    if report.verdicts:
+        found = ", ".join(f"{verdict.claim.id} {verdict.verdict}" for verdict in report.verdicts)
+        lines.append(f"Found: {found}.")
+    spent = numbers.seconds(float(report.frame["train_seconds"].sum()))
+    asked = f" Expected: {numbers.plain(expect.minutes)} minutes" if expect.minutes else ""
+    asked += f" on {expect.device}" if expect.device else ""
+    lines.append(f"Training took {spent}, summed over all runs.{asked + '.' if asked else ''}")
+    return lines
+
+
+def provenance(report: Report) -> list[tuple[str, str]]:
+    """Where and how the study was run: name and value."""
+    known: Mapping[str, Any] = report.provenance
+    seeds = ", ".join(str(seed) for seed in report.study.seed_list)
+    return [("seeds", seeds), *((name, _told(known[name])) for name in sorted(known) if name not in _ELSEWHERE)]
+
+
+def again(report: Report) -> str:
+    """The command that runs the study again."""
+    return f"python -m vgg_ablate run results/{report.study.name}/study.yaml"
 
 
 def _problems(report: Report) -> list[str]:
@@ -92,27 +119,15 @@ def _mixed(report: Report) -> Iterator[str]:
             )
 
 
-def _expected(report: Report) -> list[str]:
-    """What the study expected before it ran, beside what came of it."""
-    expect, lines = report.study.expect, []
-    if expect.finds:
-        lines.append(f"- Expected: {expect.finds}")
-    if report.verdicts:
-        found = ", ".join(f"{verdict.claim.id} {verdict.verdict}" for verdict in report.verdicts)
-        lines.append(f"- Found: {found}.")
-    spent = numbers.seconds(float(report.frame["train_seconds"].sum()))
-    asked = f" Expected: {numbers.plain(expect.minutes)} minutes" if expect.minutes else ""
-    asked += f" on {expect.device}" if expect.device else ""
-    lines.append(f"- Training took {spent}, summed over all runs.{asked + '.' if asked else ''}")
-    return ["## Expected and found", "\n".join(lines)]
-
-
-def _provenance(report: Report) -> list[str]:
-    known: Mapping[str, Any] = report.provenance
-    lines = [f"- {name}: {_told(known[name])}" for name in sorted(known) if name not in _ELSEWHERE]
-    seeds = ", ".join(str(seed) for seed in report.study.seed_list)
-    again = f"```sh\npython -m vgg_ablate run results/{report.study.name}/study.yaml\n```"
-    return ["## Provenance", "\n".join([f"- seeds: {seeds}", *lines]), "## How to run this again", again]
+def _ending(report: Report) -> list[str]:
+    found = "\n".join(f"- {line}" for line in expected(report))
+    known = "\n".join(f"- {name}: {value}" for name, value in provenance(report))
+    command = f"```sh\n{again(report)}\n```"
+    return [
+        *("## Expected and found", found),
+        *("## Provenance", known),
+        *("## How to run this again", command),
+    ]
 
 
 def _told(value: object) -> str:

@@ -29,6 +29,7 @@ class Words:
     """Text."""
 
     text: str
+    link: str = ""  # of the HTML face
 
     def shown(self) -> str:
         """As it is."""
@@ -95,7 +96,8 @@ class Quantity:
     """Any other number, with the way to show it."""
 
     value: float
-    how: Literal["rate", "p", "percentage", "plain", "seconds"]
+    how: Literal["rate", "p", "percentage", "plain", "fixed", "seconds"]
+    link: str = ""  # of the HTML face
 
     def shown(self) -> str:
         """By its kind."""
@@ -104,6 +106,7 @@ class Quantity:
             "p": numbers.p_value,
             "percentage": numbers.percentage,
             "plain": numbers.plain,
+            "fixed": numbers.fixed,
             "seconds": numbers.seconds,
         }[self.how]
         return show(self.value)
@@ -306,9 +309,14 @@ def _html_row(row: Row, table: Table) -> str:
         return f'<tr class="block"><th colspan="{len(table.columns)}" scope="rowgroup">{heading}</th></tr>'
     cells = []
     for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-        text = _escaped(cell.shown())
+        text = _linked(cell)
         text = f"<b>{text}</b>" if index in row.bold else text
         value = _attribute(_full(next(iter(cell.raw().values()))))
         cells.append(f'<td class="{column.align}" data-value="{value}">{text}</td>')
     kind = ' class="base"' if row.style == "base" else ""
     return f"<tr{kind}>{''.join(cells)}</tr>"
+
+
+def _linked(cell: Value) -> str:
+    text, link = _escaped(cell.shown()), cell.link if isinstance(cell, Words | Quantity) else ""
+    return f'<a href="{_attribute(link)}">{text}</a>' if link else text

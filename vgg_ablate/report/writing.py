@@ -14,7 +14,9 @@ from typing import Any
 
 from vgg_ablate.records import replace_whole
 from vgg_ablate.report import frame, model, prose, table
+from vgg_ablate.report.figures import album, canvas
 from vgg_ablate.report.model import Report, Row
+from vgg_ablate.report.page import document
 from vgg_ablate.report.verdicts import Verdict
 
 
@@ -28,10 +30,13 @@ def write(folder: str | Path) -> Report:
 
 def files(report: Report) -> dict[str, str]:
     """The report's files: name -> content."""
+    pictures = album.pictures(report)
     return {
         "runs.csv": frame.written(report.frame),
         "report.md": prose.markdown(report),
         "table.tex": "\n".join(table.latex(one) for one in prose.tables(report)),
+        **{f"figures/{picture.name}.svg": picture.svg for picture in pictures},
+        "report.html": document.page(report, pictures),
     }
 
 
@@ -65,6 +70,7 @@ def _difference(path: Path, text: str) -> str | None:
         there = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return f"{path}: is not there"
+    there, text = canvas.comparable(there, text)
     if there == text:
         return None
     lines = zip(there.splitlines(), text.splitlines(), strict=False)

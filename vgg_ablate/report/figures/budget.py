@@ -1,0 +1,134 @@
+"""Test error against what a variant costs, with the line that no variant betters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log10
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from vgg_ablate.report import numbers
+from vgg_ablate.report.figures import canvas, labels
+from vgg_ablate.report.model import METRIC, Report
+from vgg_ablate.report.verdicts import by_seed
+
+COSTS = {"macs": "MACs for one example", "params": "trained parameters"}
+_NAMED = 24  # with more points, only the line and the base are named
+
+
+@dataclass(frozen=True)
+class Point:
+    """A variant: its costs, its mean test error in percent and that of every seed."""
+
+    name: str
+    is_base: bool
+    costs: dict[str, int]
+    mean: float
+    seeds: tuple[float, ...]
+
+
+def points(report: Report) -> list[Point]:
+    """The variants that have a finished run and costs."""
+    errors = by_seed(report.frame, METRIC)
+    return [
+        Point(row.name, row.is_base, dict(row.costs), row.error.mean, tuple(errors[row.name].values()))
+        for row in report.rows
+        if row.n and all(cost in row.costs for cost in COSTS)
+    ]
+
+
+def front(found: Sequence[Point], cost: str) -> list[Point]:
+    """The points that no other point betters in both cost and error, from cheap to dear."""
+    best: list[Point] = []
+    for point in sorted(found, key=lambda point: (point.costs[cost], point.mean)):
+        if not best or point.mean < best[-1].mean:
+            best.append(point)
+    return best
+
+
+def drawn(found: Sequence[Point]) -> Figure:
+    """MACs at the left, parameters at the right; one scale of errors."""
+    figure = canvas.blank(canvas.WIDTH, 3.3)
+    limits = canvas.percent_span([error for point in found for error in point.seeds], 0.12)
+    for index, cost in enumerate(COSTS):
+        axes = canvas.axes(figure, 0.55 + index * 3.42, 0.15, 3.1, 2.6)
+        axes.set_ylim(max(limits[0], 0.0) if limits[0] > -1 else limits[0], limits[1])
+        _panel(axes, found, cost)
+        canvas.plain_ticks(axes.yaxis)
+        if index:
+            axes.tick_params(labelleft=False)
+        else:
+            axes.set_ylabel("test error, %")
+    return figure
+
+
+def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
+    _scaled(axes, [point.costs[cost] for point in found])
+    axes.set_xlabel(COSTS[cost])
+    axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
+    best = front(found, cost)
+    right = axes.get_xlim()[1]
+    line = _steps([(point.costs[cost], point.mean) for point in best], right)
+    axes.plot(*zip(*line, strict=True), color=canvas.SOFT, linewidth=1.0, zorder=2)
+    few = len(found) <= _NAMED
+    for point in found:
+        x = point.costs[cost]
+        if few:
+            axes.plot([x] * len(point.seeds), point.seeds, "_", color=canvas.RULE, markersize=5, zorder=1)
+        colour = canvas.ACCENT if point.is_base else canvas.INK
+        face = colour if point in best else canvas.PAPER
+        size, mark = (7.5, "D") if point.is_base else (6, "o") if few else (3.5, "o")
+        axes.plot([x], [point.mean], mark, color=colour, markerfacecolor=face, markersize=size, zorder=4)
+    named = [point for point in found if few or point.is_base or point in best]
+    named.sort(key=lambda point: (not point.is_base, point not in best, point.mean, point.name))
+    labels.name_points(
+        axes,
+        [point.name for point in named],
+        [(point.costs[cost], point.mean) for point in named],
+        bold=[point.name for point in named if point.is_base],
+        line=line,
+    )
+
+
+def _steps(corners: Sequence[tuple[float, float]], right: float) -> list[tuple[float, float]]:
+    """From point to point, first along the cost, then down."""
+    line = [corners[0]]
+    for x, y in corners[1:]:
+        line += [(x, line[-1][1]), (x, y)]
+    return [*line, (right, line[-1][1])]
+
+
+def _scaled(axes: Axes, values: Sequence[int]) -> None:
+    """A log scale where costs differ by more than a factor of 1.5; ticks at round numbers, written with units."""
+    low, high = min(values), max(values)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    if low > 0 and high > 1.5 * low:
+        room = (high / low) ** 0.13
+        axes.set_xscale("log")
+        axes.set_xlim(low / room, high * room)
+        axes.xaxis.set_major_locator(FixedLocator(_round_between(*axes.get_xlim())))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        room = (high - low) * 0.13 or high * 0.1 or 1.0
+        axes.set_xlim(low - room, high + room)
+        axes.locator_params(axis="x", nbins=4)
+
+
+def _round_between(low: float, high: float) -> list[float]:
+    """At most six of 1, 2, 5 times a power of ten; fewer digits first."""
+    decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
+    for digits in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**decade for decade in decades for digit in digits if low <= digit * 10.0**decade <= high]
+        if len(ticks) <= 6:
+            return ticks
+    return ticks[:: len(ticks) // 6 + 1]
+
+
+def _short(value: float) -> str:
+    """138.4 M without the zeros that a tick does not need."""
+    number, _, unit = numbers.count(round(value)).partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".strip()

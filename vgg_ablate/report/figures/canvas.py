@@ -1,0 +1,150 @@
+"""What every figure shares: size, type, colours, and SVG that is the same byte for byte on every run.
+
+Colours are Okabe and Ito's (2008), darkened where they carry text; what a colour says is also said by a shape or a
+word, so that figures survive grey print. Text stays text: it can be searched, selected and recoloured by a page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from vgg_ablate.report import numbers
+
+WIDTH = 7.2  # inches: two columns of a paper
+SIZE, SMALL = 8.5, 7.5  # points
+
+INK, SOFT, RULE, BAND, PAPER = "#1c2126", "#5c656e", "#c9cfd5", "#e9edf0", "#ffffff"
+ACCENT = "#0b5fa5"
+SUPPORTED, REFUTED, INCONCLUSIVE = "#007a5a", "#b84a00", "#65707a"
+VERDICTS = {"supported": SUPPORTED, "refuted": REFUTED, "inconclusive": INCONCLUSIVE}
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by marker too
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+_FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
+
+_SVG = re.compile(r"(?:<\?xml[^>]*>\s*<!DOCTYPE[^>]*>\s*)?<svg\b.*?</svg>\s*", re.DOTALL)
+
+_STYLE: Mapping[str, Any] = {
+    "svg.hashsalt": "vgg_ablate",
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans"],  # matplotlib brings it along: the same metrics everywhere
+    "font.size": SIZE,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.labelsize": SMALL,
+    "axes.edgecolor": RULE,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": SIZE,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "savefig.facecolor": PAPER,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "lines.solid_capstyle": "butt",
+    "path.simplify": False,
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """The settings under which figures are drawn and written."""
+    return mpl.rc_context(dict(_STYLE))
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
+    return Figure(figsize=(width, height), dpi=72)
+
+
+def axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at a place in inches from the figure's upper left corner."""
+    whole, tall = figure.get_size_inches()
+    return figure.add_axes((left / whole, 1 - (top + height) / tall, width / whole, height / tall))
+
+
+def svg(draw: Callable[[], Figure]) -> str:
+    """The figure as SVG text: no date, no random ids, one trailing newline."""
+    with style():
+        file = io.StringIO()
+        draw().savefig(file, format="svg", metadata={"Date": None})
+    text = file.getvalue().replace("'DejaVu Sans'", _FONTS)
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def comparable(one: str, other: str) -> tuple[str, str]:
+    """Two files, without their drawings where those are by two versions of matplotlib, which place points otherwise."""
+    if _artists(one) == _artists(other):
+        return one, other
+    return _SVG.sub("", one), _SVG.sub("", other)
+
+
+@lru_cache(maxsize=4096)
+def width_of(text: str, size: float = SIZE, weight: str = "normal") -> float:
+    """Inches that a line of text takes."""
+    if not text.strip():
+        return 0.0
+    path = TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans", weight=weight))
+    return float(path.get_extents().width) / 72
+
+
+def wrapped(text: str, inches: float, size: float = SIZE, most: int = 3) -> list[str]:
+    """The text in at most so many lines of a width; what does not fit ends in an ellipsis."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, size) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
+    return [_cut(line, inches, size) for line in lines]
+
+
+def plain_ticks(axis: Any, count: int = 5) -> None:
+    """Round numbers, written as everywhere else in a report."""
+    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(value, 4)))
+
+
+def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
+    """Limits around values, with room; never of width zero."""
+    found = list(values)
+    low, high = min(found), max(found)
+    room = (high - low) * pad or max(abs(high) * 0.1, 0.1)
+    return low - room, high + room
+
+
+def _cut(line: str, inches: float, size: float) -> str:
+    if width_of(line, size) <= inches:
+        return line
+    while line and width_of(line + "…", size) > inches:
+        line = line[:-1]
+    return line.rstrip() + "…"
+
+
+def _artists(text: str) -> set[str]:
+    return set(re.findall(r"Matplotlib v[\w.]+", text))

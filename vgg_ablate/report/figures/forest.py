@@ -1,0 +1,148 @@
+"""The forest plot: a row a claim; its interval against the region where the claim says that the gain lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vgg_ablate.report import wording
+from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.model import Report
+from vgg_ablate.report.pairs import deciding_interval, gains
+
+_LEFT, _MIDDLE, _RIGHT = 2.45, 2.75, 1.7  # inches: words, intervals, what was found
+_GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5
+_LINE = 0.155  # inches a line of text
+_MARKERS = {"supported": "o", "refuted": "s", "inconclusive": "o"}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row: a difference, its interval, and the one that decides; all in the unit of its metric."""
+
+    name: str
+    text: str
+    metric: str
+    word: str  # the verdict
+    found: str  # the difference in words
+    region: tuple[float, float]
+    outside: bool  # the claim is that the gain lies outside of the region
+    mean: float
+    low: float
+    high: float
+    deciding: tuple[float, float]
+    seeds: tuple[float, ...]  # a difference each
+
+
+def intervals(report: Report) -> list[Interval]:
+    """The rows of a report: its claims on metrics that vary with the seed."""
+    return [
+        Interval(
+            name=verdict.claim.id,
+            text=verdict.claim.text,
+            metric=verdict.claim.metric,
+            word=verdict.verdict,
+            found="no estimate" if isnan(verdict.mean) else wording.estimated(verdict),
+            region=verdict.claim.region,
+            outside=verdict.claim.kind == "different",
+            mean=verdict.mean,
+            low=verdict.ci_low,
+            high=verdict.ci_high,
+            deciding=deciding_interval(verdict),
+            seeds=tuple(gains(verdict, report.frame).values()),
+        )
+        for verdict in report.verdicts
+        if not verdict.exact
+    ]
+
+
+def span(rows: Sequence[Interval]) -> tuple[float, float]:
+    """Limits that hold every interval, every seed, every margin and 0."""
+    ends = [end for row in rows for end in (*row.deciding, *row.seeds, *row.region, row.mean, 0.0) if isfinite(end)]
+    low, high = canvas.percent_span(ends, 0.06)
+    return min(low, -0.1 * (high - low)), max(high, 0.1 * (high - low))
+
+
+def bands(row: Interval, limits: tuple[float, float]) -> list[tuple[float, float]]:
+    """Where the claim says that the gain lies, within limits."""
+    low, high = (min(max(edge, limits[0]), limits[1]) for edge in row.region)
+    return [(limits[0], low), (high, limits[1])] if row.outside else [(low, high)]
+
+
+def drawn(rows: Sequence[Interval]) -> Figure:
+    """A block of rows for every metric, each with its own axis."""
+    blocks = [[row for row in rows if row.metric == metric] for metric in dict.fromkeys(row.metric for row in rows)]
+    heights = [_HEAD + sum(_height(row) for row in block) + _FOOT for block in blocks]
+    figure = canvas.blank(canvas.WIDTH, sum(heights))
+    top = 0.0
+    for block, height in zip(blocks, heights, strict=True):
+        _block(figure, block, top)
+        top += height
+    return figure
+
+
+def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
+    metric = rows[0].metric
+    heights = [_height(row) for row in rows]
+    axes = canvas.axes(figure, _LEFT + _GAP, top + _HEAD, _MIDDLE, sum(heights))
+    axes.set_xlim(*span(rows))
+    axes.set_ylim(sum(heights), 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    canvas.plain_ticks(axes.xaxis)
+    unit = wording.unit(metric)
+    axes.set_xlabel(f"gain in {wording.NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
+    axes.axvline(0, color=canvas.SOFT, linewidth=0.8, zorder=1)
+    y = 0.0
+    for row, height in zip(rows, heights, strict=True):
+        _row(axes, row, y + height / 2, height)
+        _words(figure, row, top + _HEAD + y + height / 2)
+        y += height
+
+
+def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
+    colour, half = canvas.VERDICTS[row.word], height / 2 - 0.045
+    for low, high in bands(row, axes.get_xlim()):
+        axes.fill_betweenx([y - half, y + half], low, high, color=canvas.BAND, linewidth=0, zorder=0)
+    for edge in row.region:
+        if isfinite(edge) and edge != 0:
+            axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
+    axes.plot(row.seeds, [y + 0.11] * len(row.seeds), "|", color=canvas.SOFT, markersize=4.5, markeredgewidth=0.8)
+    if isnan(row.mean):
+        return
+    if not isnan(row.low):
+        axes.plot(row.deciding, [y, y], color=colour, linewidth=1.0, zorder=3)
+        axes.plot(row.deciding, [y, y], "|", color=colour, markersize=6, markeredgewidth=1.0, zorder=3)
+        axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3.2, zorder=3)
+    face = canvas.PAPER if row.word == "inconclusive" else colour
+    axes.plot([row.mean], [y], _MARKERS[row.word], color=colour, markerfacecolor=face, markersize=7, zorder=4)
+
+
+def _words(figure: Figure, row: Interval, middle: float) -> None:
+    """Name and text at the left, estimate and verdict at the right, around a height in inches from the top."""
+    whole, tall = figure.get_size_inches()
+    lines = _lines(row)
+    first = middle - _LINE * len(lines) / 2
+    for index, line in enumerate(lines):
+        y = 1 - (first + _LINE * index) / tall
+        figure.text(0.02 / whole, y, line, va="top", color=canvas.SOFT if index else canvas.INK, **_type(index))
+    x = (_LEFT + _MIDDLE + 2 * _GAP) / whole
+    for index, (line, colour) in enumerate([(row.word, canvas.VERDICTS[row.word]), (row.found, canvas.SOFT)]):
+        y = 1 - (middle - _LINE + _LINE * index) / tall
+        figure.text(x, y, line, va="top", color=colour, **_type(index))
+
+
+def _type(index: int) -> dict[str, float | str]:
+    return {"fontsize": canvas.SMALL} if index else {"fontsize": canvas.SIZE, "fontweight": "bold"}
+
+
+def _lines(row: Interval) -> list[str]:
+    return [*canvas.wrapped(row.name, _LEFT, canvas.SIZE * 1.08, 1), *canvas.wrapped(row.text, _LEFT, canvas.SMALL)]
+
+
+def _height(row: Interval) -> float:
+    return max(0.5, _LINE * len(_lines(row)) + 0.2)

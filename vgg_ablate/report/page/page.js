@@ -1,0 +1,30 @@
+// Tables can be sorted by their headings. Without scripts they stand in the order in which they were written.
+for (const table of document.querySelectorAll("main table")) {
+  const body = table.tBodies[0];
+  if (body.rows.length < 3 || body.querySelector(".block")) continue;
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const way = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      const value = (row) => row.cells[column].dataset.value;
+      const order = (a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");  // what is not known comes last
+        const both = x - y;
+        return way * (Number.isNaN(both) ? x.localeCompare(y) : both);
+      };
+      body.append(...[...body.rows].sort(order));
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+    });
+  });
+}
+// A link to a folded part opens it.
+const unfold = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+};
+addEventListener("hashchange", unfold);
+unfold();
