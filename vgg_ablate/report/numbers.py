@@ -105,6 +105,12 @@ def fixed(value: float) -> str:
     return number(value, UNKNOWN)
 
 
+def trimmed(value: float) -> str:
+    """A coordinate: at most two decimals."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
 def seconds(value: float) -> str:
     """Seconds, minutes and seconds, or hours and minutes."""
     if isnan(value):

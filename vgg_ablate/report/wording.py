@@ -54,10 +54,20 @@ def reading(verdict: Verdict) -> str:
         relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
         by = f" by {numbers.count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
         return f"{_side(claim)} is {relation}{by}; exact, the same on every seed."
-    found = f"{_side(claim)} gains {estimated(verdict)} over {claim.b} in {NOUNS[claim.metric]} ({verdict.finer})"
+    found = f"{_side(claim)} gains {estimated(verdict)} over {claim.b} in {NOUNS[claim.metric]}"
     if verdict.verdict == "inconclusive":
         return f"{found}; inconclusive: {_why(verdict)}."
-    return f"{found}."
+    return f"{found} ({verdict.finer})."
+
+
+def beside(verdict: Verdict) -> str:
+    """The same where the estimate stands beside it: of what over what, and how it is to be taken."""
+    claim = verdict.claim
+    if isnan(verdict.mean) or verdict.exact:
+        return reading(verdict)
+    found = f"Gain of {_side(claim)} over {claim.b} in {NOUNS[claim.metric]}"
+    taken = _why(verdict) if verdict.verdict == "inconclusive" else verdict.finer
+    return f"{found}. {taken[0].upper()}{taken[1:]}."
 
 
 def estimated(verdict: Verdict) -> str:

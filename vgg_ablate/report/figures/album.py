@@ -48,6 +48,6 @@ _BUDGET = (
     "(filled); diamond: the base."
 )
 _CURVES = (
-    "Validation error after every epoch: thin, one line a seed; thick, their mean; dashed, the base's mean for "
-    "comparison."
+    "Validation error after every epoch: thin, one line a seed (the first 20 seeds); thick, the mean over all; dashed, "
+    "the base's mean for comparison."
 )

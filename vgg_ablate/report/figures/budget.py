@@ -77,7 +77,7 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
     for point in found:
         x = point.costs[cost]
         if few:
-            axes.plot([x] * len(point.seeds), point.seeds, "_", color=canvas.RULE, markersize=5, zorder=1)
+            canvas.ticks(axes, [(x, error) for error in point.seeds], (2.5, 0), canvas.RULE)
         colour = canvas.ACCENT if point.is_base else canvas.INK
         face = colour if point in best else canvas.PAPER
         size, mark = (7.5, "D") if point.is_base else (6, "o") if few else (3.5, "o")

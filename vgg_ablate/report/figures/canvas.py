@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from math import nan
 from typing import Any
 
 import matplotlib as mpl
@@ -34,9 +35,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 _FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
 
+_LONG = re.compile(r"-?\b\d+\.\d{3,}\b")  # a coordinate finer than a hundredth of a point
 _SVG = re.compile(r"(?:<\?xml[^>]*>\s*<!DOCTYPE[^>]*>\s*)?<svg\b.*?</svg>\s*", re.DOTALL)
 
-_STYLE: Mapping[str, Any] = {
+_STYLE: Any = {
     "svg.hashsalt": "vgg_ablate",
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],  # matplotlib brings it along: the same metrics everywhere
@@ -71,7 +73,7 @@ _STYLE: Mapping[str, Any] = {
 
 def style() -> AbstractContextManager[None]:
     """The settings under which figures are drawn and written."""
-    return mpl.rc_context(dict(_STYLE))
+    return mpl.rc_context(_STYLE)
 
 
 def blank(width: float, height: float) -> Figure:
@@ -90,7 +92,8 @@ def svg(draw: Callable[[], Figure]) -> str:
     with style():
         file = io.StringIO()
         draw().savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue().replace("'DejaVu Sans'", _FONTS)
+    text = _LONG.sub(lambda found: numbers.trimmed(float(found.group())), file.getvalue())
+    text = text.replace("'DejaVu Sans'", _FONTS)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
@@ -136,6 +139,20 @@ def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, flo
     low, high = min(found), max(found)
     room = (high - low) * pad or max(abs(high) * 0.1, 0.1)
     return low - room, high + room
+
+
+def ticks(axes: Axes, points: Iterable[tuple[float, float]], by: tuple[float, float], colour: str) -> None:
+    """Short strokes, `by` points to either side of each point; one path for all. Limits and scales must be set."""
+    xs, ys = [], []
+    for point in points:
+        x, y = axes.transData.transform(point)
+        for side in (-1, 1):
+            end = axes.transData.inverted().transform((x + side * by[0], y + side * by[1]))
+            xs.append(float(end[0]))
+            ys.append(float(end[1]))
+        xs.append(nan)
+        ys.append(nan)
+    axes.plot(xs, ys, color=colour, linewidth=0.8, zorder=1)
 
 
 def _cut(line: str, inches: float, size: float) -> str:

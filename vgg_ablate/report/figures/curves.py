@@ -15,6 +15,7 @@ from vgg_ablate.report.figures import canvas
 from vgg_ablate.report.model import Report
 
 MOST = 12  # panels
+_LINES, _POINTS = 20, 60  # a panel, a line
 _COLUMNS, _HEIGHT = 4, 1.55
 _LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45
 
@@ -64,21 +65,28 @@ def _panel(axes: Axes, name: str, lines: Curves, base: Curves | None) -> None:
     axes.set_title(canvas.wrapped(name, 1.5, canvas.SIZE, 1)[0], color=canvas.ACCENT if base is None else canvas.INK)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     if base is not None:
-        axes.plot(*_mean(base), color=canvas.ACCENT, linewidth=1.1, dashes=(3, 1.5), zorder=2)
+        axes.plot(
+            *zip(*_thinned(_mean(base)), strict=True), color=canvas.ACCENT, linewidth=1.1, dashes=(3, 1.5), zorder=2
+        )
     colour = canvas.ACCENT if base is None else canvas.INK
-    for points in lines.values():
-        axes.plot(*zip(*points, strict=True), color=colour, alpha=0.3, linewidth=0.7, zorder=3)
-    axes.plot(*_mean(lines), color=colour, linewidth=1.5, zorder=4)
+    for points in list(lines.values())[:_LINES]:
+        axes.plot(*zip(*_thinned(points), strict=True), color=colour, alpha=0.3, linewidth=0.7, zorder=3)
+    axes.plot(*zip(*_thinned(_mean(lines)), strict=True), color=colour, linewidth=1.5, zorder=4)
 
 
-def _mean(lines: Curves) -> tuple[list[int], list[float]]:
+def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """At most so many points of a line that they cannot be told apart, the last one among them."""
+    step = ceil(len(points) / _POINTS)
+    return points[::-step][::-1]
+
+
+def _mean(lines: Curves) -> list[tuple[int, float]]:
     """Over the seeds that reached the epoch."""
     by_epoch: dict[int, list[float]] = {}
     for points in lines.values():
         for epoch, error in points:
             by_epoch.setdefault(epoch, []).append(error)
-    epochs = sorted(by_epoch)
-    return epochs, [sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs]
+    return [(epoch, sum(errors) / len(errors)) for epoch, errors in sorted(by_epoch.items())]
 
 
 def _scaled(axes: Axes, found: Mapping[str, Curves]) -> None:

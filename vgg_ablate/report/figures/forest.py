@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -111,7 +112,7 @@ def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
     for edge in row.region:
         if isfinite(edge) and edge != 0:
             axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
-    axes.plot(row.seeds, [y + 0.11] * len(row.seeds), "|", color=canvas.SOFT, markersize=4.5, markeredgewidth=0.8)
+    canvas.ticks(axes, [(seed, y + 0.11) for seed in row.seeds], (0, 2.25), canvas.SOFT)
     if isnan(row.mean):
         return
     if not isnan(row.low):
@@ -136,7 +137,7 @@ def _words(figure: Figure, row: Interval, middle: float) -> None:
         figure.text(x, y, line, va="top", color=colour, **_type(index))
 
 
-def _type(index: int) -> dict[str, float | str]:
+def _type(index: int) -> dict[str, Any]:
     return {"fontsize": canvas.SMALL} if index else {"fontsize": canvas.SIZE, "fontweight": "bold"}
 
 

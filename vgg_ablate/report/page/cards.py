@@ -12,10 +12,11 @@ from vgg_ablate.report.figures.forest import Interval
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.page.words import escaped, spoken
 from vgg_ablate.report.pairs import gains
-from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Value, Words
+from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Value
 from vgg_ablate.report.verdicts import Verdict, by_seed
 
 ORDER = ("supported", "refuted", "inconclusive")
+MOST = 300  # rows of seeds in a page, all cards together
 _WIDE, _HIGH = 300.0, 34.0  # of a strip, in its own unit
 _ICONS = {
     "supported": '<circle cx="6" cy="6" r="5" fill="currentColor"/>',
@@ -26,7 +27,7 @@ _ICONS = {
 
 def tally(report: Report) -> str:
     """How many claims have which verdict."""
-    counts = Counter(verdict.verdict for verdict in report.verdicts)
+    counts = Counter[str](verdict.verdict for verdict in report.verdicts)
     items = [
         f'<li class="{word}">{_word(word, f"{numbers.count(counts[word])} {word}")}</li>'
         for word in ORDER
@@ -54,7 +55,7 @@ def _card(report: Report, verdict: Verdict, strip: str) -> str:
             f"<h3>{spoken(claim.text)}</h3>",
             strip,
             found,
-            f"<p>{spoken(wording.reading(verdict))}</p>",
+            f"<p>{spoken(wording.beside(verdict))}</p>",
             _behind(report, verdict),
             "</article>",
         ]
@@ -74,8 +75,8 @@ def _behind(report: Report, verdict: Verdict) -> str:
         told.append(f"At the look after {verdict.look} of {verdict.looks[-1]} seeds.")
     lines = "".join(f"<p>{spoken(line)}</p>" for line in told)
     runs = ", ".join(f'<a href="#runs-{escaped(name)}">{escaped(name)}</a>' for name in verdict.weights)
-    seeds = table.html(_by_seed(report, verdict)) if verdict.n else ""
-    seeds = f'<div class="wide" tabindex="0">{seeds}</div>' if seeds else ""
+    few = sum(other.n for other in report.verdicts) <= MOST
+    seeds = f'<div class="wide" tabindex="0">{table.html(_by_seed(report, verdict))}</div>' if verdict.n and few else ""
     return f"<details><summary>The numbers behind it</summary>{lines}{seeds}<p>Runs: {runs}</p></details>"
 
 
@@ -138,4 +139,5 @@ def _strip(row: Interval, family: list[Interval]) -> str:
     else:
         parts.append(f'<circle class="mean" cx="{mean:.2f}" cy="{middle}" r="4.5"/>')
     label = escaped(f"{row.found}; {row.word}")
-    return f'<svg class="strip" viewBox="0 0 {_WIDE:.0f} {_HIGH:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    opening = f'<svg class="strip" viewBox="0 0 {_WIDE:.0f} {_HIGH:.0f}" role="img" aria-label="{label}">'
+    return f"{opening}{''.join(parts)}</svg>"

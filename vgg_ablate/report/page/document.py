@@ -49,10 +49,10 @@ def _head(report: Report) -> str:
         f"{numbers.count(finished)} of {numbers.count(len(outcomes))} runs finished",
         f"{report.study.base.data.name}, {numbers.count(report.study.base.train.epochs)} epochs",
     ]
-    told = "".join(f"<span>{escaped(fact)}</span> " for fact in facts)
     return (
         f'<header>\n<p class="over">Study <code>{escaped(report.study.name)}</code></p>\n'
-        f'<h1>{spoken(report.study.question)}</h1>\n<p class="facts">{told}</p>\n{cards.tally(report)}\n</header>'
+        f'<h1>{spoken(report.study.question)}</h1>\n<p class="facts">{escaped(" · ".join(facts))}</p>\n'
+        f"{cards.tally(report)}\n</header>"
     )
 
 

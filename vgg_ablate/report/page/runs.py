@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 
 from vgg_ablate.report import numbers, table
@@ -10,16 +13,16 @@ from vgg_ablate.report.page.cards import record
 from vgg_ablate.report.page.words import escaped
 from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Words
 
-MOST = 1000  # runs in a page; of more, runs.csv has the whole list
+MOST = 400  # runs in a page; of more, runs.csv has the whole list
 
 
-def runs(report: Report) -> str:
-    """All variants; beyond MOST runs, those of the first variants, and where the others are."""
+def runs(report: Report, most: int = MOST) -> str:
+    """All variants; beyond so many runs, those of the first variants, and where the others are."""
     parts, shown = [], 0
     groups = dict(list(report.frame.groupby("variant", sort=False)))
     for row in report.rows:
         own = groups.get(row.name, report.frame.iloc[:0])
-        if shown + len(own) > MOST:
+        if shown + len(own) > most:
             left = numbers.count(len(report.frame) - shown)
             parts.append(f'<p>{left} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
             break
@@ -53,7 +56,7 @@ def _table(name: str, own: pd.DataFrame) -> Table:
     return Table(f"table-{name}", f"Runs of {name}", columns, rows)
 
 
-def _run(run: dict[str, object]) -> Row:
+def _run(run: dict[Hashable, Any]) -> Row:
     known = run["outcome"] not in ("missing", "damaged")
     outcome, reason = str(run["outcome"]).replace("_", " "), str(run["reason"])
     return Row(

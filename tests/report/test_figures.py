@@ -1,0 +1,177 @@
+"""Figures say what the verdicts say, are the same on every run, and no text in them hides another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import combinations
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from tests.report import building
+from vgg_ablate.report import model
+from vgg_ablate.report.figures import album, budget, canvas, curves, forest
+from vgg_ablate.report.model import Report
+from vgg_ablate.report.pairs import deciding_interval, gains
+
+KINDS = """\
+version: 1
+name: kinds
+question: Do all kinds of claims show?
+seeds: 6
+data: {name: digits, image_size: 32}
+arch: {stages: "4 4 | 8 8", norm: batch}
+train: {epochs: 3}
+variants:
+  five: {arch.kernel: 5}
+  wide: {arch.width: 2}
+  deep: {arch.depth: 3}
+claims:
+  - {id: better, text: base beats five, kind: better, a: base, b: five, margin: 0.5}
+  - {id: worse, text: five is worse than base, kind: worse, a: five, b: base}
+  - {id: not-worse, text: wide is not worse than base, kind: not_worse, a: wide, b: base, margin: 0.3}
+  - {id: equivalent, text: wide changes nothing, kind: equivalent, a: wide, b: base, margin: 1.0}
+  - {id: different, text: deep changes something, kind: different, a: deep, b: base, margin: 0.5}
+  - {id: fast, text: five is faster, kind: better, a: five, b: base, metric: images_per_second}
+  - {id: weights, text: five has more weights, kind: better, a: base, b: five, metric: params}
+"""
+
+
+def report_of(folder: Path, seed: int, spread: float) -> Report:
+    """A report with every kind of claim, over accuracies that differ by chance."""
+    draws = np.random.default_rng(seed)
+    means = {name: draws.uniform(0.9, 0.98) for name in ("base", "five", "wide", "deep")}
+    noise = {(name, s): draws.normal(0, spread) for name in means for s in range(6)}
+    return model.of(building.made(folder, lambda name, s: means[name] + noise[name, s], text=KINDS, epochs=3))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report_of(tmp_path_factory.mktemp("figures") / "kinds", 3, 0.004)
+
+
+def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
+    return {
+        "forest": lambda: forest.drawn(forest.intervals(report)),
+        "budget": lambda: budget.drawn(budget.points(report)),
+        "curves": lambda: curves.drawn(curves.curves(report)),
+    }
+
+
+def hidden(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that overlap, and texts that leave the figure."""
+    painter = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    renderer = painter.get_renderer()  # type: ignore[no-untyped-call]
+    unseen = _beyond_the_limits(figure)
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text()]
+    shown = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in unseen]
+    faults = [
+        (one, other) for (one, a), (other, b) in combinations(shown, 2) if a.padded(-0.5).overlaps(b.padded(-0.5))
+    ]
+    whole = figure.bbox
+    return faults + [
+        (text, "the edge")
+        for text, box in shown
+        if box.x0 < -1 or box.y0 < -1 or box.x1 > whole.x1 + 1 or box.y1 > whole.y1 + 1
+    ]
+
+
+def _beyond_the_limits(figure: Figure) -> set[Text]:
+    """Labels of ticks outside of their axes, which matplotlib keeps and does not draw."""
+    found: set[Text] = set()
+    for axes in figure.axes:
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            outside = [tick for tick in axis.get_major_ticks() if not min(limits) <= tick.get_loc() <= max(limits)]
+            found |= {label for tick in outside for label in (tick.label1, tick.label2)}
+    return found
+
+
+@pytest.mark.parametrize("name", ["forest", "budget", "curves"])
+def test_no_text_hides_another(name: str, report: Report) -> None:
+    with canvas.style():
+        assert hidden(drawings(report)[name]()) == []
+
+
+def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -> None:
+    code = (
+        "import sys; from vgg_ablate.report import model; from vgg_ablate.report.figures import album\n"
+        f"sys.stdout.write(''.join(one.svg for one in album.pictures(model.of({str(report.folder)!r}))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONHASHSEED": "7", "PATH": ""},
+    )
+    assert done.stdout == "".join(one.svg for one in album.pictures(report))
+
+
+def test_a_figure_keeps_its_text_as_text_and_has_no_date(report: Report) -> None:
+    for one in album.pictures(report):
+        assert "<text" in one.svg
+        assert "dc:date" not in one.svg
+        assert "http://" not in one.svg.split("<g", 1)[1]
+
+
+def test_drawings_by_another_matplotlib_are_not_compared() -> None:
+    ours = '<p>1</p><svg viewBox="0 0 1 1">a</svg> Matplotlib v3.11.2'
+    theirs = '<p>1</p><svg viewBox="0 0 1 1">b</svg> Matplotlib v3.9.0'
+    one, other = canvas.comparable(ours, theirs)
+    assert one.split(" ")[0] == other.split(" ")[0] == "<p>1</p>Matplotlib"
+    assert canvas.comparable(ours, ours.replace("a<", "b<"))[1].count("b<") == 1
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.001, 0.004, 0.02]))
+def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_factory: pytest.TempPathFactory) -> None:
+    report = report_of(tmp_path_factory.mktemp("forest") / "kinds", seed, spread)
+    for verdict in report.verdicts:
+        if verdict.exact or verdict.reason:
+            continue
+        low, high = deciding_interval(verdict)
+        inside = verdict.claim.region[0] < low and high < verdict.claim.region[1]
+        beyond = high < verdict.claim.region[0] or low > verdict.claim.region[1]
+        yes, no = (beyond, inside) if verdict.claim.kind == "different" else (inside, beyond)
+        assert verdict.verdict == ("supported" if yes else "refuted" if no else "inconclusive")
+
+
+def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
+    for verdict in report.verdicts:
+        found = gains(verdict, report.frame)
+        assert verdict.exact or np.mean(list(found.values())) == pytest.approx(verdict.mean)
+        assert len(found) == verdict.n
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> None:
+    found = [
+        budget.Point(str(index), False, {"macs": macs, "params": macs}, float(error), (float(error),))
+        for index, (macs, error) in enumerate(values)
+    ]
+    front = {(point.costs["macs"], point.mean) for point in budget.front(found, "macs")}
+    bettered = {
+        (macs, error)
+        for macs, error in values
+        if any(m <= macs and e <= error and (m, e) != (macs, error) for m, e in values)
+    }
+    assert front == set(values) - bettered
+
+
+def test_a_claim_without_an_estimate_has_its_row(tmp_path: Path) -> None:
+    gone = frozenset({("five", seed) for seed in range(6)})
+    report = model.of(building.made(tmp_path / "gone", text=KINDS, missing=gone))
+    rows = forest.intervals(report)
+    assert [isnan(row.mean) for row in rows if row.name in ("better", "equivalent")] == [True, False]
+    with canvas.style():
+        assert hidden(forest.drawn(rows)) == []

@@ -1,0 +1,180 @@
+"""report.html: one file that anybody can open, in which every number leads to its records."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.report import browser, building
+from vgg_ablate.records import Outcome
+from vgg_ablate.report import model, writing
+from vgg_ablate.report.page import runs
+
+LONG = """\
+version: 1
+name: long-words
+question: >-
+  Does a question that is far longer than any question should ever be,
+  with anUnreasonablyLongWordInTheMiddleOfItThatNobodyCanBreak, still fit?
+seeds: 4
+data: {name: digits, image_size: 32}
+arch: {stages: "4 4 | 8 8", norm: batch}
+train: {epochs: 3}
+variants:
+  a-variant-whose-name-is-as-long-as-a-name-may-be-in-a-study-of-this-very-package: {arch.kernel: 5}
+  wide: {arch.width: 2}
+claims:
+  - id: a-claim-with-a-very-long-id-that-must-be-wrapped-or-cut
+    text: >-
+      a sentence that goes on and on and on about a difference between two variants,
+      until nobody remembers what it was that it was about in the beginning
+    kind: different
+    a: wide
+    b: a-variant-whose-name-is-as-long-as-a-name-may-be-in-a-study-of-this-very-package
+    margin: 0.5
+  - {id: same, text: "<b>twice</b> the width & nothing changes", kind: equivalent, a: wide, b: base, margin: 1.0}
+  - {id: fast, text: it is fast, kind: better, a: wide, b: base, metric: images_per_second}
+"""
+
+
+class Document(HTMLParser):
+    """What a page refers to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Collects ids and references, and keeps the elements that are open."""
+        given = {name: value or "" for name, value in attrs}
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if tag == "a" else []
+        self.sources += [given[name] for name in ("src", "srcset", "data", "action") if name in given]
+        self.sources += [given["href"]] if tag == "link" else []
+        if tag not in ("meta", "br", "link", "img", "input") and not self.get_starttag_text().endswith("/>"):  # type: ignore[union-attr]
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Every end belongs to the element that was opened last."""
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+
+def page_of(folder: Path) -> Path:
+    writing.write(folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def pretend(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_of(building.made(tmp_path_factory.mktemp("results") / "pretend", epochs=4))
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "long"
+    outcomes = {("wide", 1): Outcome.DIVERGED}
+    return page_of(building.made(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)}), epochs=3))
+
+
+@pytest.mark.parametrize("which", ["pretend", "long"])
+def test_the_page_fetches_nothing_and_is_small(which: str, request: pytest.FixtureRequest) -> None:
+    path: Path = request.getfixturevalue(which)
+    text = path.read_text(encoding="utf-8")
+    assert Document(text).sources == []
+    assert not re.search(r"@import|url\((?!#)|fetch\(|XMLHttpRequest", text)
+    assert path.stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("which", ["pretend", "long"])
+def test_every_element_is_closed_and_every_id_stands_once(which: str, request: pytest.FixtureRequest) -> None:
+    document = Document(request.getfixturevalue(which).read_text(encoding="utf-8"))
+    assert document.open == []
+    assert [name for name, count in Counter(document.ids).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("which", ["pretend", "long"])
+def test_every_link_leads_somewhere(which: str, request: pytest.FixtureRequest) -> None:
+    path: Path = request.getfixturevalue(which)
+    document = Document(path.read_text(encoding="utf-8"))
+    assert document.links
+    for link in document.links:
+        assert link[1:] in document.ids if link.startswith("#") else (path.parent / link).is_file(), link
+
+
+def test_every_run_stands_in_the_page_with_its_record(pretend: Path) -> None:
+    links = set(Document(pretend.read_text(encoding="utf-8")).links)
+    report = model.of(pretend.parent)
+    assert {f"records/{key}.json" for key in report.frame["key"]} <= links
+
+
+def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None:
+    text = pretend.read_text(encoding="utf-8")
+    order = [
+        'class="cards"',
+        "Verdicts as intervals",
+        ">Tables<",
+        ">Figures<",
+        ">Provenance<",
+        ">How to run this again<",
+    ]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "python -m vgg_ablate run results/pretend/study.yaml" in text[places[-1] :]
+
+
+def test_what_a_study_says_is_text_and_never_markup(long: Path) -> None:
+    text = long.read_text(encoding="utf-8")
+    assert "&lt;b&gt;twice&lt;/b&gt;" in text
+    assert "<b>twice</b>" not in text
+
+
+def test_a_run_that_diverged_or_is_missing_is_said(long: Path) -> None:
+    text = long.read_text(encoding="utf-8")
+    assert "wide: diverged 1/4 (seed 1)" in text
+    assert "base: missing 1/4 (seed 2)" in text
+
+
+def test_of_very_many_runs_the_page_lists_the_first_and_says_where_the_others_are(pretend: Path) -> None:
+    text = runs.runs(model.of(pretend.parent), most=12)
+    assert text.count("<details") == 2
+    assert '5 more runs are listed in <a href="runs.csv">' in text
+
+
+def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:
+    text = building.STUDY.replace("seeds: 5", "seeds: 150").replace("epochs: 2", "epochs: 100")
+    path = page_of(building.made(tmp_path / "many", text=text, epochs=100))
+    assert path.stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("which", ["pretend", "long"])
+def test_in_a_browser_no_text_overlaps_or_overflows(which: str, request: pytest.FixtureRequest) -> None:
+    path: Path = request.getfixturevalue(which)
+    for found in browser.asked(path, browser.FAULTS, widths=(1280, 400)):
+        assert found == {"overlaps": [], "overflows": []}
+
+
+def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text(
+        "<!doctype html><body><main><p style='margin: 0'>one</p><p style='margin: -12px 0 0'>two</p>"
+        "<p style='width: 2000px'>wide</p></main></body>",
+        encoding="utf-8",
+    )
+    [found] = browser.asked(page, browser.FAULTS, widths=(400,))
+    assert found["overlaps"] == [["one", "two"]]
+    assert any("too wide" in fault for fault in found["overflows"])
+
+
+def test_a_heading_sorts_its_table_both_ways(pretend: Path) -> None:
+    [(written, up, down)] = browser.asked(pretend, browser.SORTED, widths=(1280,))
+    assert up == sorted(written, key=float)
+    assert down == up[::-1]
