@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from vgg_ablate.net.layers import Act, Conv, Dense, Layer, Norm, Pool, layers
+from vgg_ablate.net.layers import Act, Conv, Dense, Layer, Norm, layers, parts
+from vgg_ablate.net.sight import sights
 from vgg_ablate.spec.arch import Arch, LocalResponseNorm
 
 
@@ -37,7 +38,7 @@ def costs(arch: Arch) -> Costs:
         params=sum(params(layer) for layer in net),
         macs=sum(macs(layer) for layer in net),
         activations=sum(activations(layer) for layer in net),
-        receptive_field=receptive_field(net),
+        receptive_field=receptive_field(parts(net)[0]),
         weight_layers=sum(isinstance(layer, Conv | Dense) for layer in net),
         activation_layers=sum(isinstance(layer, Act) for layer in net),
     )
@@ -80,16 +81,6 @@ def activations(layer: Layer) -> int:
 
 
 def receptive_field(net: Iterable[Layer]) -> int:
-    """Pixels a side that one unit of the last map sees: r grows by (k - 1) x stride so far, layer by layer.
-
-    Of a kernel that is not square, the longer of the two ways.
-    """
-    rows = columns = stride = 1
-    for layer in net:
-        if isinstance(layer, Conv):
-            rows += (layer.kernel[0] - 1) * stride
-            columns += (layer.kernel[1] - 1) * stride
-            stride *= layer.stride
-        elif isinstance(layer, Pool) and layer.kind != "adaptive":
-            rows, columns, stride = rows + stride, columns + stride, stride * 2
-    return max(rows, columns)
+    """Pixels a side that one unit of the last of these layers sees; of oblong kernels, the longer way."""
+    seen = sights(net)
+    return max(seen[-1].field) if seen else 1

@@ -80,13 +80,15 @@ class Dropout:
     probability: float
 
 
+HEAD = ("avgpool", "flatten", "fc")  # how the names of the layers begin with which a head may begin
 Layer = Conv | Norm | Act | Pool | Flatten | Dense | Dropout
 
 
 def layers(arch: Arch) -> tuple[Layer, ...]:
     """The layers of an arch in its normal form (`Arch.spelled_out`), in order.
 
-    Raises SpecError where the arch cannot exist, and ValueError where it is not in its normal form.
+    A kernel may be larger than its map, since maps are padded: but no further than one ring of it may lie outside
+    wherever it is put. Raises SpecError where the arch cannot exist, and ValueError where it is not in its normal form.
     """
     if arch.image_size is None or arch.in_channels is None or arch.classes is None:
         raise ValueError("image_size, in_channels and classes must be known")
@@ -99,6 +101,13 @@ def layers(arch: Arch) -> tuple[Layer, ...]:
             found.append(_pooling(arch, index, channels, size))
             size //= 2
     return (*found, *_head(arch, channels, size))
+
+
+def parts(net: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+    """The layers that make maps, and those of the head."""
+    heads = (index for index, layer in enumerate(net) if layer.name.startswith(HEAD))
+    end = next(heads, len(net))
+    return net[:end], net[end:]
 
 
 def _convolutions(arch: Arch, index: int, stage: Stage, channels: int, size: int) -> Iterator[Layer]:
@@ -141,15 +150,19 @@ def _pooling(arch: Arch, index: int, channels: int, size: int) -> Conv | Pool:
 
 def _head(arch: Arch, channels: int, size: int) -> Iterator[Layer]:
     head, classes = arch.head, arch.classes or 0
-    if head.pool != "none":
-        side = 1 if head.pool == "global" else head.pool
+    side = size if head.pool == "none" else 1 if head.pool == "global" else head.pool
+    if head.pool != "none" and not (head.convolutional and side == size):
         yield Pool("avgpool", "adaptive", channels, size, side)
-        size = side
-    widths = (channels * size * size, *head.hidden, classes)
-    yield Flatten("flatten", widths[0])
-    first = 6  # as the paper names D's: fc6, fc7, fc8
-    for number, (before, after) in enumerate(pairwise(widths), start=first):
-        yield Dense(f"fc{number}", before, after)
-        if number - first < len(head.hidden):
-            yield Act(f"{arch.activation}{number}", arch.activation, after)
-            yield Dropout(f"dropout{number}", head.dropout)
+    if not head.convolutional:
+        yield Flatten("flatten", channels * side * side)
+    widths = (*head.hidden, classes)
+    for number, (before, after) in enumerate(pairwise((channels, *widths))):
+        name = f"{number + 6}"  # the paper's D: fc6, fc7, fc8
+        window = side if number == 0 else 1
+        if head.convolutional:
+            yield Conv(f"fc{name}", before, after, (window, window), 1, (0, 0), True, window, 1)
+        else:
+            yield Dense(f"fc{name}", before * window * window, after)
+        if number < len(head.hidden):
+            yield Act(f"{arch.activation}{name}", arch.activation, after)
+            yield Dropout(f"dropout{name}", head.dropout)

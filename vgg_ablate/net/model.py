@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vgg_ablate.net.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, layers
+from vgg_ablate.net.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, layers, parts
 from vgg_ablate.spec.arch import Arch, BatchNorm, GlorotInit, GroupNorm, Init, KaimingInit, NormalInit
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -23,17 +23,18 @@ class Vgg(nn.Module):
 
     def __init__(self, net: tuple[Layer, ...]) -> None:
         super().__init__()
-        end = next(index for index, layer in enumerate(net) if isinstance(layer, Flatten) or layer.name == "avgpool")
-        head = [layer for layer in net[end:] if isinstance(layer, Dense | Act | Dropout)]
-        pools = [layer for layer in net[end:] if isinstance(layer, Pool)]
-        self.features = nn.Sequential(*(module(layer) for layer in net[:end]))
+        body, head = parts(net)
+        pools = [layer for layer in head if isinstance(layer, Pool)]
+        dense = any(isinstance(layer, Flatten) for layer in head)
+        weights = [module(layer) for layer in head if isinstance(layer, Dense | Conv | Act | Dropout)]
+        self.features = nn.Sequential(*(module(layer) for layer in body))
         self.avgpool = module(pools[0]) if pools else nn.Identity()
-        self.classifier = nn.Sequential(*(module(layer) for layer in head))
+        self.flatten = nn.Flatten() if dense else nn.Identity()
+        self.classifier = nn.Sequential(*weights, *([] if dense else [nn.AdaptiveAvgPool2d(1), nn.Flatten()]))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits."""
-        maps = self.avgpool(self.features(images))
-        logits: torch.Tensor = self.classifier(torch.flatten(maps, 1))
+        """Logits; those of a convolutional head are averaged over the class map."""
+        logits: torch.Tensor = self.classifier(self.flatten(self.avgpool(self.features(images))))
         return logits
 
 

@@ -25,11 +25,11 @@ class Swift:
     """A net's layers as steps; the parameters are the net's own."""
 
     def __init__(self, net: nn.Module) -> None:
-        """`net` has `features`, `avgpool` and `classifier`, as torchvision names them."""
+        """`net` has `features`, `avgpool`, `flatten` and `classifier` (net/model.py)."""
         self._steps: list[Step] = [
             *_biasless(_pooled_first(net.get_submodule("features").children())),
             net.get_submodule("avgpool"),
-            _flat,
+            net.get_submodule("flatten"),
             *net.get_submodule("classifier").children(),
         ]
 
@@ -45,13 +45,10 @@ def folded(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
     """A copy for evaluation: batch norms folded into convolutions in fp32, then everything in `dtype`."""
     still = copy.deepcopy(net).eval()
     features = _pooled_first(_without_norms(still.get_submodule("features").children()))
-    parts = [*features, still.get_submodule("avgpool"), nn.Flatten(), *still.get_submodule("classifier").children()]
+    head = [still.get_submodule("avgpool"), still.get_submodule("flatten")]
+    parts = [*features, *head, *still.get_submodule("classifier").children()]
     kept = [part for part in parts if not isinstance(part, nn.Dropout | nn.Identity)]
     return nn.Sequential(*kept).to(dtype).to(memory_format=torch.channels_last).requires_grad_(False)
-
-
-def _flat(maps: Tensor) -> Tensor:
-    return torch.flatten(maps, 1)
 
 
 def _pooled_first(layers: Iterable[nn.Module]) -> list[nn.Module]:
