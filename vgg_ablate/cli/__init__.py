@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from vgg_ablate.cli import check, claims, clean, dashboard, init, report, run, schema, status, verify
+from vgg_ablate.cli import check, claims, clean, dashboard, describe, init, report, run, schema, status, verify
 from vgg_ablate.errors import VggAblateError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 for verb in (
     run.run,
     check.check,
+    describe.describe,
     status.status,
     report.report,
     verify.verify,

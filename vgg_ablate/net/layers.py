@@ -37,11 +37,12 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An activation of `elements` values."""
+    """An activation of `channels` maps of `size` x `size`; of a vector: `size` is 1."""
 
     name: str
     kind: str
-    elements: int
+    channels: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Dropout of a vector."""
+    """Dropout of a vector of `features`."""
 
     name: str
+    features: int
     probability: float
 
 
@@ -125,7 +127,7 @@ def _convolutions(arch: Arch, index: int, stage: Stage, channels: int, size: int
         if conv.then != "nothing" and isinstance(arch.norm, BatchNorm | GroupNorm):
             yield _norm(arch.norm, index, number, channels, size)
         if conv.then == "activation":
-            yield Act(f"{arch.activation}{name}", arch.activation, channels * size * size)
+            yield Act(f"{arch.activation}{name}", arch.activation, channels, size)
             if isinstance(arch.norm, LocalResponseNorm) and (index, number) == (0, 1):
                 yield Norm(f"lrn{name}", arch.norm, channels, size)
 
@@ -164,5 +166,5 @@ def _head(arch: Arch, channels: int, size: int) -> Iterator[Layer]:
         else:
             yield Dense(f"fc{name}", before * window * window, after)
         if number < len(head.hidden):
-            yield Act(f"{arch.activation}{name}", arch.activation, after)
-            yield Dropout(f"dropout{name}", head.dropout)
+            yield Act(f"{arch.activation}{name}", arch.activation, after, 1)
+            yield Dropout(f"dropout{name}", after, head.dropout)

@@ -47,9 +47,16 @@ def _convolutions(token: str, column: int) -> list[dict[str, Any]]:
     if match is None:
         raise ValueError(f"column {column}: {token!r} is not a convolution such as 64, 64@5, 64@1x3, 64~ or 64*3")
     rows = int(match["rows"] or 3)
+    columns = int(match["columns"] or rows)
+    if int(match["channels"]) < 1:
+        raise ValueError(f"column {column}: {token!r} has no channels")
+    if rows % 2 == 0 or columns % 2 == 0:
+        raise ValueError(
+            f"column {column}: the sides of {token!r}'s kernel must be odd, so that padding keeps the size"
+        )
     conv = {
         "channels": int(match["channels"]),
-        "kernel": [rows, int(match["columns"] or rows)],
+        "kernel": [rows, columns],
         "then": _THEN[match["bare"]],
     }
     times = int(match["times"] or 1)

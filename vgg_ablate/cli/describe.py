@@ -1,0 +1,56 @@
+"""`describe PRESET|STUDY[:VARIANT]`: what a net is made of, what it costs, how far it sees."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vgg_ablate.cli.arguments import JSON
+
+if TYPE_CHECKING:
+    from vgg_ablate.net.match import Resolved
+
+TARGET = Annotated[
+    str, typer.Argument(metavar="PRESET|STUDY[:VARIANT]", help="D, a study file, or stages such as '16 16 | 32 32'.")
+]
+SIZE = Annotated[int | None, typer.Option("--image-size", metavar="N", min=1, help="Pixels a side.")]
+CLASSES = Annotated[int | None, typer.Option("--classes", metavar="N", min=1, help="How many classes.")]
+SVG = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the net as a train of blocks.")]
+
+
+def describe(
+    target: TARGET, image_size: SIZE = None, classes: CLASSES = None, as_json: JSON = False, svg: SVG = None
+) -> None:
+    """Show a net's layers, receptive fields, params and MACs; of a study, its variants side by side."""
+    from vgg_ablate.cli.nets import resolved
+    from vgg_ablate.net.memory import warning
+    from vgg_ablate.report import drawing
+
+    nets = resolved(target, image_size, classes)
+    for one in nets:
+        if too_many := warning(one.costs.params):
+            print(f"warning: {one.variant.name}: {too_many}", file=sys.stderr)
+    if svg is not None:
+        from vgg_ablate.records import replace_whole
+
+        replace_whole(svg, drawing.svg(nets[0].arch, nets[0].variant.name))
+        print(f"written: {svg}", file=sys.stderr)
+    _said(nets, as_json=as_json)
+
+
+def _said(nets: tuple[Resolved, ...], *, as_json: bool) -> None:
+    import json
+
+    from vgg_ablate.report import describe, table
+
+    named = [(one.variant.name, one.arch) for one in nets]
+    if as_json:
+        found = [describe.data(arch, name) for name, arch in named]
+        print(json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1))
+    elif len(nets) == 1:
+        table.printed([describe.table_1(named), describe.layer_table(nets[0].arch, named[0][0])])
+    else:
+        table.printed([describe.table_1(named), describe.changes_table(nets)])

@@ -1,0 +1,47 @@
+"""The nets that `D`, `16 16 | 32 32`, `studies/kernels.yaml` and `studies/kernels.yaml:five` mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vgg_ablate.errors import Problem, SpecError, nearest
+
+if TYPE_CHECKING:
+    from vgg_ablate.net.match import Resolved
+
+
+def resolved(target: str, image_size: int | None = None, classes: int | None = None) -> tuple[Resolved, ...]:
+    """One net, or those of all variants of a study. Raises SpecError."""
+    from vgg_ablate.net.match import resolve
+
+    given = {name: value for name, value in (("image_size", image_size), ("classes", classes)) if value}
+    path, name = _split(target)
+    if path is None:
+        from vgg_ablate.spec.single import single
+
+        return resolve([single(target, given)])
+    from vgg_ablate.spec.study import load
+
+    study = load(path)
+    variants = [
+        one.model_copy(update={"arch": one.arch.model_copy(update=dict(given))}) if given else one
+        for one in study.variants
+    ]
+    names = [one.name for one in variants]
+    if name is not None and name not in names:
+        rule = f"no variant of this name; there are {', '.join(names)}"
+        raise SpecError(Problem(rule, place=str(path), got=name, nearest=nearest(name, names)))
+    try:
+        found = resolve(variants)
+    except SpecError as error:
+        raise study.located(error) from error
+    return tuple(one for one in found if name in (None, one.variant.name))
+
+
+def _split(target: str) -> tuple[Path | None, str | None]:
+    """A study's file and the name of a variant; no file where the target is none."""
+    path, colon, name = target.partition(":")
+    if Path(path).suffix not in (".yaml", ".yml"):
+        return None, None
+    return Path(path), name if colon else None
