@@ -21,6 +21,7 @@ from vgg_ablate.spec.values import Count, Frozen, Name, Positive, Whole, Wrong
 
 BASE = "base"
 _CHANGEABLE = ("arch", "data", "train")
+_LISTED = ("variants", "claims", "design")  # what a variant does not have
 
 
 class Expect(Frozen):
@@ -103,7 +104,7 @@ class Study(Frozen):
     def variant(self, name: str, changes: dict[str, Any]) -> Variant:
         """The base with these changes: what a search proposes. Raises SpecError where it cannot be."""
         problems: list[Problem] = []
-        made = _variant(Cell(name, changes, {}), self._document, ("design",), problems)
+        made = _variant(Cell(name, changes, {}), self._document, _core(self._document), ("design",), problems)
         if made is None:
             raise SpecError(problems)
         return made
@@ -171,10 +172,10 @@ def _variants(written: Written, document: reading.Document) -> tuple[Variant, ..
     """The base, then the design's cells, then the list; a cell that equals the base is the base."""
     base = Variant(name=BASE, arch=written.arch, data=written.data, train=written.train)
     listed = [Cell(name, changes, {}) for name, changes in written.variants.items()]
-    variants, problems = [base], list[Problem]()
+    variants, problems, core = [base], list[Problem](), _core(document)
     for cell in [*written.design.cells(), *listed]:
         where = ("variants", cell.name) if cell.name in written.variants else ("design",)
-        variant = _variant(cell, document, where, problems)
+        variant = _variant(cell, document, core, where, problems)
         if variant is None:
             continue
         if cell.levels and _same(variant, base):
@@ -186,8 +187,10 @@ def _variants(written: Written, document: reading.Document) -> tuple[Variant, ..
     return tuple(variants)
 
 
-def _variant(cell: Cell, document: reading.Document, where: tuple[str, ...], problems: list[Problem]) -> Variant | None:
-    data, places = document.data, dict(document.places)
+def _variant(
+    cell: Cell, document: reading.Document, core: reading.Document, where: tuple[str, ...], problems: list[Problem]
+) -> Variant | None:
+    data, places = core.data, dict(core.places)
     for path, value in cell.changes.items():
         place = document.place((*where, path))
         try:
@@ -199,7 +202,7 @@ def _variant(cell: Cell, document: reading.Document, where: tuple[str, ...], pro
             return None
         places |= dict.fromkeys(_around(split(path), places), place)
     try:
-        changed = Written.model_validate({**data, "variants": {}, "claims": [], "design": "list"})
+        changed = Written.model_validate(data)
         return Variant(
             name=cell.name,
             arch=changed.arch,
@@ -217,6 +220,13 @@ def _variant(cell: Cell, document: reading.Document, where: tuple[str, ...], pro
         return None
 
 
+def _core(document: reading.Document) -> reading.Document:
+    """What every variant shares; a list of a thousand variants is not copied a thousand times."""
+    data = {key: value for key, value in document.data.items() if key not in _LISTED}
+    places = {parts: place for parts, place in document.places.items() if not parts or parts[0] not in _LISTED}
+    return reading.Document(data, places)
+
+
 def _around(parts: tuple[str | int, ...], places: reading.Places) -> set[tuple[str | int, ...]]:
     """The changed part, all that lies below it, and what is above it but for the top: where its errors show."""
     below = {place for place in places if place[: len(parts)] == parts}
@@ -230,14 +240,14 @@ def _same(one: Variant, other: Variant) -> bool:
 
 def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
     """Two variants of one name, or (but for a match) of one content, cannot be told apart in a table."""
-    problems, names = list[Problem](), set[str]()
-    for index, variant in enumerate(variants):
+    problems, names, known = list[Problem](), set[str](), dict[Any, Variant]()
+    for variant in variants:
         place = document.place(("variants", variant.name))
         if variant.name in names:
             problems.append(Problem("two variants have this name", f"variants.{variant.name}", place))
         names.add(variant.name)
-        twin = next((other for other in variants[:index] if _same(other, variant)), None)
-        if twin is not None:
+        twin = known.setdefault((variant.arch, variant.data, variant.train), variant)
+        if twin is not variant:
             rule = f"is the same as {twin.name!r}: its changes change nothing"
             problems.append(Problem(rule, f"variants.{variant.name}", place))
     return problems
