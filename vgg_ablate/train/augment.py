@@ -31,9 +31,16 @@ class Normaliser:
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         self._scale, self._shift = 1 / std, -mean / std
+        self._lines: dict[int, tuple[Tensor, Tensor]] = {}  # pixels -> both, repeated for every pixel of an image
 
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.addcmul(self._shift, images.float(), self._scale).permute(0, 3, 1, 2)
+        count, pixels = len(images), images.shape[1] * images.shape[2]
+        if pixels not in self._lines:  # numbers that lie in one line are what a processor is quick with
+            self._lines[pixels] = (self._scale.repeat(pixels), self._shift.repeat(pixels))
+        scale, shift = self._lines[pixels]
+        shown = images.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        shown.view(count, -1).mul_(scale).add_(shift)
+        return shown.permute(0, 3, 1, 2)
 
 
 class Augmenter:
@@ -43,9 +50,12 @@ class Augmenter:
         """`images`: uint8, N x H x W x C, resident; they are shown at `size` pixels a side."""
         self._augment, self._size, self._normalise, self._seed = augment, size, normalise, seed
         self._boxed = bool(augment.resized_crop or augment.scale_jitter)
+        self._moved = bool(augment.crop_padding or augment.flip) and not self._boxed
         padding = augment.crop_padding
         still = images if self._boxed else boxes.resized(images, size)
-        self._images = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
+        padded = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
+        self._count, self._side, _, self._channels = padded.shape
+        self._images = _words(padded) if self._moved else padded
         self._axes = boxes.principal_axes(images) if augment.colour_shift else None
         self._drawn: dict[Purpose, Tensor] = {}
 
@@ -54,7 +64,7 @@ class Augmenter:
         wanted = {
             Purpose.CROP: boxes.COLUMNS if self._boxed else 2 * bool(self._augment.crop_padding),
             Purpose.FLIP: int(self._augment.flip),
-            Purpose.COLOUR: self._images.shape[3] if self._augment.colour_shift else 0,
+            Purpose.COLOUR: self._channels if self._augment.colour_shift else 0,
             Purpose.CUTOUT: 2 * bool(self._augment.cutout),
         }
         self._drawn = {purpose: self._table(epoch, purpose, columns) for purpose, columns in wanted.items() if columns}
@@ -72,7 +82,7 @@ class Augmenter:
         """N x columns: uniform in [0, 1), and normal for colours."""
         chance = generator(self._seed, Stream.AUGMENT, epoch, purpose)
         draw = torch.randn if purpose is Purpose.COLOUR else torch.rand
-        table = draw(len(self._images), columns, generator=chance)
+        table = draw(self._count, columns, generator=chance)
         return table.to(self._images.device, non_blocking=True)
 
     def _flipped(self, examples: Tensor) -> Tensor:
@@ -82,7 +92,7 @@ class Augmenter:
     def _cropped(self, examples: Tensor) -> Tensor:
         """Crops from the padded images, and flips: one gather."""
         padding = self._augment.crop_padding
-        if not padding and not self._augment.flip:
+        if not self._moved:
             return self._images[examples]
         along = torch.arange(self._size, device=examples.device)
         rows = columns = along.expand(len(examples), -1)
@@ -91,12 +101,18 @@ class Augmenter:
             rows, columns = offsets[:, :1] + along, offsets[:, 1:] + along
         if self._augment.flip:
             columns = torch.where(self._flipped(examples), columns.flip(1), columns)
-        return self._images[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return self._looked_up(examples, rows, columns)
+
+    def _looked_up(self, examples: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """uint8, N x size x size x C: pixels of images at rows and columns (N x size each)."""
+        where = (examples[:, None] * self._side + rows)[:, :, None] * self._side + columns[:, None, :]
+        found = self._images.index_select(0, where.flatten())
+        return found.view(torch.uint8).view(*where.shape, -1)[..., : self._channels]
 
     def _in_boxes(self, examples: Tensor) -> Tensor:
         """Boxes of the stored images, resized."""
         draws = self._drawn[Purpose.CROP][examples]
-        rows, columns = boxes.drawn(self._augment, draws, self._images.shape[1], self._size)
+        rows, columns = boxes.drawn(self._augment, draws, self._side, self._size)
         if self._augment.flip:
             columns = torch.where(self._flipped(examples), columns.flip(1), columns)
         return boxes.sampled(self._images[examples], rows, columns)
@@ -107,3 +123,10 @@ class Augmenter:
         first = (self._drawn[Purpose.CUTOUT][examples] * self._size).long() - side // 2
         within = (along >= first[:, :, None]) & (along < first[:, :, None] + side)  # N x 2 x size
         return images.masked_fill((within[:, 0, :, None] & within[:, 1, None, :])[:, None], 0.0)
+
+
+def _words(images: Tensor) -> Tensor:
+    """Every pixel as one number, so that looking it up is one read: int32 for three channels, uint8 for one."""
+    if images.shape[3] == 1:
+        return images.flatten()
+    return functional.pad(images, (0, 1)).view(torch.int32).flatten()

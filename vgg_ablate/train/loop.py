@@ -15,6 +15,7 @@ from vgg_ablate.net.model import build
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.spec.recipe import Evaluate
 from vgg_ablate.train import checkpoint, device, fitting
+from vgg_ablate.train.allocation import keep_freed_memory
 from vgg_ablate.train.augment import Augmenter, Normaliser
 from vgg_ablate.train.checkpoint import Checkpoint
 from vgg_ablate.train.data import Split, splits
@@ -36,6 +37,7 @@ def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested]:
 
     Raises Diverged, OutOfMemory; SpecError, DataMissing, DeviceMissing, StorageFailed.
     """
+    keep_freed_memory()
     training = _Training(run, settings)
     yield from training.epochs
     while len(training.epochs) < run.train.epochs:
