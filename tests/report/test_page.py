@@ -56,7 +56,7 @@ class Document(HTMLParser):
         """Collects ids and references, and keeps the elements that are open."""
         given = {name: value or "" for name, value in attrs}
         self.ids += [given["id"]] if "id" in given else []
-        self.links += [given["href"]] if tag == "a" else []
+        self.links += [given["href"]] if tag == "a" and "href" in given else []
         self.sources += [given[name] for name in ("src", "srcset", "data", "action") if name in given]
         self.sources += [given["href"]] if tag == "link" else []
         if tag not in ("meta", "br", "link", "img", "input") and not self.get_starttag_text().endswith("/>"):  # type: ignore[union-attr]

@@ -135,6 +135,7 @@ def _why(verdict: Verdict) -> str:
     if verdict.reason:
         return verdict.reason
     needed = seeds_needed(verdict)
+    needed = needed.replace("> ", "more than ")
     return f"{needed} seeds would decide it at this mean and spread" if needed != numbers.DASH else "undecided"
 
 

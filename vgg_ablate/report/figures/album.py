@@ -41,11 +41,12 @@ def _drawn(report: Report) -> Iterator[Picture]:
 _FOREST = (
     "Each claim's gain, paired by seed, with its 95 % interval (thick) and the interval that decides after Holm's "
     "correction (thin). The claim says that the true gain lies in the shaded band: with the thin interval inside it, "
-    "the claim is supported (disc); outside, refuted (square); across an edge, inconclusive (ring). Ticks: one a seed."
+    "the claim is supported (disc); outside, refuted (square); across an edge, inconclusive (ring). Ticks: one a seed, "
+    "equal ones below each other."
 )
 _BUDGET = (
-    "Mean test error against costs. Dashes: one a seed. The line joins the variants that no other betters in both "
-    "(filled); diamond: the base."
+    "Mean test error against costs. Dashes: one a seed, equal ones beside each other. The line joins the variants that "
+    "no other betters in both (filled); diamond: the base."
 )
 _CURVES = (
     "Validation error after every epoch: thin, one line a seed (the first 20 seeds); thick, the mean over all; dashed, "

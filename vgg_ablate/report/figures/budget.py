@@ -77,7 +77,7 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
     for point in found:
         x = point.costs[cost]
         if few:
-            canvas.ticks(axes, [(x, error) for error in point.seeds], (2.5, 0), canvas.RULE)
+            canvas.strokes(axes, _dashes(x, point.seeds), canvas.RULE)
         colour = canvas.ACCENT if point.is_base else canvas.INK
         face = colour if point in best else canvas.PAPER
         size, mark = (7.5, "D") if point.is_base else (6, "o") if few else (3.5, "o")
@@ -91,6 +91,17 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
         bold=[point.name for point in named if point.is_base],
         line=line,
     )
+
+
+def _dashes(x: float, seeds: Sequence[float]) -> list[canvas.Stroke]:
+    """A dash a seed; those of equal seeds stand beside each other."""
+    found = []
+    for error, count in canvas.counted(seeds).items():
+        pitch = min(6.0, 36.0 / count)
+        for index in range(count):
+            middle = (index - (count - 1) / 2) * pitch
+            found.append(canvas.Stroke((x, error), (middle - 0.4 * pitch, 0), (middle + 0.4 * pitch, 0)))
+    return found
 
 
 def _steps(corners: Sequence[tuple[float, float]], right: float) -> list[tuple[float, float]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -69,6 +70,14 @@ _STYLE: Any = {
     "lines.solid_capstyle": "butt",
     "path.simplify": False,
 }
+
+
+class Stroke(NamedTuple):
+    """From `start` to `end`, in points from a place in the data."""
+
+    at: tuple[float, float]
+    start: tuple[float, float]
+    end: tuple[float, float]
 
 
 def style() -> AbstractContextManager[None]:
@@ -141,18 +150,23 @@ def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, flo
     return low - room, high + room
 
 
-def ticks(axes: Axes, points: Iterable[tuple[float, float]], by: tuple[float, float], colour: str) -> None:
-    """Short strokes, `by` points to either side of each point; one path for all. Limits and scales must be set."""
+def strokes(axes: Axes, marks: Iterable[Stroke], colour: str) -> None:
+    """Short straight strokes; one path for all. Limits and scales must be set."""
     xs, ys = [], []
-    for point in points:
-        x, y = axes.transData.transform(point)
-        for side in (-1, 1):
-            end = axes.transData.inverted().transform((x + side * by[0], y + side * by[1]))
+    for mark in marks:
+        x, y = axes.transData.transform(mark.at)
+        for dx, dy in (mark.start, mark.end):
+            end = axes.transData.inverted().transform((x + dx, y + dy))
             xs.append(float(end[0]))
             ys.append(float(end[1]))
         xs.append(nan)
         ys.append(nan)
-    axes.plot(xs, ys, color=colour, linewidth=0.8, zorder=1)
+    axes.plot(xs, ys, color=colour, linewidth=0.9, zorder=1)
+
+
+def counted(values: Iterable[float]) -> dict[float, int]:
+    """Values and how often each is there; equal up to rounding errors is equal."""
+    return dict(sorted(Counter(round(value, 9) for value in values).items()))
 
 
 def _cut(line: str, inches: float, size: float) -> str:

@@ -18,6 +18,7 @@ from vgg_ablate.report.pairs import deciding_interval, gains
 _LEFT, _MIDDLE, _RIGHT = 2.45, 2.75, 1.7  # inches: words, intervals, what was found
 _GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5
 _LINE = 0.155  # inches a line of text
+_BELOW, _TICK, _ROOM = 5.5, 3.5, 9.0  # points: where a row's ticks begin, how long one is, the place for all
 _MARKERS = {"supported": "o", "refuted": "s", "inconclusive": "o"}
 
 
@@ -112,7 +113,7 @@ def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
     for edge in row.region:
         if isfinite(edge) and edge != 0:
             axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
-    canvas.ticks(axes, [(seed, y + 0.11) for seed in row.seeds], (0, 2.25), canvas.SOFT)
+    canvas.strokes(axes, _ticks(row, y), canvas.SOFT)
     if isnan(row.mean):
         return
     if not isnan(row.low):
@@ -121,6 +122,17 @@ def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
         axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3.2, zorder=3)
     face = canvas.PAPER if row.word == "inconclusive" else colour
     axes.plot([row.mean], [y], _MARKERS[row.word], color=colour, markerfacecolor=face, markersize=7, zorder=4)
+
+
+def _ticks(row: Interval, y: float) -> list[canvas.Stroke]:
+    """A tick a seed below the interval; those of equal seeds stand below each other."""
+    counts = canvas.counted(row.seeds)
+    pitch = min(_TICK + 1, _ROOM / max(counts.values(), default=1))
+    return [
+        canvas.Stroke((value, y), (0, -_BELOW - index * pitch), (0, -_BELOW - index * pitch - 0.75 * pitch))
+        for value, count in counts.items()
+        for index in range(count)
+    ]
 
 
 def _words(figure: Figure, row: Interval, middle: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -11,6 +12,9 @@ from vgg_ablate.report.figures.album import Picture
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.page import cards, runs
 from vgg_ablate.report.page.words import escaped, inlined, spoken
+from vgg_ablate.report.table import Table
+
+MOST = 200  # rows of a table
 
 
 def page(report: Report, pictures: tuple[Picture, ...]) -> str:
@@ -76,11 +80,17 @@ def _first(pictures: tuple[Picture, ...]) -> str:
 
 
 def _tables(report: Report) -> str:
-    made = [
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escaped(one.caption)}">{table.html(one)}</div>'
-        for one in prose.tables(report)
-    ]
+    region = '<div class="wide" tabindex="0" role="region" aria-label="{}">{}</div>'
+    made = [region.format(escaped(one.caption), table.html(_cut(one))) for one in prose.tables(report)]
     return f'<section class="tables"><h2>Tables</h2>{"".join(made)}</section>'
+
+
+def _cut(whole: Table) -> Table:
+    """The first rows of a table that is longer than a reader's patience, and where the others are."""
+    left = len(whole.rows) - MOST
+    if left <= 0:
+        return whole
+    return replace(whole, rows=whole.rows[:MOST], notes=(*whole.notes, f"{numbers.count(left)} more rows: report.md."))
 
 
 def _figures(pictures: tuple[Picture, ...]) -> str:

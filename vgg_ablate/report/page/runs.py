@@ -18,16 +18,18 @@ MOST = 400  # runs in a page; of more, runs.csv has the whole list
 
 def runs(report: Report, most: int = MOST) -> str:
     """All variants; beyond so many runs, those of the first variants, and where the others are."""
-    parts, shown = [], 0
+    parts, shown, left = [], 0, 0
     groups = dict(list(report.frame.groupby("variant", sort=False)))
-    for row in report.rows:
+    for row in (*report.rows, *report.proposed):
         own = groups.get(row.name, report.frame.iloc[:0])
-        if shown + len(own) > most:
-            left = numbers.count(len(report.frame) - shown)
-            parts.append(f'<p>{left} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
-            break
-        shown += len(own)
-        parts.append(_variant(row.name, own))
+        if left or shown + len(own) > most:
+            left += len(own)
+            parts.append(f'<a id="runs-{escaped(row.name)}"></a>')
+        else:
+            shown += len(own)
+            parts.append(_variant(row.name, own))
+    if left:
+        parts.append(f'<p>{numbers.count(left)} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
     return f'<section class="records">{"".join(parts)}</section>'
 
 
