@@ -156,7 +156,7 @@ def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> None:
     found = [
-        budget.Point(str(index), False, {"macs": macs, "params": macs}, float(error), (float(error),))
+        budget.Point(str(index), False, {"macs": macs, "params": macs}, float(error), 0.0)
         for index, (macs, error) in enumerate(values)
     ]
     front = {(point.costs["macs"], point.mean) for point in budget.front(found, "macs")}

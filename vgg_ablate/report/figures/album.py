@@ -45,8 +45,8 @@ _FOREST = (
     "equal ones below each other."
 )
 _BUDGET = (
-    "Mean test error against costs. Dashes: one a seed, equal ones beside each other. The line joins the variants that "
-    "no other betters in both (filled); diamond: the base."
+    "Mean test error against costs; whiskers: ± the standard deviation over seeds. The line joins the variants that no "
+    "other betters in both (filled); diamond: the base."
 )
 _CURVES = (
     "Validation error after every epoch: thin, one line a seed (the first 20 seeds); thick, the mean over all; dashed, "

@@ -12,8 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from vgg_ablate.report import numbers
 from vgg_ablate.report.figures import canvas, labels
-from vgg_ablate.report.model import METRIC, Report
-from vgg_ablate.report.verdicts import by_seed
+from vgg_ablate.report.model import Report
 
 COSTS = {"macs": "MACs for one example", "params": "trained parameters"}
 _NAMED = 24  # with more points, only the line and the base are named
@@ -21,20 +20,19 @@ _NAMED = 24  # with more points, only the line and the base are named
 
 @dataclass(frozen=True)
 class Point:
-    """A variant: its costs, its mean test error in percent and that of every seed."""
+    """A variant: its costs, its mean test error in percent and the standard deviation over seeds (0 for one)."""
 
     name: str
     is_base: bool
     costs: dict[str, int]
     mean: float
-    seeds: tuple[float, ...]
+    sd: float
 
 
 def points(report: Report) -> list[Point]:
     """The variants that have a finished run and costs."""
-    errors = by_seed(report.frame, METRIC)
     return [
-        Point(row.name, row.is_base, dict(row.costs), row.error.mean, tuple(errors[row.name].values()))
+        Point(row.name, row.is_base, dict(row.costs), row.error.mean, row.error.sd if row.n > 1 else 0.0)
         for row in report.rows
         if row.n and all(cost in row.costs for cost in COSTS)
     ]
@@ -52,10 +50,10 @@ def front(found: Sequence[Point], cost: str) -> list[Point]:
 def drawn(found: Sequence[Point]) -> Figure:
     """MACs at the left, parameters at the right; one scale of errors."""
     figure = canvas.blank(canvas.WIDTH, 3.3)
-    limits = canvas.percent_span([error for point in found for error in point.seeds], 0.12)
+    limits = canvas.percent_span([point.mean + sign * point.sd for point in found for sign in (-1, 1)], 0.12)
     for index, cost in enumerate(COSTS):
         axes = canvas.axes(figure, 0.55 + index * 3.42, 0.15, 3.1, 2.6)
-        axes.set_ylim(max(limits[0], 0.0) if limits[0] > -1 else limits[0], limits[1])
+        axes.set_ylim(max(limits[0], 0.0), limits[1])
         _panel(axes, found, cost)
         canvas.plain_ticks(axes.yaxis)
         if index:
@@ -77,7 +75,9 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
     for point in found:
         x = point.costs[cost]
         if few:
-            canvas.strokes(axes, _dashes(x, point.seeds), canvas.RULE)
+            axes.plot(
+                [x, x], [point.mean - point.sd, point.mean + point.sd], color=canvas.RULE, linewidth=1.2, zorder=1
+            )
         colour = canvas.ACCENT if point.is_base else canvas.INK
         face = colour if point in best else canvas.PAPER
         size, mark = (7.5, "D") if point.is_base else (6, "o") if few else (3.5, "o")
@@ -91,17 +91,6 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
         bold=[point.name for point in named if point.is_base],
         line=line,
     )
-
-
-def _dashes(x: float, seeds: Sequence[float]) -> list[canvas.Stroke]:
-    """A dash a seed; those of equal seeds stand beside each other."""
-    found = []
-    for error, count in canvas.counted(seeds).items():
-        pitch = min(6.0, 36.0 / count)
-        for index in range(count):
-            middle = (index - (count - 1) / 2) * pitch
-            found.append(canvas.Stroke((x, error), (middle - 0.4 * pitch, 0), (middle + 0.4 * pitch, 0)))
-    return found
 
 
 def _steps(corners: Sequence[tuple[float, float]], right: float) -> list[tuple[float, float]]:

@@ -161,7 +161,7 @@ def strokes(axes: Axes, marks: Iterable[Stroke], colour: str) -> None:
             ys.append(float(end[1]))
         xs.append(nan)
         ys.append(nan)
-    axes.plot(xs, ys, color=colour, linewidth=0.9, zorder=1)
+    axes.plot(xs, ys, color=colour, linewidth=0.9, zorder=2)
 
 
 def counted(values: Iterable[float]) -> dict[float, int]:

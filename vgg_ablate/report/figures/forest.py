@@ -98,7 +98,7 @@ def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
     canvas.plain_ticks(axes.xaxis)
     unit = wording.unit(metric)
     axes.set_xlabel(f"gain in {wording.NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
-    axes.axvline(0, color=canvas.SOFT, linewidth=0.8, zorder=1)
+    axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0
     for row, height in zip(rows, heights, strict=True):
         _row(axes, row, y + height / 2, height)
@@ -113,7 +113,7 @@ def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
     for edge in row.region:
         if isfinite(edge) and edge != 0:
             axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
-    canvas.strokes(axes, _ticks(row, y), canvas.SOFT)
+    canvas.strokes(axes, _ticks(row, y), canvas.INK)
     if isnan(row.mean):
         return
     if not isnan(row.low):
