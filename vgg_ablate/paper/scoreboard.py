@@ -12,6 +12,7 @@ from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.standing import Answer, Standing
 from vgg_ablate.report import numbers, wording
 from vgg_ablate.report.table import Column, Row, Table, Words, markdown
+from vgg_ablate.report.verdicts import Verdict
 
 _KINDS = {"analytic": "Computed", "empirical": "Trained", "note": "The note"}
 
@@ -169,7 +170,17 @@ def _answer(answer: Answer) -> str:
     name = f"{answer.asked.study}/{answer.asked.claim}{beside}"
     if answer.verdict is None:
         return f"{name}: not run yet"
-    return f"{name}: {answer.word}, n = {answer.verdict.n}. {wording.reading(answer.verdict)}"
+    return f"{name}: {answer.word}; {_found(answer.verdict)}"
+
+
+def _found(verdict: Verdict) -> str:
+    """`base over five +0.42 pp [0.10, 0.74], n = 5`, and what is in the way of a verdict."""
+    if not isfinite(verdict.mean):
+        return verdict.reason
+    found = f"{verdict.claim.a} over {verdict.claim.b} {wording.estimated(verdict)}, n = {verdict.n}"
+    needed = wording.seeds_needed(verdict)
+    more = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
+    return "; ".join(part for part in (found, verdict.reason, more) if part)
 
 
 def _paper(one: Standing) -> str:
@@ -179,7 +190,7 @@ def _paper(one: Standing) -> str:
 
 def _here(one: Standing) -> str:
     found = [answer.verdict for answer in one.deciding if answer.verdict and isfinite(answer.verdict.mean)]
-    return "; ".join(f"{one.claim.a} over {one.claim.b} {wording.estimated(one)}, n = {one.n}" for one in found)
+    return "; ".join(_found(one) for one in found)
 
 
 def _object(one: Standing) -> dict[str, Any]:
@@ -223,5 +234,5 @@ def _claim(answer: Answer) -> dict[str, Any]:
         **found,
         "n": verdict.n,
         **{name: value if isfinite(value) else None for name, value in values.items()},
-        "text": wording.reading(verdict),
+        "text": _found(verdict),
     }
