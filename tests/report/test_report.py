@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from tests.report.building import made
-from vgg_ablate.records import Outcome
-from vgg_ablate.report import model, side_by_side, writing
+from tests.report.building import STUDY, made
+from vgg_ablate.records import Outcome, Record
+from vgg_ablate.report import model, prose, side_by_side, writing
 
 
 def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
@@ -56,3 +58,40 @@ def test_two_results_are_set_beside_each_other(tmp_path: Path) -> None:
     found = side_by_side.compared(reports)
     assert [row.cells[0].shown() for row in found.tables[0].rows] == ["base", "five", "wide"]
     assert found.differences == ("provenance.host: here here; there there",)
+
+
+@pytest.mark.parametrize(("data", "known"), [("cifar10", True), ("digits", False)])
+def test_the_second_interval_needs_a_test_set_that_seeds_share(tmp_path: Path, data: str, known: bool) -> None:
+    right = {"base": 0.9, "five": 0.8, "wide": 0.85}
+
+    def drawn(variant: str, seed: int) -> NDArray[np.bool_]:
+        return np.random.default_rng([seed, len(variant)]).random(300) < right[variant]
+
+    folder = made(
+        tmp_path / "pretend",
+        lambda variant, seed: float(drawn(variant, seed).mean()),
+        text=STUDY.replace("digits", data),
+        correct=lambda variant, seed: np.packbits(drawn(variant, seed)).tobytes().hex(),
+    )
+    small, *_ = writing.write(folder).verdicts
+    assert (small.beyond is not None) == known
+    assert ("beyond this test set" in (folder / "report.md").read_text(encoding="utf-8").lower()) == known
+
+
+def test_runs_in_two_precisions_are_said(tmp_path: Path) -> None:
+    def elsewhere(record: Record, variant: str) -> Record:
+        precision = "bf16" if variant == "wide" else "fp32"
+        return record.model_copy(update={"environment": {**record.environment, "precision": precision}})
+
+    notes = prose.notes(model.of(made(tmp_path / "pretend", change=elsewhere)))
+    assert any(note.startswith("Runs were made in the precisions bf16, fp32") for note in notes)
+
+
+def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
+    def elsewhere(record: Record, variant: str) -> Record:
+        device = "a GPU" if variant == "five" else "a CPU"
+        return record.model_copy(update={"environment": {**record.environment, "device_name": device}})
+
+    text = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: five, metric: train_seconds}\n"
+    *_, quick = model.of(made(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
+    assert (quick.verdict, quick.reason) == ("inconclusive", "measured on several devices: a CPU, a GPU")

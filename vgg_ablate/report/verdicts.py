@@ -195,7 +195,7 @@ def _family(
     judged = {}
     for index, claim in enumerate(claims):
         verdict = _described(claim, contrasts[claim.id], cells[claim.id], by_method["paired"][index], alpha)
-        reason = _hindrance(verdict, cells[claim.id], same) or _machines(verdict, frame)
+        reason = _machines(verdict, frame) or _hindrance(verdict, cells[claim.id], same)
         if reason:
             verdict = replace(verdict, verdict="inconclusive", reason=reason)
         else:
