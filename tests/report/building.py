@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vgg_ablate.net.costs import costs
 from vgg_ablate.records import Epoch, Manifest, Outcome, Planned, Record, Run, Store, Tested
+from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.study import Study, Variant, load
 
 STUDY = """\
@@ -25,7 +28,7 @@ variants:
 claims:
   - {id: small, text: two 3x3 beat one 5x5, kind: better, a: base, b: five}
   - {id: same, text: twice the width changes nothing, kind: equivalent, a: wide, b: base, margin: 1.0}
-  - {id: weights, text: 5x5 needs more weights, kind: better, a: base, b: five, metric: params}
+  - {id: weights, text: 5x5 needs fewer weights here, kind: better, a: five, b: base, metric: params}
 """
 Accuracy = Callable[[str, int], float]
 
@@ -50,14 +53,14 @@ def made(
     accuracy = accuracy or pretended(study)
     store, planned = Store(folder / "records"), []
     for seed in study.seed_list:
-        for index, variant in enumerate(study.variants):
+        for variant in study.variants:
             run = _run(variant, seed, (fingerprints or {}).get(variant.name, "0" * 16))
             planned.append(Planned(variant=variant.name, seed=seed, key=run.key))
             if (variant.name, seed) in missing:
                 continue
             outcome = (outcomes or {}).get((variant.name, seed), Outcome.FINISHED)
             value = accuracy(variant.name, seed)
-            record = _record(run, outcome, value, index, correct(variant.name, seed), epochs)
+            record = _record(run, outcome, value, correct(variant.name, seed), epochs)
             store.put(change(record, variant.name))
     known = {"python": "3.11", "seeds": list(study.seed_list), "looks": list(study.looks)} | dict(provenance or {})
     Manifest(study=study.name, base=study.base.name, planned=tuple(planned), provenance=known).write(folder)
@@ -84,7 +87,7 @@ def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping
             run = _run(variant, seed, "0" * 16)
             planned.append(Planned(variant=name, seed=seed, key=run.key))
             value = 0.9 + index / 100 + seed % 7 / 1000
-            Store(folder / "records").put(_record(run, Outcome.FINISHED, value, index, None, 2))
+            Store(folder / "records").put(_record(run, Outcome.FINISHED, value, None, 2))
     known = {**manifest.provenance, "proposals": [dict(point) for point in points]}
     manifest.model_copy(update={"planned": tuple(planned), "provenance": known}).write(folder)
     return folder
@@ -95,9 +98,14 @@ def _run(variant: Variant, seed: int, fingerprint: str) -> Run:
     return Run(arch=arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
 
 
-def _record(run: Run, outcome: Outcome, value: float, index: int, correct: str | None, epochs: int) -> Record:
+@cache
+def _costs(arch: Arch) -> dict[str, int]:
+    return costs(arch).as_dict()
+
+
+def _record(run: Run, outcome: Outcome, value: float, correct: str | None, epochs: int) -> Record:
     tested = Tested(val_accuracy=value - 0.001, test_accuracy=value, correct=correct)
-    costs = {"params": 1000 + 500 * index, "macs": 5000 + 2500 * index, "activations": 640, "receptive_field": 14}
+    counted = _costs(run.arch)
     return Record(
         key=run.key,
         run=run,
@@ -116,8 +124,8 @@ def _record(run: Run, outcome: Outcome, value: float, index: int, correct: str |
             for number in range(1, epochs + 1)
         ),
         tested=tested if outcome is Outcome.FINISHED else None,
-        costs=costs,
-        audited={"params": costs["params"], "macs": costs["macs"]},
+        costs=counted,
+        audited={"params": counted["params"], "macs": counted["macs"]},
         environment={"device": "cpu", "device_name": "a CPU", "precision": "fp32", "threads": 1, "host": "here"},
         train_seconds=3.0,
         images_per_second=1000.0 + run.seed,

@@ -43,7 +43,8 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["run"].update(seed=3), "key: the file's name"),
         (lambda record: record.update(key="0" * 16), "key: the file's name"),
         (lambda record: record.update(tested=None), "tested: a finished run has test results"),
-        (lambda record: record["audited"].update(macs=1), "audited.macs: fvcore counts 1, the closed form 7500"),
+        (lambda record: record["audited"].update(macs=1), "audited.macs: fvcore counts 1, the closed form "),
+        (lambda record: record.update(audited={}, costs={"params": 7}), "costs.params: the arch has "),
         (lambda record: record.update(extra=1), "extra: "),
     ],
 )

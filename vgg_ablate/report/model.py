@@ -166,9 +166,11 @@ def summary(values: Sequence[float]) -> Summary:
 def inseparable(table: Mapping[str, Mapping[int, float]], metric: str = METRIC) -> set[str]:
     """The best variant by its mean and all that Holm-corrected paired t-tests cannot tell from it.
 
-    Empty where fewer than three seeds are shared with the best: nothing could be told apart.
+    Among those with the most seeds: what survives of a variant that diverged is no mean of it. Empty where fewer than
+    three seeds are shared with the best: nothing could be told apart.
     """
-    means = {name: sign(metric) * float(np.mean(list(seeds.values()))) for name, seeds in table.items() if seeds}
+    most = max((len(seeds) for seeds in table.values()), default=0)
+    means = {name: sign(metric) * float(np.mean(list(its.values()))) for name, its in table.items() if len(its) == most}
     if len(means) < 2:
         return set()
     best = max(means, key=lambda name: means[name])

@@ -149,6 +149,10 @@ def _unlike(record: Record, asked: Resolved) -> str | None:
         for path, (one, other) in differences(wanted, ran).items():
             if path not in PLACES:
                 return f"run.{name}.{path}: the study's variant {variant.name} says {one!r}, got {other!r}"
+    counted = asked.costs.as_dict()
+    for cost, recorded in record.costs.items():
+        if counted.get(cost, recorded) != recorded:
+            return f"costs.{cost}: the arch has {counted[cost]}, got {recorded}"
     return None
 
 
