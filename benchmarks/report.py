@@ -35,11 +35,12 @@ def main(folder: Path) -> None:
     if not (folder / "manifest.json").exists():
         text = STUDY + "".join(f"  w{index}: {{arch.width: {1 + index / 100}}}\n" for index in range(1, 250))
         made(folder, text=text, epochs=20)
-    start = time.perf_counter()
+    start, begun = time.perf_counter(), time.process_time()
     report = writing.write(folder)
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{len(report.frame)} records: {seconds:.1f} s, {memory:.2f} GB at the most")
+    busy = time.process_time() - begun
+    print(f"{len(report.frame)} records: {seconds:.1f} s ({busy:.1f} s of CPU time), {memory:.2f} GB at the most")
 
 
 if __name__ == "__main__":

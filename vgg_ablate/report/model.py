@@ -236,7 +236,7 @@ def _row(
     base: Mapping[int, float],
     best: set[str],
 ) -> Row:
-    finished = runs[runs["outcome"] == "finished"]
+    finished = runs[(runs["outcome"] == "finished").to_numpy()]
     outcomes = Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")
     own = errors.get(variant.name, {})
     metrics = {}

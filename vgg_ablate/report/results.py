@@ -6,20 +6,23 @@ file and field, and its run counts as damaged; a record that no planned run asks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vgg_ablate.errors import SpecError, StorageFailed
-from vgg_ablate.net.match import Resolved, resolve
+from vgg_ablate.net.match import resolve
 from vgg_ablate.records import Manifest, Planned, Record, Store
 from vgg_ablate.report.stats import Floats
+from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.paths import differences
 from vgg_ablate.spec.search import Search
-from vgg_ablate.spec.study import Study, load
+from vgg_ablate.spec.study import Study, Variant, load
 
 EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
 PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
@@ -48,7 +51,8 @@ def read(folder: str | Path) -> Results:
     manifest, twice = _once(Manifest.read(folder))
     study = _study(folder)
     store = Store(folder / "records")
-    records, epochs, damaged = _records(store, manifest.planned, study)
+    with _undisturbed():
+        records, epochs, damaged = _records(store, manifest.planned, study)
     problems = [
         *twice,
         *_contradictions(folder, study, manifest),
@@ -59,6 +63,18 @@ def read(folder: str | Path) -> Results:
     here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
     damaged = {key: why.replace(here, "") for key, why in damaged.items()}
     return Results(folder, study, manifest, records, epochs, damaged, tuple(one.replace(here, "") for one in problems))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No search for garbage meanwhile: records hold no cycles, and looking for them takes a third of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
@@ -115,15 +131,24 @@ def _array(record: Record) -> Floats:
     return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH))
 
 
-def _asked(study: Study) -> dict[str, Resolved]:
-    """What the study asks for by variant; nothing where its variants cannot be (then nothing can contradict it)."""
+class _Asked(NamedTuple):
+    """What a study asks for in one variant."""
+
+    variant: Variant
+    arch: Arch  # in its normal form
+    costs: dict[str, int]
+
+
+def _asked(study: Study) -> dict[str, _Asked]:
+    """By variant; nothing where the study's variants cannot be (then nothing can contradict it)."""
     try:
-        return {resolved.variant.name: resolved for resolved in resolve(study.variants)}
+        resolved = resolve(study.variants)
     except SpecError:
         return {}
+    return {one.variant.name: _Asked(one.variant, one.arch, one.costs.as_dict()) for one in resolved}
 
 
-def _wrong(record: Record, cell: Planned, asked: Resolved | None) -> str | None:
+def _wrong(record: Record, cell: Planned, asked: _Asked | None) -> str | None:
     """What makes a record unfit for its cell, in words."""
     if record.run.seed != cell.seed:
         return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
@@ -136,7 +161,7 @@ def _wrong(record: Record, cell: Planned, asked: Resolved | None) -> str | None:
     return None if asked is None else _unlike(record, asked)
 
 
-def _unlike(record: Record, asked: Resolved) -> str | None:
+def _unlike(record: Record, asked: _Asked) -> str | None:
     """Where the run is not the study's variant: the first path that differs."""
     variant, run = asked.variant, record.run
     for name, wanted, ran in (
@@ -149,10 +174,9 @@ def _unlike(record: Record, asked: Resolved) -> str | None:
         for path, (one, other) in differences(wanted, ran).items():
             if path not in PLACES:
                 return f"run.{name}.{path}: the study's variant {variant.name} says {one!r}, got {other!r}"
-    counted = asked.costs.as_dict()
     for cost, recorded in record.costs.items():
-        if counted.get(cost, recorded) != recorded:
-            return f"costs.{cost}: the arch has {counted[cost]}, got {recorded}"
+        if asked.costs.get(cost, recorded) != recorded:
+            return f"costs.{cost}: the arch has {asked.costs[cost]}, got {recorded}"
     return None
 
 
