@@ -72,4 +72,6 @@ def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str,
         how = {"augment": ground.data.augment, "evaluate": ground.data.evaluate}  # what jitter and testing are about
         rate = 0.05 if variant.arch.norm.kind == "batch" else 0.02
         assert variant.data.model_copy(update=how) == ground.data
-        assert variant.train.model_copy(update={"pretrain": None}) == ground.train.model_copy(update={"lr": rate})
+        epochs = 20 if name == "longer" else ground.train.epochs
+        wanted = ground.train.model_copy(update={"lr": rate, "epochs": epochs})
+        assert variant.train.model_copy(update={"pretrain": None}) == wanted
