@@ -49,7 +49,19 @@ OWNERS = {  # a library -> the modules, or rooms, that may import it
     "rich": {"cli", "runs.progress", "report.table"},
 }
 
-NO_TORCH = {"spec", "records", "errors", "report", "paper", "net.layers", "net.costs", "net.match", "runs.plan", "cli"}
+NO_TORCH = {
+    "spec",
+    "records",
+    "errors",
+    "report",
+    "paper",
+    "net.layers",
+    "net.costs",
+    "net.match",
+    "net.space",
+    "runs.plan",
+    "cli",
+}
 
 
 def room(module: str) -> str:

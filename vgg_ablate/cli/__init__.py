@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from vgg_ablate.cli import check, claims, clean, dashboard, describe, init, report, run, schema, status, verify
+from vgg_ablate.cli import check, claims, clean, dashboard, describe, init, report, run, schema, space, status, verify
 from vgg_ablate.errors import VggAblateError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for verb in (
     run.run,
     check.check,
     describe.describe,
+    space.space,
     status.status,
     report.report,
     verify.verify,

@@ -230,14 +230,16 @@ class Arch(Frozen):
         return self.model_copy(update={"stages": stages, **plain})
 
     def _plain_stages(self) -> tuple[Stage, ...]:
-        return tuple(self._plain_stage(index, stage) for index, stage in enumerate(self.stages))
+        return tuple(self.plain_stage(index) for index in range(len(self.stages)))
 
-    def _plain_stage(self, index: int, stage: Stage) -> Stage:
+    def plain_stage(self, index: int) -> Stage:
+        """One stage of the normal form. Raises ValueError where its own rewriting finds nothing to rewrite."""
+        stage = self.stages[index]
         depth = self.depth[index] if isinstance(self.depth, tuple) else self.depth
         convs = _deepened(stage.convs, stage.depth or depth)
         channels = [stage.channels or conv.channels for conv in convs]
         plain = [
-            rewriting.Plain(max(1, round(wide * self.width)), conv.kernel, conv.then)
+            rewriting.Plain(self._scaled(wide), conv.kernel, conv.then)
             for wide, conv in zip(channels, convs, strict=True)
         ]
         for rule in self.kernel if stage.kernel is None else stage.kernel:
@@ -249,6 +251,13 @@ class Arch(Frozen):
         return Stage(
             convs=tuple(Conv(channels=c.channels, kernel=c.kernel, then=c.then) for c in plain), pool=stage.pool
         )
+
+    def _scaled(self, channels: int) -> int:
+        """Channels times width: the nearest whole number, and with a group norm the nearest multiple of its groups."""
+        if self.width == 1.0:
+            return channels
+        groups = self.norm.groups if isinstance(self.norm, GroupNorm) else 1
+        return groups * max(1, round(channels * self.width / groups))
 
 
 def with_preset(given: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""`space STUDY`: how many nets a search could propose, which meet its constraints, and which are the best of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vgg_ablate.cli.arguments import JSON, OVERRIDES, STUDY, loaded
+
+if TYPE_CHECKING:
+    from vgg_ablate.net.space import Survey
+
+DRAW = Annotated[int, typer.Option(metavar="N", min=1, help="Points of a space that is too large to be counted whole.")]
+FILE = Annotated[Path | None, typer.Option(metavar="FILE", help="The front as CSV; its picture goes beside it (.svg).")]
+
+
+def space(
+    study: STUDY, overrides: OVERRIDES = None, draw: DRAW = 1_000_000, front: FILE = None, as_json: JSON = False
+) -> None:
+    """Count a design space by closed form: what exists, what meets the constraints, and the front of the best nets."""
+    import json
+    from time import perf_counter
+
+    from vgg_ablate.net.space import of_study
+
+    asked = loaded(study, overrides)
+    start = perf_counter()
+    found = of_study(asked).survey(draw)
+    seconds = perf_counter() - start
+    print(f"{found.seen:,} nets counted in {seconds:.1f} s ({found.seen / seconds:,.0f}/s)", file=sys.stderr)
+    if front is not None:
+        _write(found, front, asked.name)
+    if as_json:
+        print(json.dumps(_data(found), indent=1))
+    else:
+        _said(found)
+
+
+def _write(found: Survey, path: Path, name: str) -> None:
+    from vgg_ablate.records import replace_whole
+    from vgg_ablate.report.front import as_csv, as_svg
+
+    replace_whole(path, as_csv(found.front))
+    replace_whole(path.with_suffix(".svg"), as_svg(found.front, name))
+    print(f"written: {path} and {path.with_suffix('.svg')}", file=sys.stderr)
+
+
+def _data(found: Survey) -> dict[str, object]:
+    return {
+        "size": found.size,
+        "seen": found.seen,
+        "exist": found.exist,
+        "meet": found.meet,
+        "low": found.low,
+        "high": found.high,
+        "front": [{"point": point, **costs.as_dict()} for point, costs in found.front],
+    }
+
+
+def _said(found: Survey) -> None:
+    from vgg_ablate.report import numbers
+
+    whole = "no end of nets" if found.size is None else f"{found.size:,} nets"
+    drawn = "" if found.seen == found.size else f"; {found.seen:,} drawn at random"
+    print(f"the space has {whole}{drawn}")
+    print(f"{found.exist:,} exist ({numbers.percentage(found.exist / found.seen)})")
+    print(f"{found.meet:,} meet the constraints ({numbers.percentage(found.meet / found.seen)})")
+    for cost, low in found.low.items():
+        print(f"  {cost}: {numbers.count(low)} to {numbers.count(found.high[cost])}")
+    print(f"{len(found.front):,} are not bettered by another in params, macs and receptive_field together")

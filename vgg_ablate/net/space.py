@@ -1,0 +1,339 @@
+"""A design space, counted: which of its nets exist, what they cost, which meet the constraints, and the best of them.
+
+A space has far more nets than can be written down one by one. So every stage, the head, and what the layers share are
+written down once for each combination of the choices that shape them; a point of the space is then a row of each of
+these tables, and numpy counts a chunk of points at a time (net/many.py). Widths and channels are numbers and need no
+table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import log, prod
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgg_ablate.errors import Problem, SpecError
+from vgg_ablate.net import many
+from vgg_ablate.net.costs import Costs
+from vgg_ablate.net.many import Columns, Counting, Flags, Ints
+from vgg_ablate.net.pareto import Front
+from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.search import Between, Search
+from vgg_ablate.spec.study import Study, Variant
+
+CHUNK = 1 << 15  # points that are counted at a time: some 20 MB
+MOST = 10_000_000  # points; of larger spaces, and of those with no end, points are drawn
+DRAWN = 1_000_000
+_MOST_ROWS = 200_000  # of one table
+
+_STAGES = ("arch.stages", "arch.depth", "arch.kernel", "arch.between", "arch.stack")
+_FRAME = (
+    "arch.norm",
+    "arch.pool",
+    "arch.bias",
+    "arch.image_size",
+    "arch.in_channels",
+    "arch.classes",
+    "arch.width",
+    "data",
+)
+_INERT = ("train", "arch.activation", "arch.init", "arch.head.dropout", "arch.head.convolutional")
+_OF_STAGE = re.compile(r"arch\.(?:stages|depth)\[(\d+)\](\.channels)?")
+
+Table = TypeVar("Table")
+Make = Callable[[Mapping[str, Any]], Variant]
+Values = NDArray[np.int64] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension: so many choices, or numbers in a range."""
+
+    path: str
+    size: int | None  # None: a range without an end to its numbers
+    numbers: tuple[float, ...] | None  # where all choices are numbers
+    between: Between | None
+    touches: frozenset[str]  # the paths that it changes
+
+    def draw(self, count: int, random: np.random.Generator) -> Values:
+        """Choices by number, or numbers of a range, evenly on its scale."""
+        if self.size is not None:
+            return random.integers(0, self.size, count)
+        assert self.between is not None
+        low, high = float(self.between.low), float(self.between.high)
+        if self.between.log:
+            return np.clip(np.exp(random.uniform(log(low), log(high), count)), low, high)
+        return random.uniform(low, high, count)
+
+    def value(self, drawn: float) -> Any:
+        """What a ledger would hold for it."""
+        if self.size is None:
+            return float(drawn)
+        if self.between is not None:
+            assert self.numbers is not None
+            return self.numbers[int(drawn)]
+        return None
+
+
+@dataclass
+class Survey:
+    """What a space holds."""
+
+    size: int | None  # points; None: no end
+    seen: int = 0  # points that were counted
+    exist: int = 0
+    meet: int = 0  # exist, and meet the constraints
+    low: dict[str, int] = field(default_factory=dict)  # the least of every cost among those that meet them
+    high: dict[str, int] = field(default_factory=dict)
+    front: list[tuple[dict[str, Any], Costs]] = field(default_factory=list)  # point and costs, by params
+
+
+class Space:
+    """The nets of a search's space, around its base."""
+
+    def __init__(self, design: Search, base: Variant, make: Make) -> None:
+        """`make` gives the variant of some changes. Raises SpecError where the space cannot be counted."""
+        if base.arch.match is not None or any("arch.match" in path for path in _paths(design)):
+            rule = "a space whose nets are matched to a budget cannot be counted in closed form; use constraints"
+            raise SpecError(Problem(rule, "arch.match"))
+        self.design, self._make = design, make
+        self.base = base.arch.with_shape(base.data.shape)
+        self.axes = [_axis(design, path) for path in design.space]
+        for axis in self.axes:
+            if axis.size is None and not (self._is_number(axis) or all(map(_inert, axis.touches))):
+                rule = "is changed by another axis too: then it needs a step where a space is counted"
+                raise SpecError(Problem(rule, f"design.space.{axis.path}"))
+
+    @property
+    def size(self) -> int | None:
+        """How many points; None where a number in between has no step."""
+        sizes = [axis.size for axis in self.axes]
+        return None if None in sizes else prod(size for size in sizes if size is not None)
+
+    def chunks(self, draw: int = DRAWN, most: int = MOST) -> Iterator[list[Values]]:
+        """Points, a column an axis: all of them, or `draw` at random (the same every time) where they are more."""
+        if self.size is not None and self.size <= most:
+            sizes = [axis.size or 1 for axis in self.axes]
+            for start in range(0, self.size, CHUNK):
+                yield list(np.unravel_index(np.arange(start, min(start + CHUNK, self.size)), sizes))
+            return
+        random = np.random.default_rng(0)
+        for start in range(0, draw, CHUNK):
+            count = min(CHUNK, draw - start)
+            yield [axis.draw(count, random) for axis in self.axes]
+
+    def costs(self, points: Sequence[Values]) -> Columns:
+        """What the nets at these points cost."""
+        frame, head = self._frame, self._head
+        counting = Counting(frame.table, frame.rows(points), self._widths(points))
+        for index, stage in enumerate(self._stages):
+            counting.stage(stage.table, stage.rows(points), self._channels(index, points))
+        return counting.head(head.table, head.rows(points))
+
+    def met(self, costs: Columns) -> Flags:
+        """Which of them exist and meet every constraint."""
+        met = costs.exists.copy()
+        for one in self.design.constraints:
+            cost = getattr(costs, one.cost)
+            if one.low is not None:
+                met &= cost >= one.low
+            if one.high is not None:
+                met &= cost <= one.high
+        return met
+
+    def point(self, points: Sequence[Values], index: int) -> dict[str, Any]:
+        """One point as the space writes it: path -> value or label."""
+        found: dict[str, Any] = {}
+        for axis, column in zip(self.axes, points, strict=True):
+            choices = self.design.values(axis.path)
+            found[axis.path] = axis.value(column[index]) if choices is None else choices[int(column[index])]
+        return found
+
+    def survey(self, draw: int = DRAWN) -> Survey:
+        """Count the space, and find the nets that no other betters in params, macs and receptive field together."""
+        survey, front = Survey(self.size), Front()
+        for points in self.chunks(draw):
+            costs = self.costs(points)
+            met = np.flatnonzero(self.met(costs))
+            survey.seen += len(costs.exists)
+            survey.exist += int(costs.exists.sum())
+            survey.meet += len(met)
+            if len(met):
+                _widen(survey, costs, met)
+                kept = front.offer(costs.params[met], costs.macs[met], costs.receptive_field[met])
+                front.keep({index: (self.point(points, met[index]), costs.of(met[index])) for index in kept})
+        survey.front = front.members()
+        return survey
+
+    @cached_property
+    def _frame(self) -> _Grid[many.FrameTable]:
+        missing = many.Frame(exists=False)
+        return self._grid("frame", lambda arch: many.Frame.of(arch), missing, many.FrameTable)
+
+    @cached_property
+    def _head(self) -> _Grid[many.HeadTable]:
+        return self._grid("head", lambda arch: many.HeadRow.of(arch), many.HeadRow(exists=False), many.HeadTable)
+
+    @cached_property
+    def _stages(self) -> list[_Grid[many.StageTable]]:
+        missing = many.StageRow(exists=False)
+
+        def of(index: int) -> _Grid[many.StageTable]:
+            return self._grid(f"stage {index}", lambda arch: many.StageRow.of(arch, index), missing, many.StageTable)
+
+        first = of(0)
+        return [first, *(of(index) for index in range(1, first.most_stages))]
+
+    def _grid(self, group: str, row: Callable[[Arch], Any], missing: Any, table: Callable[[Any], Any]) -> _Grid[Any]:
+        """The rows of a group of layers for every combination of the axes that shape it."""
+        shaping = [index for index, axis in enumerate(self.axes) if self._shapes(axis, group)]
+        sizes = [self.axes[index].size or 1 for index in shaping]
+        if prod(sizes) > _MOST_ROWS:
+            names = ", ".join(self.axes[index].path for index in shaping)
+            rule = f"{prod(sizes):,} combinations of {names} shape one {group.split()[0]}: too many to write down"
+            raise SpecError(Problem(rule, "design.space"))
+        rows, most = [], len(self.base.stages)
+        for combination in np.ndindex(*sizes):
+            arch = self._arch(shaping, combination)
+            rows.append(missing if arch is None else row(arch))
+            most = most if arch is None else max(most, len(arch.stages))
+        return _Grid(shaping, sizes, table(rows), most)
+
+    def _arch(self, shaping: Sequence[int], combination: Sequence[int]) -> Arch | None:
+        """The base with the choices of some axes; None where that cannot be."""
+        changes: dict[str, Any] = {}
+        for index, choice in zip(shaping, combination, strict=True):
+            axis = self.axes[index]
+            drawn = self.design.values(axis.path)
+            changes |= self.design.changes({axis.path: axis.value(choice) if drawn is None else drawn[choice]})
+        if not changes:
+            return self.base
+        try:
+            variant = self._make(changes)
+        except SpecError:
+            return None
+        return variant.arch.with_shape(variant.data.shape)
+
+    def _shapes(self, axis: Axis, group: str) -> bool:
+        return not self._is_number(axis) and any(_concerns(path, group) for path in axis.touches)
+
+    def _is_number(self, axis: Axis) -> bool:
+        """Is it used as a number, without a table?"""
+        if axis.path == "arch.width":
+            return (axis.numbers is not None or axis.size is None) and self._alone(axis)
+        return self._stage_of(axis) is not None
+
+    def _stage_of(self, axis: Axis) -> int | None:
+        """The stage of which it gives the channels, as numbers."""
+        found = _OF_STAGE.fullmatch(axis.path)
+        if found is None or found[2] is None or axis.numbers is None or not self._alone(axis):
+            return None
+        return int(found[1])
+
+    def _alone(self, axis: Axis) -> bool:
+        """Does no other axis change what this one does?"""
+        others = [path for other in self.axes if other is not axis for path in other.touches]
+        return not any(_below(axis.path, path) or (path == "arch.preset" and "stages" in axis.path) for path in others)
+
+    def _widths(self, points: Sequence[Values]) -> NDArray[np.float64] | None:
+        for axis, column in zip(self.axes, points, strict=True):
+            if axis.path == "arch.width" and self._is_number(axis):
+                return column.astype(np.float64) if axis.size is None else np.array(axis.numbers)[column]
+        return None
+
+    def _channels(self, stage: int, points: Sequence[Values]) -> Ints | None:
+        for axis, column in zip(self.axes, points, strict=True):
+            if self._stage_of(axis) == stage:
+                return np.array(axis.numbers, dtype=np.int64)[column]
+        return None
+
+
+@dataclass(frozen=True)
+class _Grid(Generic[Table]):
+    """A table, and which axes number its rows."""
+
+    axes: Sequence[int]
+    sizes: Sequence[int]
+    table: Table
+    most_stages: int
+
+    def rows(self, points: Sequence[Values]) -> Ints:
+        """The row of every point."""
+        row = np.zeros(len(points[0]), np.int64)
+        for axis, size in zip(self.axes, self.sizes, strict=True):
+            row = row * size + points[axis].astype(np.int64)
+        return row
+
+
+def of_study(study: Study) -> Space:
+    """The space of a study that searches. Raises SpecError where it has none."""
+    if not isinstance(study.design, Search):
+        rule = "has no space: its design is not a search"
+        raise SpecError(Problem(rule, "design.kind", study.place_of("design"), study.design.kind))
+    try:
+        return Space(study.design, study.base, lambda changes: study.variant("point", dict(changes)))
+    except SpecError as error:
+        raise study.located(error) from error
+
+
+def _paths(design: Search) -> set[str]:
+    return {path for name in design.space for path in _touched(design, name)}
+
+
+def _touched(design: Search, name: str) -> set[str]:
+    dimension = design.space[name]
+    return {path for changes in dimension.values() for path in changes} if isinstance(dimension, dict) else {name}
+
+
+def _axis(design: Search, path: str) -> Axis:
+    dimension, touches = design.space[path], frozenset(_touched(design, path))
+    if isinstance(dimension, Between):
+        if not dimension.whole and dimension.step is None:
+            if path != "arch.width" and not all(_inert(one) for one in touches):
+                rule = "only widths, and what costs nothing, can be numbers without a step where a space is counted"
+                raise SpecError(Problem(rule, f"design.space.{path}"))
+            return Axis(path, None, None, dimension, touches)
+        numbers = dimension.grid()
+        return Axis(path, len(numbers), tuple(numbers), dimension, touches)
+    values = list(dimension)
+    plain = not isinstance(dimension, dict) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in values
+    )
+    return Axis(path, len(values), tuple(values) if plain else None, None, touches)
+
+
+def _inert(path: str) -> bool:
+    return any(_below(path, one) for one in _INERT)
+
+
+def _below(path: str, above: str) -> bool:
+    return path == above or path.startswith((f"{above}.", f"{above}["))
+
+
+def _concerns(path: str, group: str) -> bool:
+    """Does what is at `path` shape the layers of a group? Paths that are not known here concern all."""
+    if _inert(path):
+        return False
+    found = _OF_STAGE.match(path)
+    if found is not None:
+        return group == f"stage {found[1]}"
+    if any(_below(path, one) for one in _STAGES):
+        return group.startswith("stage")
+    if any(_below(path, one) for one in _FRAME):
+        return group == "frame"
+    if _below(path, "arch.head"):
+        return group == "head"
+    return True
+
+
+def _widen(survey: Survey, costs: Columns, met: Ints) -> None:
+    for name in Costs.__slots__:
+        column = getattr(costs, name)[met]
+        survey.low[name] = min(int(column.min()), survey.low.get(name, int(column.min())))
+        survey.high[name] = max(int(column.max()), survey.high.get(name, 0))
