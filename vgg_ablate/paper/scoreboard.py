@@ -94,9 +94,9 @@ def as_json(standings: Sequence[Standing]) -> str:
 
 
 def evidence(standing: Standing) -> str:
-    """What fits one cell of a table: the first checks, and what every claim says."""
+    """What fits one cell of a table: the first checks, and what the claims say that decide."""
     parts = [_computed(standing.computed, most=3)] if standing.computed else []
-    parts += [_answer(answer) for answer in standing.answers]
+    parts += [_answer(answer) for answer in standing.deciding]
     return standing.statement.out_of_reach or "; ".join(parts)
 
 
@@ -174,10 +174,10 @@ def _answer(answer: Answer) -> str:
 
 
 def _found(verdict: Verdict) -> str:
-    """`base over five +0.42 pp [0.10, 0.74], n = 5`, and what is in the way of a verdict."""
+    """`two 3x3 beat one 5x5: gain +0.42 pp [0.10, 0.74], n = 5`, and what is in the way of a verdict."""
     if not isfinite(verdict.mean):
-        return verdict.reason
-    found = f"{verdict.claim.a} over {verdict.claim.b} {wording.estimated(verdict)}, n = {verdict.n}"
+        return f"{verdict.claim.text}: {verdict.reason}"
+    found = f"{verdict.claim.text}: gain {wording.estimated(verdict)}, n = {verdict.n}"
     needed = wording.seeds_needed(verdict)
     more = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
     return "; ".join(part for part in (found, verdict.reason, more) if part)
