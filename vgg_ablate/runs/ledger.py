@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Outcome, Record
+from vgg_ablate.runs.provenance import without_password
 
 MEMORY = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
 Levels = Mapping[str, Sequence[Any]]  # path -> every value that it takes in the study
@@ -177,6 +178,7 @@ def _checked(path: Path) -> None:
 @contextlib.contextmanager
 def storage_failures(place: str) -> Iterator[None]:
     """What goes wrong inside is the storage's: StorageFailed, with its place."""
+    place = without_password(place)
     try:
         yield
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ def provenance() -> dict[str, Any]:
     """What can be said of this machine and this checkout, now."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "command": [os.path.basename(sys.argv[0]), *map(without_password, sys.argv[1:])],
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -27,6 +28,11 @@ def provenance() -> dict[str, Any]:
         "versions": {name: found for name in _LIBRARIES if (found := _version(name))},
         "git": _git(),
     }
+
+
+def without_password(text: str) -> str:
+    """`postgresql://ann:secret@host` -> `postgresql://ann:***@host`."""
+    return re.sub(r"(://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)
 
 
 def _version(name: str) -> str | None:

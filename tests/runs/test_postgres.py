@@ -1,0 +1,105 @@
+"""The ledger on a real PostgreSQL server, started here for these tests alone."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.runs.asked import OPTIONS, driven, planned, study
+from tests.runs.storm import Storm
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.runs.driver import opened
+
+BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+pytestmark = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
+
+
+def as_postgres(*command: str) -> list[str]:
+    """The server does not run as root."""
+    return (
+        ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+        if os.getuid() == 0
+        else [*command]
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database on a free port of loopback, in a folder that is gone afterwards."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
+    folder, programs = Path("/tmp") / f"postgres-{os.getpid()}", os.path.dirname(BINARIES[-1])
+    folder.mkdir(mode=0o700)
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
+    subprocess.run(as_postgres(f"{programs}/initdb", "-A", "trust", "-U", "ablate", "-D", data), **quiet)  # type: ignore[call-overload]
+    server = subprocess.Popen(
+        as_postgres(f"{programs}/postgres", "-D", data, "-p", str(port), "-k", str(folder), "-F"),
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    try:
+        _answers(port)
+        yield f"postgresql+psycopg://ablate@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def _answers(port: int) -> None:
+    import psycopg
+
+    for _ in range(100):
+        try:
+            psycopg.connect(host="127.0.0.1", port=port, user="ablate", dbname="postgres").close()
+            return
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: str) -> None:
+    plan, options = planned(study(tmp_path, name="served")), replace(OPTIONS, storage=server)
+    assert driven(plan, tmp_path / "results", options).complete
+    assert driven(plan, tmp_path / "results", options).trained == 0
+    with closing(opened("served", tmp_path / "results", server)) as ledger:
+        assert len(ledger.mirrored()) == 9
+    assert not (tmp_path / "results" / "study.db").exists()
+
+
+def test_a_storm_on_a_server_loses_nothing(tmp_path: Path, server: str) -> None:
+    plan = planned(study(tmp_path, name="stormed", variants=2, seeds=4, epochs=4, milliseconds=25))
+    Storm(plan, tmp_path / "results", replace(OPTIONS, storage=server)).blow(workers=2, drivers=1, pause=(0.05, 0.2))
+    with closing(opened("stormed", tmp_path / "results", server)) as ledger:
+        assert set(ledger.mirrored()) == {cell.key for cell in plan.cells}
+        assert len(ledger.study.get_trials()) == 12
+
+
+def test_a_server_that_does_not_answer_is_an_error_of_the_environment(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
+    options = replace(OPTIONS, storage="postgresql+psycopg://ablate@127.0.0.1:1/postgres")
+    with pytest.raises(StorageFailed, match=r"127\.0\.0\.1:1.*connection"):
+        driven(planned(study(tmp_path)), tmp_path / "results", options)
+
+
+def test_a_password_is_never_said(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
+    options = replace(OPTIONS, storage="postgresql+psycopg://ablate:secret@127.0.0.1:1/postgres")
+    with pytest.raises(StorageFailed) as caught:
+        driven(planned(study(tmp_path)), tmp_path / "results", options)
+    assert "secret" not in str(caught.value)
