@@ -37,7 +37,7 @@ OWNERS = {  # a library -> the modules, or rooms, that may import it
     "sklearn": {"train"},
     "safetensors": {"net.interop", "train"},
     "optuna": {"runs.ledger", "runs.sampling"},  # the storage and its mirror; the samplers and pruners of searches
-    "ray": {"runs.pools"},
+    "ray": {"runs.ray_pool"},
     "psycopg": {"runs.ledger"},
     "ruamel": {"spec.reading"},
     "pydantic": {"spec", "records"},

@@ -27,6 +27,8 @@ DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:0,1")]
 PACKING = Annotated[int, typer.Option(metavar="N", min=1, help="Runs on one GPU at once.")]
 STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: a file. memory: none.")]
 RETRY = Annotated[list[Retry] | None, typer.Option(help="Run again what has ended so; may be given more than once.")]
+POOL = Annotated[Literal["local", "ray"], typer.Option(help="Worker processes here, or the tasks of a Ray cluster.")]
+ADDRESS = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; auto: the one here.")]
 
 
 def run(
@@ -39,6 +41,8 @@ def run(
     out: OUT = None,
     retry: RETRY = None,
     wait: Annotated[bool, typer.Option(help="Wait for another process that is running this study.")] = False,
+    pool: POOL = "local",
+    address: ADDRESS = None,
     progress: Annotated[Progress, typer.Option(help="How to show progress, on stderr.")] = "auto",
     as_json: JSON = False,
 ) -> None:
@@ -56,6 +60,8 @@ def run(
         progress=progress,
         retry=frozenset(map(Outcome, retry or ())),
         wait=wait,
+        pool=pool,
+        address=address,
     )
     finished = driver.run(asked, folder, options)
     written(folder, as_json=as_json)

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from vgg_ablate.errors import RunsFailed
+from vgg_ablate.errors import EnvironmentFailed, RunsFailed
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.folder import manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
@@ -48,6 +49,8 @@ class Options:
     progress: Kind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes that are run again
     wait: bool = False  # for another process that is running the study
+    pool: Literal["local", "ray"] = "local"
+    address: str | None = None  # of the Ray cluster; None: one is started here
     training: str = "vgg_ablate.runs.training"  # the module that trains
 
 
@@ -176,7 +179,21 @@ def resumed(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int
 
 
 def _pool(folder: Path, options: Options) -> Pool:
+    if options.pool == "ray":
+        return _ray(folder, options)
     return LocalPool(slots(options.device, options.workers, options.packing), options.training, Place(folder=folder))
+
+
+def _ray(folder: Path, options: Options) -> Pool:
+    if find_spec("ray") is None:
+        raise EnvironmentFailed("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
+    from vgg_ablate.runs.ray_pool import RayPool
+
+    gpus = options.device.startswith("cuda")
+    place = Place(folder=folder.resolve(), device="cuda" if gpus else "cpu")
+    return RayPool(
+        options.training, place, address=options.address, slots=options.workers, gpus=gpus, packing=options.packing
+    )
 
 
 def _views(folder: Path, options: Options) -> View:

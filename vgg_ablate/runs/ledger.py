@@ -7,7 +7,6 @@ the records, which are the truth.
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy.exc
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.errors import StorageFailed
@@ -25,9 +24,38 @@ from vgg_ablate.records import Outcome, Record
 from vgg_ablate.runs.provenance import without_password
 
 MEMORY = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
-Levels = Mapping[str, Sequence[Any]]  # path -> every value that it takes in the study
+_MANY = 50  # words that a parameter takes
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class Parameters:
+    """Every variant's values as the parameters of trials.
+
+    A trial keeps all choices of its parameters, so numbers are bounds and not choices, and of many words only the place
+    in their list is kept: what a trial costs must not grow with the study.
+    """
+
+    def __init__(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+        paths = next(iter(values.values()))
+        levels = {path: list(dict.fromkeys(of[path] for of in values.values())) for path in paths}
+        self.distributions = {path: _distribution(levels[path]) for path in paths}
+        places = {path: {level: place for place, level in enumerate(levels[path])} for path in paths}
+        self.of = {
+            variant: {
+                path: places[path][value] if isinstance(self.distributions[path], IntDistribution) else value
+                for path, value in of.items()
+            }
+            for variant, of in values.items()
+        }
+
+
+def _distribution(levels: list[Any]) -> BaseDistribution:
+    if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
+        return FloatDistribution(min(levels), max(levels))
+    if len(levels) > _MANY:
+        return IntDistribution(0, len(levels) - 1)
+    return CategoricalDistribution(levels)
 
 
 class Ledger:
@@ -67,12 +95,12 @@ class Ledger:
         attributes = (trial.user_attrs for trial in trials)
         return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
 
-    def mirror(self, record: Record, variant: str, levels: Levels, values: Mapping[str, Any]) -> None:
+    def mirror(self, record: Record, variant: str, parameters: Parameters) -> None:
         """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
 
         Raises Changed where the study's levels are no longer those of the trials that are there.
         """
-        trial = _trial(record, variant, levels, values)
+        trial = _trial(record, variant, parameters)
         with storage_failures(self._place):
             try:
                 self._study.add_trial(trial)
@@ -97,17 +125,12 @@ class Changed(Exception):
     """The study has other levels than when these trials were written: the ledger must be made again."""
 
 
-def level(value: Any) -> Any:
-    """A value as a trial's parameter: numbers and words as they are, anything else as JSON."""
-    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
 def sqlite_url(path: Path) -> str:
     """The URL of an embedded ledger."""
     return f"sqlite:///{path}"
 
 
-def _trial(record: Record, variant: str, levels: Levels, values: Mapping[str, Any]) -> FrozenTrial:
+def _trial(record: Record, variant: str, parameters: Parameters) -> FrozenTrial:
     finished = record.outcome is Outcome.FINISHED and record.tested is not None
     state = TrialState.COMPLETE if finished else TrialState.FAIL
     if record.outcome is Outcome.PRUNED:
@@ -115,8 +138,8 @@ def _trial(record: Record, variant: str, levels: Levels, values: Mapping[str, An
     trial = create_trial(
         state=state,
         value=1 - record.tested.val_accuracy if record.tested is not None else None,
-        params=dict(values),
-        distributions={path: CategoricalDistribution(tuple(of)) for path, of in levels.items()},
+        params=parameters.of[variant],
+        distributions=parameters.distributions,
         intermediate_values={epoch.epoch: 1 - epoch.val_accuracy for epoch in record.epochs},
         user_attrs=_attributes(record, variant),
     )

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vgg_ablate.records import Record, Store
-from vgg_ablate.runs.ledger import Changed, Ledger, level
+from vgg_ablate.runs.ledger import Changed, Ledger, Parameters
 from vgg_ablate.runs.outcomes import outcomes
 from vgg_ablate.runs.plan import Plan
+from vgg_ablate.spec.paths import split
+from vgg_ablate.spec.search import plain
 from vgg_ablate.spec.study import Study
 
 
@@ -18,11 +20,7 @@ class Mirror:
     def __init__(self, ledger: Ledger, plan: Plan, store: Store) -> None:
         self._ledger, self._store = ledger, store
         self._cells = {cell.key: cell for cell in reversed(plan.cells)}
-        self._values = parameters(plan.study)
-        self._levels = {
-            path: list(dict.fromkeys(values[path] for values in self._values.values()))
-            for path in next(iter(self._values.values()))
-        }
+        self._parameters = Parameters(values(plan.study))
 
     def reconcile(self) -> int:
         """Add the trials that are missing; how many there were. Raises StorageFailed."""
@@ -54,15 +52,27 @@ class Mirror:
 
     def _add(self, record: Record) -> None:
         cell = self._cells[record.key]
-        self._ledger.mirror(record, cell.variant, self._levels, self._values[cell.variant])
+        self._ledger.mirror(record, cell.variant, self._parameters)
 
 
-def parameters(study: Study) -> dict[str, Mapping[str, Any]]:
-    """Variant -> its value at every path that any variant changes; `base` where it is left as it was."""
+def values(study: Study) -> dict[str, Mapping[str, Any]]:
+    """Variant -> its value at every path that any variant changes, as a ledger holds it."""
     paths = list(dict.fromkeys(path for variant in study.variants for path in variant.changes))
     if not paths:
         return {variant.name: {"variant": variant.name} for variant in study.variants}
+    dumped = study.base.model_dump(mode="json", include={"arch", "data", "train"})
+    base = {path: _at(dumped, path) for path in paths}
     return {
-        variant.name: {path: level(variant.changes[path]) if path in variant.changes else "base" for path in paths}
+        variant.name: base | {path: plain(value) for path, value in variant.changes.items()}
         for variant in study.variants
     }
+
+
+def _at(dumped: Any, path: str) -> Any:
+    """The base's value at a path; `base` where the path only exists as it was written."""
+    for part in split(path):
+        inside = part in dumped if isinstance(dumped, dict) else isinstance(dumped, list) and isinstance(part, int)
+        if not inside or (isinstance(dumped, list) and int(part) >= len(dumped)):
+            return "base"
+        dumped = dumped[part]
+    return plain(dumped["kind"] if isinstance(dumped, dict) and "kind" in dumped else dumped)
