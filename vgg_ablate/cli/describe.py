@@ -18,7 +18,9 @@ TARGET = Annotated[
 ]
 SIZE = Annotated[int | None, typer.Option("--image-size", metavar="N", min=1, help="Pixels a side.")]
 CLASSES = Annotated[int | None, typer.Option("--classes", metavar="N", min=1, help="How many classes.")]
-SVG = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the net as a train of blocks.")]
+SVG = Annotated[
+    Path | None, typer.Option("--svg", metavar="FILE", help="Draw the net, or the variants, as trains of blocks.")
+]
 
 
 def describe(
@@ -27,7 +29,7 @@ def describe(
     """Show a net's layers, receptive fields, params and MACs; of a study, its variants side by side."""
     from vgg_ablate.cli.nets import resolved
     from vgg_ablate.net.memory import warning
-    from vgg_ablate.report import drawing
+    from vgg_ablate.report import columns, drawing
 
     nets = resolved(target, image_size, classes)
     for one in nets:
@@ -36,7 +38,7 @@ def describe(
     if svg is not None:
         from vgg_ablate.records import replace_whole
 
-        replace_whole(svg, drawing.svg(nets[0].arch, nets[0].variant.name))
+        replace_whole(svg, drawing.drawn([columns.variant(one) for one in nets]))
         print(f"written: {svg}", file=sys.stderr)
     _said(nets, as_json=as_json)
 
@@ -44,13 +46,13 @@ def describe(
 def _said(nets: tuple[Resolved, ...], *, as_json: bool) -> None:
     import json
 
-    from vgg_ablate.report import describe, table
+    from vgg_ablate.report import columns, describe, table
 
-    named = [(one.variant.name, one.arch) for one in nets]
+    named = [columns.variant(one) for one in nets]
     if as_json:
-        found = [describe.data(arch, name) for name, arch in named]
+        found = [{**describe.data(one.arch, one.name), **one.differences()} for one in named]
         print(json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1))
-    elif len(nets) == 1:
-        table.printed([describe.table_1(named), describe.layer_table(nets[0].arch, named[0][0])])
+    elif len(named) == 1:
+        table.printed([columns.column(named[0]), describe.layer_table(named[0].arch, named[0].name)])
     else:
-        table.printed([describe.table_1(named), describe.changes_table(nets)])
+        table.printed(columns.side_by_side(named))
