@@ -1,0 +1,71 @@
+"""Memory at the peak of a training step, measured on the CPU and predicted (train/memory.py).
+
+python benchmarks/memory.py PRESET [--image-size 224] [--batch 4] [--width 1.0] [--precision bf16|fp32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+
+from vgg_ablate.net.model import build
+from vgg_ablate.records import Run
+from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.recipe import Augment, Data, Train
+from vgg_ablate.train.augment import Augmenter, Normaliser
+from vgg_ablate.train.memory import peak_bytes
+from vgg_ablate.train.optimisers import optimiser
+from vgg_ablate.train.step import Updater
+
+
+def main() -> None:
+    """Print measured and predicted bytes, and their ratio, as JSON."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("preset")
+    options.add_argument("--image-size", type=int, default=224)
+    options.add_argument("--batch", type=int, default=4)
+    options.add_argument("--width", type=float, default=1.0)
+    options.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    print(json.dumps(measured(options.parse_args())))
+
+
+def measured(given: argparse.Namespace) -> dict[str, Any]:
+    """Two steps of one net, in this process: what they added to its resident memory at the peak."""
+    size, batch, precision = given.image_size, given.batch, given.precision
+    knobs = {"preset": given.preset, "width": given.width, "image_size": size, "in_channels": 3, "classes": 1000}
+    arch = Arch.model_validate(knobs).spelled_out()
+    data = Data(name="imagenet", image_size=size)
+    run = Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)
+    warm = torch.zeros(1, 8, 8, 8, dtype=torch.bfloat16)  # libraries make their own room first
+    torch.nn.functional.conv2d(warm, torch.zeros(8, 8, 3, 3, dtype=torch.bfloat16))
+    before = _resident()
+    images = torch.zeros(2 * batch, size, size, 3, dtype=torch.uint8)
+    augmenter = Augmenter(Augment(), images, size, Normaliser(torch.zeros(3), torch.ones(3)), 0)
+    net = build(arch, torch.Generator()).to(memory_format=torch.channels_last).train()
+    labels = torch.zeros(2 * batch, dtype=torch.int64)
+    updater = Updater(net, optimiser(run.train, net), augmenter, labels, run.train, precision, batch)
+    updater.begin(1)
+    for _ in range(2):
+        updater.update(torch.arange(batch), 0.01)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    predicted = peak_bytes(run, examples=2 * batch, precision=precision)
+    return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
+
+
+def _resident() -> int:
+    """Bytes; Linux."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
