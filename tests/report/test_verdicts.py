@@ -144,6 +144,14 @@ def test_differences_that_are_all_zero_are_inconclusive_not_an_error() -> None:
     assert verdict.reason.startswith("the difference is the same on every seed")
 
 
+@pytest.mark.parametrize("step", [0.1, 0.07, 1 / 360])
+def test_equal_differences_are_equal_whatever_the_floats_say(step: float) -> None:
+    """0.3 - 0.2 and 0.2 - 0.1 differ in their last bit: that is no spread to build an interval on."""
+    verdict = one(claim(), [(index * step, (index + 1) * step) for index in range(1, 7)])
+    assert (verdict.verdict, verdict.sd) == ("inconclusive", 0.0)
+    assert verdict.reason.startswith("the difference is the same on every seed")
+
+
 def test_seeds_that_were_not_applied_are_named() -> None:
     frame = runs({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
     frame.loc[frame["variant"] == "a", ["val_error", "train_loss"]] = 0.5

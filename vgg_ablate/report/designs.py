@@ -9,10 +9,10 @@ from math import isnan, nan
 from vgg_ablate.report import numbers
 from vgg_ablate.report.comparison import difference, variants_table
 from vgg_ablate.report.effects import Effect, Effects, effects
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Report, Row, Summary, compared
 from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Table, Value, Words
 from vgg_ablate.report.table import Row as Line
-from vgg_ablate.report.verdicts import by_seed
 
 _MOST = 30  # proposals in a table
 _PROPOSED = (

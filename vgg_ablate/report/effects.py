@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from vgg_ablate.report import stats
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Difference, Report, compared
-from vgg_ablate.report.verdicts import by_seed
 from vgg_ablate.spec.claims import Levels
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import nan
+from math import nan, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from vgg_ablate.report import stats
 from vgg_ablate.report.frame import epochs_of, runs_of
+from vgg_ablate.report.metrics import by_seed, scale, sign
 from vgg_ablate.report.results import Results, read
-from vgg_ablate.report.verdicts import ALPHA, FEWEST_SEEDS, Examples, Verdict, by_seed, judge, scale, sign, unseeded
+from vgg_ablate.report.verdicts import ALPHA, FEWEST_SEEDS, Examples, Verdict, judge, unseeded
 from vgg_ablate.spec.claims import Levels
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study, Variant
@@ -147,12 +148,12 @@ def made(results: Results) -> Report:
 
 def compared(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
     """`one` minus `other` (seed -> value), over the seeds that both have."""
-    differences = np.array([value - other[seed] for seed, value in one.items() if seed in other])
+    differences = stats.without_noise([value - other[seed] for seed, value in one.items() if seed in other])
     if len(differences) < 2:
         return Difference(len(differences), float(differences.mean()) if len(differences) else nan)
     estimate = stats.paired(differences)
     low, high = estimate.interval(1 - ALPHA)
-    sd = float(differences.std(ddof=1))
+    sd = float(estimate.se) * sqrt(len(differences))
     return Difference(len(differences), float(estimate.mean), sd, float(low), float(high))
 
 
@@ -184,7 +185,7 @@ def inseparable(table: Mapping[str, Mapping[int, float]], metric: str = METRIC) 
 
 def _p_equal(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
     """The two-sided p-value of the paired t-test; 1 where all differences are 0; None with too few shared seeds."""
-    differences = np.array([value - other[seed] for seed, value in one.items() if seed in other])
+    differences = stats.without_noise([value - other[seed] for seed, value in one.items() if seed in other])
     if len(differences) < FEWEST_SEEDS:
         return None
     if np.ptp(differences) == 0:

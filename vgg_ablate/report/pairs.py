@@ -7,7 +7,8 @@ from math import isnan
 import pandas as pd
 from scipy import special
 
-from vgg_ablate.report.verdicts import Verdict, by_seed, sign
+from vgg_ablate.report.metrics import by_seed, sign
+from vgg_ablate.report.verdicts import Verdict
 
 
 def gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.report import comparison, numbers, stats, wording
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Difference, Report
 from vgg_ablate.report.table import Column, Count, Mean, Row, Table, Value, Words
-from vgg_ablate.report.verdicts import by_seed
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import nan
-from typing import Literal, NamedTuple
+from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from vgg_ablate.report import power, stats
+from vgg_ablate.report.methods import METHODS, Cells, Tried, Word, cells_of, estimated, tried
+from vgg_ablate.report.metrics import TIMED, by_seed, sign
 from vgg_ablate.report.stats import Estimate, Floats
-from vgg_ablate.spec.claims import EXACT, HIGHER_IS_BETTER, Claim, Levels
+from vgg_ablate.spec.claims import EXACT, Claim, Levels
 
 ALPHA = 0.05
 FEWEST_SEEDS = 3
-PERCENT = ("error", "accuracy")  # metrics of these endings are shown as percentages, their differences as points
-TIMED = frozenset({"train_seconds", "images_per_second"})
-METHODS = ("paired", "welch", "pooled")
 
-Word = Literal["supported", "refuted", "inconclusive"]
 Examples = Mapping[tuple[str, int], NDArray[np.bool_]]  # (variant, seed) -> was each test example classified rightly?
 
 
@@ -92,29 +89,9 @@ def judge(
     return tuple(_beyond(judged[claim.id], examples) for claim in claims)
 
 
-def scale(metric: str) -> float:
-    """What a fraction is multiplied by to be shown: 100 for errors and accuracies."""
-    return 100.0 if metric.endswith(PERCENT) else 1.0
-
-
-def sign(metric: str) -> int:
-    """+1 where higher is better, else -1."""
-    return 1 if metric in HIGHER_IS_BETTER else -1
-
-
 def spent(looks: Sequence[int]) -> list[float]:
     """The error rate that each look may spend: in proportion to the seeds that it adds, so that they sum to ALPHA."""
     return [ALPHA * (now - before) / looks[-1] for before, now in zip((0, *looks), looks, strict=False)]
-
-
-def by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
-    """variant -> seed -> the metric as it is shown, of finished runs."""
-    table: dict[str, dict[int, float]] = {}
-    finished = frame[frame["outcome"] == "finished"]
-    for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
-        if not pd.isna(value):
-            table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
-    return table
 
 
 def unseeded(frame: pd.DataFrame) -> dict[str, str]:
@@ -124,15 +101,6 @@ def unseeded(frame: pd.DataFrame) -> dict[str, str]:
     one_value = (groups[["test_error", "val_error", "train_loss"]].nunique(dropna=False) == 1).all(axis=1)
     same = one_value[one_value & (groups.size() >= FEWEST_SEEDS)].index
     return {str(name): f"seeds not applied: {name} has the same test error and losses on every seed" for name in same}
-
-
-class _Cells(NamedTuple):
-    """The metric of the runs that a claim is about, at one look."""
-
-    values: Floats  # variants x seeds, over the seeds that all of the variants have finished
-    weights: Floats  # of the variants, with the sign that makes a gain of a positive
-    seeds: tuple[int, ...]
-    lacking: tuple[str, ...]  # "five: seed 3 diverged"
 
 
 def _exact(claims: Sequence[Claim], frame: pd.DataFrame, levels: Levels) -> dict[str, Verdict]:
@@ -188,9 +156,9 @@ def _family(
     outcomes = {(str(v), int(s)): str(o) for v, s, o in frame[["variant", "seed", "outcome"]].itertuples(index=False)}
     same = unseeded(frame)
     contrasts = {claim.id: claim.contrast(levels) for claim in claims}
-    cells = {name: _cells(weights, table, outcomes, seeds, metric) for name, weights in contrasts.items()}
+    cells = {name: cells_of(weights, table, outcomes, seeds, metric) for name, weights in contrasts.items()}
     by_method = {
-        method: _words(claims, [_estimate(cells[claim.id], method) for claim in claims], alpha) for method in METHODS
+        method: tried(claims, [estimated(cells[claim.id], method) for claim in claims], alpha) for method in METHODS
     }
     judged = {}
     for index, claim in enumerate(claims):
@@ -206,68 +174,7 @@ def _family(
     return judged
 
 
-def _cells(
-    weights: Mapping[str, float],
-    table: Mapping[str, Mapping[int, float]],
-    outcomes: Mapping[tuple[str, int], str],
-    seeds: Sequence[int],
-    metric: str,
-) -> _Cells:
-    names = list(weights)
-    whole = tuple(seed for seed in seeds if all(seed in table.get(name, {}) for name in names))
-    lacking = tuple(
-        f"{name}: seed {seed} {_said(outcomes.get((name, seed), 'missing'), metric)}"
-        for name in names
-        for seed in seeds
-        if seed not in table.get(name, {})
-    )
-    values = np.array([[table[name][seed] for seed in whole] for name in names if whole], dtype=np.float64)
-    signed = sign(metric) * np.array([weights[name] for name in names])
-    return _Cells(values.reshape(len(names), len(whole)), signed, whole, lacking)
-
-
-def _said(outcome: str, metric: str) -> str:
-    return f"has no {metric}" if outcome == "finished" else outcome.replace("_", " ")
-
-
-def _estimate(cells: _Cells, method: str) -> Estimate | None:
-    if len(cells.seeds) < 2:
-        return None
-    if method == "paired":
-        return stats.paired(cells.weights @ cells.values)
-    return (stats.welch if method == "welch" else stats.pooled)(cells.values, cells.weights)
-
-
-class _Tried(NamedTuple):
-    estimate: Estimate | None
-    p: float
-    q: float
-    word: Word
-
-
-def _words(claims: Sequence[Claim], estimates: Sequence[Estimate | None], alpha: float) -> list[_Tried]:
-    """Every claim of a family by one method; a claim without an estimate counts with p = 1."""
-    found = [_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
-    q = stats.holm([one.p for one in found])
-    return [
-        _Tried(estimate, float(one.p), float(adjusted), _word(one, float(adjusted), alpha))
-        for estimate, one, adjusted in zip(estimates, found, q, strict=True)
-    ]
-
-
-def _evidence(claim: Claim, estimate: Estimate | None) -> stats.Evidence:
-    if estimate is None or float(estimate.se) == 0:
-        return stats.Evidence(np.float64(1), np.float64(1), np.float64(1))  # type: ignore[arg-type]
-    return stats.evidence(estimate, claim.region, outside=claim.kind == "different")
-
-
-def _word(evidence: stats.Evidence, q: float, alpha: float) -> Word:
-    if q > alpha:
-        return "inconclusive"
-    return "supported" if evidence.supporting < evidence.refuting else "refuted"
-
-
-def _hindrance(verdict: Verdict, cells: _Cells, same: Mapping[str, str]) -> str:
+def _hindrance(verdict: Verdict, cells: Cells, same: Mapping[str, str]) -> str:
     """Why no verdict can be given, whatever the numbers; empty where one can."""
     for name in verdict.weights:
         if name in same and len(cells.seeds) >= FEWEST_SEEDS:
@@ -291,13 +198,13 @@ def _machines(verdict: Verdict, frame: pd.DataFrame) -> str:
     return f"measured on several devices: {', '.join(devices)}" if len(devices) > 1 else ""
 
 
-def _described(claim: Claim, weights: Mapping[str, float], cells: _Cells, tried: _Tried, alpha: float) -> Verdict:
+def _described(claim: Claim, weights: Mapping[str, float], cells: Cells, tried: Tried, alpha: float) -> Verdict:
     verdict = Verdict(claim, weights, tried.word, seeds=cells.seeds, alpha=alpha)
-    differences = cells.weights @ cells.values
+    differences = cells.differences
     if tried.estimate is None:
         return replace(verdict, mean=float(differences[0])) if len(differences) else verdict
     low, high = tried.estimate.interval(1 - alpha)
-    sd = float(differences.std(ddof=1))
+    sd = float(tried.estimate.se) * sqrt(len(differences))
     return replace(
         verdict,
         mean=float(tried.estimate.mean),

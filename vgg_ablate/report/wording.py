@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import isnan, sqrt
 
 from vgg_ablate.report import numbers
-from vgg_ablate.report.verdicts import Verdict, scale
+from vgg_ablate.report.metrics import scale
+from vgg_ablate.report.verdicts import Verdict
 from vgg_ablate.spec.claims import EXACT, Claim
 
 NOUNS = {

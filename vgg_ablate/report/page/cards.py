@@ -9,11 +9,12 @@ from math import isfinite, isnan
 from vgg_ablate.report import numbers, table, wording
 from vgg_ablate.report.figures import forest
 from vgg_ablate.report.figures.forest import Interval
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.page.words import escaped, spoken
 from vgg_ablate.report.pairs import gains
 from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Value
-from vgg_ablate.report.verdicts import Verdict, by_seed
+from vgg_ablate.report.verdicts import Verdict
 
 ORDER = ("supported", "refuted", "inconclusive")
 MOST = 300  # rows of seeds in a page, all cards together

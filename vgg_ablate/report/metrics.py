@@ -1,0 +1,30 @@
+"""Metrics: which way is better, how they are scaled to be shown, and their values by variant and seed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from vgg_ablate.spec.claims import HIGHER_IS_BETTER
+
+PERCENT = ("error", "accuracy")  # metrics of these endings are shown as percentages, their differences as points
+TIMED = frozenset({"train_seconds", "images_per_second"})  # they say something of the device too
+
+
+def scale(metric: str) -> float:
+    """What a fraction is multiplied by to be shown: 100 for errors and accuracies."""
+    return 100.0 if metric.endswith(PERCENT) else 1.0
+
+
+def sign(metric: str) -> int:
+    """+1 where higher is better, else -1."""
+    return 1 if metric in HIGHER_IS_BETTER else -1
+
+
+def by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
+    """variant -> seed -> the metric as it is shown, of finished runs."""
+    table: dict[str, dict[int, float]] = {}
+    finished = frame[frame["outcome"] == "finished"]
+    for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
+        if not pd.isna(value):
+            table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
+    return table
