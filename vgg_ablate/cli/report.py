@@ -39,7 +39,7 @@ def written(folder: Path, *, as_json: bool) -> None:
         table.printed(prose.tables(made))
         for note in prose.notes(made):
             print(f"note: {note}", file=sys.stderr)
-        print(f"written: {folder / 'report.md'}", file=sys.stderr)
+        print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
     if made.problems:
         raise CheckFailed("\n".join(made.problems))
 

@@ -1,0 +1,84 @@
+"""`report` and `verify` on the command line: what is printed where, and how they end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.report.building import STUDY, made
+from vgg_ablate import cli
+from vgg_ablate.records import Manifest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made(tmp_path / "pretend")
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit status of a command line."""
+    monkeypatch.setattr(sys, "argv", ["vgg_ablate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def test_a_report_prints_tables_and_says_where_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "report", folder) == 0
+    shown = capsys.readouterr()
+    assert "Claims and verdicts" in shown.out
+    assert str(folder) in shown.err
+
+
+def test_json_is_one_document_on_stdout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "report", folder, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["claims"]) == 3
+
+
+def test_a_check_says_no_with_1(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "report", folder, "--check") == 1
+    assert f"{folder / 'report.md'}: is not there" in capsys.readouterr().err
+
+
+def test_problems_end_a_report_with_1_after_it_was_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = folder / "records" / f"{Manifest.read(folder).planned[0].key}.json"
+    torn.write_text("{", encoding="utf-8")
+    assert ended(monkeypatch, "report", folder) == 1
+    assert f"records/{torn.name}: the file: " in capsys.readouterr().err
+    assert (folder / "report.md").exists()
+
+
+@pytest.mark.parametrize("arguments", [("report",), ("verify",)])
+def test_a_folder_without_a_study_ends_with_4(
+    tmp_path: Path, arguments: tuple[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, *arguments, tmp_path) == 4
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_two_results_are_printed_side_by_side(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = STUDY.replace("epochs: 2", "epochs: 3").replace("name: pretend", "name: longer")
+    assert ended(monkeypatch, "report", folder, made(folder.parent / "longer", text=longer)) == 0
+    shown = capsys.readouterr().out
+    assert "pretend" in shown
+    assert "train.epochs: pretend 2; longer 3" in shown
+
+
+def test_verifying_what_was_never_run_ends_with_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "verify", folder, "six/0") == 2
+    assert "no such recorded run; a run is VARIANT/SEED, got 'six/0'" in capsys.readouterr().err
