@@ -27,14 +27,11 @@ def describe(
     target: TARGET, image_size: SIZE = None, classes: CLASSES = None, as_json: JSON = False, svg: SVG = None
 ) -> None:
     """Show a net's layers, receptive fields, params and MACs; of a study, its variants side by side."""
-    from vgg_ablate.cli.nets import resolved
-    from vgg_ablate.net.memory import warning
+    from vgg_ablate.cli.nets import remark, resolved
     from vgg_ablate.report import columns, drawing
 
     nets = resolved(target, image_size, classes)
-    for one in nets:
-        if too_many := warning(one.costs.params):
-            print(f"warning: {one.variant.name}: {too_many}", file=sys.stderr)
+    remark(nets)
     if svg is not None:
         from vgg_ablate.records import replace_whole
 

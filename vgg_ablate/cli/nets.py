@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,15 @@ def resolved(target: str, image_size: int | None = None, classes: int | None = N
     except SpecError as error:
         raise study.located(error) from error
     return tuple(one for one in found if name in (None, one.variant.name))
+
+
+def remark(nets: Iterable[Resolved]) -> None:
+    """Say on stderr, before anything is allocated, which nets are larger than anybody means."""
+    from vgg_ablate.net.memory import warning
+
+    for one in nets:
+        if too_many := warning(one.costs.params):
+            print(f"warning: {one.variant.name}: {too_many}", file=sys.stderr)
 
 
 def _split(target: str) -> tuple[Path | None, str | None]:

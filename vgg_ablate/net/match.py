@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from vgg_ablate.errors import Problem, SpecError
+from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.net.costs import Costs, costs
 from vgg_ablate.spec.arch import Arch, Match
 from vgg_ablate.spec.study import Variant
+
+_NARROWEST, _WIDEST = 1e-3, 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,11 @@ class Resolved:
 def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
     """The net of every variant. Raises SpecError that names every variant that cannot exist."""
     done: dict[str, Resolved] = {}
-    problems: list[Problem] = []
-    waiting = list(variants)
+    problems = _unmatchable(variants)
+    waiting = [] if problems else list(variants)
     while waiting:
         ready = [one for one in waiting if _target(one) is None or _target(one) in done]
-        if not ready:
-            problems.extend(Problem("matches a variant that is not there, or itself", _path(one)) for one in waiting)
+        if not ready:  # their budgets are those of nets that cannot exist, which was said
             break
         for variant in ready:
             try:
@@ -57,11 +59,28 @@ def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
             except ValueError as error:
                 problems.append(Problem(str(error), _path(variant)))
         waiting = [one for one in waiting if one not in ready]
-        if problems and any(_target(one) not in (None, *done) for one in waiting):
-            break
     if problems:
         raise SpecError(problems)
     return tuple(done[variant.name] for variant in variants)
+
+
+def _unmatchable(variants: Sequence[Variant]) -> list[Problem]:
+    """Budgets of variants that are not there, and of variants that wait for each other."""
+    targets = {variant.name: _target(variant) for variant in variants}
+    problems = []
+    for variant in variants:
+        path, target = f"{_path(variant)}: arch.match", targets[variant.name]
+        if target is not None and target not in targets:
+            rule = f"the budget is that of no variant; there are {', '.join(targets)}"
+            problems.append(Problem(rule, path, got=target, nearest=nearest(target, targets)))
+            continue
+        road = [variant.name]
+        while target is not None and target in targets and target not in road:
+            road.append(target)
+            target = targets[target]
+        if target == variant.name:
+            problems.append(Problem("the budget is its own", path, got=" -> ".join([*road, variant.name])))
+    return problems
 
 
 def _path(variant: Variant) -> str:
@@ -87,28 +106,46 @@ def _resolved(variant: Variant, done: dict[str, Resolved]) -> Resolved:
 def met(arch: Arch, match: Match, wanted: float) -> tuple[Arch, Matched]:
     """The arch at the width that comes nearest to the budget. Raises SpecError where none is within the tolerance."""
 
-    def at(width: float) -> tuple[Arch, int]:
-        plain = arch.model_copy(update={"match": None, "width": width}).spelled_out()
-        return plain, int(getattr(costs(plain), match.cost))
+    def spelled(width: float) -> Arch:
+        return arch.model_copy(update={"match": None, "width": width}).spelled_out()
 
-    below, above = _bracket(lambda width: at(width)[1], wanted)
-    width = min((below, above), key=lambda width: abs(at(width)[1] - wanted))
-    plain, got = at(width)
-    found = Matched(match.cost, wanted, got, width)
+    @cache
+    def cost(width: float) -> int:
+        return int(getattr(costs(spelled(width)), match.cost))
+
+    widths = _bracket(cost, wanted)
+    width = min(widths, key=lambda width: abs(cost(width) - wanted))
+    found = Matched(match.cost, wanted, cost(width), width)
     if abs(found.mismatch) > match.tolerance:
-        nearest = f"the nearest are {at(below)[1]:,} (width {below:.4g}) and {at(above)[1]:,} (width {above:.4g})"
-        rule = f"no width gives {wanted:,.0f} {match.cost} within {match.tolerance:.2%}: {nearest}"
+        nets = " and ".join(f"{cost(width):,} ({spelled(width).notation()})" for width in widths)
+        rule = f"no width gives {wanted:,.0f} {match.cost} within {match.tolerance:.2%}: the nearest are {nets}"
         raise SpecError(Problem(rule, "arch.match"))
-    return plain, found
+    return spelled(width), found
 
 
 def _bracket(cost: Callable[[float], int], wanted: float) -> tuple[float, float]:
-    """Two widths next to each other, the cost of one at most `wanted`, of the other at least; costs grow with width."""
-    below, above = 1e-3, 1.0
-    while cost(above) < wanted and above < 1e4:
-        above *= 2
-    for _ in range(60):
-        middle = (below + above) / 2
+    """Two widths next to each other, the cost of one at most `wanted`, of the other more: costs grow with the width.
+
+    Where the narrowest net costs more already, or the widest less, it is the narrowest or widest two.
+    """
+    below, above = _NARROWEST, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide
+    while cost(above) <= wanted and above < _WIDEST:
+        below, above = above, above * 2
+    if cost(below) > wanted:
+        return below, _next(cost, below, above)
+    if cost(above) <= wanted:
+        return below, above
+    return _halved(cost, below, above, wanted)
+
+
+def _next(cost: Callable[[float], int], narrow: float, wide: float) -> float:
+    """The narrowest width that costs more than `narrow` does."""
+    return _halved(cost, narrow, wide, cost(narrow))[1]
+
+
+def _halved(cost: Callable[[float], int], below: float, above: float, wanted: float) -> tuple[float, float]:
+    """Until no number lies between them."""
+    while below < (middle := (below + above) / 2) < above:
         if cost(middle) <= wanted:
             below = middle
         else:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from vgg_ablate.net.costs import Costs, costs
 from vgg_ablate.net.layers import Layer, layers
-from vgg_ablate.net.match import Resolved
+from vgg_ablate.net.match import Matched, Resolved
 from vgg_ablate.report import numbers
 from vgg_ablate.report.blocks import HEAD, Block, Item, blocks, convolutions, marked
 from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Value, Words
@@ -47,8 +47,7 @@ class Described:
 def variant(resolved: Resolved) -> Described:
     """A variant of a study."""
     changes = ", ".join(f"{path}: {_short(value)}" for path, value in resolved.variant.changes.items())
-    met = resolved.matched
-    left = "" if met is None else f"{_percent(met.mismatch)} of {numbers.count(met.wanted)} {met.cost}"
+    left = "" if resolved.matched is None else left_over(resolved.matched)
     return Described(resolved.variant.name, resolved.arch, changes, left)
 
 
@@ -166,6 +165,11 @@ def _starts(others: int) -> range:
 
 def _number(name: str) -> int:
     return 0 if name == HEAD else int(name)
+
+
+def left_over(met: Matched) -> str:
+    """+0.31 % of 3.76 M macs: what is left of the difference between a matched cost and its budget."""
+    return f"{_percent(met.mismatch)} of {numbers.count(met.wanted)} {met.cost}"
 
 
 def _percent(fraction: float) -> str:
