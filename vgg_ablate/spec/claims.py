@@ -77,6 +77,24 @@ class Claim(Frozen):
             raise Wrong("compares a thing with itself", field="b", got=self.b)
         return weights
 
+    def problems(self, levels: Levels) -> list[Wrong]:
+        """Everything that is wrong with its sides and places, each with its field; empty where `contrast` works."""
+        found = []
+        for field in ("a", "b", "within", "against"):
+            name = getattr(self, field)
+            if name is None or (field in ("a", "b") and name in levels):
+                continue
+            try:
+                _at(field, name, levels)
+            except Wrong as wrong:
+                found.append(wrong)
+        if not found:
+            try:
+                self.contrast(levels)
+            except Wrong as wrong:
+                found.append(wrong)
+        return found
+
     @property
     def region(self) -> tuple[float, float]:
         """(lo, hi): where the claim says that the gain of a over b lies; for `different`, where it does not."""

@@ -263,9 +263,7 @@ def _claim_problems(written: Written, variants: Sequence[Variant], document: rea
                 Problem("two claims have this id", f"claims[{index}].id", document.place(("claims", index)), claim.id)
             )
         ids.add(claim.id)
-        try:
-            claim.contrast(levels)
-        except Wrong as wrong:
+        for wrong in claim.problems(levels):
             place = document.place(("claims", index, wrong.field))
             problems.append(Problem(str(wrong), f"claims[{index}].{wrong.field}", place, wrong.got, wrong.nearest))
     return problems
