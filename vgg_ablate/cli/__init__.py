@@ -10,7 +10,21 @@ import sys
 
 import typer
 
-from vgg_ablate.cli import check, claims, clean, dashboard, describe, init, report, run, schema, space, status, verify
+from vgg_ablate.cli import (
+    check,
+    claims,
+    clean,
+    dashboard,
+    describe,
+    export,
+    init,
+    report,
+    run,
+    schema,
+    space,
+    status,
+    verify,
+)
 from vgg_ablate.errors import VggAblateError
 
 app = typer.Typer(
@@ -29,6 +43,7 @@ for verb in (
     status.status,
     report.report,
     verify.verify,
+    export.export,
     claims.claims,
     dashboard.dashboard,
     clean.clean,

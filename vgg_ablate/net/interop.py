@@ -31,6 +31,15 @@ def as_safetensors(arch: Arch, state: Mapping[str, Tensor]) -> bytes:
     return save(plain, {"format": "pt", "arch": json.dumps(written(arch))})
 
 
+def write(path: Path, arch: Arch, state: Mapping[str, Tensor]) -> None:
+    """A file that `loaded` reads. Raises StorageFailed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(as_safetensors(arch, state))
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+
+
 def written(arch: Arch) -> dict[str, object]:
     """What a person would write at `arch:`; defaults are left out."""
     return {**arch.model_dump(mode="json", exclude_defaults=True, exclude={"stages"}), "stages": arch.notation()}

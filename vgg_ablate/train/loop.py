@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vgg_ablate.net import interop
 from vgg_ablate.net.model import build
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.spec.recipe import Evaluate
@@ -95,6 +96,8 @@ class _Training:
         """Read the test set, once."""
         with device.threads(self.settings.threads):
             test = self._scored(self.splits.test, self.run.data.evaluate)
+        if self.settings.weights is not None:
+            interop.write(self.settings.weights, self.run.arch, self.net.state_dict())
         return Tested(
             val_accuracy=self.epochs[-1].val_accuracy,
             test_accuracy=test.accuracy(),

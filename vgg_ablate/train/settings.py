@@ -14,3 +14,4 @@ class Settings:
     threads: int = 1
     checkpoint: Path | None = None  # the file an unfinished run goes on from; None: none is kept
     checkpoint_every: int = 5  # epochs
+    weights: Path | None = None  # where the trained weights are written, as safetensors; None: nowhere

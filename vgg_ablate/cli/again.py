@@ -1,0 +1,77 @@
+"""A recorded run, chosen and trained again: what `verify` and `export` share."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from vgg_ablate.errors import CheckFailed, Problem, SpecError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vgg_ablate.records import Planned, Record
+    from vgg_ablate.report.results import Results
+    from vgg_ablate.report.verification import Verified
+
+
+def chosen(results: Results, cell: str | None) -> Planned:
+    """The recorded run that VARIANT/SEED, or VARIANT, means; None: the first. Raises SpecError, CheckFailed."""
+    recorded = [one for one in results.manifest.planned if one.key in results.records]
+    if not recorded:
+        raise CheckFailed(f"{results.folder}: there is no record of a run")
+    cells = {one.variant: one for one in reversed(recorded)}  # of a variant: its first seed
+    cells |= {f"{one.variant}/{one.seed}": one for one in recorded}
+    if cell is None:
+        return recorded[0]
+    if cell not in cells:
+        rule = "no such recorded run; a run is VARIANT/SEED"
+        raise SpecError(Problem(rule, place="command line", got=cell, nearest=nearest(cell, cells)))
+    return cells[cell]
+
+
+def compared(results: Results, one: Planned, stored: Record, repeated: Record) -> Verified:
+    """Is the run that was trained again what its record says, given the records of its variant's other seeds?"""
+    from vgg_ablate.report.verification import verified
+
+    siblings = [
+        results.records[other.key]
+        for other in results.manifest.planned
+        if other.variant == one.variant and other.key in results.records
+    ]
+    return verified(stored, repeated, siblings)
+
+
+def again(one: Planned, stored: Record, device: str | None, weights: Path | None = None) -> Record:
+    """Train a recorded run anew, where it was trained unless `device` says otherwise; its weights go to `weights`."""
+    from vgg_ablate.records import Epoch, Outcome, Record, Tested
+    from vgg_ablate.train.device import environment
+    from vgg_ablate.train.failures import Diverged, OutOfMemory
+    from vgg_ablate.train.loop import train
+    from vgg_ablate.train.settings import Settings
+
+    print(f"training {one.variant}/{one.seed} again ({stored.key})", file=sys.stderr)
+    where = device or str(stored.environment.get("device", "cpu"))
+    settings = Settings(device=where, threads=int(stored.environment.get("threads", 1)), weights=weights)
+    epochs: list[Epoch] = []
+    tested: Tested | None = None
+    outcome = Outcome.FINISHED
+    training = train(stored.run, settings)
+    try:
+        while True:
+            epochs.append(next(training))
+            print(f"epoch {epochs[-1].epoch}/{stored.run.train.epochs}", file=sys.stderr)
+    except StopIteration as stop:
+        tested = stop.value
+    except Diverged:
+        outcome = Outcome.DIVERGED
+    except OutOfMemory:
+        outcome = Outcome.OUT_OF_MEMORY
+    return Record(
+        key=stored.key,
+        run=stored.run,
+        outcome=outcome,
+        epochs=tuple(epochs),
+        tested=tested,
+        environment=environment(stored.run, settings),
+    )

@@ -1,0 +1,76 @@
+"""`export STUDY VARIANT[/SEED]`: a trained net as files that other programs read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vgg_ablate.cli.again import again, chosen, compared
+from vgg_ablate.cli.arguments import OUT, RESULTS, results_folder
+from vgg_ablate.errors import CheckFailed, SpecError, StorageFailed
+
+if TYPE_CHECKING:
+    from vgg_ablate.net.model import Vgg
+    from vgg_ablate.spec.arch import Arch
+
+RUN = Annotated[
+    str, typer.Argument(metavar="VARIANT[/SEED]", help="Which run; default seed: the variant's first recorded.")
+]
+TO = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: exports/<study>/<variant>-<seed>.")]
+DEVICE = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda:0; default: what the record says.")]
+
+
+def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEVICE = None) -> None:
+    """Train a recorded run again, say whether it is its record's, and write its weights, arch and ONNX."""
+    from vgg_ablate.net import interop
+    from vgg_ablate.report.results import read
+
+    results = read(results_folder(study, out))
+    one = chosen(results, run)
+    name, stored = f"{one.variant}/{one.seed}", results.whole(one.key)
+    folder = to or Path("exports") / results.study.name / f"{one.variant}-{one.seed}"
+    weights = folder / "model.safetensors"
+    repeated = again(one, stored, device, weights)
+    if repeated.tested is None:
+        raise CheckFailed(f"{name}: {repeated.outcome}: there are no trained weights to export")
+    found = compared(results, one, stored, repeated)
+    for difference in found.differences:
+        print(difference, file=sys.stderr)
+    print(f"{weights}: the weights; test accuracy {repeated.tested.test_accuracy:.4f}")
+    arch, model = interop.loaded(weights)
+    for line in _beside(folder, arch, model):
+        print(line)
+    how = "bit for bit the same as" if found.exactly else "where it should be by"
+    if not found.agrees:
+        raise CheckFailed(f"{name}: exported, but not {how} its record")
+    print(f"{name}: {how} its record")
+
+
+def _beside(folder: Path, arch: Arch, model: Vgg) -> list[str]:
+    """Write what stands beside the weights; a line for each file, or why there is none."""
+    from vgg_ablate.net import interop
+
+    told = [_written(folder / "arch.yaml", interop.as_yaml(arch).encode(), "the arch, as a study's `arch:`")]
+    theirs = interop.torchvision_name(arch)
+    if theirs is None:
+        told.append("no torchvision model has these layers")
+    else:
+        state = interop.as_torchvision(arch, model.state_dict())
+        told.append(_written(folder / "torchvision.pth", state, f"for torchvision's {theirs}"))
+    try:
+        interop.write_onnx(arch, model, folder / "model.onnx")
+        told.append(f"{folder / 'model.onnx'}: ONNX, for any batch size")
+    except SpecError as error:  # the extra is not installed
+        told.append(f"no ONNX file: {error}")
+    return told
+
+
+def _written(path: Path, content: bytes, what: str) -> str:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+    return f"{path}: {what}"
