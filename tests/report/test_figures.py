@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import combinations
 from math import isnan
 from pathlib import Path
@@ -19,7 +18,7 @@ from matplotlib.text import Text
 
 from tests.report import building
 from vgg_ablate.report import model
-from vgg_ablate.report.figures import album, budget, canvas, curves, forest
+from vgg_ablate.report.figures import album, budget, canvas, forest, nets
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.pairs import deciding_interval, gains
 
@@ -59,12 +58,48 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return report_of(tmp_path_factory.mktemp("figures") / "kinds", 3, 0.004)
 
 
-def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
-    return {
-        "forest": lambda: forest.drawn(forest.intervals(report)),
-        "budget": lambda: budget.drawn(budget.points(report)),
-        "curves": lambda: curves.drawn(curves.curves(report)),
-    }
+HEAD = """\
+version: 1
+name: design
+question: Does every design have its figure?
+seeds: 4
+data: {name: digits, image_size: 32}
+arch: {stages: "8 8 | 16 16", norm: batch, head: {hidden: [32], dropout: 0.5}}
+train: {epochs: 3}
+"""
+DESIGNS = {
+    "one_factor_at_a_time": (
+        "factors: {arch.norm: [none, batch, group], arch.depth: [1, 2, 3], arch.width: [0.5, 1.0]}",
+        ["levels", "budget", "nets", "curves"],
+    ),
+    "leave_one_out": (
+        "parts: {norm: {arch.norm: none}, dropout: {arch.head.dropout: 0.0}, head: {arch.head.hidden: []}}",
+        ["parts", "budget", "nets", "curves"],
+    ),
+    "cumulative": (
+        "steps: {wider: {arch.width: 2}, kernels: {arch.kernel: 5}, no-head: {arch.head.hidden: []}}",
+        ["road", "budget", "nets", "curves"],
+    ),
+    "factorial": (
+        "factors: {arch.norm: [none, batch], arch.depth: [1, 2, 3], arch.width: [0.5, 1.0]}",
+        ["levels", "interactions", "heat", "budget", "nets", "curves"],
+    ),
+    "search": (
+        "space: {arch.width: {low: 0.25, high: 2.0}}\n  budget: {variants: 3}\n  best: 1\n  seeds: 2",
+        ["history", "front", "budget", "nets", "curves"],
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=DESIGNS)
+def designed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report of every kind of design."""
+    kind = str(request.param)
+    text = f"{HEAD}design:\n  kind: {kind}\n  {DESIGNS[kind][0]}\n"
+    folder = building.made(tmp_path_factory.mktemp("designs") / kind, text=text, epochs=3)
+    if kind == "search":
+        building.searched(folder, [{"arch.width": width} for width in (0.5, 1.5, 2.0)], {"winner-1": 1})
+    return model.of(folder)
 
 
 def hidden(figure: Figure) -> list[tuple[str, str]]:
@@ -96,10 +131,27 @@ def _beyond_the_limits(figure: Figure) -> set[Text]:
     return found
 
 
-@pytest.mark.parametrize("name", ["forest", "budget", "curves"])
-def test_no_text_hides_another(name: str, report: Report) -> None:
+def test_no_text_hides_another(report: Report) -> None:
     with canvas.style():
-        assert hidden(drawings(report)[name]()) == []
+        found = {sketch.name: hidden(sketch.draw()) for sketch in album.sketches(report)}
+    assert found == {name: [] for name in ("forest", "budget", "nets", "curves")}
+
+
+def test_every_design_has_its_figures_and_no_text_in_them_hides_another(designed: Report) -> None:
+    sketches = list(album.sketches(designed))
+    assert [sketch.name for sketch in sketches] == DESIGNS[designed.study.design.kind][1]
+    with canvas.style():
+        found = {sketch.name: hidden(sketch.draw()) for sketch in sketches}
+    assert found == dict.fromkeys(found, [])
+
+
+def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
+    report = model.of(building.made(tmp_path / "kinds", text=KINDS))
+    marks = {net.name: [(box.upper, box.lower, mark) for box, mark in net.boxes] for net in nets.nets(report)}
+    assert {mark for _, _, mark in marks["base"]} == {"same"}
+    assert marks["five"][:2] == [("5×5", "4", "new"), ("3×3", "4", "gone")]
+    assert [mark for _, _, mark in marks["wide"]] == ["new"] * 4 + ["same"]
+    assert [mark for _, _, mark in marks["deep"]] == ["new", "same", "same"] * 2 + ["same"]
 
 
 def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -> None:

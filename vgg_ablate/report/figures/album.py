@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vgg_ablate.report.figures import budget, canvas, curves, forest
+from matplotlib.figure import Figure
+
+from vgg_ablate.report import numbers
+from vgg_ablate.report.effects import effects
+from vgg_ablate.report.figures import budget, canvas, curves, forest, grid, levels, nets, rows, search
 from vgg_ablate.report.model import Report
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One figure as SVG, with the words that belong to it."""
+class Sketch:
+    """One figure that can be drawn, with the words that belong to it."""
 
     name: str  # of its file, without the ending
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure as SVG."""
+
+    name: str
     title: str
     caption: str
     svg: str
@@ -21,21 +35,70 @@ class Picture:
 
 def pictures(report: Report) -> tuple[Picture, ...]:
     """Every figure that the records can fill."""
-    return tuple(_drawn(report))
+    return tuple(Picture(one.name, one.title, one.caption, canvas.svg(one.draw)) for one in sketches(report))
 
 
-def _drawn(report: Report) -> Iterator[Picture]:
-    rows = forest.intervals(report)
-    if rows:
-        yield Picture("forest", "The verdicts as intervals", _FOREST, canvas.svg(lambda: forest.drawn(rows)))
+def sketches(report: Report) -> Iterator[Sketch]:
+    """The same, not yet drawn."""
+    claims = forest.intervals(report)
+    if claims:
+        yield Sketch("forest", "The verdicts as intervals", _FOREST, lambda: forest.drawn(claims))
+    yield from _by_design(report)
     points = budget.points(report)
     if points:
-        yield Picture("budget", "Error and what it costs", _BUDGET, canvas.svg(lambda: budget.drawn(points)))
+        yield Sketch("budget", "Error and what it costs", _BUDGET, lambda: budget.drawn(points))
+    trains = nets.nets(report)
+    if trains:
+        yield Sketch("nets", "The nets", _NETS, lambda: nets.drawn(trains))
     found = curves.curves(report)
     if found:
         left_out = len(report.rows) - len(found)
-        more = f" {left_out} more variants are not drawn." if left_out else ""
-        yield Picture("curves", "Learning curves", _CURVES + more, canvas.svg(lambda: curves.drawn(found)))
+        more = f" {numbers.count(left_out)} more variants are not drawn." if left_out else ""
+        yield Sketch("curves", "Learning curves", _CURVES + more, lambda: curves.drawn(found))
+
+
+def _by_design(report: Report) -> Iterator[Sketch]:
+    """What the study's design asks for."""
+    if not any(row.n for row in report.rows):
+        return
+    kind: str = report.study.design.kind
+    if kind == "one_factor_at_a_time":
+        factors = levels.one_at_a_time(report)
+        yield Sketch("levels", "One factor at a time", _LEVELS, lambda: levels.drawn(factors))
+    elif kind == "leave_one_out":
+        parts = rows.differences(report)
+        label = f"test error minus {report.base.name}, pp  (right of 0: worse)"
+        yield Sketch("parts", "Without each part", _PARTS, lambda: rows.drawn(parts, label, zero=True))
+    elif kind == "cumulative":
+        road = rows.road(report)
+        yield Sketch("road", "Step by step", _ROAD, lambda: rows.drawn(road, "test error, %", joined=True))
+    elif kind == "factorial":
+        yield from _factorial(report)
+    elif kind == "search":
+        yield from _searched(report)
+
+
+def _factorial(report: Report) -> Iterator[Sketch]:
+    found = effects(report)
+    if not found.seeds:
+        return
+    factors = levels.averaged(found, report.base.variant.levels)
+    yield Sketch("levels", "Main effects", _LEVELS + _AVERAGED, lambda: levels.drawn(factors))
+    pairs = grid.pairs(report, found)
+    yield Sketch("interactions", "Interactions", _INTERACTIONS, lambda: grid.interactions(pairs))
+    largest = max(pairs, key=lambda cells: len(cells.means))
+    averaged = _AVERAGED if len(found.factors) > 2 else ""
+    yield Sketch("heat", "The grid", _HEAT + averaged, lambda: grid.heat(largest))
+
+
+def _searched(report: Report) -> Iterator[Sketch]:
+    proposals = search.proposals(report)
+    if not proposals:
+        return
+    yield Sketch("history", "The search", _HISTORY, lambda: search.drawn(proposals))
+    points = search.points(report)
+    if points:
+        yield Sketch("front", "The front", _FRONT, lambda: budget.drawn(points, "validation error, %"))
 
 
 _FOREST = (
@@ -51,4 +114,31 @@ _BUDGET = (
 _CURVES = (
     "Validation error after every epoch: thin, one line a seed (the first 20 seeds); thick, the mean over all; dashed, "
     "the base's mean for comparison."
+)
+_NETS = (
+    "Layers with weights: kernel or fc above, channels or features below; a stroke is a pooling, an underlined box has "
+    "no activation after it. Filled: differs from the base in itself or in what follows it; dashed: the base's layer "
+    "is gone. Under each name, what was changed."
+)
+_LEVELS = (
+    "Test error at every level: thin lines, one a seed; marks and bars, mean ± standard deviation over seeds; diamond: "
+    "the base."
+)
+_AVERAGED = " Averaged over the other factors."
+_INTERACTIONS = (
+    "Mean test error, ± the standard deviation over seeds, at every pair of levels. Parallel lines: no interaction."
+)
+_HEAT = "Mean test error in percent; the darker, the more."
+_PARTS = "Each variant minus the base, paired by seed, with its 95 % interval; the greatest loss first."
+_ROAD = (
+    "Test error, mean ± standard deviation over seeds, from the base (diamond) step by step. At the right: the "
+    "difference to the step before, paired by seed, with its 95 % interval, in percentage points."
+)
+_HISTORY = (
+    "Validation error of every proposal, in order; the line is the best until then; crosses did not finish (pruned, "
+    "diverged, out of memory or failed)."
+)
+_FRONT = (
+    "Mean validation error of every proposal against its costs. The line joins those that no other betters in both "
+    "(filled); diamond: the base."
 )

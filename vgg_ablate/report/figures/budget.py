@@ -47,19 +47,19 @@ def front(found: Sequence[Point], cost: str) -> list[Point]:
     return best
 
 
-def drawn(found: Sequence[Point]) -> Figure:
+def drawn(found: Sequence[Point], error: str = "test error, %") -> Figure:
     """MACs at the left, parameters at the right; one scale of errors."""
     figure = canvas.blank(canvas.WIDTH, 3.3)
-    limits = canvas.percent_span([point.mean + sign * point.sd for point in found for sign in (-1, 1)], 0.12)
+    limits = canvas.error_span([point.mean + sign * point.sd for point in found for sign in (-1, 1)], 0.12)
     for index, cost in enumerate(COSTS):
         axes = canvas.axes(figure, 0.55 + index * 3.42, 0.15, 3.1, 2.6)
-        axes.set_ylim(max(limits[0], 0.0), limits[1])
+        axes.set_ylim(*limits)
         _panel(axes, found, cost)
         canvas.plain_ticks(axes.yaxis)
         if index:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel("test error, %")
+            axes.set_ylabel(error)
     return figure
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from math import nan
@@ -142,6 +142,13 @@ def plain_ticks(axis: Any, count: int = 5) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(value, 4)))
 
 
+def level_ticks(axes: Axes, names: Sequence[str], inches: float) -> None:
+    """A tick a level along axes of so many inches, its name below it in at most two lines."""
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    room = inches / len(names) - 0.06
+    axes.set_xticks(range(len(names)), ["\n".join(wrapped(name, room, SMALL, 2)) for name in names])
+
+
 def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
     """Limits around values, with room; never of width zero."""
     found = list(values)
@@ -167,6 +174,12 @@ def strokes(axes: Axes, marks: Iterable[Stroke], colour: str) -> None:
 def counted(values: Iterable[float]) -> dict[float, int]:
     """Values and how often each is there; equal up to rounding errors is equal."""
     return dict(sorted(Counter(round(value, 9) for value in values).items()))
+
+
+def error_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
+    """The same for errors, which end at 0: a little below it, so that a mark at 0 is whole."""
+    low, high = percent_span(values, pad)
+    return max(low, -0.04 * high), high
 
 
 def _cut(line: str, inches: float, size: float) -> str:
