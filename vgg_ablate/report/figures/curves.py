@@ -62,7 +62,7 @@ def _of(rows: pd.DataFrame) -> Curves:
 
 
 def _panel(axes: Axes, name: str, lines: Curves, base: Curves | None) -> None:
-    axes.set_title(canvas.wrapped(name, 1.4, canvas.SIZE, 1)[0], color=canvas.ACCENT if base is None else canvas.INK)
+    axes.set_title(canvas.wrapped(name, 1.45, canvas.SIZE, 1)[0], color=canvas.ACCENT if base is None else canvas.INK)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     if base is not None:
         axes.plot(
