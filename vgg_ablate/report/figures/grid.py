@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from vgg_ablate.report import numbers
 from vgg_ablate.report.effects import Effects
 from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Report
-from vgg_ablate.report.verdicts import by_seed
 
 _PAIRS = 6  # panels of interactions
 _DARK, _LIGHT = "#101418", "#fdfdfd"  # text on cells: the cells do not follow a page's light and dark

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from vgg_ablate.report.effects import Effects
 from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Report
-from vgg_ablate.report.verdicts import by_seed
 
 _COLUMNS, _HEIGHT = 3, 1.7
 _LEFT, _GAP, _TOP, _FOOT = 0.55, 0.3, 0.3, 0.5

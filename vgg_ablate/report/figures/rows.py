@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from vgg_ablate.report import numbers
 from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Difference, Report, Row, compared
-from vgg_ablate.report.verdicts import by_seed
 
 MOST = 40  # rows
 _LEFT, _MIDDLE, _PITCH = 2.0, 3.3, 0.27
