@@ -110,7 +110,8 @@ def hidden(figure: Figure) -> list[tuple[str, str]]:
     renderer = painter.get_renderer()  # type: ignore[no-untyped-call]
     unseen = _beyond_the_limits(figure)
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text()]
-    shown = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in unseen]
+    # (an annotation's own extent has its leader line in it)
+    shown = [(text.get_text(), Text.get_window_extent(text, renderer)) for text in texts if text not in unseen]
     faults = [(one, other) for (one, a), (other, b) in combinations(shown, 2) if a.padded(-2).overlaps(b.padded(-2))]
     whole = figure.bbox
     return faults + [

@@ -109,7 +109,7 @@ _FOREST = (
 )
 _BUDGET = (
     "Mean test error against costs; whiskers: ± the standard deviation over seeds. The line joins the variants that no "
-    "other betters in both (filled); diamond: the base."
+    "other betters in both (filled); diamond: the base. Points without a name are in the table."
 )
 _CURVES = (
     "Validation error after every epoch: thin, one line a seed (the first 20 seeds); thick, the mean over all; dashed, "

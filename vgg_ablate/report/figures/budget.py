@@ -15,7 +15,8 @@ from vgg_ablate.report.figures import canvas, labels
 from vgg_ablate.report.model import Report
 
 COSTS = {"macs": "MACs for one example", "params": "trained parameters"}
-_NAMED = 24  # with more points, only the line and the base are named
+_ROOM = 8.5  # inches: with longer names in all, or more points, only the line and the base are named
+_MOST = 24
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
     right = axes.get_xlim()[1]
     line = _steps([(point.costs[cost], point.mean) for point in best], right)
     axes.plot(*zip(*line, strict=True), color=canvas.SOFT, linewidth=1.0, zorder=2)
-    few = len(found) <= _NAMED
+    few = len(found) <= _MOST
+    brief = few and sum(canvas.width_of(point.name, canvas.SMALL) for point in found) <= _ROOM
     for point in found:
         x = point.costs[cost]
         if few:
@@ -82,7 +84,7 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
         face = colour if point in best else canvas.PAPER
         size, mark = (7.5, "D") if point.is_base else (6, "o") if few else (3.5, "o")
         axes.plot([x], [point.mean], mark, color=colour, markerfacecolor=face, markersize=size, zorder=4)
-    named = [point for point in found if few or point.is_base or point in best]
+    named = [point for point in found if brief or point.is_base or point in best]
     named.sort(key=lambda point: (not point.is_base, point not in best, point.mean, point.name))
     labels.name_points(
         axes,

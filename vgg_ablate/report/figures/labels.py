@@ -15,7 +15,7 @@ _HEIGHT = canvas.SMALL * 1.25
 _MARK = 4.5  # half the side of a marker
 _PLACES = [  # how far from the point, and in which direction
     (reach * x, reach * y)
-    for reach in (7, 13, 20, 30, 42)
+    for reach in (7, 13, 20, 30)
     for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (0.8, -0.8), (-0.8, 0.8), (-0.8, -0.8))
 ]
 
