@@ -22,6 +22,7 @@ test: $(BIN)/.installed-test              ## the whole suite: format, lint, type
 bench: $(BIN)/.installed-test             ## the benchmarks; on a quiet machine
 	$(BIN)/python benchmarks/loop.py --json
 	$(BIN)/python benchmarks/driver.py --runs 1000 --json
+	$(BIN)/python benchmarks/space.py --json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -20,6 +20,14 @@ from vgg_ablate.spec.values import Wrong
 
 Places = dict[Parts, str]
 
+_BRANCH = re.compile(r"constrained-\w+|int|float|str|bool|[\w-]+\[.*")  # what pydantic calls the kinds of a union
+_RULES = {  # in other words than pydantic's
+    "too_short": "needs at least {min_length}",
+    "too_long": "can have at most {max_length}",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+}
+
 
 @dataclass(frozen=True)
 class Document:
@@ -130,13 +138,31 @@ def _merged(under: Any, over: Any) -> Any:
 
 
 def problems(error: ValidationError, model: type[BaseModel], document: Document, below: Parts = ()) -> list[Problem]:
-    """Every error of a model's check, as a Problem with its place in the document."""
-    return [_problem(detail, model, document, below) for detail in error.errors()]
+    """Every error of a model's check, as a Problem with its place in the document; one a path.
+
+    Where a value may be one of several kinds, pydantic has an error for each: they are alternatives. And a list whose
+    items are wrong is not too short as well.
+    """
+    details = [detail for detail in error.errors() if not _follows(detail, error)]
+    found: dict[str, Problem] = {}
+    for one in (_problem(detail, model, document, below) for detail in details):
+        first = found.setdefault(one.path, one)
+        if one.rule != first.rule:
+            rule = f"{first.rule}, or {one.rule.removeprefix('must be ')}"
+            found[one.path] = Problem(rule, one.path, one.place, first.got, first.nearest or one.nearest)
+    return list(found.values())
+
+
+def _follows(detail: Any, error: ValidationError) -> bool:
+    """Is it said of a list only because an item of it is wrong?"""
+    loc = detail["loc"]
+    below = (one["loc"] for one in error.errors() if len(one["loc"]) > len(loc))
+    return detail["type"] == "too_short" and any(one[: len(loc)] == loc for one in below)
 
 
 def _problem(detail: Any, model: type[BaseModel], document: Document, below: Parts) -> Problem:
     parts = (*below, *_written_parts(detail["loc"], document, below))
-    rule, got, meant = str(detail["msg"]), detail["input"], None
+    rule, got, meant = _rule(detail), detail["input"], None
     expected = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
     tags = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected_tags", "")))
     match detail["type"]:
@@ -163,6 +189,11 @@ def _problem(detail: Any, model: type[BaseModel], document: Document, below: Par
     return Problem(rule, joined(parts), document.place(parts), got, meant)
 
 
+def _rule(detail: Any) -> str:
+    other = _RULES.get(detail["type"])
+    return str(detail["msg"]) if other is None else other.format_map(detail.get("ctx", {}))
+
+
 def _written_parts(loc: Iterable[str | int], document: Document, below: Parts) -> Parts:
     """pydantic's loc without the tags that it adds for unions: what is not in the document is kept only at the end."""
     node: Any = document.data
@@ -174,6 +205,8 @@ def _written_parts(loc: Iterable[str | int], document: Document, below: Parts) -
         inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
         if inside:
             node = node[part] if isinstance(node, dict) or int(part) < len(node) else None
+        if not inside and isinstance(part, str) and _BRANCH.fullmatch(part):
+            continue
         if inside or index == len(loc) - 1 or isinstance(part, int) or not isinstance(node, dict):
             kept.append(part)
     return tuple(kept)

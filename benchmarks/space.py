@@ -1,0 +1,83 @@
+"""How many nets a second one core counts, filters and sieves for the front: three kinds of spaces.
+
+    python benchmarks/space.py --json
+
+`per_second` is nets over the processor time of the whole survey, tables included; `peak_mb` is the peak of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from vgg_ablate.net.space import of_study
+from vgg_ablate.spec.reading import Document
+from vgg_ablate.spec.study import Study
+
+DEPTHS: dict[str, Any] = {f"arch.stages[{stage}].depth": {"low": 1, "high": 4} for stage in range(5)}
+SPACES: dict[str, dict[str, Any]] = {
+    "depths and widths": {
+        **DEPTHS,
+        "arch.width": {"low": 0.125, "high": 1.25, "step": 0.0046875},
+        "arch.head.hidden": [[], [64], [512], [512, 512]],
+    },
+    "channels": {f"arch.stages[{stage}].channels": {"low": 64, "high": 460, "step": 4} for stage in range(2, 5)},
+    "everything": {
+        **DEPTHS,
+        "arch.kernel": [[], 5, 7, "1xn"],
+        "arch.norm": ["none", "batch", {"kind": "group", "groups": 8}],
+        "arch.pool": ["max", "conv"],
+        "arch.width": {"low": 0.125, "high": 1.0, "log": True},
+        "arch.head.hidden": [[], [64], [512], [512, 512]],
+        "train.lr": [0.1, 0.05],
+    },
+}
+CONSTRAINTS = ["params <= 5e6", "40e6 <= macs <= 60e6", "receptive_field >= 32"]
+
+
+def study(space: dict[str, Any]) -> Study:
+    """A search over it, on CIFAR-10."""
+    design = {"kind": "search", "space": space, "constraints": CONSTRAINTS, "budget": {"variants": 1}}
+    arch = {"stages": "64 64 | 128 128 | 256 256 | 512 512 | 512 512", "norm": "batch"}
+    data = {"version": 1, "name": "bench", "question": "how many?", "data": {"name": "cifar10"}}
+    return Study.of(Document({**data, "arch": arch, "design": design}))
+
+
+def measured(space: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one space."""
+    asked = study(space)
+    start = time.process_time()
+    found = of_study(asked).survey()
+    seconds = time.process_time() - start
+    return {
+        "nets": found.seen,
+        "meet": found.meet,
+        "front": len(found.front),
+        "seconds": round(seconds, 3),
+        "per_second": round(found.seen / seconds),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def main() -> None:
+    """Measure every space."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    as_json = parser.parse_args().json
+    figures = {name: measured(space) for name, space in SPACES.items()}
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return
+    for name, found in figures.items():
+        print(f"{name}: {found['nets']:,} nets, {found['per_second']:,} a second, {found['peak_mb']} MB at the most")
+
+
+if __name__ == "__main__":
+    main()

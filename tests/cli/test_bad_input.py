@@ -1,0 +1,87 @@
+"""What cannot be is one line a mistake: the place, the path, the rule, what was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vgg_ablate.cli.check import check
+from vgg_ablate.errors import SpecError
+
+STUDY = """\
+version: 1
+name: bad
+question: what is wrong?
+data: {name: digits, image_size: 16}
+arch: ARCH
+variants:
+  other: CHANGES
+"""
+GOOD = '{stages: "8 8 | 16 16", head: {hidden: [8]}}'
+NORM = "{arch.norm: batch}"
+
+ARCHS = [
+    ('{stages: "8 0 | 16"}', "5:8: arch.stages: column 3: '0' has no channels, got '8 0 | 16'"),
+    ('{stages: "8 | 16", width: -1.5}', "5:26: arch.width: must be greater than 0, got -1.5"),
+    ("{stages: []}", "5:8: arch.stages: needs at least 1, got []"),
+    (
+        "{stages: [{convs: [{channels: 0}]}]}",
+        "5:27: arch.stages[0].convs[0].channels: must be greater than or equal to 1, got 0",
+    ),
+    (
+        "{stages: [{convs: [{channels: 4, kernel: 2}]}]}",
+        "5:40: arch.stages[0].convs[0].kernel: a kernel's sides must be odd, so that padding can keep the map's size, "
+        "got 2",
+    ),
+]
+CHANGES = [
+    ("arch.kernel: 4", "7:11: variants.other: arch.kernel[0]: must be 3, 5, 7, '1x1-last' or '1xn', got 4"),
+    (
+        "'arch.stages[1].channels': 2.5",
+        "7:11: variants.other: arch.stages[1].channels: must be a valid integer, got 2.5",
+    ),
+    (
+        "arch.head.hidden: [8, 8, 8, 8]",
+        "7:11: variants.other: arch.head.hidden: can have at most 3, got [8, 8, 8, 8]",
+    ),
+    (
+        "arch.head.pool: 0",
+        "7:11: variants.other: arch.head.pool: must be 'none' or 'global', or greater than or equal to 1, got 0",
+    ),
+    (
+        "arch.depth: 0",
+        "7:11: variants.other: arch.depth: must be greater than or equal to 1, or a list, got 0",
+    ),
+    (
+        "arch.image_size: 3",
+        "7:3: variants.other: arch.stages[1].pool: pooling number 2 finds a 1x1 map that cannot be halved "
+        "(image_size 3)",
+    ),
+    (
+        "arch.stages: 8@45 | 8",
+        "7:3: variants.other: arch.stages[0].convs[0].kernel: most of the kernel lies outside the 16x16 map, "
+        "got '45x45'",
+    ),
+    (
+        "arch.match: {macs: 10}",
+        "7:3: variants.other: arch.match: no width gives 10 macs within 1.00%: the nearest are 5,968 (1 1 | 1 1) "
+        "and 8,400 (1 1 | 2 2)",
+    ),
+    (
+        "arch.match: {macs: base, tolerance: 5}",
+        "7:11: variants.other: arch.match.tolerance: must be less than 1, got 5",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("arch", "changes", "said"),
+    [(arch, NORM, said) for arch, said in ARCHS] + [(GOOD, f"{{{change}}}", said) for change, said in CHANGES],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, arch: str, changes: str, said: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(STUDY.replace("ARCH", arch).replace("CHANGES", changes))
+    with pytest.raises(SpecError) as caught:
+        check(path, None)
+    assert str(caught.value).removeprefix(f"{path}:") == said
