@@ -1,6 +1,6 @@
 """Memory at the peak of a training step, measured on the CPU and predicted (train/memory.py).
 
-python benchmarks/memory.py PRESET [--image-size 224] [--batch 4] [--width 1.0] [--precision bf16|fp32]
+python benchmarks/memory.py PRESET [--image-size 224] [--batch 4] [--width 1.0] [--hidden N] [--precision bf16|fp32]
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ def main() -> None:
     options.add_argument("--image-size", type=int, default=224)
     options.add_argument("--batch", type=int, default=4)
     options.add_argument("--width", type=float, default=1.0)
+    options.add_argument(
+        "--hidden", type=int, help="of the two hidden dense layers; the preset's where it is not given"
+    )
     options.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     print(json.dumps(measured(options.parse_args())))
 
@@ -42,7 +45,15 @@ def main() -> None:
 def measured(given: argparse.Namespace) -> dict[str, Any]:
     """Two steps of one net, in this process: what they added to its resident memory at the peak."""
     size, batch, precision = given.image_size, given.batch, given.precision
-    knobs = {"preset": given.preset, "width": given.width, "image_size": size, "in_channels": 3, "classes": 1000}
+    knobs: dict[str, Any] = {
+        "preset": given.preset,
+        "width": given.width,
+        "image_size": size,
+        "in_channels": 3,
+        "classes": 1000,
+    }
+    if given.hidden:
+        knobs["head"] = {"hidden": [given.hidden] * 2}
     arch = Arch.model_validate(knobs).spelled_out()
     data = Data(name="imagenet", image_size=size)
     run = Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)

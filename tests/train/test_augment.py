@@ -111,7 +111,7 @@ def test_colours_shift_along_the_principal_components() -> None:
     assert torch.allclose(shift, shift[:, :1].expand_as(shift), atol=1e-3)  # one shift an image
     pixels = IMAGES.reshape(-1, 3).double()
     covariance = torch.cov(pixels.T, correction=0)
-    axes = boxes.principal_axes(IMAGES).double()
+    axes = boxes.principal_axes([IMAGES[:7], IMAGES[7:]]).double()
     assert torch.allclose(axes.T @ axes, covariance, rtol=1e-4, atol=1e-2)  # the axes carry the whole variance
 
 
@@ -151,3 +151,14 @@ def test_normalising_is_torchvisions() -> None:
     found = Normaliser(mean, std)(IMAGES)
     assert torch.allclose(found, expected, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_epochs_draws_lie_where_the_last_ones_lay() -> None:
+    """A recorded graph goes on reading there."""
+    augmenter = Augmenter(Augment(crop_padding=1), IMAGES, 6, AS_THEY_ARE, 0)
+    augmenter.begin(1)
+    (table,) = augmenter._drawn.values()
+    before = table.clone()
+    augmenter.begin(2)
+    assert table is next(iter(augmenter._drawn.values()))
+    assert not torch.equal(table, before)

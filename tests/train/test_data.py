@@ -14,7 +14,7 @@ from PIL import Image
 from vgg_ablate.errors import DataMissing, StorageFailed
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train import sources
-from vgg_ablate.train.data import Splits, decoded, splits
+from vgg_ablate.train.data import Split, Splits, decoded, splits
 
 CPU = torch.device("cpu")
 DIGITS = Data(name="digits", image_size=16)
@@ -22,6 +22,11 @@ DIGITS = Data(name="digits", image_size=16)
 
 def drawn(data: Data, seed: int) -> Splits:
     return splits(data, sources.fingerprint(data), seed, CPU)
+
+
+def pixels(split: Split) -> torch.Tensor:
+    assert isinstance(split.images, torch.Tensor)
+    return split.images
 
 
 def folder(root: Path, classes: int = 2, images: int = 6) -> Data:
@@ -38,7 +43,7 @@ def folder(root: Path, classes: int = 2, images: int = 6) -> Data:
 def test_three_splits_share_no_example_and_lose_none() -> None:
     three = drawn(DIGITS, 0)
     assert [len(part) for part in three[:3]] == [1294, 144, 359]
-    everything = torch.cat([part.images.flatten(1) for part in three[:3]])
+    everything = torch.cat([pixels(part).flatten(1) for part in (three.train, three.validation, three.test)])
     assert len(torch.unique(everything, dim=0)) == len(torch.unique(decoded_images(DIGITS), dim=0))
 
 
@@ -48,8 +53,8 @@ def decoded_images(data: Data) -> torch.Tensor:
 
 
 def test_the_seed_draws_the_splits() -> None:
-    assert torch.equal(drawn(DIGITS, 3).test.images, drawn(DIGITS, 3).test.images)
-    assert not torch.equal(drawn(DIGITS, 3).test.images, drawn(DIGITS, 4).test.images)
+    assert torch.equal(pixels(drawn(DIGITS, 3).test), pixels(drawn(DIGITS, 3).test))
+    assert not torch.equal(pixels(drawn(DIGITS, 3).test), pixels(drawn(DIGITS, 4).test))
 
 
 def test_a_limit_takes_fewer_to_train_and_as_many_to_test() -> None:
@@ -59,15 +64,15 @@ def test_a_limit_takes_fewer_to_train_and_as_many_to_test() -> None:
 
 def test_statistics_are_those_of_the_training_split() -> None:
     three = drawn(DIGITS, 0)
-    pixels = three.train.images.double()
-    assert three.mean.item() == pytest.approx(pixels.mean().item())
-    assert three.std.item() == pytest.approx(pixels.std(correction=0).item())
+    values = pixels(three.train).double()
+    assert three.mean.item() == pytest.approx(values.mean().item())
+    assert three.std.item() == pytest.approx(values.std(correction=0).item())
 
 
 def test_an_image_folder_keeps_its_own_test_split(tmp_path: Path) -> None:
     three = drawn(folder(tmp_path), 0)
     assert [len(part) for part in three[:3]] == [9, 3, 12]
-    assert torch.equal(three.test.images[:, 0, 0, 0] // 40, three.test.labels.to(torch.uint8))
+    assert torch.equal(pixels(three.test)[:, 0, 0, 0] // 40, three.test.labels.to(torch.uint8))
 
 
 def test_without_a_test_folder_one_is_drawn(tmp_path: Path) -> None:
@@ -97,7 +102,7 @@ def test_what_was_decoded_once_needs_its_files_no_more(tmp_path: Path) -> None:
     planned = sources.fingerprint(data)
     before = splits(data, planned, 0, CPU)
     (tmp_path / "here").rename(tmp_path / "gone")
-    assert torch.equal(splits(data, planned, 0, CPU).train.images, before.train.images)
+    assert torch.equal(pixels(splits(data, planned, 0, CPU).train), pixels(before.train))
 
 
 def test_two_processes_that_start_at_once_decode_to_the_same(tmp_path: Path) -> None:

@@ -127,3 +127,16 @@ VIEWS: dict[str, dict[str, Any]] = {
 def test_every_way_to_show_images_trains_and_repeats(kind: str) -> None:
     run = asked(data=VIEWS[kind], epochs=1, lr=0.001)
     assert ended(train(run, HERE)) == ended(train(run, HERE))
+
+
+STREAMS: dict[str, dict[str, Any]] = {
+    "crop": {"augment": {"crop_padding": 1, "flip": True, "colour_shift": 0.1}},
+    "boxes": {"augment": {"resized_crop": {}, "cutout": 2}},
+    "plain": {"evaluate": {"view": "dense", "scales": 12}},
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_images_that_are_streamed_train_to_the_same_bits(kind: str) -> None:
+    run = asked(data=STREAMS[kind], micro_batch=16)
+    assert ended(train(run, Settings(resident=False))) == ended(train(run, Settings(resident=True)))

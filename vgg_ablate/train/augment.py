@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vgg_ablate.spec.recipe import Augment
-from vgg_ablate.train import boxes
+from vgg_ablate.train import boxes, streaming
+from vgg_ablate.train.streaming import Streamed
 from vgg_ablate.train.streams import Stream, generator
 
 
@@ -46,34 +47,72 @@ class Normaliser:
 class Augmenter:
     """Examples of the training split, as an epoch shows them."""
 
-    def __init__(self, augment: Augment, images: Tensor, size: int, normalise: Normaliser, seed: int) -> None:
-        """`images`: uint8, N x H x W x C, resident; they are shown at `size` pixels a side."""
+    def __init__(
+        self, augment: Augment, images: Tensor | Streamed, size: int, normalise: Normaliser, seed: int
+    ) -> None:
+        """`images`: uint8, N x H x W x C, resident or on disk; they are shown at `size` pixels a side."""
         self._augment, self._size, self._normalise, self._seed = augment, size, normalise, seed
         self._boxed = bool(augment.resized_crop or augment.scale_jitter)
         self._moved = bool(augment.crop_padding or augment.flip) and not self._boxed
-        padding = augment.crop_padding
-        still = images if self._boxed else boxes.resized(images, size)
-        padded = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
-        self._count, self._side, _, self._channels = padded.shape
-        self._images = _words(padded) if self._moved else padded
-        self._axes = boxes.principal_axes(images) if augment.colour_shift else None
-        self._drawn: dict[Purpose, Tensor] = {}
+        shape: tuple[int, ...] = tuple(images.shape)
+        self._count, stored, _, self._channels = shape
+        self._side = stored if self._boxed else size + 2 * augment.crop_padding
+        self._device = images.device
+        self._axes = boxes.principal_axes(streaming.parts(images, 4096)) if augment.colour_shift else None
+        self._source = images if isinstance(images, Streamed) else None
+        self._images = torch.empty(0) if isinstance(images, Streamed) else self._prepared(images)
+        self._drawn: dict[Purpose, Tensor] = {}  # for every example
+        self._held: dict[Purpose, Tensor] = {}  # for those that `batch` can show
 
-    def begin(self, epoch: int) -> None:
-        """Draw for every example what happens to it in this epoch."""
+    @property
+    def streamed(self) -> bool:
+        """Whether images are on disk, so that `load` must come before `batch`."""
+        return self._source is not None
+
+    def begin(self, epoch: int, order: Tensor | None = None) -> None:
+        """Draw for every example what happens to it in this epoch; `order`: its batches, one a row, to be read ahead.
+
+        Tables stay where they are in memory: a recorded graph reads them there.
+        """
         wanted = {
             Purpose.CROP: boxes.COLUMNS if self._boxed else 2 * bool(self._augment.crop_padding),
             Purpose.FLIP: int(self._augment.flip),
             Purpose.COLOUR: self._channels if self._augment.colour_shift else 0,
             Purpose.CUTOUT: 2 * bool(self._augment.cutout),
         }
-        self._drawn = {purpose: self._table(epoch, purpose, columns) for purpose, columns in wanted.items() if columns}
+        for purpose, columns in wanted.items():
+            if columns:
+                _keep(self._drawn, purpose, self._table(epoch, purpose, columns))
+        if self._source is None:
+            self._held = self._drawn
+        elif order is not None:
+            self._source.announce(order)
+
+    def load(self, examples: Tensor) -> Tensor:
+        """The indices by which `batch` knows these examples: they themselves, or where their images were loaded to."""
+        if self._source is None:
+            return examples
+        images = self._prepared(self._source.take(examples))
+        if self._images.shape == images.shape:
+            self._images.copy_(images)
+        else:
+            self._images = images
+        for purpose, table in self._drawn.items():
+            _keep(self._held, purpose, table[examples])
+        return torch.arange(len(examples), device=self._device)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        """As they are kept on the device: at the size to be shown, padded, a number a pixel."""
+        padding = self._augment.crop_padding
+        still = images if self._boxed else boxes.resized(images, self._size)
+        padded = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
+        return _words(padded) if self._moved else padded
 
     def batch(self, examples: Tensor) -> Tensor:
         """float, N x C x H x W in channels_last, normalised: the examples (int64 indices) as this epoch shows them."""
         images = self._in_boxes(examples) if self._boxed else self._cropped(examples)
         if self._axes is not None:
-            weights = self._drawn[Purpose.COLOUR][examples] * self._augment.colour_shift
+            weights = self._held[Purpose.COLOUR][examples] * self._augment.colour_shift
             images = images.float() + (weights @ self._axes)[:, None, None, :]
         shown = self._normalise(images)
         return self._with_holes(shown, examples) if self._augment.cutout else shown
@@ -83,11 +122,11 @@ class Augmenter:
         chance = generator(self._seed, Stream.AUGMENT, epoch, purpose)
         draw = torch.randn if purpose is Purpose.COLOUR else torch.rand
         table = draw(self._count, columns, generator=chance)
-        return table.to(self._images.device, non_blocking=True)
+        return table.to(self._device, non_blocking=True)
 
     def _flipped(self, examples: Tensor) -> Tensor:
         """bool, N x 1."""
-        return self._drawn[Purpose.FLIP][examples] < 0.5
+        return self._held[Purpose.FLIP][examples] < 0.5
 
     def _cropped(self, examples: Tensor) -> Tensor:
         """Crops from the padded images, and flips: one gather."""
@@ -97,7 +136,7 @@ class Augmenter:
         along = torch.arange(self._size, device=examples.device)
         rows = columns = along.expand(len(examples), -1)
         if padding:
-            offsets = (self._drawn[Purpose.CROP][examples] * (2 * padding + 1)).long()
+            offsets = (self._held[Purpose.CROP][examples] * (2 * padding + 1)).long()
             rows, columns = offsets[:, :1] + along, offsets[:, 1:] + along
         if self._augment.flip:
             columns = torch.where(self._flipped(examples), columns.flip(1), columns)
@@ -111,7 +150,7 @@ class Augmenter:
 
     def _in_boxes(self, examples: Tensor) -> Tensor:
         """Boxes of the stored images, resized."""
-        draws = self._drawn[Purpose.CROP][examples]
+        draws = self._held[Purpose.CROP][examples]
         rows, columns = boxes.drawn(self._augment, draws, self._side, self._size)
         if self._augment.flip:
             columns = torch.where(self._flipped(examples), columns.flip(1), columns)
@@ -120,7 +159,7 @@ class Augmenter:
     def _with_holes(self, images: Tensor, examples: Tensor) -> Tensor:
         """A square with its centre anywhere in the image becomes 0: the mean colour."""
         side, along = self._augment.cutout, torch.arange(self._size, device=examples.device)
-        first = (self._drawn[Purpose.CUTOUT][examples] * self._size).long() - side // 2
+        first = (self._held[Purpose.CUTOUT][examples] * self._size).long() - side // 2
         within = (along >= first[:, :, None]) & (along < first[:, :, None] + side)  # N x 2 x size
         return images.masked_fill((within[:, 0, :, None] & within[:, 1, None, :])[:, None], 0.0)
 
@@ -130,3 +169,11 @@ def _words(images: Tensor) -> Tensor:
     if images.shape[3] == 1:
         return images.flatten()
     return functional.pad(images, (0, 1)).view(torch.int32).flatten()
+
+
+def _keep(tables: dict[Purpose, Tensor], purpose: Purpose, table: Tensor) -> None:
+    """Put the table where the one before it was."""
+    if purpose in tables and tables[purpose].shape == table.shape:
+        tables[purpose].copy_(table)
+    else:
+        tables[purpose] = table

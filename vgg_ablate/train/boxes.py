@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -57,19 +58,18 @@ def resized(images: Tensor, size: int) -> Tensor:
     return torch.cat(parts).contiguous()
 
 
-def principal_axes(images: Tensor) -> Tensor:
+def principal_axes(parts: Iterable[Tensor]) -> Tensor:
     """C x C: a row for every principal component of the pixels' colours, as long as its standard deviation.
 
-    AlexNet (2012, section 4.1) shifts colours by these, each times a draw from N(0, 0.1).
+    AlexNet (2012, section 4.1) shifts colours by these, each times a draw from N(0, 0.1). `parts`: uint8, all images.
     """
-    pixels = images.reshape(-1, images.shape[3])
-    total = sum(part.double().sum(0) for part in torch.split(pixels, 1 << 20))
-    mean = torch.as_tensor(total) / len(pixels)
-    square = sum((part.double() - mean).T @ (part.double() - mean) for part in torch.split(pixels, 1 << 20))
-    values, vectors = torch.linalg.eigh(torch.as_tensor(square) / len(pixels))
-    signs = torch.sign(
-        vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    )  # eigenvectors have no sign of their own
+    count, total, square = 0, torch.zeros(()), torch.zeros(())
+    for part in parts:
+        pixels = part.reshape(-1, part.shape[3]).double()
+        count, total, square = count + len(pixels), total + pixels.sum(0), square + pixels.T @ pixels
+    mean = total / count
+    values, vectors = torch.linalg.eigh(square / count - mean[:, None] * mean)
+    signs = torch.sign(vectors.gather(0, vectors.abs().argmax(0, keepdim=True)))  # they have no sign of their own
     axes: Tensor = vectors * signs * values.clamp_min(0).sqrt()
     return axes.T.float()
 

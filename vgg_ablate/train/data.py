@@ -16,6 +16,7 @@ from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train import decoding, downloads, places, sources
 from vgg_ablate.train.decoding import Decoded, Images, Labels, Progress
+from vgg_ablate.train.streaming import Streamed, fits
 from vgg_ablate.train.streams import Stream, numbers
 
 DECODING = 1  # bumped by hand when the same files decode to other pixels; part of the cache's names
@@ -29,9 +30,9 @@ class Pool(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Examples that live on the device."""
+    """Examples that live on the device, or whose images are read ahead of it."""
 
-    images: Tensor  # uint8, N x H x W x C
+    images: Tensor | Streamed  # uint8, N x H x W x C
     labels: Tensor  # int64, N
 
     def __len__(self) -> int:
@@ -49,18 +50,30 @@ class Splits(NamedTuple):
     skipped: int  # files that could not be read
 
 
-def splits(data: Data, fingerprint: str, seed: int, device: torch.device) -> Splits:
-    """The three splits that the seed draws, on the device. Raises DataMissing."""
+def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, resident: bool | None = None) -> Splits:
+    """The three splits that the seed draws, on the device; images resident where they fit (None) or where it is said.
+
+    Raises DataMissing.
+    """
     pool = decoded(data, fingerprint)
     train, validation, test = _drawn(data, len(pool.train.labels), len(pool.test.labels), seed)
-    images, labels = pool.train.images, pool.train.labels
+    images = pool.train.images
     held = pool.test if len(pool.test.labels) else pool.train
-    mean, std = _statistics(images[train])
+    mean, std = _statistics(images, train)
     std = std if data.normalize == "standard" else torch.ones_like(std)
+    if resident is None:
+        resident = fits(4 * (images.nbytes + pool.test.images.nbytes) // 3, device)  # 4 bytes a pixel of three
+
+    def split(of: Decoded, rows: Labels) -> Split:
+        here = torch.from_numpy(of.labels[rows]).to(device)
+        return Split(
+            torch.from_numpy(of.images[rows]).to(device) if resident else Streamed(of.images, rows, device), here
+        )
+
     return Splits(
-        _resident(images[train], labels[train], device),
-        _resident(images[validation], labels[validation], device),
-        _resident(held.images[test], held.labels[test], device),
+        split(pool.train, train),
+        split(pool.train, validation),
+        split(held, test),
         mean.to(device),
         std.to(device),
         len(pool.train.skipped) + len(pool.test.skipped),
@@ -140,17 +153,15 @@ def _drawn(data: Data, count: int, tests: int, seed: int) -> tuple[Labels, Label
     return rest[chosen:], rest[:chosen], test
 
 
-def _statistics(images: Images) -> tuple[Tensor, Tensor]:
+def _statistics(images: Images, rows: Labels) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of every channel, from its histogram: exact, whatever the number of images."""
+    counts = np.zeros((images.shape[3], 256), np.int64)
+    for at in range(0, len(rows), 4096):
+        part = images[rows[at : at + 4096]]
+        for channel in range(images.shape[3]):
+            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
     values = np.arange(256, dtype=np.float64)
-    moments = []
-    for channel in range(images.shape[3]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
-        mean = (counts * values).sum() / counts.sum()
-        moments.append((mean, np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum())))
-    table = torch.tensor(moments, dtype=torch.float64).float()
-    return table[:, 0], table[:, 1].clamp_min(1.0)  # a constant channel stays what it is
-
-
-def _resident(images: Images, labels: Labels, device: torch.device) -> Split:
-    return Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+    mean = (counts * values).sum(1) / counts.sum(1)
+    variance = (counts * (values - mean[:, None]) ** 2).sum(1) / counts.sum(1)
+    std = torch.from_numpy(np.sqrt(variance)).float().clamp_min(1.0)  # a constant channel stays what it is
+    return torch.from_numpy(mean).float(), std

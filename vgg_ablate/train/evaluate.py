@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vgg_ablate.spec.recipe import Evaluate
+from vgg_ablate.train import streaming
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import Split
 from vgg_ablate.train.dense import sliding
@@ -69,9 +70,9 @@ def scored(
     still = folded(net, dtype)
     whole = sliding(still) if "dense" in how.view else still
     side = max(size, *how.scales, 1)
-    at_once = max(1, _PIXELS[split.images.device.type] // side**2)
+    at_once = max(1, _PIXELS[split.labels.device.type] // side**2)
     parts = []
-    for images in torch.split(split.images, at_once):
+    for images in streaming.parts(split.images, at_once):
         logits = [
             (whole if view.whole else still)(normalise(view.images).to(dtype)).float()
             for view in views(images, how, size)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ class _Training:
         self.size = fitting.image_size(run)
         self.device = device.device(settings.device)
         self.precision = device.precision(run, settings)
-        self.splits = splits(run.data, run.fingerprint, run.seed, self.device)
+        self.splits = splits(run.data, run.fingerprint, run.seed, self.device, resident=settings.resident)
         self.normalise = Normaliser(self.splits.mean, self.splits.std)
         self.net = self._built()
         self.optimiser = optimiser(run.train, self.net)
@@ -114,8 +115,8 @@ class _Training:
     def _pass(self, number: int) -> tuple[float, float, int]:
         """One pass over the training split: mean loss, the last rate, examples seen. No wait for the device inside."""
         self.net.train()
-        self.updater.begin(number)
         order = self._order(number)
+        self.updater.begin(number, order)
         accuracies = [epoch.val_accuracy for epoch in self.epochs]
         rate = 0.0
         with self._noise(number):
@@ -163,7 +164,7 @@ class _Training:
         """Train the shallower net, and start from its layers."""
         assert self.run.train.pretrain is not None
         before = pretrained_run(self.run)
-        shallow = _Training(before, Settings(device=self.settings.device, threads=self.settings.threads))
+        shallow = _Training(before, replace(self.settings, checkpoint=None, weights=None))
         while len(shallow.epochs) < before.train.epochs:
             shallow.epoch()
         convs = self.run.train.pretrain.convs

@@ -15,3 +15,4 @@ class Settings:
     checkpoint: Path | None = None  # the file an unfinished run goes on from; None: none is kept
     checkpoint_every: int = 5  # epochs
     weights: Path | None = None  # where the trained weights are written, as safetensors; None: nowhere
+    resident: bool | None = None  # images on the device; None: where they fit. The examples are the same either way

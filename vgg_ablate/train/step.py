@@ -35,7 +35,8 @@ class Updater:
         self._net, self._swift, self._optimiser = net, Swift(net), optimiser
         self._augmenter, self._labels, self._train, self._precision = augmenter, labels, train, precision
         self._device = labels.device
-        self._examples = torch.zeros(batch_size, dtype=torch.int64, device=self._device)
+        self._examples = torch.zeros(batch_size, dtype=torch.int64, device=self._device)  # as the augmenter knows them
+        self._known = torch.zeros_like(self._examples) if augmenter.streamed else labels  # labels, as it knows them
         self._total = torch.zeros((), device=self._device)  # of the losses since the epoch began
         self._epoch = 0
         self._replay: Callable[[], None] | None = None
@@ -43,10 +44,10 @@ class Updater:
             for group in optimiser.param_groups:
                 group["lr"] = torch.tensor(float(group["lr"]), device=self._device)
 
-    def begin(self, epoch: int) -> None:
-        """Draw the epoch's augmentation; the losses start at 0."""
+    def begin(self, epoch: int, order: Tensor | None = None) -> None:
+        """Draw the epoch's augmentation; the losses start at 0. `order`: the epoch's batches, one a row."""
         self._epoch = epoch
-        self._augmenter.begin(epoch)
+        self._augmenter.begin(epoch, order)
         self._total.zero_()
 
     def update(self, examples: Tensor, rate: float) -> None:
@@ -56,7 +57,9 @@ class Updater:
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        self._examples.copy_(examples)
+        self._examples.copy_(self._augmenter.load(examples))
+        if self._augmenter.streamed:
+            self._known.copy_(self._labels[examples])
         if self._replay is None:
             self._replay = recorded(self.whole_step, self.state, self._device)
         self._replay()
@@ -81,7 +84,7 @@ class Updater:
         self._total += loss
 
     def _backward(self, examples: Tensor, share: float) -> Tensor:
-        images, labels = self._augmenter.batch(examples), self._labels[examples]
+        images, labels = self._augmenter.batch(examples), self._known[examples]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             scores = self._swift(images)
         loss = functional.cross_entropy(scores.float(), labels, label_smoothing=self._train.label_smoothing)
