@@ -272,12 +272,19 @@ def _examples(results: Results) -> Examples:
     for cell in results.manifest.planned:
         record = results.records.get(cell.key)
         if record is not None and record.tested is not None and record.tested.correct:
-            found[cell.variant, cell.seed] = bits(record.tested.correct, record.tested.test_accuracy)
+            found[cell.variant, cell.seed] = bits(
+                record.tested.correct, record.tested.test_accuracy, record.tested.details.get("test_examples")
+            )
     return found
 
 
-def bits(packed: str, accuracy: float) -> NDArray[np.bool_]:
-    """The bits of `Tested.correct`, one a test example. The accuracy tells how many of the last byte are padding."""
+def bits(packed: str, accuracy: float, count: object = None) -> NDArray[np.bool_]:
+    """The bits of `Tested.correct`, one a test example: `count` of them, or so many as the accuracy tells.
+
+    What is left of the last byte is padding.
+    """
     unpacked = np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)).astype(np.bool_)
+    if isinstance(count, int):
+        return unpacked[:count]
     right = int(unpacked.sum())
     return unpacked[: round(right / accuracy)] if right and accuracy > 0 else unpacked
