@@ -1,0 +1,181 @@
+"""What a study will cost before it starts: time, memory, disk. Arithmetic on what this machine has shown so far.
+
+An example costs a + b x macs seconds: a is what every example costs, b what a multiply-accumulate does. Both are read
+off finished runs, or off a short probe.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import linear_regression, median
+
+from vgg_ablate.net import memory
+from vgg_ablate.records import Outcome, Record, Store
+from vgg_ablate.runs.plan import Cell, Plan
+from vgg_ablate.spec.recipe import Data
+
+_EXAMPLES = {  # training examples of data sets; of digits: of all, as it has no test split
+    "digits": 1797,
+    "mnist": 60_000,
+    "fashion-mnist": 60_000,
+    "kmnist": 60_000,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "svhn": 73_257,
+    "stl10": 5_000,
+    "imagenette": 9_469,
+    "imagenet": 1_281_167,
+}
+_FORWARD = 1 / 3  # of a training step's cost: the forward pass alone (backward: twice as much)
+_START = 4.0  # seconds until a worker process trains
+_SAMPLE = 40  # records that are read of each folder
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds of training an example."""
+
+    fixed: float
+    a_mac: float
+    records: int  # that it was read off
+
+    def seconds(self, macs: int) -> float:
+        """For one example of a net."""
+        return self.fixed + self.a_mac * macs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Of one variant."""
+
+    variant: str
+    params: int
+    macs: int
+    runs: int
+    missing: int
+    seconds: float | None  # of one run; None: nothing is known of this machine, or of the data set's size
+    memory_bytes: int  # of one run while it trains, estimated, without libraries and data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """Of a study."""
+
+    variants: tuple[Price, ...]
+    slots: int
+    pace: Pace | None
+    seconds: float | None  # of wall time, until everything is recorded
+    disk_bytes: int
+    dropped: tuple[str, ...] = ()  # cells that do not fit into the hours given
+
+
+def bill(plan: Plan, store: Store, records: Sequence[Record], slots: int, max_hours: float | None = None) -> Bill:
+    """The price of what is not recorded; `records` are runs of this machine, of any study."""
+    paced, recorded = pace(records), store.keys()
+    missing = plan.missing(recorded)
+    each = {cell.key: _seconds(cell, paced, records) for cell in missing}
+    kept, dropped = _within(missing, each, slots, max_hours)
+    names = [variant.name for variant in plan.study.variants]
+    cells = {name: [cell for cell in plan.cells if cell.variant == name] for name in names}
+    known = all(seconds is not None for seconds in each.values())
+    return Bill(
+        variants=tuple(_price(name, cells[name], recorded, paced, records) for name in names),
+        slots=slots,
+        pace=paced,
+        seconds=wall([each[cell.key] or 0.0 for cell in kept], slots) if known else None,
+        disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in missing),
+        dropped=tuple(cell.title for cell in dropped),
+    )
+
+
+def pace(records: Iterable[Record]) -> Pace | None:
+    """A line through seconds an example over macs; through the origin where one net, or nonsense, is all there is."""
+    seen: dict[int, list[float]] = {}
+    for record in records:
+        if record.images_per_second > 0 and record.costs.get("macs"):
+            seen.setdefault(record.costs["macs"], []).append(1 / record.images_per_second)
+    if not seen:
+        return None
+    points = [(macs, median(seconds)) for macs, seconds in seen.items()]
+    count = sum(map(len, seen.values()))
+    if len(points) > 1:
+        slope, fixed = linear_regression([macs for macs, _ in points], [seconds for _, seconds in points])
+        if slope > 0 and fixed >= 0:
+            return Pace(fixed, slope, count)
+    return Pace(0.0, sum(seconds for _, seconds in points) / sum(macs for macs, _ in points), count)
+
+
+def examples(data: Data, records: Iterable[Record] = ()) -> int | None:
+    """Training examples of an epoch: as a record of the same data says, or by the data set's known size."""
+    for record in records:
+        if record.epochs and _same(record.run.data, data):
+            return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
+    count = _EXAMPLES.get(data.name)
+    if count is None:
+        return None
+    if data.name == "digits":
+        count = round(count * (1 - data.test))
+    return round(min(count, data.limit or count) * (1 - data.validation))
+
+
+def wall(seconds: Iterable[float], slots: int) -> float:
+    """When the last run ends, each handed to the first free slot in the order given; 0 without runs."""
+    ends = [_START] * slots
+    for one in seconds:
+        heapq.heapreplace(ends, ends[0] + one)
+    return max(ends) if max(ends) > _START else 0.0
+
+
+def known_records(folders: Iterable[Path], device: str) -> list[Record]:
+    """Finished runs on this kind of device, a sample of every folder of records."""
+    found: list[Record] = []
+    for folder in folders:
+        store = Store(folder)
+        sample = (store.get(key) for key in islice(sorted(store.keys()), _SAMPLE))
+        found += [
+            one for one in sample if one.outcome is Outcome.FINISHED and one.environment.get("device") == device
+        ]
+    return found
+
+
+def _price(name: str, cells: Sequence[Cell], recorded: set[str], paced: Pace | None, records: Sequence[Record]) -> Price:
+    cell = cells[0]
+    return Price(
+        variant=name,
+        params=cell.costs["params"],
+        macs=cell.costs["macs"],
+        runs=len(cells),
+        missing=sum(cell.key not in recorded for cell in cells),
+        seconds=_seconds(cell, paced, records),
+        memory_bytes=memory.training(cell.run.arch, cell.run.train.batch_size).total,
+    )
+
+
+def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float | None:
+    count = examples(cell.run.data, records)
+    if paced is None or count is None:
+        return None
+    validation = cell.run.data.validation
+    passes = cell.run.train.epochs * (1 + _FORWARD * validation / (1 - validation))
+    return paced.seconds(cell.costs["macs"]) * count * passes
+
+
+def _within(
+    cells: Sequence[Cell], each: dict[str, float | None], slots: int, max_hours: float | None
+) -> tuple[Sequence[Cell], Sequence[Cell]]:
+    """The cells that end within the hours, in the order of the plan, and the rest."""
+    if max_hours is None:
+        return cells, ()
+    for count in range(len(cells), 0, -1):
+        if wall([each[cell.key] or 0.0 for cell in cells[:count]], slots) <= 3600 * max_hours:
+            return cells[:count], cells[count:]
+    return (), cells
+
+
+def _same(one: Data, other: Data) -> bool:
+    whats = ("name", "limit", "validation", "test", "image_size")
+    return all(getattr(one, what) == getattr(other, what) for what in whats)
