@@ -18,6 +18,7 @@ from vgg_ablate.cli import (
     describe,
     export,
     init,
+    plan,
     report,
     run,
     schema,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for verb in (
     run.run,
+    plan.plan,
     check.check,
     describe.describe,
     space.space,

@@ -112,9 +112,11 @@ def _print(asked: Study, bill: Bill) -> None:
     if asked.design.kind == "search":
         print("and the search's proposals and winners, whose nets are not known yet")
     if (least := _detectable(asked)) is not None and asked.claims:
-        print(f"{len(asked.seed_list)} seeds see a difference of {least:.2f} standard deviations of its pairs, 80 times in 100")
+        seeds = len(asked.seed_list)
+        print(f"{seeds} seeds see a difference of {least:.2f} sd of its pairs with 80 % power; report says the sd")
     if bill.dropped:
-        print(f"too long: {len(bill.dropped)} runs would not end in time: {', '.join(bill.dropped[:12])}", file=sys.stderr)
+        cells = ", ".join(bill.dropped[:12]) + (", ..." if len(bill.dropped) > 12 else "")
+        print(f"{len(bill.dropped)} runs would not end in time: {cells}", file=sys.stderr)
 
 
 def _table(asked: Study, bill: Bill) -> Table:

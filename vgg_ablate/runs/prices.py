@@ -79,11 +79,12 @@ def bill(plan: Plan, store: Store, records: Sequence[Record], slots: int, max_ho
     missing = plan.missing(recorded)
     each = {cell.key: _seconds(cell, paced, records) for cell in missing}
     kept, dropped = _within(missing, each, slots, max_hours)
-    names = [variant.name for variant in plan.study.variants]
-    cells = {name: [cell for cell in plan.cells if cell.variant == name] for name in names}
+    cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.variants}
+    for cell in plan.cells:
+        cells[cell.variant].append(cell)
     known = all(seconds is not None for seconds in each.values())
     return Bill(
-        variants=tuple(_price(name, cells[name], recorded, paced, records) for name in names),
+        variants=tuple(_price(name, of, recorded, paced, records) for name, of in cells.items()),
         slots=slots,
         pace=paced,
         seconds=wall([each[cell.key] or 0.0 for cell in kept], slots) if known else None,
@@ -136,13 +137,13 @@ def known_records(folders: Iterable[Path], device: str) -> list[Record]:
     for folder in folders:
         store = Store(folder)
         sample = (store.get(key) for key in islice(sorted(store.keys()), _SAMPLE))
-        found += [
-            one for one in sample if one.outcome is Outcome.FINISHED and one.environment.get("device") == device
-        ]
+        found += [one for one in sample if one.outcome is Outcome.FINISHED and one.environment.get("device") == device]
     return found
 
 
-def _price(name: str, cells: Sequence[Cell], recorded: set[str], paced: Pace | None, records: Sequence[Record]) -> Price:
+def _price(
+    name: str, cells: Sequence[Cell], recorded: set[str], paced: Pace | None, records: Sequence[Record]
+) -> Price:
     cell = cells[0]
     return Price(
         variant=name,
@@ -170,10 +171,12 @@ def _within(
     """The cells that end within the hours, in the order of the plan, and the rest."""
     if max_hours is None:
         return cells, ()
-    for count in range(len(cells), 0, -1):
-        if wall([each[cell.key] or 0.0 for cell in cells[:count]], slots) <= 3600 * max_hours:
+    ends = [_START] * slots
+    for count, cell in enumerate(cells):
+        heapq.heapreplace(ends, ends[0] + (each[cell.key] or 0.0))
+        if max(ends) > 3600 * max_hours:
             return cells[:count], cells[count:]
-    return (), cells
+    return cells, ()
 
 
 def _same(one: Data, other: Data) -> bool:
