@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from tests.runs.asked import OPTIONS, driven, planned, study
-from tests.runs.storm import Storm
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.runs.driver import opened
 
@@ -80,14 +79,6 @@ def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: st
     with closing(opened("served", tmp_path / "results", server)) as ledger:
         assert len(ledger.mirrored()) == 9
     assert not (tmp_path / "results" / "study.db").exists()
-
-
-def test_a_storm_on_a_server_loses_nothing(tmp_path: Path, server: str) -> None:
-    plan = planned(study(tmp_path, name="stormed", variants=2, seeds=4, epochs=4, milliseconds=25))
-    Storm(plan, tmp_path / "results", replace(OPTIONS, storage=server)).blow(workers=2, drivers=1, pause=(0.05, 0.2))
-    with closing(opened("stormed", tmp_path / "results", server)) as ledger:
-        assert set(ledger.mirrored()) == {cell.key for cell in plan.cells}
-        assert len(ledger.study.get_trials()) == 12
 
 
 def test_a_server_that_does_not_answer_is_an_error_of_the_environment(tmp_path: Path) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -206,19 +202,6 @@ def test_a_lost_ledger_of_a_search_is_made_again_and_nothing_is_trained(tmp_path
         path.unlink()
     assert driven(plan, folder).trained == 0
     assert [(trial.params, trial.values, trial.state) for trial in trials(folder)] == before
-
-
-def test_a_killed_search_takes_up_what_was_open(tmp_path: Path) -> None:
-    plan, folder = searched(tmp_path, "", TEXT.replace("limit: 1", "limit: 60")), tmp_path / "results"
-    driver = multiprocessing.get_context("forkserver").Process(target=drive, args=(plan, folder, OPTIONS))
-    driver.start()
-    while len(Store(folder / "records").keys()) < 5:
-        time.sleep(0.01)
-    os.kill(driver.pid or 0, signal.SIGKILL)
-    driver.join()
-    assert drive(plan, folder, OPTIONS).complete
-    assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
-    assert len(trials(folder)) == 8
 
 
 def test_a_storm_over_a_search_trains_each_proposal_once(tmp_path: Path) -> None:

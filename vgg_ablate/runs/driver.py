@@ -144,10 +144,11 @@ def _retry(store: Store, retried: Collection[Outcome]) -> None:
 def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, pool: Pool | None) -> Course:
     """A fixed plan: what is missing of it."""
     store = Store(folder / "records")
-    cells = plan.missing(store.keys())
+    recorded = outcomes(store, {cell.key for cell in plan.cells})
+    cells = plan.missing(set(recorded))
     write_down(plan.study, plan.planned, folder, trains=bool(cells))
     mirror = Mirror(ledger, plan, store)
-    mirror.reconcile()
+    mirror.reconcile(recorded)
     lost: tuple[str, ...] = ()
     if cells:
         pool = pool or _pool(folder, options)

@@ -24,6 +24,9 @@ from vgg_ablate.records import Outcome, Record
 from vgg_ablate.runs.provenance import without_password
 
 MEMORY = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
+_REMOTE = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "virtiofs"}
+)
 _MANY = 50  # words that a parameter takes
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -171,11 +174,24 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
 
 
 def _connection(path: Path) -> sqlite3.Connection:
-    """WAL, so that a dashboard reads while the driver writes; NORMAL: a power cut costs trials, never the file."""
+    """WAL, so that a dashboard reads while the driver writes; NORMAL: a power cut costs trials, never the file.
+
+    WAL needs memory that all readers share, which a network file system does not have (sqlite.org/wal.html).
+    """
     connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA journal_mode={'DELETE' if is_remote(path) else 'WAL'}")
     connection.execute("PRAGMA synchronous=NORMAL")
     return connection
+
+
+def is_remote(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:
+    """Does the path lie on a network file system? False where the system does not say."""
+    if not mounts.exists():
+        return False
+    fields = (line.split() for line in mounts.read_text(encoding="utf-8").splitlines())
+    kinds = {mount.replace("\\040", " "): kind for _, mount, kind, *_ in fields}
+    around = next((parent for parent in (path.absolute(), *path.absolute().parents) if str(parent) in kinds), None)
+    return around is not None and (kinds[str(around)] in _REMOTE or kinds[str(around)].startswith("fuse."))
 
 
 def _checked(path: Path) -> None:

@@ -22,10 +22,10 @@ class Mirror:
         self._cells = {cell.key: cell for cell in reversed(plan.cells)}
         self._parameters = Parameters(values(plan.study))
 
-    def reconcile(self) -> int:
-        """Add the trials that are missing; how many there were. Raises StorageFailed."""
+    def reconcile(self, recorded: Mapping[str, str] | None = None) -> int:
+        """Add the trials that are missing; how many there were. `recorded`: key -> outcome, where it is known."""
         mirrored = self._ledger.mirrored()
-        recorded = outcomes(self._store, self._cells)
+        recorded = outcomes(self._store, self._cells) if recorded is None else recorded
         missing = [key for key, outcome in recorded.items() if mirrored.get(key) != outcome]
         try:
             for key in missing:
