@@ -118,13 +118,13 @@ def test_a_front_grown_in_chunks_is_the_front(rows: np.ndarray[Any, np.dtype[np.
     assert sorted(tuple(rows[at].tolist()) for at in kept) == sorted(best)
 
 
-def test_a_hundred_thousand_nets_take_about_a_second(tmp_path: Path) -> None:
+def test_a_hundred_thousand_nets_take_less_than_a_second(tmp_path: Path) -> None:
     found = space.of_study(study(tmp_path, BY_STAGE))
     found.costs(next(found.chunks(draw=10, most=0)))  # the tables
     start = process_time()
     survey = found.survey(draw=200_000)
     assert survey.seen == 200_000
-    assert 200_000 / (process_time() - start) > 50_000  # at least 100,000 a second on a quiet core
+    assert 200_000 / (process_time() - start) > 100_000  # about a million on a quiet core
 
 
 def test_a_larger_space_is_drawn_from_and_the_draw_is_the_same_every_time(tmp_path: Path) -> None:

@@ -100,17 +100,18 @@ class HeadRow:
 
 
 class StageTable:
-    """Rows as columns: `[row, convolution]`, padded with nothing."""
+    """Rows as columns, a number a row; of convolutions a list of them: first, second, ..., 0 where there is none."""
 
     def __init__(self, rows: Sequence[StageRow]) -> None:
-        self.depth = max((len(row.channels) for row in rows), default=0)
+        depth = max((len(row.channels) for row in rows), default=0)
+        self.channels = _listed([row.channels for row in rows], depth)
+        self.areas = _listed([tuple(one * other for one, other in row.kernels) for row in rows], depth)
+        self.normed = _listed([tuple(int(then != "nothing") for then in row.then) for row in rows], depth)
+        self.longest = _ints(max((max(kernel) for kernel in row.kernels), default=0) for row in rows)
+        self.reach = [_ints(sum(kernel[way] - 1 for kernel in row.kernels) for row in rows) for way in (0, 1)]
         self.count = _ints(len(row.channels) for row in rows)
-        self.channels = _padded([row.channels for row in rows], self.depth)
-        self.rows = _padded([tuple(kernel[0] for kernel in row.kernels) for row in rows], self.depth)
-        self.columns = _padded([tuple(kernel[1] for kernel in row.kernels) for row in rows], self.depth)
-        self.normed = _padded([tuple(int(then != "nothing") for then in row.then) for row in rows], self.depth)
-        self.active = _padded([tuple(int(then == "activation") for then in row.then) for row in rows], self.depth)
-        self.pool = np.array([row.pool for row in rows])
+        self.active = _ints(sum(then == "activation" for then in row.then) for row in rows)
+        self.pool = _ints(row.pool for row in rows)
         self.rewrites = np.array([row.rewrites for row in rows])
         self.rewritten = np.array([row.rewritten for row in rows])
         self.exists = np.array([row.exists for row in rows])
@@ -169,6 +170,8 @@ class Counting:
         """`which` row of `frame` every net has, and the width of each where it is not the row's."""
         count = len(which)
         self.width, self.groups = frame.width[which] if width is None else width, frame.groups[which]
+        self.unscaled = self.width == 1.0
+        self.grouped, self.with_norm = bool((self.groups > 1).any()), bool(frame.normed.any())
         self.normed, self.bias = frame.normed[which], frame.bias[which]
         self.conv_pool, self.classes = frame.conv_pool[which], frame.classes[which]
         self.channels, self.size = frame.in_channels[which], frame.image_size[which]
@@ -180,16 +183,21 @@ class Counting:
 
     def stage(self, table: StageTable, which: Ints, channels: Ints | None = None) -> None:
         """One stage; `channels`, where given, are those of all its convolutions, before width."""
-        self.total.exists &= table.exists[which]
+        total, places = self.total, self.size**2
+        total.exists &= table.exists[which] & (table.longest[which] <= 2 * self.size + 1)
         self.asks |= table.rewrites[which]
         self.gets |= table.rewritten[which]
-        for index in range(table.depth):
-            there = (index < table.count[which]).astype(np.int64)
-            wide = table.channels[which, index] if channels is None else channels
-            kernel = (table.rows[which, index], table.columns[which, index])
-            self._convolution(there, self._scaled(wide), kernel, table.normed[which, index])
-            self.total.activation_layers += there * table.active[which, index]
-        self._pooling(table.pool[which].astype(np.int64))
+        for index, column in enumerate(table.channels):
+            wide = column[which]
+            there = wide > 0
+            wide = self._scaled(wide if channels is None else channels) * there
+            self._convolution(wide, table.areas[index][which], table.normed[index], which, places)
+            self.channels = np.where(there, wide, self.channels)
+        for way in (0, 1):
+            self.fields[way] += table.reach[way][which] * self.stride
+        total.weight_layers += table.count[which]
+        total.activation_layers += table.active[which]
+        self._pooling(table.pool[which])
 
     def head(self, table: HeadTable, which: Ints) -> Columns:
         """The head; then the costs are complete."""
@@ -209,22 +217,24 @@ class Counting:
 
     def _scaled(self, channels: Ints) -> Ints:
         """As Arch rounds: half to even, and to a multiple of the groups; at width 1 nothing is rounded."""
-        scaled = self.groups * np.maximum(1, np.rint(channels * self.width / self.groups).astype(np.int64))
-        return np.where(self.width == 1.0, channels, scaled)
+        parts = channels * self.width
+        if not self.grouped:
+            return np.maximum(1, np.rint(parts, out=parts).astype(np.int64))  # at width 1: themselves
+        scaled = self.groups * np.maximum(1, np.rint(parts / self.groups).astype(np.int64))
+        return np.where(self.unscaled, channels, scaled)
 
-    def _convolution(self, there: Ints, channels: Ints, kernel: tuple[Ints, Ints], normed: Ints) -> None:
-        total, normed = self.total, normed * self.normed
-        total.exists &= (there == 0) | (np.maximum(*kernel) <= 2 * self.size + 1)
-        total.exists &= (there * normed * (channels % self.groups)) == 0
-        window = self.channels * kernel[0] * kernel[1]
-        outputs = there * channels * self.size**2
-        total.params += there * channels * (window + self.bias + 2 * normed)
+    def _convolution(self, wide: Ints, area: Ints, normed: Ints, which: Ints, places: Ints) -> None:
+        """One convolution of `wide` channels, 0 where there is none; the stages' rows say which have a norm."""
+        total, window, outputs = self.total, self.channels * area, wide * places
         total.macs += outputs * window
         total.activations += outputs
-        total.weight_layers += there
-        for axis in (0, 1):
-            self.fields[axis] += there * (kernel[axis] - 1) * self.stride
-        self.channels = np.where(there == 1, channels, self.channels)
+        each = window + self.bias
+        if self.with_norm:
+            norms = normed[which] * self.normed
+            each += 2 * norms
+            if self.grouped:
+                total.exists &= (norms * (wide % self.groups)) == 0
+        total.params += wide * each
 
     def _pooling(self, there: Ints) -> None:
         total, conv = self.total, there * self.conv_pool
@@ -248,6 +258,10 @@ class Counting:
 
 def _ints(values: Iterable[int]) -> Ints:
     return np.array([int(value) for value in values], dtype=np.int64)
+
+
+def _listed(rows: Sequence[Sequence[int]], depth: int) -> list[Ints]:
+    return list(np.ascontiguousarray(_padded(rows, depth).T))
 
 
 def _padded(rows: Sequence[Sequence[int]], depth: int) -> Ints:

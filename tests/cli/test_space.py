@@ -1,0 +1,79 @@
+"""`space` on the command line: what it prints, what it writes, and how it says no."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vgg_ablate.cli import app
+from vgg_ablate.errors import SpecError
+
+STUDY = """\
+version: 1
+name: small
+question: Which?
+data: {name: digits, image_size: 16}
+arch: {stages: "8 8 | 16 16", head: {hidden: []}}
+design:
+  kind: search
+  budget: {variants: 4}
+  constraints: ["params <= 5000", "receptive_field >= 16"]
+  space:
+    arch.width: [0.5, 1.0, 1.5]
+    arch.depth: [1, 2, 3]
+    arch.norm: [none, batch]
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
+    return tmp_path / "small.yaml"
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["space", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_it_says_how_many_there_are_and_what_they_cost(study: Path) -> None:
+    text = said(str(study))
+    assert text.startswith("the space has 18 nets\n18 exist (100.0 %)\n")
+    assert "params: " in text
+
+
+def test_one_document_with_the_front(study: Path) -> None:
+    told = json.loads(said(str(study), "--json"))
+    assert (told["size"], told["seen"], told["exist"]) == (18, 18, 18)
+    assert 0 < len(told["front"]) <= told["meet"] < 18
+    assert all(net["params"] <= 5000 and net["receptive_field"] >= 16 for net in told["front"])
+
+
+def test_the_front_is_written_as_numbers_and_as_a_picture(study: Path, tmp_path: Path) -> None:
+    told = json.loads(said(str(study), "--json", "--front", str(tmp_path / "front.csv")))
+    with (tmp_path / "front.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["params"]) for row in rows] == [net["params"] for net in told["front"]]
+    assert set(rows[0]) >= {"arch.width", "arch.depth", "arch.norm", "macs", "receptive_field"}
+    drawn = (tmp_path / "front.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    said(str(study), "--front", str(tmp_path / "front.csv"))
+    assert (tmp_path / "front.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_constraints_that_nothing_meets_leave_an_empty_front(study: Path, tmp_path: Path) -> None:
+    front = tmp_path / "none.csv"
+    text = said(str(study), 'design.constraints=["params <= 1"]', "--front", str(front))
+    assert "0 meet the constraints (0.0 %)" in text
+    assert len(front.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_study_that_does_not_search_is_refused_with_the_place(study: Path) -> None:
+    study.write_text(STUDY.partition("design:")[0] + "design: list\n", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"small\.yaml:6:\d+: design.kind: has no space"):
+        CliRunner().invoke(app, ["space", str(study)], catch_exceptions=False)
