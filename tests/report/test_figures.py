@@ -149,7 +149,7 @@ def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
     report = model.of(building.made(tmp_path / "kinds", text=KINDS))
     marks = {net.name: [(box.upper, box.lower, mark) for box, mark in net.boxes] for net in nets.nets(report)}
     assert {mark for _, _, mark in marks["base"]} == {"same"}
-    assert marks["five"][:2] == [("5×5", "4", "new"), ("3×3", "4", "gone")]
+    assert marks["five"][:2] == [("3×3", "4", "gone"), ("5×5", "4", "new")]
     assert [mark for _, _, mark in marks["wide"]] == ["new"] * 4 + ["same"]
     assert [mark for _, _, mark in marks["deep"]] == ["new", "same", "same"] * 2 + ["same"]
 

@@ -74,7 +74,10 @@ def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
     axes.plot(*zip(*line, strict=True), color=canvas.SOFT, linewidth=1.0, zorder=2)
     few = len(found) <= _MOST
     brief = few and sum(canvas.width_of(point.name, canvas.SMALL) for point in found) <= _ROOM
-    for point in found:
+    shown = found if few else [point for point in found if point.is_base or point in best]
+    crowd = [] if few else [point for point in found if point not in shown]
+    canvas.strokes(axes, [canvas.Stroke((p.costs[cost], p.mean), (0, 0), (0, 0)) for p in crowd], canvas.SOFT, 3)
+    for point in shown:
         x = point.costs[cost]
         if few:
             axes.plot(

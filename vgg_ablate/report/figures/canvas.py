@@ -16,6 +16,7 @@ from math import nan
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -157,18 +158,16 @@ def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, flo
     return low - room, high + room
 
 
-def strokes(axes: Axes, marks: Iterable[Stroke], colour: str) -> None:
-    """Short straight strokes; one path for all. Limits and scales must be set."""
-    xs, ys = [], []
-    for mark in marks:
-        x, y = axes.transData.transform(mark.at)
-        for dx, dy in (mark.start, mark.end):
-            end = axes.transData.inverted().transform((x + dx, y + dy))
-            xs.append(float(end[0]))
-            ys.append(float(end[1]))
-        xs.append(nan)
-        ys.append(nan)
-    axes.plot(xs, ys, color=colour, linewidth=0.9, zorder=2)
+def strokes(axes: Axes, marks: Sequence[Stroke], colour: str, width: float = 0.9) -> None:
+    """Short straight strokes, or dots where they are of no length; one path for all. Limits and scales must be set."""
+    if not marks:
+        return
+    at = axes.transData.transform([mark.at for mark in marks])
+    ends = [at + [getattr(mark, side) for mark in marks] for side in ("start", "end")]
+    back = [axes.transData.inverted().transform(end) for end in ends]
+    apart = np.full_like(at, nan)
+    path = np.stack([*back, apart], axis=1).reshape(-1, 2)
+    axes.plot(path[:, 0], path[:, 1], color=colour, linewidth=width, solid_capstyle="round", zorder=2)
 
 
 def counted(values: Iterable[float]) -> dict[float, int]:

@@ -80,7 +80,7 @@ def marked(base: Sequence[Box], other: Sequence[Box]) -> Iterator[tuple[Box, Mar
     Stages are compared by their number, heads with heads.
     """
     for ours, theirs in zip_longest(_stages(base)[:-1], _stages(other)[:-1], fillvalue=()):
-        yield from _beside(ours, theirs)
+        yield from sorted(_beside(ours, theirs), key=lambda pair: bool(pair[0].ends))  # the pooling stays last
     yield from _beside(_stages(base)[-1], _stages(other)[-1])
 
 

@@ -13,21 +13,21 @@ from vgg_ablate.report.page.cards import record
 from vgg_ablate.report.page.words import escaped
 from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Words
 
-MOST = 400  # runs in a page; of more, runs.csv has the whole list
+MOST = 250  # runs in a page; of more, runs.csv has the whole list
 
 
 def runs(report: Report, most: int = MOST) -> str:
     """All variants; beyond so many runs, those of the first variants, and where the others are."""
     parts, shown, left = [], 0, 0
-    groups = dict(list(report.frame.groupby("variant", sort=False)))
+    places = report.frame.groupby("variant", sort=False).indices
     for row in (*report.rows, *report.proposed):
-        own = groups.get(row.name, report.frame.iloc[:0])
+        own = list(places.get(row.name, ()))
         if left or shown + len(own) > most:
             left += len(own)
             parts.append(f'<a id="runs-{escaped(row.name)}"></a>')
         else:
             shown += len(own)
-            parts.append(_variant(row.name, own))
+            parts.append(_variant(row.name, report.frame.take(own)))
     if left:
         parts.append(f'<p>{numbers.count(left)} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
     return f'<section class="records">{"".join(parts)}</section>'
