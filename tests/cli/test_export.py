@@ -78,3 +78,18 @@ def test_the_arch_beside_the_weights_can_stand_in_a_study(exported: tuple[Path, 
 def test_an_unknown_run_is_one_line_with_the_nearest(results: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'five'"):
         CliRunner().invoke(app, ["export", str(results), "fife"], catch_exceptions=False)
+
+
+def test_exported_weights_can_be_looked_at(exported: tuple[Path, str], tmp_path: Path) -> None:
+    weights = exported[0] / "model.safetensors"
+    said("describe", "--filters", weights, "--svg", tmp_path / "filters.svg")
+    assert "4 filters of 5×5 on 1 channels" in (tmp_path / "filters.svg").read_text(encoding="utf-8")
+    told = said("describe", weights, "--field", "--svg", tmp_path / "field.svg")
+    assert "weights as trained" in told
+    assert (tmp_path / "field.svg").stat().st_size > 0
+
+
+def test_a_record_has_no_weights_to_show(results: Path) -> None:
+    record = next((results / "records").iterdir())
+    with pytest.raises(SpecError, match="`export STUDY VARIANT` makes one"):
+        CliRunner().invoke(app, ["describe", "--filters", str(record)], catch_exceptions=False)

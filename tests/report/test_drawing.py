@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
-from functools import cache
-from itertools import combinations
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
+from tests.report.labels import assert_readable, labels, measured
 from vgg_ablate.errors import SpecError
 from vgg_ablate.report.columns import Described
 from vgg_ablate.report.drawing import drawn
@@ -22,60 +17,10 @@ from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.datasets import Shape
 from vgg_ablate.spec.presets import PRESETS
 
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-class Box(NamedTuple):
-    left: float
-    top: float
-    right: float
-    bottom: float
-    words: str
-
-    def overlaps(self, other: Box) -> bool:
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
-
 
 def of(given: object, image_size: int = 32, name: str = "net") -> Described:
     arch = Arch.model_validate(given).with_shape(Shape(image_size, 3, 10))
     return Described(name, arch.spelled_out())
-
-
-@cache
-def measured(words: str, size: float, bold: bool) -> float:
-    """Width in the widest of the fonts, by matplotlib."""
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), words, size=size, prop=font).get_extents().x1)
-
-
-def labels(svg: str) -> list[Box]:
-    """Where every text is, by the rules of SVG."""
-    found = []
-    for text in ET.fromstring(svg).iter(f"{SVG}text"):
-        x, y, size = (float(text.attrib[name]) for name in ("x", "y", "font-size"))
-        words = text.text or ""
-        long = measured(words, size, text.get("font-weight") == "bold")
-        before = {"middle": long / 2, "end": long}.get(text.get("text-anchor", "start"), 0.0)
-        if "transform" in text.attrib:
-            found.append(Box(x - 0.76 * size, y + before - long, x + 0.24 * size, y + before, words))
-        else:
-            found.append(Box(x - before, y - 0.76 * size, x - before + long, y + 0.24 * size, words))
-    return found
-
-
-def assert_readable(svg: str) -> None:
-    root = ET.fromstring(svg)
-    width, height = float(root.attrib["width"]), float(root.attrib["height"])
-    boxes = labels(svg)
-    for one, other in combinations(boxes, 2):
-        assert not one.overlaps(other), (one, other)
-    for box in boxes:
-        assert box.left >= 0, box
-        assert box.top >= 0, box
-        assert box.right <= width, box
-        assert box.bottom <= height, box
 
 
 stages = st.lists(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vgg_ablate.cli.arguments import JSON
+from vgg_ablate.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from vgg_ablate.net.match import Resolved
 
 TARGET = Annotated[
-    str, typer.Argument(metavar="PRESET|STUDY[:VARIANT]", help="D, a study file, or stages such as '16 16 | 32 32'.")
+    str | None,
+    typer.Argument(metavar="PRESET|STUDY[:VARIANT]", help="D, a study file, or stages such as '16 16 | 32 32'."),
 ]
 SIZE = Annotated[int | None, typer.Option("--image-size", metavar="N", min=1, help="Pixels a side.")]
 CLASSES = Annotated[int | None, typer.Option("--classes", metavar="N", min=1, help="How many classes.")]
@@ -23,17 +25,44 @@ SVG = Annotated[
 ]
 
 
+FILTERS = Annotated[
+    Path | None, typer.Option("--filters", metavar="WEIGHTS", help="Draw the first filters of an exported net.")
+]
+FIELD = Annotated[
+    bool, typer.Option("--field", help="Measure how far the net really sees; takes exported weights too. Slow.")
+]
+
+
 def describe(
-    target: TARGET, image_size: SIZE = None, classes: CLASSES = None, as_json: JSON = False, svg: SVG = None
+    target: TARGET = None,
+    image_size: SIZE = None,
+    classes: CLASSES = None,
+    as_json: JSON = False,
+    svg: SVG = None,
+    filters: FILTERS = None,
+    field: FIELD = False,
 ) -> None:
     """Show a net's layers, receptive fields, params and MACs; of a study, its variants side by side."""
+    from vgg_ablate.cli.looking import draw_field, draw_filters
+
+    if filters is not None:
+        draw_filters(filters, svg)
+    elif target is None:
+        raise SpecError(Problem("a preset, a study file or stages must be given", place="command line"))
+    elif field:
+        draw_field(target, image_size, classes, svg)
+    else:
+        _told(target, image_size, classes, svg, as_json=as_json)
+
+
+def _told(target: str, image_size: int | None, classes: int | None, svg: Path | None, *, as_json: bool) -> None:
     from vgg_ablate.cli.nets import remark, resolved
-    from vgg_ablate.report import columns, drawing
 
     nets = resolved(target, image_size, classes)
     remark(nets)
     if svg is not None:
         from vgg_ablate.records import replace_whole
+        from vgg_ablate.report import columns, drawing
 
         replace_whole(svg, drawing.drawn([columns.variant(one) for one in nets]))
         print(f"written: {svg}", file=sys.stderr)

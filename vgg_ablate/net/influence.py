@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vgg_ablate.net.model import Vgg
+from vgg_ablate.net.model import Vgg, build
+from vgg_ablate.spec.arch import Arch
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +33,21 @@ def effective_field(model: Vgg, images: torch.Tensor) -> Floats:
     field: Floats = gradient.abs().mean((0, 1)).double().numpy()
     total = field.sum()
     return field / total if total > 0 else field
+
+
+def field_of_noise(arch: Arch, model: Vgg | None = None, count: int = 8, seed: int = 0) -> Floats:
+    """The effective field over `count` images of standard normal noise; without a model: of weights as they are drawn.
+
+    One image at a time, so that memory does not grow with the count.
+    """
+    assert arch.image_size is not None
+    assert arch.in_channels is not None
+    generator = torch.Generator().manual_seed(seed)
+    net = build(arch, generator) if model is None else model
+    shape = (1, arch.in_channels, arch.image_size, arch.image_size)
+    fields = [effective_field(net, torch.randn(shape, generator=generator)) for _ in range(count)]
+    mean: Floats = np.mean(fields, axis=0)
+    return mean
 
 
 def side_of_most(field: Floats, share: float = 0.95) -> int:

@@ -43,3 +43,21 @@ def sights(net: Iterable[Layer]) -> tuple[Sight, ...]:
 def _widened(sight: Sight, window: tuple[int, int], stride: int) -> Sight:
     rows, columns = (field + (side - 1) * sight.stride for field, side in zip(sight.field, window, strict=True))
     return Sight((rows, columns), sight.stride * stride)
+
+
+def centre_square(body: Iterable[Layer]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The pixels, first and one past the last, that the last map's centre unit could see: of rows, of columns.
+
+    They may lie outside the image, where the padding is.
+    """
+    field, first, stride, size = [1, 1], [0, 0], 1, 1
+    for layer in body:
+        if isinstance(layer, Conv):
+            for way in (0, 1):
+                first[way] -= layer.padding[way] * stride
+                field[way] += (layer.kernel[way] - 1) * stride
+            stride, size = stride * layer.stride, layer.size
+        elif isinstance(layer, Pool):
+            field, stride, size = [side + stride for side in field], stride * 2, layer.size
+    rows, columns = ((start + size // 2 * stride, side) for start, side in zip(first, field, strict=True))
+    return (rows[0], sum(rows)), (columns[0], sum(columns))

@@ -1,0 +1,64 @@
+"""Pictures of weights and of effective fields: readable, the same every time, and true to the numbers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.report.labels import assert_readable
+from vgg_ablate.report import weights
+from vgg_ablate.report.stats import Floats
+from vgg_ablate.report.weights import Seen
+
+CHANCE = np.random.default_rng(0)
+
+
+def kernels(count: int, channels: int, side: int) -> Floats:
+    return np.asarray(CHANCE.normal(size=(count, channels, side, side)))
+
+
+def seen(size: int = 30, name: str = "net") -> Seen:
+    field = np.zeros((size, size))
+    field[10:15, 10:15] = 0.04
+    return Seen(name, field, (5, 20), (5, 20), 5)
+
+
+@pytest.mark.parametrize(("count", "channels", "side"), [(1, 1, 1), (16, 1, 3), (64, 3, 3), (300, 3, 7), (8, 4, 5)])
+def test_filters_are_drawn_readably(count: int, channels: int, side: int) -> None:
+    assert_readable(weights.filters(kernels(count, channels, side), "a net with a name that is rather long"))
+
+
+def test_a_weight_of_nothing_is_grey_in_colours_and_white_without() -> None:
+    assert "#808080" in weights.filters(np.zeros((1, 3, 1, 1)), "nothing")
+    assert "#ffffff" in weights.filters(np.zeros((1, 1, 1, 1)), "nothing")
+
+
+def test_the_strongest_weight_has_the_strongest_colour_of_its_sign() -> None:
+    drawn = weights.filters(np.array([[[[1.0, -1.0]]]]), "two")
+    assert re.findall(r'fill="(#[0-9a-f]{6})"', drawn)[1:3] == ["#b84a00", "#0b5fa5"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_fields_are_drawn_readably(count: int) -> None:
+    assert_readable(weights.fields([seen(name=f"variant {index}") for index in range(count)]))
+
+
+@pytest.mark.parametrize("size", [20, 57, 113, 224])
+def test_no_cell_lies_outside_the_image(size: int) -> None:
+    one = Seen("net", np.full((size, size), 1 / size**2), (0, size), (0, size), size)
+    boxes = re.findall(
+        r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="#0', weights.fields([one])
+    )
+    assert max(float(x) + float(width) for x, _, width, _ in boxes) <= 18 + 224.2
+    assert max(float(y) + float(height) for _, y, _, height in boxes) <= 66 + 224.2
+
+
+def test_the_table_sets_what_a_unit_sees_beside_what_it_could() -> None:
+    (row,) = weights.table([seen()], "weights as first drawn").rows
+    assert [cell.shown() for cell in row.cells] == ["net", "30", "15", "5", "11.1 %"]
+
+
+def test_the_same_field_gives_the_same_bytes() -> None:
+    assert weights.fields([seen()]) == weights.fields([seen()])
