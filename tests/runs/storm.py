@@ -41,7 +41,7 @@ class Storm:
             elif self.driver_kills < drivers and living:
                 self.driver_kills += _killed(driver.pid or 0)
                 driver.join()
-        _until(lambda: not driver.is_alive(), 60)
+        _until(lambda: not driver.is_alive(), 150)
         assert drive(self.plan, self.folder, self.options).complete
 
     def _start(self) -> ForkServerProcess:
@@ -49,7 +49,7 @@ class Storm:
         context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.asked"])
         process = context.Process(target=drive, args=(self.plan, self.folder, self.options))
         process.start()
-        _until(lambda: bool(children(process.pid or 0)) or not process.is_alive(), 30)
+        _until(lambda: bool(children(process.pid or 0)) or not process.is_alive(), 100)
         return process
 
 

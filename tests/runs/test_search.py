@@ -204,6 +204,7 @@ def test_a_lost_ledger_of_a_search_is_made_again_and_nothing_is_trained(tmp_path
     assert [(trial.params, trial.values, trial.state) for trial in trials(folder)] == before
 
 
+@pytest.mark.timeout(240)
 def test_a_storm_over_a_search_trains_each_proposal_once(tmp_path: Path) -> None:
     text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 25")
     plan, folder = searched(tmp_path, "  seeds: 2\n", text), tmp_path / "results"

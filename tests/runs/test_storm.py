@@ -6,11 +6,14 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.runs.asked import OPTIONS, contents, epochs_trained, planned, study
 from tests.runs.storm import Storm
 from vgg_ablate.runs.driver import drive
 
 
+@pytest.mark.timeout(240)
 def test_a_storm_of_kills_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
     plan = planned(study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=25))
     assert len(plan.cells) == 60
