@@ -28,7 +28,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "arch.width": {"low": 0.125, "high": 1.25, "step": 0.0046875},
         "arch.head.hidden": [[], [64], [512], [512, 512]],
     },
-    "channels": {f"arch.stages[{stage}].channels": {"low": 64, "high": 460, "step": 4} for stage in range(2, 5)},
+    "channels": {f"arch.stages[{stage}].channels": {"low": 8, "high": 206, "step": 2} for stage in range(1, 4)},
     "everything": {
         **DEPTHS,
         "arch.kernel": [[], 5, 7, "1xn"],
@@ -45,7 +45,7 @@ CONSTRAINTS = ["params <= 5e6", "40e6 <= macs <= 60e6", "receptive_field >= 32"]
 def study(space: dict[str, Any]) -> Study:
     """A search over it, on CIFAR-10."""
     design = {"kind": "search", "space": space, "constraints": CONSTRAINTS, "budget": {"variants": 1}}
-    arch = {"stages": "64 64 | 128 128 | 256 256 | 512 512 | 512 512", "norm": "batch"}
+    arch = {"stages": "64 64 | 64 64 | 128 128 | 256 256 | 256 256", "norm": "batch"}
     data = {"version": 1, "name": "bench", "question": "how many?", "data": {"name": "cifar10"}}
     return Study.of(Document({**data, "arch": arch, "design": design}))
 

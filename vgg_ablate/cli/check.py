@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from vgg_ablate.cli.arguments import OVERRIDES, STUDY, loaded
-from vgg_ablate.cli.nets import remark
+from vgg_ablate.cli.nets import print_mismatches, remark
 from vgg_ablate.errors import SpecError
 
 
 def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     """Say whether a study is valid; name everything that is wrong with it, and where."""
     from vgg_ablate.net.match import resolve
-    from vgg_ablate.report.columns import left_over
 
     read = loaded(study, overrides)
     try:
@@ -20,6 +19,4 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     remark(nets)
     variants, seeds = len(read.variants), len(read.seed_list)
     print(f"{read.name}: ok ({variants} variants x {seeds} seeds = {variants * seeds} runs, {len(read.claims)} claims)")
-    for one in nets:
-        if one.matched is not None:
-            print(f"{one.variant.name}: matched, {left_over(one.matched)}")
+    print_mismatches(nets)

@@ -50,6 +50,15 @@ def remark(nets: Iterable[Resolved]) -> None:
             print(f"warning: {one.variant.name}: {too_many}", file=sys.stderr)
 
 
+def print_mismatches(nets: Iterable[Resolved]) -> None:
+    """Say of every matched net what is left of the difference from its budget."""
+    from vgg_ablate.report.columns import left_over
+
+    for one in nets:
+        if one.matched is not None:
+            print(f"{one.variant.name}: matched, {left_over(one.matched)}")
+
+
 def _split(target: str) -> tuple[Path | None, str | None]:
     """A study's file and the name of a variant; no file where the target is none."""
     path, colon, name = target.partition(":")

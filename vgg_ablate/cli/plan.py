@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, loaded
+from vgg_ablate.cli.nets import print_mismatches, remark
 from vgg_ablate.cli.run import DEVICE, PACKING, WORKERS
+from vgg_ablate.cli.space import print_survey
 from vgg_ablate.errors import SpecError
 
 if TYPE_CHECKING:
+    from vgg_ablate.net.match import Resolved
     from vgg_ablate.report.table import Table
     from vgg_ablate.runs.plan import Plan
     from vgg_ablate.runs.prices import Bill
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 PROBE = Annotated[bool, typer.Option(help="Time this machine where nothing is known of it (seconds; imports torch).")]
 MAX_HOURS = Annotated[float | None, typer.Option(metavar="H", min=0, help="Say which runs would not end in time.")]
+_DRAWN = 200_000  # nets of a space that is too large to be counted whole
 
 
 def plan(
@@ -42,6 +46,8 @@ def plan(
 
     asked, places = loaded(study, overrides), slots(device, workers, packing)
     folder = out or Path("results") / asked.name
+    nets = _resolved(asked)
+    remark(nets)
     made = _planned(asked)
     records = _records(made, folder, probe=probe, device=device, workers=workers)
     bill = prices.bill(made, Store(folder / "records"), records, len(places), max_hours)
@@ -49,16 +55,24 @@ def plan(
         print(json.dumps(_document(asked, folder, made, bill), indent=1))
     else:
         _print(asked, bill)
+        print_mismatches(nets)
+        _print_space(asked)
+
+
+def _resolved(asked: Study) -> tuple[Resolved, ...]:
+    from vgg_ablate.net.match import resolve
+
+    try:
+        return resolve(asked.variants)
+    except SpecError as error:
+        raise asked.located(error) from error
 
 
 def _planned(asked: Study) -> Plan:
     from vgg_ablate.runs.plan import plan as planned
     from vgg_ablate.train.sources import fingerprint
 
-    try:
-        return planned(asked, fingerprint)
-    except SpecError as error:
-        raise asked.located(error) from error
+    return planned(asked, fingerprint)
 
 
 def _records(made: Plan, folder: Path, *, probe: bool, device: str, workers: int | None) -> list[Any]:
@@ -117,6 +131,18 @@ def _print(asked: Study, bill: Bill) -> None:
     if bill.dropped:
         cells = ", ".join(bill.dropped[:12]) + (", ..." if len(bill.dropped) > 12 else "")
         print(f"{len(bill.dropped)} runs would not end in time: {cells}", file=sys.stderr)
+
+
+def _print_space(asked: Study) -> None:
+    """What a search can choose from."""
+    from vgg_ablate.net.space import of_study
+
+    if asked.design.kind != "search":
+        return
+    try:
+        print_survey(of_study(asked).survey(_DRAWN))
+    except SpecError as error:
+        print(f"the space cannot be counted: {error}", file=sys.stderr)
 
 
 def _table(asked: Study, bill: Bill) -> Table:

@@ -36,7 +36,7 @@ def space(
     if as_json:
         print(json.dumps(_data(found), indent=1))
     else:
-        _said(found)
+        print_survey(found)
 
 
 def _write(found: Survey, path: Path, name: str) -> None:
@@ -60,7 +60,8 @@ def _data(found: Survey) -> dict[str, object]:
     }
 
 
-def _said(found: Survey) -> None:
+def print_survey(found: Survey) -> None:
+    """How many nets there are, how many of them meet the constraints, and what these cost."""
     from vgg_ablate.report import numbers
 
     whole = "no end of nets" if found.size is None else f"{found.size:,} nets"
