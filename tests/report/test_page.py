@@ -131,6 +131,11 @@ def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None
     assert "python -m vgg_ablate run results/pretend/study.yaml" in text[places[-1] :]
 
 
+def test_report_md_shows_the_figures_that_lie_beside_it(pretend: Path) -> None:
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (pretend.parent / "report.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(f"figures/{path.name}" for path in (pretend.parent / "figures").iterdir())
+
+
 def test_what_a_study_says_is_text_and_never_markup(long: Path) -> None:
     text = long.read_text(encoding="utf-8")
     assert "&lt;b&gt;twice&lt;/b&gt;" in text

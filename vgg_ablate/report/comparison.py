@@ -148,7 +148,7 @@ def _claim(verdict: Verdict) -> Line:
         Quantity(verdict.q, "p"),
         Quantity(verdict.probability if known else nan, "percentage"),
         Words(f"{verdict.wins}/{verdict.n}" if known else numbers.DASH),
-        Quantity(verdict.detectable if known else nan, "plain"),
+        Quantity(verdict.detectable if known else nan, "fixed"),
         Words(wording.seeds_needed(verdict)),
     )
     return Line(cells, "", frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))

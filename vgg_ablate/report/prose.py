@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vgg_ablate.report import comparison, designs, numbers, wording
+from vgg_ablate.report.figures.album import Picture
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.table import Table
 from vgg_ablate.report.table import markdown as table_markdown
@@ -14,11 +15,11 @@ from vgg_ablate.report.verdicts import Verdict
 _ELSEWHERE = frozenset({"history", "seeds", "looks", "host", "proposals"})  # said in other words, or nobody's business
 
 
-def markdown(report: Report) -> str:
-    """The whole file."""
+def markdown(report: Report, pictures: Sequence[Picture] = ()) -> str:
+    """The whole file; pictures are shown from the files beside it."""
     parts = [f"# {report.study.name}", report.study.question, *_problems(report), *_verdicts(report)]
     parts += [table_markdown(table) for table in tables(report)]
-    parts += [*_notes(report), *_ending(report)]
+    parts += [*_pictures(pictures), *_notes(report), *_ending(report)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -57,6 +58,11 @@ def provenance(report: Report) -> list[tuple[str, str]]:
 def again(report: Report) -> str:
     """The command that runs the study again."""
     return f"python -m vgg_ablate run results/{report.study.name}/study.yaml"
+
+
+def _pictures(pictures: Sequence[Picture]) -> list[str]:
+    shown = [f"![{one.title}](figures/{one.name}.svg)\n\n**{one.title}.** {one.caption}" for one in pictures]
+    return ["## Figures", *shown] if shown else []
 
 
 def _problems(report: Report) -> list[str]:

@@ -33,7 +33,7 @@ def files(report: Report) -> dict[str, str]:
     pictures = album.pictures(report)
     return {
         "runs.csv": frame.written(report.frame),
-        "report.md": prose.markdown(report),
+        "report.md": prose.markdown(report, pictures),
         "table.tex": "\n".join(table.latex(one) for one in prose.tables(report)),
         **{f"figures/{picture.name}.svg": picture.svg for picture in pictures},
         "report.html": document.page(report, pictures),
