@@ -138,6 +138,7 @@ def test_a_larger_space_is_drawn_from_and_the_draw_is_the_same_every_time(tmp_pa
     [
         ("    arch.match: [{macs: 1e6}, {macs: 2e6}]\n", "matched to a budget"),
         ("    arch.width: {low: 0.5, high: 2.0}\n    a: {b: {arch.width: 0.3}}\n", "changed by another axis"),
+        ("    arch.stages[0].channels: {low: 1, high: 1000000000}\n", "more than 1,000,000 numbers"),
         ("    arch.norm.eps: {low: 0.1, high: 0.2}\n", "can be numbers without a step"),
     ],
 )

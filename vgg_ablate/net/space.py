@@ -8,11 +8,10 @@ table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import log, prod
+from math import prod
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -20,11 +19,12 @@ from numpy.typing import NDArray
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.net import many
+from vgg_ablate.net.axes import OF_STAGE, Axis, Values, axis_of, below, concerns, inert, touched
 from vgg_ablate.net.costs import Costs
 from vgg_ablate.net.many import Columns, Counting, Flags, Ints
 from vgg_ablate.net.pareto import Front
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.search import Between, Search
+from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study, Variant
 
 CHUNK = 1 << 13  # points that are counted at a time: their columns stay in a core's cache
@@ -32,53 +32,8 @@ MOST = 10_000_000  # points; of larger spaces, and of those with no end, points 
 DRAWN = 1_000_000
 _MOST_ROWS = 200_000  # of one table
 
-_STAGES = ("arch.stages", "arch.depth", "arch.kernel", "arch.between", "arch.stack")
-_FRAME = (
-    "arch.norm",
-    "arch.pool",
-    "arch.bias",
-    "arch.image_size",
-    "arch.in_channels",
-    "arch.classes",
-    "arch.width",
-    "data",
-)
-_INERT = ("train", "arch.activation", "arch.init", "arch.head.dropout", "arch.head.convolutional")
-_OF_STAGE = re.compile(r"arch\.(?:stages|depth)\[(\d+)\](\.channels)?")
-
 Table = TypeVar("Table")
 Make = Callable[[Mapping[str, Any]], Variant]
-Values = NDArray[np.int64] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One dimension: so many choices, or numbers in a range."""
-
-    path: str
-    size: int | None  # None: a range without an end to its numbers
-    numbers: tuple[float, ...] | None  # where all choices are numbers
-    between: Between | None
-    touches: frozenset[str]  # the paths that it changes
-
-    def draw(self, count: int, random: np.random.Generator) -> Values:
-        """Choices by number, or numbers of a range, evenly on its scale."""
-        if self.size is not None:
-            return random.integers(0, self.size, count)
-        assert self.between is not None
-        low, high = float(self.between.low), float(self.between.high)
-        if self.between.log:
-            return np.clip(np.exp(random.uniform(log(low), log(high), count)), low, high)
-        return random.uniform(low, high, count)
-
-    def value(self, drawn: float) -> Any:
-        """What a ledger would hold for it."""
-        if self.size is None:
-            return float(drawn)
-        if self.between is not None:
-            assert self.numbers is not None
-            return self.numbers[int(drawn)]
-        return None
 
 
 @dataclass
@@ -99,14 +54,15 @@ class Space:
 
     def __init__(self, design: Search, base: Variant, make: Make) -> None:
         """`make` gives the variant of some changes. Raises SpecError where the space cannot be counted."""
-        if base.arch.match is not None or any("arch.match" in path for path in _paths(design)):
+        paths = {path for name in design.space for path in touched(design, name)}
+        if base.arch.match is not None or any(below(path, "arch.match") for path in paths):
             rule = "a space whose nets are matched to a budget cannot be counted in closed form; use constraints"
             raise SpecError(Problem(rule, "arch.match"))
         self.design, self._make = design, make
         self.base = base.arch.with_shape(base.data.shape)
-        self.axes = [_axis(design, path) for path in design.space]
+        self.axes = [axis_of(design, path) for path in design.space]
         for axis in self.axes:
-            if axis.size is None and not (self._is_number(axis) or all(map(_inert, axis.touches))):
+            if axis.size is None and not (self._is_number(axis) or all(map(inert, axis.touches))):
                 rule = "is changed by another axis too: then it needs a step where a space is counted"
                 raise SpecError(Problem(rule, f"design.space.{axis.path}"))
 
@@ -221,7 +177,7 @@ class Space:
         return variant.arch.with_shape(variant.data.shape)
 
     def _shapes(self, axis: Axis, group: str) -> bool:
-        return not self._is_number(axis) and any(_concerns(path, group) for path in axis.touches)
+        return not self._is_number(axis) and any(concerns(path, group) for path in axis.touches)
 
     def _is_number(self, axis: Axis) -> bool:
         """Is it used as a number, without a table?"""
@@ -231,7 +187,7 @@ class Space:
 
     def _stage_of(self, axis: Axis) -> int | None:
         """The stage of which it gives the channels, as numbers."""
-        found = _OF_STAGE.fullmatch(axis.path)
+        found = OF_STAGE.fullmatch(axis.path)
         if found is None or found[2] is None or axis.numbers is None or not self._alone(axis):
             return None
         return int(found[1])
@@ -239,7 +195,7 @@ class Space:
     def _alone(self, axis: Axis) -> bool:
         """Does no other axis change what this one does?"""
         others = [path for other in self.axes if other is not axis for path in other.touches]
-        return not any(_below(axis.path, path) or (path == "arch.preset" and "stages" in axis.path) for path in others)
+        return not any(below(axis.path, path) or (path == "arch.preset" and "stages" in axis.path) for path in others)
 
     def _widths(self, points: Sequence[Values]) -> NDArray[np.float64] | None:
         for axis, column in zip(self.axes, points, strict=True):
@@ -280,56 +236,6 @@ def of_study(study: Study) -> Space:
         return Space(study.design, study.base, lambda changes: study.variant("point", dict(changes)))
     except SpecError as error:
         raise study.located(error) from error
-
-
-def _paths(design: Search) -> set[str]:
-    return {path for name in design.space for path in _touched(design, name)}
-
-
-def _touched(design: Search, name: str) -> set[str]:
-    dimension = design.space[name]
-    return {path for changes in dimension.values() for path in changes} if isinstance(dimension, dict) else {name}
-
-
-def _axis(design: Search, path: str) -> Axis:
-    dimension, touches = design.space[path], frozenset(_touched(design, path))
-    if isinstance(dimension, Between):
-        if not dimension.whole and dimension.step is None:
-            if path != "arch.width" and not all(_inert(one) for one in touches):
-                rule = "only widths, and what costs nothing, can be numbers without a step where a space is counted"
-                raise SpecError(Problem(rule, f"design.space.{path}"))
-            return Axis(path, None, None, dimension, touches)
-        numbers = dimension.grid()
-        return Axis(path, len(numbers), tuple(numbers), dimension, touches)
-    values = list(dimension)
-    plain = not isinstance(dimension, dict) and all(
-        isinstance(one, int | float) and not isinstance(one, bool) for one in values
-    )
-    return Axis(path, len(values), tuple(values) if plain else None, None, touches)
-
-
-def _inert(path: str) -> bool:
-    return any(_below(path, one) for one in _INERT)
-
-
-def _below(path: str, above: str) -> bool:
-    return path == above or path.startswith((f"{above}.", f"{above}["))
-
-
-def _concerns(path: str, group: str) -> bool:
-    """Does what is at `path` shape the layers of a group? Paths that are not known here concern all."""
-    if _inert(path):
-        return False
-    found = _OF_STAGE.match(path)
-    if found is not None:
-        return group == f"stage {found[1]}"
-    if any(_below(path, one) for one in _STAGES):
-        return group.startswith("stage")
-    if any(_below(path, one) for one in _FRAME):
-        return group == "frame"
-    if _below(path, "arch.head"):
-        return group == "head"
-    return True
 
 
 def _widen(survey: Survey, costs: Columns, met: Ints) -> None:
