@@ -12,7 +12,7 @@ from vgg_ablate.spec.recipe import Evaluate
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import Split
 from vgg_ablate.train.dense import Sliding, sliding
-from vgg_ablate.train.evaluate import scored
+from vgg_ablate.train.evaluate import Scored, scored
 from vgg_ablate.train.swift import folded
 from vgg_ablate.train.views import views
 
@@ -82,3 +82,10 @@ def test_dense_scores_are_those_of_windows_away_from_the_borders() -> None:
 def test_a_net_that_pools_globally_slides_as_it_is() -> None:
     model = folded(net("global"), torch.float32)
     assert sliding(model) is model
+
+
+def test_accuracy_is_that_of_the_kept_bits_where_scores_are_equal() -> None:
+    logits = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [3.0, 3.0, 3.0]])
+    seen = Scored(logits, torch.tensor([1, 1, 0]))
+    assert seen.accuracy() == seen.correct.double().mean().item() == 2 / 3
+    assert seen.correct_bits() == "60"
