@@ -38,7 +38,7 @@ class Scored(NamedTuple):
         return self.logits.argmax(1) == self.labels
 
     def accuracy(self, top: int = 1) -> float:
-        """The fraction of examples whose label is among the `top` highest scores; of the highest, as `correct` has it."""
+        """The fraction of examples whose label is among the `top` highest scores; of one, as `correct` has it."""
         if top == 1:  # of equal scores, topk may choose another class than argmax
             return self.correct.double().mean().item()
         best = self.logits.topk(min(top, self.logits.shape[1]), dim=1).indices
