@@ -42,8 +42,8 @@ def download(data: Data) -> None:
         for split in ("train", "test"):
             _opened(data.name, root, split, download=True)
     except (OSError, URLError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataMissing(f"data.download: {data.name} could not be fetched into {root}: {reason}") from error
+        reason = f"{data.name} could not be fetched into {root}: {_first_line(error)}"
+        raise DataMissing(f"data.download: {reason}") from error
 
 
 def arrays(data: Data, split: str) -> Arrays:
@@ -51,8 +51,8 @@ def arrays(data: Data, split: str) -> Arrays:
     root = places.root(data)
     try:
         opened = _opened(data.name, root, split, download=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataMissing(f"{root}: {data.name} cannot be read: {str(error).splitlines()[0]}") from error
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:  # torchvision asserts where a file is torn
+        raise DataMissing(f"{root}: {data.name} cannot be read: {_first_line(error)}") from error
     images = np.asarray(opened.data)
     if data.name in {"svhn", "stl10"}:  # N x C x H x W
         images = images.transpose(0, 2, 3, 1)
@@ -66,3 +66,7 @@ def _opened(name: str, root: Path, split: str, *, download: bool) -> Any:
         which = {"split": "train"}
     options: dict[str, Any] = which or {"train": split == "train"}
     return _NAMES[name](str(root), download=download, **options)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
