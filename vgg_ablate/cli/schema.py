@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def schema() -> None:
-    """Print the JSON Schema of a study file."""
+    """Print the JSON Schema of a study file, as editors use it: schemas/study.schema.json is this."""
     import json
 
-    from vgg_ablate.spec.study import Written
+    from vgg_ablate.spec import schema as written
 
-    print(json.dumps(Written.model_json_schema(), indent=1))
+    print(json.dumps(written.schema(), indent=1))

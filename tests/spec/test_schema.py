@@ -1,0 +1,68 @@
+"""The schema that editors use: every study here is right by it, a misspelt key is not, and the file is the code's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from vgg_ablate.cli.init import FIRST
+from vgg_ablate.spec.presets import PRESETS
+from vgg_ablate.spec.recipe import RECIPES
+from vgg_ablate.spec.schema import schema
+
+ROOT = Path(__file__).parent.parent.parent
+STUDIES = sorted((ROOT / "studies").rglob("*.yaml"))
+CHECKER = jsonschema.Draft202012Validator(schema())
+
+
+def wrong(text: str) -> list[str]:
+    data: Any = YAML(typ="safe", pure=True).load(text)
+    return [f"{error.json_path}: {error.message}" for error in CHECKER.iter_errors(data)]
+
+
+def test_the_committed_schema_is_what_the_code_says() -> None:
+    written = json.loads((ROOT / "schemas/study.schema.json").read_text(encoding="utf-8"))
+    assert written == schema(), "python -m vgg_ablate schema > schemas/study.schema.json"
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_right_by_the_schema_and_names_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert wrong(text) == []
+    named = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / named).resolve() == ROOT / "schemas/study.schema.json"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_a_name_too(name: str) -> None:
+    assert wrong(f"train: {name}") == wrong(f"train: {{preset: {name}, epochs: 3}}") == []
+
+
+def test_the_first_study_is_right_by_the_schema() -> None:
+    assert wrong(FIRST) == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_net_in_short_and_in_full(name: str) -> None:
+    assert wrong(f"arch: {name}") == wrong(f"arch: {{preset: {name}, init: {{std: 0.05}}, kernel: 5}}") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sedes: 5",
+        "arch: {preset: F}",
+        "arch: {stages: '8', norm: bach}",
+        "train: {epoch: 3}",
+        "arch: {match: {macs: base, tolerance: much}}",
+        "arch: {kernel: 4}",
+        "seeds: 0",
+    ],
+)
+def test_a_mistake_is_wrong_by_the_schema(text: str) -> None:
+    assert wrong(text)
