@@ -82,7 +82,15 @@ def _norm(layer: Norm) -> nn.Module:
         return nn.GroupNorm(spec.groups, layer.channels, spec.eps)
     # torch divides alpha by the size; AlexNet's formula multiplies it by the raw sum (paper.md, section 1)
     alpha = spec.alpha * spec.size if spec.convention == "sum" else spec.alpha
-    return nn.LocalResponseNorm(spec.size, alpha, spec.beta, spec.k)
+    return _LocalResponseNorm(spec.size, alpha, spec.beta, spec.k)
+
+
+class _LocalResponseNorm(nn.LocalResponseNorm):
+    """In float32 whatever comes in: torch's pooling over channels knows no bfloat16 on CPUs (2.15)."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """The same shape and type."""
+        return super().forward(maps.float()).to(maps.dtype)
 
 
 @torch.no_grad()
