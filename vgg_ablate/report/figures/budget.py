@@ -53,7 +53,7 @@ def drawn(found: Sequence[Point], error: str = "test error, %") -> Figure:
     figure = canvas.blank(canvas.WIDTH, 3.3)
     limits = canvas.error_span([point.mean + sign * point.sd for point in found for sign in (-1, 1)], 0.12)
     for index, cost in enumerate(COSTS):
-        axes = canvas.axes(figure, 0.55 + index * 3.42, 0.15, 3.1, 2.6)
+        axes = canvas.axes(figure, 0.6 + index * 3.33, 0.15, 3.05, 2.6)
         axes.set_ylim(*limits)
         _panel(axes, found, cost)
         canvas.plain_ticks(axes.yaxis)
