@@ -200,7 +200,7 @@ EMPIRICAL = (
         numbers="dense 24.0/7.1 against 24.8/7.5; crops and dense 23.7/6.8 against 24.4/7.1",
         comparison="D and E together against E",
         metric="top-1/top-5 error",
-        out_of_reach="needs two nets' soft-max outputs together; a record keeps which test images were right",
+        out_of_reach="not a study yet: train.ensemble averages trained nets, but a study's claims compare single runs",
     ),
     _empirical(
         14,
