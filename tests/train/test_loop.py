@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,21 @@ def test_the_loop_trains_to_what_it_trained_to_before() -> None:
     """A golden value: another processor may round the last digits differently, another loop ends elsewhere."""
     epochs, _ = ended(train(asked(data={"augment": {"crop_padding": 1, "flip": True}}), HERE))
     assert [epoch.train_loss for epoch in epochs] == pytest.approx(GOLDEN, rel=2e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        *({"norm": norm} for norm in ("none", "batch", {"kind": "group", "groups": 4}, "lrn")),
+        *({"pool": pool} for pool in ("average", "conv")),
+        *({"activation": activation} for activation in ("leaky_relu", "elu", "gelu", "silu", "tanh")),
+        {"head": {"hidden": [], "pool": "global"}},
+    ],
+    ids=str,
+)
+def test_every_kind_of_layer_trains_in_every_precision(arch: dict[str, Any], precision: str) -> None:
+    run = asked(arch=arch, data={"limit": 96}, epochs=1, precision=precision)
+    (epoch,), tested = ended(train(run, HERE))
+    assert math.isfinite(epoch.train_loss)
+    assert tested.test_accuracy >= 0
