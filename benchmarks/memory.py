@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     run = Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)
     warm = torch.zeros(1, 8, 8, 8, dtype=torch.bfloat16)  # libraries make their own room first
     torch.nn.functional.conv2d(warm, torch.zeros(8, 8, 3, 3, dtype=torch.bfloat16))
-    before = _resident()
+    before = _bytes("VmRSS")
     images = torch.zeros(2 * batch, size, size, 3, dtype=torch.uint8)
     augmenter = Augmenter(Augment(), images, size, Normaliser(torch.zeros(3), torch.ones(3)), 0)
     net = build(arch, torch.Generator()).to(memory_format=torch.channels_last).train()
@@ -68,14 +67,15 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     updater.begin(1)
     for _ in range(2):
         updater.update(torch.arange(batch), 0.01)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    peak = _bytes("VmHWM") - before  # getrusage's peak is inherited from the process that started this one
     predicted = peak_bytes(run, examples=2 * batch, precision=precision)
     return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
 
 
-def _resident() -> int:
-    """Bytes; Linux."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _bytes(name: str) -> int:
+    """Of this process: resident now (VmRSS), or at its peak (VmHWM). Linux."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
 
 
 if __name__ == "__main__":
