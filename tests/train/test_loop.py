@@ -166,3 +166,12 @@ def test_every_kind_of_layer_trains_in_every_precision(arch: dict[str, Any], pre
     (epoch,), tested = ended(train(run, HERE))
     assert math.isfinite(epoch.train_loss)
     assert tested.test_accuracy >= 0
+
+
+def test_slow_epochs_are_kept_one_by_one(tmp_path: Path) -> None:
+    slow = train(asked(epochs=3), Settings(checkpoint=tmp_path / "run", checkpoint_every=5, checkpoint_seconds=0.0))
+    next(slow)
+    assert (tmp_path / "run").exists()
+    quick = train(asked(epochs=3), Settings(checkpoint=tmp_path / "other", checkpoint_every=5))
+    next(quick)
+    assert not (tmp_path / "other").exists()

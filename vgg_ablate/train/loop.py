@@ -62,6 +62,7 @@ class _Training:
         self.epochs: list[Epoch] = []
         self.pretrained: list[str] = []  # names of the layers that came from another net
         self._resume()
+        self.kept = len(self.epochs)  # epochs that a checkpoint holds
         if run.train.pretrain and not self.epochs:
             self._pretrain()
         images, labels = self.splits.train
@@ -180,9 +181,12 @@ class _Training:
             self.epochs, self.pretrained = list(found.epochs), found.pretrained
 
     def _keep(self) -> None:
-        number = len(self.epochs)
-        if self.settings.checkpoint is None or number % self.settings.checkpoint_every:
+        unkept = self.epochs[self.kept :]
+        seconds = sum(epoch.seconds for epoch in unkept)
+        due = len(unkept) >= self.settings.checkpoint_every or seconds >= self.settings.checkpoint_seconds
+        if self.settings.checkpoint is None or not due:
             return
+        self.kept = len(self.epochs)
         state = (self.net.state_dict(), self.optimiser.state_dict())
         found = Checkpoint(self.run.key, tuple(self.epochs), self.pretrained, *state, self._environment())
         checkpoint.write(self.settings.checkpoint, found)

@@ -13,6 +13,7 @@ class Settings:
     device: str = "cpu"  # as torch names it: cpu, cuda, cuda:1
     threads: int = 1
     checkpoint: Path | None = None  # the file an unfinished run goes on from; None: none is kept
-    checkpoint_every: int = 5  # epochs
+    checkpoint_every: int = 5  # epochs, at the most
+    checkpoint_seconds: float = 10.0  # of training, after which an epoch is kept whatever its number
     weights: Path | None = None  # where the trained weights are written, as safetensors; None: nowhere
     resident: bool | None = None  # images on the device; None: where they fit. The examples are the same either way
