@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 study: $(BIN)/.installed                  ## train and report the project's first question
 	$(BIN)/python -m vgg_ablate run studies/kernels.yaml
 
-paper: $(BIN)/.installed                  ## the paper's claims: every study of studies/paper, in order; needs CIFAR-10
+paper: $(BIN)/.installed                  ## the paper's claims: every study of studies/paper, in order; needs images (docs/reproduction.md)
 	for name in $$(sed '/^#/d; s/ .*//' studies/paper/order.txt); do \
 	  $(BIN)/python -m vgg_ablate run studies/paper/$$name.yaml || [ $$? = 3 ] || exit 1; done
 	$(BIN)/python -m vgg_ablate claims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,13 +66,20 @@ def test_more_than_three_claims_take_eight_seeds_and_fewer_take_five(name: str, 
     assert len(study.seed_list) >= (8 if len(study.claims) > 3 else 5)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"norm"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"norm", "mnist"}))
 def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str, studies: dict[str, Study]) -> None:
     ground = studies["depth"].base
     for variant in studies[name].variants:
-        how = {"augment": ground.data.augment, "evaluate": ground.data.evaluate}  # what jitter and testing are about
+        how: dict[str, Any] = {"augment": ground.data.augment, "evaluate": ground.data.evaluate}  # jitter, testing
+        if name == "all-images":
+            how["limit"] = ground.data.limit
         rate = 0.05 if variant.arch.norm.kind == "batch" else 0.02
         assert variant.data.model_copy(update=how) == ground.data
-        epochs = 20 if name == "longer" else ground.train.epochs
+        epochs = {"longer": 20, "all-images": 10}.get(name, ground.train.epochs)
         wanted = ground.train.model_copy(update={"lr": rate, "epochs": epochs})
         assert variant.train.model_copy(update={"pretrain": None}) == wanted
+
+
+def test_the_second_data_set_keeps_the_recipe_of_the_first_but_for_the_epochs(studies: dict[str, Study]) -> None:
+    ground = studies["depth"].base.train
+    assert {variant.train for variant in studies["mnist"].variants} == {ground.model_copy(update={"epochs": 10})}

@@ -56,9 +56,13 @@ EMPIRICAL = (
             Asked("depth-matched", "d-beats-b-at-equal-macs", decides=False),
             Asked("longer", "b-beats-a-after-longer", decides=False),
             Asked("longer", "d-beats-b-after-longer", decides=False),
+            Asked("all-images", "b-beats-a-on-all", decides=False),
+            Asked("all-images", "d-beats-b-on-all", decides=False),
             Asked("depth-plain", "plain-b-beats-a", decides=False),
             Asked("depth-plain", "plain-d-beats-a", decides=False),
             Asked("depth-plain", "plain-e-beats-d", decides=False),
+            Asked("mnist", "b-beats-a-on-mnist", decides=False),
+            Asked("mnist", "e-beats-d-on-mnist", decides=False),
         ),
     ),
     _empirical(
@@ -89,6 +93,7 @@ EMPIRICAL = (
         asked=(
             Asked("depth", "c-beats-b"),
             Asked("between", "activation-between-helps", decides=False),
+            Asked("mnist", "c-beats-b-on-mnist", decides=False),
         ),
     ),
     _empirical(
@@ -105,6 +110,7 @@ EMPIRICAL = (
         asked=(
             Asked("depth", "d-beats-c"),
             Asked("depth-matched", "d-beats-c-at-equal-params", decides=False),
+            Asked("mnist", "d-beats-c-on-mnist", decides=False),
         ),
     ),
     _empirical(
@@ -125,6 +131,8 @@ EMPIRICAL = (
             Asked("shallow", "pair-beats-five-at-equal-macs", decides=False),
             Asked("shallow", "pair-beats-five-at-equal-params", decides=False),
             Asked("longer", "pair-beats-five-after-longer", decides=False),
+            Asked("all-images", "pair-beats-five-on-all", decides=False),
+            Asked("mnist", "pair-beats-five-on-mnist", decides=False),
             Asked("between", "activation-between-helps", decides=False),
             Asked("kernels-cifar10", "pair", decides=False),
             Asked("kernels-cifar10", "pair-matched", decides=False),
