@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Data, Train
 from vgg_ablate.spec.values import Frozen, Whole
@@ -57,6 +57,14 @@ class Run(Frozen):
         content["recipe_version"] = RECIPE_VERSION
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @classmethod
+    def of_file(cls, text: str, place: str) -> Run:
+        """The run that a file says it comes from, as JSON. Raises SpecError."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise SpecError(Problem("the run that it comes from cannot be read", place=place)) from error
 
 
 class Epoch(Frozen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,13 @@ from typer.testing import CliRunner
 from vgg_ablate.cli import app
 from vgg_ablate.errors import SpecError
 from vgg_ablate.net import interop
-from vgg_ablate.records import Manifest, Store
+from vgg_ablate.net.influence import IMAGES, field_of_images, side_of_most
+from vgg_ablate.records import Manifest, Record
 from vgg_ablate.spec.study import load
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import splits
 from vgg_ablate.train.evaluate import scored
+from vgg_ablate.train.examples import examples
 
 STUDY = """\
 version: 1
@@ -50,16 +54,21 @@ def exported(results: Path) -> tuple[Path, str]:
     return to, said("export", results, "five/1", "--to", to)
 
 
-def test_the_exported_weights_answer_as_the_record_says(results: Path, exported: tuple[Path, str]) -> None:
-    arch, model = interop.loaded(exported[0] / "model.safetensors")
+@pytest.fixture
+def record(results: Path) -> Path:
     key = next(one.key for one in Manifest.read(results).planned if (one.variant, one.seed) == ("five", 1))
-    record = Store(results / "records").get(key)
-    assert record.tested is not None
-    assert arch == record.run.arch
-    found = splits(record.run.data, record.run.fingerprint, 1, torch.device("cpu"))
+    return results / "records" / f"{key}.json"
+
+
+def test_the_exported_weights_answer_as_the_record_says(exported: tuple[Path, str], record: Path) -> None:
+    arch, model = interop.loaded(exported[0] / "model.safetensors")
+    stored = Record.model_validate_json(record.read_bytes())
+    assert stored.tested is not None
+    assert arch == stored.run.arch
+    found = splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu"))
     normalise = Normaliser(found.mean, found.std)
-    test = scored(model, found.test, normalise, "fp32", 8, record.run.data.evaluate)
-    assert test.correct_bits() == record.tested.correct
+    test = scored(model, found.test, normalise, "fp32", 8, stored.run.data.evaluate)
+    assert test.correct_bits() == stored.tested.correct
 
 
 def test_it_says_that_the_training_was_had_again(exported: tuple[Path, str]) -> None:
@@ -85,11 +94,73 @@ def test_exported_weights_can_be_looked_at(exported: tuple[Path, str], tmp_path:
     said("describe", "--filters", weights, "--svg", tmp_path / "filters.svg")
     assert "4 filters of 5×5 on 1 channels" in (tmp_path / "filters.svg").read_text(encoding="utf-8")
     told = said("describe", weights, "--field", "--svg", tmp_path / "field.svg")
-    assert "weights as trained" in told
+    assert "weights as trained; mean over 16 validation images of digits" in told
     assert (tmp_path / "field.svg").stat().st_size > 0
 
 
-def test_a_record_has_no_weights_to_show(results: Path) -> None:
-    record = next((results / "records").iterdir())
-    with pytest.raises(SpecError, match="`export STUDY VARIANT` makes one"):
-        CliRunner().invoke(app, ["describe", "--filters", str(record)], catch_exceptions=False)
+def test_a_record_is_trained_again_and_shows_what_its_exported_weights_show(
+    results: Path, exported: tuple[Path, str], record: Path
+) -> None:
+    weights = exported[0] / "model.safetensors"
+    of_weights, of_record = (json.loads(said("describe", "--filters", one, "--json")) for one in (weights, record))
+    assert of_record["filters"] == of_weights["filters"]
+    _, model = interop.loaded(weights)
+    assert torch.equal(torch.tensor(of_record["filters"]), model.state_dict()["features.0.weight"])
+    fields = [json.loads(said("describe", one, "--field", "--json")) for one in (weights, record)]
+    assert [field.pop("name") for field in fields] == ["five", "five/1"]
+    assert fields[0] == fields[1]
+
+
+def test_the_images_of_a_field_are_those_that_the_records_validation_scored(
+    exported: tuple[Path, str], record: Path
+) -> None:
+    stored = Record.model_validate_json(record.read_bytes())
+    _, model = interop.loaded(exported[0] / "model.safetensors")
+    split = splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu")).validation
+    images = examples(stored.run, 1_000_000)
+    assert stored.tested is not None
+    with torch.inference_mode():
+        right = model(images).argmax(1) == split.labels
+    assert right.double().mean().item() == stored.tested.val_accuracy
+    found = json.loads(said("describe", exported[0] / "model.safetensors", "--field", "--json"))
+    seen = side_of_most(field_of_images(model, examples(stored.run, IMAGES)))
+    assert found["effective_field"] == min(seen, 8)
+
+
+def test_without_the_data_a_field_is_measured_over_noise_and_says_so(
+    exported: tuple[Path, str], record: Path, tmp_path: Path
+) -> None:
+    run = Record.model_validate_json(record.read_bytes()).run.model_copy(update={"fingerprint": "of other files"})
+    arch, model = interop.loaded(exported[0] / "model.safetensors")
+    for name, text in (("gone", run.model_dump_json()), ("unsaid", None)):
+        interop.write(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
+        done = CliRunner().invoke(app, ["describe", str(tmp_path / f"{name}.safetensors"), "--field"])
+        assert "weights as trained; mean over 16 images of noise" in done.stdout
+        assert ("digits: its files are" in done.stderr) == (name == "gone")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--filters", "RESULTS/manifest.json"], "a record is records/KEY.json of a results folder"),
+        (["--filters", "RESULTS/study.yaml"], "neither a weights file"),
+        (["8 | 8", "--filters", "RECORD"], "nothing beside it, got '8 | 8'"),
+        (["RECORD", "--field", "--image-size", "8"], "a trained net has its image size"),
+        (["RECORD"], "a trained net is shown by `--field`"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(results: Path, record: Path, arguments: list[str], said: str) -> None:
+    given = [one.replace("RESULTS", str(results)).replace("RECORD", str(record)) for one in arguments]
+    with pytest.raises(SpecError, match=re.escape(said)) as error:
+        CliRunner().invoke(app, ["describe", *given], catch_exceptions=False)
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_of_no_run_that_its_study_plans_is_refused(results: Path, record: Path) -> None:
+    stray = record.with_name("0123456789abcdef.json")
+    stray.write_bytes(record.read_bytes())
+    try:
+        with pytest.raises(SpecError, match="the record of no run that its study plans"):
+            CliRunner().invoke(app, ["describe", "--filters", str(stray)], catch_exceptions=False)
+    finally:
+        stray.unlink()

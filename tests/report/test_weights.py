@@ -42,14 +42,14 @@ def test_the_strongest_weight_has_the_strongest_colour_of_its_sign() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 9])
 def test_fields_are_drawn_readably(count: int) -> None:
-    assert_readable(weights.fields([seen(name=f"variant {index}") for index in range(count)]))
+    assert_readable(weights.fields([seen(name=f"variant {index}") for index in range(count)], ""))
 
 
 @pytest.mark.parametrize("size", [20, 57, 113, 224])
 def test_no_cell_lies_outside_the_image(size: int) -> None:
     one = Seen("net", np.full((size, size), 1 / size**2), (0, size), (0, size), size)
     boxes = re.findall(
-        r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="#0', weights.fields([one])
+        r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="#0', weights.fields([one], "")
     )
     assert max(float(x) + float(width) for x, _, width, _ in boxes) <= 18 + 224.2
     assert max(float(y) + float(height) for _, y, _, height in boxes) <= 66 + 224.2
@@ -61,4 +61,4 @@ def test_the_table_sets_what_a_unit_sees_beside_what_it_could() -> None:
 
 
 def test_the_same_field_gives_the_same_bytes() -> None:
-    assert weights.fields([seen()]) == weights.fields([seen()])
+    assert weights.fields([seen()], "") == weights.fields([seen()], "")

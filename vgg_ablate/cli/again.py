@@ -1,16 +1,15 @@
-"""A recorded run, chosen and trained again: what `verify` and `export` share."""
+"""A recorded run, chosen and trained again: what `verify`, `export` and `describe` share."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vgg_ablate.errors import CheckFailed, Problem, SpecError, nearest
+from vgg_ablate.errors import CheckFailed, Problem, SpecError, StorageFailed, nearest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from vgg_ablate.records import Planned, Record
+    from vgg_ablate.records import Planned, Record, Tested
     from vgg_ablate.report.results import Results
     from vgg_ablate.report.verification import Verified
 
@@ -30,6 +29,47 @@ def chosen(results: Results, cell: str | None) -> Planned:
     return cells[cell]
 
 
+def of_record(path: Path) -> tuple[Results, Planned]:
+    """The run of a record, and the results folder that it lies in. Raises SpecError, StorageFailed."""
+    from vgg_ablate.report.results import read
+
+    if not path.is_file():
+        raise StorageFailed(f"{path}: No such file or directory")
+    if path.parent.name != "records":
+        rule = "is no record: a record is records/KEY.json of a results folder"
+        raise SpecError(Problem(rule, place=str(path)))
+    results = read(path.parent.parent)
+    if path.stem in results.damaged:
+        raise StorageFailed(f"{results.folder}/{results.damaged[path.stem]}")
+    for one in results.manifest.planned:
+        if one.key == path.stem:
+            return results, one
+    raise SpecError(Problem("is the record of no run that its study plans", place=str(path)))
+
+
+def trained(results: Results, one: Planned, device: str | None, weights: Path) -> tuple[Tested, Verified]:
+    """Train a recorded run anew, its weights to a file; what differs from its record goes to stderr.
+
+    Raises CheckFailed where it ends without weights.
+    """
+    stored = results.whole(one.key)
+    repeated = again(one, stored, device, weights)
+    if repeated.tested is None:
+        raise CheckFailed(f"{one.variant}/{one.seed}: {repeated.outcome}: there are no trained weights")
+    found = compared(results, one, stored, repeated)
+    for difference in found.differences:
+        print(difference, file=sys.stderr)
+    return repeated.tested, found
+
+
+def judged(one: Planned, found: Verified, done: str = "") -> str:
+    """The sentence on a run that was had again; `done` is what was done with it all the same. Raises CheckFailed."""
+    name, how = f"{one.variant}/{one.seed}", "bit for bit the same as" if found.exactly else "where it should be by"
+    if not found.agrees:
+        raise CheckFailed(f"{name}: {done}not {how} its record")
+    return f"{name}: {how} its record"
+
+
 def compared(results: Results, one: Planned, stored: Record, repeated: Record) -> Verified:
     """Is the run that was trained again what its record says, given the records of its variant's other seeds?"""
     from vgg_ablate.report.verification import verified
@@ -44,7 +84,7 @@ def compared(results: Results, one: Planned, stored: Record, repeated: Record) -
 
 def again(one: Planned, stored: Record, device: str | None, weights: Path | None = None) -> Record:
     """Train a recorded run anew, where it was trained unless `device` says otherwise; its weights go to `weights`."""
-    from vgg_ablate.records import Epoch, Outcome, Record, Tested
+    from vgg_ablate.records import Epoch, Outcome, Record
     from vgg_ablate.train.device import environment
     from vgg_ablate.train.failures import Diverged, OutOfMemory
     from vgg_ablate.train.loop import train

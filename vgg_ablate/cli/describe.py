@@ -26,10 +26,18 @@ SVG = Annotated[
 
 
 FILTERS = Annotated[
-    Path | None, typer.Option("--filters", metavar="WEIGHTS", help="Draw the first filters of an exported net.")
+    Path | None,
+    typer.Option(
+        "--filters",
+        metavar="RECORD|WEIGHTS",
+        help="Draw the first filters of a trained net; a record is trained again.",
+    ),
 ]
 FIELD = Annotated[
-    bool, typer.Option("--field", help="Measure how far the net really sees; takes exported weights too. Slow.")
+    bool, typer.Option("--field", help="Measure how far the net really sees; RECORD or WEIGHTS: as trained. Slow.")
+]
+DEVICE = Annotated[
+    str | None, typer.Option(help="Where a record is trained again: cpu, cuda:0; default: what it says.")
 ]
 
 
@@ -41,16 +49,23 @@ def describe(
     svg: SVG = None,
     filters: FILTERS = None,
     field: FIELD = False,
+    device: DEVICE = None,
 ) -> None:
     """Show a net's layers, receptive fields, params and MACs; of a study, its variants side by side."""
-    from vgg_ablate.cli.looking import draw_field, draw_filters
+    from vgg_ablate.cli.looking import draw_field, draw_filters, is_trained
 
     if filters is not None:
-        draw_filters(filters, svg)
+        if target is not None or field:
+            rule = "--filters shows one trained net, and nothing beside it"
+            raise SpecError(Problem(rule, place="command line", got=target or "--field"))
+        draw_filters(filters, svg, device, as_json=as_json)
     elif target is None:
         raise SpecError(Problem("a preset, a study file or stages must be given", place="command line"))
     elif field:
-        draw_field(target, image_size, classes, svg)
+        draw_field(target, image_size, classes, svg, device, as_json=as_json)
+    elif is_trained(target):
+        rule = "a trained net is shown by `--field`, or `--filters` before its name"
+        raise SpecError(Problem(rule, place=target))
     else:
         _told(target, image_size, classes, svg, as_json=as_json)
 

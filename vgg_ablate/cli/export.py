@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vgg_ablate.cli.again import again, chosen, compared
+from vgg_ablate.cli.again import chosen, judged, trained
 from vgg_ablate.cli.arguments import OUT, RESULTS, results_folder
-from vgg_ablate.errors import CheckFailed, SpecError, StorageFailed
+from vgg_ablate.errors import SpecError, StorageFailed
 
 if TYPE_CHECKING:
     from vgg_ablate.net.model import Vgg
@@ -30,23 +29,14 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
 
     results = read(results_folder(study, out))
     one = chosen(results, run)
-    name, stored = f"{one.variant}/{one.seed}", results.whole(one.key)
     folder = to or Path("exports") / results.study.name / f"{one.variant}-{one.seed}"
     weights = folder / "model.safetensors"
-    repeated = again(one, stored, device, weights)
-    if repeated.tested is None:
-        raise CheckFailed(f"{name}: {repeated.outcome}: there are no trained weights to export")
-    found = compared(results, one, stored, repeated)
-    for difference in found.differences:
-        print(difference, file=sys.stderr)
-    print(f"{weights}: the weights; test accuracy {repeated.tested.test_accuracy:.4f}")
+    tested, found = trained(results, one, device, weights)
+    print(f"{weights}: the weights; test accuracy {tested.test_accuracy:.4f}")
     arch, model = interop.loaded(weights)
     for line in _beside(folder, arch, model):
         print(line)
-    how = "bit for bit the same as" if found.exactly else "where it should be by"
-    if not found.agrees:
-        raise CheckFailed(f"{name}: exported, but not {how} its record")
-    print(f"{name}: {how} its record")
+    print(judged(one, found, done="exported, but "))
 
 
 def _beside(folder: Path, arch: Arch, model: Vgg) -> list[str]:

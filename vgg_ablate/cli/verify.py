@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vgg_ablate.cli.again import again, chosen, compared
+from vgg_ablate.cli.again import again, chosen, compared, judged
 from vgg_ablate.cli.arguments import OUT, RESULTS, results_folder
-from vgg_ablate.errors import CheckFailed
 
 CELL = Annotated[
     str | None, typer.Argument(metavar="[VARIANT/SEED]", help="Which run; default: the base's first recorded seed.")
@@ -26,8 +25,4 @@ def verify(study: RESULTS, cell: CELL = None, out: OUT = None, device: DEVICE = 
     found = compared(results, one, stored, again(one, stored, device))
     for difference in found.differences:
         print(difference)
-    how = "bit for bit the same as" if found.exactly else "where it should be by"
-    name = f"{one.variant}/{one.seed}"
-    if not found.agrees:
-        raise CheckFailed(f"{name}: not {how} its record")
-    print(f"{name}: {how} its record")
+    print(judged(one, found))

@@ -12,6 +12,8 @@ from vgg_ablate.spec.arch import Arch
 
 Floats = NDArray[np.float64]
 
+IMAGES = 16  # over which a field is averaged
+
 
 def first_filters(model: nn.Module) -> Floats:
     """The first convolution's kernels: filters x channels x rows x columns."""
@@ -35,19 +37,23 @@ def effective_field(model: Vgg, images: torch.Tensor) -> Floats:
     return field / total if total > 0 else field
 
 
-def field_of_noise(arch: Arch, model: Vgg | None = None, count: int = 8, seed: int = 0) -> Floats:
-    """The effective field over `count` images of standard normal noise; without a model: of weights as they are drawn.
+def field_of_images(model: Vgg, images: torch.Tensor) -> Floats:
+    """The mean effective field over images, float N x C x H x W as the net was trained on them.
 
     One image at a time, so that memory does not grow with the count.
     """
+    mean: Floats = np.mean([effective_field(model, images[at : at + 1]) for at in range(len(images))], axis=0)
+    return mean
+
+
+def field_of_noise(arch: Arch, model: Vgg | None = None, count: int = IMAGES, seed: int = 0) -> Floats:
+    """The same over `count` images of standard normal noise; without a model: of weights as they are drawn."""
     assert arch.image_size is not None
     assert arch.in_channels is not None
     generator = torch.Generator().manual_seed(seed)
     net = build(arch, generator) if model is None else model
-    shape = (1, arch.in_channels, arch.image_size, arch.image_size)
-    fields = [effective_field(net, torch.randn(shape, generator=generator)) for _ in range(count)]
-    mean: Floats = np.mean(fields, axis=0)
-    return mean
+    shape = (count, arch.in_channels, arch.image_size, arch.image_size)
+    return field_of_images(net, torch.randn(shape, generator=generator))
 
 
 def side_of_most(field: Floats, share: float = 0.95) -> int:

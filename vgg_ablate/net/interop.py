@@ -25,17 +25,18 @@ from vgg_ablate.spec.presets import PRESETS
 _TORCHVISION = [name for name in PRESETS if name.startswith("vgg")]
 
 
-def as_safetensors(arch: Arch, state: Mapping[str, Tensor]) -> bytes:
-    """The weights, with the arch as JSON in the file's metadata."""
+def as_safetensors(arch: Arch, state: Mapping[str, Tensor], run: str | None = None) -> bytes:
+    """The weights, with the arch as JSON in the file's metadata; and `run`, the JSON of the training they come from."""
     plain = {name: weight.detach().cpu().contiguous() for name, weight in state.items()}
-    return save(plain, {"format": "pt", "arch": json.dumps(written(arch))})
+    origin = {} if run is None else {"run": run}
+    return save(plain, {"format": "pt", "arch": json.dumps(written(arch)), **origin})
 
 
-def write(path: Path, arch: Arch, state: Mapping[str, Tensor]) -> None:
+def write(path: Path, arch: Arch, state: Mapping[str, Tensor], run: str | None = None) -> None:
     """A file that `loaded` reads. Raises StorageFailed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(as_safetensors(arch, state))
+        path.write_bytes(as_safetensors(arch, state, run))
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror}") from error
 
@@ -70,6 +71,16 @@ def loaded(path: Path) -> tuple[Arch, Vgg]:
     model = build(arch)
     model.load_state_dict(converted(state, arch))
     return arch, model.eval()
+
+
+def origin(path: Path) -> str | None:
+    """The JSON of the run that a weights file comes from; None where it does not say. Raises StorageFailed."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise StorageFailed(f"{path}: {error}") from error
+    return metadata.get("run")
 
 
 def torchvision_name(arch: Arch) -> str | None:

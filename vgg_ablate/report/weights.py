@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
@@ -60,8 +61,11 @@ def filters(kernels: Floats, name: str) -> str:
     return sheet.written(width, foot + 12 + _MARGIN, f"{name}: first filters", words)
 
 
-def fields(nets: Sequence[Seen]) -> str:
-    """Effective fields beside each other as SVG: darker is more gradient, on a square-root scale."""
+def fields(nets: Sequence[Seen], how: str) -> str:
+    """Effective fields beside each other as SVG: darker is more gradient, on a square-root scale.
+
+    `how` says over which weights and inputs.
+    """
     sheet = Sheet()
     for index, one in enumerate(nets):
         row, column = divmod(index, _ABREAST)
@@ -72,7 +76,8 @@ def fields(nets: Sequence[Seen]) -> str:
         sheet.text(x + 15, y, words, size=9.5, fill=SOFT)
         x, y = (x, y + 16) if len(nets) == 1 else (x + 29 + width_of(words, 9.5), y)
     width = min(len(nets), _ABREAST) * (_PANEL + 2 * _MARGIN)
-    return sheet.written(width, y + _MARGIN, "Effective receptive fields", ", ".join(one.name for one in nets))
+    names = ", ".join(one.name for one in nets)
+    return sheet.written(width, y + _MARGIN, "Effective receptive fields", f"{names}: {how}")
 
 
 def table(nets: Sequence[Seen], how: str) -> Table:
@@ -98,6 +103,24 @@ def table(nets: Sequence[Seen], how: str) -> Table:
     )
     note = "sees: the side of the square around the gradient's middle that holds 95 % of it (Luo et al., 2016)"
     return Table("fields", "The centre unit of the last map", columns, tuple(rows), (note, how))
+
+
+def as_json(nets: Sequence[Seen], how: str) -> str:
+    """The same as one document: a net, or a list of them. `sees` lies around the gradient's middle, in pixels."""
+    found = [
+        {
+            "name": one.name,
+            "how": how,
+            "image_size": len(one.field),
+            "theoretical_field": one.could,
+            "theoretical_rows": one.rows,
+            "theoretical_columns": one.columns,
+            "effective_field": one.side,
+            "share_of_area": one.side**2 / one.could**2,
+        }
+        for one in nets
+    ]
+    return json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1)
 
 
 def _panel(sheet: Sheet, one: Seen, x: float, y: float) -> None:

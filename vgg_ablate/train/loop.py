@@ -99,7 +99,7 @@ class _Training:
         with device.threads(self.settings.threads):
             test = self._scored(self.splits.test, self.run.data.evaluate)
         if self.settings.weights is not None:
-            interop.write(self.settings.weights, self.run.arch, self.net.state_dict())
+            interop.write(self.settings.weights, self.run.arch, self.net.state_dict(), self.run.model_dump_json())
         return Tested(
             val_accuracy=self.epochs[-1].val_accuracy,
             test_accuracy=test.accuracy(),
