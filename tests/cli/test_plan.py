@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,19 @@ variants:
   huge: {arch.width: 300}
 """
 
+FITS = """\
+version: 1
+name: fits
+question: will it fit?
+seeds: 4
+data: {name: digits, image_size: 16}
+arch: {stages: "16 16 | 32 32"}
+variants:
+  huge: {train.batch_size: 1000000000}
+claims:
+  - {id: larger, text: it errs less, kind: better, a: huge, b: base}
+"""
+
 
 def test_a_plan_shows_mismatches_sizes_and_the_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "se.yaml"
@@ -39,3 +53,27 @@ def test_a_plan_shows_mismatches_sizes_and_the_space(tmp_path: Path, capsys: pyt
     assert "the space has 48 nets" in shown.out
     assert "48 exist (100.0 %)" in shown.out
     assert "meet the constraints" in shown.out
+
+
+def test_what_will_not_fit_is_warned_of_and_every_peak_is_in_the_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fits.yaml"
+    path.write_text(FITS)
+    plan(path, None, out=tmp_path / "results", probe=False, as_json=True)
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    peaks = {variant["variant"]: variant["peak_bytes"] for variant in told["variants"]}
+    assert peaks["huge"] > told["room"]["memory_bytes"] > peaks["base"] > 0
+    assert "warning: huge: will not fit: predicted peak memory " in shown.err
+    assert "warning: base" not in shown.err
+    assert told["claims"] == [
+        {
+            "id": "larger",
+            "metric": "test_error",
+            "seeds": 4,
+            "detectable": None,
+            "sd": None,
+            "source": "unknown until some runs are recorded",
+        }
+    ]

@@ -12,11 +12,11 @@ from tests.runs.asked import driven, planned, study
 from vgg_ablate.records import Store
 from vgg_ablate.runs import prices, probing
 from vgg_ablate.runs.prices import Pace
-from vgg_ablate.runs.slots import Slot
+from vgg_ablate.runs.slots import Slot, slots
 
 
 def test_nothing_is_known_before_anything_has_run(tmp_path: Path) -> None:
-    bill = prices.bill(planned(study(tmp_path)), Store(tmp_path / "records"), [], 2)
+    bill = prices.bill(planned(study(tmp_path)), Store(tmp_path / "records"), [], slots("cpu", 2))
     assert (bill.seconds, bill.pace) == (None, None)
     assert [price.missing for price in bill.variants] == [3, 3, 3]
 
@@ -26,7 +26,7 @@ def test_what_has_run_prices_what_has_not(tmp_path: Path) -> None:
     driven(planned(study(tmp_path, seeds=1)), folder)
     wider = planned(study(tmp_path, seeds=3))
     records = prices.known_records([folder / "records"], "cpu")
-    bill = prices.bill(wider, Store(folder / "records"), records, 2)
+    bill = prices.bill(wider, Store(folder / "records"), records, slots("cpu", 2))
     assert [price.missing for price in bill.variants] == [2, 2, 2]
     each = bill.variants[0].seconds or 0.0
     assert each == pytest.approx(2 * 100 / 1e4 * (1 + 1 / 27))  # 2 epochs of 100 images at 10,000 a second
@@ -38,16 +38,19 @@ def test_hours_drop_the_last_seeds_first(tmp_path: Path) -> None:
     folder, plan = tmp_path / "results", planned(study(tmp_path, seeds=3))
     driven(planned(study(tmp_path, seeds=1)), folder)
     records = prices.known_records([folder / "records"], "cpu")
-    hours = prices.wall([prices.bill(plan, Store(folder), records, 1).variants[0].seconds or 0.0] * 4, 1) / 3600
-    bill = prices.bill(plan, Store(folder), records, 1, max_hours=hours)
+    hours = (
+        prices.wall([prices.bill(plan, Store(folder), records, slots("cpu", 1)).variants[0].seconds or 0.0] * 4, 1)
+        / 3600
+    )
+    bill = prices.bill(plan, Store(folder), records, slots("cpu", 1), max_hours=hours)
     assert bill.dropped == tuple(cell.title for cell in plan.cells[4:])
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=30), st.integers(1, 8))
-def test_the_end_lies_between_the_work_over_the_slots_and_all_of_it(seconds: list[float], slots: int) -> None:
-    end = prices.wall(seconds, slots) - prices.wall([1e-9], 1)
-    assert max(sum(seconds) / slots, max(seconds)) <= end + 1e-6
-    assert end <= sum(seconds) / slots + max(seconds) + 1e-6
+def test_the_end_lies_between_the_work_over_the_slots_and_all_of_it(seconds: list[float], places: int) -> None:
+    end = prices.wall(seconds, places) - prices.wall([1e-9], 1)
+    assert max(sum(seconds) / places, max(seconds)) <= end + 1e-6
+    assert end <= sum(seconds) / places + max(seconds) + 1e-6
 
 
 def test_an_example_costs_a_fixed_part_and_its_macs() -> None:

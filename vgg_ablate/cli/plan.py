@@ -17,10 +17,14 @@ from vgg_ablate.cli.space import print_survey
 from vgg_ablate.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vgg_ablate.net.match import Resolved
+    from vgg_ablate.report.foresight import Sight
     from vgg_ablate.report.table import Table
     from vgg_ablate.runs.plan import Plan
     from vgg_ablate.runs.prices import Bill
+    from vgg_ablate.runs.room import Room
     from vgg_ablate.spec.study import Study
 
 PROBE = Annotated[bool, typer.Option(help="Time this machine where nothing is known of it (seconds; imports torch).")]
@@ -50,11 +54,15 @@ def plan(
     remark(nets)
     made = _planned(asked)
     records = _records(made, folder, probe=probe, device=device, workers=workers)
-    bill = prices.bill(made, Store(folder / "records"), records, len(places), max_hours)
+    bill = prices.bill(made, Store(folder / "records"), records, places, max_hours)
+    seen = _seen(asked, folder, made)
+    for price in bill.variants:
+        if price.hindrance:
+            print(f"warning: {price.variant}: {price.hindrance}", file=sys.stderr)
     if as_json:
-        print(json.dumps(_document(asked, folder, made, bill), indent=1))
+        print(json.dumps(_document(asked, folder, made, bill, seen), indent=1))
     else:
-        _print(asked, bill)
+        _print(asked, bill, seen)
         print_mismatches(nets)
         _print_space(asked)
 
@@ -92,7 +100,15 @@ def _records(made: Plan, folder: Path, *, probe: bool, device: str, workers: int
     return prices.known_records(folders, slot.device)
 
 
-def _document(asked: Study, folder: Path, made: Plan, bill: Bill) -> dict[str, Any]:
+def _seen(asked: Study, folder: Path, made: Plan) -> tuple[Sight, ...]:
+    if not asked.claims:
+        return ()
+    from vgg_ablate.report.foresight import sights
+
+    return sights(asked, made.planned, made.fingerprint(asked.base.data), folder)
+
+
+def _document(asked: Study, folder: Path, made: Plan, bill: Bill, seen: Sequence[Sight]) -> dict[str, Any]:
     runs = {"asked": len(made.cells), "recorded": sum(price.runs - price.missing for price in bill.variants)}
     return {
         "study": asked.name,
@@ -101,23 +117,25 @@ def _document(asked: Study, folder: Path, made: Plan, bill: Bill) -> dict[str, A
         **runs,
         "missing": runs["asked"] - runs["recorded"],
         **asdict(bill),
-        "claims": [{"id": claim.id, "detectable_sd": _detectable(asked)} for claim in asked.claims],
+        "claims": [
+            {
+                "id": sight.claim.id,
+                "metric": sight.claim.metric,
+                "seeds": sight.seeds,
+                "detectable": sight.detectable,
+                "sd": sight.sd,
+                "source": sight.source,
+            }
+            for sight in seen
+        ],
     }
 
 
-def _detectable(asked: Study) -> float | None:
-    """The smallest difference that is seen with 80 % power, in standard deviations of the paired differences."""
-    from vgg_ablate.report.power import smallest_detectable
-
-    seeds = len(asked.seed_list)
-    return smallest_detectable(1.0, seeds) if seeds > 1 else None
-
-
-def _print(asked: Study, bill: Bill) -> None:
+def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
     from vgg_ablate.report.table import printed
     from vgg_ablate.runs.progress import clock
 
-    printed([_table(asked, bill)])
+    printed([_table(asked, bill), *_foreseen(seen)])
     missing = sum(price.missing for price in bill.variants)
     time = "unknown: nothing is known of this machine" if bill.seconds is None else clock(bill.seconds)
     print(f"{missing} runs to train, {bill.slots} at a time: {time}; {bill.disk_bytes / 2**20:.1f} MiB of records")
@@ -125,12 +143,17 @@ def _print(asked: Study, bill: Bill) -> None:
         print(f"expected by the study: {asked.expect.minutes:g} minutes on {asked.expect.device or 'some device'}")
     if asked.design.kind == "search":
         print("and the search's proposals and winners, whose nets are not known yet")
-    if (least := _detectable(asked)) is not None and asked.claims:
-        seeds = len(asked.seed_list)
-        print(f"{seeds} seeds see a difference of {least:.2f} sd of its pairs with 80 % power; report says the sd")
     if bill.dropped:
         cells = ", ".join(bill.dropped[:12]) + (", ..." if len(bill.dropped) > 12 else "")
         print(f"{len(bill.dropped)} runs would not end in time: {cells}", file=sys.stderr)
+
+
+def _foreseen(seen: Sequence[Sight]) -> list[Table]:
+    if not seen:
+        return []
+    from vgg_ablate.report.foresight import table
+
+    return [table(seen)]
 
 
 def _print_space(asked: Study) -> None:
@@ -156,7 +179,7 @@ def _table(asked: Study, bill: Bill) -> Table:
         Column("runs", "runs"),
         Column("missing", "missing"),
         Column("time a run", "seconds"),
-        Column("memory, MiB", "memory_mib"),
+        Column("peak memory, MiB", "peak_mib"),
     )
     rows = tuple(
         Row(
@@ -167,10 +190,20 @@ def _table(asked: Study, bill: Bill) -> Table:
                 Count(price.runs),
                 Count(price.missing),
                 Words("?" if price.seconds is None else clock(price.seconds)),
-                Count(round(price.memory_bytes / 2**20)),
+                Count(round(price.peak_bytes / 2**20)),
             )
         )
         for price in bill.variants
     )
-    notes = ("Memory: weights, gradients, momentum and kept activations of a batch; libraries and data come on top.",)
-    return Table("plan", f"{asked.name}: {asked.question}", columns, rows, notes)
+    return Table("plan", f"{asked.name}: {asked.question}", columns, rows, (_memory_note(bill.room),))
+
+
+def _memory_note(room: Room) -> str:
+    from vgg_ablate.runs.room import gibibytes
+
+    has = "memory unknown" if room.memory_bytes is None else gibibytes(room.memory_bytes)
+    beside = "come on top" if room.beside_bytes is None else f"take {gibibytes(room.beside_bytes)}, as measured"
+    what = "weights, gradients, optimiser, a batch's activations, resident examples"
+    return (
+        f"Peak memory of one run, predicted: {what}; libraries {beside}. {room.device}: {has}, {room.together} at once."
+    )

@@ -49,7 +49,7 @@ def read(folder: str | Path) -> Results:
     """Raises StorageFailed where there is no manifest or no study; everything else that is wrong is in `problems`."""
     folder = Path(folder)
     manifest, twice = _once(Manifest.read(folder))
-    study = _study(folder)
+    study = saved(folder)
     store = Store(folder / "records")
     with _undisturbed():
         records, epochs, damaged = _records(store, manifest.planned, study)
@@ -63,6 +63,16 @@ def read(folder: str | Path) -> Results:
     here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
     damaged = {key: why.replace(here, "") for key, why in damaged.items()}
     return Results(folder, study, manifest, records, epochs, damaged, tuple(one.replace(here, "") for one in problems))
+
+
+def recorded(study: Study, planned: Iterable[Planned], folder: Path) -> Results:
+    """What a folder has recorded of these cells of a study, whatever its own study.yaml and manifest say."""
+    cells = tuple(planned)
+    with _undisturbed():
+        records, epochs, damaged = _records(Store(folder / "records"), cells, study)
+    return Results(
+        folder, study, Manifest(study=study.name, base=study.base.name, planned=cells), records, epochs, damaged
+    )
 
 
 @contextmanager
@@ -89,7 +99,8 @@ def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
     return manifest.model_copy(update={"planned": planned}), twice
 
 
-def _study(folder: Path) -> Study:
+def saved(folder: Path) -> Study:
+    """The study of a results folder, as it was run. Raises StorageFailed."""
     path = folder / "study.yaml"
     if not path.exists():
         raise StorageFailed(f"{path}: No such file; has this study been run?")

@@ -13,23 +13,12 @@ from itertools import islice
 from pathlib import Path
 from statistics import linear_regression, median
 
-from vgg_ablate.net import memory
 from vgg_ablate.records import Outcome, Record, Store
+from vgg_ablate.runs import examples, room
 from vgg_ablate.runs.plan import Cell, Plan
-from vgg_ablate.spec.recipe import Data
+from vgg_ablate.runs.room import Room
+from vgg_ablate.runs.slots import Slot
 
-_EXAMPLES = {  # training examples of data sets; of digits: of all, as it has no test split
-    "digits": 1797,
-    "mnist": 60_000,
-    "fashion-mnist": 60_000,
-    "kmnist": 60_000,
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "svhn": 73_257,
-    "stl10": 5_000,
-    "imagenette": 9_469,
-    "imagenet": 1_281_167,
-}
 _FORWARD = 1 / 3  # of a training step's cost: the forward pass alone (backward: twice as much)
 _START = 4.0  # seconds until a worker process trains
 _SAMPLE = 40  # records that are read of each folder
@@ -58,7 +47,8 @@ class Price:
     runs: int
     missing: int
     seconds: float | None  # of one run; None: nothing is known of this machine, or of the data set's size
-    memory_bytes: int  # of one run while it trains, estimated, without libraries and data
+    peak_bytes: int  # of one run while it trains, predicted
+    hindrance: str | None  # why it does not fit into memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,27 +57,32 @@ class Bill:
 
     variants: tuple[Price, ...]
     slots: int
+    room: Room  # of one device
     pace: Pace | None
     seconds: float | None  # of wall time, until everything is recorded
     disk_bytes: int
     dropped: tuple[str, ...] = ()  # cells that do not fit into the hours given
 
 
-def bill(plan: Plan, store: Store, records: Sequence[Record], slots: int, max_hours: float | None = None) -> Bill:
+def bill(
+    plan: Plan, store: Store, records: Sequence[Record], slots: Sequence[Slot], max_hours: float | None = None
+) -> Bill:
     """The price of what is not recorded; `records` are runs of this machine, of any study."""
     paced, recorded = pace(records), store.keys()
     missing = plan.missing(recorded)
     each = {cell.key: _seconds(cell, paced, records) for cell in missing}
-    kept, dropped = _within(missing, each, slots, max_hours)
+    kept, dropped = _within(missing, each, len(slots), max_hours)
+    here = room.of(slots, records)
     cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.variants}
     for cell in plan.cells:
         cells[cell.variant].append(cell)
     known = all(seconds is not None for seconds in each.values())
     return Bill(
-        variants=tuple(_price(name, of, recorded, paced, records) for name, of in cells.items()),
-        slots=slots,
+        variants=tuple(_price(name, of, recorded, paced, records, here) for name, of in cells.items()),
+        slots=len(slots),
+        room=here,
         pace=paced,
-        seconds=wall([each[cell.key] or 0.0 for cell in kept], slots) if known else None,
+        seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) if known else None,
         disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in missing),
         dropped=tuple(cell.title for cell in dropped),
     )
@@ -110,19 +105,6 @@ def pace(records: Iterable[Record]) -> Pace | None:
     return Pace(0.0, sum(seconds for _, seconds in points) / sum(macs for macs, _ in points), count)
 
 
-def examples(data: Data, records: Iterable[Record] = ()) -> int | None:
-    """Training examples of an epoch: as a record of the same data says, or by the data set's known size."""
-    for record in records:
-        if record.epochs and _same(record.run.data, data):
-            return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
-    count = _EXAMPLES.get(data.name)
-    if count is None:
-        return None
-    if data.name == "digits":
-        count = round(count * (1 - data.test))
-    return round(min(count, data.limit or count) * (1 - data.validation))
-
-
 def wall(seconds: Iterable[float], slots: int) -> float:
     """When the last run ends, each handed to the first free slot in the order given; 0 without runs."""
     ends = [_START] * slots
@@ -142,9 +124,10 @@ def known_records(folders: Iterable[Path], device: str) -> list[Record]:
 
 
 def _price(
-    name: str, cells: Sequence[Cell], recorded: set[str], paced: Pace | None, records: Sequence[Record]
+    name: str, cells: Sequence[Cell], recorded: set[str], paced: Pace | None, records: Sequence[Record], here: Room
 ) -> Price:
     cell = cells[0]
+    peak = here.peak(cell.run)
     return Price(
         variant=name,
         params=cell.costs["params"],
@@ -152,12 +135,13 @@ def _price(
         runs=len(cells),
         missing=sum(cell.key not in recorded for cell in cells),
         seconds=_seconds(cell, paced, records),
-        memory_bytes=memory.training(cell.run.arch, cell.run.train.batch_size).total,
+        peak_bytes=peak,
+        hindrance=here.hindrance(cell.run, peak),
     )
 
 
 def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float | None:
-    count = examples(cell.run.data, records)
+    count = examples.trained_on(cell.run.data, records)
     if paced is None or count is None:
         return None
     validation = cell.run.data.validation
@@ -177,8 +161,3 @@ def _within(
         if max(ends) > 3600 * max_hours:
             return cells[:count], cells[count:]
     return cells, ()
-
-
-def _same(one: Data, other: Data) -> bool:
-    whats = ("name", "limit", "validation", "test", "image_size")
-    return all(getattr(one, what) == getattr(other, what) for what in whats)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vgg_ablate.errors import DeviceMissing, Problem, SpecError
 
@@ -18,6 +19,7 @@ class Slot:
     device: str  # as torch names it inside the worker: `cpu`, `cuda`
     gpu: str | None = None  # what CUDA_VISIBLE_DEVICES says
     threads: int = 1
+    memory: int | None = None  # bytes of its device, which it shares with the device's other slots; None: unknown
     extra: tuple[tuple[str, str], ...] = field(default=())
 
     @property
@@ -46,10 +48,20 @@ def slots(device: str = "auto", workers: int | None = None, packing: int = 1) ->
     else:
         gpus = _named(device)
     if not gpus:
-        count = workers or cores()
-        return tuple(Slot(f"cpu-{index}", "cpu") for index in range(count))
-    count = workers or len(gpus) * packing
-    return tuple(Slot(f"cuda{gpus[i % len(gpus)]}-{i // len(gpus)}", "cuda", gpus[i % len(gpus)]) for i in range(count))
+        count, memory = workers or cores(), machine_memory()
+        return tuple(Slot(f"cpu-{index}", "cpu", memory=memory) for index in range(count))
+    count, memories = workers or len(gpus) * packing, _queried("memory.total")
+    return tuple(_on(gpus[index % len(gpus)], index // len(gpus), memories) for index in range(count))
+
+
+def machine_memory() -> int | None:
+    """Bytes that processes of this machine, or this container, may fill; None where the system does not say."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+    given = [path.read_text(encoding="ascii").strip() for path in limits if path.exists()]
+    return min([installed, *(int(limit) for limit in given if limit.isdecimal())])
 
 
 def cores() -> int:
@@ -62,12 +74,26 @@ def visible_gpus() -> tuple[str, ...]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
+    return tuple(_queried("memory.total"))
+
+
+def _on(gpu: str, place: int, memories: dict[str, str]) -> Slot:
+    """The slot of that place on a GPU."""
+    mebibytes = memories.get(gpu, "")
+    memory = int(mebibytes) << 20 if mebibytes.isdecimal() else None
+    return Slot(f"cuda{gpu}-{place}", "cuda", gpu, memory=memory)
+
+
+def _queried(what: str) -> dict[str, str]:
+    """Index -> what nvidia-smi says of every GPU, in its order; nothing where there is none."""
     if shutil.which("nvidia-smi") is None:
-        return ()
-    done = subprocess.run(
-        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
-    )
-    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip()) if done.returncode == 0 else ()
+        return {}
+    command = ["nvidia-smi", f"--query-gpu=index,{what}", "--format=csv,noheader,nounits"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return {}
+    lines = (line.partition(",") for line in done.stdout.splitlines() if line.strip())
+    return {index.strip(): value.strip() for index, _, value in lines}
 
 
 def _named(device: str) -> tuple[str, ...]:
