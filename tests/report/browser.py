@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,24 @@ def found() -> str:
 
 def asked(page: Path, script: str, *, widths: tuple[int, ...]) -> list[Any]:
     """What `script`, the body of a function, returns inside the page, in a frame of each width (CSS pixels)."""
-    framed = page.with_name("framed.html")
-    inside = page.read_text(encoding="utf-8").replace("</body>", f"<script>{_SAID % script}</script></body>")
-    with_script = page.with_name("with-script.html")
-    with_script.write_text(inside, encoding="utf-8")
-    frames = "".join(_FRAME % (width, with_script.name) for width in widths)
-    framed.write_text(_AROUND % frames, encoding="utf-8")
+    return asked_all([page], script, widths=widths)
+
+
+def asked_all(pages: Sequence[Path], script: str, *, widths: tuple[int, ...]) -> list[Any]:
+    """The same of many pages in one browser: all widths of the first page, then of the next."""
+    framed = pages[0].with_name("framed.html")
+    frames: list[tuple[int, str]] = []
+    for page in pages:
+        inside = page.read_text(encoding="utf-8").replace("</body>", f"<script>{_SAID % script}</script></body>")
+        with_script = page.with_name("with-script.html")
+        with_script.write_text(inside, encoding="utf-8")
+        frames += [(width, f"{with_script.as_uri()}#frame-{len(frames) + at}") for at, width in enumerate(widths)]
+    framed.write_text(_AROUND % "".join(_FRAME % frame for frame in frames), encoding="utf-8")
     dumped = _run(found(), framed, "--dump-dom")
     answers = re.findall(r"<pre>(.*?)</pre>", dumped, re.DOTALL)
-    assert len(answers) == len(widths), f"the page said {len(answers)} things: {dumped[:500]}"
-    told = [json.loads(html.unescape(answer)) for answer in answers]
-    return [answer for width in widths for at, answer in told if at == width]
+    assert len(answers) == len(frames), f"the pages said {len(answers)} things: {dumped[:500]}"
+    told = dict(json.loads(html.unescape(answer)) for answer in answers)
+    return [told[f"#frame-{number}"] for number in range(len(frames))]
 
 
 def _run(program: str, page: Path, *arguments: str) -> str:
@@ -72,7 +80,7 @@ _FRAME = '<iframe style="width: %dpx; height: 1900px; border: 0" src="%s"></ifra
 _SAID = """
 addEventListener("load", () => {
   const answer = (() => { %s })();
-  parent.postMessage(JSON.stringify([innerWidth, answer]), "*");
+  parent.postMessage(JSON.stringify([location.hash, answer]), "*");
 });
 """
 
@@ -105,7 +113,7 @@ pieces.forEach((a, index) => {
 const beyond = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 const overflows = beyond > 0 ? [`the page is ${beyond} px too wide`] : [];
 for (const element of document.querySelectorAll("main *")) {
-  if (element.closest("svg") || element.closest(".wide, pre")) continue;
+  if (element.closest("svg") || (element.closest(".wide") && !element.matches("tfoot p"))) continue;
   const box = element.getBoundingClientRect();
   if (box.right > innerWidth + 0.5 || box.left < -0.5) overflows.push(element.outerHTML.slice(0, 100));
   const room = element.scrollWidth - element.clientWidth;

@@ -16,9 +16,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from tests.report import building
+from tests.report import building, designed
 from vgg_ablate.report import model
-from vgg_ablate.report.figures import album, budget, canvas, forest, nets
+from vgg_ablate.report.figures import album, budget, canvas, curves, forest, nets
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.pairs import deciding_interval, gains
 
@@ -58,48 +58,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return report_of(tmp_path_factory.mktemp("figures") / "kinds", 3, 0.004)
 
 
-HEAD = """\
-version: 1
-name: design
-question: Does every design have its figure?
-seeds: 3
-data: {name: digits, image_size: 32}
-arch: {stages: "8 8 | 16 16", norm: batch, head: {hidden: [32], dropout: 0.5}}
-train: {epochs: 3}
-"""
-DESIGNS = {
-    "one_factor_at_a_time": (
-        "factors: {arch.norm: [none, batch, group], arch.depth: [1, 2, 3], arch.width: [0.5, 1.0]}",
-        ["levels", "budget", "nets", "curves"],
-    ),
-    "leave_one_out": (
-        "parts: {norm: {arch.norm: none}, dropout: {arch.head.dropout: 0.0}, head: {arch.head.hidden: []}}",
-        ["parts", "budget", "nets", "curves"],
-    ),
-    "cumulative": (
-        "steps: {wider: {arch.width: 2}, kernels: {arch.kernel: 5}, no-head: {arch.head.hidden: []}}",
-        ["road", "budget", "nets", "curves"],
-    ),
-    "factorial": (
-        "factors: {arch.norm: [none, batch], arch.depth: [1, 2, 3], arch.width: [0.5, 1.0]}",
-        ["levels", "interactions", "heat", "budget", "nets", "curves"],
-    ),
-    "search": (
-        "space: {arch.width: {low: 0.25, high: 2.0}}\n  budget: {variants: 3}\n  best: 1\n  seeds: 2",
-        ["history", "front", "budget", "nets", "curves"],
-    ),
-}
-
-
-@pytest.fixture(scope="module", params=DESIGNS)
-def designed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
+@pytest.fixture(scope="module", params=designed.DESIGNS)
+def design(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A report of every kind of design."""
-    kind = str(request.param)
-    text = f"{HEAD}design:\n  kind: {kind}\n  {DESIGNS[kind][0]}\n"
-    folder = building.made(tmp_path_factory.mktemp("designs") / kind, text=text, epochs=3)
-    if kind == "search":
-        building.searched(folder, [{"arch.width": width} for width in (0.5, 1.5, 2.0)], {"winner-1": 1})
-    return model.of(folder)
+    return model.of(designed.made(tmp_path_factory.mktemp("designs") / request.param, request.param))
 
 
 def hidden(figure: Figure) -> list[tuple[str, str]]:
@@ -137,9 +99,9 @@ def test_no_text_hides_another(report: Report) -> None:
     assert found == {name: [] for name in ("forest", "budget", "nets", "curves")}
 
 
-def test_every_design_has_its_figures_and_no_text_in_them_hides_another(designed: Report) -> None:
-    sketches = list(album.sketches(designed))
-    assert [sketch.name for sketch in sketches] == DESIGNS[designed.study.design.kind][1]
+def test_every_design_has_its_figures_and_no_text_in_them_hides_another(design: Report) -> None:
+    sketches = list(album.sketches(design))
+    assert [sketch.name for sketch in sketches] == designed.DESIGNS[design.study.design.kind][1]
     with canvas.style():
         found = {sketch.name: hidden(sketch.draw()) for sketch in sketches}
     assert found == {name: [] for name in found}
@@ -152,6 +114,27 @@ def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
     assert marks["five"][:2] == [("3×3", "4", "gone"), ("5×5", "4", "new")]
     assert [mark for _, _, mark in marks["wide"]] == ["new"] * 4 + ["same"]
     assert [mark for _, _, mark in marks["deep"]] == ["new", "same", "same"] * 2 + ["same"]
+
+
+def test_coordinates_are_rounded_and_words_are_not() -> None:
+    def drawn() -> Figure:
+        figure = canvas.blank(2, 1)
+        figure.text(1 / 3, 0.5, "+3.799 [3.600, 3.972]")
+        return figure
+
+    svg = canvas.svg(drawn)
+    assert ">+3.799 [3.600, 3.972]<" in svg
+    assert 'x="48"' in svg
+
+
+def test_panels_of_a_factorial_design_have_titles_that_differ(tmp_path: Path) -> None:
+    factors = "factors: {arch.norm: [batch, none], arch.activation: [relu, gelu], arch.width: [1, 2]}"
+    text = f"{designed.HEAD}design:\n  kind: factorial\n  {factors}\n"
+    report = model.of(building.made(tmp_path / "cells", text=text, epochs=3))
+    with canvas.style():
+        titles = [axes.get_title(loc="left") for axes in curves.drawn(curves.curves(report)).axes]
+    assert len(set(titles)) == len(titles) == 8
+    assert "none, gelu, 2" in titles
 
 
 def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -> None:

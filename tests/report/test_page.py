@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.report import browser, building
+from tests.report import browser, building, designed
 from vgg_ablate.records import Outcome
-from vgg_ablate.report import model, writing
+from vgg_ablate.report import model, prose, writing
 from vgg_ablate.report.page import runs
 
 LONG = """\
@@ -131,6 +131,13 @@ def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None
     assert "python -m vgg_ablate run results/pretend/study.yaml" in text[places[-1] :]
 
 
+def test_the_command_is_one_that_can_be_typed(tmp_path: Path) -> None:
+    command = ["__main__.py", "run", "studies/pretend.yaml", "seeds=5"]
+    folder = building.made(tmp_path / "pretend", provenance={"command": command})
+    known = dict(prose.provenance(model.of(folder)))
+    assert known["command"] == "python -m vgg_ablate run studies/pretend.yaml seeds=5"
+
+
 def test_report_md_shows_the_figures_that_lie_beside_it(pretend: Path) -> None:
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (pretend.parent / "report.md").read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(f"figures/{path.name}" for path in (pretend.parent / "figures").iterdir())
@@ -165,6 +172,13 @@ def test_in_a_browser_no_text_overlaps_or_overflows(which: str, request: pytest.
     path: Path = request.getfixturevalue(which)
     for found in browser.asked(path, browser.FAULTS, widths=(1280, 400)):
         assert found == {"overlaps": [], "overflows": []}
+
+
+def test_in_a_browser_the_page_of_every_design_has_no_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
+    pages = [page_of(designed.made(tmp_path / kind, kind)) for kind in designed.DESIGNS]
+    widths = (1280, 400)
+    for number, found in enumerate(browser.asked_all(pages, browser.FAULTS, widths=widths)):
+        assert found == {"overlaps": [], "overflows": []}, pages[number // len(widths)].parent.name
 
 
 def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path) -> None:

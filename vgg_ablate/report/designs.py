@@ -158,8 +158,8 @@ def _variance(found: Effects) -> Table:
             (
                 Words(source.name),
                 Count(round(source.dof)),
-                Quantity(source.sum_of_squares, "plain"),
-                Quantity(source.f, "plain"),
+                Quantity(source.sum_of_squares, "fixed"),
+                Quantity(source.f, "fixed"),
                 Quantity(source.p, "p"),
                 Quantity(source.omega_squared, "percentage"),
             )

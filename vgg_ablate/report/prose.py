@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,10 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     """Where and how the study was run: name and value."""
     known: Mapping[str, Any] = report.provenance
     seeds = ", ".join(str(seed) for seed in report.study.seed_list)
-    return [("seeds", seeds), *((name, _told(known[name])) for name in sorted(known) if name not in _ELSEWHERE)]
+    told = {name: _told(known[name]) for name in sorted(known) if name not in _ELSEWHERE}
+    if "command" in told:
+        told["command"] = re.sub(r"^__main__\.py\b", "python -m vgg_ablate", told["command"])
+    return [("seeds", seeds), *told.items()]
 
 
 def again(report: Report) -> str:

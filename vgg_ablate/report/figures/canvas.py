@@ -37,6 +37,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 _FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
 
+_TAG = re.compile(r"<[^>]*>")  # what is written between tags is words, and stays as it is
 _LONG = re.compile(r"-?\b\d+\.\d{3,}\b")  # a coordinate finer than a hundredth of a point
 _SVG = re.compile(r"(?:<\?xml[^>]*>\s*<!DOCTYPE[^>]*>\s*)?<svg\b.*?</svg>\s*", re.DOTALL)
 
@@ -102,7 +103,7 @@ def svg(draw: Callable[[], Figure]) -> str:
     with style():
         file = io.StringIO()
         draw().savefig(file, format="svg", metadata={"Date": None})
-    text = _LONG.sub(lambda found: numbers.trimmed(float(found.group())), file.getvalue())
+    text = _TAG.sub(lambda tag: _LONG.sub(_trimmed, tag.group()), file.getvalue())
     text = text.replace("'DejaVu Sans'", _FONTS)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
@@ -187,6 +188,10 @@ def _cut(line: str, inches: float, size: float) -> str:
     while line and width_of(line + "…", size) > inches:
         line = line[:-1]
     return line.rstrip() + "…"
+
+
+def _trimmed(coordinate: re.Match[str]) -> str:
+    return numbers.trimmed(float(coordinate.group()))
 
 
 def _artists(text: str) -> set[str]:

@@ -16,7 +16,7 @@ from vgg_ablate.report.model import Report
 
 MOST = 12  # panels
 _LINES, _POINTS = 20, 60  # a panel, a line
-_COLUMNS, _HEIGHT = 4, 1.55
+_COLUMNS, _HEIGHT, _TITLE = 4, 1.55, 1.45
 _LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45
 
 Curves = Mapping[int, Sequence[tuple[int, float]]]  # seed -> (epoch, validation error in percent)
@@ -62,7 +62,7 @@ def _of(rows: pd.DataFrame) -> Curves:
 
 
 def _panel(axes: Axes, name: str, lines: Curves, base: Curves | None) -> None:
-    axes.set_title(canvas.wrapped(name, 1.45, canvas.SIZE, 1)[0], color=canvas.ACCENT if base is None else canvas.INK)
+    axes.set_title(_title(name), color=canvas.ACCENT if base is None else canvas.INK)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     if base is not None:
         axes.plot(
@@ -72,6 +72,14 @@ def _panel(axes: Axes, name: str, lines: Curves, base: Curves | None) -> None:
     for points in list(lines.values())[:_LINES]:
         axes.plot(*zip(*_thinned(points), strict=True), color=colour, alpha=0.3, linewidth=0.7, zorder=3)
     axes.plot(*zip(*_thinned(_mean(lines)), strict=True), color=colour, linewidth=1.5, zorder=4)
+
+
+def _title(name: str) -> str:
+    """What fits above a panel: of `kernel=five+norm=none`, where that is too long, the levels alone."""
+    parts = [part.partition("=") for part in name.split("+")]
+    if canvas.width_of(name) > _TITLE and all(level for _, _, level in parts):
+        name = ", ".join(level for _, _, level in parts)
+    return canvas.wrapped(name, _TITLE, canvas.SIZE, 1)[0]
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
