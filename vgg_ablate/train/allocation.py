@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from functools import cache
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 32 << 20  # bytes; glibc takes no larger threshold
 _KEPT = 1 << 30  # bytes at the top of the heap
 
 
-@cache
 def keep_freed_memory() -> bool:
-    """Set for this process, once; whether it could be. It changes no result."""
+    """Set for this process; whether it could be. It changes no result."""
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    return bool(library.mallopt(_M_MMAP_THRESHOLD, _LARGEST) and library.mallopt(_M_TRIM_THRESHOLD, _KEPT))
+    return bool(library.mallopt(M_MMAP_THRESHOLD, _LARGEST) and library.mallopt(M_TRIM_THRESHOLD, _KEPT))
