@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+PROCESSES = Path("/proc")
 STUDY = """\
 version: 1
 name: tiny
@@ -29,8 +34,11 @@ claims:
 
 def vgg_ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "vgg_ablate", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +103,38 @@ def test_bad_input_is_one_line_and_an_exit_status(tmp_path: Path, arguments: lis
     assert "Traceback" not in done.stderr
     assert line in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "results/tiny/records").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_ctrl_c_leaves_no_worker_and_says_how_to_go_on(
+    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(studied[0], tmp_path / "studied")
+    endless = STUDY.replace("claims:", "  endless: {train.epochs: 100000}\nclaims:")
+    (folder / "tiny.yaml").write_text(endless)
+    command = [sys.executable, "-m", "vgg_ablate", "run", "tiny.yaml", "--workers", "1", "--device", "cpu"]
+    with subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True) as driver:
+        while not list(folder.glob("results/tiny/checkpoints/*")):
+            assert driver.poll() is None
+            time.sleep(0.05)
+        assert workers_of(driver.pid)
+        driver.send_signal(signal.SIGINT)
+        _, said = driver.communicate(timeout=30)
+    assert driver.returncode == 130
+    assert said.splitlines()[-1] == "interrupted; run again to go on: 6 of 9 runs recorded"
+    assert "Traceback" not in said
+    assert workers_of(driver.pid) == []
+
+
+def workers_of(driver: int) -> list[str]:
+    """The command lines of the worker processes that this driver has started."""
+    found = []
+    for path in PROCESSES.glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            line = path.read_bytes().decode(errors="replace").split("\0")[:-1]
+            if line[1:3] == ["-m", "vgg_ablate.runs.worker"] and line[-1] == str(driver):
+                found.append(" ".join(line))
+    return found
 
 
 def test_help_imports_neither_torch_nor_pandas() -> None:

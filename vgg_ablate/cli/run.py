@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ import typer
 from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, loaded
 from vgg_ablate.cli.report import written
 
+INTERRUPTED = 130  # exit status: 128 + SIGINT, as shells count
 Progress = Literal["auto", "rich", "plain", "none"]
 
 
@@ -63,6 +65,22 @@ def run(
         pool=pool,
         address=address,
     )
-    finished = driver.run(asked, folder, options)
+    try:
+        finished = driver.run(asked, folder, options)
+    except KeyboardInterrupt:  # by now its workers are gone, the ledger is closed, the lock is free
+        print(_to_go_on(folder), file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     written(folder, as_json=as_json)
     finished.raise_for_failures()
+
+
+def _to_go_on(folder: Path) -> str:
+    """What an interrupted study has come to."""
+    from vgg_ablate.runs.folder import manifest
+    from vgg_ablate.runs.status import status
+
+    told = manifest(folder)
+    if told is None:
+        return "interrupted; run again to go on: nothing is recorded"
+    found = status(told.planned, folder)
+    return f"interrupted; run again to go on: {found.recorded} of {found.asked} runs recorded"
