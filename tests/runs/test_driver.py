@@ -19,8 +19,11 @@ from vgg_ablate.errors import EnvironmentFailed, StorageFailed, StudyHeld
 from vgg_ablate.records import Manifest, Outcome, Store
 from vgg_ablate.runs.cleaning import removed, strays
 from vgg_ablate.runs.driver import drive
+from vgg_ablate.runs.events import Events, events
+from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import holder, study_lock
 from vgg_ablate.runs.ledger import Ledger, is_remote, sqlite_url
+from vgg_ablate.runs.progress import State
 from vgg_ablate.runs.rebuilding import rebuild
 from vgg_ablate.runs.status import status
 
@@ -169,9 +172,24 @@ def test_a_worker_has_its_threads_and_devices_before_anything_is_imported(tmp_pa
 def test_events_are_written_for_machines(tmp_path: Path) -> None:
     plan, folder = planned(study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
     driven(plan, folder)
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == ["began", "started", "epoch", "epoch", "ended"]
-    assert events[-1]["variant"] == "base"
+    told = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in told] == ["began", "started", "epoch", "epoch", "ended"]
+    assert told[-1]["variant"] == "base"
+    assert list(events(folder / "events.jsonl")) == told
+
+
+def test_events_go_on_after_a_line_that_was_torn_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    before = json.dumps({"event": "began", "name": "naïve"}, ensure_ascii=False).encode() + b"\n"
+    torn = json.dumps({"event": "lost", "reason": "ünknown"}, ensure_ascii=False).encode()
+    for length in range(len(torn) + 1):
+        path.write_bytes(before + torn[:length])
+        view = Events(path)
+        view.began(State("asked", 3, 0, Forecast(1)))
+        view.close()
+        told = [event["event"] for event in events(path)]
+        assert told == ["began", *(["lost"] if length == len(torn) else []), "began"]
+        assert path.read_bytes().startswith(before + torn[:length])
 
 
 def test_status_reads_what_there_is_and_rebuild_makes_the_ledger_again(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from vgg_ablate.errors import EnvironmentFailed, RunsFailed
 from vgg_ablate.records import Outcome, Store
+from vgg_ablate.runs.events import Events
 from vgg_ablate.runs.folder import manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
@@ -29,7 +30,7 @@ from vgg_ablate.runs.outcomes import adopt, outcomes, put_aside
 from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import Place, Pool
-from vgg_ablate.runs.progress import Events, Kind, State, Together, View, view
+from vgg_ablate.runs.progress import Kind, State, Together, View, view
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Notes, Searching
 from vgg_ablate.runs.slots import slots

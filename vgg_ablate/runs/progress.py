@@ -1,16 +1,14 @@
-"""What a person sees while a study runs: a live view on a terminal, plain lines in a pipe; events.jsonl for machines.
+"""What a person sees while a study runs: a live view on a terminal, plain lines in a pipe.
 
 One process, the driver, writes; it writes to stderr.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Literal, Protocol
 
 from rich.console import Console, Group
@@ -19,7 +17,6 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch, Outcome
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.plan import Cell
@@ -155,43 +152,6 @@ class Picture(Silent):
         for cell, epoch in state.running.values():
             runs.add_row(" ", cell.title, *_cells(cell, epoch))
         self._live.update(Group(bar, runs, *self._last), refresh=True)
-
-
-class Events(Silent):
-    """`events.jsonl`: a line an event, for machines."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise StorageFailed(f"{path}: {error.strerror}") from error
-
-    def began(self, state: State) -> None:
-        self._write("began", None, total=state.total, recorded=state.recorded, slots=state.forecast.slots)
-
-    def started(self, cell: Cell) -> None:
-        self._write("started", cell)
-
-    def epoch(self, cell: Cell, epoch: Epoch) -> None:
-        self._write("epoch", cell, **epoch.model_dump())
-
-    def ended(self, cell: Cell, outcome: Outcome, reason: str, seconds: float) -> None:
-        self._write("ended", cell, outcome=outcome, reason=reason, seconds=round(seconds, 3))
-
-    def lost(self, cell: Cell, reason: str, again: bool) -> None:
-        self._write("lost", cell, reason=reason, again=again)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _write(self, event: str, cell: Cell | None, **more: object) -> None:
-        about = {} if cell is None else {"variant": cell.variant, "seed": cell.seed, "key": cell.key}
-        try:
-            self._file.write(json.dumps({"at": round(time.time(), 3), "event": event, **about, **more}) + "\n")
-        except OSError as error:
-            raise StorageFailed(f"{self._path}: {error.strerror}") from error
 
 
 class Together(Silent):
