@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from math import isnan
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from tests.report.building import made, searched
 from vgg_ablate.report import designs, model, prose, table
 from vgg_ablate.report.effects import effects
+from vgg_ablate.report.variance import analysed
 
 HEAD = """\
 version: 1
@@ -107,16 +112,68 @@ def test_claims_can_be_about_main_effects_and_interactions(factorial: model.Repo
     assert both.mean == pytest.approx(2.0, abs=0.4)
 
 
-def test_the_analysis_of_variance_is_statsmodels(factorial: model.Report) -> None:
-    found = {source.name: source for source in effects(factorial).sources}
-    runs = factorial.frame.merge(
-        pd.DataFrame([{"variant": name, **its} for name, its in factorial.levels.items() if its]), on="variant"
-    ).rename(columns={"arch.kernel": "kernel", "arch.norm": "norm"})
-    runs["y"] = 100 * runs["test_error"]
-    expected = anova_lm(ols("y ~ C(seed) + kernel * norm", data=runs).fit(), typ=2)
-    assert found["kernel"].f == pytest.approx(expected.loc["kernel", "F"])
-    assert found["kernel × norm"].p == pytest.approx(expected.loc["kernel:norm", "PR(>F)"])
-    assert sum(source.omega_squared for source in found.values() if source.name != "rest") <= 1
+@settings(max_examples=6)
+@given(st.lists(st.integers(2, 3), min_size=2, max_size=3), st.integers(2, 4), st.booleans(), st.integers(0, 2**32 - 1))
+def test_the_analysis_of_variance_is_statsmodels(sizes: list[int], seeds: int, shared: bool, draw: int) -> None:
+    """Every order of interaction, with and without an effect of the seed, in any order of the variants."""
+    random = np.random.default_rng(draw)
+    factors = {f"arch.f{index}": [f"l{level}" for level in range(size)] for index, size in enumerate(sizes)}
+    cells = list(itertools.product(*factors.values()))
+    block = random.normal(0, float(shared), seeds)
+    y = random.normal(5, 1, len(cells))[:, None] * np.ones(seeds) + block + random.normal(0, 0.5, (len(cells), seeds))
+    levels = {f"v{at}": dict(zip(factors, cells[at], strict=True)) for at in random.permutation(len(cells)).tolist()}
+    table = {name: dict(enumerate(y[int(name[1:])].tolist())) for name in levels}
+    found = {source.name: source for source in analysed(factors, levels, table, range(seeds))}
+
+    rows = [
+        {"y": table[name][seed], "seed": seed} | {path[5:]: level for path, level in its.items()}
+        for name, its in levels.items()
+        for seed in range(seeds)
+    ]
+    formula = f"y ~ C(seed) + {' * '.join(path[5:] for path in factors)}"
+    expected = anova_lm(ols(formula, data=pd.DataFrame(rows)).fit(), typ=2)
+    assert len(found) == len(expected) == 2 ** len(sizes) + 1
+    mean_square = expected.loc["Residual", "sum_sq"] / expected.loc["Residual", "df"]
+    for term, line in expected.iterrows():
+        name = {"C(seed)": "seed", "Residual": "rest"}.get(str(term), str(term).replace(":", " × "))
+        source = found[name]
+        assert source.dof == line["df"]
+        assert source.sum_of_squares == pytest.approx(line["sum_sq"], abs=1e-9)
+        if name != "rest":
+            assert source.f == pytest.approx(line["F"], abs=1e-9)
+            assert source.p == pytest.approx(line["PR(>F)"])
+            omega = (line["sum_sq"] - line["df"] * mean_square) / (expected["sum_sq"].sum() + mean_square)
+            assert source.omega_squared == pytest.approx(max(0.0, omega), abs=1e-12)
+
+
+def test_an_interaction_of_three_factors_alone_is_seen_as_that() -> None:
+    factors = {name: ["0", "1"] for name in "abc"}
+    levels = {"".join(cell): dict(zip("abc", cell, strict=True)) for cell in itertools.product("01", repeat=3)}
+    noise = np.random.default_rng(1).normal(0, 0.1, (8, 5))
+    table = {name: {seed: (-1) ** name.count("1") + noise[int(name, 2), seed] for seed in range(5)} for name in levels}
+    found = {source.name: source for source in analysed(factors, levels, table, range(5))}
+    assert list(found) == ["seed", "a", "b", "c", "a × b", "a × c", "b × c", "a × b × c", "rest"]
+    assert found["a × b × c"].omega_squared > 0.95
+    assert all(source.omega_squared < 0.05 for name, source in found.items() if name not in ("a × b × c", "rest"))
+
+
+def test_there_is_no_analysis_of_variance_where_a_cell_or_a_second_seed_is_lacking() -> None:
+    factors = {"a": ["0", "1"], "b": ["0", "1"]}
+    levels = {"".join(cell): dict(zip("ab", cell, strict=True)) for cell in itertools.product("01", repeat=2)}
+    table = {name: {0: float(name), 1: 2.0} for name in levels}
+    assert analysed(factors, levels, table, [0, 1])
+    assert not analysed(factors, levels, table, [0])
+    assert not analysed(factors, {name: levels[name] for name in ("00", "01", "10")}, table, [0, 1])
+    assert not analysed(factors, levels, {name: dict.fromkeys((0, 1), 3.0) for name in levels}, [0, 1])
+
+
+def test_where_nothing_is_left_over_there_is_nothing_to_test_against() -> None:
+    """Factors and seeds that add up exactly: sums of squares, and no F that is made of rounding."""
+    levels = {a + b: {"a": a, "b": b} for a in "012" for b in "01"}
+    table = {name: {seed: 0.1 * int(name[0]) + 0.7 * seed for seed in range(3)} for name in levels}
+    found = analysed({"a": ["0", "1", "2"], "b": ["0", "1"]}, levels, table, range(3))
+    assert all(isnan(source.f) and isnan(source.p) for source in found)
+    assert found[1].sum_of_squares == pytest.approx(0.12)
 
 
 def test_a_factorial_report_shows_levels_effects_and_variance(factorial: model.Report) -> None:

@@ -13,6 +13,7 @@ from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Report, Row, Summary, compared
 from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Table, Value, Words
 from vgg_ablate.report.table import Row as Line
+from vgg_ablate.report.variance import Source
 
 _MOST = 30  # proposals in a table
 _PROPOSED = (
@@ -153,21 +154,25 @@ def _variance(found: Effects) -> Table:
         Column("p", "p"),
         Column("ω²", "omega_squared"),
     )
-    lines = tuple(
-        Line(
-            (
-                Words(source.name),
-                Count(round(source.dof)),
-                Quantity(source.sum_of_squares, "fixed"),
-                Quantity(source.f, "fixed"),
-                Quantity(source.p, "p"),
-                Quantity(source.omega_squared, "percentage"),
-            )
-        )
-        for source in found.sources
+    lines = tuple(_source(source) for source in found.sources)
+    notes = (
+        f"Over {len(found.seeds)} seeds, the seed as a block; the rest is what seed and factors do together.",
+        "ω²: the share of the variance of the test error that the source explains.",
     )
-    notes = ("Type II, the seed as a block. ω²: the share of the variance of the test error that the source explains.",)
     return Table("variance", "Analysis of variance of the test error (percent)", columns, lines, notes)
+
+
+def _source(source: Source) -> Line:
+    return Line(
+        (
+            Words(source.name),
+            Count(source.dof),
+            Quantity(source.sum_of_squares, "fixed"),
+            Quantity(source.f, "fixed"),
+            Quantity(source.p, "p"),
+            Quantity(source.omega_squared, "percentage"),
+        )
+    )
 
 
 def _front(report: Report) -> Table:

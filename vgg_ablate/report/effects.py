@@ -1,7 +1,6 @@
-"""Factorial designs: main effects and interactions as contrasts per seed, and an analysis of variance.
+"""Factorial designs: main effects and interactions of two factors as contrasts per seed, and an analysis of variance.
 
-Effects go through the same code as claims: a contrast of variants, paired by seed. The analysis of variance has the
-seed as a block and interactions of two factors; what is left over (interactions of more factors with it) is its error.
+Effects go through the same code as claims: a contrast of variants, paired by seed.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
-import pandas as pd
 
 from vgg_ablate.report import stats
 from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Difference, Report, compared
+from vgg_ablate.report.variance import Source, analysed, short
 from vgg_ablate.spec.claims import Levels
 
 
@@ -30,18 +29,6 @@ class Effect:
     difference: Difference
     p: float
     q: float = nan  # Holm's, over the effects of its kind
-
-
-@dataclass(frozen=True)
-class Source:
-    """A line of the analysis of variance."""
-
-    name: str
-    dof: float
-    sum_of_squares: float
-    f: float = nan
-    p: float = nan
-    omega_squared: float = nan  # the share of the variance that it explains, without small-sample bias
 
 
 @dataclass(frozen=True)
@@ -75,7 +62,7 @@ def effects(report: Report) -> Effects:
         means,
         _corrected(_main(factors, levels, table, seeds)),
         _corrected(_interactions(factors, levels, table, seeds)),
-        _anova(factors, levels, table, seeds),
+        analysed(factors, levels, table, seeds),
         seeds,
     )
 
@@ -102,7 +89,7 @@ def _main(
             weights = _mean_of(levels, {factor: level}, 1.0)
             for name, weight in _mean_of(levels, {factor: reference}, -1.0).items():
                 weights[name] = weights.get(name, 0.0) + weight
-            yield _effect((factor,), f"{_short(factor)}: {level} - {reference}", weights, table, seeds)
+            yield _effect((factor,), f"{short(factor)}: {level} - {reference}", weights, table, seeds)
 
 
 def _interactions(
@@ -115,9 +102,7 @@ def _interactions(
                 sign = (1 if a == level else -1) * (1 if b == other else -1)
                 for name, weight in _mean_of(levels, {one: a, two: b}, sign).items():
                     weights[name] = weights.get(name, 0.0) + weight
-            label = (
-                f"{_short(one)}: {level} - {its[0]}, at {_short(two)} {other} more than at {_short(two)} {others[0]}"
-            )
+            label = f"{short(one)}: {level} - {its[0]}, at {short(two)} {other} more than at {short(two)} {others[0]}"
             yield _effect((one, two), label, weights, table, seeds)
 
 
@@ -148,52 +133,3 @@ def _corrected(found: Iterator[Effect]) -> tuple[Effect, ...]:
         effect if np.isnan(effect.p) else replace(effect, q=float(adjusted))
         for effect, adjusted in zip(effects, q, strict=True)
     )
-
-
-def _anova(
-    factors: Mapping[str, Sequence[str]], levels: Levels, table: Mapping[str, Mapping[int, float]], seeds: Sequence[int]
-) -> tuple[Source, ...]:
-    cells = 1
-    for its in factors.values():
-        cells *= len(its)
-    if len(seeds) < 2 or len(levels) != cells:
-        return ()
-    names = {f"f{index}": factor for index, factor in enumerate(factors)}
-    data = pd.DataFrame(
-        [
-            {"y": table[variant][seed], "seed": str(seed)} | {short: its[factor] for short, factor in names.items()}
-            for variant, its in levels.items()
-            for seed in seeds
-        ]
-    )
-    if float(np.ptp(data["y"])) == 0:
-        return ()
-    return _sources(data, names)
-
-
-def _sources(data: pd.DataFrame, names: Mapping[str, str]) -> tuple[Source, ...]:
-    from statsmodels.formula.api import ols
-    from statsmodels.stats.anova import anova_lm
-
-    inner = " + ".join(f"C({short})" for short in names)
-    lines = anova_lm(ols(f"y ~ C(seed) + ({inner})**2", data=data).fit(), typ=2)
-    error = lines.loc["Residual"]
-    mean_square = float(error["sum_sq"] / error["df"]) if error["df"] > 0 else nan
-    total = float(lines["sum_sq"].sum())
-    found = []
-    for term, line in lines.iterrows():
-        squares, dof = float(line["sum_sq"]), float(line["df"])
-        omega = nan if term == "Residual" else max(0.0, (squares - dof * mean_square) / (total + mean_square))
-        found.append(Source(_named(str(term), names), dof, squares, float(line["F"]), float(line["PR(>F)"]), omega))
-    return tuple(found)
-
-
-def _named(term: str, names: Mapping[str, str]) -> str:
-    if term == "Residual":
-        return "rest"
-    parts = [part.removeprefix("C(").removesuffix(")") for part in term.split(":")]
-    return " × ".join(_short(names.get(part, part)) for part in parts)
-
-
-def _short(factor: str) -> str:
-    return factor.rsplit(".", 1)[-1]
