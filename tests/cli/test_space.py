@@ -66,6 +66,20 @@ def test_the_front_is_written_as_numbers_and_as_a_picture(study: Path, tmp_path:
     assert (tmp_path / "front.svg").read_text(encoding="utf-8") == drawn
 
 
+def test_a_range_without_a_step_and_what_meets_no_budget_are_told(study: Path) -> None:
+    study.write_text(
+        STUDY.replace("arch.width: [0.5, 1.0, 1.5]", "arch.match.macs: {low: 1.0, high: 1.0e6, log: true}"),
+        encoding="utf-8",
+    )
+    text = said(str(study), "--draw", "500")
+    assert text.startswith("the space has no end of nets; 500 drawn at random, as a search draws them first\n")
+    assert "arch.match.macs has no step: drawn log-uniformly from 1 to 1e+06" in text
+    told = json.loads(said(str(study), "--draw", "500", "--json"))
+    assert told["drawn"] == {"arch.match.macs": "log-uniformly from 1 to 1e+06"}
+    assert 0 < told["unmatched"] == 500 - told["exist"]
+    assert f"{told['unmatched']} meet their budget at no width" in text
+
+
 def test_constraints_that_nothing_meets_leave_an_empty_front(study: Path, tmp_path: Path) -> None:
     front = tmp_path / "none.csv"
     text = said(str(study), 'design.constraints=["params <= 1"]', "--front", str(front))

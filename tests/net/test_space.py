@@ -7,10 +7,14 @@ from time import process_time
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
+from scipy import stats
 
 from vgg_ablate.errors import SpecError
 from vgg_ablate.net import pareto, space
@@ -55,6 +59,23 @@ BY_LABEL = """\
     arch.head.pool: [none, global, 3]
     data.image_size: [8, 16, 33]
 """
+BY_BUDGET = """\
+    arch.match: [{macs: base, tolerance: 2%}, {params: 30000, tolerance: 10%}, {activations: 9000, tolerance: 5%}, null]
+    arch.norm: [none, batch, {kind: group, groups: 8}]
+    arch.stages[0].depth: [1, 2, 3]
+    arch.stages[1].channels: {low: 3, high: 40}
+    arch.kernel: [[], 5, 1xn]
+    arch.pool: [max, conv]
+    arch.width: {low: 0.2, high: 2.0, log: true}
+"""
+BY_RANGE = """\
+    arch.match.macs: {low: 1.0e3, high: 4.0e7, log: true}
+    arch.match.tolerance: [0.02, 0.2]
+    arch.norm: [batch, {kind: group, groups: 4}, none]
+    arch.norm.eps: {low: 1.0e-6, high: 1.0e-3, log: true}
+    arch.depth: [1, 4]
+    arch.head.pool: [none, global]
+"""
 
 
 def study(folder: Path, axes: str) -> Study:
@@ -66,21 +87,62 @@ def study(folder: Path, axes: str) -> Study:
 def one_by_one(asked: Study, point: dict[str, Any]) -> Costs | None:
     assert isinstance(asked.design, Search)
     try:
-        return resolve([asked.variant("one", asked.design.changes(point))])[0].costs
+        return resolve([asked.base, asked.variant("one", asked.design.changes(point))])[-1].costs
     except SpecError:
         return None
 
 
-@pytest.mark.parametrize("axes", [BY_STAGE, BY_LABEL], ids=["by-stage", "by-label"])
-def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str) -> None:
+@pytest.mark.parametrize(
+    ("axes", "count"),
+    [(BY_STAGE, 300), (BY_LABEL, 300), (BY_BUDGET, 100), (BY_RANGE, 60)],
+    ids=["by-stage", "by-label", "by-budget", "by-range"],
+)
+def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str, count: int) -> None:
     asked = study(tmp_path, axes)
     found = space.of_study(asked)
-    points = next(found.chunks(draw=300, most=0))
+    points = next(found.chunks(draw=count, most=0))
     costs = found.costs(points)
-    alone = [one_by_one(asked, found.point(points, index)) for index in range(300)]
-    assert [costs.of(index) if costs.exists[index] else None for index in range(300)] == alone
+    alone = [one_by_one(asked, found.point(points, index)) for index in range(count)]
+    assert [costs.of(index) if costs.exists[index] else None for index in range(count)] == alone
     assert any(one is None for one in alone)
-    assert sum(one is not None for one in alone) > 30
+    assert sum(one is not None for one in alone) > count / 10
+
+
+def test_a_survey_of_matched_nets_says_how_many_meet_their_budget_at_no_width(tmp_path: Path) -> None:
+    asked = study(tmp_path, BY_RANGE)
+    survey = space.of_study(asked).survey(draw=40)
+    points = next(space.of_study(asked).chunks(draw=40))
+    assert isinstance(asked.design, Search)
+    refused = []
+    for index in range(40):
+        try:
+            resolve([asked.variant("one", asked.design.changes(space.of_study(asked).point(points, index)))])
+        except SpecError as error:
+            refused.append("no width gives" in str(error))
+    assert (survey.exist, survey.unmatched) == (40 - len(refused), sum(refused))
+    assert any(refused)
+
+
+@pytest.mark.parametrize(
+    ("between", "theirs"),
+    [
+        ("{low: 0.125, high: 2.0, log: true}", FloatDistribution(0.125, 2.0, log=True)),
+        ("{low: 0.125, high: 2.0}", FloatDistribution(0.125, 2.0)),
+        ("{low: 1, high: 64, log: true}", IntDistribution(1, 64, log=True)),
+        ("{low: 1, high: 61, step: 4}", IntDistribution(1, 61, step=4)),
+    ],
+)
+def test_points_are_drawn_as_optuna_draws_a_searchs_first_proposals(
+    tmp_path: Path, between: str, theirs: BaseDistribution
+) -> None:
+    found = space.of_study(study(tmp_path, f"    arch.width: {between}\n"))
+    (points,) = found.chunks(draw=5_000, most=0)
+    ours = [found.point(points, index)["arch.width"] for index in range(5_000)]
+    random, ledger, trial = RandomSampler(seed=0), optuna.create_study(), optuna.trial.create_trial(value=0.0)
+    wanted = [random.sample_independent(ledger, trial, "width", theirs) for _ in range(5_000)]
+    assert stats.ks_2samp(ours, wanted).pvalue > 1e-3
+    if isinstance(theirs, IntDistribution):
+        assert set(ours) == set(wanted)
 
 
 def test_a_survey_counts_what_meets_the_constraints(tmp_path: Path) -> None:
@@ -136,10 +198,12 @@ def test_a_larger_space_is_drawn_from_and_the_draw_is_the_same_every_time(tmp_pa
 @pytest.mark.parametrize(
     ("axes", "said"),
     [
-        ("    arch.match: [{macs: 1e6}, {macs: 2e6}]\n", "matched to a budget"),
+        ("    arch.match: [{macs: 1e6}, {macs: other}]\n", "the budget of the base, or a number"),
+        ("    arch.match: [{macs: 1e6}, {macs: 1e15}]\n", "are not counted"),
+        ("    arch.match.macs: {low: 1.5, high: 9.5}\n    arch.match: [{macs: 8}]\n", "changed by another axis"),
+        ("    arch.match.tolerance: {low: 0.1, high: 0.2}\n", "needs a step"),
         ("    arch.width: {low: 0.5, high: 2.0}\n    a: {b: {arch.width: 0.3}}\n", "changed by another axis"),
         ("    arch.stages[0].channels: {low: 1, high: 1000000000}\n", "more than 1,000,000 numbers"),
-        ("    arch.norm.eps: {low: 0.1, high: 0.2}\n", "can be numbers without a step"),
     ],
 )
 def test_a_space_that_cannot_be_counted_says_why(tmp_path: Path, axes: str, said: str) -> None:

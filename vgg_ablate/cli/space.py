@@ -13,12 +13,19 @@ from vgg_ablate.cli.arguments import JSON, OVERRIDES, STUDY, loaded
 if TYPE_CHECKING:
     from vgg_ablate.net.space import Survey
 
-DRAW = Annotated[int, typer.Option(metavar="N", min=1, help="Points of a space that is too large to be counted whole.")]
+DRAW = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Points of a space that is too large to be counted whole; default: 1,000,000, of matched nets 100,000.",
+    ),
+]
 FILE = Annotated[Path | None, typer.Option(metavar="FILE", help="The front as CSV; its picture goes beside it (.svg).")]
 
 
 def space(
-    study: STUDY, overrides: OVERRIDES = None, draw: DRAW = 1_000_000, front: FILE = None, as_json: JSON = False
+    study: STUDY, overrides: OVERRIDES = None, draw: DRAW = None, front: FILE = None, as_json: JSON = False
 ) -> None:
     """Count a design space by closed form: what exists, what meets the constraints, and the front of the best nets."""
     import json
@@ -52,7 +59,9 @@ def _data(found: Survey) -> dict[str, object]:
     return {
         "size": found.size,
         "seen": found.seen,
+        "drawn": found.scales,
         "exist": found.exist,
+        "unmatched": found.unmatched,
         "meet": found.meet,
         "low": found.low,
         "high": found.high,
@@ -65,8 +74,13 @@ def print_survey(found: Survey) -> None:
     from vgg_ablate.report import numbers
 
     whole = "no end of nets" if found.size is None else f"{found.size:,} nets"
-    drawn = "" if found.seen == found.size else f"; {found.seen:,} drawn at random"
+    drawn = "" if found.seen == found.size else f"; {found.seen:,} drawn at random, as a search draws them first"
     print(f"the space has {whole}{drawn}")
+    for path, scale in found.scales.items():
+        print(f"  {path} has no step: drawn {scale}")
+    if found.unmatched is not None:
+        missed = numbers.percentage(found.unmatched / found.seen)
+        print(f"{found.unmatched:,} meet their budget at no width ({missed}); the others are counted at theirs")
     print(f"{found.exist:,} exist ({numbers.percentage(found.exist / found.seen)})")
     print(f"{found.meet:,} meet the constraints ({numbers.percentage(found.meet / found.seen)})")
     for cost, low in found.low.items():

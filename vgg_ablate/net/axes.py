@@ -27,6 +27,7 @@ _FRAME = (
     "data",
 )
 _INERT = ("train", "arch.activation", "arch.init", "arch.head.dropout", "arch.head.convolutional")
+OF_BUDGET = ("arch.match.macs", "arch.match.params", "arch.match.activations")
 OF_STAGE = re.compile(r"arch\.(?:stages|depth)\[(\d+)\](\.channels)?")
 _MOST_NUMBERS = 1_000_000  # of one axis
 
@@ -42,14 +43,28 @@ class Axis:
     touches: frozenset[str]  # the paths that it changes
 
     def draw(self, count: int, random: np.random.Generator) -> Values:
-        """Choices by number, or numbers of a range, evenly on its scale."""
-        if self.size is not None:
+        """Choices by number, or numbers of a range, evenly on its scale: as a search draws its first proposals."""
+        if self.size is not None and not self.is_log:
             return random.integers(0, self.size, count)
         assert self.between is not None
         low, high = float(self.between.low), float(self.between.high)
-        if self.between.log:
+        if self.size is not None:  # whole numbers: each stands for what lies half a unit around it
+            drawn = np.exp(random.uniform(log(low - 0.5), log(high + 0.5), count))
+            return np.clip(np.rint(drawn) - low, 0, self.size - 1).astype(np.int64)
+        if self.is_log:
             return np.clip(np.exp(random.uniform(log(low), log(high), count)), low, high)
         return random.uniform(low, high, count)
+
+    @property
+    def is_log(self) -> bool:
+        """Is it a range on a log scale?"""
+        return self.between is not None and self.between.log
+
+    @property
+    def scale(self) -> str:
+        """How its numbers are drawn, in words."""
+        assert self.between is not None
+        return f"{'log-' * self.is_log}uniformly from {self.between.low:g} to {self.between.high:g}"
 
     def value(self, drawn: float) -> Any:
         """What a ledger would hold for it."""
@@ -62,13 +77,10 @@ class Axis:
 
 
 def axis_of(design: Search, path: str) -> Axis:
-    """A dimension of a space. Raises SpecError where it has no end of numbers, and they need a table."""
+    """A dimension of a space. Raises SpecError where it has more numbers than can be written down."""
     dimension, touches = design.space[path], frozenset(touched(design, path))
     if isinstance(dimension, Between):
         if not dimension.whole and dimension.step is None:
-            if path != "arch.width" and not all(inert(one) for one in touches):
-                rule = "only widths, and what costs nothing, can be numbers without a step where a space is counted"
-                raise SpecError(Problem(rule, f"design.space.{path}"))
             return Axis(path, None, None, dimension, touches)
         if (dimension.high - dimension.low) / (dimension.step or 1) > _MOST_NUMBERS:
             rule = f"more than {_MOST_NUMBERS:,} numbers; a step makes them fewer"
@@ -101,6 +113,8 @@ def concerns(path: str, group: str) -> bool:
         return group == "frame"
     if below(path, "arch.head"):
         return group == "head"
+    if below(path, "arch.match"):
+        return group == "match"
     return True
 
 

@@ -148,9 +148,10 @@ class HeadTable:
 
 @dataclass(slots=True)
 class Columns:
-    """Costs, a column each; `exists` says which nets can be built at all."""
+    """Costs, a column each; `exists` says which nets there are at all."""
 
     exists: Flags
+    unmatched: Flags  # could be built, but at no width meet their budget; they do not exist
     params: Ints
     macs: Ints
     activations: Ints
@@ -179,7 +180,7 @@ class Counting:
         self.stride = np.ones(count, np.int64)
         self.asks, self.gets = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         zeros = [np.zeros(count, np.int64) for _ in range(6)]
-        self.total = Columns(frame.exists[which].astype(np.bool_), *zeros)
+        self.total = Columns(frame.exists[which].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
 
     def stage(self, table: StageTable, which: Ints, channels: Ints | None = None) -> None:
         """One stage; `channels`, where given, are those of all its convolutions, before width."""

@@ -11,7 +11,7 @@ from vgg_ablate.net.costs import Costs, costs
 from vgg_ablate.spec.arch import Arch, Match
 from vgg_ablate.spec.study import Variant
 
-_NARROWEST, _WIDEST = 1e-3, 1e4
+NARROWEST, WIDEST = 1e-3, 1e4  # multipliers that are tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ def _bracket(cost: Callable[[float], int], wanted: float) -> tuple[float, float]
 
     Where the narrowest net costs more already, or the widest less, it is the narrowest or widest two.
     """
-    below, above = _NARROWEST, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide
-    while cost(above) <= wanted and above < _WIDEST:
+    below, above = NARROWEST, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide
+    while cost(above) <= wanted and above < WIDEST:
         below, above = above, above * 2
     if cost(below) > wanted:
         return below, _next(cost, below, above)

@@ -2,8 +2,9 @@
 
 A space has far more nets than can be written down one by one. So every stage, the head, and what the layers share are
 written down once for each combination of the choices that shape them; a point of the space is then a row of each of
-these tables, and numpy counts a chunk of points at a time (net/many.py). Widths and channels are numbers and need no
-table.
+these tables, and numpy counts a chunk of points at a time (net/many.py). Widths, channels and budgets are numbers and
+need no table. Nets that are matched to a budget are counted at some 70 widths each, until theirs is found
+(net/budgets.py).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.net import many
-from vgg_ablate.net.axes import OF_STAGE, Axis, Values, axis_of, below, concerns, inert, touched
+from vgg_ablate.net.axes import OF_BUDGET, OF_STAGE, Axis, Values, axis_of, below, concerns
+from vgg_ablate.net.budgets import Budget, BudgetTable
 from vgg_ablate.net.costs import Costs
 from vgg_ablate.net.many import Columns, Counting, Flags, Ints
+from vgg_ablate.net.match import resolve
 from vgg_ablate.net.pareto import Front
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.search import Search
@@ -30,6 +33,7 @@ from vgg_ablate.spec.study import Study, Variant
 CHUNK = 1 << 13  # points that are counted at a time: their columns stay in a core's cache
 MOST = 10_000_000  # points; of larger spaces, and of those with no end, points are drawn
 DRAWN = 1_000_000
+MATCHED = 100_000  # the most, and as many as are drawn, where nets are matched
 _MOST_ROWS = 200_000  # of one table
 
 Table = TypeVar("Table")
@@ -43,10 +47,12 @@ class Survey:
     size: int | None  # points; None: no end
     seen: int = 0  # points that were counted
     exist: int = 0
+    unmatched: int | None = None  # at no width meet their budget; None: no net has one
     meet: int = 0  # exist, and meet the constraints
     low: dict[str, int] = field(default_factory=dict)  # the least of every cost among those that meet them
     high: dict[str, int] = field(default_factory=dict)
     front: list[tuple[dict[str, Any], Costs]] = field(default_factory=list)  # point and costs, by params
+    scales: dict[str, str] = field(default_factory=dict)  # of ranges without a step: how their numbers are drawn
 
 
 class Space:
@@ -54,17 +60,17 @@ class Space:
 
     def __init__(self, design: Search, base: Variant, make: Make) -> None:
         """`make` gives the variant of some changes. Raises SpecError where the space cannot be counted."""
-        paths = {path for name in design.space for path in touched(design, name)}
-        if base.arch.match is not None or any(below(path, "arch.match") for path in paths):
-            rule = "a space whose nets are matched to a budget cannot be counted in closed form; use constraints"
-            raise SpecError(Problem(rule, "arch.match"))
-        self.design, self._make = design, make
+        self.design, self._base, self._make = design, base, make
         self.base = base.arch.with_shape(base.data.shape)
         self.axes = [axis_of(design, path) for path in design.space]
         for axis in self.axes:
-            if axis.size is None and not (self._is_number(axis) or all(map(inert, axis.touches))):
+            if axis.size is None and axis.path in ("arch.width", *OF_BUDGET) and not self._alone(axis):
                 rule = "is changed by another axis too: then it needs a step where a space is counted"
                 raise SpecError(Problem(rule, f"design.space.{axis.path}"))
+            if axis.size is None and axis.path == "arch.match.tolerance":
+                rule = "needs a step where a space is counted"
+                raise SpecError(Problem(rule, f"design.space.{axis.path}"))
+        self.matched = bool((self._budgets.table.cost > 0).any())  # is any net matched to a budget?
 
     @property
     def size(self) -> int | None:
@@ -72,8 +78,13 @@ class Space:
         sizes = [axis.size for axis in self.axes]
         return None if None in sizes else prod(size for size in sizes if size is not None)
 
-    def chunks(self, draw: int = DRAWN, most: int = MOST) -> Iterator[list[Values]]:
-        """Points, a column an axis: all of them, or `draw` at random (the same every time) where they are more."""
+    def chunks(self, draw: int | None = None, most: int | None = None) -> Iterator[list[Values]]:
+        """Points, a column an axis: all of them, or `draw` at random (the same every time) where they are more.
+
+        None: DRAWN and MOST, or where nets are matched MATCHED of both.
+        """
+        draw = draw or (MATCHED if self.matched else DRAWN)
+        most = (MATCHED if self.matched else MOST) if most is None else most
         if self.size is not None and self.size <= most:
             sizes = [axis.size or 1 for axis in self.axes]
             for start in range(0, self.size, CHUNK):
@@ -85,9 +96,19 @@ class Space:
             yield [axis.draw(count, random) for axis in self.axes]
 
     def costs(self, points: Sequence[Values]) -> Columns:
-        """What the nets at these points cost."""
+        """What the nets at these points cost, at the width that meets their budget where they have one."""
+        widths, budgets = self._widths(points), self._budgets
+        if not self.matched:
+            return self._counted(points, widths)
+        own = self._frame.table.width[self._frame.rows(points)] if widths is None else widths
+        return budgets.table.met(
+            budgets.rows(points), self._wanted(points), own, lambda widths: self._counted(points, widths)
+        )
+
+    def _counted(self, points: Sequence[Values], widths: NDArray[np.float64] | None) -> Columns:
+        """The same at given widths; None: as the frame's rows have it."""
         frame, head = self._frame, self._head
-        counting = Counting(frame.table, frame.rows(points), self._widths(points))
+        counting = Counting(frame.table, frame.rows(points), widths)
         for index, stage in enumerate(self._stages):
             counting.stage(stage.table, stage.rows(points), self._channels(index, points))
         return counting.head(head.table, head.rows(points))
@@ -111,15 +132,18 @@ class Space:
             found[axis.path] = axis.value(column[index]) if choices is None else choices[int(column[index])]
         return found
 
-    def survey(self, draw: int = DRAWN) -> Survey:
+    def survey(self, draw: int | None = None) -> Survey:
         """Count the space, and find the nets that no other betters in params, macs and receptive field together."""
-        survey, front = Survey(self.size), Front()
+        survey, front = Survey(self.size, unmatched=0 if self.matched else None), Front()
+        survey.scales = {axis.path: axis.scale for axis in self.axes if axis.size is None}
         for points in self.chunks(draw):
             costs = self.costs(points)
             met = np.flatnonzero(self.met(costs))
             survey.seen += len(costs.exists)
             survey.exist += int(costs.exists.sum())
             survey.meet += len(met)
+            if survey.unmatched is not None:
+                survey.unmatched += int(costs.unmatched.sum())
             if len(met):
                 _widen(survey, costs, met)
                 kept = front.offer(costs.params[met], costs.macs[met], costs.receptive_field[met])
@@ -146,6 +170,13 @@ class Space:
         first = of(0)
         return [first, *(of(index) for index in range(1, first.most_stages))]
 
+    @cached_property
+    def _budgets(self) -> _Grid[BudgetTable]:
+        def row(arch: Arch) -> Budget:
+            return Budget.of(arch.match, lambda: resolve([self._base])[0].costs)
+
+        return self._grid("match", row, Budget(exists=False), BudgetTable)
+
     def _grid(self, group: str, row: Callable[[Arch], Any], missing: Any, table: Callable[[Any], Any]) -> _Grid[Any]:
         """The rows of a group of layers for every combination of the axes that shape it."""
         shaping = [index for index, axis in enumerate(self.axes) if self._shapes(axis, group)]
@@ -156,18 +187,24 @@ class Space:
             raise SpecError(Problem(rule, "design.space"))
         rows, most = [], len(self.base.stages)
         for combination in np.ndindex(*sizes):
-            arch = self._arch(shaping, combination)
+            arch = self._arch(group, dict(zip(shaping, combination, strict=True)))
             rows.append(missing if arch is None else row(arch))
             most = most if arch is None else max(most, len(arch.stages))
         return _Grid(shaping, sizes, table(rows), most)
 
-    def _arch(self, shaping: Sequence[int], combination: Sequence[int]) -> Arch | None:
-        """The base with the choices of some axes; None where that cannot be."""
+    def _arch(self, group: str, chosen: Mapping[int, int]) -> Arch | None:
+        """The base with the choices of some axes; None where that cannot be.
+
+        Of a range without a step one number stands for all: none but widths and budgets are counted, and these are
+        columns.
+        """
         changes: dict[str, Any] = {}
-        for index, choice in zip(shaping, combination, strict=True):
-            axis = self.axes[index]
-            drawn = self.design.values(axis.path)
-            changes |= self.design.changes({axis.path: axis.value(choice) if drawn is None else drawn[choice]})
+        for index, axis in enumerate(self.axes):
+            if index in chosen:
+                drawn, choice = self.design.values(axis.path), chosen[index]
+                changes |= self.design.changes({axis.path: axis.value(choice) if drawn is None else drawn[choice]})
+            elif axis.size is None and axis.between is not None and concerns(axis.path, group):
+                changes[axis.path] = float(axis.between.low)
         if not changes:
             return self.base
         try:
@@ -177,12 +214,14 @@ class Space:
         return variant.arch.with_shape(variant.data.shape)
 
     def _shapes(self, axis: Axis, group: str) -> bool:
-        return not self._is_number(axis) and any(concerns(path, group) for path in axis.touches)
+        if axis.size is None or self._is_number(axis):
+            return False
+        return any(concerns(path, group) for path in axis.touches)
 
     def _is_number(self, axis: Axis) -> bool:
         """Is it used as a number, without a table?"""
         if axis.path == "arch.width":
-            return (axis.numbers is not None or axis.size is None) and self._alone(axis)
+            return axis.size is None or (axis.numbers is not None and self._alone(axis))
         return self._stage_of(axis) is not None
 
     def _stage_of(self, axis: Axis) -> int | None:
@@ -201,6 +240,13 @@ class Space:
         for axis, column in zip(self.axes, points, strict=True):
             if axis.path == "arch.width" and self._is_number(axis):
                 return column.astype(np.float64) if axis.size is None else np.array(axis.numbers)[column]
+        return None
+
+    def _wanted(self, points: Sequence[Values]) -> NDArray[np.float64] | None:
+        """The budgets that a range without a step gives."""
+        for axis, column in zip(self.axes, points, strict=True):
+            if axis.path in OF_BUDGET and axis.size is None:
+                return column.astype(np.float64)
         return None
 
     def _channels(self, stage: int, points: Sequence[Values]) -> Ints | None:
