@@ -20,6 +20,8 @@ from vgg_ablate.runs.pools import Place
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train.failures import Diverged, OutOfMemory
 
+PACE = 1.0  # of an epoch's milliseconds
+
 
 def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
     """Accuracies from the run's key; every epoch is a line in `trained.log`."""
@@ -28,8 +30,8 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
     done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
     for epoch in range(1, run.train.epochs + 1):
         if epoch > done:
-            time.sleep((run.data.limit or 1) / 1000)
-            _log(place.folder, f"{run.key} {epoch} {os.getpid()}")
+            time.sleep(PACE * (run.data.limit or 1) / 1000)
+            _log(place.folder, f"{run.key} {epoch} {os.getpid()} {time.time()}")
             _replace(checkpoint, epoch)
         yield _epoch(run, epoch)
     accuracy = _accuracy(run, run.train.epochs)

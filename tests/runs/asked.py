@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
 
 from tests import pretend
 from vgg_ablate.records import Epoch, Outcome, Store
+from vgg_ablate.report import writing
 from vgg_ablate.runs.driver import Finished, Options, drive
+from vgg_ablate.runs.events import events
 from vgg_ablate.runs.plan import Plan, plan
 from vgg_ablate.runs.pools import Ended, Event, Job, Place, Reported
 from vgg_ablate.runs.worker import perform
 from vgg_ablate.spec.study import Study, load
 
+_AT = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
 TEXT = """\
 version: 1
 name: {name}
@@ -80,6 +87,14 @@ def driven(plan: Plan, folder: Path, options: Options | None = None) -> Finished
     return drive(plan, folder, options or OPTIONS, InProcess(folder))
 
 
+def undisturbed(plan: Plan, folder: Path) -> Path:
+    """The folder of a study that nobody has disturbed, and that has taken no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretend, "PACE", 0.0)
+        assert driven(plan, folder).complete
+    return folder
+
+
 def planned(asked: Study) -> Plan:
     """Its plan, with a made-up fingerprint."""
     return plan(asked, pretend.fingerprint)
@@ -88,13 +103,48 @@ def planned(asked: Study) -> Plan:
 OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.pretend")
 
 
-def epochs_trained(folder: Path) -> list[tuple[str, int]]:
-    """(key, epoch) of every epoch that any worker has trained, in order."""
+class Trained(NamedTuple):
+    """A line of `trained.log`: an epoch that some worker has trained."""
+
+    key: str
+    epoch: int
+    pid: int
+    at: float  # Unix time
+
+
+def trained(folder: Path) -> list[Trained]:
+    """Every epoch that any worker has trained, in order."""
     log = folder / "trained.log"
     if not log.exists():
         return []
     lines = (line.split() for line in log.read_text().splitlines())
-    return [(key, int(epoch)) for key, epoch, _ in lines]
+    return [Trained(key, int(epoch), int(pid), float(at)) for key, epoch, pid, at in lines]
+
+
+def epochs_trained(folder: Path) -> list[tuple[str, int]]:
+    """(key, epoch) of every epoch that any worker has trained, in order."""
+    return [(line.key, line.epoch) for line in trained(folder)]
+
+
+def trained_again(folder: Path) -> list[Trained]:
+    """Epochs that were trained when the run had its record; a file's time is exact to some milliseconds."""
+    store = Store(folder / "records")
+    written = {key: store.path(key).stat().st_mtime for key in store.keys()}  # noqa: SIM118  # a Store is no dict
+    return [line for line in trained(folder) if line.at > written[line.key] + 0.02]
+
+
+def told(folder: Path, event: str | None = None) -> list[dict[str, Any]]:
+    """What `events.jsonl` says, or those of one kind."""
+    path = folder / "events.jsonl"
+    lines = events(path) if path.exists() else iter(())
+    return [line for line in lines if event in (None, line["event"])]
+
+
+def reported(folder: Path) -> dict[str, str]:
+    """The report on a folder: file -> text, without the moment at which it was started."""
+    writing.write(folder)
+    paths = [folder / name for name in ("runs.csv", "report.md", "table.tex", "report.html")]
+    return {path.name: _AT.sub("", path.read_text()) for path in paths}
 
 
 def contents(folder: Path) -> dict[str, object]:

@@ -7,70 +7,108 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import Plan
 
+Victims = Callable[[int], Iterable[int]]  # driver's process -> the processes that may be killed for its workers
+
+
+class Driver:
+    """`drive`, in a process of its own."""
+
+    def __init__(self, plan: Plan, folder: Path, options: Options) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.asked"])
+        self._process = context.Process(target=drive, args=(plan, folder, options))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    @property
+    def lives(self) -> bool:
+        return self._process.is_alive()
+
+    def join(self, seconds: float = 150) -> int | None:
+        """Its exit status; minus the signal that has killed it."""
+        self._process.join(seconds)
+        assert not self.lives, "the driver does not end"
+        return self._process.exitcode
+
 
 @dataclass
 class Storm:
-    """Starts drivers in processes of their own and kills them and their workers."""
+    """Starts drivers and kills them and their workers; counts those that it has really killed."""
 
     plan: Plan
     folder: Path
     options: Options
+    victims: Victims = field(default_factory=lambda: children)
     seed: int = 0
-    worker_kills: int = 0
-    driver_kills: int = 0
+    workers: set[int] = field(default_factory=set)  # process ids, of those killed
+    drivers: set[int] = field(default_factory=set)
 
     def blow(self, *, workers: int, drivers: int, pause: tuple[float, float]) -> None:
-        """At least that many kills of each kind; then calm: a last driver runs to the end."""
+        """At least that many kills of each kind; then calm: the last driver runs to the end, with exit status 0."""
         chance = random.Random(self.seed)
         driver = self._start()
-        while self.worker_kills < workers or self.driver_kills < drivers:
+        while len(self.workers) < workers or len(self.drivers) < drivers:
             time.sleep(chance.uniform(*pause))
-            if not driver.is_alive():
+            assert driver.lives, "the study is over before the storm is"
+            found = [pid for pid in self.victims(driver.pid) if pid not in self.workers]
+            if (
+                len(self.drivers) < drivers
+                and len(self.workers) * drivers > (len(self.drivers) + 1) * workers - drivers
+            ):
+                self.drivers |= killed(driver.pid)
+                assert driver.join() == -signal.SIGKILL
                 driver = self._start()
-            living = children(driver.pid or 0)
-            if living and (self.worker_kills < 3 * (self.driver_kills + 1) or self.driver_kills >= drivers):
-                self.worker_kills += _killed(chance.choice(living))
-            elif self.driver_kills < drivers and living:
-                self.driver_kills += _killed(driver.pid or 0)
-                driver.join()
-        _until(lambda: not driver.is_alive(), 150)
+            elif found:
+                self.workers |= killed(chance.choice(found))
+        assert driver.join() == 0
         assert drive(self.plan, self.folder, self.options).complete
 
-    def _start(self) -> ForkServerProcess:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.asked"])
-        process = context.Process(target=drive, args=(self.plan, self.folder, self.options))
-        process.start()
-        _until(lambda: bool(children(process.pid or 0)) or not process.is_alive(), 100)
-        return process
+    def _start(self) -> Driver:
+        driver = Driver(self.plan, self.folder, self.options)
+        until(lambda: bool(list(self.victims(driver.pid))) or not driver.lives, 100)
+        return driver
 
 
 def children(pid: int) -> list[int]:
-    """The ids of the children of a process."""
+    """The ids of the living children of a process."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except FileNotFoundError:
         return []
-    return [int(child) for child in text.split()]
+    return [child for child in map(int, text.split()) if alive(child)]
 
 
-def _killed(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Is there such a process, and is it more than a line in a table?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def killed(pid: int) -> set[int]:
+    """The process, killed with -9; nothing where it was dead before."""
+    if not alive(pid):
+        return set()
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
-        return False
-    return True
+        return set()
+    return {pid}
 
 
-def _until(met: Callable[[], bool], seconds: float) -> None:
+def until(met: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition."""
     end = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < end, "nothing has happened for too long"

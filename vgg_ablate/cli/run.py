@@ -32,6 +32,10 @@ RETRY = Annotated[list[Retry] | None, typer.Option(help="Run again what has ende
 POOL = Annotated[Literal["local", "ray"], typer.Option(help="Worker processes here, or the tasks of a Ray cluster.")]
 ADDRESS = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; auto: the one here.")]
 
+SILENCE = Annotated[
+    float, typer.Option(metavar="SECONDS", min=1, help="Without a sign of life, after which a run is handed out again.")
+]
+
 
 def run(
     study: STUDY,
@@ -45,6 +49,7 @@ def run(
     wait: Annotated[bool, typer.Option(help="Wait for another process that is running this study.")] = False,
     pool: POOL = "local",
     address: ADDRESS = None,
+    silence: SILENCE = 120,
     progress: Annotated[Progress, typer.Option(help="How to show progress, on stderr.")] = "auto",
     as_json: JSON = False,
 ) -> None:
@@ -64,6 +69,7 @@ def run(
         wait=wait,
         pool=pool,
         address=address,
+        silence=silence,
     )
     try:
         finished = driver.run(asked, folder, options)

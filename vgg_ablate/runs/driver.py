@@ -29,7 +29,7 @@ from vgg_ablate.runs.mirror import Mirror
 from vgg_ablate.runs.outcomes import adopt, outcomes, put_aside
 from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
-from vgg_ablate.runs.pools import Place, Pool
+from vgg_ablate.runs.pools import SILENCE, Place, Pool
 from vgg_ablate.runs.progress import Kind, State, Together, View, view
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Notes, Searching
@@ -52,6 +52,7 @@ class Options:
     wait: bool = False  # for another process that is running the study
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: one is started here
+    silence: float = SILENCE  # seconds without a sign of life after which a run is handed out again
     training: str = "vgg_ablate.runs.training"  # the module that trains
 
 
@@ -183,7 +184,8 @@ def resumed(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int
 def _pool(folder: Path, options: Options) -> Pool:
     if options.pool == "ray":
         return _ray(folder, options)
-    return LocalPool(slots(options.device, options.workers, options.packing), options.training, Place(folder=folder))
+    found = slots(options.device, options.workers, options.packing)
+    return LocalPool(found, options.training, Place(folder=folder, silence=options.silence))
 
 
 def _ray(folder: Path, options: Options) -> Pool:
@@ -192,9 +194,14 @@ def _ray(folder: Path, options: Options) -> Pool:
     from vgg_ablate.runs.ray_pool import RayPool
 
     gpus = options.device.startswith("cuda")
-    place = Place(folder=folder.resolve(), device="cuda" if gpus else "cpu")
+    place = Place(folder=folder.resolve(), device="cuda" if gpus else "cpu", silence=options.silence)
     return RayPool(
-        options.training, place, address=options.address, slots=options.workers, gpus=gpus, packing=options.packing
+        options.training,
+        place,
+        address=options.address,
+        slots=options.workers,
+        gpus=gpus,
+        packing=options.packing,
     )
 
 

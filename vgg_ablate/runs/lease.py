@@ -1,14 +1,19 @@
-"""Leases: a kernel's lock on a file, dropped however its holder dies. No heartbeats, no grace periods, none stale."""
+"""Leases: a kernel's lock on a file, dropped however its holder dies. No grace periods, none stale.
+
+A holder that neither dies nor answers has its lease broken: the file's name goes to the next holder, and whoever wakes
+up with the old one finds that it is held no more.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,20 +51,61 @@ def holder(folder: Path) -> str | None:
         os.close(handle)
 
 
+class Superseded(Exception):
+    """The run was given to another while this process was silent; what it has trained since is nobody's."""
+
+
+def signature(folder: Path) -> str:
+    """What the driver that runs this folder's study has signed there; on a machine that does not see it, nothing."""
+    try:
+        return (folder / "study.lock").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 @contextlib.contextmanager
-def run_lease(path: Path) -> Iterator[None]:
-    """Hold a run, waiting for a holder that is about to end. The file is gone afterwards."""
+def run_lease(path: Path, patience: float) -> Iterator[Callable[[], None]]:
+    """Hold a run, waiting for a holder that is about to end, or breaking its lease after `patience` seconds.
+
+    Only the worker of a driver that is gone can be found here: it ends in a moment, unless it hangs.
+
+    What is yielded raises Superseded where the lease was broken.
+    """
+    handle = _taken(path, patience)
+    try:
+        yield lambda: _check(handle, path)
+        if _still(handle, path):
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def break_lease(path: Path) -> None:
+    """Take a run from a holder that has fallen silent. Raises StorageFailed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+
+
+def _taken(path: Path, patience: float) -> int:
+    """The open file of a lease that is held, and that still has its name."""
+    end = time.monotonic() + patience
     while True:
         handle = _opened(path)
-        try:
-            while not _locked(handle, path):
-                time.sleep(_PAUSE)
-            if _still(handle, path):
-                yield
-                path.unlink(missing_ok=True)
-                return
-        finally:
-            os.close(handle)
+        held = _locked(handle, path)
+        if held and _still(handle, path):
+            return handle
+        os.close(handle)
+        if not held:
+            if time.monotonic() > end:
+                break_lease(path)
+            time.sleep(_PAUSE)
+
+
+def _check(handle: int, path: Path) -> None:
+    if not _still(handle, path):
+        raise Superseded(f"{path.name} was given to another worker: this one was silent for too long")
 
 
 def _opened(path: Path) -> int:
@@ -81,11 +127,15 @@ def _locked(handle: int, path: Path) -> bool:
 
 
 def _still(handle: int, path: Path) -> bool:
-    """Is the locked file the one that has this name? A former holder may have removed it in between."""
+    """Is the opened file the one that has this name? Another may have removed it in between."""
     try:
         return os.fstat(handle).st_ino == path.stat().st_ino
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # removed on a network file system, by another machine
+            return False
+        raise StorageFailed(f"{path}: {error.strerror}") from error
 
 
 def _sign(handle: int, path: Path) -> None:
@@ -93,6 +143,7 @@ def _sign(handle: int, path: Path) -> None:
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(about).encode(), 0)
+        os.fsync(handle)  # so that other machines read it too
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror}") from error
 

@@ -6,14 +6,17 @@ import contextlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 
 from vgg_ablate.errors import EnvironmentFailed, StorageFailed
 from vgg_ablate.records import Outcome
-from vgg_ablate.runs.pools import Ended, Event, Job, Lost, Place, Reported, Stop
+from vgg_ablate.runs.lease import break_lease
+from vgg_ablate.runs.pools import Alive, Ended, Event, Job, Lost, Place, Reported, Stop
 from vgg_ablate.runs.slots import Slot
+from vgg_ablate.runs.watch import Watch
 
+_GRACE = 5.0  # seconds for a killed process to be gone; one that waits for a dead disk takes longer
 _STILLBORN = 3  # workers in a row that end before they have answered: something is wrong with all of them
 
 
@@ -31,6 +34,7 @@ class LocalPool:
 
     def __init__(self, slots: tuple[Slot, ...], training: str, place: Place) -> None:
         self._slots, self._training, self._place = slots, training, place
+        self._watch = Watch(place.silence)
         self._workers: dict[Slot, _Worker] = {}
         self._stillborn = 0
 
@@ -54,6 +58,7 @@ class LocalPool:
         slot = next(idle, None) or next(slot for slot in self._slots if slot not in self._workers)
         worker = self._workers.get(slot) or self._start(slot)
         worker.key = job.run.key
+        self._watch.begin(job.run)
         # Where it has died in its sleep, `poll` reads the end of its line: the run is lost, and handed out again.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             worker.line.send(job)
@@ -61,7 +66,8 @@ class LocalPool:
     def poll(self, timeout: float) -> list[Event]:
         """What has happened, after at most `timeout` seconds."""
         lines = {worker.line: slot for slot, worker in self._workers.items()}
-        return [event for line in wait(list(lines), timeout) for event in self._heard(lines[line])]  # type: ignore[index]
+        events = [event for line in wait(list(lines), timeout) for event in self._heard(lines[line])]  # type: ignore[index]
+        return events + [self._given_up(lost) for lost in self._watch.silent()]
 
     def stop(self, key: str) -> None:
         """Ask for the end of a run after its current epoch."""
@@ -98,7 +104,7 @@ class LocalPool:
         except OSError as error:
             raise StorageFailed(f"{error.filename or self._place.folder}: {error.strerror}") from error
         theirs.close()
-        place = Place(folder=self._place.folder, device=slot.device, threads=slot.threads)
+        place = replace(self._place, device=slot.device, threads=slot.threads)
         worker = self._workers[slot] = _Worker(process, ours)
         ours.send((self._training, place))
         return worker
@@ -109,10 +115,16 @@ class LocalPool:
         try:
             while worker.line.poll():
                 event = worker.line.recv()
+                if isinstance(event, Alive):
+                    self._watch.alive(worker.key or "")
+                    continue
                 events.append(event)
                 self._stillborn = 0
-                if not isinstance(event, Reported):
-                    worker.key = None
+                if isinstance(event, Reported):
+                    self._watch.epoch(event.key, event.epoch)
+                    continue
+                self._watch.end(event.key)
+                worker.key = None
                 if isinstance(event, Ended) and event.outcome is Outcome.FAILED:
                     worker.process.kill()  # those were its last words
                     return events + self._gone(slot)
@@ -120,12 +132,25 @@ class LocalPool:
             events += self._gone(slot)
         return events
 
+    def _given_up(self, lost: Lost) -> Lost:
+        """A worker that hangs is killed, so that it never wakes up; its lease is broken, in case it cannot die yet."""
+        slot, worker = next((slot, worker) for slot, worker in self._workers.items() if worker.key == lost.key)
+        worker.process.kill()
+        break_lease(self._place.lease(lost.key))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(_GRACE)
+        worker.line.close()
+        del self._workers[slot]
+        self._watch.end(lost.key)
+        return lost
+
     def _gone(self, slot: Slot) -> list[Event]:
         worker = self._workers.pop(slot)
         worker.line.close()
         status = worker.process.wait()
         if worker.key is None:
             return []
+        self._watch.end(worker.key)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         self._stillborn += status > 0
         if self._stillborn >= _STILLBORN:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from vgg_ablate.records import Epoch, Outcome, Run
 
+SILENCE = 120.0  # seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -16,6 +18,7 @@ class Place:
     folder: Path  # the study's results
     device: str = "cpu"  # as torch names it, from inside the worker
     threads: int = 1
+    silence: float = SILENCE  # seconds without a sign of life after which whoever has a run has lost it
 
     @property
     def records(self) -> Path:
@@ -47,6 +50,11 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """From a worker to its pool: it can speak."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """From a worker: an epoch of this run is over."""
 
@@ -74,7 +82,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """From a pool: the worker of this run is gone and left no word."""
+    """From a pool: the worker of this run is gone and left no word, or has fallen silent and lost its lease."""
 
     key: str
     reason: str

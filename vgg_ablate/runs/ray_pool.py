@@ -1,17 +1,23 @@
 """Workers of a Ray cluster: the same promise as local processes, on other machines.
 
-Ray hands a task to a machine and says when it is gone; retries are the driver's. A machine that hangs says nothing, so
-silence far beyond the longest epoch counts as a loss. Records come back with the answer: a shared folder is not needed,
-but with one a run goes on from its checkpoint on another machine.
+Ray hands a task to a machine and says when it is gone; retries are the driver's. A process or a machine that hangs says
+nothing: the watchdog gives its run to another. Records come back with the answer, and machines that do not see the
+results folder work in their cache folder: a shared folder is not needed, but with one a run goes on from its checkpoint
+on another machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -20,131 +26,197 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Store
+from vgg_ablate.runs.lease import Superseded, break_lease, signature
 from vgg_ablate.runs.pools import Ended, Event, Job, Lost, Place, Refused, Reported
+from vgg_ablate.runs.watch import Watch, pause, pulse
 from vgg_ablate.runs.worker import Training, one_line, perform
+from vgg_ablate.train.places import cache_folder
 
-_SILENCE = 10.0  # times the longest epoch seen
-_PATIENCE = 120.0  # seconds of silence that are never too long: a start, a first epoch
+_COUNTED = 5.0  # seconds between two looks at how large the cluster is
 
 
 @dataclass
 class _Task:
     reference: Any
-    heard: float = field(default_factory=time.monotonic)
-    longest: float = 0.0  # seconds between two reports
+    ticket: int  # of this handing out; a run that was lost has another the next time
+    reached: int = 0  # epochs
 
 
 class RayPool:
-    """One task a run. `slots` None: as many as the cluster has CPUs, or GPUs times `packing`."""
+    """One task a run. `slots` None: as many as the cluster has CPUs, or GPUs times `packing`, from moment to moment."""
 
     def __init__(
-        self, training: str, place: Place, *, address: str | None, slots: int | None, gpus: bool, packing: int = 1
+        self,
+        training: str,
+        place: Place,
+        *,
+        address: str | None,
+        slots: int | None,
+        gpus: bool,
+        packing: int = 1,
     ) -> None:
         """Raises EnvironmentFailed where no cluster answers."""
         self._training, self._place, self._store = training, place, Store(place.records)
-        environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-        local: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
-        try:
-            ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False, **local)
-        except (ConnectionError, RayError, OSError) as error:
-            raise EnvironmentFailed(f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}") from error
-        found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray does not say
-        self._slots = slots or max(1, int(found.get("GPU", 0) * packing if gpus else found.get("CPU", 1)))
+        _join(address, slots)
+        self._asked, self._kind, self._packing = slots, "GPU" if gpus else "CPU", packing if gpus else 1
+        self._slots, self._counted = 1, float("-inf")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._board: Any = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._board: Any = (
+            ray.remote(_Board)
+            .options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
+            .remote()
+        )
         self._task = ray.remote(_performed).options(
             num_cpus=0 if gpus else 1, num_gpus=1 / packing if gpus else 0, max_retries=0
         )
         self._running: dict[str, _Task] = {}
+        self._tickets, self._watch, self._signature = count(), Watch(place.silence), signature(place.folder)
 
     @property
     def slots(self) -> int:
-        """How many runs it can train at once."""
+        """How many runs it can train at once; machines may come and go."""
+        if self._asked is not None:
+            return self._asked
+        if time.monotonic() - self._counted > _COUNTED:
+            found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray does not say
+            self._slots, self._counted = max(1, int(found.get(self._kind, 0) * self._packing)), time.monotonic()
         return self._slots
 
     def free(self) -> int:
         """How many runs can be submitted now."""
-        return self._slots - len(self._running)
+        return max(0, self.slots - len(self._running))
 
     def submit(self, job: Job) -> None:
         """Hand out a run to whichever machine has room."""
-        key = job.run.key
-        self._running[key] = _Task(self._task.remote(self._training, job, self._place, self._board))
+        ticket = next(self._tickets)
+        reference = self._task.remote(self._training, job, self._place, self._signature, self._board, ticket)
+        self._running[job.run.key] = _Task(reference, ticket)
+        self._watch.begin(job.run, waiting=True)  # for room, or for a machine
 
     def poll(self, timeout: float) -> list[Event]:
         """What has happened, after at most `timeout` seconds."""
         references = {task.reference: key for key, task in self._running.items()}
-        done, _ = ray.wait(list(references), timeout=timeout, num_returns=len(references)) if references else ([], [])
-        events: list[Event] = [self._heard(key, epoch) for key, epoch in ray.get(self._board.taken.remote())]
+        if references:
+            ray.wait(list(references), timeout=timeout, num_returns=1)
+        done, _ = ray.wait(list(references), timeout=0, num_returns=len(references)) if references else ([], [])
+        events: list[Event] = [event for said in ray.get(self._board.taken.remote()) for event in self._heard(*said)]
         events += [self._ended(references[reference]) for reference in done]
-        return events + self._silent()
+        return events + [self._given_up(lost) for lost in self._watch.silent()]
 
     def stop(self, key: str) -> None:
         """Ask for the end of a run after its current epoch."""
-        self._board.stop.remote(key)
+        if (task := self._running.get(key)) is not None:
+            self._board.change.remote(task.ticket, _Answer.STOP)
 
     def close(self) -> None:
         """Leave the cluster; Ray ends this driver's tasks."""
         ray.shutdown()
 
-    def _heard(self, key: str, epoch: Epoch) -> Reported:
-        if (task := self._running.get(key)) is not None:
-            now = time.monotonic()
-            task.longest, task.heard = max(task.longest, now - task.heard), now
-        return Reported(key, epoch)
+    def _heard(self, key: str, ticket: int, epoch: Epoch | None) -> list[Event]:
+        """Of a task that still has its run: a sign of life, or an epoch that was not reported before."""
+        task = self._running.get(key)
+        if task is None or task.ticket != ticket:
+            return []
+        if epoch is None or epoch.epoch <= task.reached:
+            self._watch.alive(key)
+            return []
+        task.reached = epoch.epoch
+        self._watch.epoch(key, epoch)
+        return [Reported(key, epoch)]
 
     def _ended(self, key: str) -> Event:
         task = self._running.pop(key)
+        self._watch.end(key)
         try:
             ended, record = ray.get(task.reference)
         except RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, EnvironmentFailed):
-                return Refused(key, str(cause))
-            return Ended(key, Outcome.FAILED, one_line(cause or error, None))
+            return _failed(key, error.cause or error)
         except RayError as error:
-            return Lost(key, f"its machine or process is gone: {type(error).__name__}")
+            return self._dropped(key, task, f"its machine or process is gone: {type(error).__name__}")
         self._store.put(Record.model_validate_json(record))
         return cast(Ended, ended)
 
-    def _silent(self) -> list[Event]:
-        """Runs of which nothing was heard for too long are given to others; the lease keeps them from meeting."""
-        events: list[Event] = []
-        for key, task in list(self._running.items()):
-            silence = time.monotonic() - task.heard
-            if silence > max(_PATIENCE, _SILENCE * task.longest):
-                ray.cancel(task.reference, force=True)
-                del self._running[key]
-                events.append(Lost(key, f"nothing was heard of it for {silence:.0f} s"))
-        return events
+    def _given_up(self, lost: Lost) -> Lost:
+        """Ray kills what hangs where it still can; what wakes up later finds that the run is not its own any more."""
+        task = self._running.pop(lost.key)
+        self._watch.end(lost.key)
+        ray.cancel(task.reference, force=True)
+        return self._dropped(lost.key, task, lost.reason)
+
+    def _dropped(self, key: str, task: _Task, reason: str) -> Lost:
+        """Gone as far as anyone can see from here; on the far side of a broken network it may train on."""
+        self._board.change.remote(task.ticket, _Answer.GONE)
+        break_lease(self._place.lease(key))
+        return Lost(key, reason)
+
+
+class _Answer(Enum):
+    """What a task hears when it has reported an epoch."""
+
+    ON = "go on"
+    STOP = "stop"
+    GONE = "the run was given to another"
 
 
 class _Board:
-    """On the driver's machine: what tasks report, and which of them are to stop."""
+    """On the driver's machine: what tasks report, and what they are told. Killed, it is started again, empty."""
 
     def __init__(self) -> None:
-        self._events: list[tuple[str, Epoch]] = []
-        self._stopped: set[str] = set()
+        self._said: list[tuple[str, int, Epoch | None]] = []
+        self._answers: dict[int, _Answer] = {}
 
-    def report(self, key: str, epoch: Epoch) -> bool:
-        self._events.append((key, epoch))
-        return key in self._stopped
+    def report(self, key: str, ticket: int, epoch: Epoch | None) -> _Answer:
+        """An epoch, or with None a sign of life."""
+        self._said.append((key, ticket, epoch))
+        return self._answers.get(ticket, _Answer.ON)
 
-    def stop(self, key: str) -> None:
-        self._stopped.add(key)
+    def change(self, ticket: int, answer: _Answer) -> None:
+        self._answers[ticket] = answer
 
-    def taken(self) -> list[tuple[str, Epoch]]:
-        events, self._events = self._events, []
-        return events
+    def taken(self) -> list[tuple[str, int, Epoch | None]]:
+        said, self._said = self._said, []
+        return said
 
 
-def _performed(training: str, job: Job, place: Place, board: Any) -> tuple[Ended, str]:
+def _join(address: str | None, slots: int | None) -> None:
+    environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    local: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
+    try:
+        ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False, **local)
+    except (ConnectionError, RayError, OSError) as error:
+        raise EnvironmentFailed(f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}") from error
+
+
+def _failed(key: str, cause: BaseException) -> Event:
+    if isinstance(cause, EnvironmentFailed):
+        return Refused(key, str(cause))
+    if isinstance(cause, Superseded):
+        return Lost(key, str(cause))
+    return Ended(key, Outcome.FAILED, one_line(cause, None))
+
+
+def _performed(training: str, job: Job, place: Place, signed: str, board: Any, ticket: int) -> tuple[Ended, str]:
     """A task: perform a run on this machine; what became of it, and its record."""
     key = job.run.key
-    seam = cast(Training, importlib.import_module(training))
 
-    def report(epoch: Epoch) -> bool:
-        return bool(ray.get(board.report.remote(key, epoch)))
+    def sign() -> None:
+        with contextlib.suppress(RayError):  # the driver is gone
+            board.report.remote(key, ticket, None)
 
-    ended = perform(seam, job, place, report)
-    return ended, Store(place.records).path(key).read_text(encoding="utf-8")
+    with pulse(sign, pause(place.silence)):
+        seam = cast(Training, importlib.import_module(training))
+        shared = signed != "" and signature(place.folder) == signed
+        here = place if shared else replace(place, folder=Path(cache_folder(), "unfinished", *place.folder.parts[1:]))
+        ended = perform(seam, job, here, partial(_told, board, key, ticket))
+        record = Store(here.records).path(key)
+        text = record.read_text(encoding="utf-8")
+        if not shared:
+            record.unlink()  # the driver keeps it
+    return ended, text
+
+
+def _told(board: Any, key: str, ticket: int, epoch: Epoch) -> bool:
+    answer = ray.get(board.report.remote(key, ticket, epoch))
+    if answer is _Answer.GONE:
+        raise Superseded(f"{key} was given to another machine: this one was silent for too long")
+    return answer is _Answer.STOP

@@ -12,6 +12,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -24,8 +25,9 @@ from typing import Any, Protocol, cast
 
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Run, Store, Tested
-from vgg_ablate.runs.lease import run_lease
-from vgg_ablate.runs.pools import Ended, Job, Place, Refused, Reported, Stop
+from vgg_ablate.runs.lease import Superseded, run_lease
+from vgg_ablate.runs.pools import Alive, Ended, Job, Lost, Place, Refused, Reported, Stop
+from vgg_ablate.runs.watch import pause, pulse
 from vgg_ablate.train.failures import Diverged, OutOfMemory
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -42,13 +44,22 @@ class Training(Protocol):
 
 
 def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Ended:
-    """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns."""
+    """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns.
+
+    Raises Superseded, and writes nothing, where the run was given to another because this process was silent.
+    """
     key, store, began = job.run.key, Store(place.records), time.monotonic()
-    with run_lease(place.lease(key)):
+    with run_lease(place.lease(key), place.silence) as check:
+
+        def reported(epoch: Epoch) -> bool:
+            check()
+            return report(epoch)
+
         if key in store:
             record = store.get(key)
         else:
-            record = _trained(training, job, place, report)
+            record = _trained(training, job, place, reported)
+            check()
             store.put(record)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place.checkpoint(key))
@@ -99,37 +110,59 @@ def _epochs(
             return None
 
 
-def serve(connection: Connection, training: Training, place: Place) -> None:
-    """Perform one job after another until the driver is gone."""
-    while (job := _next(connection)) is not None:
-        key = job.run.key
-        sys.excepthook = _last_words(connection, key)
+class Line:
+    """To the driver and back. Two threads speak: the one that trains, and the pulse."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._speaking = connection, threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Raises OSError where the driver is gone."""
+        with self._speaking:
+            self._connection.send(message)
+
+    def sign(self) -> None:
+        """A sign of life; where the driver is gone the next report will say so."""
+        with contextlib.suppress(OSError):
+            self.send(Alive())
+
+    def stopped(self, key: str) -> bool:
+        """Has the driver asked for the end of this run?"""
+        return self._connection.poll() and self._connection.recv() == Stop(key)
+
+    def job(self) -> Job | None:
+        """The next job; None where the driver is gone."""
         try:
-            connection.send(perform(training, job, place, partial(_told, connection, key)))
+            while not isinstance(message := self._connection.recv(), Job):
+                pass  # a Stop that came after its run had ended
+            return message
+        except (EOFError, ConnectionResetError):
+            return None
+
+
+def serve(line: Line, training: Training, place: Place) -> None:
+    """Perform one job after another until the driver is gone."""
+    while (job := line.job()) is not None:
+        key = job.run.key
+        sys.excepthook = _last_words(line, key)
+        try:
+            line.send(perform(training, job, place, partial(_told, line, key)))
         except EnvironmentFailed as error:
-            connection.send(Refused(key, str(error)))
+            line.send(Refused(key, str(error)))
+        except Superseded as error:
+            line.send(Lost(key, str(error)))
 
 
-def _next(connection: Connection) -> Job | None:
-    """The next job; None where the driver is gone."""
-    try:
-        while not isinstance(message := connection.recv(), Job):
-            pass  # a Stop that came after its run had ended
-        return message
-    except (EOFError, ConnectionResetError):
-        return None
+def _told(line: Line, key: str, epoch: Epoch) -> bool:
+    line.send(Reported(key, epoch))
+    return line.stopped(key)
 
 
-def _told(connection: Connection, key: str, epoch: Epoch) -> bool:
-    connection.send(Reported(key, epoch))
-    return connection.poll() and connection.recv() == Stop(key)
-
-
-def _last_words(connection: Connection, key: str) -> Callable[..., None]:
+def _last_words(line: Line, key: str) -> Callable[..., None]:
     def say(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
         traceback.print_exception(kind, error, where)
         with contextlib.suppress(OSError):
-            connection.send(Ended(key, Outcome.FAILED, one_line(error, where)))
+            line.send(Ended(key, Outcome.FAILED, one_line(error, where)))
 
     return say
 
@@ -154,7 +187,9 @@ def main() -> None:
     die_with(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
     name, place = connection.recv()
-    serve(connection, cast(Training, importlib.import_module(name)), place)
+    line = Line(connection)
+    with pulse(line.sign, pause(place.silence)):
+        serve(line, cast(Training, importlib.import_module(name)), place)
 
 
 if __name__ == "__main__":
