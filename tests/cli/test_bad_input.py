@@ -24,6 +24,28 @@ NORM = "{arch.norm: batch}"
 ARCHS = [
     ('{stages: "8 0 | 16"}', "5:8: arch.stages: column 3: '0' has no channels, got '8 0 | 16'"),
     ('{stages: "8 | 16", width: -1.5}', "5:26: arch.width: must be greater than 0, got -1.5"),
+    ('{stages: "8 | 16", width: 1e300}', "5:26: arch.width: must be less than or equal to 10000, got 1e+300"),
+    (
+        '{stages: "8 -8"}',
+        "5:8: arch.stages: column 3: '-8' is not a convolution such as 64, 64@5, 64@1x3, 64~ or 64*3, got '8 -8'",
+    ),
+    (
+        '{stages: "8@4"}',
+        "5:8: arch.stages: column 1: the kernel of '8@4' must have odd sides, so that padding keeps the "
+        "map's size, got '8@4'",
+    ),
+    (
+        "{stages: 8*1000000000}",
+        "5:8: arch.stages: column 1: '8*1000000000' repeats a convolution more than 1,000 times, got '8*1000000000'",
+    ),
+    (
+        '{stages: "8 | 16", depth: 1000000000}',
+        "5:26: arch.depth: must be less than or equal to 1000, or a list, got 1000000000",
+    ),
+    (
+        f'{{stages: "{10**12}"}}',
+        "5:8: arch.stages[0].convs[0].channels: must be less than or equal to 1000000000, got 1000000000000",
+    ),
     ("{stages: []}", "5:8: arch.stages: needs at least 1, got []"),
     (
         "{stages: [{convs: [{channels: 0}]}]}",
@@ -67,6 +89,11 @@ CHANGES = [
         "arch.match: {macs: 10}",
         "7:3: variants.other: arch.match: no width gives 10 macs within 1.00%: the nearest are 5,968 (1 1 | 1 1) "
         "and 8,400 (1 1 | 2 2)",
+    ),
+    (
+        "arch.match: {macs: 1.0e+18}",
+        "7:3: variants.other: arch.match: no width gives 1,000,000,000,000,000,000 macs within 1.00%: the nearest are "
+        "13,915,819,868,240 (49152 49152 | 98304 98304) and 55,663,027,814,480 (98304 98304 | 196608 196608)",
     ),
     (
         "arch.match: {macs: base, tolerance: 5}",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROBE = Annotated[bool, typer.Option(help="Time this machine where nothing is known of it (seconds; imports torch).")]
 MAX_HOURS = Annotated[float | None, typer.Option(metavar="H", min=0, help="Say which runs would not end in time.")]
 _DRAWN = 200_000  # nets of a space that is too large to be counted whole
+_DRAWN_MATCHED = 10_000  # where each is counted at many widths
 
 
 def plan(
@@ -163,7 +164,8 @@ def _print_space(asked: Study) -> None:
     if asked.design.kind != "search":
         return
     try:
-        print_survey(of_study(asked).survey(_DRAWN))
+        space = of_study(asked)
+        print_survey(space.survey(_DRAWN_MATCHED if space.matched else _DRAWN))
     except SpecError as error:
         print(f"the space cannot be counted: {error}", file=sys.stderr)
 

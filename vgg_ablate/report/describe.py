@@ -111,9 +111,13 @@ def _notes(whole: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{whole['weight_layers']} weight layers, {whole['activation_layers']} activation layers; the last map sees "
         f"{whole['receptive_field']} of {whole['image_size']} px; {numbers.count(whole['activations'])} activations.",
-        f"Training at batch {memory['batch_size']} in fp32 takes about {memory['total'] / 2**20:,.0f} MiB "
-        f"({memory['activations'] / 2**20:,.0f} MiB of them activations), libraries' workspaces aside.",
+        f"Training at batch {memory['batch_size']} in fp32 takes about {_bytes(memory['total'])} "
+        f"({_bytes(memory['activations'])} of them activations), libraries' workspaces aside.",
     )
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
 
 
 def _window(layer: Layer) -> list[int] | None:

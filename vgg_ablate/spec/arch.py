@@ -17,7 +17,19 @@ from vgg_ablate.spec import rewriting
 from vgg_ablate.spec.datasets import Shape
 from vgg_ablate.spec.notation import parse, written
 from vgg_ablate.spec.presets import PRESETS
-from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, Positive, Wrong, parsed_with
+from vgg_ablate.spec.values import (
+    ByKind,
+    Count,
+    Depth,
+    Flag,
+    Fraction,
+    Frozen,
+    Positive,
+    Size,
+    Width,
+    Wrong,
+    parsed_with,
+)
 
 Then = Literal["activation", "norm", "nothing"]
 Between = Literal["activation", "norm", "none"]
@@ -34,8 +46,8 @@ Kernel = Annotated[tuple[Rewriting, ...], BeforeValidator(_listed)]
 class Conv(Frozen):
     """One convolution: stride 1, padded so that the map keeps its size (paper, section 2.1)."""
 
-    channels: Count
-    kernel: tuple[Count, Count] = (3, 3)  # rows, columns; both odd
+    channels: Size
+    kernel: tuple[Size, Size] = (3, 3)  # rows, columns; both odd
     then: Then = "activation"  # what follows it: norm and activation, the norm alone, or nothing
 
     @field_validator("kernel", mode="before")
@@ -56,8 +68,8 @@ class Stage(Frozen):
 
     convs: tuple[Conv, ...] = Field(min_length=1)
     pool: Flag = True
-    depth: Count | None = None  # that many convolutions: the last one repeated, or the rest dropped
-    channels: Count | None = None  # of every convolution of the stage
+    depth: Depth | None = None  # that many convolutions: the last one repeated, or the rest dropped
+    channels: Size | None = None  # of every convolution of the stage
     kernel: Kernel | None = None  # instead of the arch's
     between: Between | None = None  # instead of the arch's
 
@@ -131,9 +143,9 @@ Init = Annotated[NormalInit | KaimingInit | GlorotInit, Field(discriminator="kin
 class Head(Frozen):
     """From the last map to the classes: an optional pooling, hidden dense layers, the class layer."""
 
-    hidden: tuple[Count, ...] = Field(default=(), max_length=3)
+    hidden: tuple[Size, ...] = Field(default=(), max_length=3)
     dropout: Fraction = 0.0  # after the activation of every hidden layer
-    pool: Literal["none", "global"] | Count = "none"  # "global": average to 1x1; n: adaptive average to n x n
+    pool: Literal["none", "global"] | Size = "none"  # "global": average to 1x1; n: adaptive average to n x n
     convolutional: Flag = False  # dense layers as convolutions: same weights, class maps for larger images
 
 
@@ -173,8 +185,8 @@ class Arch(Frozen):
     """A VGG: stages of convolutions, and a head. Every field is one thing that a study can change."""
 
     stages: Annotated[tuple[Stage, ...], parsed_with(parse)] = Field(min_length=1)
-    width: Positive = 1.0  # multiplies the channels of every convolution
-    depth: Count | tuple[Count, ...] | None = None  # convolutions per stage: for all stages, or one number each
+    width: Width = 1.0  # multiplies the channels of every convolution
+    depth: Depth | tuple[Depth, ...] | None = None  # convolutions per stage: for all stages, or one number each
     kernel: Kernel = ()  # rewritings that keep the receptive field; see spec/rewriting.py
     between: Between = "activation"  # what stands between the convolutions of one stack
     stack: Count | None = None  # convolutions in one stack; None: the stage is the stack
@@ -184,9 +196,9 @@ class Arch(Frozen):
     pool: Literal["max", "average", "conv"] = "max"  # conv: a 2x2 convolution with stride 2
     bias: Flag = True  # of the convolutions
     init: Init = KaimingInit(kind="kaiming")
-    image_size: Count | None = None  # pixels a side; None: the data set's
-    in_channels: Count | None = None  # None: the data set's
-    classes: Count | None = None  # None: the data set's
+    image_size: Size | None = None  # pixels a side; None: the data set's
+    in_channels: Size | None = None  # None: the data set's
+    classes: Size | None = None  # None: the data set's
     match: Match | None = None
 
     @model_validator(mode="before")

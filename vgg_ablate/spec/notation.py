@@ -15,8 +15,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _TOKEN = re.compile(
-    r"(?P<channels>\d+)(?:@(?P<rows>\d+)(?:x(?P<columns>\d+))?)?(?P<bare>~norm|~)?(?:\*(?P<times>\d+))?"
+    r"(?P<channels>\d+)(?:@(?P<rows>\d+)(?:x(?P<columns>\d+))?)?(?P<bare>~norm|~)?(?:\*(?P<times>\d+))?",
+    re.ASCII,
 )
+_MOST_TIMES = 1_000
 _THEN = {None: "activation", "~norm": "norm", "~": "nothing"}
 _MARK = {then: mark or "" for mark, then in _THEN.items()}
 
@@ -52,7 +54,7 @@ def _convolutions(token: str, column: int) -> list[dict[str, Any]]:
         raise ValueError(f"column {column}: {token!r} has no channels")
     if rows % 2 == 0 or columns % 2 == 0:
         raise ValueError(
-            f"column {column}: the sides of {token!r}'s kernel must be odd, so that padding keeps the size"
+            f"column {column}: the kernel of {token!r} must have odd sides, so that padding keeps the map's size"
         )
     conv = {
         "channels": int(match["channels"]),
@@ -62,6 +64,8 @@ def _convolutions(token: str, column: int) -> list[dict[str, Any]]:
     times = int(match["times"] or 1)
     if times < 1:
         raise ValueError(f"column {column}: {token!r} repeats a convolution no times")
+    if times > _MOST_TIMES:
+        raise ValueError(f"column {column}: {token!r} repeats a convolution more than {_MOST_TIMES:,} times")
     return [dict(conv) for _ in range(times)]
 
 

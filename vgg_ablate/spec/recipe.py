@@ -9,7 +9,19 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from vgg_ablate.errors import nearest
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.datasets import DATASETS, Shape
-from vgg_ablate.spec.values import ByKind, Count, Flag, Fraction, Frozen, NonNegative, Positive, Share, Whole, Wrong
+from vgg_ablate.spec.values import (
+    ByKind,
+    Count,
+    Flag,
+    Fraction,
+    Frozen,
+    NonNegative,
+    Positive,
+    Share,
+    Size,
+    Whole,
+    Wrong,
+)
 
 
 class ResizedCrop(Frozen):
@@ -30,8 +42,8 @@ class ResizedCrop(Frozen):
 class ScaleJitter(Frozen):
     """The shorter side is resized to S pixels, S drawn from [low, high]; then a random crop (paper, section 3.1)."""
 
-    low: Count
-    high: Count
+    low: Size
+    high: Size
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -74,7 +86,7 @@ class Evaluate(Frozen):
 
     view: Annotated[tuple[View, ...], BeforeValidator(_one_or_more)] = Field(("single",), min_length=1)
     flip: Flag = False  # every view and its mirror image
-    scales: Annotated[tuple[Count, ...], BeforeValidator(_one_or_more)] = ()  # shorter sides Q; none: the image size
+    scales: Annotated[tuple[Size, ...], BeforeValidator(_one_or_more)] = ()  # shorter sides Q; none: the image size
     grid: Count = 5
 
 
@@ -82,9 +94,9 @@ class Data(Frozen):
     """A data set and how it is split. `root` and `download` say where it is, not what: they change no result."""
 
     name: str
-    image_size: Count | None = None  # pixels a side; None: the data set's own
+    image_size: Size | None = None  # pixels a side; None: the data set's own
     channels: Literal[1, 3] | None = None  # None: the data set's own
-    classes: Count | None = None  # needed by image-folder, checked against its folders
+    classes: Size | None = None  # needed by image-folder, checked against its folders
     validation: Fraction = 0.1  # of the training examples, drawn from the seed, held out to choose by
     test: Fraction = 0.2  # of all examples, for data sets without a test split of their own
     limit: Count | None = None  # training and validation examples together; None: all
@@ -235,7 +247,7 @@ class Train(Frozen):
     """The training. What it leaves out changes no result: device, workers and folders are not here."""
 
     epochs: Count = 20
-    batch_size: Count = 64  # examples an update
+    batch_size: Size = 64  # examples an update
     micro_batch: Count | None = None  # examples at once, gradients accumulated; None: the batch
     optimizer: Optimizer = Sgd(kind="sgd")
     lr: Positive = 0.05

@@ -15,10 +15,13 @@ class Frozen(BaseModel):
 
 
 Count = Annotated[int, Field(strict=True, ge=1)]  # 1, 2, 3, ...
+Size = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]  # channels, pixels, ...: whose costs can be told
+Depth = Annotated[int, Field(strict=True, ge=1, le=1_000)]  # convolutions in a row: they are written down one by one
 Whole = Annotated[int, Field(strict=True, ge=0)]  # 0, 1, 2, ...
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Width = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]  # a multiplier
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
