@@ -40,6 +40,11 @@ def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     return {}, {"device": "cpu"}
 
 
+def peak(run: Run, place: Place) -> int | None:
+    """Not measured."""
+    return None
+
+
 def planned(folder: Path, runs: int) -> Plan:
     """A study of that many runs, ten seeds a variant."""
     from tests import pretend

@@ -43,6 +43,11 @@ def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     return {}, {"device": place.device, "threads": place.threads, "omp": os.environ.get("OMP_NUM_THREADS")}
 
 
+def peak(run: Run, place: Place) -> int | None:
+    """Nothing is measured."""
+    return None
+
+
 def fingerprint(data: Data) -> str:
     """The data set's name."""
     return data.name

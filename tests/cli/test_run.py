@@ -54,6 +54,8 @@ def test_a_study_ends_with_a_table_and_verdicts(studied: tuple[Path, subprocess.
     assert "normalised" in done.stdout
     assert "supported" in done.stdout  # `cheaper`: exact, by the costs
     assert len(list((folder / "results/tiny/records").glob("*.json"))) == 6
+    records = [json.loads(path.read_text()) for path in (folder / "results/tiny/records").glob("*.json")]
+    assert min(record["environment"]["peak_bytes"] for record in records) > 100 << 20  # torch alone takes more
     for name in ("study.yaml", "manifest.json", "runs.csv", "report.md"):
         assert (folder / "results/tiny" / name).stat().st_size > 0
 

@@ -38,7 +38,7 @@ def plan(
     overrides: OVERRIDES = None,
     workers: WORKERS = None,
     device: DEVICE = "auto",
-    packing: PACKING = 1,
+    packing: PACKING = "1",
     out: OUT = None,
     probe: PROBE = True,
     max_hours: MAX_HOURS = None,
@@ -47,14 +47,17 @@ def plan(
     """Price a study: runs, params and MACs, memory, predicted time and disk, the smallest effect that it can see."""
     from vgg_ablate.records import Store
     from vgg_ablate.runs import prices
-    from vgg_ablate.runs.slots import slots
+    from vgg_ablate.runs.packing import foreseen
+    from vgg_ablate.runs.slots import packed, slots
 
-    asked, places = loaded(study, overrides), slots(device, workers, packing)
+    asked, places = loaded(study, overrides), slots(device, workers, packed(packing))
     folder = out or Path("results") / asked.name
     nets = _resolved(asked)
     remark(nets)
     made = _planned(asked)
     records = _records(made, folder, probe=probe, device=device, workers=workers)
+    if packing == "auto":
+        places = foreseen(places, [cell.run for cell in made.cells], records)
     bill = prices.bill(made, Store(folder / "records"), records, places, max_hours)
     seen = _seen(asked, folder, made)
     for price in bill.variants:

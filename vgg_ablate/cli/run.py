@@ -26,7 +26,9 @@ class Retry(StrEnum):
 
 WORKERS = Annotated[int | None, typer.Option(metavar="N", min=1, help="Default: one a core, or one a GPU.")]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:0,1")]
-PACKING = Annotated[int, typer.Option(metavar="N", min=1, help="Runs on one GPU at once.")]
+PACKING = Annotated[
+    str, typer.Option(metavar="auto|N", help="Runs on one GPU at once; auto: as many as are seen to fit.")
+]
 STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: a file. memory: none.")]
 RETRY = Annotated[list[Retry] | None, typer.Option(help="Run again what has ended so; may be given more than once.")]
 POOL = Annotated[Literal["local", "ray"], typer.Option(help="Worker processes here, or the tasks of a Ray cluster.")]
@@ -42,7 +44,7 @@ def run(
     overrides: OVERRIDES = None,
     workers: WORKERS = None,
     device: DEVICE = "auto",
-    packing: PACKING = 1,
+    packing: PACKING = "1",
     storage: STORAGE = None,
     out: OUT = None,
     retry: RETRY = None,
@@ -56,13 +58,14 @@ def run(
     """Train every run of a study that has no record yet, then print the comparison and the verdicts."""
     from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
+    from vgg_ablate.runs.slots import packed
 
     asked = loaded(study, overrides)
     folder = out or Path("results") / asked.name
     options = driver.Options(
         workers=workers,
         device=device,
-        packing=packing,
+        packing=packed(packing),
         storage=storage,
         progress=progress,
         retry=frozenset(map(Outcome, retry or ())),

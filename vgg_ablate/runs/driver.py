@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vgg_ablate.errors import EnvironmentFailed, RunsFailed
+from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.events import Events
 from vgg_ablate.runs.folder import manifest, write_down
@@ -27,13 +27,14 @@ from vgg_ablate.runs.local import LocalPool
 from vgg_ablate.runs.loop import Loop
 from vgg_ablate.runs.mirror import Mirror
 from vgg_ablate.runs.outcomes import adopt, outcomes, put_aside
+from vgg_ablate.runs.packing import Packing
 from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import SILENCE, Place, Pool
 from vgg_ablate.runs.progress import Kind, State, Together, View, view
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Notes, Searching
-from vgg_ablate.runs.slots import slots
+from vgg_ablate.runs.slots import AUTO, Packed, slots
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
 from vgg_ablate.train.sources import fingerprint
@@ -45,7 +46,7 @@ class Options:
 
     workers: int | None = None  # None: one a core, or a GPU
     device: str = "auto"
-    packing: int = 1  # runs on one GPU
+    packing: Packed = 1  # runs on one GPU
     storage: str | None = None  # the ledger's URL; None: study.db in the results folder
     progress: Kind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes that are run again
@@ -184,13 +185,17 @@ def resumed(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int
 def _pool(folder: Path, options: Options) -> Pool:
     if options.pool == "ray":
         return _ray(folder, options)
-    found = slots(options.device, options.workers, options.packing)
-    return LocalPool(found, options.training, Place(folder=folder, silence=options.silence))
+    places = slots(options.device, options.workers, options.packing)
+    packing = Packing(places) if options.packing == AUTO and places[0].gpu is not None else None
+    place = Place(folder=folder, silence=options.silence)
+    return LocalPool(places, options.training, place, packing)
 
 
 def _ray(folder: Path, options: Options) -> Pool:
     if find_spec("ray") is None:
         raise EnvironmentFailed("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
+    if options.packing == AUTO:
+        raise SpecError(Problem("takes a number with --pool ray", "--packing", "", options.packing))
     from vgg_ablate.runs.ray_pool import RayPool
 
     gpus = options.device.startswith("cuda")

@@ -6,12 +6,14 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 
 from vgg_ablate.errors import EnvironmentFailed, StorageFailed
 from vgg_ablate.records import Outcome
 from vgg_ablate.runs.lease import break_lease
+from vgg_ablate.runs.packing import Packing, device_of
 from vgg_ablate.runs.pools import Alive, Ended, Event, Job, Lost, Place, Reported, Stop
 from vgg_ablate.runs.slots import Slot
 from vgg_ablate.runs.watch import Watch
@@ -32,16 +34,18 @@ class _Worker:
 class LocalPool:
     """One process a slot. It must be used from the thread that made it, and that thread must live as long as it."""
 
-    def __init__(self, slots: tuple[Slot, ...], training: str, place: Place) -> None:
-        self._slots, self._training, self._place = slots, training, place
+    def __init__(self, slots: tuple[Slot, ...], training: str, place: Place, packing: Packing | None = None) -> None:
+        """With `packing`, a slot is used only while its device has the memory for another run."""
+        self._slots, self._training, self._place, self._packing = slots, training, place, packing
         self._watch = Watch(place.silence)
         self._workers: dict[Slot, _Worker] = {}
+        self._held: Job | None = None  # submitted, and waiting for memory
         self._stillborn = 0
 
     @property
     def slots(self) -> int:
-        """How many runs it can train at once."""
-        return len(self._slots)
+        """How many runs it can train at once, as far as is known."""
+        return self._packing.at_once() if self._packing else len(self._slots)
 
     @property
     def processes(self) -> tuple[int, ...]:
@@ -50,12 +54,15 @@ class LocalPool:
 
     def free(self) -> int:
         """How many runs can be submitted now."""
-        return len(self._slots) - sum(worker.key is not None for worker in self._workers.values())
+        idle = len(self._idle())
+        return idle if self._packing is None else min(1, idle) * (self._held is None)
 
     def submit(self, job: Job) -> None:
-        """Hand out a run, to a waiting worker or to a new one in an empty slot."""
-        idle = (slot for slot, worker in self._workers.items() if worker.key is None)
-        slot = next(idle, None) or next(slot for slot in self._slots if slot not in self._workers)
+        """Hand out a run, to a waiting worker or to a new one in an empty slot; or hold it until there is memory."""
+        slot = self._slot(job)
+        if slot is None:
+            self._held = job
+            return
         worker = self._workers.get(slot) or self._start(slot)
         worker.key = job.run.key
         self._watch.begin(job.run)
@@ -65,6 +72,9 @@ class LocalPool:
 
     def poll(self, timeout: float) -> list[Event]:
         """What has happened, after at most `timeout` seconds."""
+        if self._held is not None:
+            job, self._held = self._held, None
+            self.submit(job)
         lines = {worker.line: slot for slot, worker in self._workers.items()}
         events = [event for line in wait(list(lines), timeout) for event in self._heard(lines[line])]  # type: ignore[index]
         return events + [self._given_up(lost) for lost in self._watch.silent()]
@@ -84,6 +94,22 @@ class LocalPool:
             worker.process.wait()
             worker.line.close()
         self._workers.clear()
+
+    def _idle(self) -> list[Slot]:
+        """Slots without a run; those whose worker waits come first."""
+        waiting = [slot for slot, worker in self._workers.items() if worker.key is None]
+        return waiting + [slot for slot in self._slots if slot not in self._workers]
+
+    def _slot(self, job: Job) -> Slot | None:
+        """Where the run is to train; None where it must wait."""
+        idle = self._idle()
+        if self._packing is None:
+            return idle[0]
+        devices = self._packing.devices(job.run, idle, Counter(map(device_of, self._workers)))
+        if not devices:
+            return None
+        self._packing.begin(job.run, devices[0])
+        return next(slot for slot in idle if device_of(slot) == devices[0])
 
     def _start(self, slot: Slot) -> _Worker:
         ours, theirs = Pipe()
@@ -123,8 +149,7 @@ class LocalPool:
                 if isinstance(event, Reported):
                     self._watch.epoch(event.key, event.epoch)
                     continue
-                self._watch.end(event.key)
-                worker.key = None
+                self._ended(worker, event.peak_bytes if isinstance(event, Ended) else None)
                 if isinstance(event, Ended) and event.outcome is Outcome.FAILED:
                     worker.process.kill()  # those were its last words
                     return events + self._gone(slot)
@@ -141,19 +166,27 @@ class LocalPool:
             worker.process.wait(_GRACE)
         worker.line.close()
         del self._workers[slot]
-        self._watch.end(lost.key)
+        self._ended(worker)
         return lost
+
+    def _ended(self, worker: _Worker, peak: int | None = None) -> str | None:
+        """The run that the worker had, which it has no longer."""
+        key, worker.key = worker.key, None
+        self._watch.end(key or "")
+        if self._packing and key is not None:
+            self._packing.end(key, peak)
+        return key
 
     def _gone(self, slot: Slot) -> list[Event]:
         worker = self._workers.pop(slot)
         worker.line.close()
         status = worker.process.wait()
-        if worker.key is None:
+        key = self._ended(worker)
+        if key is None:
             return []
-        self._watch.end(worker.key)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         self._stillborn += status > 0
         if self._stillborn >= _STILLBORN:
             log = self._place.folder / "logs" / f"{slot.name}.log"
             raise EnvironmentFailed(f"workers end as soon as they start, with {how}; {log} says why")
-        return [Lost(worker.key, f"its worker ended with {how}")]
+        return [Lost(key, f"its worker ended with {how}")]

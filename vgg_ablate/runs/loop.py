@@ -59,6 +59,7 @@ class Loop:
             while self._fill() or self._running:
                 for event in self.pool.poll(_PATIENCE):
                     self._hear(event)
+                self.state.forecast.slots = self.pool.slots  # packing learns what fits
                 self.views.tick()
         finally:
             self.pool.close()

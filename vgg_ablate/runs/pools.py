@@ -70,6 +70,7 @@ class Ended:
     outcome: Outcome
     reason: str = ""
     seconds: float = 0.0  # of the worker's wall time, without its start
+    peak_bytes: int | None = None  # of memory, as measured
 
 
 @dataclass(frozen=True, slots=True)

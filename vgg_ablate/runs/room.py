@@ -27,7 +27,7 @@ class Room:
 
     def peak(self, run: Run) -> int:
         """Predicted bytes of a run here."""
-        return _of_training(run, self.memory_bytes) + (self.beside_bytes or 0)
+        return predicted(run, self.memory_bytes) + (self.beside_bytes or 0)
 
     def hindrance(self, run: Run, peak: int) -> str | None:
         """Why a run with this peak does not fit, alone or beside its like, and what to do; None where it does."""
@@ -47,7 +47,7 @@ def of(slots: Sequence[Slot], records: Iterable[Record] = ()) -> Room:
     sharing = Counter((slot.gpu, slot.memory) for slot in slots)
     gpu, memory = min(sharing, key=lambda device: (device[1] or float("inf")) / sharing[device])
     measured = [(record.run, int(record.environment.get("peak_bytes") or 0)) for record in records]
-    beside = [peak - _of_training(run, memory) for run, peak in measured if peak]
+    beside = [peak - predicted(run, memory) for run, peak in measured if peak]
     return Room(
         device="this machine" if gpu is None else f"GPU {gpu}",
         memory_bytes=memory,
@@ -56,7 +56,8 @@ def of(slots: Sequence[Slot], records: Iterable[Record] = ()) -> Room:
     )
 
 
-def _of_training(run: Run, memory: int | None) -> int:
+def predicted(run: Run, memory: int | None = None) -> int:
+    """Bytes at the peak of its training, without libraries; examples that would fill the memory are not counted."""
     precision, held = _precision(run), examples.held(run.data)
     alone = peak_bytes(run, examples=0, precision=precision)
     whole = peak_bytes(run, examples=held, precision=precision)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vgg_ablate.errors import DeviceMissing, Problem, SpecError
 
@@ -35,11 +36,24 @@ class Slot:
         }
 
 
-def slots(device: str = "auto", workers: int | None = None, packing: int = 1) -> tuple[Slot, ...]:
-    """The slots of `--device`, `--workers` and `--packing` (runs on one GPU). Raises DeviceMissing, SpecError.
+AUTO: Literal["auto"] = "auto"
+Packed = int | Literal["auto"]  # runs on one GPU: so many, or as many as measured memory allows
 
-    On GPUs: one a GPU times `packing`, the GPUs by turns; on the CPU: one single-threaded a core. `workers` is their
-    number where it is given.
+
+def packed(text: str) -> Packed:
+    """What `--packing` says. Raises SpecError."""
+    if text == AUTO:
+        return AUTO
+    if not text.isdecimal() or int(text) < 1:
+        raise SpecError(Problem("is auto, or how many runs share a GPU: 1 or more", "--packing", "", text))
+    return int(text)
+
+
+def slots(device: str = "auto", workers: int | None = None, packing: Packed = 1) -> tuple[Slot, ...]:
+    """The slots of `--device`, `--workers` and `--packing`. Raises DeviceMissing, SpecError.
+
+    On GPUs: one a GPU times `packing`, the GPUs by turns; with `auto` one a core, not all of which need be used. On
+    the CPU: one single-threaded a core. `workers` is their number where it is given.
     """
     if device == "auto":
         gpus = visible_gpus()
@@ -50,7 +64,8 @@ def slots(device: str = "auto", workers: int | None = None, packing: int = 1) ->
     if not gpus:
         count, memory = workers or cores(), machine_memory()
         return tuple(Slot(f"cpu-{index}", "cpu", memory=memory) for index in range(count))
-    count, memories = workers or len(gpus) * packing, _queried("memory.total")
+    each = max(1, cores() // len(gpus)) if packing == AUTO else packing
+    count, memories = workers or len(gpus) * each, _queried("memory.total")
     return tuple(_on(gpus[index % len(gpus)], index // len(gpus), memories) for index in range(count))
 
 

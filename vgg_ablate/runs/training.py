@@ -10,19 +10,27 @@ from vgg_ablate.net.audit import audit
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.runs.pools import Place
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.train import loop
+from vgg_ablate.train import loop, peaks
 from vgg_ablate.train.device import environment
 from vgg_ablate.train.settings import Settings
 
 
 def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
     """Yield every epoch, those of a checkpoint too; return what the test set said."""
+    peaks.start(place.device)
     return loop.train(run, _settings(run, place))
 
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     """The costs by tracing, once an arch; and the environment."""
     return _audited(run.arch), environment(run, _settings(run, place))
+
+
+def peak(run: Run, place: Place) -> int | None:
+    """Bytes of memory at the peak since `train` was called; what it left cached is given back."""
+    reached = peaks.reached(place.device)
+    peaks.give_back(place.device)
+    return reached
 
 
 @cache

@@ -1,6 +1,6 @@
 """One worker: claim the run, look again, train it, record it. `python -m vgg_ablate.runs.worker` is a process of them.
 
-What trains is a module, by its importable name, with the two functions of `Training`: the package's own, or one that
+What trains is a module, by its importable name, with the functions of `Training`: the package's own, or one that
 pretends. A bug in a training ends the process: its last words go to the driver, its traceback to the log.
 """
 
@@ -42,6 +42,9 @@ class Training(Protocol):
     def facts(self, run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
         """Costs as audited, and the environment, for the record."""
 
+    def peak(self, run: Run, place: Place) -> int | None:
+        """Bytes of memory at the peak of the training that has just ended; what it left cached is given back."""
+
 
 def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Ended:
     """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns.
@@ -63,7 +66,8 @@ def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch]
             store.put(record)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place.checkpoint(key))
-    return Ended(key, record.outcome, record.reason, time.monotonic() - began)
+    peak = record.environment.get("peak_bytes")
+    return Ended(key, record.outcome, record.reason, time.monotonic() - began, peak)
 
 
 def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Record:
@@ -79,6 +83,7 @@ def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch
         outcome, reason = Outcome.DIVERGED, str(error)
     except OutOfMemory as error:
         outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
+    peak = training.peak(job.run, place)
     return Record(
         key=job.run.key,
         run=job.run,
@@ -88,7 +93,7 @@ def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch
         tested=tested,
         costs=job.costs,
         audited=audited,
-        environment=environment,
+        environment=environment | ({} if peak is None else {"peak_bytes": peak}),
         train_seconds=sum(epoch.seconds for epoch in epochs),
         images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else 0.0,
         started=started,
