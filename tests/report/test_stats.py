@@ -97,29 +97,6 @@ def test_no_number_of_seeds_decides_a_mean_on_the_edge() -> None:
     assert power.seeds_to_decide((0.5, inf), 0.5, 1.0, 5) is None
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-@pytest.mark.parametrize("tests", [None, 360])
-def test_false_positives_stay_below_6_percent(seeds: int, tests: int | None) -> None:
-    """5,000 studies in which nothing differs; error counts on a small test set, too."""
-    random = np.random.default_rng(seeds)
-    if tests is None:
-        differences = random.normal(0, 1, (5000, 2, seeds)).sum(axis=1)
-    else:
-        ability = random.normal(0.96, 0.003, (5000, 1, seeds))
-        differences = np.diff(random.binomial(tests, ability, (5000, 2, seeds)), axis=1)[:, 0] / tests
-    spread = np.ptp(differences, axis=-1) > 0
-    for region, outside in (((0.0, inf), False), ((0.0, 0.0), True)):
-        p = stats.evidence(stats.paired(differences[spread]), region, outside=outside).p
-        assert (p <= 0.05).sum() / 5000 <= 0.06
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_holm_keeps_a_whole_study_below_6_percent(seeds: int) -> None:
-    base, others = np.random.default_rng(1).normal(0, 1, (2, 5000, 4, seeds))
-    p = stats.evidence(stats.paired(others - base[:, :1]), (0.0, 0.0), outside=True).p
-    assert (stats.holm(p) <= 0.05).any(axis=-1).mean() <= 0.06
-
-
 def test_the_interval_beyond_the_test_set_covers_new_test_sets() -> None:
     """Seeds and examples crossed, both random: 95 % of the intervals must hold the truth."""
     random = np.random.default_rng(3)
