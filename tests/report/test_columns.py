@@ -97,6 +97,18 @@ def test_a_dropout_less_is_marked() -> None:
     assert [cell for cell in found if "*" in cell] == ["FC-4096 *", "FC-4096 *"]
 
 
+def test_heads_stand_pooling_beside_pooling_and_class_layer_beside_class_layer() -> None:
+    def with_head(name: str, head: dict[str, object]) -> Described:
+        given = {"stages": "8 | 16", "head": head, "image_size": 16, "in_channels": 1, "classes": 10}
+        return Described(name, Arch.model_validate(given).spelled_out())
+
+    base = with_head("base", {"hidden": [32, 32]})
+    nets = [base, with_head("gap", {"pool": "global"}), with_head("one", {"hidden": [32]})]
+    assert marks(nets, "base")[-4:] == ["", "FC-32", "FC-32", "FC-10"]
+    assert marks(nets, "gap")[-4:] == ["global average *", "– *", "– *", "FC-10"]
+    assert marks(nets, "one")[-4:] == ["", "FC-32", "– *", "FC-10"]
+
+
 def test_many_variants_are_shown_a_few_at_a_time_each_beside_the_base(nets: list[Described]) -> None:
     tables = columns.side_by_side([nets[0], *nets[1:] * 4])
     assert len(tables) == 1 + 4

@@ -109,11 +109,21 @@ def test_every_design_has_its_figures_and_no_text_in_them_hides_another(design: 
 
 def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
     report = model.of(building.made(tmp_path / "kinds", text=KINDS))
-    marks = {net.name: [(box.upper, box.lower, mark) for box, mark in net.boxes] for net in nets.nets(report)}
-    assert {mark for _, _, mark in marks["base"]} == {"same"}
-    assert marks["five"][:2] == [("3×3", "4", "gone"), ("5×5", "4", "new")]
-    assert [mark for _, _, mark in marks["wide"]] == ["new"] * 4 + ["same"]
-    assert [mark for _, _, mark in marks["deep"]] == ["new", "same", "same"] * 2 + ["same"]
+    marks = {
+        net.name: [
+            "gone" if one.item is None else (*nets.words(one.item), "new" if one.differs else "same")
+            for block in net.blocks
+            for one in block
+            if one.item is None or one.item.kind != "pool"
+        ]
+        for net in nets.nets(report)
+    }
+    first, second = ("3×3", "4", "same"), ("3×3", "8", "same")
+    head = ("fc", "10", "same")
+    assert marks["base"] == [first, first, second, second, head]
+    assert marks["five"] == [("5×5", "4", "new"), "gone", ("5×5", "8", "new"), "gone", head]
+    assert marks["wide"] == [("3×3", "8", "new")] * 2 + [("3×3", "16", "new")] * 2 + [head]
+    assert marks["deep"] == [first, first, ("3×3", "4", "new"), second, second, ("3×3", "8", "new"), head]
 
 
 def test_coordinates_are_rounded_and_words_are_not() -> None:

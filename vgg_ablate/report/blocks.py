@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vgg_ablate.net.costs import macs, params
 from vgg_ablate.net.layers import Act, Conv, Dense, Dropout, Layer, Norm, Pool, parts
@@ -96,39 +96,64 @@ def kernel_name(kernel: tuple[int, int] | None) -> str:
     return str(rows) if rows == columns else f"{rows}x{columns}"
 
 
-def convolutions(block: Block | None) -> int:
-    """How many items stand before a block's pooling."""
-    return len(_body(block))
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of blocks as they follow each other: 1, 2, ..., head."""
+    return sorted(names, key=lambda name: (name == HEAD, 0 if name == HEAD else int(name)))
 
 
-def marked(block: Block | None, base: Block | None, length: int = 0) -> tuple[tuple[Item | None, bool], ...]:
-    """A block's items, each with whether it differs from the base's at its place; None: nothing is there.
+class Marked(NamedTuple):
+    """What stands at one place of a block, and what the base has there; None: nothing."""
 
-    Where the base has an item and the block has none, that is a difference. The pooling is compared with the base's
-    pooling and stands last, after at least `length` places.
+    item: Item | None
+    base: Item | None
+
+    @property
+    def differs(self) -> bool:
+        """Is it not as in the base? A layer less is a difference too."""
+        if self.item is None or self.base is None:
+            return self.item is not self.base
+        return not self.item.same_as(self.base)
+
+    @property
+    def gone(self) -> bool:
+        """Does only the base have something here?"""
+        return self.item is None and self.base is not None
+
+
+class Places(NamedTuple):
+    """How many places blocks need so that their layers stand side by side."""
+
+    first: int  # of a head: the pooling before its layers
+    middle: int
+    last: int  # a stage's pooling, or a head's class layer
+
+
+def places(these: Iterable[Block | None]) -> Places:
+    """The places that are enough for every one of the blocks."""
+    split = [_split(block) for block in these]
+    return Places(*(max(len(part) for part in parts) for parts in zip(*split, strict=True)))
+
+
+def marked(block: Block | None, base: Block | None, room: Places | None = None) -> tuple[Marked, ...]:
+    """A block beside the base's, place by place; of one that has fewer layers, the last of them are missing.
+
+    Poolings stand beside poolings, and a class layer beside the class layer.
     """
-    here, there = _body(block), _body(base)
-    length = max(length, len(here), len(there))
-    pairs = [*zip(_padded(here, length), _padded(there, length), strict=True)]
-    if _pool(block) is not None or _pool(base) is not None:
-        pairs.append((_pool(block), _pool(base)))
-    return tuple((item, _differ(item, other)) for item, other in pairs)
+    room = room or places([block, base])
+    pairs: list[Marked] = []
+    for here, there, length in zip(_split(block), _split(base), room, strict=True):
+        pairs += map(Marked, _padded(here, length), _padded(there, length))
+    return tuple(pairs)
 
 
-def _differ(item: Item | None, other: Item | None) -> bool:
-    if item is None or other is None:
-        return item is not other
-    return not item.same_as(other)
-
-
-def _body(block: Block | None) -> list[Item]:
-    return [] if block is None else [item for item in block.items if item is not _pool(block)]
-
-
-def _pool(block: Block | None) -> Item | None:
-    if block is None or not block.items or block.name == HEAD:
-        return None
-    return block.items[-1] if block.items[-1].kind == "pool" else None
+def _split(block: Block | None) -> tuple[list[Item], list[Item], list[Item]]:
+    """What comes first, what may be more or less, what comes last."""
+    items = [] if block is None else list(block.items)
+    in_head = block is not None and block.name == HEAD
+    first = [item for item in items if in_head and item.kind == "pool"]
+    rest = items[len(first) :]
+    last = [item for item in rest[-1:] if in_head or item.kind == "pool"]
+    return first, rest[: len(rest) - len(last)], last
 
 
 def _padded(items: list[Item], length: int) -> list[Item | None]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from vgg_ablate.net.costs import Costs, costs
 from vgg_ablate.net.layers import Layer, layers
 from vgg_ablate.net.match import Matched, Resolved
 from vgg_ablate.report import numbers
-from vgg_ablate.report.blocks import HEAD, Block, Item, blocks, convolutions, marked
+from vgg_ablate.report.blocks import HEAD, Block, Marked, blocks, in_order, marked, places
 from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Value, Words
 from vgg_ablate.spec.arch import Arch
 
@@ -46,7 +45,7 @@ class Described:
 
 def variant(resolved: Resolved) -> Described:
     """A variant of a study."""
-    changes = ", ".join(f"{path}: {_short(value)}" for path, value in resolved.variant.changes.items())
+    changes = ", ".join(f"{path}: {shortly(value)}" for path, value in resolved.variant.changes.items())
     left = "" if resolved.matched is None else left_over(resolved.matched)
     return Described(resolved.variant.name, resolved.arch, changes, left)
 
@@ -113,9 +112,8 @@ def _abreast(base: Described, others: Sequence[Described]) -> Table:
     """The base at the left; what differs from it in bold, with a mark."""
     shown = [base, *others]
     found = [{block.name: block for block in blocks(one.net)} for one in shown]
-    names = sorted({name for each in found for name in each}, key=lambda name: (name == HEAD, _number(name)))
     rows: list[Row] = []
-    for name in names:
+    for name in in_order({name for each in found for name in each}):
         here = [each.get(name) for each in found]
         rows.append(_block_row("head" if name == HEAD else f"block {name}"))
         rows += _marked_rows(here)
@@ -125,19 +123,18 @@ def _abreast(base: Described, others: Sequence[Described]) -> Table:
 
 
 def _marked_rows(here: Sequence[Block | None]) -> list[Row]:
-    length = max(convolutions(block) for block in here)
-    columns = [marked(block, here[0], length) for block in here]
+    columns = [marked(block, here[0], places(here)) for block in here]
     rows = []
-    for cells in zip_longest(*columns, fillvalue=(None, False)):
-        different = frozenset(index for index, (_, differs) in enumerate(cells) if differs)
-        rows.append(Row(tuple(Words(_marked_words(*cell)) for cell in cells), bold=different))
+    for cells in zip(*columns, strict=True):
+        different = frozenset(index for index, cell in enumerate(cells) if cell.differs)
+        rows.append(Row(tuple(Words(_marked_words(cell)) for cell in cells), bold=different))
     return rows
 
 
-def _marked_words(item: Item | None, differs: bool) -> str:
-    if item is None:
-        return f"{numbers.DASH} {MARK}" if differs else ""
-    return f"{item.described} {MARK}" if differs else item.described
+def _marked_words(cell: Marked) -> str:
+    if cell.item is None:
+        return f"{numbers.DASH} {MARK}" if cell.gone else ""
+    return f"{cell.item.described} {MARK}" if cell.differs else cell.item.described
 
 
 def _heading(block: Block) -> str:
@@ -163,10 +160,6 @@ def _starts(others: int) -> range:
     return range(0, max(1, others), ABREAST - 1)
 
 
-def _number(name: str) -> int:
-    return 0 if name == HEAD else int(name)
-
-
 def left_over(met: Matched) -> str:
     """+0.31 % of 3.76 M macs: what is left of the difference between a matched cost and its budget."""
     return f"{_percent(met.mismatch)} of {numbers.count(met.wanted)} {met.cost}"
@@ -176,10 +169,10 @@ def _percent(fraction: float) -> str:
     return f"{numbers.number(100 * fraction, 2, signed=True)} %"
 
 
-def _short(value: object) -> str:
+def shortly(value: object) -> str:
     """A new value as a person would write it in YAML."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_short(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {shortly(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_short(inner) for inner in value) + "]"
+        return "[" + ", ".join(shortly(inner) for inner in value) + "]"
     return json.dumps(value) if isinstance(value, bool) or value is None else str(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from vgg_ablate.report import numbers
-from vgg_ablate.report.blocks import HEAD, Block, Item, blocks, kernel_name, marked
+from vgg_ablate.report.blocks import HEAD, Block, Item, blocks, in_order, kernel_name, marked
 from vgg_ablate.report.columns import Described
 from vgg_ablate.report.svg import Sheet, cut, width_of
 
@@ -80,21 +80,15 @@ def _trains(nets: Sequence[Described]) -> list[list[_Wagon]]:
 
 
 def _names(found: Sequence[dict[str, Block]]) -> list[str]:
-    names = {name for each in found for name in each}
-    return sorted(names, key=lambda name: (name == HEAD, 0 if name == HEAD else int(name)))
+    return in_order({name for each in found for name in each})
 
 
 def _wagon(block: Block | None, base: Block | None) -> _Wagon | None:
     named = block or base
     if named is None:
         return None
-    there = [item for item, _ in marked(base, base)]
-    cars = []
-    for index, (item, differs) in enumerate(marked(block, base)):
-        ghost = there[min(index, len(there) - 1)] if item is None and there else None
-        shown = item or ghost
-        if shown is not None:
-            cars.append((shown, differs, item is None))
+    pairs = marked(block, base)
+    cars = ((shown, pair.differs, pair.gone) for pair in pairs if (shown := pair.item or pair.base) is not None)
     return _Wagon(named, tuple(cars))
 
 
@@ -117,7 +111,7 @@ def _columns(
             needed = max([_length(wagon, scale), *(width_of(one, _SMALL) for one in words)])
             widths[wagon.block.name] = max(widths.get(wagon.block.name, 0.0), needed)
     found, x = dict[str, tuple[float, float]](), _MARGIN + (width_of("params", _SMALL) + 8 if shares else 0.0)
-    for name in sorted(widths, key=lambda name: (name == HEAD, 0 if name == HEAD else int(name))):
+    for name in in_order(widths):
         found[name] = (x, widths[name])
         x += widths[name] + _BETWEEN
     return found

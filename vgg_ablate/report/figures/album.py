@@ -116,9 +116,9 @@ _CURVES = (
     "the base's mean for comparison."
 )
 _NETS = (
-    "Layers with weights: kernel or fc above, channels or features below; a stroke is a pooling, an underlined box has "
-    "no activation after it. Filled: differs from the base in itself or in what follows it; dashed: the base's layer "
-    "is gone. Under each name, what was changed."
+    "Layer by layer: kernel or fc above, channels or features below; a stroke is a pooling (blue: another than the "
+    "base's), an underlined box has no activation after it. Filled: differs from the base in itself or in what follows "
+    "it; dashed: the base's layer is gone. Under each name, what was changed."
 )
 _LEVELS = (
     "Test error at every level: thin lines, one a seed; marks and bars, mean ± standard deviation over seeds; diamond: "
