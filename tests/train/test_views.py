@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vgg_ablate.net.model import build
+from vgg_ablate.net.dense import class_map, slid
+from vgg_ablate.net.model import Vgg, build
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Evaluate
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import Split
-from vgg_ablate.train.dense import Sliding, sliding
 from vgg_ablate.train.evaluate import Scored, scored
-from vgg_ablate.train.swift import folded
 from vgg_ablate.train.views import views
 
 IMAGES = torch.randint(0, 256, (4, 12, 12, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 AS_THEY_ARE = Normaliser(torch.full((3,), 128.0), torch.full((3,), 64.0))
 
 
-def net(pool: str = "none", size: int = 8) -> nn.Module:
+def net(pool: str = "none", size: int = 8) -> Vgg:
     arch = Arch.model_validate({"stages": "4 | 8", "head": {"hidden": [12], "pool": pool}, "classes": 5})
     shaped = arch.model_copy(update={"image_size": size, "in_channels": 3}).spelled_out()
     return build(shaped, torch.Generator().manual_seed(0))
 
 
-def probabilities(model: nn.Module, how: Evaluate) -> Tensor:
+def probabilities(model: Vgg, how: Evaluate) -> Tensor:
     split = Split(IMAGES, torch.zeros(4, dtype=torch.int64))
     return scored(model, split, AS_THEY_ARE, "fp32", 8, how).logits.softmax(1)
 
@@ -62,26 +61,14 @@ def test_an_image_as_large_as_the_net_is_seen_alike_densely() -> None:
 
 @pytest.mark.parametrize(("scale", "side"), [(8, 1), (12, 2), (16, 3)])
 def test_the_class_map_of_a_larger_image_has_the_papers_side(scale: int, side: int) -> None:
-    model = sliding(folded(net(), torch.float32))  # scale / 4 maps, a window of 2: as floor(Q / 32) - 6 for the paper's
-    assert isinstance(model, Sliding)
-    assert model.parts(torch.zeros(1, 3, scale, scale)).shape == (1, 5, side, side)
+    whole = slid(net())  # scale / 4 maps, a window of 2: as floor(Q / 32) - 6 for the paper's
+    assert class_map(whole, torch.zeros(1, 3, scale, scale)).shape == (1, 5, side, side)
 
 
-def test_dense_scores_are_those_of_windows_away_from_the_borders() -> None:
-    model = folded(net(), torch.float64)
-    whole = sliding(folded(net(), torch.float64))
-    assert isinstance(whole, Sliding)
-    image = torch.randn(1, 3, 16, 16, dtype=torch.float64)
-    features = nn.Sequential(*[part for part in model if not isinstance(part, nn.Flatten | nn.Linear)][:6])
-    maps, scores = features(image), whole.parts(image)
-    dense = [part for part in model if isinstance(part, nn.Linear)]
-    window = maps[:, :, 1:3, 1:3].flatten(1)
-    assert torch.allclose(dense[1](dense[0](window).relu()), scores[:, :, 1, 1])
-
-
-def test_a_net_that_pools_globally_slides_as_it_is() -> None:
-    model = folded(net("global"), torch.float32)
-    assert sliding(model) is model
+def test_dense_scores_of_a_data_set_are_those_of_the_nets_class_map() -> None:
+    model = net()
+    said = class_map(slid(model), AS_THEY_ARE(IMAGES)).mean((2, 3)).softmax(1)
+    assert torch.allclose(probabilities(model, Evaluate(view=("dense",), scales=(12,))), said, atol=1e-6)
 
 
 def test_accuracy_is_that_of_the_kept_bits_where_scores_are_equal() -> None:

@@ -33,6 +33,19 @@ def converted(state: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
     return {name: state[name].reshape(wanted[name].shape) for name in wanted}
 
 
+def slid(model: Vgg) -> Vgg:
+    """The net with a convolutional head, for images of any size; its weights are the model's own, not a copy.
+
+    Where the head pools to the side that the last map has, as torchvision's does at 224 pixels, it slides; where it
+    pools to another side, or globally, the net takes any size as it is.
+    """
+    arch = convolutional(model.arch)
+    with torch.device("meta"):
+        whole = build(arch)
+    whole.load_state_dict(converted(model.state_dict(), arch), assign=True)
+    return whole.train(model.training)
+
+
 def class_map(model: Vgg, images: Tensor) -> Tensor:
     """Logits of a convolutional head for every place: N x classes x rows x columns.
 

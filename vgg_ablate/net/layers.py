@@ -153,7 +153,8 @@ def _pooling(arch: Arch, index: int, channels: int, size: int) -> Conv | Pool:
 def _head(arch: Arch, channels: int, size: int) -> Iterator[Layer]:
     head, classes = arch.head, arch.classes or 0
     side = size if head.pool == "none" else 1 if head.pool == "global" else head.pool
-    if head.pool != "none" and not (head.convolutional and side == size):
+    slides = head.convolutional and side == size and head.pool != "global"  # over larger images, as without a pooling
+    if head.pool != "none" and not slides:
         yield Pool("avgpool", "adaptive", channels, size, side)
     if not head.convolutional:
         yield Flatten("flatten", channels * side * side)

@@ -21,9 +21,11 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 class Vgg(nn.Module):
     """Images, float N x C x H x W -> logits, float N x classes."""
 
-    def __init__(self, net: tuple[Layer, ...]) -> None:
+    def __init__(self, arch: Arch) -> None:
+        """`arch` is in its normal form."""
         super().__init__()
-        body, head = parts(net)
+        self.arch = arch
+        body, head = parts(layers(arch))
         pools = [layer for layer in head if isinstance(layer, Pool)]
         dense = any(isinstance(layer, Flatten) for layer in head)
         weights = [module(layer) for layer in head if isinstance(layer, Dense | Conv | Act | Dropout)]
@@ -40,8 +42,7 @@ class Vgg(nn.Module):
 
 def build(arch: Arch, generator: torch.Generator | None = None) -> Vgg:
     """The module of an arch in its normal form, its weights drawn from `generator`."""
-    net = layers(arch)
-    model = Vgg(net)
+    model = Vgg(arch)
     initialise(model, arch.init, generator)
     return model
 

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from vgg_ablate.net.dense import slid
+from vgg_ablate.net.model import Vgg
 from vgg_ablate.spec.recipe import Evaluate
 from vgg_ablate.train import streaming
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import Split
-from vgg_ablate.train.dense import sliding
 from vgg_ablate.train.device import Precision
 from vgg_ablate.train.swift import folded
 from vgg_ablate.train.views import mean_of, views
@@ -64,13 +65,11 @@ class Scored(NamedTuple):
 
 
 @torch.inference_mode()
-def scored(
-    net: nn.Module, split: Split, normalise: Normaliser, precision: Precision, size: int, how: Evaluate
-) -> Scored:
+def scored(net: Vgg, split: Split, normalise: Normaliser, precision: Precision, size: int, how: Evaluate) -> Scored:
     """Score a split of square images for a net of `size` pixels a side; class probabilities are averaged over views."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     still = folded(net, dtype)
-    whole = sliding(still) if "dense" in how.view else still
+    whole = folded(slid(net), dtype) if "dense" in how.view else still
     side = max(size, *how.scales, 1)
     at_once = max(1, _PIXELS[split.labels.device.type] // side**2)
     parts = []

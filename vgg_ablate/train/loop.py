@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vgg_ablate.net import interop
-from vgg_ablate.net.model import build
+from vgg_ablate.net.model import Vgg, build
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.spec.recipe import Evaluate
 from vgg_ablate.train import checkpoint, device, fitting
@@ -108,7 +108,7 @@ class _Training:
             details=self._details(test),
         )
 
-    def _built(self) -> nn.Module:
+    def _built(self) -> Vgg:
         with torch.random.fork_rng(devices=[]):  # modules draw when they are made, before `build` draws for good
             net = build(self.run.arch, generator(self.run.seed, Stream.INIT))
         return net.to(self.device).to(memory_format=torch.channels_last)
