@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from vgg_ablate.errors import DataMissing
-from vgg_ablate.spec.datasets import DATASETS
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train import sources
 from vgg_ablate.train.data import splits
@@ -49,11 +48,3 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     data = Data(name="mnist", root=str(tmp_path))
     with pytest.raises(DataMissing, match=r"mnist cannot be read"):
         splits(data, sources.fingerprint(data), 0, torch.device("cpu"))
-
-
-@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"digits"}))
-def test_every_data_set_that_is_missing_says_so_in_one_line(name: str, tmp_path: Path) -> None:
-    known = DATASETS[name]
-    data = Data(name=name, root=str(tmp_path), image_size=known.image_size or 32, classes=known.classes or 3)
-    with pytest.raises(DataMissing, match=rf"^data\.name: {name} is not there: no .*$"):
-        sources.fingerprint(data)

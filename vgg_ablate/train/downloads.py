@@ -52,7 +52,9 @@ def arrays(data: Data, split: str) -> Arrays:
     try:
         opened = _opened(data.name, root, split, download=False)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:  # torchvision asserts where a file is torn
-        raise DataMissing(f"{root}: {data.name} cannot be read: {_first_line(error)}") from error
+        reason = _first_line(error).partition(". You can use")[0]  # torchvision's own option
+        remedy = "where its files are removed, data.download: true fetches them anew"
+        raise DataMissing(f"{root}: {data.name} cannot be read: {reason}; {remedy}") from error
     images = np.asarray(opened.data)
     if data.name in {"svhn", "stl10"}:  # N x C x H x W
         images = images.transpose(0, 2, 3, 1)

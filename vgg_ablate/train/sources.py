@@ -15,19 +15,29 @@ from vgg_ablate.train import places
 
 IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root
-    "mnist": ("MNIST/raw/*-ubyte",),
-    "fashion-mnist": ("FashionMNIST/raw/*-ubyte",),
-    "kmnist": ("KMNIST/raw/*-ubyte",),
-    "cifar10": ("cifar-10-batches-py/*_batch*", "cifar-10-batches-py/batches.meta"),
+_IDX = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
+_BINARY = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
+
+FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root; their order is the fingerprint's
+    "mnist": tuple(f"MNIST/raw/{file}" for file in _IDX),
+    "fashion-mnist": tuple(f"FashionMNIST/raw/{file}" for file in _IDX),
+    "kmnist": tuple(f"KMNIST/raw/{file}" for file in _IDX),
+    "cifar10": tuple(f"cifar-10-batches-py/{file}" for file in _BATCHES),
     "cifar100": ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
     "svhn": ("train_32x32.mat", "test_32x32.mat"),
-    "stl10": ("stl10_binary/train_[Xy].bin", "stl10_binary/test_[Xy].bin"),
+    "stl10": tuple(f"stl10_binary/{file}" for file in _BINARY),
 }
 FOLDERS: dict[str, tuple[str, str, str]] = {  # below the root: (folder, training, test) of one folder per class
     "imagenette": ("imagenette2", "train", "val"),
     "imagenet": ("", "train", "val"),
     "image-folder": ("", "train", "test"),
+}
+_REMEDIES = {
+    **dict.fromkeys([*FILES, "imagenette"], "data.download: true fetches it"),
+    "imagenet": "its root holds train/<class>/* and val/<class>/*, as torchvision.datasets.ImageNet unpacks the"
+    " archives of image-net.org",
+    "image-folder": "its root holds train/<class>/* and test/<class>/*, one folder a class",
 }
 FETCHED = frozenset(FILES) | {"imagenette"}  # ImageNet's owners let nobody else hand it out
 
@@ -46,16 +56,16 @@ def fingerprint(data: Data) -> str:
     """
     if data.download and data.name in FETCHED:
         _fetched(data)
-    files = list(_files(data))
+    found = list(files(data))
     listing = hashlib.sha256()
-    for name, path in files:
+    for name, path in found:
         about = path.stat()
         listing.update(f"{name}\0{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
     kept = places.cache_folder() / "fingerprints" / listing.hexdigest()[:32]
     if kept.exists():
         return kept.read_text(encoding="ascii")
     content = hashlib.sha256()
-    for name, path in files:
+    for name, path in found:
         content.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     answer = content.hexdigest()[:16]
     link_into_place(kept, answer)
@@ -84,7 +94,8 @@ def images(data: Data, split: str) -> list[Listed]:
     ]
 
 
-def _files(data: Data) -> Iterator[tuple[str, Path]]:
+def files(data: Data) -> Iterator[tuple[str, Path]]:
+    """The data set's files in the fingerprint's order: name below the root, and path. Raises DataMissing."""
     if data.name == "digits":
         yield "digits.csv.gz", _digits()
     elif data.name in FOLDERS:
@@ -93,17 +104,16 @@ def _files(data: Data) -> Iterator[tuple[str, Path]]:
             yield from ((str(listed.path.relative_to(top)), listed.path) for listed in images(data, split))
     else:
         top = places.root(data)
-        for pattern in FILES[data.name]:
-            found = sorted(top.glob(pattern))
-            if not found:
-                raise _missing(data, top / pattern)
-            yield from ((str(path.relative_to(top)), path) for path in found)
+        for name in FILES[data.name]:
+            if not (top / name).is_file():
+                raise _missing(data, top / name)
+            yield name, top / name
 
 
 def _fetched(data: Data) -> None:
     """Fetch the files where the study asks for it and they are not there."""
     if data.name in FILES:
-        there = all(any(places.root(data).glob(pattern)) for pattern in FILES[data.name])
+        there = all((places.root(data) / name).is_file() for name in FILES[data.name])
     else:
         there = (places.root(data) / FOLDERS[data.name][0]).is_dir()
     if not there:
@@ -138,5 +148,4 @@ def _missing(data: Data, path: Path) -> DataMissing:
         below = "" if top.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it lies in"
         return DataMissing(f"data.root: {top} is not there{meant or below}")
     origin = "data.root" if data.root else "$VGG_ABLATE_DATA, or data.root in the study, names another folder"
-    remedy = "; data.download: true fetches it" if data.name in FETCHED else ""
-    return DataMissing(f"data.name: {data.name} is not there: no {path} ({origin}){remedy}")
+    return DataMissing(f"data.name: {data.name} is not there: no {path} ({origin}); {_REMEDIES[data.name]}")
