@@ -92,6 +92,12 @@ def test_carriages_are_as_high_as_their_maps_and_as_wide_as_their_channels() -> 
     assert widths[2] == pytest.approx(2 * widths[0], rel=0.01)
 
 
+def test_kernels_of_one_colour_share_their_place_in_the_legend() -> None:
+    words = [box.words for box in labels(drawn([of({"stages": "16 16@1x3 | 16@3x1 16@5 | 16@1x5"})]))]
+    assert "conv 1×3, 3×1, 3×3" in words
+    assert "conv 1×5, 5×5" in words
+
+
 def test_what_differs_from_the_base_is_said_in_words() -> None:
     words = [box.words for box in labels(drawn([of("B"), of("shallow")]))]
     assert "conv5-64 *" in words

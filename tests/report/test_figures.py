@@ -7,6 +7,7 @@ import sys
 from itertools import combinations
 from math import isnan
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from matplotlib.text import Text
 
 from tests.report import building, designed
 from vgg_ablate.report import model
-from vgg_ablate.report.figures import album, budget, canvas, curves, forest, nets
+from vgg_ablate.report.figures import album, budget, canvas, curves, forest, nets, scales
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.pairs import deciding_interval, gains
 
@@ -220,3 +221,16 @@ def test_a_claim_without_an_estimate_has_its_row(tmp_path: Path) -> None:
     assert [isnan(row.mean) for row in rows if row.name in ("better", "equivalent")] == [True, False]
     with canvas.style():
         assert hidden(forest.drawn(rows)) == []
+
+
+@given(st.integers(1, 10**14), st.floats(1.0, 1e9), st.sampled_from(["x", "y"]))
+@settings(max_examples=100, deadline=None)
+def test_an_axis_of_costs_can_be_read_whatever_they_are(low: int, ratio: float, way: Literal["x", "y"]) -> None:
+    figure = canvas.blank(3, 2)
+    axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
+    values = [low, round(low * ratio)]
+    scales.by_cost(axes, values, way)
+    axis, (first, last) = (axes.xaxis, axes.get_xlim()) if way == "x" else (axes.yaxis, axes.get_ylim())
+    assert first < min(values) <= max(values) < last
+    ticks = [tick for tick in axis.get_majorticklocs() if first <= tick <= last]
+    assert 2 <= len(ticks) <= 7

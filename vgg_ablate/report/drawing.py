@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import sqrt
 
 from vgg_ablate.report import numbers
-from vgg_ablate.report.blocks import HEAD, Block, Item, blocks, in_order, kernel_name, marked
+from vgg_ablate.report.blocks import HEAD, Block, Item, blocks, in_order, marked
 from vgg_ablate.report.columns import Described
 from vgg_ablate.report.svg import Sheet, cut, width_of
 
@@ -270,10 +271,9 @@ def _legend(sheet: Sheet, trains: Sequence[Sequence[_Wagon]], y: float, width: f
     cars = [car for train in trains for wagon in train for car in wagon.cars]
     items = [item for item, _, missing in cars if not missing]
     entries: list[tuple[str, str]] = []
-    for kernel in sorted({item.kernel for item in items if item.kind == "conv" and item.kernel}):
-        sample = next(item for item in items if item.kind == "conv" and item.kernel == kernel)
-        name = kernel_name(kernel)
-        entries.append((_fill(sample), f"conv {name}×{name}" if name.isdigit() else f"conv {name.replace('x', '×')}"))
+    kernels = {item.kernel: _fill(item) for item in items if item.kind == "conv" and item.kernel}
+    for fill, same in groupby(sorted(kernels, key=lambda kernel: (max(kernel), kernel)), key=lambda one: kernels[one]):
+        entries.append((fill, "conv " + ", ".join(f"{rows}×{columns}" for rows, columns in same)))
     present = {item.kind for item in items}
     entries += [(fill, words) for kind, fill, words in _OTHERS if kind in present]
     if any(item.norm for item in items):

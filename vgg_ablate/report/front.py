@@ -9,11 +9,9 @@ from math import log10
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vgg_ablate.net.costs import Costs
-from vgg_ablate.report import numbers
-from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.figures import canvas, scales
 
 Member = tuple[dict[str, Any], Costs]
 
@@ -29,7 +27,7 @@ def as_csv(front: Sequence[Member]) -> str:
 
 
 def as_svg(front: Sequence[Member], title: str) -> str:
-    """Params and MACs, both on logarithmic scales; the larger and darker a mark, the farther its net sees."""
+    """Params and MACs, logarithmic where they differ much; the larger and darker a mark, the farther its net sees."""
     return canvas.svg(lambda: _drawn(front, title))
 
 
@@ -37,8 +35,6 @@ def _drawn(front: Sequence[Member], title: str) -> Figure:
     figure = canvas.blank(canvas.WIDTH, 3.6)
     axes = canvas.axes(figure, 0.7, 0.35, 5.9, 2.7)
     axes.set_title(f"{title}: {len(front)} nets that no other betters")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
     fields = sorted({costs.receptive_field for _, costs in front})
     for field in fields:
         nets = sorted((costs.params, costs.macs) for _, costs in front if costs.receptive_field == field)
@@ -51,10 +47,9 @@ def _drawn(front: Sequence[Member], title: str) -> Figure:
             markersize=3 + 4 * share,
             label=f"{field} px" if field in (fields[0], fields[len(fields) // 2], fields[-1]) else None,
         )
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.count(value)))
-        axis.set_minor_formatter(NullFormatter())
+    if front:
+        scales.by_cost(axes, [costs.params for _, costs in front], "x")
+        scales.by_cost(axes, [costs.macs for _, costs in front], "y")
     axes.set_xlabel("trained parameters")
     axes.set_ylabel("MACs for one example")
     if fields:

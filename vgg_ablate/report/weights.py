@@ -18,6 +18,7 @@ _MINUS, _PLUS, _FIELD, _EFFECTIVE = "#0b5fa5", "#b84a00", "#08365f", "#d55e00"
 _MOST = 256  # filters in one picture
 _CELLS = 56  # a side: finer fields are drawn in larger cells
 _MARGIN, _TILE, _GAP, _PANEL = 18.0, 34.0, 6.0, 224.0
+_LAP = 0.4  # by which a cell reaches under the next, so that no seam shows between them
 _ABREAST, _ROW = 4, 326.0  # panels in a row, pixels from one row to the next
 
 
@@ -134,7 +135,7 @@ def _panel(sheet: Sheet, one: Seen, x: float, y: float) -> None:
     for row, column in np.argwhere(cells > 0):
         strength = sqrt(cells[row, column] / strongest)
         if strength >= 0.02:
-            across, down = (min(side, _PANEL - at * side) for at in (column, row))
+            across, down = (min(side + _LAP, _PANEL - at * side) for at in (column, row))
             sheet.box(x + column * side, top + row * side, across, down, _mixed("#ffffff", _FIELD, strength))
     rows, columns = np.indices(one.field.shape)
     middle = [float((ways * one.field).sum()) + 0.5 for ways in (rows, columns)]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log10
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from vgg_ablate.report import numbers
-from vgg_ablate.report.figures import canvas, labels
+from vgg_ablate.report.figures import canvas, labels, scales
 from vgg_ablate.report.model import Report
 
 COSTS = {"macs": "MACs for one example", "params": "trained parameters"}
@@ -65,7 +62,7 @@ def drawn(found: Sequence[Point], error: str = "test error, %") -> Figure:
 
 
 def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
-    _scaled(axes, [point.costs[cost] for point in found])
+    scales.by_cost(axes, [point.costs[cost] for point in found])
     axes.set_xlabel(COSTS[cost])
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     best = front(found, cost)
@@ -104,36 +101,3 @@ def _steps(corners: Sequence[tuple[float, float]], right: float) -> list[tuple[f
     for x, y in corners[1:]:
         line += [(x, line[-1][1]), (x, y)]
     return [*line, (right, line[-1][1])]
-
-
-def _scaled(axes: Axes, values: Sequence[int]) -> None:
-    """A log scale where costs differ by more than a factor of 1.5; ticks at round numbers, written with units."""
-    low, high = min(values), max(values)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    if low > 0 and high > 1.5 * low:
-        room = (high / low) ** 0.13
-        axes.set_xscale("log")
-        axes.set_xlim(low / room, high * room)
-        axes.xaxis.set_major_locator(FixedLocator(_round_between(*axes.get_xlim())))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-        axes.xaxis.set_minor_locator(NullLocator())
-    else:
-        room = (high - low) * 0.13 or high * 0.1 or 1.0
-        axes.set_xlim(low - room, high + room)
-        axes.locator_params(axis="x", nbins=4)
-
-
-def _round_between(low: float, high: float) -> list[float]:
-    """At most six of 1, 2, 5 times a power of ten; fewer digits first."""
-    decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
-    for digits in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        ticks = [digit * 10.0**decade for decade in decades for digit in digits if low <= digit * 10.0**decade <= high]
-        if len(ticks) <= 6:
-            return ticks
-    return ticks[:: len(ticks) // 6 + 1]
-
-
-def _short(value: float) -> str:
-    """138.4 M without the zeros that a tick does not need."""
-    number, _, unit = numbers.count(round(value)).partition(" ")
-    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".strip()
