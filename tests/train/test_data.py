@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,32 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     assert sources.fingerprint(data) == sources.fingerprint(moved)
     Image.new("RGB", (12, 10), (9, 9, 9)).save(tmp_path / "here/train/c0/0.png")
     assert sources.fingerprint(data) != sources.fingerprint(moved)
+
+
+def test_the_fingerprint_is_that_of_all_files_read_one_after_the_other(tmp_path: Path) -> None:
+    data = folder(tmp_path, classes=3, images=70)
+    (tmp_path / "train/c1/large.PNG").write_bytes(bytes(range(256)) * 1000)
+    (tmp_path / "train/c1/notes.txt").write_text("no image")
+    whole = hashlib.sha256()
+    for split in ("train", "test"):
+        for label in ("c0", "c1", "c2"):
+            for path in sorted((tmp_path / split / label).iterdir()):
+                if path.suffix != ".txt":
+                    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                    whole.update(f"{split}/{label}/{path.name}\0{digest}\n".encode())
+    assert sources.fingerprint(data) == whole.hexdigest()[:16]
+
+
+def test_a_file_that_another_takes_the_place_of_is_read_again(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    path, other = tmp_path / "train/c0/0.png", tmp_path / "other.png"
+    before, times = sources.fingerprint(data), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    other.write_bytes(content)
+    os.utime(other, ns=times)
+    other.rename(path)
+    assert sources.fingerprint(data) != before
 
 
 def test_files_that_changed_since_the_plan_are_not_trained_on(tmp_path: Path) -> None:

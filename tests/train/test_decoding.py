@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
@@ -64,6 +66,79 @@ def test_the_centre_square_is_kept_and_the_shorter_side_resized(tmp_path: Path) 
     wide[:, 10:20] = 255
     assert (read(saved(tmp_path, Image.fromarray(wide)), size=10) == 255).all()
     assert read(saved(tmp_path, Image.fromarray(wide)), size=20).shape == (20, 20, 3)
+
+
+def plainly(path: Path, mode: str, size: int) -> decoding.Images:
+    """What PIL makes of a file: upright, in one mode, its centre at the size that ours is stored in."""
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image).convert(mode)
+    fitted = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(fitted, np.uint8).reshape(size, size, -1)
+
+
+def scene(width: int, height: int) -> Image.Image:
+    """Smooth in every channel, so that two ways to cut and resize it differ little."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    planes = [80 + 60 * np.sin(columns / 9), 120 + 90 * np.cos(rows / 11), 100 + 50 * np.sin((rows + columns) / 13)]
+    return Image.fromarray(np.stack(planes, -1).astype(np.uint8))
+
+
+def turned(orientation: int, folder: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(folder, scene(48, 48), "a.jpg", exif=exif)
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "grey": lambda folder: saved(folder, scene(48, 48).convert("L")),
+    "grey with alpha": lambda folder: saved(folder, scene(48, 48).convert("LA")),
+    "RGBA": lambda folder: saved(folder, scene(48, 48).convert("RGBA")),
+    "palette": lambda folder: saved(folder, scene(48, 48).quantize(200)),
+    "palette of a gif": lambda folder: saved(folder, scene(48, 48).quantize(64), "a.gif"),
+    "palette with a transparent colour": lambda folder: saved(folder, scene(48, 48).quantize(200), transparency=3),
+    "one bit": lambda folder: saved(folder, scene(48, 48).convert("1")),
+    "CMYK": lambda folder: saved(folder, scene(48, 48).convert("CMYK"), "a.jpg"),
+    "JPEG": lambda folder: saved(folder, scene(48, 48), "a.jpg", quality=95),
+    "WebP": lambda folder: saved(folder, scene(48, 48), "a.webp", lossless=True),
+    "wide": lambda folder: saved(folder, scene(120, 48)),
+    "tall": lambda folder: saved(folder, scene(48, 97)),
+    "large": lambda folder: saved(folder, scene(480, 480)),
+    "small": lambda folder: saved(folder, scene(20, 20)),
+    **{f"turned {turn}": partial(turned, turn) for turn in range(1, 9)},
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_any_kind_becomes_what_pil_makes_of_it(kind: str, channels: int, tmp_path: Path) -> None:
+    path = KINDS[kind](tmp_path)
+    ours, theirs = read(path, channels, 48), plainly(path, "RGB" if channels == 3 else "L", 48)
+    assert ours.shape == theirs.shape
+    differences = np.abs(ours.astype(int) - theirs.astype(int))
+    if kind in {"wide", "tall", "large", "small"}:  # PIL cuts before it resizes, by halves of pixels
+        assert differences.mean() < 2
+        assert differences.max() < 16
+    else:
+        assert differences.max() == 0
+
+
+@pytest.mark.parametrize("file", ["a.png", "a.tif", "a.pgm"])
+def test_sixteen_bits_of_grey_keep_their_upper_eight_in_every_format(file: str, tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 48 * 48).astype(np.uint16).reshape(48, 48)
+    for channels in (1, 3):
+        image = read(saved(tmp_path, Image.fromarray(deep), file), channels, 48)
+        assert (image == (deep >> 8).astype(np.uint8)[..., None]).all()
+
+
+def test_files_of_many_kinds_and_sizes_stand_in_one_set(tmp_path: Path) -> None:
+    listed = []
+    for label, (kind, make) in enumerate(KINDS.items()):
+        (tmp_path / kind).mkdir()
+        listed.append(Listed(make(tmp_path / kind), label))
+    found = decoding.from_files(listed, 48, 3, skip_corrupt=False)
+    assert found.labels.tolist() == list(range(len(KINDS)))
+    for image, one in zip(found.images, listed, strict=True):
+        assert np.array_equal(image, read(one.path, 3, 48))
 
 
 def broken(root: Path) -> Data:
