@@ -26,6 +26,7 @@ from vgg_ablate.runs.listed import Listed
 from vgg_ablate.runs.local import LocalPool
 from vgg_ablate.runs.loop import Loop
 from vgg_ablate.runs.mirror import Mirror
+from vgg_ablate.runs.notes import Notes
 from vgg_ablate.runs.outcomes import adopt, outcomes, put_aside
 from vgg_ablate.runs.packing import Packing
 from vgg_ablate.runs.plan import Cell, Plan
@@ -33,7 +34,7 @@ from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import SILENCE, Place, Pool
 from vgg_ablate.runs.progress import Kind, State, Together, View, view
 from vgg_ablate.runs.sampling import Sampling
-from vgg_ablate.runs.searching import Notes, Searching
+from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
@@ -113,6 +114,7 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
         before = store.keys()
         adopted = adopt(store, {cell.key for cell in plan.cells} - before)
         with closing(opened(plan.study.name, folder, options.storage, design)) as ledger:
+            ledger.describe(about(plan.study))
             if isinstance(design, Search):
                 course = _searched(plan, design, folder, ledger, options, pool)
             else:
@@ -136,6 +138,12 @@ def opened(study: str, folder: Path, storage: str | None, design: object = None)
     """The ledger of a results folder, or at a URL."""
     objectives = design.objectives if isinstance(design, Search) else ("val_error",)
     return Ledger.open(study, storage or sqlite_url(folder / "study.db"), objectives)
+
+
+def about(study: Study) -> dict[str, str]:
+    """What whoever looks at a ledger should know of its study."""
+    what = "one proposal, the mean over its seeds" if isinstance(study.design, Search) else "one variant on one seed"
+    return {"question": study.question, "data": study.base.data.name, "a trial": what}
 
 
 def _retry(store: Store, retried: Collection[Outcome]) -> None:

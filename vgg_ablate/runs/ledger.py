@@ -67,6 +67,7 @@ class Ledger:
     def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, place: str) -> None:
         self._study, self._storage, self._place = study, storage, place
         self._name, self._objectives = study.study_name, tuple(study.metric_names or ())
+        self._about: Mapping[str, str] = {}
 
     @classmethod
     def open(cls, name: str, url: str, objectives: Sequence[str] = ("val_error",)) -> Ledger:
@@ -90,6 +91,15 @@ class Ledger:
     def place(self) -> str:
         """Its URL."""
         return self._place
+
+    def describe(self, about: Mapping[str, str]) -> None:
+        """Say what the study is, to whoever looks on."""
+        self._about = about
+        with storage_failures(self._place):
+            there = self._study.user_attrs
+            for name, text in about.items():
+                if there.get(name) != text:
+                    self._study.set_user_attr(name, text)
 
     def mirrored(self) -> dict[str, str]:
         """Key -> outcome of every run that has a trial."""
@@ -121,7 +131,9 @@ class Ledger:
         with storage_failures(self._place):
             optuna.delete_study(study_name=self._name, storage=self._storage)
         self.close()
-        return Ledger.open(self._name, self._place, self._objectives)
+        empty = Ledger.open(self._name, self._place, self._objectives)
+        empty.describe(self._about)
+        return empty
 
 
 class Changed(Exception):

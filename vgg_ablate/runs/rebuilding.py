@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from vgg_ablate.records import Manifest, Store
-from vgg_ablate.runs.driver import opened, resumed
+from vgg_ablate.runs.driver import about, opened, resumed
 from vgg_ablate.runs.lease import study_lock
 from vgg_ablate.runs.mirror import Mirror
 from vgg_ablate.runs.plan import plan
@@ -21,6 +21,7 @@ def rebuild(study: Study, folder: Path, storage: str | None, fingerprint: Callab
     asked, store = plan(study, fingerprint), Store(folder / "records")
     Manifest.read(folder)  # a study that was never run has no ledger to make
     with study_lock(folder), closing(opened(study.name, folder, storage, study.design)) as ledger:
+        ledger.describe(about(study))
         if not isinstance(study.design, Search):
             return Mirror(ledger, asked, store).rebuild()
         with closing(ledger.cleared()) as empty:

@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.errors import Problem, SpecError
+from vgg_ablate.records import Epoch
 from vgg_ablate.runs.ledger import Ledger, storage_failures
 from vgg_ablate.spec.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe
 
@@ -131,17 +132,25 @@ class Sampling:
                 trial.set_user_attr(name, value)
             for name in excess.keys() - trial.constraints.keys():
                 trial.set_constraint(name, excess[name])
+            if excess:  # optuna-dashboard knows the list of Optuna 4 alone (0.21.0); Optuna 5 reads both
+                trial.storage.set_trial_system_attr(trial._trial_id, "constraints", list(excess.values()))
 
     def report(self, number: int, step: int, value: float) -> bool:
         """The validation error at a step; should the variant be stopped?"""
-        if self._design.pruner.kind == "none":
-            return False
+        if self._design.objectives != ("val_error",):
+            return False  # Optuna has no intermediate values of several objectives; of another one these are none
         trial = self._trials[number]
         with storage_failures(self._place), _quiet():
             if step not in self._reported.setdefault(number, set()):
                 trial.report(value, step)
                 self._reported[number].add(step)
-            return trial.should_prune()
+            return self._design.pruner.kind != "none" and trial.should_prune()
+
+    def keep(self, number: int, epochs: Sequence[Epoch]) -> None:
+        """Report what a record says of epochs that were not heard of, as when a lost ledger is made again."""
+        for epoch in epochs:
+            if epoch.epoch not in self._reported.get(number, ()):
+                self.report(number, epoch.epoch, 1 - epoch.val_accuracy)
 
     def tell(self, number: int, values: Sequence[float] | None) -> None:
         """The values of a proposal, or None: it was stopped, or refused."""

@@ -5,27 +5,23 @@ Equal runs are trained once, whoever asks for them. A proposal is told once, whe
 
 from __future__ import annotations
 
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from statistics import fmean
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.net import match
 from vgg_ablate.records import Epoch, Outcome, Planned, Record, Store
-from vgg_ablate.runs.folder import write_proposals
 from vgg_ablate.runs.outcomes import outcomes
 from vgg_ablate.runs.plan import Cell, Plan, cells_of
-from vgg_ablate.runs.progress import Silent, State
+from vgg_ablate.runs.progress import State
 from vgg_ablate.runs.sampling import Proposal, Sampling
 from vgg_ablate.spec.search import FIRST_SEED, Search
 
 _WORST = 1.0  # the validation error of a run that diverged or did not fit: a proposal without a value teaches nothing
 _BARREN = 200  # proposals in a row that are outside the constraints, or known already: the space is exhausted
-_PAUSE = 5.0  # seconds between two writings of the manifest
 
 
 @dataclass
@@ -153,8 +149,10 @@ class Searching:
         costs = resolved.costs.as_dict()
         excess = {one.cost: one.excess(costs) for one in self._design.constraints}
         about = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
+        if outside := [f"{name} {costs[name]:,}" for name, value in excess.items() if value > 0]:
+            about["reason"] = f"outside the constraints: {', '.join(outside)}"
         self._sampling.about(number, about, excess)
-        if any(value > 0 for value in excess.values()):
+        if outside:
             self._sampling.tell(number, None)
             return False
         new = proposal.identity not in self._points
@@ -180,6 +178,8 @@ class Searching:
             if place not in waiting.records and waiting.proposal.number in self._open:
                 self._seconds[key] = record.train_seconds
                 waiting.records[place] = record
+                if place == 0:
+                    self._sampling.keep(waiting.proposal.number, record.epochs)
                 waiting.handed.add(place)
                 self._judge(waiting, place)
 
@@ -188,10 +188,12 @@ class Searching:
         number, records = waiting.proposal.number, list(waiting.records.values())
         if any(record.outcome is Outcome.PRUNED for record in records):
             waiting.stopped = True
-        elif place > 0:
+        elif place > 0 and self._design.pruner.kind != "none":
             step = len(records) * waiting.cells[0].run.train.epochs
             error = fmean(_error(record) for record in records)
             waiting.stopped = self._sampling.report(number, step, error) or waiting.stopped
+        if len(records) == len(waiting.cells) or waiting.stopped:
+            self._sampling.about(number, _became(records), {})
         if len(records) == len(waiting.cells) and not waiting.stopped:
             self._sampling.tell(number, self._values(waiting))
             del self._open[number]
@@ -273,22 +275,16 @@ class Searching:
             self.state.total -= len(cells) - len(recorded)
 
 
-class Notes(Silent):
-    """Keeps what a search has asked for in the manifest, now and then, and at the end."""
-
-    def __init__(self, source: Searching, folder: Path) -> None:
-        self._source, self._folder, self._written = source, folder, time.monotonic()
-
-    def tick(self) -> None:
-        """Write, where that is due."""
-        if time.monotonic() - self._written >= _PAUSE:
-            self.close()
-
-    def close(self) -> None:
-        """Write."""
-        self._written = time.monotonic()
-        write_proposals(self._folder, self._source.planned(), self._source.proposals())
-
-
 def _error(record: Record) -> float:
     return _WORST if record.tested is None else 1 - record.tested.val_accuracy
+
+
+def _became(records: Sequence[Record]) -> dict[str, object]:
+    """What is to know of a proposal's runs beside its values."""
+    about: dict[str, object] = {
+        "keys": " ".join(record.key for record in records),
+        "train_seconds": round(fmean(record.train_seconds for record in records), 3),
+    }
+    if bad := [record for record in records if record.outcome is not Outcome.FINISHED]:
+        about |= {"outcome": str(bad[0].outcome), "reason": bad[0].reason}
+    return about
