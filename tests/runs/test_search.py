@@ -175,7 +175,7 @@ def test_losers_are_stopped_and_what_was_stopped_is_no_winner(tmp_path: Path) ->
 
 @pytest.mark.parametrize("pruner", ["halving", "hyperband"])
 def test_other_pruners_stop_losers_too(tmp_path: Path, pruner: str) -> None:
-    text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 20")
+    text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 60")  # time for a word to come back
     text = text.replace("epochs: 3", "epochs: 6")
     folder = tmp_path / "results"
     assert drive(searched(tmp_path, f"  pruner: {pruner}\n", text), folder, OPTIONS).complete
