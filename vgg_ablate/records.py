@@ -15,16 +15,18 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Data, Train
-from vgg_ablate.spec.values import Frozen, Whole
+from vgg_ablate.spec.values import Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 1  # bumped by hand when the meaning of a training changes; part of every key
+Real = Annotated[float, Field(strict=True)]  # never made of a text
+Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 _PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
 
 
@@ -71,20 +73,20 @@ class Epoch(Frozen):
     """What one epoch of training showed. Errors and accuracies are fractions of 1; losses are nats per example."""
 
     epoch: Whole  # from 1
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    lr: float  # of the epoch's last step
-    seconds: float  # of training alone
-    images_per_second: float  # trained on, in this epoch
+    train_loss: Real
+    val_loss: Real
+    val_accuracy: Accuracy
+    lr: Real  # of the epoch's last step
+    seconds: NonNegative  # of training alone
+    images_per_second: NonNegative  # trained on, in this epoch
 
 
 class Tested(Frozen):
     """What the test set said, once, at the end. The metrics are fractions of 1; more may stand beside these."""
 
-    val_accuracy: float
-    test_accuracy: float
-    test_top5_accuracy: float | None = None
+    val_accuracy: Accuracy
+    test_accuracy: Accuracy
+    test_top5_accuracy: Accuracy | None = None
     correct: str | None = None  # per test example: hex of packed bits, most significant first, in test-split order
     details: dict[str, Any] = Field(default_factory=dict)
 
@@ -101,8 +103,8 @@ class Record(Frozen):
     costs: dict[str, int] = Field(default_factory=dict)  # params, macs, activations, receptive_field, ... closed form
     audited: dict[str, int] = Field(default_factory=dict)  # params, macs: the same by fvcore's tracing
     environment: dict[str, Any] = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
-    train_seconds: float = 0.0
-    images_per_second: float = 0.0  # median over epochs
+    train_seconds: NonNegative = 0.0
+    images_per_second: NonNegative = 0.0  # median over epochs
     started: str = ""  # UTC, ISO 8601
 
 
@@ -139,7 +141,8 @@ class Store:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise StorageFailed(f"{path}: {field}: {first['msg']}") from error
+            got = f", got {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
+            raise StorageFailed(f"{path}: {field}: {first['msg']}{got}") from error
         if record.key != key or record.run.key != key:
             raise StorageFailed(
                 f"{path}: key: the file's name, its key {record.key} and its run's {record.run.key} differ"

@@ -77,6 +77,18 @@ def test_two_results_are_printed_side_by_side(
     assert "train.epochs: pretend 2; longer 3" in shown
 
 
+def test_problems_of_either_end_a_comparison_with_1(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = made(folder.parent / "other", text=STUDY.replace("name: pretend", "name: other"))
+    torn = other / "records" / f"{Manifest.read(other).planned[0].key}.json"
+    torn.write_text("{", encoding="utf-8")
+    assert ended(monkeypatch, "report", folder, other) == 1
+    shown = capsys.readouterr()
+    assert f"{other}: records/{torn.name}: the file: " in shown.err
+    assert "Claims and verdicts" in shown.out
+
+
 def test_verifying_what_was_never_run_ends_with_2(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,6 @@ def made(
     provenance: Mapping[str, Any] | None = None,
     change: Callable[[Record, str], Record] = lambda record, variant: record,
     correct: Callable[[str, int], str | None] = lambda variant, seed: None,
-    epochs: int = 2,
     fingerprints: Mapping[str, str] | None = None,
 ) -> Path:
     """A results folder; `accuracy(variant, seed)` is the test accuracy of that run."""
@@ -60,7 +59,7 @@ def made(
                 continue
             outcome = (outcomes or {}).get((variant.name, seed), Outcome.FINISHED)
             value = accuracy(variant.name, seed)
-            record = _record(run, outcome, value, correct(variant.name, seed), epochs)
+            record = _record(run, outcome, value, correct(variant.name, seed))
             store.put(change(record, variant.name))
     known = {"python": "3.11", "seeds": list(study.seed_list), "looks": list(study.looks)} | dict(provenance or {})
     Manifest(study=study.name, base=study.base.name, planned=tuple(planned), provenance=known).write(folder)
@@ -87,7 +86,7 @@ def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping
             run = _run(variant, seed, "0" * 16)
             planned.append(Planned(variant=name, seed=seed, key=run.key))
             value = 0.9 + index / 100 + seed % 7 / 1000
-            Store(folder / "records").put(_record(run, Outcome.FINISHED, value, None, 2))
+            Store(folder / "records").put(_record(run, Outcome.FINISHED, value, None))
     known = {**manifest.provenance, "proposals": [dict(point) for point in points]}
     manifest.model_copy(update={"planned": tuple(planned), "provenance": known}).write(folder)
     return folder
@@ -103,7 +102,8 @@ def _costs(arch: Arch) -> dict[str, int]:
     return costs(arch).as_dict()
 
 
-def _record(run: Run, outcome: Outcome, value: float, correct: str | None, epochs: int) -> Record:
+def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Record:
+    epochs, value = run.train.epochs, min(max(value, 0.001), 1.0)
     tested = Tested(val_accuracy=value - 0.001, test_accuracy=value, correct=correct)
     counted = _costs(run.arch)
     return Record(
@@ -116,7 +116,7 @@ def _record(run: Run, outcome: Outcome, value: float, correct: str | None, epoch
                 epoch=number,
                 train_loss=1 / number + value / 100,
                 val_loss=1.1 / number,
-                val_accuracy=value - 0.1 / number,
+                val_accuracy=max(0.0, value - 0.001 - 0.1 * (epochs - number) / number),
                 lr=0.05,
                 seconds=1.5,
                 images_per_second=1000.0,

@@ -42,7 +42,7 @@ DESIGNS = {
 def made(folder: Path, kind: str) -> Path:
     """A study of that design with all its records; of a search, also what it proposed."""
     text = f"{HEAD}design:\n  kind: {kind}\n  {DESIGNS[kind][0]}\n"
-    building.made(folder, text=text, epochs=3)
+    building.made(folder, text=text)
     if kind == "search":
         building.searched(folder, [{"arch.width": width} for width in (0.5, 1.5, 2.0)], {"winner-1": 1})
     return folder

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from tests.report.building import STUDY, made
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Manifest, Record
-from vgg_ablate.report import model, writing
+from vgg_ablate.report import model, prose, writing
 
 
 def edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -46,6 +48,13 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["audited"].update(macs=1), "audited.macs: fvcore counts 1, the closed form "),
         (lambda record: record.update(audited={}, costs={"params": 7}), "costs.params: the arch has "),
         (lambda record: record.update(extra=1), "extra: "),
+        (lambda record: record["tested"].update(test_accuracy=1.7), "tested.test_accuracy: "),
+        (lambda record: record["tested"].update(test_accuracy="0.9"), "tested.test_accuracy: "),
+        (lambda record: record["tested"].update(test_accuracy=float("nan")), "tested.test_accuracy: "),
+        (lambda record: record["tested"].update(val_accuracy=0.5), "tested.val_accuracy: that of the last epoch is "),
+        (lambda record: record["epochs"][0].update(val_accuracy=-0.1), "epochs.0.val_accuracy: "),
+        (lambda record: record["epochs"].pop(), "epochs: a finished run has epochs 1 to 2, got 1 of them (1)"),
+        (lambda record: record.update(train_seconds=-3), "train_seconds: "),
     ],
 )
 def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
@@ -61,6 +70,23 @@ def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
     assert (small.verdict, small.reason) == ("inconclusive", "five: seed 1 damaged")
     assert same.verdict == "refuted"
     assert problem.split(": ")[0] in (folder / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "unfit"), [(0.9, True), (0.4, True), (3 / 5, False), (3 / 7, True), (0.605, False)]
+)
+def test_a_test_accuracy_that_its_examples_contradict_is_named(tmp_path: Path, accuracy: float, unfit: bool) -> None:
+    """Three of five examples are right, and the record says how many there are."""
+    folder = made(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
+
+    def told(record: dict[str, Any]) -> None:
+        record["tested"] |= {"test_accuracy": accuracy, "details": {"test_examples": 5}}
+
+    key = key_of(folder, "five", 1)
+    edited(folder / "records" / f"{key}.json", told)
+    named = [problem for problem in model.of(folder).problems if problem.startswith(f"records/{key}.json: ")]
+    expected = f"tested.test_accuracy: by its bits 3 of 5 examples are right, got {accuracy}"
+    assert named == ([f"records/{key}.json: {expected}"] if unfit else [])
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100])
@@ -86,8 +112,24 @@ def test_a_record_that_nobody_planned_is_named(folder: Path) -> None:
     (folder / "records" / stranger.name).write_bytes(stranger.read_bytes())
     report = model.of(folder)
     assert len(report.problems) == 1
-    assert report.problems[0].startswith(f"records: {stranger.name}: no run that this study plans; not used")
+    assert report.problems[0].startswith(f"records: {stranger.name}: of no run that this study plans, not used")
+    assert f"({stranger.name}: run.train.epochs: the study's nearest variant " in report.problems[0]
+    assert report.problems[0].endswith("says 2, got 3)")
     assert damaged(report) == []
+
+
+def test_a_record_of_a_seed_that_is_no_longer_asked_for_is_named(folder: Path) -> None:
+    key = key_of(folder, "five", 4)
+    edited(
+        folder / "manifest.json",
+        lambda manifest: manifest["planned"].remove({"variant": "five", "seed": 4, "key": key}),
+    )
+    (folder / "study.yaml").write_text(STUDY.replace("seeds: 5", "seeds: 4"), encoding="utf-8")
+    (problem,) = model.of(folder).problems
+    assert (
+        problem
+        == f"records: {key}.json: of no run that this study plans, not used ({key}.json: run.seed: seed 4 of five)"
+    )
 
 
 def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> None:
@@ -153,6 +195,55 @@ def test_a_saved_study_that_no_longer_reads_is_one_line(folder: Path) -> None:
     (folder / "study.yaml").write_text("version: 2\n", encoding="utf-8")
     with pytest.raises(StorageFailed, match="the saved study is not valid"):
         model.of(folder)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "named"),
+    [
+        (
+            "b: five}",
+            "b: fife}",
+            "claims[0].b: no such variant; there are base, five, wide, got 'fife'; did you mean 'five'?",
+        ),
+        (", margin: 1.0}", "}", "claims[1].margin: a claim of kind equivalent needs a margin greater than 0"),
+        ("kind: equivalent", "kind: equal", "claims[1].kind: "),
+        ("id: same", "id: small", "claims[1].id: two claims have this id, got 'small'"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_named_and_the_rest_is_reported(
+    folder: Path, was: str, now: str, named: str
+) -> None:
+    whole = model.of(folder).verdicts
+    (folder / "study.yaml").write_text(STUDY.replace(was, now, 1), encoding="utf-8")
+    report = writing.write(folder)
+    (problem,) = report.problems
+    left_out = int(named[7])
+    place, _, told = problem.partition(": ")
+    assert re.fullmatch(rf"study\.yaml:{12 + left_out}:\d+", place)
+    assert told.startswith(named)
+    assert told.endswith("; this claim is left out")
+    assert [verdict.claim.id for verdict in report.verdicts] == [
+        verdict.claim.id for number, verdict in enumerate(whole) if number != left_out
+    ]
+    assert problem in html.unescape((folder / "report.md").read_text(encoding="utf-8"))
+
+
+def test_every_bad_claim_is_named_by_its_number_in_the_file(folder: Path) -> None:
+    """The first is found before the second can be looked at."""
+    text = STUDY.replace("kind: better", "kind: bettter", 1).replace("metric: params", "metric: params, within: x=1")
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
+    report = model.of(folder)
+    assert [problem.split(": ")[1] for problem in report.problems] == ["claims[0].kind", "claims[2].within"]
+    assert [problem.split(":")[1] for problem in report.problems] == ["12", "14"]
+    assert [verdict.claim.id for verdict in report.verdicts] == ["same"]
+
+
+def test_a_study_of_one_seed_is_reported_without_verdicts(tmp_path: Path) -> None:
+    report = writing.write(made(tmp_path / "pretend", text=STUDY.replace("seeds: 5", "seeds: 1")))
+    assert report.problems == ()
+    assert [verdict.verdict for verdict in report.verdicts] == ["inconclusive", "inconclusive", "supported"]
+    assert report.verdicts[0].reason == "1 seed; a verdict needs at least 3"
+    assert prose.notes(report)[0].startswith("study.yaml: seeds: 1 seed; a verdict needs at least 3")
 
 
 def test_seeds_added_by_hand_after_a_look_are_said(tmp_path: Path) -> None:

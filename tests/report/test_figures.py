@@ -51,7 +51,7 @@ def report_of(folder: Path, seed: int, spread: float) -> Report:
     draws = np.random.default_rng(seed)
     means = {name: draws.uniform(0.9, 0.98) for name in ("base", "five", "wide", "deep")}
     noise = {(name, s): draws.normal(0, spread) for name in means for s in range(6)}
-    return model.of(building.made(folder, lambda name, s: means[name] + noise[name, s], text=KINDS, epochs=3))
+    return model.of(building.made(folder, lambda name, s: means[name] + noise[name, s], text=KINDS))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_coordinates_are_rounded_and_words_are_not() -> None:
 def test_panels_of_a_factorial_design_have_titles_that_differ(tmp_path: Path) -> None:
     factors = "factors: {arch.norm: [batch, none], arch.activation: [relu, gelu], arch.width: [1, 2]}"
     text = f"{designed.HEAD}design:\n  kind: factorial\n  {factors}\n"
-    report = model.of(building.made(tmp_path / "cells", text=text, epochs=3))
+    report = model.of(building.made(tmp_path / "cells", text=text))
     with canvas.style():
         titles = [axes.get_title(loc="left") for axes in curves.drawn(curves.curves(report)).axes]
     assert len(set(titles)) == len(titles) == 8

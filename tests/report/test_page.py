@@ -75,14 +75,14 @@ def page_of(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pretend(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(building.made(tmp_path_factory.mktemp("results") / "pretend", epochs=4))
+    return page_of(building.made(tmp_path_factory.mktemp("results") / "pretend"))
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "long"
     outcomes = {("wide", 1): Outcome.DIVERGED}
-    return page_of(building.made(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)}), epochs=3))
+    return page_of(building.made(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)})))
 
 
 @pytest.mark.parametrize("which", ["pretend", "long"])
@@ -163,7 +163,7 @@ def test_of_very_many_runs_the_page_lists_the_first_and_says_where_the_others_ar
 
 def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:
     text = building.STUDY.replace("seeds: 5", "seeds: 150").replace("epochs: 2", "epochs: 100")
-    path = page_of(building.made(tmp_path / "many", text=text, epochs=100))
+    path = page_of(building.made(tmp_path / "many", text=text))
     assert path.stat().st_size < 500_000
 
 

@@ -66,10 +66,14 @@ def _difference(folder: Path) -> list[str]:
 def _beside(folders: list[Path], *, as_json: bool) -> None:
     from vgg_ablate.report import model, side_by_side, table
 
-    found = side_by_side.compared([model.of(folder) for folder in folders])
+    reports = [model.of(folder) for folder in folders]
+    found = side_by_side.compared(reports)
     if as_json:
         print(side_by_side.as_json(found))
     else:
         table.printed(found.tables)
         for difference in found.differences:
             print(difference)
+    problems = [f"{report.folder}: {problem}" for report in reports for problem in report.problems]
+    if problems:
+        raise CheckFailed("\n".join(problems))

@@ -23,7 +23,8 @@ from vgg_ablate.report import table as shape
 from vgg_ablate.report.frame import runs_of
 from vgg_ablate.report.metrics import TIMED, by_seed, sign
 from vgg_ablate.report.power import smallest_detectable
-from vgg_ablate.report.results import Results, recorded, saved
+from vgg_ablate.report.results import Results, recorded
+from vgg_ablate.report.saved import saved
 from vgg_ablate.report.verdicts import FEWEST_SEEDS, spent
 from vgg_ablate.report.wording import NOUNS, unit
 from vgg_ablate.spec.claims import EXACT, Claim, Levels

@@ -11,7 +11,7 @@ from vgg_ablate.report.figures.album import Picture
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.table import Table
 from vgg_ablate.report.table import markdown as table_markdown
-from vgg_ablate.report.verdicts import Verdict
+from vgg_ablate.report.verdicts import FEWEST_SEEDS, Verdict
 
 _ELSEWHERE = frozenset({"history", "seeds", "looks", "host", "proposals"})  # said in other words, or nobody's business
 
@@ -31,7 +31,7 @@ def tables(report: Report) -> list[Table]:
 
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
-    return [*_unfinished(report), *_looked(report), *_mixed(report)]
+    return [*_few(report), *_unfinished(report), *_looked(report), *_mixed(report)]
 
 
 def expected(report: Report) -> list[str]:
@@ -93,6 +93,12 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 def _notes(report: Report) -> list[str]:
     said = notes(report)
     return ["## Notes", "\n".join(f"- {note}" for note in said)] if said else []
+
+
+def _few(report: Report) -> Iterator[str]:
+    planned = len(report.study.seed_list)
+    if planned < FEWEST_SEEDS:
+        yield f"study.yaml: seeds: {planned} seed{'s' * (planned != 1)}; a verdict needs at least {FEWEST_SEEDS}."
 
 
 def _unfinished(report: Report) -> Iterator[str]:

@@ -11,21 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from vgg_ablate.errors import SpecError, StorageFailed
-from vgg_ablate.net.match import resolve
+from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Manifest, Planned, Record, Store
+from vgg_ablate.report import fitness
+from vgg_ablate.report.fitness import Asked
+from vgg_ablate.report.saved import named
 from vgg_ablate.report.stats import Floats
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.paths import differences
 from vgg_ablate.spec.search import Search
-from vgg_ablate.spec.study import Study, Variant, load
+from vgg_ablate.spec.study import Study
 
 EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
-PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,17 @@ def read(folder: str | Path) -> Results:
     """Raises StorageFailed where there is no manifest or no study; everything else that is wrong is in `problems`."""
     folder = Path(folder)
     manifest, twice = _once(Manifest.read(folder))
-    study = saved(folder)
+    study, left_out = named(folder)
     store = Store(folder / "records")
     with _undisturbed():
-        records, epochs, damaged = _records(store, manifest.planned, study)
+        asked = fitness.asked(study)
+        records, epochs, damaged = _records(store, manifest.planned, asked)
     problems = [
+        *left_out,
         *twice,
         *_contradictions(folder, study, manifest),
         *damaged.values(),
-        *_strays(store, manifest),
+        *_strays(store, manifest, asked),
         *_bases(store, records.values()),
     ]
     here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
@@ -69,7 +70,7 @@ def recorded(study: Study, planned: Iterable[Planned], folder: Path) -> Results:
     """What a folder has recorded of these cells of a study, whatever its own study.yaml and manifest say."""
     cells = tuple(planned)
     with _undisturbed():
-        records, epochs, damaged = _records(Store(folder / "records"), cells, study)
+        records, epochs, damaged = _records(Store(folder / "records"), cells, fitness.asked(study))
     return Results(
         folder, study, Manifest(study=study.name, base=study.base.name, planned=cells), records, epochs, damaged
     )
@@ -99,21 +100,9 @@ def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
     return manifest.model_copy(update={"planned": planned}), twice
 
 
-def saved(folder: Path) -> Study:
-    """The study of a results folder, as it was run. Raises StorageFailed."""
-    path = folder / "study.yaml"
-    if not path.exists():
-        raise StorageFailed(f"{path}: No such file; has this study been run?")
-    try:
-        return load(path)
-    except SpecError as error:
-        raise StorageFailed(f"{path}: the saved study is not valid: {error.problems[0]}") from error
-
-
 def _records(
-    store: Store, planned: Iterable[Planned], study: Study
+    store: Store, planned: Iterable[Planned], asked: Mapping[str, Asked]
 ) -> tuple[dict[str, Record], dict[str, Floats], dict[str, str]]:
-    asked = _asked(study)
     there = store.keys()
     records: dict[str, Record] = {}
     epochs: dict[str, Floats] = {}
@@ -126,7 +115,7 @@ def _records(
         except StorageFailed as error:
             damaged[cell.key] = str(error)
             continue
-        wrong = _wrong(record, cell, asked.get(cell.variant))
+        wrong = fitness.wrong(record, cell, asked.get(cell.variant))
         if wrong:
             damaged[cell.key] = f"{store.path(cell.key)}: {wrong}"
             continue
@@ -140,55 +129,6 @@ def _array(record: Record) -> Floats:
         (e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second) for e in record.epochs
     ]
     return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH))
-
-
-class _Asked(NamedTuple):
-    """What a study asks for in one variant."""
-
-    variant: Variant
-    arch: Arch  # in its normal form
-    costs: dict[str, int]
-
-
-def _asked(study: Study) -> dict[str, _Asked]:
-    """By variant; nothing where the study's variants cannot be (then nothing can contradict it)."""
-    try:
-        resolved = resolve(study.variants)
-    except SpecError:
-        return {}
-    return {one.variant.name: _Asked(one.variant, one.arch, one.costs.as_dict()) for one in resolved}
-
-
-def _wrong(record: Record, cell: Planned, asked: _Asked | None) -> str | None:
-    """What makes a record unfit for its cell, in words."""
-    if record.run.seed != cell.seed:
-        return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
-    if record.outcome == "finished" and record.tested is None:
-        return "tested: a finished run has test results, got none"
-    for cost, counted in record.audited.items():
-        closed = record.costs.get(cost)
-        if closed != counted:
-            return f"audited.{cost}: fvcore counts {counted}, the closed form {closed}; they must agree"
-    return None if asked is None else _unlike(record, asked)
-
-
-def _unlike(record: Record, asked: _Asked) -> str | None:
-    """Where the run is not the study's variant: the first path that differs."""
-    variant, run = asked.variant, record.run
-    for name, wanted, ran in (
-        ("arch", asked.arch, run.arch),
-        ("data", variant.data, run.data),
-        ("train", variant.train, run.train),
-    ):
-        if wanted == ran:
-            continue
-        for path, (one, other) in differences(wanted, ran).items():
-            if path not in PLACES:
-                return f"run.{name}.{path}: the study's variant {variant.name} says {one!r}, got {other!r}"
-    for cost, recorded in record.costs.items():
-        if asked.costs.get(cost, recorded) != recorded:
-            return f"costs.{cost}: the arch has {asked.costs[cost]}, got {recorded}"
-    return None
 
 
 def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]:
@@ -208,12 +148,17 @@ def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]
     return problems
 
 
-def _strays(store: Store, manifest: Manifest) -> list[str]:
+def _strays(store: Store, manifest: Manifest, asked: Mapping[str, Asked]) -> list[str]:
+    """Records of another study, or of an older plan; of the first one it is said in what it differs from this study."""
     strays = sorted(store.keys() - {cell.key for cell in manifest.planned})
     if not strays:
         return []
-    names = _listed(f"{key}.json" for key in strays)
-    return [f"{store.folder}: {names}: no run that this study plans; not used (another study, or an older plan?)"]
+    try:
+        other = fitness.nearest(store.get(strays[0]), asked)
+    except StorageFailed as error:
+        other = str(error).removeprefix(f"{store.path(strays[0])}: ")
+    names, told = _listed(f"{key}.json" for key in strays), f" ({strays[0]}.json: {other})" if other else ""
+    return [f"{store.folder}: {names}: of no run that this study plans, not used{told}"]
 
 
 def _bases(store: Store, records: Iterable[Record]) -> list[str]:

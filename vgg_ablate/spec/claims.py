@@ -51,7 +51,7 @@ class Claim(Frozen):
     @model_validator(mode="after")
     def _needs_a_margin(self) -> Self:
         if self.kind in ("equivalent", "not_worse") and self.margin == 0:
-            raise ValueError(f"a claim of kind {self.kind} needs a margin greater than 0")
+            raise Wrong(f"a claim of kind {self.kind} needs a margin greater than 0", field="margin")
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,118 @@
+"""Is a record fit for the cell of the study that asks for it? What it says of itself and its variant must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from vgg_ablate.errors import SpecError
+from vgg_ablate.net.match import resolve
+from vgg_ablate.records import Planned, Record, Tested
+from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.paths import differences
+from vgg_ablate.spec.study import Study, Variant
+
+PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
+_TIES = (
+    0.01  # bits and accuracy may differ by so much: of equal scores, older records counted the one and kept the other
+)
+
+
+class Asked(NamedTuple):
+    """What a study asks for in one variant."""
+
+    variant: Variant
+    arch: Arch  # in its normal form
+    costs: dict[str, int]
+
+
+def asked(study: Study) -> dict[str, Asked]:
+    """By variant; nothing where the study's variants cannot be (then nothing can contradict it)."""
+    try:
+        resolved = resolve(study.variants)
+    except SpecError:
+        return {}
+    return {one.variant.name: Asked(one.variant, one.arch, one.costs.as_dict()) for one in resolved}
+
+
+def wrong(record: Record, cell: Planned, asked: Asked | None) -> str | None:
+    """What makes a record unfit for its cell, in words."""
+    if record.run.seed != cell.seed:
+        return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
+    if record.outcome == "finished" and (told := _unfinished(record)):
+        return told
+    for cost, counted in record.audited.items():
+        closed = record.costs.get(cost)
+        if closed != counted:
+            return f"audited.{cost}: fvcore counts {counted}, the closed form {closed}; they must agree"
+    return None if asked is None else _unlike(record, asked)
+
+
+def nearest(record: Record, asked: Mapping[str, Asked]) -> str:
+    """Of a record that no cell asks for: which variant it is most like, and where it differs; empty where none is."""
+    found = [(list(_differences(record, one)), name) for name, one in asked.items()]
+    if not found:
+        return ""
+    apart, name = min(found, key=lambda one: len(one[0]))
+    if not apart:
+        return f"run.seed: seed {record.run.seed} of {name}"
+    path, wanted, got = apart[0]
+    more = f"; {len(apart) - 1} more differ" if len(apart) > 1 else ""
+    return f"{path}: the study's nearest variant {name} says {wanted!r}, got {got!r}{more}"
+
+
+def _unfinished(record: Record) -> str | None:
+    """What a finished run must have, and has not."""
+    tested, epochs = record.tested, record.run.train.epochs
+    if tested is None:
+        return "tested: a finished run has test results, got none"
+    numbers = [epoch.epoch for epoch in record.epochs]
+    if numbers != list(range(1, epochs + 1)):
+        shown = ", ".join(map(str, numbers[:3])) + (f", ..., {numbers[-1]}" if len(numbers) > 3 else "")
+        return f"epochs: a finished run has epochs 1 to {epochs}, got {len(numbers)} of them ({shown})"
+    last = record.epochs[-1].val_accuracy
+    if tested.val_accuracy != last:
+        return f"tested.val_accuracy: that of the last epoch is {last}, got {tested.val_accuracy}"
+    return _miscounted(tested)
+
+
+def _miscounted(tested: Tested) -> str | None:
+    """The test accuracy against the test examples that were classified rightly."""
+    if tested.correct is None:
+        return None
+    try:
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(tested.correct), dtype=np.uint8))
+    except ValueError:
+        return "tested.correct: not bits in hexadecimal digits"
+    right, most = int(bits.sum()), len(bits)
+    counts = [counted] if isinstance(counted := tested.details.get("test_examples"), int) else range(most - 7, most + 1)
+    if any(count > 0 and abs(right / count - tested.test_accuracy) <= _TIES for count in counts):
+        return None
+    return f"tested.test_accuracy: by its bits {right} of {counts[-1]} examples are right, got {tested.test_accuracy}"
+
+
+def _unlike(record: Record, asked: Asked) -> str | None:
+    """Where the run is not the study's variant: the first path that differs."""
+    for path, wanted, got in _differences(record, asked):
+        return f"{path}: the study's variant {asked.variant.name} says {wanted!r}, got {got!r}"
+    for cost, recorded in record.costs.items():
+        if asked.costs.get(cost, recorded) != recorded:
+            return f"costs.{cost}: the arch has {asked.costs[cost]}, got {recorded}"
+    return None
+
+
+def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, object]]:
+    """Path, what the study says, what the run was."""
+    variant, run = asked.variant, record.run
+    for name, wanted, ran in (
+        ("arch", asked.arch, run.arch),
+        ("data", variant.data, run.data),
+        ("train", variant.train, run.train),
+    ):
+        if wanted == ran:
+            continue
+        for path, (one, other) in differences(wanted, ran).items():
+            if path not in PLACES:
+                yield f"run.{name}.{path}", one, other
