@@ -55,6 +55,19 @@ def test_no_cell_lies_outside_the_image(size: int) -> None:
     assert max(float(y) + float(height) for _, y, _, height in boxes) <= 66 + 224.2
 
 
+@pytest.mark.parametrize("corner", [0, 12, 24])
+@pytest.mark.parametrize("side", [5, 29, 30])
+def test_the_square_of_what_is_seen_ends_with_the_image(corner: int, side: int) -> None:
+    field = np.zeros((30, 30))
+    field[corner : corner + 5, :5] = 0.04
+    drawn = weights.fields([Seen("net", field, (5, 20), (5, 20), side)], "")
+    square = r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="none" stroke="#d55e00"'
+    x, y, width, height = (float(number) for number in re.findall(square, drawn)[0])
+    assert (width, height) == pytest.approx((side * 224 / 30,) * 2, abs=0.1)
+    assert 18 - 0.1 <= x <= x + width <= 18 + 224.1
+    assert 66 - 0.1 <= y <= y + height <= 66 + 224.1
+
+
 def test_the_table_sets_what_a_unit_sees_beside_what_it_could() -> None:
     (row,) = weights.table([seen()], "weights as first drawn").rows
     assert [cell.shown() for cell in row.cells] == ["net", "30", "15", "5", "11.1 %"]

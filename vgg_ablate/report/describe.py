@@ -110,7 +110,8 @@ def _notes(whole: dict[str, Any]) -> tuple[str, ...]:
     memory = whole["training_bytes"]
     return (
         f"{whole['weight_layers']} weight layers, {whole['activation_layers']} activation layers; the last map sees "
-        f"{whole['receptive_field']} of {whole['image_size']} px; {numbers.count(whole['activations'])} activations.",
+        f"{whole['receptive_field']} px of an image of {whole['image_size']}; "
+        f"{numbers.count(whole['activations'])} activations.",
         f"Training at batch {memory['batch_size']} in fp32 takes about {_bytes(memory['total'])} "
         f"({_bytes(memory['activations'])} of them activations), libraries' workspaces aside.",
     )

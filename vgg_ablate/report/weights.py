@@ -51,7 +51,8 @@ def filters(kernels: Floats, name: str) -> str:
         row, column = divmod(index, across)
         corner = (_MARGIN + column * (_TILE + _GAP), 58 + row * (_TILE + _GAP))
         _tile(sheet, colours[index], corner)
-    words = f"{len(kernels)} filters of {kernels.shape[2]}×{kernels.shape[3]} on {kernels.shape[1]} channels"
+    channels = f"{kernels.shape[1]} channel{'s' * (kernels.shape[1] > 1)}"
+    words = f"{len(kernels)} filters of {kernels.shape[2]}×{kernels.shape[3]} on {channels}"
     words += f", the first {_MOST}" if len(kernels) > _MOST else ""
     scale = "colours: red, green, blue; grey: 0" if kernels.shape[1] == 3 else "orange: positive, blue: negative"
     width = max(2 * _MARGIN + across * (_TILE + _GAP), 2 * _MARGIN + width_of(words, 10.0))
@@ -140,10 +141,9 @@ def _panel(sheet: Sheet, one: Seen, x: float, y: float) -> None:
     rows, columns = np.indices(one.field.shape)
     middle = [float((ways * one.field).sum()) + 0.5 for ways in (rows, columns)]
     _outline(sheet, x, top, pixel, one.rows, one.columns, INK)
-    reach = one.side / 2
-    _outline(
-        sheet, x, top, pixel, (middle[0] - reach, middle[0] + reach), (middle[1] - reach, middle[1] + reach), _EFFECTIVE
-    )
+    inside = [min(max(at - one.side / 2, 0.0), len(one.field) - one.side) for at in middle]  # it ends with the image
+    down, across = ((at, at + one.side) for at in inside)
+    _outline(sheet, x, top, pixel, down, across, _EFFECTIVE)
 
 
 def _outline(
