@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
         yield _epoch(run, epoch)
     accuracy = _accuracy(run, run.train.epochs)
     return Tested(val_accuracy=accuracy, test_accuracy=accuracy)
+
+
+def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+    """There are no images."""
 
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:

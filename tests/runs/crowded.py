@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
     with _locked(place.folder):
         (gpu / run.key).unlink()
     return tested
+
+
+def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+    """There are no images."""
 
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:

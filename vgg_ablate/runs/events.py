@@ -35,6 +35,9 @@ class Events(Silent):
     def started(self, cell: Cell) -> None:
         self._write("started", cell)
 
+    def decoding(self, cell: Cell, done: int, of: int) -> None:
+        self._write("decoding", cell, data=cell.run.data.name, done=done, of=of)
+
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         self._write("epoch", cell, **epoch.model_dump())
 

@@ -14,7 +14,7 @@ from vgg_ablate.errors import EnvironmentFailed, StorageFailed
 from vgg_ablate.records import Outcome
 from vgg_ablate.runs.lease import break_lease
 from vgg_ablate.runs.packing import Packing, device_of
-from vgg_ablate.runs.pools import Alive, Ended, Event, Job, Lost, Place, Reported, Stop
+from vgg_ablate.runs.pools import Alive, Decoding, Ended, Event, Job, Lost, Place, Reported, Stop
 from vgg_ablate.runs.slots import Slot
 from vgg_ablate.runs.watch import Watch
 
@@ -146,6 +146,9 @@ class LocalPool:
                     continue
                 events.append(event)
                 self._stillborn = 0
+                if isinstance(event, Decoding):
+                    self._watch.alive(event.key)
+                    continue
                 if isinstance(event, Reported):
                     self._watch.epoch(event.key, event.epoch)
                     continue

@@ -9,7 +9,7 @@ from typing import Protocol
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Store
 from vgg_ablate.runs.plan import Cell
-from vgg_ablate.runs.pools import Ended, Job, Lost, Pool, Refused, Reported
+from vgg_ablate.runs.pools import Decoding, Ended, Event, Job, Lost, Pool, Refused, Reported
 from vgg_ablate.runs.progress import State, View
 
 _LOSSES = 5  # losses of one run without an epoch of progress in between, after which it is given up for this start
@@ -78,13 +78,16 @@ class Loop:
             handed = True
         return handed
 
-    def _hear(self, event: Reported | Ended | Refused | Lost) -> None:
+    def _hear(self, event: Event) -> None:
         if isinstance(event, Refused):
             raise EnvironmentFailed(event.reason)
         running = self._running.get(event.key)
         if running is None:
             return  # an echo of a run that has ended
-        if isinstance(event, Reported):
+        if isinstance(event, Decoding):
+            self.state.decoding[event.key] = (event.done, event.of)
+            self.views.decoding(running.cell, event.done, event.of)
+        elif isinstance(event, Reported):
             self._epoch(running, event.epoch)
         elif isinstance(event, Ended):
             self._ended(running, event)
@@ -130,6 +133,7 @@ class Loop:
     def _forget(self, cell: Cell) -> None:
         del self._running[cell.key]
         del self.state.running[cell.key]
+        self.state.decoding.pop(cell.key, None)
 
 
 def _failed(running: _Running, reason: str) -> Record:

@@ -55,6 +55,15 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """From a worker: before its first epoch it makes arrays of the images, and has come so far."""
+
+    key: str
+    done: int  # images
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """From a worker: an epoch of this run is over."""
 
@@ -89,7 +98,7 @@ class Lost:
     reason: str
 
 
-Event = Reported | Ended | Refused | Lost
+Event = Decoding | Reported | Ended | Refused | Lost
 
 
 class Pool(Protocol):

@@ -24,6 +24,7 @@ from vgg_ablate.runs.plan import Cell
 Kind = Literal["auto", "rich", "plain", "none"]
 
 _HEARTBEAT = 30.0  # seconds of silence after which a piped run says that it lives
+_DECODING = 5.0  # seconds between two lines on how far the images are
 _REFRESH = 0.25  # seconds between two pictures of the live view
 
 
@@ -36,6 +37,7 @@ class State:
     recorded: int  # before this start
     forecast: Forecast
     running: dict[str, tuple[Cell, Epoch | None]] = field(default_factory=dict)
+    decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # by key: images done, of how many
     outcomes: Counter[str] = field(default_factory=Counter)  # of this start
     since: float = field(default_factory=time.monotonic)
 
@@ -53,6 +55,9 @@ class View(Protocol):
 
     def started(self, cell: Cell) -> None:
         """A run was handed to a worker."""
+
+    def decoding(self, cell: Cell, done: int, of: int) -> None:
+        """Its worker makes arrays of the images, and has come so far."""
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         """An epoch of it is over."""
@@ -75,6 +80,7 @@ class Silent:
 
     def began(self, state: State) -> None: ...
     def started(self, cell: Cell) -> None: ...
+    def decoding(self, cell: Cell, done: int, of: int) -> None: ...
     def epoch(self, cell: Cell, epoch: Epoch) -> None: ...
     def ended(self, cell: Cell, outcome: Outcome, reason: str, seconds: float) -> None: ...
     def lost(self, cell: Cell, reason: str, again: bool) -> None: ...
@@ -86,7 +92,7 @@ class Lines(Silent):
     """One line a run that has ended, and a heartbeat."""
 
     def __init__(self, out: IO[str]) -> None:
-        self._out, self._said = out, time.monotonic()
+        self._out, self._said, self._decoding = out, time.monotonic(), float("-inf")
 
     def began(self, state: State) -> None:
         self._state = state
@@ -96,12 +102,18 @@ class Lines(Silent):
         word = f"{outcome}: {reason}" if reason else str(outcome)
         self._say(f"[{_counted(self._state)}] {cell.title} {word} in {clock(seconds)}, {left(self._state)}")
 
+    def decoding(self, cell: Cell, done: int, of: int) -> None:
+        now = time.monotonic()
+        if done < of and now - self._decoding >= _DECODING:  # several workers may tell of the same images
+            self._decoding = now
+            self._say(_decoded(cell, done, of))
+
     def lost(self, cell: Cell, reason: str, again: bool) -> None:
         self._say(f"{cell.title} lost: {reason}; {'handed out again' if again else 'given up'}")
 
     def tick(self) -> None:
         if time.monotonic() - self._said >= _HEARTBEAT:
-            running = ", ".join(_running(cell, epoch) for cell, epoch in self._state.running.values())
+            running = ", ".join(_running(self._state, *one) for one in self._state.running.values())
             self._say(f"[{_counted(self._state)}] running {running or 'nothing'}, {left(self._state)}")
 
     def _say(self, text: str) -> None:
@@ -121,6 +133,9 @@ class Picture(Silent):
         self._state = state
         self._live.start()
         self._draw()
+
+    def decoding(self, cell: Cell, done: int, of: int) -> None:
+        self.tick()
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         self.tick()
@@ -150,7 +165,7 @@ class Picture(Silent):
         bar.add_row(state.name, ProgressBar(state.total, state.done, width=40), _counted(state), left(state))
         runs = Table.grid(padding=(0, 2))
         for cell, epoch in state.running.values():
-            runs.add_row(" ", cell.title, *_cells(cell, epoch))
+            runs.add_row(" ", cell.title, *_cells(state, cell, epoch))
         self._live.update(Group(bar, runs, *self._last), refresh=True)
 
 
@@ -167,6 +182,10 @@ class Together(Silent):
     def started(self, cell: Cell) -> None:
         for view in self._views:
             view.started(cell)
+
+    def decoding(self, cell: Cell, done: int, of: int) -> None:
+        for view in self._views:
+            view.decoding(cell, done, of)
 
     def epoch(self, cell: Cell, epoch: Epoch) -> None:
         for view in self._views:
@@ -226,15 +245,20 @@ def _counted(state: State) -> str:
     return f"{state.done} of {total} runs recorded{failures}"
 
 
-def _running(cell: Cell, epoch: Epoch | None) -> str:
-    return f"{cell.title} ({' '.join(_cells(cell, epoch))})"
+def _running(state: State, cell: Cell, epoch: Epoch | None) -> str:
+    return f"{cell.title} ({' '.join(_cells(state, cell, epoch))})"
 
 
-def _cells(cell: Cell, epoch: Epoch | None) -> tuple[str, ...]:
+def _cells(state: State, cell: Cell, epoch: Epoch | None) -> tuple[str, ...]:
     if epoch is None:
-        return ("starting",)
+        done, of = state.decoding.get(cell.key, (0, 0))
+        return (_decoded(cell, done, of),) if done < of else ("starting",)
     return (
         f"epoch {epoch.epoch}/{cell.run.train.epochs}",
         f"loss {epoch.train_loss:.3f}",
         f"val {100 * epoch.val_accuracy:.1f} %",
     )
+
+
+def _decoded(cell: Cell, done: int, of: int) -> str:
+    return f"decoding {cell.run.data.name}: {done:,} of {of:,} images"

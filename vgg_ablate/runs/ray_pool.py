@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Store
 from vgg_ablate.runs.lease import Superseded, break_lease, signature
-from vgg_ablate.runs.pools import Ended, Event, Job, Lost, Place, Refused, Reported
+from vgg_ablate.runs.pools import Decoding, Ended, Event, Job, Lost, Place, Refused, Reported
 from vgg_ablate.runs.watch import Watch, pause, pulse
 from vgg_ablate.runs.worker import Training, one_line, perform
 from vgg_ablate.train.places import cache_folder
@@ -112,17 +112,17 @@ class RayPool:
         """Leave the cluster; Ray ends this driver's tasks."""
         ray.shutdown()
 
-    def _heard(self, key: str, ticket: int, epoch: Epoch | None) -> list[Event]:
+    def _heard(self, key: str, ticket: int, said: Epoch | Decoding | None) -> list[Event]:
         """Of a task that still has its run: a sign of life, or an epoch that was not reported before."""
         task = self._running.get(key)
         if task is None or task.ticket != ticket:
             return []
-        if epoch is None or epoch.epoch <= task.reached:
+        if not isinstance(said, Epoch) or said.epoch <= task.reached:
             self._watch.alive(key)
-            return []
-        task.reached = epoch.epoch
-        self._watch.epoch(key, epoch)
-        return [Reported(key, epoch)]
+            return [said] if isinstance(said, Decoding) else []
+        task.reached = said.epoch
+        self._watch.epoch(key, said)
+        return [Reported(key, said)]
 
     def _ended(self, key: str) -> Event:
         task = self._running.pop(key)
@@ -162,18 +162,18 @@ class _Board:
     """On the driver's machine: what tasks report, and what they are told. Killed, it is started again, empty."""
 
     def __init__(self) -> None:
-        self._said: list[tuple[str, int, Epoch | None]] = []
+        self._said: list[tuple[str, int, Epoch | Decoding | None]] = []
         self._answers: dict[int, _Answer] = {}
 
-    def report(self, key: str, ticket: int, epoch: Epoch | None) -> _Answer:
-        """An epoch, or with None a sign of life."""
-        self._said.append((key, ticket, epoch))
+    def report(self, key: str, ticket: int, said: Epoch | Decoding | None) -> _Answer:
+        """An epoch, how far the images are, or with None a sign of life."""
+        self._said.append((key, ticket, said))
         return self._answers.get(ticket, _Answer.ON)
 
     def change(self, ticket: int, answer: _Answer) -> None:
         self._answers[ticket] = answer
 
-    def taken(self) -> list[tuple[str, int, Epoch | None]]:
+    def taken(self) -> list[tuple[str, int, Epoch | Decoding | None]]:
         said, self._said = self._said, []
         return said
 
@@ -207,7 +207,7 @@ def _performed(training: str, job: Job, place: Place, signed: str, board: Any, t
         seam = cast(Training, importlib.import_module(training))
         shared = signed != "" and signature(place.folder) == signed
         here = place if shared else replace(place, folder=Path(cache_folder(), "unfinished", *place.folder.parts[1:]))
-        ended = perform(seam, job, here, partial(_told, board, key, ticket))
+        ended = perform(seam, job, here, partial(_told, board, key, ticket), partial(board.report.remote, key, ticket))
         record = Store(here.records).path(key)
         text = record.read_text(encoding="utf-8")
         if not shared:

@@ -26,15 +26,19 @@ from typing import Any, Protocol, cast
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Run, Store, Tested
 from vgg_ablate.runs.lease import Superseded, run_lease
-from vgg_ablate.runs.pools import Alive, Ended, Job, Lost, Place, Refused, Reported, Stop
+from vgg_ablate.runs.pools import Alive, Decoding, Ended, Job, Lost, Place, Refused, Reported, Stop
 from vgg_ablate.runs.watch import pause, pulse
 from vgg_ablate.train.failures import Diverged, OutOfMemory
 
+_TELL = 1.0  # seconds between two words on how far the images are
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Training(Protocol):
     """The seam: the module that trains."""
+
+    def prepare(self, run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+        """Make what all runs on these data share, before the run's time is taken; `tell` hears how many of how many."""
 
     def train(self, run: Run, place: Place) -> Generator[Epoch, None, Tested]:
         """Yield every epoch, those of a checkpoint too; raises Diverged, OutOfMemory."""
@@ -46,9 +50,16 @@ class Training(Protocol):
         """Bytes of memory at the peak of the training that has just ended; what it left cached is given back."""
 
 
-def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Ended:
+def perform(
+    training: Training,
+    job: Job,
+    place: Place,
+    report: Callable[[Epoch], bool],
+    decoding: Callable[[Decoding], object] = lambda said: None,
+) -> Ended:
     """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns.
 
+    `decoding` hears now and then how far the images are, where they have to be made.
     Raises Superseded, and writes nothing, where the run was given to another because this process was silent.
     """
     key, store, began = job.run.key, Store(place.records), time.monotonic()
@@ -61,6 +72,7 @@ def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch]
         if key in store:
             record = store.get(key)
         else:
+            training.prepare(job.run, place, _now_and_then(key, decoding))
             record = _trained(training, job, place, reported)
             check()
             store.put(record)
@@ -68,6 +80,18 @@ def perform(training: Training, job: Job, place: Place, report: Callable[[Epoch]
             os.unlink(place.checkpoint(key))
     peak = record.environment.get("peak_bytes")
     return Ended(key, record.outcome, record.reason, time.monotonic() - began, peak)
+
+
+def _now_and_then(key: str, decoding: Callable[[Decoding], object]) -> Callable[[int, int], None]:
+    said = time.monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal said
+        if done == of or time.monotonic() - said >= _TELL:
+            said = time.monotonic()
+            decoding(Decoding(key, done, of))
+
+    return tell
 
 
 def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Record:
@@ -151,7 +175,7 @@ def serve(line: Line, training: Training, place: Place) -> None:
         key = job.run.key
         sys.excepthook = _last_words(line, key)
         try:
-            line.send(perform(training, job, place, partial(_told, line, key)))
+            line.send(perform(training, job, place, partial(_told, line, key), line.send))
         except EnvironmentFailed as error:
             line.send(Refused(key, str(error)))
         except Superseded as error:

@@ -86,7 +86,10 @@ def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> P
 
 
 def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> Path:
-    """The cache folder that holds the decoded data set. Raises DataMissing where the files are not what was planned."""
+    """The cache folder that holds the decoded data set. Raises DataMissing where the files are not what was planned.
+
+    `progress` hears of image files, both splits together; arrays take no time.
+    """
     _, channels, classes = data.shape
     about = [DECODING, data.name, fingerprint, data.stored_size, channels, classes, data.on_corrupt]
     name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
@@ -95,10 +98,18 @@ def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> 
         found = sources.fingerprint(data)
         if found != fingerprint:
             raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {fingerprint}")
-        for split in ("train", "test"):
-            _write(folder / split, _decode(data, split, progress))
+        counts = [
+            len(sources.images(data, split)) if data.name in sources.FOLDERS else 0 for split in ("train", "test")
+        ]
+        _write(folder / "train", _decode(data, "train", progress and _part(progress, 0, sum(counts))))
+        _write(folder / "test", _decode(data, "test", progress and _part(progress, counts[0], sum(counts))))
 
     return places.made_once(places.cache_folder() / "decoded" / name, make)
+
+
+def _part(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one split as that of the set."""
+    return lambda done, _: progress(before + done, total)
 
 
 def _decode(data: Data, split: str, progress: Progress | None) -> Decoded:

@@ -49,7 +49,7 @@ def from_files(
         else:
             labels[count] = listed.label
             count += 1
-        if progress and (done % 1000 == 0 or done == len(files)):
+        if progress and (done % 100 == 0 or done == len(files)):
             progress(done, len(files))
     if skipped and not skip_corrupt:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""

@@ -1,0 +1,99 @@
+"""While images are decoded, those who wait are told how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from tests.runs.asked import OPTIONS, planned, study
+from vgg_ablate.records import Epoch
+from vgg_ablate.runs import training
+from vgg_ablate.runs.driver import drive
+from vgg_ablate.runs.events import events
+from vgg_ablate.runs.forecast import Forecast
+from vgg_ablate.runs.plan import Cell, plan
+from vgg_ablate.runs.pools import Decoding, Job, Place
+from vgg_ablate.runs.progress import Lines, Picture, State
+from vgg_ablate.runs.worker import perform
+from vgg_ablate.spec.study import load
+from vgg_ablate.train.sources import fingerprint
+
+FOLDER = """\
+version: 1
+name: photographs
+question: are they decoded once?
+seeds: 2
+data: {{name: image-folder, root: {root}, image_size: 8, classes: 2}}
+arch: {{stages: "4 | 8", head: {{hidden: []}}}}
+train: {{epochs: 1, batch_size: 4, precision: fp32}}
+"""
+
+
+def state(folder: Path) -> tuple[State, Cell]:
+    """A study whose first run has been handed out."""
+    (cell,) = planned(study(folder, variants=0, seeds=1)).cells
+    return State("asked", 1, 0, Forecast(1), running={cell.key: (cell, None)}), cell
+
+
+def test_the_first_run_decodes_and_tells_of_both_splits_and_the_second_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VGG_ABLATE_CACHE", str(tmp_path / "cache"))
+    for split, count in (("train", 8), ("test", 3)):
+        for label in "ab":
+            (tmp_path / split / label).mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (8, 8), (index, 99, 7)).save(tmp_path / split / label / f"{index}.png")
+    (tmp_path / "asked.yaml").write_text(FOLDER.format(root=tmp_path))
+    cells = plan(load(tmp_path / "asked.yaml"), fingerprint).cells
+    told: list[list[Decoding | Epoch]] = []
+    for cell in cells:
+        heard = list[Decoding | Epoch]()
+
+        def epoch(said: Epoch, heard: list[Decoding | Epoch] = heard) -> bool:
+            heard.append(said)
+            return False
+
+        perform(training, Job(cell.run, cell.costs), Place(folder=tmp_path / "results"), epoch, heard.append)
+        told.append(heard)
+    assert told[0][:-1] == [Decoding(cells[0].key, 22, 22)]
+    assert isinstance(told[0][-1], Epoch)
+    assert len(told[1]) == 1
+
+
+def test_a_worker_process_tells_the_driver_now_and_then_and_at_the_end(tmp_path: Path) -> None:
+    made, folder = planned(study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
+    drive(made, folder, replace(OPTIONS, workers=1, training="tests.runs.photographs"))
+    told = list(events(folder / "events.jsonl"))
+    kinds = [event["event"] for event in told]
+    assert kinds == ["began", "started", *["decoding"] * (len(told) - 5), "epoch", "epoch", "ended"]
+    assert len(told) < 50  # of 600 times that the worker was told
+    (last,) = [event for event in told if event["event"] == "decoding" and event["done"] == 60_000]
+    assert (last["of"], last["data"], last["key"]) == (60_000, "digits", made.cells[0].key)
+
+
+def test_plain_lines_say_it_but_not_once_a_second(tmp_path: Path) -> None:
+    out = StringIO()
+    lines, (began, cell) = Lines(out), state(tmp_path)
+    lines.began(began)
+    for done in (12_000, 13_000, 60_000):
+        began.decoding[cell.key] = (done, 60_000)
+        lines.decoding(cell, done, 60_000)
+    assert out.getvalue().splitlines()[1:] == ["decoding digits: 12,000 of 60,000 images"]
+
+
+def test_a_terminal_shows_it_beside_the_run_until_all_are_decoded(tmp_path: Path) -> None:
+    began, cell = state(tmp_path)
+    for done, shown in ((12_000, "decoding digits: 12,000 of 60,000 images"), (60_000, "starting")):
+        out = StringIO()
+        picture = Picture(Console(file=out, force_terminal=True, width=120))
+        began.decoding[cell.key] = (done, 60_000)
+        picture.began(began)
+        picture.decoding(cell, done, 60_000)
+        picture.close()
+        assert f"{cell.title}  {shown}" in out.getvalue()
