@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +14,7 @@ from vgg_ablate.train.failures import OutOfMemory
 from vgg_ablate.train.loop import train
 from vgg_ablate.train.micro import MicroBatches
 from vgg_ablate.train.settings import Settings
+from vgg_ablate.train.step import Updater
 
 PLAIN = {"norm": "none", "head": {"hidden": []}}
 
@@ -49,6 +53,38 @@ def test_what_does_not_fit_is_halved_until_it_does(error: BaseException) -> None
     assert (micro.size, micro.halved) == (4, True)
     assert device.seen == list(range(16))
     assert loss.item() == pytest.approx(7.5)
+
+
+def cramped(room: int) -> Callable[[Updater, Tensor, float], Tensor]:
+    """A backward pass for which the device has room for so many examples."""
+    whole = Updater._backward
+
+    def backward(updater: Updater, examples: Tensor, share: float) -> Tensor:
+        if len(examples) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(updater, examples, share)
+
+    return backward
+
+
+def test_memory_that_ran_out_is_remembered_by_a_run_that_is_killed_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, settings = asked(epochs=4), Settings(checkpoint=tmp_path / "checkpoint", checkpoint_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Updater, "_backward", cramped(10))
+        undisturbed, tested = ended(train(run, Settings()))
+        killed = train(run, settings)
+        for _ in range(3):
+            next(killed)
+        killed.close()
+    again, after = ended(train(run, settings))  # whoever had taken the memory is gone
+    assert again == undisturbed
+    assert after == tested
+    assert after.details["micro_batch"] == 8
+    assert after.details["flags"] == [
+        "out of memory: batches of 32 went in parts; batch norm's statistics are of micro-batches"
+    ]
 
 
 def test_it_gives_up_at_one() -> None:

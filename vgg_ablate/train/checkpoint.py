@@ -14,7 +14,7 @@ import torch
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Checkpoint(NamedTuple):
@@ -25,6 +25,7 @@ class Checkpoint(NamedTuple):
     pretrained: list[str]  # layers that came from another net
     net: dict[str, Any]
     optimiser: dict[str, Any]
+    micro_batch: int  # examples that went through the net at once: fewer than asked for where memory has run out
     environment: dict[str, Any]  # what the result depends on: device, threads, precision
 
 

@@ -61,7 +61,7 @@ class _Training:
         self.optimiser = optimiser(run.train, self.net)
         self.epochs: list[Epoch] = []
         self.pretrained: list[str] = []  # names of the layers that came from another net
-        self._resume()
+        found = self._resume()
         self.kept = len(self.epochs)  # epochs that a checkpoint holds
         if run.train.pretrain and not self.epochs:
             self._pretrain()
@@ -69,6 +69,8 @@ class _Training:
         augmenter = Augmenter(run.data.augment, images, self.size, self.normalise, run.seed)
         self.batch_size = min(run.train.batch_size, len(labels))
         self.updater = Updater(self.net, self.optimiser, augmenter, labels, run.train, self.precision, self.batch_size)
+        if found is not None:
+            self.updater.micro.go_on(found.micro_batch)
 
     def epoch(self) -> Epoch:
         """Train one epoch, validate, and keep a checkpoint where one is due."""
@@ -171,14 +173,15 @@ class _Training:
         convs = self.run.train.pretrain.convs
         self.pretrained = copied(shallow.net, before.arch, self.net, self.run.arch, convs)
 
-    def _resume(self) -> None:
+    def _resume(self) -> Checkpoint | None:
         if self.settings.checkpoint is None:
-            return
+            return None
         found = checkpoint.read(self.settings.checkpoint, self.run.key, self._environment())
         if found is not None:
             self.net.load_state_dict(found.net)
             self.optimiser.load_state_dict(found.optimiser)
             self.epochs, self.pretrained = list(found.epochs), found.pretrained
+        return found
 
     def _keep(self) -> None:
         unkept = self.epochs[self.kept :]
@@ -187,7 +190,7 @@ class _Training:
         if self.settings.checkpoint is None or not due:
             return
         self.kept = len(self.epochs)
-        state = (self.net.state_dict(), self.optimiser.state_dict())
+        state = (self.net.state_dict(), self.optimiser.state_dict(), self.updater.micro.size)
         found = Checkpoint(self.run.key, tuple(self.epochs), self.pretrained, *state, self._environment())
         checkpoint.write(self.settings.checkpoint, found)
 

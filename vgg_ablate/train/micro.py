@@ -23,6 +23,10 @@ class MicroBatches:
         """Whether memory ran out."""
         return self.size < self.asked
 
+    def go_on(self, size: int) -> None:
+        """As an interrupted training did: where memory ran out for it, parts stay as small as they were."""
+        self.size = min(self.size, size)
+
     def loss(self, examples: Tensor, backward: Backward, discard: Callable[[], None], epoch: int) -> Tensor:
         """Mean loss of a batch, its gradients added up. `discard` drops gradients of parts before the next try.
 
