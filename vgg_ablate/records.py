@@ -60,6 +60,27 @@ class Run(Frozen):
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def archs(self) -> tuple[Arch, ...]:
+        """Of all its nets: one, or those of an ensemble."""
+        return (self.arch, *self.train.ensemble)
+
+    @property
+    def nets(self) -> tuple[Run, ...]:
+        """Every net of the run as a run that trains it alone; their splits are the same, their draws are not."""
+        if not self.train.ensemble:
+            return (self,)
+        return tuple(
+            Run(
+                arch=arch,
+                data=self.data,
+                train=self.train.model_copy(update={"ensemble": (), "draw": self.train.draw + place}),
+                fingerprint=self.fingerprint,
+                seed=self.seed,
+            )
+            for place, arch in enumerate(self.archs)
+        )
+
     @classmethod
     def of_file(cls, text: str, place: str) -> Run:
         """The run that a file says it comes from, as JSON. Raises SpecError."""

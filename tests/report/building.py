@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vgg_ablate.net.costs import costs
+from vgg_ablate.net.costs import together
 from vgg_ablate.records import Epoch, Manifest, Outcome, Planned, Record, Run, Store, Tested
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.study import Study, Variant, load
@@ -93,19 +93,23 @@ def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping
 
 
 def _run(variant: Variant, seed: int, fingerprint: str) -> Run:
-    arch = variant.arch.model_copy(update={"match": None}).with_shape(variant.data.shape).spelled_out()
-    return Run(arch=arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
+    arch, *further = (
+        net.model_copy(update={"match": None}).with_shape(variant.data.shape).spelled_out()
+        for net in (variant.arch, *variant.train.ensemble)
+    )
+    train = variant.train.model_copy(update={"ensemble": tuple(further)})
+    return Run(arch=arch, data=variant.data, train=train, fingerprint=fingerprint, seed=seed)
 
 
 @cache
-def _costs(arch: Arch) -> dict[str, int]:
-    return costs(arch).as_dict()
+def _costs(archs: tuple[Arch, ...]) -> dict[str, int]:
+    return together(archs).as_dict()
 
 
 def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Record:
     epochs, value = run.train.epochs, min(max(value, 0.001), 1.0)
     tested = Tested(val_accuracy=value - 0.001, test_accuracy=value, correct=correct)
-    counted = _costs(run.arch)
+    counted = _costs(run.archs)
     return Record(
         key=run.key,
         run=run,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.storm import children
+from vgg_ablate.net.costs import costs
 from vgg_ablate.records import Record, Store
 from vgg_ablate.runs.driver import Options, run
 from vgg_ablate.spec.study import load
@@ -24,7 +25,7 @@ question: does a killed run go on?
 seeds: 1
 data: {name: digits, image_size: 8, limit: 300}
 arch: {stages: "4 | 8", head: {hidden: [8], dropout: 0.5}}
-train: {epochs: 40, lr: 0.05, precision: fp32}
+train: {epochs: 40, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
 """
 OPTIONS = Options(workers=1, device="cpu", progress="none")
 
@@ -62,7 +63,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_if_undisturbed(tmp
     took = {event["epoch"]: event["seconds"] for event in told[:lost] if event["event"] == "epoch"}
     assert [took[epoch.epoch] for epoch in record.epochs[:10]] == [epoch.seconds for epoch in record.epochs[:10]]
     assert not list((folder / "checkpoints").iterdir())
-    assert record.audited["macs"] == record.costs["macs"]
+    assert record.audited["macs"] == record.costs["macs"] == sum(costs(arch).macs for arch in record.run.archs)
 
     run(study, tmp_path / "calm", replace(OPTIONS))
     calm = the_record(tmp_path / "calm")

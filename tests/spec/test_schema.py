@@ -62,6 +62,8 @@ def test_a_preset_is_a_net_in_short_and_in_full(name: str) -> None:
         "arch: {match: {macs: base, tolerance: much}}",
         "arch: {kernel: 4}",
         "seeds: 0",
+        "train: {ensemble: [{presett: E}]}",
+        "train: {ensemble: [F]}",
     ],
 )
 def test_a_mistake_is_wrong_by_the_schema(text: str) -> None:

@@ -23,6 +23,11 @@ def asked(
     return Run(arch=net, data=what, train=how, fingerprint=sources.fingerprint(what), seed=seed)
 
 
+def net(stages: str) -> Arch:
+    """The small net with other stages, in its normal form."""
+    return asked(arch={"stages": stages}).arch
+
+
 def ended(training: Generator[Epoch, None, Tested]) -> tuple[list[Epoch], Tested]:
     """Every epoch without its times, and what was tested."""
     epochs = []

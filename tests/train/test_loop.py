@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.asked import asked, ended
+from tests.train.asked import asked, ended, net
 from vgg_ablate.errors import DeviceMissing, StorageFailed
 from vgg_ablate.train.failures import Diverged
 from vgg_ablate.train.loop import train
@@ -22,6 +22,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "nesterov": {"optimizer": {"kind": "sgd", "nesterov": True}, "schedule": {"kind": "one_cycle"}},
     "adamw": {"optimizer": "adamw", "lr": 1e-3, "schedule": {"kind": "step", "every": 1}, "decay_norms": False},
     "bf16": {"precision": "bf16"},
+    "ensemble": {"ensemble": [net("8 | 16"), net("8 8 | 16")], "schedule": {"kind": "plateau", "patience": 1}},
     "plateau": {"schedule": {"kind": "plateau", "patience": 1}, "label_smoothing": 0.1, "clip_norm": 1.0},
 }
 
@@ -86,7 +87,7 @@ def test_a_checkpoint_holds_nothing_that_runs(tmp_path: Path) -> None:
     settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=1)
     next(train(asked(), settings))
     content = torch.load(tmp_path / "run", weights_only=True)
-    assert {"features.0.weight", "classifier.0.weight"} <= content["net"].keys()
+    assert {"features.0.weight", "classifier.0.weight"} <= content["nets"][0]["net"].keys()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_its_epoch() -> None:

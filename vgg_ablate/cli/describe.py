@@ -91,9 +91,12 @@ def _said(nets: tuple[Resolved, ...], *, as_json: bool) -> None:
 
     named = [columns.variant(one) for one in nets]
     if as_json:
-        found = [{**describe.data(one.arch, one.name), **one.differences()} for one in named]
+        found = [describe.variant(one) for one in named]
         print(json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1))
     elif len(named) == 1:
-        table.printed([columns.column(named[0]), describe.layer_table(named[0].arch, named[0].name)])
+        each = [(columns.column(one), describe.layer_table(one.arch, one.name)) for one in named[0].nets]
+        table.printed([shown for pair in each for shown in pair])
+        if named[0].ensemble:
+            table.printed([columns.summary(named)])
     else:
         table.printed(columns.side_by_side(named))

@@ -26,6 +26,7 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
     """Train a recorded run again, say whether it is its record's, and write its weights, arch and ONNX."""
     from vgg_ablate.net import interop
     from vgg_ablate.report.results import read
+    from vgg_ablate.train.settings import weights_of
 
     results = read(results_folder(study, out))
     one = chosen(results, run)
@@ -33,9 +34,12 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
     weights = folder / "model.safetensors"
     tested, found = trained(results, one, device, weights)
     print(f"{weights}: the weights; test accuracy {tested.test_accuracy:.4f}")
-    arch, model = interop.loaded(weights)
-    for line in _beside(folder, arch, model):
-        print(line)
+    for place, net in enumerate(results.whole(one.key).run.nets):
+        path = weights_of(weights, place)
+        if place:
+            print(f"{path}: the weights of {net.arch.notation()}, which answers with it")
+        for line in _beside(path.parent, *interop.loaded(path)):
+            print(line)
     print(judged(one, found, done="exported, but "))
 
 

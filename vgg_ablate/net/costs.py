@@ -7,7 +7,7 @@ put out, as fvcore does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from vgg_ablate.net.layers import Act, Conv, Dense, Layer, Norm, layers, parts
@@ -42,6 +42,14 @@ def costs(arch: Arch) -> Costs:
         weight_layers=sum(isinstance(layer, Conv | Dense) for layer in net),
         activation_layers=sum(isinstance(layer, Act) for layer in net),
     )
+
+
+def together(nets: Sequence[Arch]) -> Costs:
+    """Of an ensemble: params, macs and activations are sums; the receptive field and numbers of layers, the largest."""
+    each = [costs(arch) for arch in nets]
+    summed = {name: sum(getattr(one, name) for one in each) for name in ("params", "macs", "activations")}
+    largest = ("receptive_field", "weight_layers", "activation_layers")
+    return Costs(**summed, **{name: max(getattr(one, name) for one in each) for name in largest})
 
 
 def params(layer: Layer) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from vgg_ablate.errors import Problem, SpecError, nearest
-from vgg_ablate.net.costs import Costs, costs
+from vgg_ablate.net.costs import Costs, costs, together
 from vgg_ablate.spec.arch import Arch, Match
+from vgg_ablate.spec.recipe import Train
 from vgg_ablate.spec.study import Variant
 
 NARROWEST, WIDEST = 1e-3, 1e4  # multipliers that are tried
@@ -35,8 +36,16 @@ class Resolved:
 
     variant: Variant
     arch: Arch  # the normal form
-    costs: Costs
+    costs: Costs  # of all its nets
     matched: Matched | None = None
+    ensemble: tuple[Arch, ...] = ()  # the further nets, in the normal form
+
+    @property
+    def train(self) -> Train:
+        """How it is trained, its further nets in the normal form."""
+        return (
+            self.variant.train.model_copy(update={"ensemble": self.ensemble}) if self.ensemble else self.variant.train
+        )
 
 
 def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
@@ -94,6 +103,8 @@ def _target(variant: Variant) -> str | None:
 
 def _resolved(variant: Variant, done: dict[str, Resolved]) -> Resolved:
     arch = variant.arch.with_shape(variant.data.shape)
+    if variant.train.ensemble:
+        return _ensemble(variant, arch)
     if arch.match is None:
         plain = arch.spelled_out()
         return Resolved(variant, plain, costs(plain))
@@ -101,6 +112,24 @@ def _resolved(variant: Variant, done: dict[str, Resolved]) -> Resolved:
     wanted = float(getattr(done[target].costs, arch.match.cost)) if isinstance(target, str) else float(target)
     plain, found = met(arch, arch.match, wanted)
     return Resolved(variant, plain, costs(plain), found)
+
+
+def _ensemble(variant: Variant, arch: Arch) -> Resolved:
+    nets, problems = list[Arch](), list[Problem]()
+    for place, net in enumerate((arch, *variant.train.ensemble)):
+        where = f"train.ensemble[{place - 1}]" if place else "arch"
+        try:
+            if net.match is not None:
+                raise SpecError(Problem("a match scales one net: the nets of an ensemble have widths of their own"))
+            nets.append(net.with_shape(variant.data.shape).spelled_out())
+            costs(nets[-1])
+        except SpecError as error:
+            problems += [Problem(one.rule, where, one.place, one.got, one.nearest) for one in error.problems]
+        except ValueError as error:
+            problems.append(Problem(str(error), where))
+    if problems:
+        raise SpecError(problems)
+    return Resolved(variant, nets[0], together(nets), ensemble=tuple(nets[1:]))
 
 
 def met(arch: Arch, match: Match, wanted: float) -> tuple[Arch, Matched]:

@@ -88,7 +88,7 @@ def scale(report: Report) -> str:
     data, train = base.data, base.train
     name = f"{data.root} ({data.name})" if data.root else data.name
     examples = f"{data.limit:,} examples" if data.limit else "all examples"
-    archs = [record.run.arch for record in report.results.records.values()]
+    archs = [arch for record in report.results.records.values() for arch in record.run.archs]
     channels = [conv.channels for arch in archs for stage in arch.stages for conv in stage.convs]
     widths = f"{min(channels)} to {max(channels)} channels, " if channels else ""
     norms = " and ".join(sorted({arch.norm.kind for arch in archs}))

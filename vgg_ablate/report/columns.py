@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vgg_ablate.net.costs import Costs, costs
+from vgg_ablate.net.costs import Costs, together
 from vgg_ablate.net.layers import Layer, layers
 from vgg_ablate.net.match import Matched, Resolved
 from vgg_ablate.report import numbers
@@ -26,16 +26,23 @@ class Described:
     arch: Arch  # the normal form, with its shape
     changes: str = ""
     mismatch: str = ""  # what is left of the difference between a matched cost and its budget
+    ensemble: tuple[Arch, ...] = ()  # further nets that answer with it
+
+    @property
+    def nets(self) -> tuple[Described, ...]:
+        """Each of its nets alone: itself, or itself and the others of the ensemble."""
+        further = [Described(f"{self.name}, net {place}", arch) for place, arch in enumerate(self.ensemble, 2)]
+        return (replace(self, ensemble=()), *further)
 
     @property
     def net(self) -> tuple[Layer, ...]:
-        """Its layers."""
+        """Its layers; of an ensemble, those of the first net."""
         return layers(self.arch)
 
     @property
     def costs(self) -> Costs:
-        """Of one example's forward pass."""
-        return costs(self.arch)
+        """Of one example's forward pass, through all nets."""
+        return together((self.arch, *self.ensemble))
 
     def differences(self) -> dict[str, str]:
         """What sets it apart from the base, where anything does."""
@@ -47,7 +54,7 @@ def variant(resolved: Resolved) -> Described:
     """A variant of a study."""
     changes = ", ".join(f"{path}: {shortly(value)}" for path, value in resolved.variant.changes.items())
     left = "" if resolved.matched is None else left_over(resolved.matched)
-    return Described(resolved.variant.name, resolved.arch, changes, left)
+    return Described(resolved.variant.name, resolved.arch, changes, left, resolved.ensemble)
 
 
 def column(one: Described) -> Table:
@@ -89,10 +96,13 @@ def summary(nets: Sequence[Described]) -> Table:
     columns: tuple[Column, ...] = _SUMMARY_COLUMNS
     if not any(one.mismatch for one in nets):
         columns, rows = columns[:-1], [Row(row.cells[:-1], row.style) for row in rows]
-    notes = ("params and macs of one example; × is the ratio to the base; the receptive field is in pixels",)
-    return Table("variants", "What the variants cost", columns, tuple(rows), notes)
+    notes = ["params and macs of one example; × is the ratio to the base; the receptive field is in pixels"]
+    if any(one.ensemble for one in nets):
+        notes.append(_ENSEMBLES)
+    return Table("variants", "What the variants cost", columns, tuple(rows), tuple(notes))
 
 
+_ENSEMBLES = "of an ensemble: params, macs and activations of all its nets; the rest of the net that has most"
 _SUMMARY_COLUMNS = (
     Column("variant", "variant", "left"),
     Column("changes", "changes", "left"),
@@ -118,8 +128,10 @@ def _abreast(base: Described, others: Sequence[Described]) -> Table:
         rows.append(_block_row("head" if name == HEAD else f"block {name}"))
         rows += _marked_rows(here)
     columns = tuple(Column(one.name, one.name, "left") for one in shown)
-    notes = (f"bold with {MARK}: not as in {base.name}; –: a layer less", _reading(base.arch))
-    return Table("side_by_side", f"The variants beside {base.name}", columns, tuple(rows), notes)
+    notes = [f"bold with {MARK}: not as in {base.name}; –: a layer less", _reading(base.arch)]
+    if any(one.ensemble for one in shown):
+        notes.append("of an ensemble, its first net")
+    return Table("side_by_side", f"The variants beside {base.name}", columns, tuple(rows), tuple(notes))
 
 
 def _marked_rows(here: Sequence[Block | None]) -> list[Row]:

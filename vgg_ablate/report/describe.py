@@ -10,6 +10,7 @@ from vgg_ablate.net.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Nor
 from vgg_ablate.net.memory import training
 from vgg_ablate.net.sight import Sight, sights
 from vgg_ablate.report import numbers
+from vgg_ablate.report.columns import Described
 from vgg_ablate.report.table import Column, Count, Quantity, Row, Table, Value, Words
 from vgg_ablate.spec.arch import Arch
 
@@ -19,6 +20,17 @@ _BATCH = 128  # of the memory estimate
 def as_json(arch: Arch, name: str) -> str:
     """One document: the costs, and every layer with its kernel, channels, size, receptive field and costs."""
     return json.dumps(data(arch, name), indent=1)
+
+
+def variant(one: Described) -> dict[str, Any]:
+    """A variant as plain data: its net, what sets it apart; of an ensemble what all nets cost, and each further net."""
+    found = {**data(one.arch, one.name), **one.differences()}
+    if one.ensemble:
+        further = [data(net.arch, net.name) for net in one.nets[1:]]
+        bytes_each = [net.pop("training_bytes") for net in (found, *further)]
+        summed = {name: sum(one[name] for one in bytes_each) for name in ("total", "activations")}
+        found |= {**one.costs.as_dict(), "training_bytes": {"batch_size": _BATCH, **summed}, "ensemble": further}
+    return found
 
 
 def data(arch: Arch, name: str) -> dict[str, Any]:

@@ -234,7 +234,8 @@ _COSTS: dict[str, Callable[[Item], int]] = {"params": lambda item: item.params, 
 
 
 def _share_words(wagon: _Wagon, one: Described) -> list[str]:
-    whole = {"params": one.costs.params, "MACs": one.costs.macs}
+    drawn = one.nets[0].costs
+    whole = {"params": drawn.params, "MACs": drawn.macs}
     return [
         numbers.percentage(sum(cost(item) for item, _, _ in wagon.cars) / whole[name]) for name, cost in _COSTS.items()
     ]

@@ -12,6 +12,7 @@ from vgg_ablate.net.match import resolve
 from vgg_ablate.records import Planned, Record, Tested
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.paths import differences
+from vgg_ablate.spec.recipe import Train
 from vgg_ablate.spec.study import Study, Variant
 
 PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
@@ -25,6 +26,7 @@ class Asked(NamedTuple):
 
     variant: Variant
     arch: Arch  # in its normal form
+    train: Train  # the nets of an ensemble in theirs
     costs: dict[str, int]
 
 
@@ -34,7 +36,7 @@ def asked(study: Study) -> dict[str, Asked]:
         resolved = resolve(study.variants)
     except SpecError:
         return {}
-    return {one.variant.name: Asked(one.variant, one.arch, one.costs.as_dict()) for one in resolved}
+    return {one.variant.name: Asked(one.variant, one.arch, one.train, one.costs.as_dict()) for one in resolved}
 
 
 def wrong(record: Record, cell: Planned, asked: Asked | None) -> str | None:
@@ -109,7 +111,7 @@ def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, ob
     for name, wanted, ran in (
         ("arch", asked.arch, run.arch),
         ("data", variant.data, run.data),
-        ("train", variant.train, run.train),
+        ("train", asked.train, run.train),
     ):
         if wanted == ran:
             continue

@@ -34,12 +34,12 @@ class Packing:
         `alive`: how many worker processes a device has, with those that wait.
         """
         there = list(dict.fromkeys(device_of(slot) for slot in free))
-        left = {device: self._left(device, predicted(run), alive.get(device, 0)) for device in there}
+        left = {device: self._left(device, predicted(run, graphs=True), alive.get(device, 0)) for device in there}
         return sorted((device for device in there if left[device] >= 0), key=lambda device: -left[device])
 
     def begin(self, run: Run, device: str) -> None:
         """It trains there."""
-        self._running[run.key] = (device, predicted(run))
+        self._running[run.key] = (device, predicted(run, graphs=True))
 
     def end(self, key: str, peak: int | None) -> None:
         """It has ended; `peak`, where it was measured."""

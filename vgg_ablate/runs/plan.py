@@ -83,5 +83,5 @@ def work(run: Run, macs: int) -> float:
 
 def _cell(one: match.Resolved, fingerprint: str, seed: int) -> Cell:
     variant = one.variant
-    run = Run(arch=one.arch, data=variant.data, train=variant.train, fingerprint=fingerprint, seed=seed)
+    run = Run(arch=one.arch, data=variant.data, train=one.train, fingerprint=fingerprint, seed=seed)
     return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, work(run, one.costs.macs))

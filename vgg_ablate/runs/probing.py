@@ -46,7 +46,7 @@ def probe(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_ablate.runs
 
 def _jobs(plan: Plan) -> list[Job]:
     """Of the cheapest, the middle and the costliest net."""
-    cells = sorted({cell.run.arch: cell for cell in plan.cells}.values(), key=lambda cell: cell.costs["macs"])
+    cells = sorted({cell.run.archs: cell for cell in plan.cells}.values(), key=lambda cell: cell.costs["macs"])
     chosen = {cell.key: cell for cell in (cells[0], cells[len(cells) // 2], cells[-1])}
     return [Job(_short(cell), cell.costs) for cell in chosen.values()]
 

@@ -24,10 +24,11 @@ class Room:
     memory_bytes: int | None  # None: the system does not say
     together: int
     beside_bytes: int | None = None  # what a worker takes beside the prediction, as measured; None: nothing was
+    graphs: bool = False  # training steps are recorded there, and every net keeps its memory
 
     def peak(self, run: Run) -> int:
         """Predicted bytes of a run here."""
-        return predicted(run, self.memory_bytes) + (self.beside_bytes or 0)
+        return predicted(run, self.memory_bytes, graphs=self.graphs) + (self.beside_bytes or 0)
 
     def hindrance(self, run: Run, peak: int) -> str | None:
         """Why a run with this peak does not fit, alone or beside its like, and what to do; None where it does."""
@@ -35,7 +36,7 @@ class Room:
             return None
         has = f"{self.device} has {gibibytes(self.memory_bytes)}"
         if peak > self.memory_bytes:
-            one = peak_bytes(_in_ones(run), examples=0, precision=_precision(run))
+            one = peak_bytes(_in_ones(run), examples=0, precision=_precision(run), graphs=self.graphs)
             least = f"; train.micro_batch=1 would need {gibibytes(one)}" if run.train.micro_batch != 1 else ""
             return f"will not fit: predicted peak memory {gibibytes(peak)}, {has}{least}"
         share = f"predicted peak memory {gibibytes(peak)} each, {has}: room for {self.memory_bytes // peak}"
@@ -47,20 +48,22 @@ def of(slots: Sequence[Slot], records: Iterable[Record] = ()) -> Room:
     sharing = Counter((slot.gpu, slot.memory) for slot in slots)
     gpu, memory = min(sharing, key=lambda device: (device[1] or float("inf")) / sharing[device])
     measured = [(record.run, int(record.environment.get("peak_bytes") or 0)) for record in records]
-    beside = [peak - predicted(run, memory) for run, peak in measured if peak]
+    graphs = gpu is not None
+    beside = [peak - predicted(run, memory, graphs=graphs) for run, peak in measured if peak]
     return Room(
         device="this machine" if gpu is None else f"GPU {gpu}",
         memory_bytes=memory,
         together=sharing[gpu, memory],
         beside_bytes=max(0, round(median(beside))) if beside else None,
+        graphs=graphs,
     )
 
 
-def predicted(run: Run, memory: int | None = None) -> int:
+def predicted(run: Run, memory: int | None = None, *, graphs: bool = False) -> int:
     """Bytes at the peak of its training, without libraries; examples that would fill the memory are not counted."""
     precision, held = _precision(run), examples.held(run.data)
-    alone = peak_bytes(run, examples=0, precision=precision)
-    whole = peak_bytes(run, examples=held, precision=precision)
+    alone = peak_bytes(run, examples=0, precision=precision, graphs=graphs)
+    whole = peak_bytes(run, examples=held, precision=precision, graphs=graphs)
     return alone if memory is not None and whole - alone > _STREAMED * memory else whole
 
 

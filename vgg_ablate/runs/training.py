@@ -28,7 +28,8 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
     """The costs by tracing, once an arch; and the environment."""
-    return _audited(run.arch), environment(run, _settings(run, place))
+    each = [_audited(arch) for arch in run.archs]
+    return {cost: sum(net[cost] for net in each) for cost in each[0]}, environment(run, _settings(run, place))
 
 
 def peak(run: Run, place: Place) -> int | None:

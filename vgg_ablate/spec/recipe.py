@@ -244,7 +244,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 class Train(Frozen):
-    """The training. What it leaves out changes no result: device, workers and folders are not here."""
+    """The training. What it leaves out changes no result: device, workers and folders are not here.
+
+    With an `ensemble` of n further nets (paper, section 4.4), the i-th is the arch's net trained as `draw + i`, by the
+    same recipe on the same examples: a run of its own gives the same net. In a study file each is written as what
+    differs from `arch`; here it is whole. Every validation and the test average all nets' class probabilities.
+    """
 
     epochs: Count = 20
     batch_size: Size = 64  # examples an update
@@ -259,6 +264,8 @@ class Train(Frozen):
     clip_norm: Positive | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     pretrain: PreTrain | None = None
+    draw: Whole = 0  # of weights, order, augmentation and dropout, on the same split: another number, another training
+    ensemble: tuple[Arch, ...] = ()  # further nets, trained beside; all answer by the mean of their soft-max classes
 
     @model_validator(mode="before")
     @classmethod

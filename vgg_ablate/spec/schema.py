@@ -30,6 +30,9 @@ def schema() -> dict[str, Any]:
     arch = models["Arch"]["properties"]
     arch["preset"] = {"enum": list(PRESETS), "description": "The net from which to start; other fields change it."}
     arch["stages"] = _or(arch["stages"], {"type": "string", "description": "64 64 | 128 128@5 | ..."})
+    models["Net"] = {**models["Arch"], "patternProperties": {r"[.\[]": {}}}  # a path below arch, as in a change
+    further = models["Train"]["properties"]["ensemble"]
+    further["items"] = _or({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
     tolerance = models["Match"]["properties"]["tolerance"]
     models["Match"]["properties"]["tolerance"] = _or(tolerance, {"type": "string", "pattern": "%$"})
     constraints = models["Search"]["properties"]["constraints"]

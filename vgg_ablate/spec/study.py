@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.spec import reading
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.claims import Claim
 from vgg_ablate.spec.designs import AsListed, Cell, Design
+from vgg_ablate.spec.ensembles import unfolded
 from vgg_ablate.spec.paths import assigned, joined, split
 from vgg_ablate.spec.recipe import Data, Train
 from vgg_ablate.spec.search import Search
@@ -71,6 +72,11 @@ class Written(Frozen):
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
     claims: tuple[Claim, ...] = ()
     on_error: Literal["continue", "stop"] = "continue"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nets_in_full(cls, given: Any) -> Any:
+        return unfolded(given)
 
 
 class Study(Frozen):
@@ -134,7 +140,11 @@ class Study(Frozen):
         except ValidationError as error:
             raise SpecError(reading.problems(error, Written, document)) from error
         variants = _variants(written, document)
-        problems = [*_claim_problems(written, variants, document), *_twins(variants, document)]
+        problems = [
+            *_claim_problems(written, variants, document),
+            *_twins(variants, document),
+            *_unsearchable(written, document),
+        ]
         if problems:
             raise SpecError(problems)
         study = cls(
@@ -251,6 +261,26 @@ def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Prob
             rule = f"is the same as {twin.name!r}: its changes change nothing"
             problems.append(Problem(rule, f"variants.{variant.name}", place))
     return problems
+
+
+def _unsearchable(written: Written, document: reading.Document) -> list[Problem]:
+    """A search weighs one net a proposal; variants beside it may be ensembles."""
+    if not isinstance(written.design, Search):
+        return []
+    rule = "a search proposes one net at a time: an ensemble is a variant of its own"
+    found: list[tuple[str, ...]] = [("train", "ensemble")] if written.train.ensemble else []
+    found += [
+        ("design", "space", name)
+        for name, dimension in written.design.space.items()
+        if any(path.startswith("train.ensemble") for path in (name, *_changed(dimension)))
+    ]
+    return [Problem(rule, joined(parts), document.place(parts)) for parts in found]
+
+
+def _changed(dimension: Any) -> set[str]:
+    """The paths that the labels of a search's dimension stand for."""
+    labelled = dimension.values() if isinstance(dimension, dict) else ()
+    return {path for changes in labelled for path in changes}
 
 
 def _claim_problems(written: Written, variants: Sequence[Variant], document: reading.Document) -> list[Problem]:

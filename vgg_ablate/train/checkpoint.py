@@ -14,25 +14,31 @@ import torch
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch
 
-FORMAT = 3
+FORMAT = 4
 
 
-class Checkpoint(NamedTuple):
-    """All that a training knows after an epoch. Chance needs no state: every epoch draws anew (train/streams.py)."""
+class Kept(NamedTuple):
+    """One net after an epoch. Chance needs no state: every epoch draws anew (train/streams.py)."""
 
-    key: str  # of the run
-    epochs: tuple[Epoch, ...]  # so far
+    epochs: tuple[Epoch, ...]  # its own, so far
     pretrained: list[str]  # layers that came from another net
     net: dict[str, Any]
     optimiser: dict[str, Any]
     micro_batch: int  # examples that went through the net at once: fewer than asked for where memory has run out
+
+
+class Checkpoint(NamedTuple):
+    """All that a training knows after an epoch."""
+
+    key: str  # of the run
+    epochs: tuple[Epoch, ...]  # so far, of all its nets together
+    nets: tuple[Kept, ...]
     environment: dict[str, Any]  # what the result depends on: device, threads, precision
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the file at `path`. Raises StorageFailed."""
-    content = {"format": FORMAT, **checkpoint._asdict()}
-    content["epochs"] = [epoch.model_dump() for epoch in checkpoint.epochs]
+    content = {"format": FORMAT, **_plain(checkpoint), "nets": [_plain(net) for net in checkpoint.nets]}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
@@ -57,5 +63,14 @@ def read(path: Path, key: str, environment: dict[str, Any]) -> Checkpoint | None
         raise StorageFailed(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
     if content.pop("format", None) != FORMAT or content["key"] != key or content["environment"] != environment:
         return None
-    content["epochs"] = tuple(Epoch(**epoch) for epoch in content["epochs"])
-    return Checkpoint(**content)
+    nets = tuple(Kept(**{**net, "epochs": _epochs(net)}) for net in content["nets"])
+    return Checkpoint(**{**content, "epochs": _epochs(content), "nets": nets})
+
+
+def _plain(kept: Checkpoint | Kept) -> dict[str, Any]:
+    """Without classes of ours, so that it can be read without running code."""
+    return {**kept._asdict(), "epochs": [epoch.model_dump() for epoch in kept.epochs]}
+
+
+def _epochs(content: dict[str, Any]) -> tuple[Epoch, ...]:
+    return tuple(Epoch(**epoch) for epoch in content["epochs"])

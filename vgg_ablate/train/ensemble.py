@@ -13,9 +13,8 @@ from vgg_ablate.records import Run
 from vgg_ablate.train import device, fitting
 from vgg_ablate.train.augment import Normaliser
 from vgg_ablate.train.data import splits
-from vgg_ablate.train.evaluate import Scored, scored
+from vgg_ablate.train.evaluate import Scored, scored, together
 from vgg_ablate.train.settings import Settings
-from vgg_ablate.train.views import mean_of
 
 
 def ensemble(members: Sequence[tuple[Run, Path]], settings: Settings) -> Scored:
@@ -34,7 +33,7 @@ def ensemble(members: Sequence[tuple[Run, Path]], settings: Settings) -> Scored:
         seeds = ", ".join(str(run.seed) for run, _ in members)
         rule = f"{first.data.name}'s test split is drawn from the seed: an ensemble's seeds must be one"
         raise SpecError(Problem(rule, got=seeds))
-    return Scored(mean_of([one.logits.softmax(1) for one in scores]), scores[0].labels)
+    return together(scores)
 
 
 def _member(run: Run, weights: Path, settings: Settings) -> Scored:

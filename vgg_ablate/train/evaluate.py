@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,11 @@ class Scored(NamedTuple):
         pairs = self.labels * classes + self.logits.argmax(1)
         counts: list[list[int]] = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
         return counts
+
+
+def together(each: Sequence[Scored]) -> Scored:
+    """One split, scored by several nets: the mean of their class probabilities (paper, section 4.4)."""
+    return each[0] if len(each) == 1 else Scored(mean_of([one.logits.softmax(1) for one in each]), each[0].labels)
 
 
 @torch.inference_mode()

@@ -15,15 +15,28 @@ from vgg_ablate.records import Run
 from vgg_ablate.spec.recipe import Sgd
 
 
-def peak_bytes(run: Run, *, examples: int, precision: Literal["fp32", "bf16"]) -> int:
-    """Bytes at the peak of a training step, beside Python and its libraries; `examples`: those of all splits."""
+def peak_bytes(run: Run, *, examples: int, precision: Literal["fp32", "bf16"], graphs: bool = False) -> int:
+    """Bytes at the peak of a training step, beside Python and its libraries; `examples`: those of all splits.
+
+    The nets of an ensemble all stay; their steps follow one another, so that what a batch takes is that of the largest.
+    `graphs`: steps are recorded (train/graphs.py), and every net's graph keeps the memory of its own.
+    """
+    each = [_of_net(net, precision) for net in run.nets]
+    passing = [passes for _, passes in each]
+    resident = examples * _bytes_of_example(run) * len(each)
+    return sum(stays for stays, _ in each) + (sum(passing) if graphs else max(passing)) + resident
+
+
+def _of_net(run: Run, precision: Literal["fp32", "bf16"]) -> tuple[int, int]:
+    """What stays between two steps, and what a batch adds."""
     batch = run.train.micro_batch or run.train.batch_size
     each, states = (2 if precision == "bf16" else 4), (1 if isinstance(run.train.optimizer, Sgd) else 2)
     net = training(run.arch, batch, precision_bytes=each, states=states)
     copies = net.weights // 2 if precision == "bf16" else 0
     passing = max(_elements(before) + _elements(after) for before, after in pairwise(layers(run.arch)))
     image = (run.arch.image_size or 0) ** 2 * (run.arch.in_channels or 0)
-    return net.total + copies + batch * (passing * each + image * 4) + examples * _bytes_of_example(run)
+    stays = net.weights + net.gradients + net.optimiser + copies
+    return stays, net.activations + batch * (passing * each + image * 4)
 
 
 def _elements(layer: Layer) -> int:

@@ -17,3 +17,8 @@ class Settings:
     checkpoint_seconds: float = 10.0  # of training, after which an epoch is kept whatever its number
     weights: Path | None = None  # where the trained weights are written, as safetensors; None: nowhere
     resident: bool | None = None  # images on the device; None: where they fit. The examples are the same either way
+
+
+def weights_of(weights: Path, place: int) -> Path:
+    """Where the net at this place of an ensemble is written: the first at `weights`, others in net-2, ... beside it."""
+    return weights.parent / f"net-{place + 1}" / weights.name if place else weights

@@ -11,6 +11,8 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from vgg_ablate.records import Run
+
 
 class Stream(IntEnum):
     """What chance is used for. The numbers are part of every result: append, never renumber."""
@@ -20,6 +22,7 @@ class Stream(IntEnum):
     ORDER = 2
     AUGMENT = 3
     NOISE = 4  # dropout
+    DRAW = 5  # the seed of all but the split, where a training is drawn again
 
 
 def numbers(seed: int, stream: Stream, *more: int) -> np.random.Generator:
@@ -31,6 +34,11 @@ def derived(seed: int, stream: Stream, *more: int) -> int:
     """A seed for torch: 63 bits."""
     (state,) = np.random.SeedSequence([seed, stream, *more]).generate_state(1, np.uint64)
     return int(state) >> 1
+
+
+def chance(run: Run) -> int:
+    """The seed of a run's streams but for its split: of its first draw the run's own, of others one for each."""
+    return derived(run.seed, Stream.DRAW, run.train.draw) if run.train.draw else run.seed
 
 
 def generator(seed: int, stream: Stream, *more: int) -> torch.Generator:
