@@ -69,6 +69,7 @@ def test_more_than_three_claims_take_eight_seeds_and_fewer_take_five(name: str, 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"norm", "mnist"}))
 def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str, studies: dict[str, Study]) -> None:
     ground = studies["depth"].base
+    alone = {"pretrain": None, "draw": 0, "ensemble": ()}
     for variant in studies[name].variants:
         how: dict[str, Any] = {"augment": ground.data.augment, "evaluate": ground.data.evaluate}  # jitter, testing
         if name == "all-images":
@@ -77,7 +78,7 @@ def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str,
         assert variant.data.model_copy(update=how) == ground.data
         epochs = {"longer": 20, "all-images": 10}.get(name, ground.train.epochs)
         wanted = ground.train.model_copy(update={"lr": rate, "epochs": epochs})
-        assert variant.train.model_copy(update={"pretrain": None}) == wanted
+        assert variant.train.model_copy(update=alone) == wanted
 
 
 def test_the_second_data_set_keeps_the_recipe_of_the_first_but_for_the_epochs(studies: dict[str, Study]) -> None:
