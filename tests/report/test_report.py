@@ -87,6 +87,35 @@ def test_runs_in_two_precisions_are_said(tmp_path: Path) -> None:
     assert any(note.startswith("Runs were made in the precisions bf16, fp32") for note in notes)
 
 
+def test_runs_that_two_studies_share_are_not_set_against_themselves(tmp_path: Path) -> None:
+    """The same nets on three seeds and on five: the first three are the very same records."""
+    fewer = (
+        STUDY.replace("seeds: 5", "seeds: 3").replace("name: pretend", "name: fewer").replace("width: 2", "width: 3")
+    )
+    reports = [model.of(made(tmp_path / "pretend")), model.of(made(tmp_path / "fewer", text=fewer))]
+    variants = side_by_side.compared(reports).tables[0]
+    between = {row.cells[0].shown(): row.cells[-1].shown() for row in variants.rows}
+    assert (between["base"], between["five"]) == ("same runs", "same runs")
+    assert between["wide"].endswith("]")
+    assert "records of base, five in common" in variants.notes[-1]
+
+
+def test_what_differs_between_studies_is_said_as_people_write_it(tmp_path: Path) -> None:
+    other = STUDY.replace("name: pretend", "name: other").replace("epochs: 2", "epochs: 3, schedule: cosine")
+    other = other.replace("image_size: 32}", "image_size: 32, limit: 900, augment: {flip: true}}")
+    commands = [{"command": ["__main__.py", "run", f"studies/{name}.yaml"]} for name in ("pretend", "other")]
+    reports = [
+        model.of(made(tmp_path / "pretend", provenance=commands[0])),
+        model.of(made(tmp_path / "other", text=other, provenance=commands[1])),
+    ]
+    told = side_by_side.compared(reports).differences
+    assert "data.limit: pretend none; other 900" in told
+    assert "data.augment.flip: pretend false; other true" in told
+    run = "python -m vgg_ablate run studies"
+    assert f"provenance.command: pretend {run}/pretend.yaml; other {run}/other.yaml" in told
+    assert not [line for line in told if "looks" in line or "[" in line]
+
+
 def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
     def elsewhere(record: Record, variant: str) -> Record:
         device = "a GPU" if variant == "five" else "a CPU"

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from math import nan
 from pathlib import Path
@@ -20,6 +21,7 @@ from vgg_ablate.records import Outcome
 from vgg_ablate.report import model, numbers, prose, table
 from vgg_ablate.report.table import Column, Count, Gap, Mean, Row, Table, Words
 
+RESULTS = Path(__file__).parent.parent.parent / "results"
 SAMPLE = Table(
     "sample",
     "A 5 % table & more",
@@ -64,8 +66,27 @@ def test_latex_has_a_cell_for_every_column_and_no_bare_marks(tmp_path: Path) -> 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(tmp_path: Path) -> None:
     tables = [SAMPLE, *prose.tables(model.of(made(tmp_path / "pretend")))]
+    compiled([table.latex(shown) for shown in tables], tmp_path)
+
+
+def test_sentences_are_broken_into_lines_and_names_are_not() -> None:
+    name, sentence = "kernel=three+norm=batch+width=2", "a variant is better than another one"
+    columns = (Column("a", "a", "left"), Column("b", "b", "left"))
+    text = table.latex(Table("t", "T", columns, (Row((Words(name), Words(sentence))),)))
+    assert f"\n{name} & \\parbox[t]{{12em}}{{\\raggedright {sentence}\\strut}} \\\\\n" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_the_committed_tables_compile(tmp_path: Path) -> None:
+    files = sorted(RESULTS.glob("*/table.tex"))
+    assert files
+    compiled([path.read_text(encoding="utf-8") + r"\clearpage" for path in files], tmp_path)
+
+
+def compiled(tables: Sequence[str], tmp_path: Path) -> None:
+    """One document of all: no error, no line too wide."""
     document = [r"\documentclass{article}\usepackage{booktabs,graphicx,xcolor}\begin{document}"]
-    document += [*(table.latex(shown) for shown in tables), r"\end{document}"]
+    document += [*tables, r"\end{document}"]
     (tmp_path / "report.tex").write_text("\n".join(document), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

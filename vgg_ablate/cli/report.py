@@ -72,8 +72,11 @@ def _beside(folders: list[Path], *, as_json: bool) -> None:
         print(side_by_side.as_json(found))
     else:
         table.printed(found.tables)
+        print(
+            "What differs between the studies:" if found.differences else "The studies differ in nothing that is known."
+        )
         for difference in found.differences:
-            print(difference)
+            print(f"  {difference}")
     problems = [f"{report.folder}: {problem}" for report in reports for problem in report.problems]
     if problems:
         raise CheckFailed("\n".join(problems))

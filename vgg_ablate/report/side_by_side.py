@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.report import comparison, numbers, stats, wording
+from vgg_ablate.report import comparison, numbers, prose, stats, wording
 from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Difference, Report
 from vgg_ablate.report.table import Column, Count, Mean, Row, Table, Value, Words
@@ -92,11 +92,15 @@ def _shared(reports: Sequence[Report]) -> list[str]:
 def _variants(reports: Sequence[Report], titles: Sequence[str], shared: Sequence[str]) -> Table:
     columns = [Column("variant", "variant", "left")]
     for title in titles:
-        columns += [Column("n", f"{title}_n"), Column(f"{title}, %", title), Column("Δ to base, pp", f"{title}_diff")]
+        columns += [
+            Column("n", f"{title}_n"),
+            Column(f"{title}, %", title),
+            Column("Δ to base, pp [95 %]", f"{title}_diff"),
+        ]
     if len(reports) == 2:
-        columns.append(Column(f"{titles[1]} - {titles[0]}, pp", "between"))
+        columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, pp [95 %]", "between"))
     seeds = [by_seed(report.frame, METRIC) for report in reports]
-    rows = []
+    rows, same = [], [name for name in shared if _same_runs(reports, name)]
     for name in shared:
         own = [next(row for row in report.rows if row.name == name) for report in reports]
         cells: list[Value] = [Words(name)]
@@ -105,14 +109,25 @@ def _variants(reports: Sequence[Report], titles: Sequence[str], shared: Sequence
             cells += [Count(row.n), error, Words("base") if row.is_base else comparison.difference(row.to_base)]
         if len(reports) == 2:
             first, second = (list(table.get(name, {}).values()) for table in seeds)
-            cells.append(comparison.difference(unpaired(second, first)))
+            cells.append(Words("same runs") if name in same else comparison.difference(unpaired(second, first)))
         bold = frozenset(2 + 3 * index for index, row in enumerate(own) if row.best)
         rows.append(Row(tuple(cells), "base" if own[0].is_base else "", bold))
-    notes = ["Differences within a study are paired by seed, between studies they are not (Welch's 95 % interval)."]
+    notes = [
+        "n: seeds that finished. ± is the standard deviation over seeds. Bold: the best and its equals.",
+        "Differences within a study are paired by seed, between studies they are not (Welch's 95 % interval).",
+    ]
+    if same:
+        notes.append(f"Both studies have records of {', '.join(same)} in common: no difference between them is shown.")
     left_out = sorted({row.name for report in reports for row in report.rows} - set(shared))
     if left_out:
         notes.append(f"Not in all of them, and left out: {', '.join(left_out)}.")
     return Table("beside", "Test error, in percent", tuple(columns), tuple(rows), tuple(notes))
+
+
+def _same_runs(reports: Sequence[Report], name: str) -> bool:
+    """Do two studies share records of a variant? A run has one record, however many studies ask for it."""
+    keys = [set(report.frame.loc[report.frame["variant"] == name, "key"]) for report in reports]
+    return len(reports) == 2 and bool(keys[0] & keys[1])
 
 
 def _claims(reports: Sequence[Report], titles: Sequence[str]) -> Table:
@@ -146,7 +161,9 @@ def _differences(reports: Sequence[Report], titles: Sequence[str]) -> list[str]:
 
 def _told(report: Report) -> dict[str, str]:
     base = report.study.base
-    known = {name: value for name, value in report.provenance.items() if name not in ("history", "at")}
+    known = {name: value for name, value in report.provenance.items() if name not in ("history", "at", "looks")}
+    known |= {name: told for name, told in prose.provenance(report) if name == "command"}
+    known |= {"looks": report.study.looks} if len(report.study.looks) > 1 else {}
     whole = {
         "arch": base.arch.model_dump(mode="json"),
         "data": base.data.model_dump(mode="json"),
@@ -160,5 +177,12 @@ def _told(report: Report) -> dict[str, str]:
 def _flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
     flat: list[tuple[str, str]] = []
     for key, inner in value.items():
-        flat += _flat(inner, f"{above}{key}.") if isinstance(inner, Mapping) else [(f"{above}{key}", str(inner))]
+        flat += _flat(inner, f"{above}{key}.") if isinstance(inner, Mapping) else [(f"{above}{key}", _plain(inner))]
     return flat
+
+
+def _plain(value: object) -> str:
+    """As it stands in YAML: none, true; the parts of a list with commas between them."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

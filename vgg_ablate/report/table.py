@@ -196,7 +196,9 @@ def latex(table: Table) -> str:
         *(_tex_row(row, table) for row in table.rows),
         "\\bottomrule",
         "\\end{tabular}}",
-        *(f"\\par\\smallskip\\footnotesize {_tex(note)}" for note in table.notes),
+        *(["\\par\\smallskip", "{\\footnotesize\\raggedright"] if table.notes else []),
+        *(f"{_tex(note)}\\par" for note in table.notes),
+        *(["}"] if table.notes else []),
         "\\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -281,6 +283,14 @@ _TEX: Mapping[str, str] = {
 }
 
 
+_LONG, _WORD = 28, 18  # letters of a cell that stays on one line, and of a word that fits into a paragraph of 12 em
+_PARAGRAPH = r"\parbox[t]{12em}{\raggedright %s\strut}"
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text) > _LONG and max(map(len, text.split())) <= _WORD
+
+
 def _tex(text: str) -> str:
     return "".join(_TEX.get(mark, mark) for mark in text.replace("\n", " "))
 
@@ -288,7 +298,10 @@ def _tex(text: str) -> str:
 def _tex_row(row: Row, table: Table) -> str:
     if row.style == "block":
         return f"\\midrule\n\\multicolumn{{{len(table.columns)}}}{{l}}{{\\emph{{{_tex(row.cells[0].shown())}}}}} \\\\"
-    shown = [_tex(text) for text in _shown(row, table)]
+    shown = [
+        _PARAGRAPH % _tex(text) if column.align == "left" and _is_sentence(text) else _tex(text)
+        for text, column in zip(_shown(row, table), table.columns, strict=True)
+    ]
     shown = [f"\\textbf{{{text}}}" if index in row.bold else text for index, text in enumerate(shown)]
     if row.style == "base":
         shown = [f"\\textcolor{{gray}}{{{text}}}" for text in shown]
