@@ -22,8 +22,9 @@ class Driver:
 
     def __init__(self, plan: Plan, folder: Path, options: Options) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.asked"])
-        self._process = context.Process(target=drive, args=(plan, folder, options))
+        pool = ["vgg_ablate.runs.ray_pool"] if options.pool == "ray" else []
+        context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.asked", *pool])
+        self._process = context.Process(target=_drive, args=(plan, folder, options, dict(os.environ)))
         self._process.start()
 
     @property
@@ -54,29 +55,36 @@ class Storm:
     drivers: set[int] = field(default_factory=set)
 
     def blow(self, *, workers: int, drivers: int, pause: tuple[float, float]) -> None:
-        """At least that many kills of each kind; then calm: the last driver runs to the end, with exit status 0."""
+        """At least that many kills of each kind; then calm: the last driver runs to the end, with exit status 0.
+
+        Each driver lives until an epoch was trained, so that the study gets on, and its share of workers was killed.
+        """
         chance = random.Random(self.seed)
         driver = self._start()
         while len(self.workers) < workers or len(self.drivers) < drivers:
             time.sleep(chance.uniform(*pause))
             assert driver.lives, "the study is over before the storm is"
-            found = [pid for pid in self.victims(driver.pid) if pid not in self.workers]
-            if (
-                len(self.drivers) < drivers
-                and len(self.workers) * drivers > (len(self.drivers) + 1) * workers - drivers
-            ):
+            if len(self.drivers) < drivers and len(self.workers) >= (len(self.drivers) + 0.9) * workers / drivers:
                 self.drivers |= killed(driver.pid)
                 assert driver.join() == -signal.SIGKILL
                 driver = self._start()
-            elif found:
+            elif found := [pid for pid in self.victims(driver.pid) if pid not in self.workers]:
                 self.workers |= killed(chance.choice(found))
         assert driver.join() == 0
-        assert drive(self.plan, self.folder, self.options).complete
 
     def _start(self) -> Driver:
-        driver = Driver(self.plan, self.folder, self.options)
-        until(lambda: bool(list(self.victims(driver.pid))) or not driver.lives, 100)
+        before, driver = self._epochs(), Driver(self.plan, self.folder, self.options)
+        until(lambda: self._epochs() > before or not driver.lives, 100)
         return driver
+
+    def _epochs(self) -> int:
+        path = self.folder / "events.jsonl"
+        return path.read_bytes().count(b'"event": "epoch"') if path.exists() else 0
+
+
+def _drive(plan: Plan, folder: Path, options: Options, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the server that forks may be older than some of it
+    assert drive(plan, folder, options).complete
 
 
 def children(pid: int) -> list[int]:
@@ -112,4 +120,4 @@ def until(met: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < end, "nothing has happened for too long"
-        time.sleep(0.01)
+        time.sleep(0.02)

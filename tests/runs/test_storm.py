@@ -12,7 +12,7 @@ from tests.runs.asked import OPTIONS, contents, epochs_trained, planned, reporte
 from tests.runs.storm import Storm
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_storm_of_kills_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
     plan, folder = planned(study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)), tmp_path / "storm"
     assert len(plan.cells) == 60
@@ -29,4 +29,4 @@ def test_a_storm_of_kills_loses_nothing_and_trains_nothing_twice(tmp_path: Path)
     assert set(times) == {(cell.key, epoch) for cell in plan.cells for epoch in range(1, 7)}
     kills = len(storm.workers) + 3 * len(storm.drivers)
     assert times.total() - len(times) <= kills, "a run goes on from its last checkpoint: at most one epoch a kill"
-    assert not list((folder / "checkpoints").iterdir())
+    assert not {path.name for path in (folder / "checkpoints").iterdir()} & {cell.key for cell in plan.cells}

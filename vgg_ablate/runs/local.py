@@ -66,9 +66,7 @@ class LocalPool:
         worker = self._workers.get(slot) or self._start(slot)
         worker.key = job.run.key
         self._watch.begin(job.run)
-        # Where it has died in its sleep, `poll` reads the end of its line: the run is lost, and handed out again.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.line.send(job)
+        _send(worker, job)
 
     def poll(self, timeout: float) -> list[Event]:
         """What has happened, after at most `timeout` seconds."""
@@ -83,8 +81,7 @@ class LocalPool:
         """Ask for the end of a run after its current epoch."""
         for worker in self._workers.values():
             if worker.key == key:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    worker.line.send(Stop(key))
+                _send(worker, Stop(key))
 
     def close(self) -> None:
         """End every worker now."""
@@ -132,7 +129,7 @@ class LocalPool:
         theirs.close()
         place = replace(self._place, device=slot.device, threads=slot.threads)
         worker = self._workers[slot] = _Worker(process, ours)
-        ours.send((self._training, place))
+        _send(worker, (self._training, place))
         return worker
 
     def _heard(self, slot: Slot) -> list[Event]:
@@ -193,3 +190,9 @@ class LocalPool:
             log = self._place.folder / "logs" / f"{slot.name}.log"
             raise EnvironmentFailed(f"workers end as soon as they start, with {how}; {log} says why")
         return [Lost(key, f"its worker ended with {how}")]
+
+
+def _send(worker: _Worker, message: object) -> None:
+    """Where it has died in the meantime, `poll` reads the end of its line: its run is lost, and handed out again."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        worker.line.send(message)
