@@ -235,7 +235,8 @@ class Manifest(Frozen):
         except OSError as error:
             raise StorageFailed(f"{path}: {error.strerror}; has this study been run?") from error
         except ValidationError as error:
-            raise StorageFailed(f"{path}: {error.errors()[0]['msg']}") from error
+            wrong = error.errors()[0]["msg"]
+            raise StorageFailed(f"{path}: {wrong}; without the file, the next run writes it anew") from error
 
     def write(self, folder: Path) -> None:
         """Replaces the manifest that was there."""

@@ -42,11 +42,14 @@ def study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 def holder(folder: Path) -> str | None:
     """Who is running the study of this folder, or None. A lock left by the dead is no lock."""
     path = folder / "study.lock"
-    if not path.exists():
-        return None
-    handle = _opened(path)
     try:
-        return None if _locked(handle, path) else _holder(path)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a folder that cannot be written can be looked at
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+    try:
+        return None if _locked(handle, path, fcntl.LOCK_SH) else _holder(path)
     finally:
         os.close(handle)
 
@@ -116,9 +119,9 @@ def _opened(path: Path) -> int:
         raise StorageFailed(f"{path}: {error.strerror}") from error
 
 
-def _locked(handle: int, path: Path) -> bool:
+def _locked(handle: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

@@ -66,4 +66,4 @@ def _outcome(path: Path) -> Outcome:
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageFailed(f"{path}: is not a record: {error}") from error
+        raise StorageFailed(f"{path}: is not a record: {error}; without the file, its run is trained again") from error
