@@ -1,39 +1,32 @@
-"""Real training, in real worker processes: killed in mid-run, it goes on from its checkpoint and ends the same."""
+"""Real training, in real worker processes: killed again and again, it goes on from its checkpoint and ends the same."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
 import signal
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.runs.storm import children
+from tests.runs.asked import told
+from tests.runs.storm import Driver, children, killed, until
 from vgg_ablate.net.costs import costs
 from vgg_ablate.records import Record, Store
-from vgg_ablate.runs.driver import Options, run
+from vgg_ablate.runs.driver import Options, drive
+from vgg_ablate.runs.plan import plan
 from vgg_ablate.spec.study import load
+from vgg_ablate.train.settings import Settings
+from vgg_ablate.train.sources import fingerprint
 
 STUDY = """\
 version: 1
 name: killed
 question: does a killed run go on?
 seeds: 1
-data: {name: digits, image_size: 8, limit: 300}
-arch: {stages: "4 | 8", head: {hidden: [8], dropout: 0.5}}
-train: {epochs: 40, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
+data: {name: digits, image_size: 8, limit: 300, augment: {crop_padding: 1}}
+arch: {stages: "4 | 8", norm: batch, head: {hidden: [8], dropout: 0.5}}
+train: {epochs: 150, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
 """
 OPTIONS = Options(workers=1, device="cpu", progress="none")
-
-
-def events(folder: Path) -> list[dict[str, object]]:
-    path = folder / "events.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def the_record(folder: Path) -> Record:
@@ -41,31 +34,36 @@ def the_record(folder: Path) -> Record:
     return record
 
 
-@pytest.mark.timeout(240)
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_if_undisturbed(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_and_ends_the_same(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "killed.yaml").write_text(STUDY)
-    study, folder = load(tmp_path / "killed.yaml"), tmp_path / "killed"
-    driver = multiprocessing.get_context("forkserver").Process(target=run, args=(study, folder, OPTIONS))
-    driver.start()
-    while not any(event["event"] == "epoch" and event["epoch"] == 12 for event in events(folder)):
-        assert driver.is_alive()
-        time.sleep(0.005)
-    (worker,) = children(driver.pid or 0)
-    os.kill(worker, signal.SIGKILL)
-    driver.join()
+    asked, folder = plan(load(tmp_path / "killed.yaml"), fingerprint), tmp_path / "killed"
+    driver, reached, dead = Driver(asked, folder, OPTIONS), [], set[int]()
+    for victim, epoch in (("worker", 15), ("driver", 35), ("worker", 55), ("driver", 75), ("worker", 95)):
+        until(lambda epoch=epoch: any(event["epoch"] >= epoch for event in told(folder, "epoch")))  # type: ignore[misc]
+        (worker,) = children(driver.pid)
+        dead |= killed(worker if victim == "worker" else driver.pid)
+        if victim == "driver":
+            assert driver.join() == -signal.SIGKILL
+            driver = Driver(asked, folder, OPTIONS)
+        reached.append(max(event["epoch"] for event in told(folder, "epoch")))
+    assert driver.join() == 0
+    assert len(dead) == 5
 
-    told = events(folder)
-    lost = next(index for index, event in enumerate(told) if event["event"] == "lost")
-    reached = max(int(str(event["epoch"])) for event in told[:lost] if event["event"] == "epoch")
-    assert reached >= 12
-    record = the_record(folder)
-    assert [epoch.epoch for epoch in record.epochs] == list(range(1, 41))
-    took = {event["epoch"]: event["seconds"] for event in told[:lost] if event["event"] == "epoch"}
-    assert [took[epoch.epoch] for epoch in record.epochs[:10]] == [epoch.seconds for epoch in record.epochs[:10]]
+    record, every = the_record(folder), Settings().checkpoint_every
+    assert [epoch.epoch for epoch in record.epochs] == list(range(1, 151))
+    trained = {(event["epoch"], event["seconds"]) for event in told(folder, "epoch")}  # those of a checkpoint are equal
+    assert len(trained) <= 150 + 5 * every, "a kill costs the epochs since the last checkpoint"
+    assert len(trained) < 150 + sum(reached) / 2, "from the start it would cost all"
     assert not list((folder / "checkpoints").iterdir())
     assert record.audited["macs"] == record.costs["macs"] == sum(costs(arch).macs for arch in record.run.archs)
 
-    run(study, tmp_path / "calm", replace(OPTIONS))
+    assert drive(asked, tmp_path / "calm", OPTIONS).complete
     calm = the_record(tmp_path / "calm")
-    assert calm.tested == record.tested
-    assert [epoch.train_loss for epoch in calm.epochs] == [epoch.train_loss for epoch in record.epochs]
+    assert calm.tested == record.tested  # accuracies, losses and the prediction of every example
+    measured = {"seconds", "images_per_second"}
+    assert [epoch.model_dump(exclude=measured) for epoch in calm.epochs] == [
+        epoch.model_dump(exclude=measured) for epoch in record.epochs
+    ]
