@@ -1,46 +1,132 @@
-"""The same promise on Ray: everything is trained, once, whoever is killed."""
+"""The same promise on Ray: everything is trained, once, whoever is killed or hangs."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import time
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned, study
-from vgg_ablate.records import Store
-from vgg_ablate.runs.driver import drive
-
 pytest.importorskip("ray", reason="Ray is not installed (pip install 'vgg_ablate[ray]')")
 
+from tests.runs.asked import (
+    OPTIONS,
+    contents,
+    epochs_trained,
+    planned,
+    reported,
+    study,
+    told,
+    trained,
+    trained_again,
+    undisturbed,
+)
+from tests.runs.ray_cluster import GO_ON, KILL, STOP, Machine, Machines, machines
+from tests.runs.rooms import PRIVATE, needs_a_private_view
+from tests.runs.storm import Driver, Storm, killed, until
+from vgg_ablate.records import Store
 
-def ray_workers(folder: Path) -> set[int]:
-    """The processes that have trained an epoch."""
-    log = folder / "trained.log"
-    return {int(line.split()[2]) for line in log.read_text().splitlines()} if log.exists() else set()
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with machines(cpus=1, cache=tmp_path_factory.mktemp("cache")) as started:
+        yield started
 
 
-@pytest.mark.timeout(240)
-def test_killed_ray_workers_lose_nothing(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path, variants=4, seeds=4, epochs=5, milliseconds=60)), tmp_path / "results"
-    options = replace(OPTIONS, pool="ray")
-    driver = multiprocessing.get_context("forkserver").Process(target=drive, args=(plan, folder, options))
-    driver.start()
-    killed: set[int] = set()
-    while driver.is_alive() and len(killed) < 4:
-        for worker in ray_workers(folder) - killed:
-            os.kill(worker, signal.SIGKILL)
-            killed.add(worker)
-        time.sleep(0.3)
-    driver.join()
-    assert driver.exitcode == 0
-    assert len(killed) >= 2
+def trains(machine: Machine, folder: Path) -> bool:
+    """Has a worker of this machine trained an epoch?"""
+    return bool({line.pid for line in trained(folder)} & set(machine.workers))
+
+
+@pytest.mark.timeout(600)
+def test_a_machine_that_is_killed_in_mid_run_loses_nothing(tmp_path: Path, cluster: Machines) -> None:
+    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80)), tmp_path / "results"
+    other = cluster.added(cpus=2)
+    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address))
+    until(lambda: trains(other, folder))
+    other.signal(KILL)
+    assert driver.join() == 0
+    assert 1 <= len(told(folder, "lost")) <= 2
+    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
+    assert trained_again(folder) == []
+    assert len(epochs_trained(folder)) <= 4 * 12 + 2, "runs go on from their checkpoints"
     assert Store(folder / "records").keys() == {cell.key for cell in plan.cells}
-    trained = epochs_trained(folder)
-    assert len(trained) - len(set(trained)) <= 2 * len(killed)
-    driven(plan, tmp_path / "calm")
-    assert contents(folder) == contents(tmp_path / "calm")
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_when_they_wake_up(
+    tmp_path: Path, cluster: Machines
+) -> None:
+    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)), tmp_path / "results"
+    other = cluster.added(cpus=1)
+    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, silence=2.0))
+    until(lambda: trains(cluster.head, folder) and trains(other, folder))
+    (worker,) = {line.pid for line in trained(folder)} & set(cluster.head.workers)
+    other.signal(STOP)
+    os.kill(worker, STOP)
+    until(lambda: len({event["key"] for event in told(folder, "lost")}) == 2)
+    other.signal(GO_ON)
+    assert driver.join() == 0
+    assert all(str(event["reason"]).startswith("no sign of life") for event in told(folder, "lost")[:2])
+    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
+    assert trained_again(folder) == []
+    assert len(epochs_trained(folder)) <= 4 * 25 + 2
+
+
+ALONE = """\
+import pickle, shutil, subprocess, sys
+from pathlib import Path
+from vgg_ablate.runs.driver import drive
+
+plan, folder, options, kept = pickle.loads(Path(sys.argv[1]).read_bytes())
+subprocess.run(["mount", "-t", "tmpfs", "results", folder], check=True)
+complete = drive(plan, folder, options).complete
+shutil.copytree(folder, kept)
+sys.exit(not complete)
+"""
+
+
+@needs_a_private_view
+@pytest.mark.timeout(600)
+def test_machines_that_do_not_see_the_results_folder_send_their_records_back(tmp_path: Path, cluster: Machines) -> None:
+    plan = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80))
+    folder, kept = tmp_path / "results", tmp_path / "kept"
+    folder.mkdir()
+    options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
+    (tmp_path / "all").write_bytes(pickle.dumps((plan, folder, options, kept)))
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    driver = subprocess.Popen([*PRIVATE, sys.executable, "-c", ALONE, tmp_path / "all"], env=environment)
+    elsewhere = Path(cluster.cache, "unfinished", *folder.parts[1:])
+    until(lambda: trains(cluster.head, elsewhere))
+    killed(trained(elsewhere)[-1].pid)
+    assert driver.wait(300) == 0
+    assert list(folder.iterdir()) == [], "what the workers see of it is empty"
+    assert contents(kept) == contents(undisturbed(plan, tmp_path / "calm"))
+    assert len(epochs_trained(elsewhere)) <= 4 * 12 + 1, "a run goes on from its checkpoint on the same machine"
+    assert list((elsewhere / "records").iterdir()) == [], "the driver has them"
+
+
+@pytest.mark.timeout(600)
+def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, cluster: Machines) -> None:
+    plan, folder = planned(study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)), tmp_path / "storm"
+    assert len(plan.cells) == 60
+    other = cluster.added(cpus=1)
+    options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
+    storm = Storm(plan, folder, options, lambda driver: [*cluster.head.workers, *other.workers])
+    storm.blow(workers=30, drivers=10, pause=(0.05, 0.2))
+    assert len(storm.workers) >= 30
+    assert len(storm.drivers) == 10
+
+    calm = undisturbed(plan, tmp_path / "calm")
+    assert contents(folder) == contents(calm)
+    assert reported(folder) == reported(calm)
+    assert trained_again(folder) == []
+    times = Counter(epochs_trained(folder))
+    assert set(times) == {(cell.key, epoch) for cell in plan.cells for epoch in range(1, 7)}
+    assert times.total() - len(times) <= len(storm.workers) + 3 * len(storm.drivers)
