@@ -182,7 +182,13 @@ def _join(address: str | None, slots: int | None) -> None:
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     local: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
     try:
-        ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False, **local)
+        ray.init(
+            address=address,
+            runtime_env={"env_vars": environment},
+            log_to_driver=False,
+            logging_level="WARNING",
+            **local,
+        )
     except (ConnectionError, RayError, OSError) as error:
         raise EnvironmentFailed(f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}") from error
 
