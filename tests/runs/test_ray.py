@@ -130,3 +130,11 @@ def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, c
     times = Counter(epochs_trained(folder))
     assert set(times) == {(cell.key, epoch) for cell in plan.cells for epoch in range(1, 7)}
     assert times.total() - len(times) <= len(storm.workers) + 3 * len(storm.drivers)
+
+
+@pytest.mark.timeout(600)
+def test_without_an_address_ray_is_started_here_and_ended_again(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
+    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=1))
+    assert driver.join() == 0
+    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))

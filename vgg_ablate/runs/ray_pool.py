@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import time
@@ -186,7 +187,7 @@ def _join(address: str | None, slots: int | None) -> None:
             address=address,
             runtime_env={"env_vars": environment},
             log_to_driver=False,
-            logging_level="WARNING",
+            logging_level=logging.WARNING,
             **local,
         )
     except (ConnectionError, RayError, OSError) as error:
