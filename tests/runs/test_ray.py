@@ -65,7 +65,7 @@ def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_whe
 ) -> None:
     plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)), tmp_path / "results"
     other = cluster.added(cpus=1)
-    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, silence=2.0))
+    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, silence=3.0))
     until(lambda: trains(cluster.head, folder) and trains(other, folder))
     (worker,) = {line.pid for line in trained(folder)} & set(cluster.head.workers)
     other.signal(STOP)
@@ -73,10 +73,11 @@ def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_whe
     until(lambda: len({event["key"] for event in told(folder, "lost")}) == 2)
     other.signal(GO_ON)
     assert driver.join() == 0
-    assert all(str(event["reason"]).startswith("no sign of life") for event in told(folder, "lost")[:2])
+    lost = told(folder, "lost")
+    assert sum(event["reason"].startswith("no sign of life") for event in lost) >= 2
     assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
     assert trained_again(folder) == []
-    assert len(epochs_trained(folder)) <= 4 * 25 + 2
+    assert len(epochs_trained(folder)) <= 4 * 25 + len(lost)
 
 
 ALONE = """\
