@@ -184,7 +184,7 @@ def _join(address: str | None, slots: int | None) -> None:
     local: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
     try:
         ray.init(
-            address=address,
+            address=address or "local",  # a cluster that happens to run here is not meant
             runtime_env={"env_vars": environment},
             log_to_driver=False,
             logging_level=logging.WARNING,
