@@ -96,6 +96,12 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_epoch() -> None:
     assert caught.value.epoch == 1
 
 
+def test_a_last_step_that_spoils_the_net_ends_the_run_in_the_same_epoch() -> None:
+    one_step = asked(lr=1e30, batch_size=10_000, arch={"norm": "none"})
+    with pytest.raises(Diverged, match="in epoch 1"):
+        ended(train(one_step, HERE))
+
+
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(DeviceMissing, match="no device 'gpu'"):
         next(train(asked(), Settings(device="gpu")))

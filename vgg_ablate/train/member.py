@@ -66,9 +66,9 @@ class Member:
             start = time.perf_counter()
             loss, rate, examples = self._pass(number)
             seconds = time.perf_counter() - start
-            if not math.isfinite(loss):
-                raise Diverged(number, loss)
+            _finite(loss, number)
             seen = self._scored(self.splits.validation, validation(self.run.data.evaluate))
+            _finite(seen.loss, number)  # the epoch's last step may be the one too many
         self.epochs.append(
             Epoch(
                 epoch=number,
@@ -144,3 +144,8 @@ class Member:
             shallow.epoch()
         convs = self.run.train.pretrain.convs
         self.pretrained = copied(shallow.net, before.arch, self.net, self.run.arch, convs)
+
+
+def _finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(epoch, loss)
