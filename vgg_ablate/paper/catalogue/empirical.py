@@ -7,8 +7,8 @@ from typing import Any
 from vgg_ablate.paper.statement import Asked, Statement
 
 _SMALL_MAPS = (
-    "At 32 px five poolings leave dense evaluation one place at Q = 36 and 55, and four at 73, where the paper has 4, 36 "
-    "and 100 (A15: 256, 384, 512): what dense evaluation misses here is part of the verdict."
+    "At 32 px five poolings leave dense evaluation one place at Q = 36 and 55, and four at 73, where the paper has 4, "
+    "36 and 100 (A15: 256, 384, 512): what dense evaluation misses here is part of the verdict."
 )
 _CONFOUNDED_DEPTH = (
     "From net to net depth, receptive field, parameters and macs grow together; the paper moves all at once."
