@@ -73,7 +73,7 @@ def test_the_study_as_run_reads_back_as_the_same_study(write) -> None:  # type: 
         ("arch.kernel: 5", "seeds: 5", "study.yaml:10:5: variants.five.seeds: a change begins with arch, data or tra"),
         ("arch.kernel: 5", "train.epochs: 2", "study.yaml:9:3: variants.five: is the same as 'base'"),
         ("b: five", "b: fife", "study.yaml:12:68: claims[0].b: no such variant; there are base, five, got 'fife'; did"),
-        ("better,", "equivalent,", "study.yaml:12:5: claims[0]: a claim of kind equivalent needs a margin"),
+        ("better,", "equivalent,", "study.yaml:12:5: claims[0].margin: a claim of kind equivalent needs a margin"),
         ("seeds: 3", "sedes: 3", "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?"),
         ("seeds: 3", "name: 3", "study.yaml:4:1: found duplicate key"),
         ("data: {", "data: [", "study.yaml:5:"),
