@@ -17,7 +17,7 @@ test: $(BIN)/.installed-test              ## the whole suite: format, lint, type
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: $(BIN)/.installed-test             ## the benchmarks; on a quiet machine
 	$(BIN)/python benchmarks/loop.py --json

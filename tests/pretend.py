@@ -1,7 +1,8 @@
 """A training that takes no time: the seam of `runs.worker`, importable by name in worker processes.
 
 A run's arch and recipe say how it behaves: `limit` is milliseconds an epoch, `lr` over 100 diverges, over 200 is out of
-memory, over 300 is a bug, over 400 kills its own process. It continues from checkpoints, like a real one.
+memory, over 300 is a bug, over 400 kills its own process. It continues from checkpoints, like a real one. While there
+is a file `held` in the results folder, a run waits before it begins, with a line in `waiting.log`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ PACE = 1.0  # of an epoch's milliseconds
 def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
     """Accuracies from the run's key; every epoch is a line in `trained.log`."""
     _misbehave(run.train.lr)
+    _wait(run, place.folder)
     checkpoint = place.checkpoint(run.key)
     done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
     for epoch in range(1, run.train.epochs + 1):
         if epoch > done:
             time.sleep(PACE * (run.data.limit or 1) / 1000)
-            _log(place.folder, f"{run.key} {epoch} {os.getpid()} {time.time()}")
+            _log(place.folder / "trained.log", run, epoch)
             _replace(checkpoint, epoch)
         yield _epoch(run, epoch)
     accuracy = _accuracy(run, run.train.epochs)
@@ -87,9 +89,17 @@ def _misbehave(lr: float) -> None:
         raise Diverged(1, float("nan"))
 
 
-def _log(folder: Path, line: str) -> None:
-    handle = os.open(folder / "trained.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(handle, (line + "\n").encode())
+def _wait(run: Run, folder: Path) -> None:
+    if (folder / "held").exists():
+        _log(folder / "waiting.log", run, 0)
+    while (folder / "held").exists():
+        time.sleep(0.01)
+
+
+def _log(path: Path, run: Run, epoch: int) -> None:
+    line = f"{run.key} {epoch} {os.getpid()} {time.time()}\n"
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, line.encode())
     os.close(handle)
 
 

@@ -104,7 +104,7 @@ OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.pret
 
 
 class Trained(NamedTuple):
-    """A line of `trained.log`: an epoch that some worker has trained."""
+    """A line of `trained.log`: an epoch that some worker has trained; in `waiting.log`, 0: it has not begun."""
 
     key: str
     epoch: int
@@ -112,9 +112,9 @@ class Trained(NamedTuple):
     at: float  # Unix time
 
 
-def trained(folder: Path) -> list[Trained]:
+def trained(folder: Path, name: str = "trained.log") -> list[Trained]:
     """Every epoch that any worker has trained, in order."""
-    log = folder / "trained.log"
+    log = folder / name
     if not log.exists():
         return []
     lines = (line.split() for line in log.read_text().splitlines())

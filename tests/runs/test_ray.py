@@ -39,17 +39,31 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         yield started
 
 
-def trains(machine: Machine, folder: Path) -> bool:
+def trains(machine: Machine, folder: Path, log: str = "trained.log") -> bool:
     """Has a worker of this machine trained an epoch?"""
-    return bool({line.pid for line in trained(folder)} & set(machine.workers))
+    return bool({line.pid for line in trained(folder, log)} & set(machine.workers))
+
+
+def begun_at_once(folder: Path, *machines: Machine) -> None:
+    """Hold all runs until each of the machines has one; return when each has trained."""
+    until(lambda: all(trains(machine, folder, "waiting.log") for machine in machines))
+    (folder / "held").unlink()
+    until(lambda: all(trains(machine, folder) for machine in machines))
+
+
+def held(folder: Path) -> Path:
+    """A results folder in which no run begins."""
+    folder.mkdir()
+    (folder / "held").touch()
+    return folder
 
 
 @pytest.mark.timeout(600)
 def test_a_machine_that_is_killed_in_mid_run_loses_nothing(tmp_path: Path, cluster: Machines) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80)), tmp_path / "results"
+    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80)), held(tmp_path / "results")
     other = cluster.added(cpus=2)
     driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address))
-    until(lambda: trains(other, folder))
+    begun_at_once(folder, other)
     other.signal(KILL)
     assert driver.join() == 0
     assert 1 <= len(told(folder, "lost")) <= 2
@@ -63,10 +77,10 @@ def test_a_machine_that_is_killed_in_mid_run_loses_nothing(tmp_path: Path, clust
 def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_when_they_wake_up(
     tmp_path: Path, cluster: Machines
 ) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)), tmp_path / "results"
+    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)), held(tmp_path / "results")
     other = cluster.added(cpus=1)
     driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, silence=3.0))
-    until(lambda: trains(cluster.head, folder) and trains(other, folder))
+    begun_at_once(folder, cluster.head, other)
     (worker,) = {line.pid for line in trained(folder)} & set(cluster.head.workers)
     other.signal(STOP)
     os.kill(worker, STOP)
@@ -102,11 +116,14 @@ def test_machines_that_do_not_see_the_results_folder_send_their_records_back(tmp
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
     (tmp_path / "all").write_bytes(pickle.dumps((plan, folder, options, kept)))
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    driver = subprocess.Popen([*PRIVATE, sys.executable, "-c", ALONE, tmp_path / "all"], env=environment)
     elsewhere = Path(cluster.cache, "unfinished", *folder.parts[1:])
-    until(lambda: trains(cluster.head, elsewhere))
-    killed(trained(elsewhere)[-1].pid)
-    assert driver.wait(300) == 0
+    with subprocess.Popen([*PRIVATE, sys.executable, "-c", ALONE, tmp_path / "all"], env=environment) as driver:
+        try:
+            until(lambda: trains(cluster.head, elsewhere))
+            killed(trained(elsewhere)[-1].pid)
+            assert driver.wait(300) == 0
+        finally:
+            driver.kill()
     assert list(folder.iterdir()) == [], "what the workers see of it is empty"
     assert contents(kept) == contents(undisturbed(plan, tmp_path / "calm"))
     assert len(epochs_trained(elsewhere)) <= 4 * 12 + 1, "a run goes on from its checkpoint on the same machine"

@@ -15,6 +15,7 @@ from tests.runs.asked import OPTIONS, driven, epochs_trained, planned
 from tests.runs.storm import Storm
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.runs import searching
 from vgg_ablate.runs.driver import drive, opened
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.spec.search import FIRST_SEED
@@ -138,7 +139,8 @@ def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
         driven(plan, tmp_path / "results", replace(OPTIONS, storage="memory"))
 
 
-def test_a_space_smaller_than_the_budget_is_searched_and_left(tmp_path: Path) -> None:
+def test_a_space_smaller_than_the_budget_is_searched_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_BARREN", 40)
     text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {arch.norm: [none, batch]}")
     folder = tmp_path / "results"
     assert driven(searched(tmp_path, "  sampler: random\n", text), folder).complete

@@ -205,6 +205,7 @@ def _failed(key: str, cause: BaseException) -> Event:
 def _performed(training: str, job: Job, place: Place, signed: str, board: Any, ticket: int) -> tuple[Ended, str]:
     """A task: perform a run on this machine; what became of it, and its record."""
     key = job.run.key
+    _told(board, key, ticket, None)  # heard before anything can hang: until its first sign it waits for a machine
 
     def sign() -> None:
         with contextlib.suppress(RayError):  # the driver is gone
@@ -222,8 +223,9 @@ def _performed(training: str, job: Job, place: Place, signed: str, board: Any, t
     return ended, text
 
 
-def _told(board: Any, key: str, ticket: int, epoch: Epoch) -> bool:
-    answer = ray.get(board.report.remote(key, ticket, epoch))
+def _told(board: Any, key: str, ticket: int, said: Epoch | None) -> bool:
+    """Report, and wait for the answer: should the run stop?"""
+    answer = ray.get(board.report.remote(key, ticket, said))
     if answer is _Answer.GONE:
         raise Superseded(f"{key} was given to another machine: this one was silent for too long")
     return answer is _Answer.STOP

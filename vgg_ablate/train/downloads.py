@@ -8,21 +8,20 @@ from urllib.error import URLError
 
 import numpy as np
 import numpy.typing as npt
-from torchvision import datasets
 
 from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train import places
 
-_NAMES = {
-    "mnist": datasets.MNIST,
-    "fashion-mnist": datasets.FashionMNIST,
-    "kmnist": datasets.KMNIST,
-    "cifar10": datasets.CIFAR10,
-    "cifar100": datasets.CIFAR100,
-    "svhn": datasets.SVHN,
-    "stl10": datasets.STL10,
-    "imagenette": datasets.Imagenette,
+_CLASSES = {  # of torchvision.datasets
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "svhn": "SVHN",
+    "stl10": "STL10",
+    "imagenette": "Imagenette",
 }
 _BY_SPLIT = {"svhn": "test", "stl10": "test", "imagenette": "val"}  # `split="test"`; the others say `train=False`
 
@@ -63,11 +62,13 @@ def arrays(data: Data, split: str) -> Arrays:
 
 
 def _opened(name: str, root: Path, split: str, *, download: bool) -> Any:
+    from torchvision import datasets  # here: it takes as long as torch, and most workers need none of it
+
     which = {"split": _BY_SPLIT[name]} if name in _BY_SPLIT and split == "test" else {}
     if name in _BY_SPLIT and split == "train":
         which = {"split": "train"}
     options: dict[str, Any] = which or {"train": split == "train"}
-    return _NAMES[name](str(root), download=download, **options)
+    return getattr(datasets, _CLASSES[name])(str(root), download=download, **options)
 
 
 def _first_line(error: BaseException) -> str:

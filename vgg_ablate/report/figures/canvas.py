@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -117,11 +118,12 @@ def comparable(one: str, other: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float = SIZE, weight: str = "normal") -> float:
-    """Inches that a line of text takes."""
+    """Inches that a line of text takes, from its leftmost point to its rightmost: the outlines have points at both."""
     if not text.strip():
         return 0.0
-    path = TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans", weight=weight))
-    return float(path.get_extents().width) / 72
+    outline = TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans", weight=weight))
+    points = outline.vertices[outline.codes != Path.CLOSEPOLY, 0]  # much quicker than the extents of its curves
+    return float(np.ptp(points)) / 72
 
 
 def wrapped(text: str, inches: float, size: float = SIZE, most: int = 3) -> list[str]:
