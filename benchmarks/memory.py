@@ -22,6 +22,7 @@ from vgg_ablate.records import Run
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Augment, Data, Train
 from vgg_ablate.train.augment import Augmenter, Normaliser
+from vgg_ablate.train.device import Precision
 from vgg_ablate.train.memory import peak_bytes
 from vgg_ablate.train.optimisers import optimiser
 from vgg_ablate.train.step import Updater
@@ -43,33 +44,37 @@ def main() -> None:
 
 def measured(given: argparse.Namespace) -> dict[str, Any]:
     """Two steps of one net, in this process: what they added to its resident memory at the peak."""
-    size, batch, precision = given.image_size, given.batch, given.precision
-    knobs: dict[str, Any] = {
-        "preset": given.preset,
-        "width": given.width,
-        "image_size": size,
-        "in_channels": 3,
-        "classes": 1000,
-    }
-    if given.hidden:
-        knobs["head"] = {"hidden": [given.hidden] * 2}
-    arch = Arch.model_validate(knobs).spelled_out()
-    data = Data(name="imagenet", image_size=size)
-    run = Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)
-    warm = torch.zeros(1, 8, 8, 8, dtype=torch.bfloat16)  # libraries make their own room first
-    torch.nn.functional.conv2d(warm, torch.zeros(8, 8, 3, 3, dtype=torch.bfloat16))
+    run = run_of(given.preset, given.image_size, given.batch, given.width, given.hidden)
+    two_steps(run_of("A", 32, 1, 0.05, 8), given.precision)  # libraries make their own room first
     before = _bytes("VmRSS")
+    two_steps(run, given.precision)
+    peak = _bytes("VmHWM") - before  # getrusage's peak is inherited from the process that started this one
+    predicted = peak_bytes(run, examples=2 * given.batch, precision=given.precision)
+    return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
+
+
+def run_of(preset: str, image_size: int, batch: int, width: float, hidden: int | None) -> Run:
+    """A run of a preset, in words alone: it has no data."""
+    knobs: dict[str, Any] = {"preset": preset, "width": width, "image_size": image_size, "in_channels": 3}
+    if hidden:
+        knobs["head"] = {"hidden": [hidden] * 2}
+    arch = Arch.model_validate({**knobs, "classes": 1000}).spelled_out()
+    data = Data(name="imagenet", image_size=image_size)
+    return Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)
+
+
+def two_steps(run: Run, precision: Precision) -> None:
+    """Train a run's net on twice its batch of black images."""
+    batch, size = run.train.batch_size, run.data.image_size
+    assert size is not None
     images = torch.zeros(2 * batch, size, size, 3, dtype=torch.uint8)
     augmenter = Augmenter(Augment(), images, size, Normaliser(torch.zeros(3), torch.ones(3)), 0)
-    net = build(arch, torch.Generator()).to(memory_format=torch.channels_last).train()
+    net = build(run.arch, torch.Generator()).to(memory_format=torch.channels_last).train()
     labels = torch.zeros(2 * batch, dtype=torch.int64)
     updater = Updater(net, optimiser(run.train, net), augmenter, labels, run.train, precision, batch)
     updater.begin(1)
     for _ in range(2):
         updater.update(torch.arange(batch), 0.01)
-    peak = _bytes("VmHWM") - before  # getrusage's peak is inherited from the process that started this one
-    predicted = peak_bytes(run, examples=2 * batch, precision=precision)
-    return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
 
 
 def _bytes(name: str) -> int:

@@ -45,7 +45,7 @@ def environment() -> dict[str, str]:
 def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("studied")
     (folder / "tiny.yaml").write_text(STUDY)
-    return folder, vgg_ablate(folder, "run", "tiny.yaml", "--workers", "2", "--device", "cpu")
+    return folder, vgg_ablate(folder, "run", "tiny.yaml", "--workers", "1", "--device", "cpu")
 
 
 def test_a_study_ends_with_a_table_and_verdicts(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
