@@ -36,9 +36,9 @@ OWNERS = {  # a library -> the modules, or rooms, that may import it
     "fvcore": {"net.audit"},
     "sklearn": {"train"},
     "safetensors": {"net.interop", "train"},
-    "optuna": {"runs.ledger", "runs.sampling"},  # the storage and its mirror; the samplers and pruners of searches
+    "optuna": {"runs.storages", "runs.ledger", "runs.sampling"},  # where; the mirror; samplers and pruners
     "ray": {"runs.ray_pool"},
-    "psycopg": {"runs.ledger"},
+    "psycopg": {"runs.storages"},
     "ruamel": {"spec.reading"},
     "pydantic": {"spec", "records", "net.interop"},
     "pandas": {"report", "vgg_ablate"},  # the package says that `frame` returns one

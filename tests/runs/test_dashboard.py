@@ -20,8 +20,8 @@ from optuna.storages import RDBStorage
 
 from tests.runs.asked import driven, planned, study
 from vgg_ablate.records import Manifest, Store
-from vgg_ablate.runs.ledger import sqlite_url
 from vgg_ablate.runs.plan import Plan
+from vgg_ablate.runs.storages import embedded
 from vgg_ablate.spec.study import load
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install 'vgg_ablate[dashboard]'")
@@ -85,7 +85,7 @@ def answered(folder: Path, path: str) -> Any:
     """What its application says without a server."""
     environment: dict[str, Any] = {"QUERY_STRING": "after=0", "PATH_INFO": path}
     setup_testing_defaults(environment)
-    storage = RDBStorage(sqlite_url(folder / "study.db"))
+    storage = RDBStorage(embedded(folder))
     try:
         said = b"".join(optuna_dashboard.wsgi(storage)(environment, lambda status, headers, problem=None: None))
     finally:

@@ -8,6 +8,7 @@ import pickle
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,25 +18,29 @@ from tests.runs.asked import OPTIONS, driven, epochs_trained, planned, study
 from tests.runs.rooms import PRIVATE, needs_a_private_view
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Store
-from vgg_ablate.runs.driver import drive
+from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import Plan
 
 
-def limited(plan: Plan, folder: Path, largest: int, said: Connection) -> None:
+def limited(plan: Plan, folder: Path, options: Options, largest: int, said: Connection) -> None:
     """Drive with no file larger than that many bytes; send the exit status and the message."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     try:
-        drive(plan, folder, OPTIONS)
+        drive(plan, folder, options)
     except StorageFailed as error:
         said.send((error.exit_status, str(error)))
     said.close()
 
 
-@pytest.mark.parametrize("largest", [500, 250_000])
-def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest: int) -> None:
+@pytest.mark.parametrize(("largest", "ledger"), [(500, "study.db"), (250_000, "study.db"), (30_000, "study.journal")])
+def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest: int, ledger: str) -> None:
     plan, folder = planned(study(tmp_path, variants=9, seeds=8)), tmp_path / "results"
+    scheme = "journal" if ledger.endswith("journal") else "sqlite"
+    options = replace(OPTIONS, storage=f"{scheme}:///{folder / ledger}")
     heard, said = multiprocessing.Pipe()
-    process = multiprocessing.get_context("forkserver").Process(target=limited, args=(plan, folder, largest, said))
+    process = multiprocessing.get_context("forkserver").Process(
+        target=limited, args=(plan, folder, options, largest, said)
+    )
     process.start()
     said.close()
     status, message = heard.recv()
@@ -45,7 +50,7 @@ def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest:
 
     before = Store(folder / "records").keys()
     assert all(record.key in before for record in Store(folder / "records"))  # each is whole
-    assert drive(plan, folder, OPTIONS).complete
+    assert drive(plan, folder, options).complete
     trained = epochs_trained(folder)
     assert len({key for key, _ in trained}) == 80
     assert not [key for key in before if trained.count((key, 1)) > 1]

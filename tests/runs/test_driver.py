@@ -22,14 +22,15 @@ from vgg_ablate.runs.driver import drive
 from vgg_ablate.runs.events import Events, events
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import holder, study_lock
-from vgg_ablate.runs.ledger import Ledger, is_remote, sqlite_url
+from vgg_ablate.runs.ledger import Ledger
 from vgg_ablate.runs.progress import State
 from vgg_ablate.runs.rebuilding import rebuild
 from vgg_ablate.runs.status import status
+from vgg_ablate.runs.storages import embedded, is_remote
 
 
 def mirrored(folder: Path) -> dict[str, str]:
-    with closing(Ledger.open("asked", sqlite_url(folder / "study.db"))) as ledger:
+    with closing(Ledger.open("asked", embedded(folder))) as ledger:
         return ledger.mirrored()
 
 

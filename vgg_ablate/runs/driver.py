@@ -21,7 +21,7 @@ from vgg_ablate.runs.events import Events
 from vgg_ablate.runs.folder import manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
-from vgg_ablate.runs.ledger import Ledger, sqlite_url
+from vgg_ablate.runs.ledger import Ledger
 from vgg_ablate.runs.listed import Listed
 from vgg_ablate.runs.local import LocalPool
 from vgg_ablate.runs.loop import Loop
@@ -36,6 +36,7 @@ from vgg_ablate.runs.progress import Kind, State, Together, View, view
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
+from vgg_ablate.runs.storages import embedded
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
 from vgg_ablate.train.sources import fingerprint
@@ -48,7 +49,7 @@ class Options:
     workers: int | None = None  # None: one a core, or a GPU
     device: str = "auto"
     packing: Packed = 1  # runs on one GPU
-    storage: str | None = None  # the ledger's URL; None: study.db in the results folder
+    storage: str | None = None  # the ledger's URL; None: a file in the results folder
     progress: Kind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes that are run again
     wait: bool = False  # for another process that is running the study
@@ -137,7 +138,7 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
 def opened(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:
     """The ledger of a results folder, or at a URL."""
     objectives = design.objectives if isinstance(design, Search) else ("val_error",)
-    return Ledger.open(study, storage or sqlite_url(folder / "study.db"), objectives)
+    return Ledger.open(study, storage or embedded(folder), objectives)
 
 
 def about(study: Study) -> dict[str, str]:

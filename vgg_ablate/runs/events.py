@@ -48,7 +48,8 @@ class Events(Silent):
         self._write("lost", cell, reason=reason, again=again)
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # it tries once more to write what failed, and was said
+            self._file.close()
 
     def _write(self, event: str, cell: Cell | None, **more: object) -> None:
         about = {} if cell is None else {"variant": cell.variant, "seed": cell.seed, "key": cell.key}

@@ -1,4 +1,4 @@
-"""The ledger: the Optuna study beside the records. Only the driver writes it; only this module knows Optuna.
+"""The ledger: the Optuna study beside the records. Only the driver writes it.
 
 For a plan it is a mirror: one trial a run, so that optuna-dashboard can look on. Lost or damaged, it is made again from
 the records, which are the truth.
@@ -6,27 +6,18 @@ the records, which are the truth.
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy.exc
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Outcome, Record
-from vgg_ablate.runs.provenance import without_password
+from vgg_ablate.runs.storages import storage_failures, storage_of
 
-MEMORY = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
-_REMOTE = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "virtiofs"}
-)
 _MANY = 50  # words that a parameter takes
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -71,9 +62,9 @@ class Ledger:
 
     @classmethod
     def open(cls, name: str, url: str, objectives: Sequence[str] = ("val_error",)) -> Ledger:
-        """Raises StorageFailed; a damaged SQLite file is moved aside first, so that the next start makes it again."""
+        """Raises StorageFailed; a damaged file is moved aside first, so that the next start makes it again."""
         with storage_failures(url):
-            storage = _storage(url)
+            storage = storage_of(url)
             study = optuna.create_study(
                 storage=storage, study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
             )
@@ -140,11 +131,6 @@ class Changed(Exception):
     """The study has other levels than when these trials were written: the ledger must be made again."""
 
 
-def sqlite_url(path: Path) -> str:
-    """The URL of an embedded ledger."""
-    return f"sqlite:///{path}"
-
-
 def _trial(record: Record, variant: str, parameters: Parameters) -> FrozenTrial:
     finished = record.outcome is Outcome.FINISHED and record.tested is not None
     state = TrialState.COMPLETE if finished else TrialState.FAIL
@@ -172,68 +158,3 @@ def _attributes(record: Record, variant: str) -> dict[str, Any]:
     if record.outcome is not Outcome.FINISHED:
         about |= {"outcome": str(record.outcome), "reason": record.reason}
     return about
-
-
-def _storage(url: str) -> optuna.storages.BaseStorage:
-    if url == MEMORY:
-        return optuna.storages.InMemoryStorage()
-    if not url.startswith("sqlite:///"):
-        return optuna.storages.RDBStorage(url)
-    path = Path(url.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _checked(path)
-    return optuna.storages.RDBStorage(url, engine_kwargs={"creator": lambda: _connection(path)})
-
-
-def _connection(path: Path) -> sqlite3.Connection:
-    """WAL, so that a dashboard reads while the driver writes; NORMAL: a power cut costs trials, never the file.
-
-    WAL needs memory that all readers share, which a network file system does not have (sqlite.org/wal.html).
-    """
-    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    connection.execute(f"PRAGMA journal_mode={'DELETE' if is_remote(path) else 'WAL'}")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
-
-
-def is_remote(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:
-    """Does the path lie on a network file system? False where the system does not say."""
-    if not mounts.exists():
-        return False
-    fields = (line.split() for line in mounts.read_text(encoding="utf-8").splitlines())
-    kinds = {mount.replace("\\040", " "): kind for _, mount, kind, *_ in fields}
-    around = next((parent for parent in (path.absolute(), *path.absolute().parents) if str(parent) in kinds), None)
-    return around is not None and (kinds[str(around)] in _REMOTE or kinds[str(around)].startswith("fuse."))
-
-
-def _checked(path: Path) -> None:
-    """Raises StorageFailed where the file is damaged, having moved it aside."""
-    if not path.exists():
-        return
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        verdict = str(error)
-    if verdict == "ok":
-        return
-    aside = path.with_name(f"{path.name}.damaged")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
-    raise StorageFailed(f"{path}: {verdict}; moved to {aside.name}: run again, and it is made anew from the records")
-
-
-@contextlib.contextmanager
-def storage_failures(place: str) -> Iterator[None]:
-    """What goes wrong inside is the storage's: StorageFailed, with its place."""
-    place = without_password(place)
-    try:
-        yield
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
-        cause = error.__cause__ or error
-        raise StorageFailed(f"{place}: {str(cause).splitlines()[0]}") from error
-    except OSError as error:
-        raise StorageFailed(f"{error.filename or place}: {error.strerror}") from error

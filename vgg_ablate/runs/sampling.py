@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.records import Epoch
-from vgg_ablate.runs.ledger import Ledger, storage_failures
+from vgg_ablate.runs.ledger import Ledger
+from vgg_ablate.runs.storages import storage_failures
 from vgg_ablate.spec.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe
 
 Point = dict[str, Any]  # path -> value, or label

@@ -1,0 +1,81 @@
+"""The ledger in a journal file, as on a network file system: what a full disk or a crash has torn is mended."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from tests import pretend
+from tests.runs.asked import OPTIONS, driven, planned, study
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.runs import storages
+from vgg_ablate.runs.driver import opened
+from vgg_ablate.runs.rebuilding import rebuild
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Of a study of 9 runs that is complete, in its results folder."""
+    folder = tmp_path / "results"
+    path = folder / "study.journal"
+    options = replace(OPTIONS, storage=f"journal:///{path}")
+    assert driven(planned(study(tmp_path)), folder, options).complete
+    assert not (folder / "study.db").exists()
+    return path
+
+
+def mirrored(journal: Path) -> int:
+    with closing(opened("asked", journal.parent, None)) as ledger:
+        return len(ledger.mirrored())
+
+
+def test_it_holds_what_a_database_holds_and_the_next_start_finds_it(tmp_path: Path, journal: Path) -> None:
+    assert mirrored(journal) == 9
+    assert driven(planned(study(tmp_path, variants=3)), journal.parent).trained == 3
+    assert mirrored(journal) == 12
+    assert not (journal.parent / "study.db").exists()
+    plain = optuna.load_study(
+        study_name="asked", storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    )
+    assert {trial.user_attrs["variant"] for trial in plain.trials} == {"base", "v0", "v1", "v2"}
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.97, 0.9999])
+def test_a_torn_last_line_is_cut_off_and_its_record_told_again(tmp_path: Path, journal: Path, kept: float) -> None:
+    whole = journal.read_bytes()
+    torn = whole[: int(len(whole) * kept)].rstrip(b"\n")
+    journal.write_bytes(torn)
+    assert driven(planned(study(tmp_path)), journal.parent).trained == 0
+    assert mirrored(journal) == 9
+    assert journal.read_bytes().startswith(torn[: torn.rfind(b"\n") + 1])
+    with closing(opened("asked", journal.parent, None)) as ledger:
+        assert {trial.state for trial in ledger.study.get_trials()} == {TrialState.COMPLETE}
+
+
+def test_a_damaged_line_is_said_the_file_moved_aside_and_made_again(tmp_path: Path, journal: Path) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:5], b"no operation at all\n", *lines[5:]]))
+    with pytest.raises(StorageFailed, match=r"study\.journal: a line .*moved to study\.journal\.damaged: run again"):
+        driven(planned(study(tmp_path)), journal.parent)
+    options = replace(OPTIONS, storage=f"journal:///{journal}")
+    assert driven(planned(study(tmp_path)), journal.parent, options).trained == 0
+    assert mirrored(journal) == 9
+
+
+def test_it_is_made_again_from_the_records(tmp_path: Path, journal: Path) -> None:
+    assert rebuild(study(tmp_path), journal.parent, None, pretend.fingerprint) == 9
+    assert mirrored(journal) == 9
+
+
+def test_it_is_what_a_network_file_system_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storages, "is_remote", lambda path: True)
+    folder = tmp_path / "results"
+    assert driven(planned(study(tmp_path)), folder).complete
+    assert (folder / "study.journal").exists()
+    assert mirrored(folder / "study.journal") == 9
