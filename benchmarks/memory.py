@@ -1,6 +1,9 @@
-"""Memory at the peak of a training step, measured on the CPU and predicted (train/memory.py).
+"""Memory at the peak of a training step, measured and predicted (train/memory.py).
 
 python benchmarks/memory.py PRESET [--image-size 224] [--batch 4] [--width 1.0] [--hidden N] [--precision bf16|fp32]
+                            [--device cpu|cuda]
+
+On the CPU: what two steps add to the resident memory; on a GPU: what torch has reserved of it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from vgg_ablate.net.model import build
 from vgg_ablate.records import Run
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Augment, Data, Train
+from vgg_ablate.train import peaks
 from vgg_ablate.train.augment import Augmenter, Normaliser
 from vgg_ablate.train.device import Precision
 from vgg_ablate.train.memory import peak_bytes
@@ -39,16 +43,19 @@ def main() -> None:
         "--hidden", type=int, help="of the two hidden dense layers; the preset's where it is not given"
     )
     options.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    options.add_argument("--device", default="cpu")
     print(json.dumps(measured(options.parse_args())))
 
 
 def measured(given: argparse.Namespace) -> dict[str, Any]:
-    """Two steps of one net, in this process: what they added to its resident memory at the peak."""
+    """Two steps of one net, in this process: what they take at the peak."""
+    where = torch.device(given.device)
     run = run_of(given.preset, given.image_size, given.batch, given.width, given.hidden)
-    two_steps(run_of("A", 32, 1, 0.05, 8), given.precision)  # libraries make their own room first
-    before = _bytes("VmRSS")
-    two_steps(run, given.precision)
-    peak = _bytes("VmHWM") - before  # getrusage's peak is inherited from the process that started this one
+    two_steps(run_of("A", 32, 1, 0.05, 8), given.precision, where)  # libraries make their own room first
+    before = _resident() if where.type == "cpu" else 0
+    peaks.start(given.device)
+    two_steps(run, given.precision, where)
+    peak = (peaks.reached(given.device) or 0) - before
     predicted = peak_bytes(run, examples=2 * given.batch, precision=given.precision)
     return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
 
@@ -63,24 +70,26 @@ def run_of(preset: str, image_size: int, batch: int, width: float, hidden: int |
     return Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)
 
 
-def two_steps(run: Run, precision: Precision) -> None:
+def two_steps(run: Run, precision: Precision, where: torch.device) -> None:
     """Train a run's net on twice its batch of black images."""
     batch, size = run.train.batch_size, run.data.image_size
     assert size is not None
-    images = torch.zeros(2 * batch, size, size, 3, dtype=torch.uint8)
-    augmenter = Augmenter(Augment(), images, size, Normaliser(torch.zeros(3), torch.ones(3)), 0)
-    net = build(run.arch, torch.Generator()).to(memory_format=torch.channels_last).train()
-    labels = torch.zeros(2 * batch, dtype=torch.int64)
+    images = torch.zeros(2 * batch, size, size, 3, dtype=torch.uint8, device=where)
+    augmenter = Augmenter(
+        Augment(), images, size, Normaliser(torch.zeros(3, device=where), torch.ones(3, device=where)), 0
+    )
+    net = build(run.arch, torch.Generator()).to(where).to(memory_format=torch.channels_last).train()
+    labels = torch.zeros(2 * batch, dtype=torch.int64, device=where)
     updater = Updater(net, optimiser(run.train, net), augmenter, labels, run.train, precision, batch)
     updater.begin(1)
     for _ in range(2):
-        updater.update(torch.arange(batch), 0.01)
+        updater.update(torch.arange(batch, device=where), 0.01)
 
 
-def _bytes(name: str) -> int:
-    """Of this process: resident now (VmRSS), or at its peak (VmHWM). Linux."""
+def _resident() -> int:
+    """Bytes of this process. Linux."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024
 
 
 if __name__ == "__main__":

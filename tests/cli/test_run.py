@@ -108,8 +108,9 @@ def test_bad_input_is_one_line_and_an_exit_status(tmp_path: Path, arguments: lis
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_no_worker_and_says_how_to_go_on(
-    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = shutil.copytree(studied[0], tmp_path / "studied")
     endless = STUDY.replace("claims:", "  endless: {train.epochs: 100000}\nclaims:")
@@ -120,7 +121,7 @@ def test_ctrl_c_leaves_no_worker_and_says_how_to_go_on(
             assert driver.poll() is None
             time.sleep(0.05)
         assert workers_of(driver.pid)
-        driver.send_signal(signal.SIGINT)
+        driver.send_signal(number)
         _, said = driver.communicate(timeout=30)
     assert driver.returncode == 130
     assert said.splitlines()[-1] == "interrupted; run again to go on: 6 of 9 runs recorded"

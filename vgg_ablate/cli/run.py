@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(
     """Train every run of a study that has no record yet, then print the comparison and the verdicts."""
     from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
+    from vgg_ablate.runs.lease import holder
     from vgg_ablate.runs.slots import packed
 
     asked = loaded(study, overrides)
@@ -74,6 +76,9 @@ def run(
         address=address,
         silence=silence,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a batch system ends a job: like Ctrl-C
+    if wait and (held := holder(folder)) is not None:
+        print(f"{folder}: {held} is running this study; waiting", file=sys.stderr)
     try:
         finished = driver.run(asked, folder, options)
     except KeyboardInterrupt:  # by now its workers are gone, the ledger is closed, the lock is free
