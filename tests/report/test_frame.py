@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,13 @@ def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
-def test_runs_are_the_same_after_a_round_trip_through_parquet(folder: Path, tmp_path: Path) -> None:
-    runs = frame.frame(folder)
-    runs.to_parquet(tmp_path / "runs.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runs.parquet"), runs, check_exact=True)
+@pytest.mark.parametrize("made_of", [frame.frame, frame.epochs])
+def test_both_are_the_same_after_a_round_trip_through_parquet(
+    folder: Path, tmp_path: Path, made_of: Callable[[Path], pd.DataFrame]
+) -> None:
+    rows = made_of(folder)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), rows, check_exact=True)
 
 
 def test_epochs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
