@@ -45,9 +45,9 @@ class Machines:
     def address(self) -> str:
         return str(self._cluster.address)
 
-    def added(self, cpus: int) -> Machine:
-        """One more machine."""
-        return Machine(self._cluster.add_node(num_cpus=cpus, include_dashboard=False))
+    def added(self, cpus: int, gpus: int = 0) -> Machine:
+        """One more machine; its GPUs are a number."""
+        return Machine(self._cluster.add_node(num_cpus=cpus, num_gpus=gpus, include_dashboard=False))
 
 
 @contextmanager

@@ -151,6 +151,16 @@ def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, c
 
 
 @pytest.mark.timeout(600)
+def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, cluster: Machines) -> None:
+    plan, folder = planned(study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
+    other = cluster.added(cpus=1, gpus=1)
+    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, device="auto"))
+    assert driver.join() == 0
+    other.signal(KILL)
+    assert {record.environment["device"] for record in Store(folder / "records")} == {"cuda"}
+
+
+@pytest.mark.timeout(600)
 def test_without_an_address_ray_is_started_here_and_ended_again(tmp_path: Path) -> None:
     plan, folder = planned(study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
     driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=1))

@@ -207,14 +207,12 @@ def _ray(folder: Path, options: Options) -> Pool:
         raise SpecError(Problem("takes a number with --pool ray", "--packing", "", options.packing))
     from vgg_ablate.runs.ray_pool import RayPool
 
-    gpus = options.device.startswith("cuda")
-    place = Place(folder=folder.resolve(), device="cuda" if gpus else "cpu", silence=options.silence)
     return RayPool(
         options.training,
-        place,
+        Place(folder=folder.resolve(), silence=options.silence),
         address=options.address,
         slots=options.workers,
-        gpus=gpus,
+        gpus=None if options.device == "auto" else options.device.startswith("cuda"),
         packing=options.packing,
     )
 

@@ -53,12 +53,14 @@ class RayPool:
         *,
         address: str | None,
         slots: int | None,
-        gpus: bool,
+        gpus: bool | None,
         packing: int = 1,
     ) -> None:
-        """Raises EnvironmentFailed where no cluster answers."""
-        self._training, self._place, self._store = training, place, Store(place.records)
+        """`gpus` None: where the cluster has any. Raises EnvironmentFailed where no cluster answers."""
         _join(address, slots)
+        gpus = _resources().get("GPU", 0) > 0 if gpus is None else gpus
+        place = replace(place, device="cuda" if gpus else "cpu")
+        self._training, self._place, self._store = training, place, Store(place.records)
         self._asked, self._kind, self._packing = slots, "GPU" if gpus else "CPU", packing if gpus else 1
         self._slots, self._counted = 1, float("-inf")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -79,8 +81,8 @@ class RayPool:
         if self._asked is not None:
             return self._asked
         if time.monotonic() - self._counted > _COUNTED:
-            found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray does not say
-            self._slots, self._counted = max(1, int(found.get(self._kind, 0) * self._packing)), time.monotonic()
+            found = _resources().get(self._kind, 0)
+            self._slots, self._counted = max(1, int(found * self._packing)), time.monotonic()
         return self._slots
 
     def free(self) -> int:
@@ -192,6 +194,11 @@ def _join(address: str | None, slots: int | None) -> None:
         )
     except (ConnectionError, RayError, OSError) as error:
         raise EnvironmentFailed(f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}") from error
+
+
+def _resources() -> dict[str, float]:
+    """What the cluster has, of each kind."""
+    return cast(dict[str, float], ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray does not say
 
 
 def _failed(key: str, cause: BaseException) -> Event:
