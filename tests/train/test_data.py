@@ -6,6 +6,8 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from PIL import Image
 
 from vgg_ablate.errors import DataMissing, StorageFailed
 from vgg_ablate.spec.recipe import Data
-from vgg_ablate.train import sources
+from vgg_ablate.train import places, sources
 from vgg_ablate.train.data import Split, Splits, decoded, splits
 
 CPU = torch.device("cpu")
@@ -144,6 +146,20 @@ def test_two_processes_that_start_at_once_decode_to_the_same(tmp_path: Path) -> 
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate()[0] for process in both]
     assert said[0] == said[1] != ""
+
+
+def test_of_many_that_start_at_once_one_decodes_and_the_others_wait(tmp_path: Path) -> None:
+    made = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        time.sleep(0.2)
+        (folder / "images").touch()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: places.made_once(tmp_path / "cache" / "decoded", make), range(8)))
+    assert len(made) == 1
+    assert all((folder / "images").exists() for folder in found)
 
 
 def test_a_missing_root_is_named_with_what_is_near(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vgg_ablate.errors import StorageFailed
@@ -32,26 +33,39 @@ def root(data: Data) -> Path:
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `make` where it is not there yet.
+    """`folder`, filled by `make` where it is not there yet: by one process, for which others wait.
 
-    Made aside and renamed into place: when two processes start at once both make it and the first one stays.
-    Raises StorageFailed where the disk does not take it.
+    Made aside and renamed into place, so that it is whole. Raises StorageFailed where the disk does not take it.
     """
     if folder.is_dir():
         return folder
+    with _alone(folder):
+        if not folder.is_dir():
+            _made(folder, make)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time is inside. Where the disk knows no locks all are, and the first to end stays."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".", suffix=".aside", dir=folder.parent))
+        lock = (folder.parent / f".{folder.name}.lock").open("a")
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}; $VGG_ABLATE_CACHE names another folder") from error
+    with lock:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _made(folder: Path, make: Callable[[Path], None]) -> None:
     try:
-        make(aside)
-        _renamed(aside, folder)
+        with tempfile.TemporaryDirectory(".aside", ".", folder.parent, ignore_cleanup_errors=True) as aside:
+            make(Path(aside))
+            _renamed(Path(aside), folder)
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return folder
 
 
 def _renamed(aside: Path, folder: Path) -> None:
