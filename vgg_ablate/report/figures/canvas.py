@@ -40,6 +40,7 @@ _FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none 
 
 _TAG = re.compile(r"<[^>]*>")  # what is written between tags is words, and stays as it is
 _LONG = re.compile(r"-?\b\d+\.\d{3,}\b")  # a coordinate finer than a hundredth of a point
+_ARTIST = re.compile(r"Matplotlib v[\w.]+")
 _SVG = re.compile(r"(?:<\?xml[^>]*>\s*<!DOCTYPE[^>]*>\s*)?<svg\b.*?</svg>\s*", re.DOTALL)
 
 _STYLE: Any = {
@@ -113,7 +114,8 @@ def comparable(one: str, other: str) -> tuple[str, str]:
     """Two files, without their drawings where those are by two versions of matplotlib, which place points otherwise."""
     if _artists(one) == _artists(other):
         return one, other
-    return _SVG.sub("", one), _SVG.sub("", other)
+    plain = [_ARTIST.sub("", _SVG.sub("", text)) for text in (one, other)]
+    return plain[0], plain[1]
 
 
 @lru_cache(maxsize=4096)
@@ -197,4 +199,4 @@ def _trimmed(coordinate: re.Match[str]) -> str:
 
 
 def _artists(text: str) -> set[str]:
-    return set(re.findall(r"Matplotlib v[\w.]+", text))
+    return set(_ARTIST.findall(text))
