@@ -109,7 +109,7 @@ class _Cells(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_html_is_balanced_and_carries_full_numbers() -> None:
+def test_html_is_balanced_and_carries_numbers_to_sort_by() -> None:
     cells = _Cells()
     cells.feed(table.html(SAMPLE))
     assert not cells.open

@@ -324,10 +324,15 @@ def _html_row(row: Row, table: Table) -> str:
     for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
         text = _linked(cell)
         text = f"<b>{text}</b>" if index in row.bold else text
-        value = _attribute(_full(next(iter(cell.raw().values()))))
+        value = _attribute(_sortable(next(iter(cell.raw().values()))))
         cells.append(f'<td class="{column.align}" data-value="{value}">{text}</td>')
     kind = ' class="base"' if row.style == "base" else ""
     return f"<tr{kind}>{''.join(cells)}</tr>"
+
+
+def _sortable(value: Raw) -> str:
+    """Twelve digits: the last ones are those of a machine and its libraries, and a page must not be."""
+    return f"{value:.12g}" if isinstance(value, float) and not isnan(value) else _full(value)
 
 
 def _linked(cell: Value) -> str:
