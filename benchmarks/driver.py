@@ -14,7 +14,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ from vgg_ablate.runs.pools import Place
 from vgg_ablate.spec.study import load
 
 EPOCH = Epoch(epoch=1, train_loss=1, val_loss=1, val_accuracy=0.9, lr=0.1, seconds=0.001, images_per_second=1e4)
+
+
+def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+    """Nothing to decode."""
 
 
 def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
@@ -65,9 +69,9 @@ def measured(runs: int, workers: int) -> dict[str, float]:
         began = time.perf_counter()
         asked = planned(Path(name), runs)
         made, busy = time.perf_counter(), time.process_time()
-        drive(asked, Path(name) / "results", options)
+        drive(asked, Path(name) / "results", options).raise_for_failures()
         ended, busy = time.perf_counter(), time.process_time() - busy
-        drive(asked, Path(name) / "results", options)
+        drive(asked, Path(name) / "results", options).raise_for_failures()
         again = time.perf_counter()
     return {
         "runs": len(asked.cells),
