@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     """Make the records where they are not there, then report them."""
     if not (folder / "manifest.json").exists():
         text = STUDY + "".join(f"  w{index}: {{arch.width: {1 + index / 100}}}\n" for index in range(1, 250))
-        made(folder, text=text, epochs=20)
+        made(folder, text=text)
     start, begun = time.perf_counter(), time.process_time()
     report = writing.write(folder)
     seconds = time.perf_counter() - start

@@ -15,7 +15,7 @@ from vgg_ablate.report.figures import canvas
 from vgg_ablate.report.model import Report
 
 MOST = 12  # panels
-_LINES, _POINTS = 20, 60  # a panel, a line
+_LINES, _POINTS = 12, 60  # a panel, a line
 _COLUMNS, _HEIGHT, _TITLE = 4, 1.55, 1.45
 _LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45
 
