@@ -49,6 +49,12 @@ def test_where_the_data_is_changes_no_key_and_what_it_is_does() -> None:
     assert a_run(data={"validation": 0.2}).key != a_run().key
 
 
+def test_a_changed_copy_has_a_key_of_its_own_though_the_first_was_asked_for_its_key() -> None:
+    run = a_run()
+    assert run.key != run.model_copy(update={"seed": run.seed + 1}).key
+    assert run.model_copy().key == run.key
+
+
 def test_everything_that_makes_the_result_is_in_the_key() -> None:
     keys = {
         run.key
