@@ -141,7 +141,7 @@ def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
 
     printed([_table(asked, bill), *_foreseen(seen)])
     missing = sum(price.missing for price in bill.variants)
-    time = "unknown: nothing is known of this machine" if bill.seconds is None else clock(bill.seconds)
+    time = _unknown(bill) if bill.seconds is None else clock(bill.seconds)
     print(f"{missing} runs to train, {bill.slots} at a time: {time}; {bill.disk_bytes / 2**20:.1f} MiB of records")
     if asked.expect.minutes is not None:
         print(f"expected by the study: {asked.expect.minutes:g} minutes on {asked.expect.device or 'some device'}")
@@ -150,6 +150,11 @@ def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
     if bill.dropped:
         cells = ", ".join(bill.dropped[:12]) + (", ..." if len(bill.dropped) > 12 else "")
         print(f"{len(bill.dropped)} runs would not end in time: {cells}", file=sys.stderr)
+
+
+def _unknown(bill: Bill) -> str:
+    what = "this machine" if bill.pace is None else "the size of the data"
+    return f"unknown: nothing is known of {what}"
 
 
 def _foreseen(seen: Sequence[Sight]) -> list[Table]:

@@ -1,61 +1,63 @@
-"""How many examples a run has to do with, as far as that can be said before its data are read."""
+"""How many examples a run has to do with, before its data are read: by the data set's known size, or by listing it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
+from vgg_ablate.errors import DataMissing
 from vgg_ablate.records import Record
 from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import sources
 
-_EXAMPLES = {  # training examples of data sets; of digits: of all, as it has no test split
-    "digits": 1797,
-    "mnist": 60_000,
-    "fashion-mnist": 60_000,
-    "kmnist": 60_000,
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "svhn": 73_257,
-    "stl10": 5_000,
-    "imagenette": 9_469,
-    "imagenet": 1_281_167,
-}
-_TESTED = {  # test examples of those that have a test split of their own
-    "mnist": 10_000,
-    "fashion-mnist": 10_000,
-    "kmnist": 10_000,
-    "cifar10": 10_000,
-    "cifar100": 10_000,
-    "svhn": 26_032,
-    "stl10": 8_000,
-    "imagenette": 3_925,
-    "imagenet": 50_000,
+_SIZES = {  # training and test examples; the seed draws test examples where there are none
+    "digits": (1_797, 0),
+    "mnist": (60_000, 10_000),
+    "fashion-mnist": (60_000, 10_000),
+    "kmnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "svhn": (73_257, 26_032),
+    "stl10": (5_000, 8_000),
+    "imagenette": (9_469, 3_925),
+    "imagenet": (1_281_167, 50_000),
 }
 
 
 def trained_on(data: Data, records: Iterable[Record] = ()) -> int | None:
-    """Training examples of an epoch: as a record of the same data says, or by the data set's known size."""
+    """Training examples of an epoch: as a record of the same data says, or by the data set's size; None: not known."""
     for record in records:
         if record.epochs and _same(record.run.data, data):
             return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
-    count = _EXAMPLES.get(data.name)
-    if count is None:
-        return None
-    own = count - _tested(data)
-    return round(min(own, data.limit or own) * (1 - data.validation))
+    parts = _parts(data)
+    return None if parts is None else parts[0] - round(parts[0] * data.validation)
 
 
 def held(data: Data) -> int:
     """Of all three splits; 0 where the data set's size is not known."""
-    count = _EXAMPLES.get(data.name, 0)
-    own = count - _tested(data)
-    return min(own, data.limit or own) + (_TESTED.get(data.name) or _tested(data))
+    return sum(_parts(data) or (0, 0))
 
 
-def _tested(data: Data) -> int:
-    """Those that the seed draws for testing from a data set without a test split."""
-    return round(_EXAMPLES[data.name] * data.test) if data.name == "digits" else 0
+def _parts(data: Data) -> tuple[int, int] | None:
+    """Examples to train on and to choose by, and to test on."""
+    sizes = _SIZES.get(data.name) or _listed(data)
+    if sizes is None:
+        return None
+    count, tests = sizes
+    drawn = 0 if tests else round(count * data.test)
+    own = count - drawn
+    return min(own, data.limit or own), tests or drawn
+
+
+@cache
+def _listed(data: Data) -> tuple[int, int] | None:
+    """Image files to train on and to test on, the damaged ones among them; None where the folder is not there."""
+    try:
+        return len(sources.images(data, "train")), len(sources.images(data, "test"))
+    except DataMissing:
+        return None
 
 
 def _same(one: Data, other: Data) -> bool:
-    whats = ("name", "limit", "validation", "test", "image_size")
+    whats = ("name", "root", "limit", "validation", "test", "image_size")
     return all(getattr(one, what) == getattr(other, what) for what in whats)
