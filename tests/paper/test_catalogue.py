@@ -72,11 +72,11 @@ def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str,
     alone = {"pretrain": None, "draw": 0, "ensemble": ()}
     for variant in studies[name].variants:
         how: dict[str, Any] = {"augment": ground.data.augment, "evaluate": ground.data.evaluate}  # jitter, testing
-        if name == "all-images":
+        if name.startswith("all-images"):
             how["limit"] = ground.data.limit
         rate = 0.05 if variant.arch.norm.kind == "batch" else 0.02
         assert variant.data.model_copy(update=how) == ground.data
-        epochs = {"longer": 20, "all-images": 10}.get(name, ground.train.epochs)
+        epochs = {"longer": 20, "all-images": 10, "all-images-longer": 20}.get(name, ground.train.epochs)
         wanted = ground.train.model_copy(update={"lr": rate, "epochs": epochs})
         assert variant.train.model_copy(update=alone) == wanted
 

@@ -61,7 +61,7 @@ def test_the_probe_is_made_once(tmp_path: Path) -> None:
     plan, slot = planned(study(tmp_path, more="  deep: {arch.stages: '8 8 8 8 | 8'}\n")), Slot("cpu-0", "cpu")
     probing.probe(plan, tmp_path / "probes", slot, "tests.pretend")
     store = Store(tmp_path / "probes" / "records")
-    assert len({store.get(key).run for key in store}) == 2  # two nets, each with a key of its own
+    assert len({record.run for record in store}) == 2  # two nets, each with a key of its own
     log = (tmp_path / "probes" / "trained.log").read_text()
     probing.probe(plan, tmp_path / "probes", slot, "tests.pretend")
     assert (tmp_path / "probes" / "trained.log").read_text() == log

@@ -62,6 +62,7 @@ EMPIRICAL = (
             Asked("longer", "d-beats-b-after-longer", decides=False),
             Asked("all-images", "b-beats-a-on-all", decides=False),
             Asked("all-images", "d-beats-b-on-all", decides=False),
+            Asked("all-images-longer", "d-beats-b-on-all-after-longer", decides=False),
             Asked("depth-plain", "plain-b-beats-a", decides=False),
             Asked("depth-plain", "plain-d-beats-a", decides=False),
             Asked("depth-plain", "plain-e-beats-d", decides=False),
