@@ -13,6 +13,7 @@ from vgg_ablate.spec.study import Study, load
 
 STUDIES = Path(__file__).parents[2] / "studies" / "paper"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml") if path.stem != "ground")
+EPOCHS = {"longer": 20, "all-images": 10, "all-images-depth": 10, "all-images-longer": 20}  # elsewhere as ground has it
 IDS = [statement.id for statement in CATALOGUE]
 
 
@@ -76,7 +77,7 @@ def test_studies_share_data_and_recipe_but_for_the_rate_of_plain_nets(name: str,
             how["limit"] = ground.data.limit
         rate = 0.05 if variant.arch.norm.kind == "batch" else 0.02
         assert variant.data.model_copy(update=how) == ground.data
-        epochs = {"longer": 20, "all-images": 10, "all-images-longer": 20}.get(name, ground.train.epochs)
+        epochs = EPOCHS.get(name, ground.train.epochs)
         wanted = ground.train.model_copy(update={"lr": rate, "epochs": epochs})
         assert variant.train.model_copy(update=alone) == wanted
 

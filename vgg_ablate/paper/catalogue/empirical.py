@@ -63,6 +63,9 @@ EMPIRICAL = (
             Asked("all-images", "b-beats-a-on-all", decides=False),
             Asked("all-images", "d-beats-b-on-all", decides=False),
             Asked("all-images-longer", "d-beats-b-on-all-after-longer", decides=False),
+            Asked("all-images-depth", "c-beats-b-on-all", decides=False),
+            Asked("all-images-depth", "d-beats-c-on-all", decides=False),
+            Asked("all-images-depth", "e-beats-d-on-all", decides=False),
             Asked("depth-plain", "plain-b-beats-a", decides=False),
             Asked("depth-plain", "plain-d-beats-a", decides=False),
             Asked("depth-plain", "plain-e-beats-d", decides=False),
@@ -82,7 +85,7 @@ EMPIRICAL = (
             _CONFOUNDED_DEPTH,
             "torchvision's models still gain 0.78 points (0.86 with batch normalisation) from 16 to 19 layers.",
         ),
-        asked=(Asked("depth", "e-like-d"),),
+        asked=(Asked("depth", "e-like-d"), Asked("all-images-depth", "e-beats-d-on-all", decides=False)),
     ),
     _empirical(
         4,
@@ -98,6 +101,7 @@ EMPIRICAL = (
         asked=(
             Asked("depth", "c-beats-b"),
             Asked("between", "activation-between-helps", decides=False),
+            Asked("all-images-depth", "c-beats-b-on-all", decides=False),
             Asked("mnist", "c-beats-b-on-mnist", decides=False),
         ),
     ),
@@ -115,6 +119,7 @@ EMPIRICAL = (
         asked=(
             Asked("depth", "d-beats-c"),
             Asked("depth-matched", "d-beats-c-at-equal-params", decides=False),
+            Asked("all-images-depth", "d-beats-c-on-all", decides=False),
             Asked("mnist", "d-beats-c-on-mnist", decides=False),
         ),
     ),
@@ -185,6 +190,7 @@ EMPIRICAL = (
             Asked("depth", "d-beats-c"),
             Asked("depth", "e-beats-c"),
             Asked("depth-matched", "d-beats-a-at-equal-macs", decides=False),
+            Asked("all-images-depth", "d-beats-c-on-all", decides=False),
         ),
     ),
     _empirical(
