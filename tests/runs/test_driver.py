@@ -17,6 +17,7 @@ from tests import pretend
 from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned, study
 from vgg_ablate.errors import EnvironmentFailed, StorageFailed, StudyHeld
 from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.runs import prices
 from vgg_ablate.runs.cleaning import removed, strays
 from vgg_ablate.runs.driver import drive
 from vgg_ablate.runs.events import Events, events
@@ -25,6 +26,7 @@ from vgg_ablate.runs.lease import holder, study_lock
 from vgg_ablate.runs.ledger import Ledger
 from vgg_ablate.runs.progress import State
 from vgg_ablate.runs.rebuilding import rebuild
+from vgg_ablate.runs.slots import slots
 from vgg_ablate.runs.status import status
 from vgg_ablate.runs.storages import embedded, is_remote
 
@@ -71,6 +73,8 @@ def test_records_of_a_sibling_study_are_linked_in(tmp_path: Path) -> None:
     one = planned(study(tmp_path, name="one", variants=1))
     driven(one, tmp_path / "results" / "one")
     two = planned(study(tmp_path, name="two", variants=2))
+    priced = prices.bill(two, Store(tmp_path / "results" / "two" / "records"), [], slots("cpu", 1))
+    assert (priced.adopted, [price.missing for price in priced.variants]) == (6, [0, 0, 3])
     finished = driven(two, tmp_path / "results" / "two")
     assert (finished.adopted, finished.trained, finished.complete) == (6, 3, True)
 

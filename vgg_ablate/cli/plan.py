@@ -143,6 +143,8 @@ def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
     missing = sum(price.missing for price in bill.variants)
     time = _unknown(bill) if bill.seconds is None else clock(bill.seconds)
     print(f"{missing} runs to train, {bill.slots} at a time: {time}; {bill.disk_bytes / 2**20:.1f} MiB of records")
+    if bill.adopted:
+        print(f"{bill.adopted} runs are recorded by other studies beside this one, and will not be trained again")
     if asked.expect.minutes is not None:
         print(f"expected by the study: {asked.expect.minutes:g} minutes on {asked.expect.device or 'some device'}")
     if asked.design.kind == "search":
@@ -215,5 +217,5 @@ def _memory_note(room: Room) -> str:
     beside = "come on top" if room.beside_bytes is None else f"take {gibibytes(room.beside_bytes)}, as measured"
     what = "weights, gradients, optimiser, a batch's activations, resident examples"
     return (
-        f"Peak memory of one run, predicted: {what}; libraries {beside}. {room.device}: {has}, {room.together} at once."
+        f"Peak memory of one run, predicted: {what}; libraries {beside}; {room.device}: {has}, {room.together} at once."
     )

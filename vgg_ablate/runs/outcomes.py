@@ -34,16 +34,19 @@ def put_aside(store: Store, keys: Iterable[str]) -> None:
 
 def adopt(store: Store, keys: Iterable[str]) -> int:
     """Link in the finished records of these keys that other studies beside this one have; how many there were."""
-    wanted = set(keys)
-    found = 0
+    return sum(_link(path, store.path(key)) for key, path in elsewhere(store, keys).items())
+
+
+def elsewhere(store: Store, keys: Iterable[str]) -> dict[str, Path]:
+    """Key -> file of the finished records of these keys that other studies beside this one have."""
+    wanted, found = set(keys), dict[str, Path]()
     for records in sorted(store.folder.parent.parent.glob("*/records")):
         other = Store(records)
         if records == store.folder:
             continue
-        for key in sorted(wanted & other.keys()):
+        for key in sorted((wanted - found.keys()) & other.keys()):
             if _outcome(other.path(key)) is Outcome.FINISHED and other.get(key).key == key:
-                found += _link(other.path(key), store.path(key))
-                wanted.discard(key)
+                found[key] = other.path(key)
     return found
 
 

@@ -15,6 +15,7 @@ from statistics import linear_regression, median
 
 from vgg_ablate.records import Outcome, Record, Store
 from vgg_ablate.runs import examples, room
+from vgg_ablate.runs.outcomes import elsewhere
 from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.room import Room
 from vgg_ablate.runs.slots import Slot
@@ -61,6 +62,7 @@ class Bill:
     pace: Pace | None
     seconds: float | None  # of wall time, until everything is recorded
     disk_bytes: int
+    adopted: int  # runs that other studies beside this one have recorded
     dropped: tuple[str, ...] = ()  # cells that do not fit into the hours given
 
 
@@ -68,7 +70,9 @@ def bill(
     plan: Plan, store: Store, records: Sequence[Record], slots: Sequence[Slot], max_hours: float | None = None
 ) -> Bill:
     """The price of what is not recorded; `records` are runs of this machine, of any study."""
-    paced, recorded = pace(records), store.keys()
+    paced, own = pace(records), store.keys()
+    adopted = elsewhere(store, {cell.key for cell in plan.cells} - own)
+    recorded = own | adopted.keys()
     missing = plan.missing(recorded)
     each = {cell.key: _seconds(cell, paced, records) for cell in missing}
     kept, dropped = _within(missing, each, len(slots), max_hours)
@@ -84,6 +88,7 @@ def bill(
         pace=paced,
         seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) if known else None,
         disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in missing),
+        adopted=len(adopted),
         dropped=tuple(cell.title for cell in dropped),
     )
 
