@@ -76,6 +76,12 @@ BY_RANGE = """\
     arch.depth: [1, 4]
     arch.head.pool: [none, global]
 """
+BY_WHOLE_WIDTHS = """\
+    arch.width: [1, 2, 3]
+    data.image_size: [2, 16]
+    arch.stages[0].depth: {low: 1, high: 3}
+    arch.stages[1].channels: {low: 3, high: 40}
+"""
 
 
 def study(folder: Path, axes: str) -> Study:
@@ -94,8 +100,8 @@ def one_by_one(asked: Study, point: dict[str, Any]) -> Costs | None:
 
 @pytest.mark.parametrize(
     ("axes", "count"),
-    [(BY_STAGE, 300), (BY_LABEL, 300), (BY_BUDGET, 100), (BY_RANGE, 60)],
-    ids=["by-stage", "by-label", "by-budget", "by-range"],
+    [(BY_STAGE, 300), (BY_LABEL, 300), (BY_BUDGET, 100), (BY_RANGE, 60), (BY_WHOLE_WIDTHS, 60)],
+    ids=["by-stage", "by-label", "by-budget", "by-range", "by-whole-widths"],
 )
 def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str, count: int) -> None:
     asked = study(tmp_path, axes)

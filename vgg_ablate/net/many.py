@@ -218,7 +218,7 @@ class Counting:
 
     def _scaled(self, channels: Ints) -> Ints:
         """As Arch rounds: half to even, and to a multiple of the groups; at width 1 nothing is rounded."""
-        parts = channels * self.width
+        parts = np.multiply(channels, self.width, dtype=np.float64)  # widths may be whole numbers all
         if not self.grouped:
             return np.maximum(1, np.rint(parts, out=parts).astype(np.int64))  # at width 1: themselves
         scaled = self.groups * np.maximum(1, np.rint(parts / self.groups).astype(np.int64))
