@@ -28,7 +28,7 @@ def test_mismatches_are_printed_and_a_billion_parameters_warned_of(
     check(path, None)
     shown = capsys.readouterr()
     assert shown.out.splitlines() == [
-        "large: ok (3 variants x 5 seeds = 15 runs, 0 claims)",
+        "large: ok (3 variants x 5 seeds = 15 runs; claims: 0)",
         "five: matched, −0.18 % of 152.8 M macs",
     ]
     assert shown.err == (

@@ -87,6 +87,9 @@ def test_a_constraint_says_how_far_outside_a_net_is() -> None:
         ({"space": {}}, "at least 1 item"),
         ({"space": {"arch.width": {"low": 2, "high": 1}}}, "low must be less than high"),
         ({"pruner": "median", "objectives": ["val_error", "macs"]}, "a pruner compares validation errors"),
+        ({"constraints": ["60e6 <= macs <= 40e6"]}, "no macs lies between these bounds"),
+        ({"space": {"arch.width": [1, 2, 1]}}, "this choice is listed twice"),
+        ({"objectives": ["macs", "val_error", "macs"]}, "an objective counts once"),
         ({"sampler": "tpee"}, "union_tag_invalid"),
     ],
 )

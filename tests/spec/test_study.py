@@ -75,6 +75,11 @@ def test_the_study_as_run_reads_back_as_the_same_study(write) -> None:  # type: 
         ("b: five", "b: fife", "study.yaml:12:68: claims[0].b: no such variant; there are base, five, got 'fife'; did"),
         ("better,", "equivalent,", "study.yaml:12:5: claims[0].margin: a claim of kind equivalent needs a margin"),
         ("seeds: 3", "sedes: 3", "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?"),
+        ("seeds: 3", "seeds: 0", "study.yaml:4:1: seeds: needs at least 1, got 0"),
+        ("seeds: 3", "seeds: two", "study.yaml:4:1: seeds: must be how many, or a list of seeds, or looks, got 'two'"),
+        ("seeds: 3", "seeds: [3, 1, 3]", "study.yaml:4:1: seeds: is one run however often it is listed, got 3"),
+        ("seeds: 3", "seeds: [1, -1]", "study.yaml:4:12: seeds[1]: must be greater than or equal to 0, got -1"),
+        ("seeds: 3", "seeds: {looks: [5, 3]}", "study.yaml:4:9: seeds.looks: each look takes more seeds than the one"),
         ("seeds: 3", "name: 3", "study.yaml:4:1: found duplicate key"),
         ("data: {", "data: [", "study.yaml:5:"),
         ("question: Do two 3x3 beat one 5x5?\n", "", "study.yaml: question: must be given"),
@@ -167,3 +172,17 @@ def test_leave_one_out_takes_one_part_away_at_a_time(write) -> None:  # type: ig
         write, "design:\n  kind: leave_one_out\n  parts: {bn: {arch.norm: none}, dropout: {arch.head.dropout: 0}}\n"
     )
     assert [variant.name for variant in study.variants] == ["base", "no-bn", "no-dropout"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ("[0.1, 0.2, 0.1]", "two levels have this name; `name: {path: value}` gives one, got '0.1'"),
+        ("[{kind: step, every: 1}, {kind: step, every: 2}]", "two levels have this name; `name: {path: value}` gives"),
+        ("[]", "needs a level"),
+    ],
+)
+def test_levels_that_would_be_one_row_are_refused(write, levels: str, said: str) -> None:  # type: ignore[no-untyped-def]
+    design = f"design: {{kind: one_factor_at_a_time, factors: {{train.schedule: {levels}}}}}\nvariants:"
+    (line,) = refusal(write(STUDY.replace("variants:", design, 1)))
+    assert line.startswith(f"study.yaml:8:48: design.factors.train.schedule: {said}")

@@ -18,5 +18,7 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
         raise read.located(error) from error
     remark(nets)
     variants, seeds = len(read.variants), len(read.seed_list)
-    print(f"{read.name}: ok ({variants} variants x {seeds} seeds = {variants * seeds} runs, {len(read.claims)} claims)")
+    print(
+        f"{read.name}: ok ({variants} variants x {seeds} seeds = {variants * seeds} runs; claims: {len(read.claims)})"
+    )
     print_mismatches(nets)

@@ -208,10 +208,12 @@ def _row(sight: Sight) -> shape.Row:
             shape.Words(sight.claim.id),
             shape.Words(NOUNS[metric]),
             shape.Count(sight.seeds),
-            shape.Words(
-                "any" if exact else f"{numbers.plain(nan if detectable is None else detectable)} {unit(metric)}"
-            ),
+            shape.Words("any" if exact else _seen(detectable, unit(metric))),
             shape.Quantity(nan if sd is None or exact else sd, "plain"),
             shape.Words(sight.source),
         )
     )
+
+
+def _seen(detectable: float | None, unit_of: str) -> str:
+    return numbers.DASH if detectable is None else f"{numbers.plain(detectable)} {unit_of}"

@@ -10,13 +10,27 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from vgg_ablate.spec.search import Search
-from vgg_ablate.spec.values import ByKind, Frozen, Name
+from vgg_ablate.spec.values import ByKind, Frozen, Name, Wrong
 
 Changes = dict[str, Any]  # path -> new value
 Factor = list[Any] | dict[str, Changes]  # values of the path that names it, or label -> changes
+
+
+def _told_apart(factors: dict[str, Factor]) -> dict[str, Factor]:
+    """Two levels of one name would be one: a row would be missing."""
+    for factor, given in factors.items():
+        labels = list(given) if isinstance(given, dict) else [_label(value) for value in given]
+        if not labels:
+            raise Wrong("needs a level", field=factor)
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise Wrong("two levels have this name; `name: {path: value}` gives one", field=factor, got=twice[0])
+    return factors
+
+
+Factors = Annotated[dict[str, Factor], AfterValidator(_told_apart)]
 
 
 class Cell(NamedTuple):
@@ -41,7 +55,7 @@ class OneFactorAtATime(Frozen):
     """Every level of every factor, the others as in the base."""
 
     kind: Literal["one_factor_at_a_time"]
-    factors: dict[str, Factor] = Field(min_length=1)
+    factors: Factors = Field(min_length=1)
 
     def cells(self) -> list[Cell]:
         """One cell a level."""
@@ -79,7 +93,7 @@ class Factorial(Frozen):
     """Every combination of the factors' levels."""
 
     kind: Literal["factorial"]
-    factors: dict[str, Factor] = Field(min_length=2)
+    factors: Factors = Field(min_length=2)
 
     def cells(self) -> list[Cell]:
         """One cell a combination, the last factor varying fastest."""

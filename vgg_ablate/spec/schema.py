@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
     found: dict[str, Any] = _short_forms(Written.model_json_schema())
     found.pop("required")
     found["properties"]["extends"] = {"type": "string", "description": "The study file that this one is merged over."}
-    found["properties"]["seeds"]["anyOf"].append({"type": "integer", "minimum": 1})
+    found["properties"]["seeds"]["oneOf"].append({"type": "integer", "minimum": 1})
     found["properties"]["arch"] = _or(found["properties"]["arch"], {"enum": list(PRESETS)})
     found["properties"]["train"] = _or(found["properties"]["train"], {"enum": list(RECIPES)})
     models = found["$defs"]

@@ -25,7 +25,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from vgg_ablate.errors import nearest
 from vgg_ablate.spec.values import ByKind, Count, Flag, Frozen, Name, Number, Positive, Whole, Wrong, parsed_with
@@ -74,14 +74,22 @@ class Between(Frozen):
 
 def _dimension(value: Any) -> str:
     if isinstance(value, Between) or (isinstance(value, Mapping) and {"low", "high"} & value.keys()):
-        return "between"
-    return "labelled" if isinstance(value, Mapping) else "listed"
+        return "Between[number]"
+    return "dict[label]" if isinstance(value, Mapping) else "list[choice]"
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """A choice that stands there twice would be counted twice."""
+    known = [plain(value) for value in values]
+    if twice := [value for value, word in zip(values, known, strict=True) if known.count(word) > 1]:
+        raise Wrong("this choice is listed twice", got=twice[0])
+    return values
 
 
 Dimension = Annotated[
-    Annotated[Between, Tag("between")]
-    | Annotated[list[Any], Field(min_length=1), Tag("listed")]
-    | Annotated[dict[Name, Changes], Field(min_length=1), Tag("labelled")],
+    Annotated[Between, Tag("Between[number]")]
+    | Annotated[list[Any], Field(min_length=1), AfterValidator(_distinct), Tag("list[choice]")]
+    | Annotated[dict[Name, Changes], Field(min_length=1), Tag("dict[label]")],
     Discriminator(_dimension),
 ]
 
@@ -92,6 +100,12 @@ class Constraint(Frozen):
     cost: str
     low: Number | None = None
     high: Number | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise Wrong(f"no {self.cost} lies between these bounds", got=f"{self.low:.15g} to {self.high:.15g}")
+        return self
 
     def excess(self, costs: Mapping[str, int]) -> float:
         """How far outside, as a fraction of the bound that is broken; at most 0: inside."""
@@ -238,6 +252,13 @@ class Search(Frozen):
     budget: Budget
     seeds: Count = 1
     best: Whole = 1
+
+    @field_validator("objectives")
+    @classmethod
+    def _once(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if len(set(objectives)) < len(objectives):
+            raise Wrong("an objective counts once", got=list(objectives))
+        return objectives
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

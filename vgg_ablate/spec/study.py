@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.spec import reading
@@ -38,12 +49,43 @@ class Looks(Frozen):
 
     looks: tuple[Count, ...] = Field(min_length=1)
 
+    @field_validator("looks")
+    @classmethod
+    def _growing(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
+        if any(one >= other for one, other in pairwise(looks)):
+            raise Wrong("each look takes more seeds than the one before", got=list(looks))
+        return looks
+
 
 def _counted(value: Any) -> Any:
-    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    """`5` is short for `[0, 1, 2, 3, 4]`."""
+    if isinstance(value, list | tuple | dict | Looks):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Wrong("must be how many, or a list of seeds, or looks", got=value)
+    if value < 1:
+        raise Wrong("needs at least 1", got=value)
+    return list(range(value))
 
 
-Seeds = Annotated[Annotated[tuple[Whole, ...], Field(min_length=1)] | Looks, BeforeValidator(_counted)]
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    for seed in seeds:
+        if seeds.count(seed) > 1:
+            raise Wrong("is one run however often it is listed", got=seed)
+    return seeds
+
+
+Seeds = Annotated[
+    Annotated[
+        tuple[Whole, ...],
+        Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+        AfterValidator(_distinct),
+        Tag("tuple[int]"),
+    ]
+    | Annotated[Looks, Tag("Looks[int]")],
+    Discriminator(lambda value: "Looks[int]" if isinstance(value, dict | Looks) else "tuple[int]"),
+    BeforeValidator(_counted),
+]
 
 
 class Variant(Frozen):
@@ -258,7 +300,7 @@ def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Prob
         names.add(variant.name)
         twin = known.setdefault((variant.arch, variant.data, variant.train), variant)
         if twin is not variant:
-            rule = f"is the same as {twin.name!r}: its changes change nothing"
+            rule = f"is the same as {twin.name!r}: no change tells them apart"
             problems.append(Problem(rule, f"variants.{variant.name}", place))
     return problems
 
