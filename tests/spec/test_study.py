@@ -186,3 +186,10 @@ def test_levels_that_would_be_one_row_are_refused(write, levels: str, said: str)
     design = f"design: {{kind: one_factor_at_a_time, factors: {{train.schedule: {levels}}}}}\nvariants:"
     (line,) = refusal(write(STUDY.replace("variants:", design, 1)))
     assert line.startswith(f"study.yaml:8:48: design.factors.train.schedule: {said}")
+
+
+def test_two_levels_of_one_factor_cannot_both_be_the_base(write) -> None:  # type: ignore[no-untyped-def]
+    levels = "{a: {train.epochs: 2}, b: {train.lr: 1e-3}}"
+    design = f"design: {{kind: one_factor_at_a_time, factors: {{how: {levels}}}}}\nvariants:"
+    (line,) = refusal(write(STUDY.replace("variants:", design, 1)))
+    assert "variants.how=b: is the same as 'base'" in line

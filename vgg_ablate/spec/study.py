@@ -230,7 +230,7 @@ def _variants(written: Written, document: reading.Document) -> tuple[Variant, ..
         variant = _variant(cell, document, core, where, problems)
         if variant is None:
             continue
-        if cell.levels and _same(variant, base):
+        if cell.levels and not cell.levels.keys() & base.levels.keys() and _same(variant, base):
             variants[0] = base = base.model_copy(update={"levels": {**base.levels, **cell.levels}})
         else:
             variants.append(variant)
