@@ -275,7 +275,7 @@ class Arch(Frozen):
 def with_preset(given: dict[str, Any]) -> dict[str, Any]:
     """The preset's fields, under those that were given beside it; `head`, `norm` and `init` merge field by field."""
     name = given["preset"]
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         rule = f"unknown preset; there are {', '.join(PRESETS)}"
         raise Wrong(rule, field="preset", got=name, nearest=nearest(str(name), PRESETS))
     merged: dict[str, Any] = dict(PRESETS[name])

@@ -94,7 +94,7 @@ def _read(path: Path, below: tuple[Path, ...]) -> Document:
     extended = data.pop("extends", None)
     if extended is None:
         return Document(data, places)
-    if not isinstance(extended, str):
+    if not isinstance(extended, str) or "\0" in extended:
         raise SpecError(Problem("extends names one file", "extends", places[("extends",)], extended))
     under = _read(path.parent / extended, (*below, path))
     return Document(_merged(under.data, data), {**under.places, **places})

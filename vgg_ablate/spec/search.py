@@ -233,7 +233,7 @@ class Budget(Frozen):
         return self
 
 
-FIRST_SEED = 1_000_000  # of a search: far from any that a study names
+FIRST_SEED = 1_000_000  # of a search: beyond any that a study names
 
 
 class Search(Frozen):

@@ -28,7 +28,7 @@ from vgg_ablate.spec.designs import AsListed, Cell, Design
 from vgg_ablate.spec.ensembles import unfolded
 from vgg_ablate.spec.paths import assigned, joined, split
 from vgg_ablate.spec.recipe import Data, Train
-from vgg_ablate.spec.search import Search
+from vgg_ablate.spec.search import FIRST_SEED, Search
 from vgg_ablate.spec.values import Count, Frozen, Name, Positive, Whole, Wrong
 
 BASE = "base"
@@ -47,7 +47,7 @@ class Expect(Frozen):
 class Looks(Frozen):
     """Seeds that are looked at in steps: after 5, then after 10 (the error rate is spent over the looks)."""
 
-    looks: tuple[Count, ...] = Field(min_length=1)
+    looks: tuple[Annotated[Count, Field(le=FIRST_SEED)], ...] = Field(min_length=1)
 
     @field_validator("looks")
     @classmethod
@@ -63,8 +63,8 @@ def _counted(value: Any) -> Any:
         return value
     if not isinstance(value, int) or isinstance(value, bool):
         raise Wrong("must be how many, or a list of seeds, or looks", got=value)
-    if value < 1:
-        raise Wrong("needs at least 1", got=value)
+    if not 1 <= value <= FIRST_SEED:
+        raise Wrong(f"must be from 1 to {FIRST_SEED}", got=value)
     return list(range(value))
 
 
@@ -77,7 +77,7 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 Seeds = Annotated[
     Annotated[
-        tuple[Whole, ...],
+        tuple[Annotated[Whole, Field(lt=FIRST_SEED)], ...],
         Field(min_length=1, json_schema_extra={"uniqueItems": True}),
         AfterValidator(_distinct),
         Tag("tuple[int]"),
