@@ -143,3 +143,20 @@ def test_what_waits_for_a_net_that_cannot_exist_adds_no_second_error() -> None:
     assert said.splitlines() == [
         "variants.broken: arch.stages[4].pool: pooling number 5 finds a 1x1 map that cannot be halved (image_size 16)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ({"stages": "12 | 12"}, "no layer has the name and shape of one of the net that it is for, got '12 | 12'"),
+        (
+            {"stages": "16 | 16 | 16 | 16 | 16"},
+            "pooling number 5 finds a 1x1 map that cannot be halved (image_size 16)",
+        ),
+        ({"stages": "16 | 16", "match": {"macs": 1e6}}, "match must be met before an arch is spelled out"),
+    ],
+)
+def test_a_net_to_start_from_must_exist_and_have_layers_to_copy(first: dict[str, Any], said: str) -> None:
+    train = Train.model_validate({"pretrain": {"arch": first, "epochs": 1}})
+    base = Variant(name="base", arch=Arch.model_validate(BASE), data=DATA, train=train)
+    assert refused(base) == f"train.pretrain.arch: {said}"

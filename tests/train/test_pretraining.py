@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from tests.train.asked import asked, ended
-from vgg_ablate.errors import SpecError
 from vgg_ablate.net.model import build
 from vgg_ablate.records import Run
 from vgg_ablate.spec.arch import Arch
@@ -45,9 +43,3 @@ def test_a_pretrained_run_starts_from_what_was_learned() -> None:
 
 def test_a_pretrained_run_repeats() -> None:
     assert ended(train(pretraining(), Settings())) == ended(train(pretraining(), Settings()))
-
-
-def test_nets_that_share_no_layer_are_refused() -> None:
-    run = asked(pretrain={"arch": {"stages": "12 | 12 | 12", "head": {"hidden": [9, 7]}}, "epochs": 1})
-    with pytest.raises(SpecError, match=r"^train.pretrain.arch: no layer has the name and shape"):
-        ended(train(run, Settings()))

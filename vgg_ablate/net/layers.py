@@ -112,6 +112,24 @@ def parts(net: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]
     return net[:end], net[end:]
 
 
+def shared(source: Arch, arch: Arch, convs: int) -> tuple[str, ...]:
+    """Names of the convolutions and dense layers that both nets have in one shape: those that weights can be copied to.
+
+    Of the source's convolutions only the first `convs` count.
+    """
+    ours = {layer.name: _weights(layer) for layer in layers(arch)}
+    theirs = [layer for layer in layers(source) if isinstance(layer, Conv | Dense)]
+    late = [layer.name for layer in theirs if isinstance(layer, Conv)][convs:]
+    return tuple(layer.name for layer in theirs if layer.name not in late and ours.get(layer.name) == _weights(layer))
+
+
+def _weights(layer: Layer) -> tuple[object, ...] | None:
+    """The shape of a layer's weights; None: it has none that can be copied."""
+    if isinstance(layer, Conv):
+        return layer.in_channels, layer.channels, layer.kernel, layer.bias
+    return (layer.in_features, layer.features) if isinstance(layer, Dense) else None
+
+
 def _convolutions(arch: Arch, index: int, stage: Stage, channels: int, size: int) -> Iterator[Layer]:
     for number, conv in enumerate(stage.convs, start=1):
         name = f"{index + 1}_{number}"

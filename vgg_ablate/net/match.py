@@ -8,6 +8,7 @@ from functools import cache
 
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.net.costs import Costs, costs, together
+from vgg_ablate.net.layers import shared
 from vgg_ablate.spec.arch import Arch, Match
 from vgg_ablate.spec.recipe import Train
 from vgg_ablate.spec.study import Variant
@@ -60,9 +61,10 @@ def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
         for variant in ready:
             try:
                 done[variant.name] = _resolved(variant, done)
+                _pretrained(done[variant.name])
             except SpecError as error:
                 problems.extend(
-                    Problem(one.rule, f"{_path(variant)}: {one.path}", one.place, one.got, one.nearest)
+                    Problem(one.rule, _path(variant, one.path), one.place, one.got, one.nearest)
                     for one in error.problems
                 )
             except ValueError as error:
@@ -78,7 +80,7 @@ def _unmatchable(variants: Sequence[Variant]) -> list[Problem]:
     targets = {variant.name: _target(variant) for variant in variants}
     problems = []
     for variant in variants:
-        path, target = f"{_path(variant)}: arch.match", targets[variant.name]
+        path, target = _path(variant, "arch.match"), targets[variant.name]
         if target is not None and target not in targets:
             rule = f"the budget is that of no variant; there are {', '.join(targets)}"
             problems.append(Problem(rule, path, got=target, nearest=nearest(target, targets)))
@@ -92,8 +94,11 @@ def _unmatchable(variants: Sequence[Variant]) -> list[Problem]:
     return problems
 
 
-def _path(variant: Variant) -> str:
-    return f"variants.{variant.name}" if variant.changes else "arch"
+def _path(variant: Variant, path: str = "") -> str:
+    """The name of what is wrong: of the base, the path alone."""
+    if not variant.changes:
+        return path or "arch"
+    return f"variants.{variant.name}: {path}" if path else f"variants.{variant.name}"
 
 
 def _target(variant: Variant) -> str | None:
@@ -112,6 +117,23 @@ def _resolved(variant: Variant, done: dict[str, Resolved]) -> Resolved:
     wanted = float(getattr(done[target].costs, arch.match.cost)) if isinstance(target, str) else float(target)
     plain, found = met(arch, arch.match, wanted)
     return Resolved(variant, plain, costs(plain), found)
+
+
+def _pretrained(resolved: Resolved) -> None:
+    """Raises SpecError where the net that is trained first cannot exist, or has nothing to copy."""
+    before, path = resolved.variant.train.pretrain, "train.pretrain.arch"
+    if before is None:
+        return
+    try:
+        source = before.arch.with_shape(resolved.variant.data.shape).spelled_out()
+        alike = [shared(source, arch, before.convs) for arch in (resolved.arch, *resolved.ensemble)]
+    except SpecError as error:
+        raise SpecError([Problem(one.rule, path, one.place, one.got, one.nearest) for one in error.problems]) from error
+    except ValueError as error:
+        raise SpecError(Problem(str(error), path)) from error
+    if not all(alike):
+        rule = "no layer has the name and shape of one of the net that it is for"
+        raise SpecError(Problem(rule, path, got=source.notation()))
 
 
 def _ensemble(variant: Variant, arch: Arch) -> Resolved:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.net.layers import Conv, Dense, layers
+from vgg_ablate.net.layers import Conv, Dense, layers, shared
 from vgg_ablate.records import Run
 from vgg_ablate.spec.arch import Arch
 
@@ -25,22 +24,13 @@ def pretrained_run(run: Run) -> Run:
 def copied(source: nn.Module, source_arch: Arch, net: nn.Module, arch: Arch, convs: int) -> list[str]:
     """Copy into `net` the layers of `source` with the same name and shape; their names.
 
-    Of the source's convolutions its first `convs`. Raises SpecError where no layer is the same.
+    Of the source's convolutions its first `convs`.
     """
     theirs, ours = _named(source, source_arch), _named(net, arch)
-    first = [name for name, part in theirs.items() if isinstance(part, nn.Conv2d)][:convs]
-    done = []
-    for name, part in theirs.items():
-        target = ours.get(name)
-        if (isinstance(part, nn.Conv2d) and name not in first) or target is None:
-            continue
-        if target.weight.shape == part.weight.shape and (target.bias is None) == (part.bias is None):
-            target.load_state_dict(part.state_dict())
-            done.append(name)
-    if not done:
-        rule = "no layer has the name and shape of one of the net that is trained first"
-        raise SpecError(Problem(rule, "train.pretrain.arch", got=source_arch.notation()))
-    return done
+    names = shared(source_arch, arch, convs)
+    for name in names:
+        ours[name].load_state_dict(theirs[name].state_dict())
+    return list(names)
 
 
 def _named(net: nn.Module, arch: Arch) -> dict[str, nn.Conv2d | nn.Linear]:
