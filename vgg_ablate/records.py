@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
@@ -118,6 +118,30 @@ class Tested(Frozen):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+def _counts(told: dict[str, Any]) -> dict[str, Any]:
+    for name in ("threads", "peak_bytes"):
+        if name in told and type(told[name]) is not int:
+            raise ValueError(f"{name} must be a whole number, got {told[name]!r}")
+    return told
+
+
+Environment = Annotated[dict[str, Any], AfterValidator(_counts)]
+
+
+def _starts(told: dict[str, Any]) -> dict[str, Any]:
+    """What is read again is checked: the starts with their seeds, and a search's points."""
+    for name in ("history", "proposals"):
+        listed = told.get(name, [])
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise ValueError(f"{name} must be a list of mappings")
+    if not all(isinstance(start.get("seeds", []), list) for start in told.get("history", [])):
+        raise ValueError("seeds of a start in history must be a list")
+    return told
+
+
+Provenance = Annotated[dict[str, Any], AfterValidator(_starts)]
+
+
 class Record(Frozen):
     """What became of a run. Costs are per example; seconds are of wall time."""
 
@@ -129,7 +153,7 @@ class Record(Frozen):
     tested: Tested | None = None  # of a finished run
     costs: dict[str, int] = Field(default_factory=dict)  # params, macs, activations, receptive_field, ... closed form
     audited: dict[str, int] = Field(default_factory=dict)  # params, macs: the same by fvcore's tracing
-    environment: dict[str, Any] = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
+    environment: Environment = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
     train_seconds: NonNegative = 0.0
     images_per_second: NonNegative = 0.0  # median over epochs
     started: str = ""  # UTC, ISO 8601
@@ -166,10 +190,7 @@ class Store:
         except OSError as error:
             raise StorageFailed(f"{path}: {error.strerror}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the file"
-            got = f", got {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
-            raise StorageFailed(f"{path}: {field}: {first['msg']}{got}") from error
+            raise StorageFailed(f"{path}: {_first(error)}") from error
         if record.key != key or record.run.key != key:
             raise StorageFailed(
                 f"{path}: key: the file's name, its key {record.key} and its run's {record.run.key} differ"
@@ -178,6 +199,14 @@ class Store:
 
     def __iter__(self) -> Iterator[Record]:
         return (self.get(key) for key in sorted(self.keys()))
+
+
+def _first(error: ValidationError) -> str:
+    """Field, rule, and what was given, of the first thing that is wrong."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the file"
+    got = f", got {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
+    return f"{field}: {first['msg'].removeprefix('Value error, ')}{got}"
 
 
 def link_into_place(path: Path, text: str) -> bool:
@@ -220,7 +249,7 @@ class Planned(Frozen):
     """One cell of a study: which variant and seed, and the key of its run."""
 
     variant: str
-    seed: Whole
+    seed: Annotated[Whole, Field(lt=2**63)]
     key: str
 
 
@@ -230,7 +259,7 @@ class Manifest(Frozen):
     study: str
     base: str  # the first variant's name
     planned: tuple[Planned, ...]
-    provenance: dict[str, Any] = Field(default_factory=dict)  # versions, git, device, command lines, looks
+    provenance: Provenance = Field(default_factory=dict)  # versions, git, device, command lines, looks
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -241,8 +270,7 @@ class Manifest(Frozen):
         except OSError as error:
             raise StorageFailed(f"{path}: {error.strerror}; has this study been run?") from error
         except ValidationError as error:
-            wrong = error.errors()[0]["msg"]
-            raise StorageFailed(f"{path}: {wrong}; without the file, the next run writes it anew") from error
+            raise StorageFailed(f"{path}: {_first(error)}; without the file, the next run writes it anew") from error
 
     def write(self, folder: Path) -> None:
         """Replaces the manifest that was there."""

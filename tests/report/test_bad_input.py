@@ -54,7 +54,15 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["tested"].update(val_accuracy=0.5), "tested.val_accuracy: that of the last epoch is "),
         (lambda record: record["epochs"][0].update(val_accuracy=-0.1), "epochs.0.val_accuracy: "),
         (lambda record: record["epochs"].pop(), "epochs: a finished run has epochs 1 to 2, got 1 of them (1)"),
+        (
+            lambda record: record["environment"].update(threads=1.5),
+            "environment: threads must be a whole number, got 1.5",
+        ),
         (lambda record: record.update(train_seconds=-3), "train_seconds: "),
+        (lambda record: record.update(train_seconds=3.1), "train_seconds: its epochs add up to 3.0, got 3.1"),
+        (lambda record: record["epochs"][0].update(seconds=1.4), "train_seconds: its epochs add up to 2.9, got 3.0"),
+        (lambda record: record.update(images_per_second=9e3), "images_per_second: the median of its epochs is 1001.0"),
+        (lambda record: record["tested"].update(test_top5_accuracy=0.1), "tested.test_top5_accuracy: must not be less"),
     ],
 )
 def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
@@ -73,7 +81,7 @@ def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "unfit"), [(0.9, True), (0.4, True), (3 / 5, False), (3 / 7, True), (0.605, False)]
+    ("accuracy", "unfit"), [(0.9, True), (0.4, True), (3 / 5, False), (3 / 7, True), (0.605, True)]
 )
 def test_a_test_accuracy_that_its_examples_contradict_is_named(tmp_path: Path, accuracy: float, unfit: bool) -> None:
     """Three of five examples are right, and the record says how many there are."""
@@ -87,6 +95,19 @@ def test_a_test_accuracy_that_its_examples_contradict_is_named(tmp_path: Path, a
     named = [problem for problem in model.of(folder).problems if problem.startswith(f"records/{key}.json: ")]
     expected = f"tested.test_accuracy: by its bits 3 of 5 examples are right, got {accuracy}"
     assert named == ([f"records/{key}.json: {expected}"] if unfit else [])
+
+
+@pytest.mark.parametrize("confusion", [[[2, 1], [1, 1]], [[2], [1, 1]], [3], "3", [["2", 1], [0, 1]]])
+def test_a_confusion_that_the_examples_contradict_is_named(tmp_path: Path, confusion: Any) -> None:
+    folder = made(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
+
+    def told(counted: Any) -> Callable[[dict[str, Any]], None]:
+        return lambda record: record["tested"].update(details={"test_examples": 5, "confusion": counted})
+
+    for seed, counted in ((0, [[2, 1], [1, 1]]), (1, confusion)):
+        edited(folder / "records" / f"{key_of(folder, 'five', seed)}.json", told(counted))
+    named = [problem for problem in model.of(folder).problems if "confusion" in problem]
+    assert len(named) == (0 if confusion == [[2, 1], [1, 1]] else 1)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100])
@@ -260,3 +281,23 @@ def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
     folder = made(tmp_path / "pretend", text=text, provenance={"history": history})
     writing.write(folder)
     assert "by hand" not in (folder / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            lambda m: m["planned"][0].update(seed=10**30),
+            "planned.0.seed: Input should be less than 9223372036854775808",
+        ),
+        (lambda m: m["provenance"].update(history=3), "provenance: history must be a list of mappings"),
+        (lambda m: m["provenance"].update(history=[{"seeds": 5}]), "provenance: seeds of a start in history must be"),
+        (lambda m: m["provenance"].update(proposals=[1]), "provenance: proposals must be a list of mappings"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_named_with_its_field(
+    folder: Path, edit: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    edited(folder / "manifest.json", edit)
+    with pytest.raises(StorageFailed, match="manifest.json: " + re.escape(said)):
+        model.of(folder)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from math import isclose
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +19,7 @@ from vgg_ablate.spec.recipe import Train
 from vgg_ablate.spec.study import Study, Variant
 
 PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
-_TIES = (
-    0.01  # bits and accuracy may differ by so much: of equal scores, older records counted the one and kept the other
-)
+_ROUNDING = 1e-9  # relative: what adding floats up in another order may change
 
 
 class Asked(NamedTuple):
@@ -44,6 +45,8 @@ def wrong(record: Record, cell: Planned, asked: Asked | None) -> str | None:
     if record.run.seed != cell.seed:
         return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
     if record.outcome == "finished" and (told := _unfinished(record)):
+        return told
+    if told := _misadded(record):
         return told
     for cost, counted in record.audited.items():
         closed = record.costs.get(cost)
@@ -80,8 +83,24 @@ def _unfinished(record: Record) -> str | None:
     return _miscounted(tested)
 
 
+def _misadded(record: Record) -> str | None:
+    """What stands for all epochs against the epochs."""
+    if not record.epochs:
+        return None
+    seconds = sum(epoch.seconds for epoch in record.epochs)
+    pace = median(epoch.images_per_second for epoch in record.epochs)
+    if not isclose(record.train_seconds, seconds, rel_tol=_ROUNDING):
+        return f"train_seconds: its epochs add up to {seconds}, got {record.train_seconds}"
+    if not isclose(record.images_per_second, pace, rel_tol=_ROUNDING):
+        return f"images_per_second: the median of its epochs is {pace}, got {record.images_per_second}"
+    return None
+
+
 def _miscounted(tested: Tested) -> str | None:
-    """The test accuracy against the test examples that were classified rightly."""
+    """The test accuracies against the test examples that were classified rightly."""
+    top5 = tested.test_top5_accuracy
+    if top5 is not None and top5 < tested.test_accuracy:
+        return f"tested.test_top5_accuracy: must not be less than test_accuracy {tested.test_accuracy}, got {top5}"
     if tested.correct is None:
         return None
     try:
@@ -90,9 +109,21 @@ def _miscounted(tested: Tested) -> str | None:
         return "tested.correct: not bits in hexadecimal digits"
     right, most = int(bits.sum()), len(bits)
     counts = [counted] if isinstance(counted := tested.details.get("test_examples"), int) else range(most - 7, most + 1)
-    if any(count > 0 and abs(right / count - tested.test_accuracy) <= _TIES for count in counts):
+    if not any(count > 0 and isclose(right / count, tested.test_accuracy, rel_tol=_ROUNDING) for count in counts):
+        rule = f"by its bits {right} of {counts[-1]} examples are right"
+        return f"tested.test_accuracy: {rule}, got {tested.test_accuracy}"
+    return _confused(tested.details.get("confusion"), right)
+
+
+def _confused(confusion: object, right: int) -> str | None:
+    """The confusion's diagonal against the number of examples that were classified rightly; None: it is not there."""
+    if confusion is None:
         return None
-    return f"tested.test_accuracy: by its bits {right} of {counts[-1]} examples are right, got {tested.test_accuracy}"
+    with suppress(ValueError):  # rows of several lengths
+        table = np.asarray(confusion)
+        if table.ndim == 2 and table.dtype.kind == "i" and np.trace(table) == right:
+            return None
+    return f"tested.details.confusion: {right} examples are right by the bits, its diagonal does not add up to that"
 
 
 def _unlike(record: Record, asked: Asked) -> str | None:
