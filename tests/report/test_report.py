@@ -124,3 +124,16 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
     text = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: five, metric: train_seconds}\n"
     *_, quick = model.of(made(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
     assert (quick.verdict, quick.reason) == ("inconclusive", "measured on several devices: a CPU, a GPU")
+
+
+@pytest.mark.parametrize(
+    ("git", "told"),
+    [
+        ({"commit": "c0ffee", "dirty": ""}, "commit c0ffee"),
+        ({"commit": "c0ffee", "dirty": "d1ff"}, "commit c0ffee, changed (diff d1ff)"),
+        ({}, "no checkout"),
+    ],
+)
+def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], told: str) -> None:
+    report = model.of(made(tmp_path / "pretend", provenance={"git": git}))
+    assert dict(prose.provenance(report))["git"] == told

@@ -56,6 +56,9 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     told = {name: _told(known[name]) for name in sorted(known) if name not in _ELSEWHERE}
     if "command" in told:
         told["command"] = re.sub(r"^__main__\.py\b", "python -m vgg_ablate", told["command"])
+    if isinstance(git := known.get("git"), Mapping):
+        changes = f", changed (diff {git['dirty']})" if git.get("dirty") else ""
+        told["git"] = f"commit {git['commit']}{changes}" if "commit" in git else "no checkout"
     return [("seeds", seeds), *told.items()]
 
 
