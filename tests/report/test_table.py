@@ -147,6 +147,20 @@ def test_a_mean_has_two_digits_of_its_standard_error() -> None:
     assert numbers.mean(nan, nan, 0) == "–"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "se", "text"),
+    [
+        (-0.77, -0.0047, 0.138, "[−0.770, −0.005]"),
+        (-0.77, 0.0, 0.138, "[−0.77, 0.00]"),
+        (0.2, 3.1, 0.5, "[0.20, 3.10]"),
+        (1e-9, 3.1, 0.5, "[0.00, 3.10]"),
+        (nan, nan, 0.5, "[–, –]"),
+    ],
+)
+def test_an_edge_beside_zero_is_not_written_as_zero(low: float, high: float, se: float, text: str) -> None:
+    assert numbers.interval(low, high, se) == text
+
+
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
 def test_a_number_reads_back_to_what_was_rounded(value: float, places: int) -> None:
     text = numbers.number(value, places).replace(",", "").replace("−", "-")

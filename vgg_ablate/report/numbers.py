@@ -9,6 +9,7 @@ from math import floor, inf, isinf, isnan, log10, sqrt
 
 DASH = "–"
 UNKNOWN = 2  # decimals where no standard error is known
+_MOST = 6  # decimals
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -16,7 +17,7 @@ def decimals(se: float) -> int:
     """Decimals that show two significant digits of a standard error."""
     if isnan(se) or isinf(se) or se <= 0:
         return UNKNOWN
-    return min(6, max(0, 1 - floor(log10(se))))
+    return min(_MOST, max(0, 1 - floor(log10(se))))
 
 
 def number(value: float, places: int, *, signed: bool = False) -> str:
@@ -49,8 +50,10 @@ def gap(value: float, low: float, high: float, se: float) -> str:
 
 
 def interval(low: float, high: float, se: float) -> str:
-    """[0.12, 2.34]."""
+    """[0.12, 2.34]; [0.004, 2.341]: with more decimals where an edge beside zero would be written as zero."""
     places = decimals(se)
+    while places < _MOST and any(abs(edge) >= 10**-_MOST and round(edge, places) == 0 for edge in (low, high)):
+        places += 1
     return f"[{number(low, places)}, {number(high, places)}]"
 
 
