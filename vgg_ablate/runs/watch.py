@@ -2,7 +2,7 @@
 
 A process that is killed leaves word by its end. One that hangs (a stopped machine, a dead network, a dead disk) says
 nothing, so silence counts: without a sign for `limit` seconds, or between two epochs without the next for that long
-and for ten times the longest epoch, the run is given to another.
+after ten times the longest epoch, the run is given to another.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Watch:
         if heard.sign is not None and (silence := now - heard.sign) > self._limit:
             return f"no sign of life for {silence:.0f} s"
         between = 0 < heard.reached < heard.epochs  # before there are preparations, afterwards the test
-        if between and (silence := now - heard.epoch) > max(self._limit, _EPOCHS * heard.longest):
+        if between and (silence := now - heard.epoch) > self._limit + _EPOCHS * heard.longest:
             return f"no epoch for {silence:.0f} s, and none took more than {heard.longest:.1f} s"
         return ""
 
