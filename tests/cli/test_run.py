@@ -116,6 +116,7 @@ def test_ctrl_c_leaves_no_worker_and_says_how_to_go_on(
     endless = STUDY.replace("claims:", "  endless: {train.epochs: 100000}\nclaims:")
     (folder / "tiny.yaml").write_text(endless)
     command = [sys.executable, "-m", "vgg_ablate", "run", "tiny.yaml", "--workers", "1", "--device", "cpu"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests were started in the background it is ignored
     with subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True) as driver:
         while not list(folder.glob("results/tiny/checkpoints/*")):
             assert driver.poll() is None

@@ -109,10 +109,30 @@ def test_a_linear_stack_of_3x3_is_exactly_one_larger_kernel(seed: int, count: in
     assert torch.allclose(functional.conv2d(image, whole), stack(image), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("stages", "rule"), [("8 | 8", 5), ("8 8 | 8 8", 7), ("8@1 | 8@1", "1xn"), ("8 8", 3)])
+@pytest.mark.parametrize(
+    ("stages", "rule"),
+    [("8 | 8", 5), ("8 8 | 8 8", 7), ("8@1 | 8@1", "1xn"), ("8 8@1", 3), ("8@5 8", 5), ("8 8", "1x1-last")],
+)
 def test_a_rule_that_finds_nothing_says_so(stages: str, rule: object) -> None:
     with pytest.raises(ValueError, match="finds nothing to rewrite"):
         arch({"stages": stages, "kernel": rule}, SHAPE)
+
+
+def test_a_stages_own_rule_that_finds_nothing_says_so() -> None:
+    convs = [{"channels": 8}, {"channels": 8}]
+    assert arch({"stages": [{"convs": convs, "kernel": 3}]}, SHAPE).notation() == "8 8"
+    with pytest.raises(ValueError, match=r"stages\[0\].kernel 7 finds nothing to rewrite"):
+        arch({"stages": [{"convs": convs, "kernel": 7}]}, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("stages", "rule"),
+    [("8 8 | 16", 3), ("8@5 | 16@5", 5), ("8@7", 7), ("8@1x3 8@3x1 | 16@1x5", "1xn"), ("8 8", [3, 3])],
+)
+def test_a_net_that_is_already_what_a_rule_writes_stays_as_it_is(stages: str, rule: object) -> None:
+    """So that 3 can be a level beside 5."""
+    plain = arch({"stages": stages}, SHAPE)
+    assert arch({"stages": stages, "kernel": rule}, SHAPE).notation() == plain.notation() == stages
 
 
 def test_convolutions_stay_odd_and_padded() -> None:

@@ -72,6 +72,9 @@ def test_the_study_as_run_reads_back_as_the_same_study(write) -> None:  # type: 
         ("arch.kernel: 5", "arch.kernl: 5", "study.yaml:10:5: variants.five: arch.kernl: unknown key, got 'kernl'"),
         ("arch.kernel: 5", "seeds: 5", "study.yaml:10:5: variants.five.seeds: a change begins with arch, data or tra"),
         ("arch.kernel: 5", "train.epochs: 2", "study.yaml:9:3: variants.five: is the same as 'base'"),
+        ("arch.kernel: 5", "arch.kernel: 3", "study.yaml:9:3: variants.five: is the same as 'base'"),
+        ("arch.kernel: 5", "arch.depth: 2", "study.yaml:9:3: variants.five: is the same as 'base'"),
+        ("arch.kernel: 5", "arch.image_size: 32", "study.yaml:9:3: variants.five: is the same as 'base'"),
         ("b: five", "b: fife", "study.yaml:12:68: claims[0].b: no such variant; there are base, five, got 'fife'; did"),
         ("better,", "equivalent,", "study.yaml:12:5: claims[0].margin: a claim of kind equivalent needs a margin"),
         ("seeds: 3", "sedes: 3", "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?"),
@@ -165,6 +168,25 @@ def test_a_factorial_has_every_combination_and_the_base_is_one_of_them(write) ->
     ]  # fmt: skip
     assert study.base.levels == {"arch.norm": "batch", "rate": "low"}
     assert study.variants[3].train.warmup_epochs == 1
+
+
+def test_a_level_that_the_base_has_already_in_other_words_is_the_base(write) -> None:  # type: ignore[no-untyped-def]
+    design = "design:\n  kind: factorial\n  factors:\n    arch.kernel: [3, 5]\n    arch.norm: [batch, none]\n"
+    study = designed(write, design)
+    assert [variant.name for variant in study.variants] == [
+        "base", "kernel=3+norm=none", "kernel=5+norm=batch", "kernel=5+norm=none"
+    ]  # fmt: skip
+    assert study.base.levels == {"arch.kernel": "3", "arch.norm": "batch"}
+
+
+def test_two_cells_of_a_design_that_are_one_net_are_named(write) -> None:  # type: ignore[no-untyped-def]
+    design = "design:\n  kind: factorial\n  factors:\n    arch.kernel: [3, 5]\n    arch.between: [activation, none]\n"
+    with pytest.raises(SpecError) as caught:
+        designed(write, design)
+    (line,) = str(caught.value).splitlines()
+    assert line.split("study.yaml:")[1] == (
+        "8:1: variants.kernel=5+between=none: is the same as 'kernel=5+between=activation': no change tells them apart"
+    )
 
 
 def test_a_cumulative_design_keeps_the_changes_of_the_steps_before(write) -> None:  # type: ignore[no-untyped-def]

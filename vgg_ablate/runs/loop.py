@@ -8,6 +8,7 @@ from typing import Protocol
 
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Store
+from vgg_ablate.runs.interrupts import deferred
 from vgg_ablate.runs.plan import Cell
 from vgg_ablate.runs.pools import Decoding, Ended, Event, Job, Lost, Pool, Refused, Reported
 from vgg_ablate.runs.progress import State, View
@@ -53,17 +54,22 @@ class Loop:
     _given_up: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
-        """Until nothing is left; the titles of the cells that were given up. The pool is closed however it ends."""
+        """Until nothing is left; the titles of the cells that were given up. The pool is closed however it ends.
+
+        Raises KeyboardInterrupt, after Ctrl-C, between two steps.
+        """
         self.views.began(self.state)
-        try:
-            while self._fill() or self._running:
-                for event in self.pool.poll(_PATIENCE):
-                    self._hear(event)
-                self.state.forecast.slots = self.pool.slots  # packing learns what fits
-                self.views.tick()
-        finally:
-            self.pool.close()
-            self.views.close()
+        with deferred() as check_interrupt:
+            try:
+                while self._fill() or self._running:
+                    for event in self.pool.poll(_PATIENCE):
+                        self._hear(event)
+                    self.state.forecast.slots = self.pool.slots  # packing learns what fits
+                    self.views.tick()
+                    check_interrupt()
+            finally:
+                self.pool.close()
+                self.views.close()
         return tuple(self._given_up)
 
     def _fill(self) -> bool:

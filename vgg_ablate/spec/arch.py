@@ -236,7 +236,8 @@ class Arch(Frozen):
         if self.match is not None:
             raise ValueError("match must be met before an arch is spelled out")
         stages = self._plain_stages()
-        if self.kernel and stages == self.model_copy(update={"kernel": ()})._plain_stages():
+        given = self.model_copy(update={"kernel": ()})._plain_stages() if self.kernel else ()
+        if stages == given and not all(rewriting.holds(stage.convs, rule) for stage in stages for rule in self.kernel):
             raise ValueError(f"kernel {_shown(self.kernel)} finds nothing to rewrite in {self.notation()!r}")
         plain = {"width": 1.0, "depth": None, "kernel": (), "between": "activation", "stack": None}
         return self.model_copy(update={"stages": stages, **plain})
@@ -256,7 +257,7 @@ class Arch(Frozen):
         ]
         for rule in self.kernel if stage.kernel is None else stage.kernel:
             rewritten = rewriting.rewritten(plain, rule)
-            if stage.kernel is not None and rewritten == plain:
+            if stage.kernel is not None and rewritten == plain and not rewriting.holds(plain, rule):
                 raise ValueError(f"stages[{index}].kernel {rule} finds nothing to rewrite in the stage")
             plain = rewritten
         plain = rewriting.joined(plain, stage.between or self.between, self.stack)

@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 _STACK = {5: 2, 7: 3}  # how many 3x3 see as far as one n x n
 
@@ -32,6 +32,21 @@ def rewritten(convs: Sequence[Plain], rule: int | str) -> list[Plain]:
     if rule == "1xn":
         return [part for conv in convs for part in _separated(conv)]
     return _merged(convs, int(rule))
+
+
+class Shaped(Protocol):
+    """Anything with a kernel."""
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Rows, columns."""
+
+
+def holds(convs: Iterable[Shaped], rule: int | str) -> bool:
+    """Is every convolution already what the rule writes, so that nothing is left to do?"""
+    if rule == "1xn":
+        return all(min(conv.kernel) == 1 < max(conv.kernel) for conv in convs)
+    return all(conv.kernel == (rule, rule) for conv in convs)
 
 
 def joined(convs: Sequence[Plain], between: str, stack: int | None) -> list[Plain]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -230,7 +232,7 @@ def _variants(written: Written, document: reading.Document) -> tuple[Variant, ..
         variant = _variant(cell, document, core, where, problems)
         if variant is None:
             continue
-        if cell.levels and not cell.levels.keys() & base.levels.keys() and _same(variant, base):
+        if cell.levels and not cell.levels.keys() & base.levels.keys() and _content(variant) == _content(base):
             variants[0] = base = base.model_copy(update={"levels": {**base.levels, **cell.levels}})
         else:
             variants.append(variant)
@@ -286,19 +288,31 @@ def _around(parts: tuple[str | int, ...], places: reading.Places) -> set[tuple[s
     return below | above
 
 
-def _same(one: Variant, other: Variant) -> bool:
-    return (one.arch, one.data, one.train) == (other.arch, other.data, other.train)
+def _content(variant: Variant) -> tuple[object, ...]:
+    """What is trained, however it was written: `depth: 2` where there are two is no change."""
+    return _spelled_out(variant.arch.with_shape(variant.data.shape)), variant.data, variant.train
+
+
+@lru_cache(maxsize=1024)
+def _spelled_out(arch: Arch) -> Arch:
+    """As plain stages; as it is where that must wait (for a budget) or cannot be (which is said elsewhere)."""
+    if arch.match is not None:
+        return arch
+    with contextlib.suppress(ValueError):
+        return arch.spelled_out()
+    return arch
 
 
 def _twins(variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
     """Two variants of one name, or (but for a match) of one content, cannot be told apart in a table."""
     problems, names, known = list[Problem](), set[str](), dict[Any, Variant]()
     for variant in variants:
-        place = document.place(("variants", variant.name))
+        listed = ("variants", variant.name)
+        place = document.place(listed if listed in document.places else ("design",))
         if variant.name in names:
             problems.append(Problem("two variants have this name", f"variants.{variant.name}", place))
         names.add(variant.name)
-        twin = known.setdefault((variant.arch, variant.data, variant.train), variant)
+        twin = known.setdefault(_content(variant), variant)
         if twin is not variant:
             rule = f"is the same as {twin.name!r}: no change tells them apart"
             problems.append(Problem(rule, f"variants.{variant.name}", place))
