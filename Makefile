@@ -13,6 +13,7 @@ paper: $(BIN)/.installed                  ## the paper's claims: every study of 
 	  $(BIN)/python -m vgg_ablate run studies/paper/$$name.yaml || [ $$? = 3 ] || exit 1; done
 	$(BIN)/python -m vgg_ablate claims
 
+test: export PYTHONDONTWRITEBYTECODE =# it starts hundreds of processes: compile once
 test: $(BIN)/.installed-test              ## the whole suite: format, lint, types, tests, committed reports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
