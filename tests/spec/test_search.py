@@ -71,6 +71,21 @@ def test_constraints_read_as_people_write_them(text: str, low: float | None, hig
     assert (made.low, made.high) == (low, high)
 
 
+@pytest.mark.parametrize(
+    ("text", "variants", "hours"),
+    [
+        ("60 variants", 60, None),
+        ("1 variant", 1, None),
+        ("4 h", None, 4),
+        ("90 min, 8 variants", 8, 1.5),
+        ({"hours": 4}, None, 4),
+    ],
+)
+def test_budgets_read_as_people_write_them(text: object, variants: int | None, hours: float | None) -> None:
+    budget = Search.model_validate(WRITTEN | {"budget": text}).budget
+    assert (budget.variants, budget.hours) == (variants, hours)
+
+
 def test_a_constraint_says_how_far_outside_a_net_is() -> None:
     within = Constraint(cost="macs", low=50, high=100)
     assert [within.excess({"macs": macs}) > 0 for macs in (49, 50, 100, 101)] == [True, False, False, True]
@@ -84,6 +99,11 @@ def test_a_constraint_says_how_far_outside_a_net_is() -> None:
         ({"constraints": ["macs"]}, "a constraint is a cost and its bounds"),
         ({"constraints": ["macs < many"]}, "a bound is a number"),
         ({"budget": {}}, "a search needs an end"),
+        ({"budget": 60}, "must be so many variants, or hours of training"),
+        ({"budget": "4 weeks"}, "must be so many variants, or hours of training"),
+        ({"budget": "2.5 variants"}, "must be so many variants, or hours of training"),
+        ({"budget": "3 h, 30 min"}, "must be so many variants, or hours of training"),
+        ({"budget": "0 variants"}, "greater than or equal to 1"),
         ({"space": {}}, "at least 1 item"),
         ({"space": {"arch.width": {"low": 2, "high": 1}}}, "low must be less than high"),
         ({"pruner": "median", "objectives": ["val_error", "macs"]}, "a pruner compares validation errors"),

@@ -77,6 +77,7 @@ def test_the_study_as_run_reads_back_as_the_same_study(write) -> None:  # type: 
         ("arch.kernel: 5", "arch.image_size: 32", "study.yaml:9:3: variants.five: is the same as 'base'"),
         ("b: five", "b: fife", "study.yaml:12:68: claims[0].b: no such variant; there are base, five, got 'fife'; did"),
         ("better,", "equivalent,", "study.yaml:12:5: claims[0].margin: a claim of kind equivalent needs a margin"),
+        ("train: {", "train: 3 #", "study.yaml:7:1: train: must be a mapping, got 3"),
         ("seeds: 3", "sedes: 3", "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?"),
         ("seeds: 3", "seeds: 0", "study.yaml:4:1: seeds: must be from 1 to 1000000, got 0"),
         ("seeds: 3", "seeds: [1000000]", "study.yaml:4:9: seeds[0]: must be less than 1000000, got 1000000"),

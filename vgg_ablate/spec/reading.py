@@ -26,6 +26,8 @@ _RULES = {  # in other words than pydantic's
     "too_long": "can have at most {max_length}",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
 }
 
 

@@ -35,7 +35,9 @@ def schema() -> dict[str, Any]:
     further["items"] = _or({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
     tolerance = models["Match"]["properties"]["tolerance"]
     models["Match"]["properties"]["tolerance"] = _or(tolerance, {"type": "string", "pattern": "%$"})
-    constraints = models["Search"]["properties"]["constraints"]
+    search = models["Search"]["properties"]
+    search["budget"] = _or(search["budget"], {"type": "string", "description": "60 variants, or 4 h, or both."})
+    constraints = search["constraints"]
     constraints["items"] = _or(constraints["items"], {"type": "string"})
     return found
 

@@ -12,8 +12,9 @@ design:
   objectives: [val_error]
   sampler: tpe
   pruner: median
-  budget: {variants: 60, hours: 4}                      # totals: run twice, it is still 60
-  confirm: {best: 3, seeds: 5}                          # the winners and the base again, on seeds not seen before
+  budget: 60 variants, 4 h                              # totals: run twice, it is still 60; or {variants: 60, hours: 4}
+  seeds: 1                                              # of its own, for every variant that is proposed
+  best: 3                                               # winners, trained again on the study's seeds
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from vgg_ablate.errors import nearest
 from vgg_ablate.spec.values import ByKind, Count, Flag, Frozen, Name, Number, Positive, Whole, Wrong, parsed_with
@@ -220,6 +221,24 @@ Sampler = Annotated[Tpe | NsgaII | GaussianProcess | Random | Qmc | Grid, Field(
 Pruner = Annotated[NoPruner | Median | Halving | Hyperband, Field(discriminator="kind"), ByKind]
 
 
+_AMOUNT = re.compile(r"(?:(?P<variants>\d+) *variants?)|(?:(?P<time>\d+(?:\.\d+)?) *(?P<unit>h|hours?|min|minutes?))")
+
+
+def amounts(given: Any) -> Any:
+    """`60 variants`, `4 h`, `90 min`, or variants and a time with a comma between, as a mapping; a mapping as it is."""
+    if isinstance(given, dict):
+        return given
+    read: dict[str, float] = {}
+    for part in str(given).split(","):
+        found = _AMOUNT.fullmatch(part.strip())
+        name = "hours" if found and found["time"] else "variants"
+        if found is None or name in read:
+            raise Wrong("must be so many variants, or hours of training: 60 variants, or 4 h, or both", got=given)
+        hours = float(found["time"] or 0) / (60 if (found["unit"] or "").startswith("min") else 1)
+        read[name] = hours if found["time"] else int(found["variants"])
+    return read
+
+
 class Budget(Frozen):
     """When the search ends, over all starts together: at so many variants, or after so many hours of training."""
 
@@ -229,7 +248,7 @@ class Budget(Frozen):
     @model_validator(mode="after")
     def _ends(self) -> Self:
         if self.variants is None and self.hours is None:
-            raise ValueError("a search needs an end: budget: {variants: 60}, or {hours: 4}")
+            raise ValueError("a search needs an end: budget: 60 variants, or 4 h")
         return self
 
 
@@ -249,7 +268,7 @@ class Search(Frozen):
     objectives: tuple[Objective, ...] = Field(default=("val_error",), min_length=1, max_length=3)
     sampler: Sampler = Tpe(kind="tpe")
     pruner: Pruner = NoPruner(kind="none")
-    budget: Budget
+    budget: Annotated[Budget, BeforeValidator(amounts)]
     seeds: Count = 1
     best: Whole = 1
 
