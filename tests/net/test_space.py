@@ -40,7 +40,7 @@ BY_STAGE = """\
     arch.stages[0].depth: [1, 2, 3]
     arch.stages[1].channels: {low: 3, high: 40}
     arch.stages[2].kernel: [5, 7, 3]
-    arch.kernel: [[], 5, 7, 1xn]
+    arch.kernel: [[], 3, 5, 7, 1xn]
     arch.between: [activation, none]
     arch.pool: [max, conv]
     arch.width: {low: 0.2, high: 2.0, log: true}
@@ -53,7 +53,7 @@ BY_LABEL = """\
       C-quarter: {arch.preset: C, arch.width: 0.25}
       deep: {arch.stages: "8 | 8 | 8 | 8 | 8 | 8 /", arch.pool: average}
       plain: {arch.stages: "16*4 | 24 24~ 24"}
-    arch.kernel: [[], 5, "1x1-last", [5, 1xn]]
+    arch.kernel: [[], 3, 5, "1x1-last", [5, 1xn], [3, 1x1-last]]
     arch.depth: [1, 3]
     arch.head.hidden: [[], [8], [16, 8, 4]]
     arch.head.pool: [none, global, 3]

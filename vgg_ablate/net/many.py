@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg_ablate.net.costs import Costs
+from vgg_ablate.spec import rewriting
 from vgg_ablate.spec.arch import Arch, BatchNorm, GroupNorm
 
 Ints = NDArray[np.int64]
@@ -29,15 +30,15 @@ class StageRow:
     kernels: tuple[tuple[int, int], ...] = ()
     then: tuple[str, ...] = ()
     pool: bool = False
-    rewrites: bool = False  # does the net ask for a rewriting?
-    rewritten: bool = False  # did it find something in this stage?
+    left: bool = False  # is a rewriting asked for that leaves something else than it writes?
+    rewritten: bool = False  # did one find something in this stage?
     exists: bool = True
 
     @classmethod
     def of(cls, arch: Arch, index: int) -> Self:
         """The row of one stage; empty where the arch has fewer."""
         if index >= len(arch.stages):
-            return cls(rewrites=bool(arch.kernel))
+            return cls()
         try:
             wide = arch.model_copy(update={"width": 1.0})
             stage = wide.plain_stage(index)
@@ -50,7 +51,7 @@ class StageRow:
             tuple(conv.kernel for conv in convs),
             tuple(conv.then for conv in convs),
             stage.pool,
-            bool(arch.kernel),
+            not all(rewriting.holds(convs, rule) for rule in arch.kernel),
             stage != before,
         )
 
@@ -112,7 +113,7 @@ class StageTable:
         self.count = _ints(len(row.channels) for row in rows)
         self.active = _ints(sum(then == "activation" for then in row.then) for row in rows)
         self.pool = _ints(row.pool for row in rows)
-        self.rewrites = np.array([row.rewrites for row in rows])
+        self.left = np.array([row.left for row in rows])
         self.rewritten = np.array([row.rewritten for row in rows])
         self.exists = np.array([row.exists for row in rows])
 
@@ -178,7 +179,7 @@ class Counting:
         self.channels, self.size = frame.in_channels[which], frame.image_size[which]
         self.fields = [np.ones(count, np.int64), np.ones(count, np.int64)]
         self.stride = np.ones(count, np.int64)
-        self.asks, self.gets = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        self.left, self.gets = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         zeros = [np.zeros(count, np.int64) for _ in range(6)]
         self.total = Columns(frame.exists[which].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
 
@@ -186,7 +187,7 @@ class Counting:
         """One stage; `channels`, where given, are those of all its convolutions, before width."""
         total, places = self.total, self.size**2
         total.exists &= table.exists[which] & (table.longest[which] <= 2 * self.size + 1)
-        self.asks |= table.rewrites[which]
+        self.left |= table.left[which]
         self.gets |= table.rewritten[which]
         for index, column in enumerate(table.channels):
             wide = column[which]
@@ -203,7 +204,7 @@ class Counting:
     def head(self, table: HeadTable, which: Ints) -> Columns:
         """The head; then the costs are complete."""
         total = self.total
-        total.exists &= table.exists[which] & (~self.asks | self.gets)
+        total.exists &= table.exists[which] & (~self.left | self.gets)
         total.receptive_field = np.maximum(*self.fields)
         side = np.where(table.pool[which] > 0, table.pool[which], self.size)
         features = self.channels * side**2
