@@ -269,8 +269,8 @@ class Search(Frozen):
     sampler: Sampler = Tpe(kind="tpe")
     pruner: Pruner = NoPruner(kind="none")
     budget: Annotated[Budget, BeforeValidator(amounts)]
-    seeds: Count = 1
-    best: Whole = 1
+    seeds: Annotated[Count, Field(le=1000)] = 1
+    best: Annotated[Whole, Field(le=1000)] = 1
 
     @field_validator("objectives")
     @classmethod
@@ -283,6 +283,8 @@ class Search(Frozen):
     def _possible(self) -> Self:
         if self.pruner.kind != "none" and self.objectives != ("val_error",):
             raise ValueError("a pruner compares validation errors: it needs objectives: [val_error]")
+        if self.budget.variants is not None and self.best > self.budget.variants:
+            raise Wrong(f"{self.budget.variants} variants cannot have so many winners", field="best", got=self.best)
         if self.sampler.kind == "grid":
             self.grid()
         return self
