@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -76,6 +77,17 @@ def test_what_has_been_matched_is_left_as_it_is(arch: dict[str, Any], factor: fl
     assert again == once
     better, _ = met(once, match, found.wanted)
     assert abs(cost(better, of) - found.wanted) <= abs(found.got - found.wanted)
+
+
+def test_four_times_as_many_variants_take_about_four_times_as_long() -> None:
+    def seconds(count: int) -> float:
+        variants = [variant(f"v{index}", {**BASE, "width": 1 + index / 64}) for index in range(count)]
+        began = time.process_time()
+        assert len(resolve(variants)) == count
+        return time.process_time() - began
+
+    few, many = min(seconds(400) for _ in range(3)), min(seconds(1600) for _ in range(2))
+    assert many < 8 * few, "quadratic: sixteen times"
 
 
 @pytest.mark.parametrize("of", COSTS)

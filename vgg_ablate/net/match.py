@@ -69,7 +69,8 @@ def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
                 )
             except ValueError as error:
                 problems.append(Problem(str(error), _path(variant)))
-        waiting = [one for one in waiting if one not in ready]
+        met = {one.name for one in ready}
+        waiting = [one for one in waiting if one.name not in met]
     if problems:
         raise SpecError(problems)
     return tuple(done[variant.name] for variant in variants)
