@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed (pip install 'vgg_ablate[ray]')")
 
+from tests.cluster.machines import GO_ON, KILL, STOP, Machine, Machines, machines
 from tests.runs.asked import (
     OPTIONS,
     contents,
@@ -27,7 +28,6 @@ from tests.runs.asked import (
     trained_again,
     undisturbed,
 )
-from tests.runs.ray_cluster import GO_ON, KILL, STOP, Machine, Machines, machines
 from tests.runs.rooms import PRIVATE, needs_a_private_view
 from tests.runs.storm import Driver, Storm, killed, until
 from vgg_ablate.records import Store
