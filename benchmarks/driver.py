@@ -14,39 +14,13 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import Plan, plan
-from vgg_ablate.runs.pools import Place
 from vgg_ablate.spec.study import load
-
-EPOCH = Epoch(epoch=1, train_loss=1, val_loss=1, val_accuracy=0.9, lr=0.1, seconds=0.001, images_per_second=1e4)
-
-
-def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
-    """Nothing to decode."""
-
-
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
-    """One epoch that takes no time."""
-    yield EPOCH
-    return Tested(val_accuracy=0.9, test_accuracy=0.9)
-
-
-def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
-    """Nothing."""
-    return {}, {"device": "cpu"}
-
-
-def peak(run: Run, place: Place) -> int | None:
-    """Not measured."""
-    return None
 
 
 def planned(folder: Path, runs: int) -> Plan:
@@ -64,7 +38,7 @@ def planned(folder: Path, runs: int) -> Plan:
 
 def measured(runs: int, workers: int) -> dict[str, float]:
     """The figures of one study."""
-    options = Options(workers=workers, device="cpu", progress="none", training="benchmarks.driver")
+    options = Options(workers=workers, device="cpu", progress="none", training="benchmarks.instant")
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
         asked = planned(Path(name), runs)
