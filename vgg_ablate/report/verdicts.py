@@ -248,10 +248,7 @@ def _finer(low: float, high: float, margin: float) -> str:
 
 
 def _beyond(verdict: Verdict, examples: Examples | None) -> Verdict:
-    """With the second interval, where every test example of every run is known and the runs share one test set.
-
-    It holds the first: approximate degrees of freedom must not make more uncertainty look like less.
-    """
+    """With the second interval, where every test example of every run is known and the runs share one test set."""
     metric = verdict.claim.metric
     if not examples or verdict.n < 2 or metric not in ("test_error", "test_accuracy"):
         return verdict
@@ -267,6 +264,5 @@ def _beyond(verdict: Verdict, examples: Examples | None) -> Verdict:
         total = part if total is None else total + part
     if total is None or total.shape[1] < 2:
         return verdict
-    spread = stats.beyond_this_test_set(100.0 * total)
-    low, high = spread._replace(mean=np.asarray(verdict.mean)).interval(1 - verdict.alpha)
-    return replace(verdict, beyond=(min(float(low), verdict.ci_low), max(float(high), verdict.ci_high)))
+    half = stats.beyond_this_test_set(100.0 * total, (verdict.ci_high - verdict.ci_low) / 2, 1 - verdict.alpha)
+    return replace(verdict, beyond=(verdict.mean - half, verdict.mean + half))
