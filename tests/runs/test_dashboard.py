@@ -144,8 +144,8 @@ def test_a_plan_is_shown_as_one_trial_a_run(tmp_path: Path) -> None:
     assert {attributes(trial)["key"] for trial in shown["trials"]} == cells.keys()
     for trial in shown["trials"]:
         told, record = attributes(trial), Store(folder / "records").get(attributes(trial)["key"])
-        assert (told["variant"], int(told["seed"])) == (cells[told["key"]].variant, cells[told["key"]].seed)
+        assert told["run"] == f"{cells[told['key']].variant}/{cells[told['key']].seed}"
         assert trial["params"][0]["param_external_value"] == str(record.run.train.lr)
-        assert trial["state"] == ("Fail" if told["variant"] == "bad" else "Complete")
+        assert trial["state"] == ("Fail" if told["run"].startswith("bad/") else "Complete")
         assert len(trial["intermediate_values"]) == len(record.epochs)
         assert (record.tested is None) == ("values" not in trial)

@@ -43,7 +43,8 @@ def test_it_holds_what_a_database_holds_and_the_next_start_finds_it(tmp_path: Pa
     plain = optuna.load_study(
         study_name="asked", storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     )
-    assert {trial.user_attrs["variant"] for trial in plain.trials} == {"base", "v0", "v1", "v2"}
+    seen = {trial.user_attrs["run"] for trial in plain.trials}
+    assert seen == {f"{variant}/{seed}" for variant in ("base", "v0", "v1", "v2") for seed in range(3)}
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.97, 0.9999])
