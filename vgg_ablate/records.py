@@ -24,7 +24,7 @@ from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Data, Train
 from vgg_ablate.spec.values import Frozen, NonNegative, Whole
 
-RECIPE_VERSION = 1  # bumped by hand when the meaning of a training changes; part of every key
+RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
 Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 _PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
@@ -80,7 +80,7 @@ class Run(Frozen):
             Run(
                 arch=arch,
                 data=self.data,
-                train=self.train.model_copy(update={"ensemble": (), "draw": self.train.draw + place}),
+                train=self.train.model_copy(update={"ensemble": (), "replicate": self.train.replicate + place}),
                 fingerprint=self.fingerprint,
                 seed=self.seed,
             )

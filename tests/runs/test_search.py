@@ -94,13 +94,13 @@ def test_the_winner_is_the_best_mean_over_the_search_seeds(tmp_path: Path) -> No
     assert arch["winner-1"] == arch[best]
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", "random", "{kind: gp, startup: 3}"])
+@pytest.mark.parametrize("sampler", ["nsga2", "random", "{kind: gp, startup_trials: 3}"])
 def test_other_samplers_search_to_the_end(tmp_path: Path, sampler: str) -> None:
     plan = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 5"))
     assert driven(plan, tmp_path / "results", replace(OPTIONS, storage="memory")).complete
 
 
-@pytest.mark.parametrize("sampler", ["qmc", "{kind: tpe, startup: 2}"])
+@pytest.mark.parametrize("sampler", ["qmc", "{kind: tpe, startup_trials: 2}"])
 def test_every_sampler_proposes_the_same_after_a_restart(tmp_path: Path, sampler: str) -> None:
     plan = searched(tmp_path, f"  sampler: {sampler}\n")
     driven(plan, tmp_path / "whole")
@@ -164,7 +164,9 @@ def test_several_objectives_and_their_front(tmp_path: Path) -> None:
 def test_losers_are_stopped_and_what_was_stopped_is_no_winner(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     text = TEXT.replace("variants: 8", "variants: 20").replace("limit: 1", "limit: 20")
-    finished = drive(searched(tmp_path, "  seeds: 3\n  pruner: {kind: median, startup: 3}\n", text), folder, OPTIONS)
+    finished = drive(
+        searched(tmp_path, "  seeds: 3\n  pruner: {kind: median, startup_trials: 3}\n", text), folder, OPTIONS
+    )
     states = Counter(trial.state.name for trial in trials(folder))
     assert states["PRUNED"] >= 3
     assert states["PRUNED"] + states["COMPLETE"] == 20
@@ -175,7 +177,7 @@ def test_losers_are_stopped_and_what_was_stopped_is_no_winner(tmp_path: Path) ->
     assert min(len(seeds[name]) for name in stopped) < 3
 
 
-@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband"])
 def test_other_pruners_stop_losers_too(tmp_path: Path, pruner: str) -> None:
     text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 60")  # time for a word to come back
     text = text.replace("epochs: 3", "epochs: 6")

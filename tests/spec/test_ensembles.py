@@ -25,7 +25,7 @@ data: {name: digits, image_size: 32}
 arch: {preset: D, width: 0.125, norm: batch, head: {hidden: []}}
 train: {epochs: 2}
 variants:
-  E: {arch.preset: E, train.draw: 1}
+  E: {arch.preset: E, train.replicate: 1}
   both: {train.ensemble: [E]}
 """
 Read = Callable[[str], Study]
@@ -53,8 +53,8 @@ def test_a_net_of_an_ensemble_is_the_arch_with_what_differs(read: Read) -> None:
 @pytest.mark.parametrize(
     ("written", "same"),
     [
-        ("{}", "{train.draw: 3}"),
-        ("D", "{train.draw: 3}"),
+        ("{}", "{train.replicate: 3}"),
+        ("D", "{train.replicate: 3}"),
         ("{preset: E}", "{arch.preset: E}"),
         ("{preset: E, width: 0.25}", "{arch.preset: E, arch.width: 0.25}"),
         ("{kernel: 5}", "{arch.kernel: 5}"),
@@ -64,7 +64,9 @@ def test_a_net_of_an_ensemble_is_the_arch_with_what_differs(read: Read) -> None:
     ],
 )
 def test_it_is_written_as_a_variants_changes_are(read: Read, written: str, same: str) -> None:
-    text = STUDY.replace("[E]", f"[E, {written}]").replace("  E: {arch.preset: E, train.draw: 1}", f"  other: {same}")
+    text = STUDY.replace("[E]", f"[E, {written}]").replace(
+        "  E: {arch.preset: E, train.replicate: 1}", f"  other: {same}"
+    )
     found = nets(read(text))
     assert found["both"].ensemble[1] == found["other"].arch
 

@@ -43,7 +43,7 @@ def test_a_point_becomes_the_changes_that_it_stands_for() -> None:
 
 
 def test_short_words_say_which_sampler_and_pruner() -> None:
-    search = Search.model_validate(WRITTEN | {"sampler": "gp", "pruner": {"kind": "median", "warmup": 3}})
+    search = Search.model_validate(WRITTEN | {"sampler": "gp", "pruner": {"kind": "median", "warmup_epochs": 3}})
     assert (search.sampler.kind, search.pruner.kind) == ("gp", "median")
 
 

@@ -208,7 +208,10 @@ def test_leave_one_out_takes_one_part_away_at_a_time(write) -> None:  # type: ig
     ("levels", "said"),
     [
         ("[0.1, 0.2, 0.1]", "two levels have this name; `name: {path: value}` gives one, got '0.1'"),
-        ("[{kind: step, every: 1}, {kind: step, every: 2}]", "two levels have this name; `name: {path: value}` gives"),
+        (
+            "[{kind: step, step_epochs: 1}, {kind: step, step_epochs: 2}]",
+            "two levels have this name; `name: {path: value}` gives",
+        ),
         ("[]", "needs a level"),
     ],
 )

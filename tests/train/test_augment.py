@@ -22,9 +22,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "both": {"crop_padding": 2, "flip": True},
     "resized": {"resized_crop": {}, "flip": True},
     "jitter": {"scale_jitter": {"low": 5, "high": 9}},
-    "colour": {"colour_shift": 0.1},
+    "colour": {"pca_color_std": 0.1},
     "cutout": {"cutout": 3},
-    "all": {"crop_padding": 1, "flip": True, "colour_shift": 0.1, "cutout": 2},
+    "all": {"crop_padding": 1, "flip": True, "pca_color_std": 0.1, "cutout": 2},
 }
 
 
@@ -107,7 +107,7 @@ def test_a_box_that_never_fits_becomes_the_largest_of_the_nearest_ratio() -> Non
 
 
 def test_colours_shift_along_the_principal_components() -> None:
-    shift = (shown(Augment(colour_shift=0.1), EVERY) - IMAGES.float()).reshape(20, -1, 3)
+    shift = (shown(Augment(pca_color_std=0.1), EVERY) - IMAGES.float()).reshape(20, -1, 3)
     assert torch.allclose(shift, shift[:, :1].expand_as(shift), atol=1e-3)  # one shift an image
     pixels = IMAGES.reshape(-1, 3).double()
     covariance = torch.cov(pixels.T, correction=0)

@@ -41,7 +41,7 @@ def folder(root: Path, classes: int = 2, images: int = 6) -> Data:
             for index in range(images):
                 picture = Image.new("RGB", (12, 10), (40 * label, 40 * label, index))
                 picture.save(root / split / f"c{label}" / f"{index}.png")
-    return Data(name="image-folder", image_size=8, classes=classes, root=str(root), validation=0.25)
+    return Data(name="image-folder", image_size=8, classes=classes, root=str(root), validation_fraction=0.25)
 
 
 def test_three_splits_share_no_example_and_lose_none() -> None:

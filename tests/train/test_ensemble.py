@@ -90,7 +90,7 @@ def test_every_net_of_an_ensemble_is_written_as_the_run_that_trains_it_alone(tmp
 
 
 def test_another_draw_is_another_training_on_the_same_split() -> None:
-    first, second = asked(), asked(draw=1)
+    first, second = asked(), asked(replicate=1)
     assert first.key != second.key
     losses = [ended(train(one, Settings()))[0][0].train_loss for one in (first, second)]
     assert losses[0] != losses[1]

@@ -20,10 +20,10 @@ GOLDEN = [2.41681, 2.29018]  # nats, of two epochs
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {},
     "nesterov": {"optimizer": {"kind": "sgd", "nesterov": True}, "schedule": {"kind": "one_cycle"}},
-    "adamw": {"optimizer": "adamw", "lr": 1e-3, "schedule": {"kind": "step", "every": 1}, "decay_norms": False},
+    "adamw": {"optimizer": "adamw", "lr": 1e-3, "schedule": {"kind": "step", "step_epochs": 1}, "decay_norms": False},
     "bf16": {"precision": "bf16"},
     "ensemble": {"ensemble": [net("8 | 16"), net("8 8 | 16")], "schedule": {"kind": "plateau", "patience": 1}},
-    "plateau": {"schedule": {"kind": "plateau", "patience": 1}, "label_smoothing": 0.1, "clip_norm": 1.0},
+    "plateau": {"schedule": {"kind": "plateau", "patience": 1}, "label_smoothing": 0.1, "clip_grad_norm": 1.0},
 }
 
 
@@ -127,7 +127,7 @@ def test_a_net_larger_than_the_images_is_shown_them_enlarged() -> None:
 VIEWS: dict[str, dict[str, Any]] = {
     "jitter": {"image_size": 8, "augment": {"scale_jitter": {"low": 8, "high": 12}, "flip": True}},
     "dense": {"image_size": 8, "evaluate": {"view": ["dense", "crops"], "scales": [8, 12], "flip": True, "grid": 2}},
-    "resized": {"augment": {"resized_crop": {"area": [0.5, 1.0]}, "colour_shift": 0.1, "cutout": 2}},
+    "resized": {"augment": {"resized_crop": {"area": [0.5, 1.0]}, "pca_color_std": 0.1, "cutout": 2}},
     "mean": {"normalize": "mean"},
 }
 
@@ -139,7 +139,7 @@ def test_every_way_to_show_images_trains_and_repeats(kind: str) -> None:
 
 
 STREAMS: dict[str, dict[str, Any]] = {
-    "crop": {"augment": {"crop_padding": 1, "flip": True, "colour_shift": 0.1}},
+    "crop": {"augment": {"crop_padding": 1, "flip": True, "pca_color_std": 0.1}},
     "boxes": {"augment": {"resized_crop": {}, "cutout": 2}},
     "plain": {"evaluate": {"view": "dense", "scales": 12}},
 }

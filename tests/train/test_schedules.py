@@ -31,11 +31,11 @@ def oracle(make: Any, epochs: int = 12) -> list[float]:
 
 def test_cosine_is_torchs() -> None:
     expected = oracle(lambda o: lr_scheduler.CosineAnnealingLR(o, 12, eta_min=0.05))
-    assert rates({"kind": "cosine", "floor": 0.1}) == pytest.approx(expected)
+    assert rates({"kind": "cosine", "min_factor": 0.1}) == pytest.approx(expected)
 
 
 def test_step_is_torchs() -> None:
-    assert rates({"kind": "step", "every": 5}) == pytest.approx(oracle(lambda o: lr_scheduler.StepLR(o, 5)))
+    assert rates({"kind": "step", "step_epochs": 5}) == pytest.approx(oracle(lambda o: lr_scheduler.StepLR(o, 5)))
 
 
 def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
@@ -44,8 +44,10 @@ def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
             o, 0.5, 13, pct_start=4 / 13, anneal_strategy="linear", div_factor=1e9, cycle_momentum=False
         )
     )
-    assert rates({"kind": "one_cycle", "rise": 0.25})[:3] == pytest.approx(expected[:3], abs=1e-6)
-    assert rates({"kind": "one_cycle", "rise": 0.25})[3:] == pytest.approx([0.5 * k / 9 for k in range(9, 0, -1)])
+    assert rates({"kind": "one_cycle", "rise_fraction": 0.25})[:3] == pytest.approx(expected[:3], abs=1e-6)
+    assert rates({"kind": "one_cycle", "rise_fraction": 0.25})[3:] == pytest.approx(
+        [0.5 * k / 9 for k in range(9, 0, -1)]
+    )
 
 
 def test_warm_up_rises_to_the_schedule() -> None:
@@ -70,5 +72,5 @@ def test_plateau_is_torchs_without_a_limit(tenths: list[int], patience: int) -> 
     )
     for tenth in tenths:
         torchs.step(tenth / 10)
-    drops = plateau_drops(Plateau(kind="plateau", patience=patience, drops=99), [tenth / 10 for tenth in tenths])
+    drops = plateau_drops(Plateau(kind="plateau", patience=patience, max_drops=99), [tenth / 10 for tenth in tenths])
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.1**drops)

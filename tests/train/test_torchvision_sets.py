@@ -156,7 +156,7 @@ def test_arrays_are_read_pixel_for_pixel_with_their_labels_and_splits(
     name: str, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     ARRAYS[name](tmp_path, monkeypatch)
-    data = Data(name=name, root=str(tmp_path), validation=0.25)
+    data = Data(name=name, root=str(tmp_path), validation_fraction=0.25)
     pool = decoded(data, sources.fingerprint(data))
     for part, split in ((pool.train, "train"), (pool.test, "test")):
         images, labels = made(name, split)

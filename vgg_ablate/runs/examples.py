@@ -30,7 +30,7 @@ def trained_on(data: Data, records: Iterable[Record] = ()) -> int | None:
         if record.epochs and _same(record.run.data, data):
             return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
     parts = _parts(data)
-    return None if parts is None else parts[0] - round(parts[0] * data.validation)
+    return None if parts is None else parts[0] - round(parts[0] * data.validation_fraction)
 
 
 def held(data: Data) -> int:
@@ -44,7 +44,7 @@ def _parts(data: Data) -> tuple[int, int] | None:
     if sizes is None:
         return None
     count, tests = sizes
-    drawn = 0 if tests else round(count * data.test)
+    drawn = 0 if tests else round(count * data.test_fraction)
     own = count - drawn
     return min(own, data.limit or own), tests or drawn
 
@@ -59,5 +59,5 @@ def _listed(data: Data) -> tuple[int, int] | None:
 
 
 def _same(one: Data, other: Data) -> bool:
-    whats = ("name", "root", "limit", "validation", "test", "image_size")
+    whats = ("name", "root", "limit", "validation_fraction", "test_fraction", "image_size")
     return all(getattr(one, what) == getattr(other, what) for what in whats)

@@ -149,7 +149,7 @@ def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float
     count = examples.trained_on(cell.run.data, records)
     if paced is None or count is None:
         return None
-    validation = cell.run.data.validation
+    validation = cell.run.data.validation_fraction
     passes = cell.run.train.epochs * (1 + _FORWARD * validation / (1 - validation))
     return paced.seconds(cell.costs["macs"]) * count * passes
 

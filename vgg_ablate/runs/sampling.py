@@ -184,7 +184,7 @@ class Sampling:
         match chosen:
             case Tpe():
                 return optuna.samplers.TPESampler(
-                    n_startup_trials=chosen.startup, multivariate=True, constant_liar=True, seed=seed
+                    n_startup_trials=chosen.startup_trials, multivariate=True, constant_liar=True, seed=seed
                 )
             case NsgaII():
                 return optuna.samplers.NSGAIISampler(population_size=chosen.population, seed=seed)
@@ -195,7 +195,7 @@ class Sampling:
             case Grid():
                 fixed = (self._grid or [])[number]
                 return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=seed))
-        return optuna.samplers.GPSampler(n_startup_trials=chosen.startup, seed=seed)
+        return optuna.samplers.GPSampler(n_startup_trials=chosen.startup_trials, seed=seed)
 
 
 def derived(name: str, number: int) -> int:
@@ -250,11 +250,11 @@ def _suggested(trial: optuna.Trial, path: str, of: BaseDistribution) -> None:
 
 def _pruner(design: Search, most_epochs: int) -> optuna.pruners.BasePruner:
     match design.pruner:
-        case Median(startup=startup, warmup=warmup):
+        case Median(startup_trials=startup, warmup_epochs=warmup):
             return optuna.pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
-        case Halving(first=first, factor=factor):
+        case Halving(min_epochs=first, reduction_factor=factor):
             return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
-        case Hyperband(first=first, factor=factor):
+        case Hyperband(min_epochs=first, reduction_factor=factor):
             return optuna.pruners.HyperbandPruner(first, most_epochs, factor)
     return optuna.pruners.NopPruner()
 

@@ -59,7 +59,7 @@ class Augment(Frozen):
     resized_crop: ResizedCrop | None = None
     scale_jitter: ScaleJitter | None = None
     flip: Flag = False  # left and right, with probability 1/2
-    colour_shift: NonNegative = 0.0  # deviation of AlexNet's shift along the colours' principal components (there 0.1)
+    pca_color_std: NonNegative = 0.0  # deviation of AlexNet's shift along the colours' principal components (there 0.1)
     cutout: Whole = 0  # side in pixels of a square, anywhere, that becomes the mean colour (arXiv:1708.04552)
 
     @model_validator(mode="after")
@@ -97,8 +97,8 @@ class Data(Frozen):
     image_size: Size | None = None  # pixels a side; None: the data set's own
     channels: Literal[1, 3] | None = None  # None: the data set's own
     classes: Size | None = None  # needed by image-folder, checked against its folders
-    validation: Fraction = 0.1  # of the training examples, drawn from the seed, held out to choose by
-    test: Fraction = 0.2  # of all examples, for data sets without a test split of their own
+    validation_fraction: Fraction = 0.1  # of the training examples, drawn from the seed, held out to choose by
+    test_fraction: Fraction = 0.2  # of all examples, for data sets without a test split of their own
     limit: Count | None = None  # training and validation examples together; None: all
     augment: Augment = Augment()
     normalize: Literal["standard", "mean"] = "standard"  # by the training split's mean and deviation, or mean alone
@@ -174,37 +174,37 @@ class Constant(Frozen):
 
 
 class Cosine(Frozen):
-    """Half a cosine from the learning rate to `floor` times it, step by step."""
+    """Half a cosine from the learning rate to `min_factor` times it, step by step."""
 
     kind: Literal["cosine"]
-    floor: Fraction = 0.0
+    min_factor: Fraction = 0.0
 
 
 class Step(Frozen):
-    """Multiplied by `factor` every `every` epochs."""
+    """Multiplied by `factor` every `step_epochs` epochs."""
 
     kind: Literal["step"]
-    every: Count
+    step_epochs: Count
     factor: Positive = 0.1
 
 
 class OneCycle(Frozen):
-    """Linear rise over `rise` of the training, then linear fall to 0."""
+    """Linear rise over `rise_fraction` of the training, then linear fall to 0."""
 
     kind: Literal["one_cycle"]
-    rise: Fraction = 0.25
+    rise_fraction: Fraction = 0.25
 
 
 class Plateau(Frozen):
-    """Multiplied by `factor` when validation accuracy has not improved for `patience` epochs, `drops` times at most.
+    """Multiply by `factor` when validation accuracy has not improved for `patience` epochs, at most `max_drops` times.
 
-    With factor 0.1 and 3 drops: the paper's schedule (section 3.1).
+    With factor 0.1 and 3 drops this is the paper's schedule (section 3.1).
     """
 
     kind: Literal["plateau"]
     factor: Positive = 0.1
     patience: Count = 5
-    drops: Count = 3
+    max_drops: Count = 3
 
 
 Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind"), ByKind]
@@ -230,7 +230,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,
         "weight_decay": 5e-4,
         "optimizer": {"kind": "sgd", "momentum": 0.9},
-        "schedule": {"kind": "plateau", "factor": 0.1, "drops": 3},
+        "schedule": {"kind": "plateau", "factor": 0.1, "max_drops": 3},
     },
     "torchvision": {  # references/classification; the nets with batch normalisation train at 0.1
         "epochs": 90,
@@ -238,7 +238,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,
         "weight_decay": 1e-4,
         "optimizer": {"kind": "sgd", "momentum": 0.9},
-        "schedule": {"kind": "step", "every": 30, "factor": 0.1},
+        "schedule": {"kind": "step", "step_epochs": 30, "factor": 0.1},
     },
 }
 
@@ -246,8 +246,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 class Train(Frozen):
     """The training. What it leaves out changes no result: device, workers and folders are not here.
 
-    With an `ensemble` of n further nets (paper, section 4.4), the i-th is the arch's net trained as `draw + i`, by the
-    same recipe on the same examples: a run of its own gives the same net. In a study file each is written as what
+    With an `ensemble` of n further nets (paper, section 4.4), the i-th is the arch's net trained as `replicate + i`, by
+    the same recipe on the same examples: a run of its own gives the same net. In a study file each is written as what
     differs from `arch`; here it is whole. Every validation and the test average all nets' class probabilities.
     """
 
@@ -261,10 +261,12 @@ class Train(Frozen):
     schedule: Schedule = Cosine(kind="cosine")
     warmup_epochs: NonNegative = 0.0
     label_smoothing: Fraction = 0.0
-    clip_norm: Positive | None = None
+    clip_grad_norm: Positive | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     pretrain: PreTrain | None = None
-    draw: Whole = 0  # of weights, order, augmentation and dropout, on the same split: another number, another training
+    replicate: Whole = (
+        0  # of weights, order, augmentation and dropout, on the same split: another number, another training
+    )
     ensemble: tuple[Arch, ...] = ()  # further nets, trained beside; all answer by the mean of their soft-max classes
 
     @model_validator(mode="before")

@@ -152,7 +152,7 @@ class Tpe(Frozen):
     """Tree-structured Parzen estimator, multivariate, aware of what is running (Bergstra et al. 2011; Optuna)."""
 
     kind: Literal["tpe"]
-    startup: Count = 10  # variants drawn at random before it begins to learn
+    startup_trials: Count = 10  # variants drawn at random before it begins to learn
 
 
 class NsgaII(Frozen):
@@ -166,7 +166,7 @@ class GaussianProcess(Frozen):
     """Bayesian optimisation by a Gaussian process (Optuna); for few, long runs."""
 
     kind: Literal["gp"]
-    startup: Count = 10
+    startup_trials: Count = 10
 
 
 class Random(Frozen):
@@ -197,24 +197,24 @@ class Median(Frozen):
     """Stops a variant whose validation error is above the median of the others at the same epoch."""
 
     kind: Literal["median"]
-    startup: Whole = 5  # variants that must have ended first
-    warmup: Whole = 0  # epochs before which nothing is stopped
+    startup_trials: Whole = 5  # variants that must have ended first
+    warmup_epochs: Whole = 0  # epochs before which nothing is stopped
 
 
 class Halving(Frozen):
-    """Asynchronous successive halving: the best 1/factor of each rung go on (Li et al. 2018)."""
+    """Asynchronous successive halving: the best 1/reduction_factor of each rung go on (Li et al. 2018)."""
 
-    kind: Literal["halving"]
-    first: Count = 1  # epochs at the first rung
-    factor: Annotated[int, Field(strict=True, ge=2)] = 3
+    kind: Literal["successive_halving"]
+    min_epochs: Count = 1  # epochs at the first rung
+    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
 
 
 class Hyperband(Frozen):
     """Several successive halvings with different first rungs (Li et al. 2017)."""
 
     kind: Literal["hyperband"]
-    first: Count = 1
-    factor: Annotated[int, Field(strict=True, ge=2)] = 3
+    min_epochs: Count = 1
+    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
 
 
 Sampler = Annotated[Tpe | NsgaII | GaussianProcess | Random | Qmc | Grid, Field(discriminator="kind"), ByKind]

@@ -58,7 +58,7 @@ class Augmenter:
         self._count, stored, _, self._channels = shape
         self._side = stored if self._boxed else size + 2 * augment.crop_padding
         self._device = images.device
-        self._axes = boxes.principal_axes(streaming.parts(images, 4096)) if augment.colour_shift else None
+        self._axes = boxes.principal_axes(streaming.parts(images, 4096)) if augment.pca_color_std else None
         self._source = images if isinstance(images, Streamed) else None
         self._images = torch.empty(0) if isinstance(images, Streamed) else self._prepared(images)
         self._drawn: dict[Purpose, Tensor] = {}  # for every example
@@ -77,7 +77,7 @@ class Augmenter:
         wanted = {
             Purpose.CROP: boxes.COLUMNS if self._boxed else 2 * bool(self._augment.crop_padding),
             Purpose.FLIP: int(self._augment.flip),
-            Purpose.COLOUR: self._channels if self._augment.colour_shift else 0,
+            Purpose.COLOUR: self._channels if self._augment.pca_color_std else 0,
             Purpose.CUTOUT: 2 * bool(self._augment.cutout),
         }
         for purpose, columns in wanted.items():
@@ -112,7 +112,7 @@ class Augmenter:
         """float, N x C x H x W in channels_last, normalised: the examples (int64 indices) as this epoch shows them."""
         images = self._in_boxes(examples) if self._boxed else self._cropped(examples)
         if self._axes is not None:
-            weights = self._held[Purpose.COLOUR][examples] * self._augment.colour_shift
+            weights = self._held[Purpose.COLOUR][examples] * self._augment.pca_color_std
             images = images.float() + (weights @ self._axes)[:, None, None, :]
         shown = self._normalise(images)
         return self._with_holes(shown, examples) if self._augment.cutout else shown

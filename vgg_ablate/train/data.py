@@ -154,10 +154,10 @@ def _read(folder: Path) -> Decoded:
 def _drawn(data: Data, count: int, tests: int, seed: int) -> tuple[Labels, Labels, Labels]:
     """Indices of the training, validation and test examples. Without official tests they are drawn first."""
     order = numbers(seed, Stream.SPLIT).permutation(count)
-    held = 0 if tests else round(count * data.test)
+    held = 0 if tests else round(count * data.test_fraction)
     test, rest = (np.arange(tests) if tests else order[:held]), order[held:]
     rest = rest[: data.limit]
-    chosen = round(len(rest) * data.validation)
+    chosen = round(len(rest) * data.validation_fraction)
     if not len(test) or not chosen or chosen == len(rest):
         rule = "every split needs an example"
         raise DataMissing(f"{data.name}: {rule}: {len(rest) - chosen} train, {chosen} validation, {len(test)} test")

@@ -19,7 +19,7 @@ def plateau_drops(schedule: Plateau, accuracies: Sequence[float]) -> int:
     for accuracy in accuracies:
         waited = 0 if accuracy > best else waited + 1
         best = max(best, accuracy)
-        if waited >= schedule.patience and drops < schedule.drops:
+        if waited >= schedule.patience and drops < schedule.max_drops:
             drops, waited = drops + 1, 0
     return drops
 
@@ -35,12 +35,12 @@ def _factor(train: Train, done: float, accuracies: Sequence[float]) -> float:
     schedule = train.schedule
     part = min(done / train.epochs, 1.0)
     if isinstance(schedule, Cosine):
-        return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * part)) / 2
+        return schedule.min_factor + (1 - schedule.min_factor) * (1 + math.cos(math.pi * part)) / 2
     if isinstance(schedule, Step):
-        return schedule.factor ** math.floor(done / schedule.every)
+        return schedule.factor ** math.floor(done / schedule.step_epochs)
     if isinstance(schedule, OneCycle):
-        rising = schedule.rise and part < schedule.rise
-        return part / schedule.rise if rising else (1 - part) / (1 - schedule.rise)
+        rising = schedule.rise_fraction and part < schedule.rise_fraction
+        return part / schedule.rise_fraction if rising else (1 - part) / (1 - schedule.rise_fraction)
     if isinstance(schedule, Plateau):
         return schedule.factor ** plateau_drops(schedule, accuracies)
     return 1.0

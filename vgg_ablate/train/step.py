@@ -78,8 +78,8 @@ class Updater:
     def whole_step(self) -> None:
         self._discard()
         loss = self.micro.loss(self._examples, self._backward, self._discard, self._epoch)
-        if self._train.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self._net.parameters(), self._train.clip_norm)
+        if self._train.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self._net.parameters(), self._train.clip_grad_norm)
         self._optimiser.step()
         self._total += loss
 

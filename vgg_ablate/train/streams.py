@@ -38,7 +38,7 @@ def derived(seed: int, stream: Stream, *more: int) -> int:
 
 def chance(run: Run) -> int:
     """The seed of a run's streams but for its split: of its first draw the run's own, of others one for each."""
-    return derived(run.seed, Stream.DRAW, run.train.draw) if run.train.draw else run.seed
+    return derived(run.seed, Stream.DRAW, run.train.replicate) if run.train.replicate else run.seed
 
 
 def generator(seed: int, stream: Stream, *more: int) -> torch.Generator:
