@@ -18,12 +18,13 @@ MODULES = {
 
 ARROWS = {  # a room -> the rooms it may import
     "errors": set(),
+    "chance": set(),
     "spec": {"errors"},
     "net": {"errors", "spec"},
-    "records": {"errors", "spec"},
+    "records": {"errors", "spec", "chance"},
     "train": {"errors", "spec", "net", "records"},
-    "runs": {"errors", "spec", "net", "records", "train"},
-    "report": {"errors", "spec", "net", "records"},
+    "runs": {"errors", "spec", "chance", "net", "records", "train"},
+    "report": {"errors", "spec", "chance", "net", "records"},
     "paper": {"errors", "spec", "net", "records", "report"},
     "cli": {"errors", "spec", "net", "records", "train", "runs", "report", "paper"},
     "__init__": {"errors", "spec", "net", "records", "train", "runs", "report"},
