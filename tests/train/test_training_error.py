@@ -50,11 +50,7 @@ def test_variants_of_a_seed_are_measured_on_the_same_training_examples() -> None
 
 def test_every_epoch_has_its_cpu_time_and_the_size_of_the_validation_split() -> None:
     run = asked(data={"limit": None}, epochs=2)
-    training, epochs = train(run, Settings()), []
-    with pytest.raises(StopIteration) as end:
-        while True:
-            epochs.append(next(training))
+    epochs = list(train(run, Settings()))
     three = splits(run.data, run.fingerprint, run.seed, torch.device("cpu"))
     assert [epoch.val_examples for epoch in epochs] == [len(three.validation)] * 2
     assert all(0 < epoch.cpu_seconds < 1.5 * epoch.seconds for epoch in epochs)
-    assert end.value.value.val_accuracy == epochs[-1].val_accuracy
