@@ -88,7 +88,7 @@ def bill(
         room=here,
         pace=paced,
         seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) if known else None,
-        disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in missing),
+        disk_bytes=sum(4000 + 310 * cell.run.train.epochs for cell in missing),
         adopted=len(adopted),
         dropped=tuple(cell.title for cell in dropped),
     )
