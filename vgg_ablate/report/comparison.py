@@ -139,7 +139,7 @@ def _notes(report: Report) -> tuple[str, ...]:
         "n: seeds that finished. ± is the standard deviation over seeds, not an error of the mean.",
         f"Δ: minus {report.base.name}, paired by seed, with Student's 95 % interval; negative is better.",
         "MACs: multiply-accumulates of convolutions and dense layers for one example" + _counted_twice(report),
-        f"images/s: in training, median and range over undisturbed runs, on {', '.join(devices) or 'an unknown device'}.",
+        f"images/s: in training, median and range of undisturbed runs, on {', '.join(devices) or 'an unknown device'}.",
     ]
     if any(row.stalled for row in report.rows):
         notes[0] = (
