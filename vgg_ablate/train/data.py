@@ -38,6 +38,11 @@ class Split(NamedTuple):
     def __len__(self) -> int:
         return len(self.labels)
 
+    def first(self, count: int) -> Split:
+        """The first `count` examples, or all where there are fewer."""
+        images = self.images.first(count) if isinstance(self.images, Streamed) else self.images[:count]
+        return Split(images, self.labels[:count])
+
 
 class Splits(NamedTuple):
     """Validation chooses; test is read once, at the end."""
