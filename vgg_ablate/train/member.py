@@ -67,7 +67,7 @@ class Member:
             loss, rate, examples = self._pass(number)
             seconds = time.perf_counter() - start
             _finite(loss, number)
-            seen = self._scored(self.splits.validation, validation(self.run.data.evaluate))
+            seen = self._scored(self.splits.validation, validation(self.run.data.augment))
             _finite(seen.loss, number)  # the epoch's last step may be the one too many
         self.epochs.append(
             Epoch(
