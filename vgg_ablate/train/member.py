@@ -69,7 +69,7 @@ class Member:
             loss, rate, examples = self._pass(number)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             _finite(loss, number)
-            seen = self._scored(self.splits.validation, validation(self.run.data.evaluate))
+            seen = self._scored(self.splits.validation, validation(self.run.data.augment))
             _finite(seen.loss, number)  # the epoch's last step may be the one too many
         self.epochs.append(
             Epoch(
