@@ -73,7 +73,7 @@ def _child(node: Any, part: str | int, above: str | int) -> Any:
 def _unfolded(part: str, text: str) -> Any:
     if part == "stages":
         return parse(text)
-    return {"preset": text} if part == "arch" else {"kind": text}
+    return {"preset": text} if part in ("arch", "train") else {"kind": text}
 
 
 def _set(node: Any, part: str | int, value: Any, path: str) -> None:
@@ -101,6 +101,16 @@ def _index(items: list[Any], part: str | int) -> int:
 def replaced(value: Model, path: str, new: Any) -> Model:
     """`replaced(arch, "stages[2].depth", 3)`: the same value with one thing changed, checked like any other."""
     return type(value).model_validate(assigned(value.model_dump(mode="json"), path, new))
+
+
+def value_at(node: Any, path: str) -> Any:
+    """What plain data hold at a path; None where the path ends before."""
+    for part in split(path):
+        inside = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        if not inside or (isinstance(node, list) and int(part) >= len(node)):
+            return None
+        node = node[part]
+    return node
 
 
 def differences(old: BaseModel, new: BaseModel) -> dict[str, tuple[Any, Any]]:
