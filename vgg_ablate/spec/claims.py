@@ -197,8 +197,9 @@ class Claim(Frozen):
     def _must_not_overlap(self, a: Mapping[str, float], b: Mapping[str, float]) -> None:
         """A list, or a count, whose sides share a variant is a mistake; levels of two factors share theirs."""
         lists = isinstance(self.a, tuple) or isinstance(self.b, tuple)
-        if (lists or self.metric == "trained") and (shared := [name for name in a if name in b]) and self.a != self.b:
-            raise Wrong(f"{shared[0]} is on both sides", field="b", got=self.b if isinstance(self.b, str) else shared[0])
+        shared = [name for name in a if name in b]
+        if (lists or self.metric == "trained") and shared and self.a != self.b:
+            raise Wrong(f"{shared[0]} is on both sides", field="b", got=self.b)
 
 
 def names_of(claim: Claim, side: str) -> list[tuple[str, str]]:

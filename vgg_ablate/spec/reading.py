@@ -72,7 +72,7 @@ def write(data: Mapping[str, Any], stream: typing.TextIO) -> None:
 
 
 class _TextForDates(RoundTripConstructor):
-    """Reads `2026-11-25` as text: the core schema of YAML 1.2 has no dates, but ruamel makes them, or fails on 13-45."""
+    """Reads `2026-11-25` as text: the core schema of YAML 1.2 has no dates, ruamel has."""
 
 
 _TextForDates.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)

@@ -28,7 +28,7 @@ from pydantic import (
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.spec import reading
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.claims import IN_POINTS, Claim, Levels, Quantities
+from vgg_ablate.spec.claims import IN_POINTS, Claim, Quantities
 from vgg_ablate.spec.designs import AsListed, Cell, Design
 from vgg_ablate.spec.ensembles import unfolded
 from vgg_ablate.spec.horizons import CHANGEABLE, Horizons, Level, at_level, overlap, path_and_levels
@@ -200,9 +200,10 @@ class Study(Frozen):
         return path_and_levels(self.horizons)[1]
 
     @property
-    def levels(self) -> Levels:
+    def levels(self) -> dict[str, Mapping[str, str]]:
         """Variant -> factor -> level; variants at lower levels of the horizons belong to no factor's mean."""
-        return {one.name: one.levels for one in self.variants} | {one.name: {} for one in self.horizon_variants}
+        levels: dict[str, Mapping[str, str]] = {one.name: one.levels for one in self.variants}
+        return levels | {one.name: {} for one in self.horizon_variants}
 
     def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> Quantities:
         """What the claims' trends are over -> variant -> its number; `costs` of the variants where they are known."""
