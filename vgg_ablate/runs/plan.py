@@ -8,7 +8,7 @@ from functools import cache, cached_property
 
 from vgg_ablate.errors import SpecError
 from vgg_ablate.net import match
-from vgg_ablate.records import Planned, Run
+from vgg_ablate.records import Planned, Run, TuningRun
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.spec.study import Study
 
@@ -43,6 +43,7 @@ class Plan:
     study: Study
     fingerprint: Callable[[Data], str]
     cells: tuple[Cell, ...]
+    tuning: tuple[TuningRun, ...] = ()  # what the study's variants were tuned by
 
     @cached_property
     def planned(self) -> tuple[Planned, ...]:
@@ -61,7 +62,7 @@ class Plan:
         return tuple(cell for cell in wanted if until is None or cell.horizon is None or cell.horizon <= until)
 
 
-def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
+def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
     """The study's cells, the lowest level of its horizons first; then seed by seed, and in a seed the longest first.
 
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
@@ -79,7 +80,7 @@ def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
             cells_of([resolved[variant.name] for variant in variants], once, [seed]), key=lambda cell: -cell.work
         )
     ]
-    return Plan(study, fingerprint, tuple(cells))
+    return Plan(study, fingerprint, tuple(cells), tuning)
 
 
 def cells_of(

@@ -18,7 +18,7 @@ def deciding(study: Study) -> dict[str, Any]:
 
     Texts, expectations, places of data and the machine are left out.
     """
-    base = study.base
+    base = study.without_winners().base  # what the tuning finds is a result, its space and budget decide
     found = {
         "claims": {claim.id: claim.model_dump(mode="json", include=_CLAIM) for claim in study.claims},
         "smallest_effect": study.smallest_effect,

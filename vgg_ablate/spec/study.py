@@ -32,13 +32,15 @@ from vgg_ablate.spec.claims import IN_POINTS, Claim, Quantities
 from vgg_ablate.spec.designs import AsListed, Cell, Design
 from vgg_ablate.spec.ensembles import unfolded
 from vgg_ablate.spec.horizons import CHANGEABLE, Horizons, Level, at_level, overlap, path_and_levels
-from vgg_ablate.spec.paths import assigned, joined, split, value_at
+from vgg_ablate.spec.paths import assigned, find_at, joined, split
 from vgg_ablate.spec.recipe import Data, Train
 from vgg_ablate.spec.search import COSTS, FIRST_SEED, Search
+from vgg_ablate.spec.tuning import Tune, Tuned
 from vgg_ablate.spec.values import Count, Frozen, Name, NonNegative, Positive, Whole, Wrong
 
 BASE = "base"
-_LISTED = ("variants", "claims", "design", "horizons")  # what a variant does not have
+_CHANGEABLE = (*CHANGEABLE, "tune")
+_LISTED = ("variants", "claims", "design", "horizons", "tuned")  # what a variant does not have
 
 
 class Expect(Frozen):
@@ -118,6 +120,8 @@ class Variant(Frozen):
     changes: dict[str, Any] = Field(default_factory=dict)  # path -> new value
     levels: dict[str, str] = Field(default_factory=dict)  # factor -> level, in a design with factors
     horizon: Level | None = None  # its level of the study's horizons; None: the study has none
+    tune: Tune | None = None  # how its settings are searched for before its runs
+    tuned: Tuned | None = None  # what that search found; its values are in arch, data and train already
 
 
 class Written(Frozen):
@@ -134,6 +138,8 @@ class Written(Frozen):
     data: Data
     arch: Arch
     train: Train = Train()
+    tune: Tune | None = None
+    tuned: dict[Name, Tuned] = Field(default_factory=dict)  # variant -> its winner; written by `run`
     design: Design = AsListed(kind="list")
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
     claims: tuple[Claim, ...] = ()
@@ -160,6 +166,8 @@ class Study(Frozen):
     horizon_variants: tuple[Variant, ...] = ()  # the same at every lower level, the lowest first
     claims: tuple[Claim, ...]
     on_error: Literal["continue", "stop"]
+    tune: Tune | None
+    tuned: dict[Name, Tuned]
     _document: reading.Document = PrivateAttr(default_factory=lambda: reading.Document({}))
 
     @property
@@ -238,6 +246,15 @@ class Study(Frozen):
             raise SpecError(problems)
         return made
 
+    def with_winners(self, tuned: Mapping[str, Tuned]) -> Self:
+        """Return the study with these winners of the tuning applied to their variants."""
+        written = {name: winner.model_dump(mode="json", exclude_none=True) for name, winner in tuned.items()}
+        return type(self).of(reading.Document({**self._document.data, "tuned": written}, self._document.places))
+
+    def without_winners(self) -> Self:
+        """Return the study as it was before its tuning."""
+        return self.with_winners({}) if self.tuned else self
+
     def as_yaml(self) -> str:
         """The study as it is run: `extends` merged, overrides applied. `load` reads it back."""
         text = io.StringIO()
@@ -264,17 +281,19 @@ class Study(Frozen):
             raise SpecError(reading.problems(error, Written, document)) from error
         at_last, shown = _at_last_level(written, document)
         variants = _variants(at_last, shown)
-        lower = _lower_levels(at_last, shown, variants)
+        tuned = _tuned(at_last, variants, shown)
+        lower = _lower_levels(at_last, shown, tuned)
         problems = [
             *_claim_problems(written, variants, lower, document),
             *_twins(variants, document),
             *_unsearchable(written, document),
+            *_untunable(variants, written.horizons, document),
         ]
         if problems:
             raise SpecError(problems)
         given = {name: getattr(written, name) for name in cls.model_fields if name in Written.model_fields}
         claims = tuple(_with_smallest_effect(claim, written.smallest_effect) for claim in written.claims)
-        study = cls(**{**given, "variants": variants, "horizon_variants": lower, "claims": claims})
+        study = cls(**{**given, "variants": tuned, "horizon_variants": lower, "claims": claims})
         study._document = document
         return study
 
@@ -308,7 +327,7 @@ def _at_last_level(written: Written, document: reading.Document) -> tuple[Writte
     path, levels = path_and_levels(written.horizons)
     if not path:
         return written, document
-    place, given = document.place(("horizons", path)), value_at(document.data, path)
+    place, given = document.place(("horizons", path)), find_at(document.data, path)
     if given is not None and given != levels[-1]:
         rule = f"the horizons set this: leave it out, or let it be their last level, {levels[-1]}"
         raise SpecError(Problem(rule, path, document.place(split(path)), given))
@@ -331,11 +350,13 @@ def _lower_levels(written: Written, document: reading.Document, variants: Sequen
     lower, problems = list[Variant](), list[Problem]()
     for level in levels[:-1]:
         for variant in variants:
-            cell = Cell(variant.name, {**variant.changes, path: level}, {})
+            found = variant.tuned.values if variant.tuned is not None else {}
+            cell = Cell(variant.name, {**variant.changes, **found, path: level}, {})
             made = _variant(cell, document, core, ("horizons",), problems)
             if made is None:
                 continue
-            changed: dict[str, Any] = {"name": at_level(variant.name, level), "horizon": level}
+            changed: dict[str, Any] = {"name": at_level(variant.name, level), "horizon": level, "tuned": variant.tuned}
+            changed["changes"] = {**variant.changes, path: level}
             match = made.arch.match
             if match is not None and match.target in names:  # the budget is that of the same level
                 match = match.model_copy(update={match.cost: at_level(str(match.target), level)})
@@ -369,7 +390,7 @@ def _quantities(claims: Sequence[Claim], variants: Sequence[Variant]) -> dict[st
 def _number_of(variant: Variant, over: str) -> float | None:
     """A variant's number at a path, or its level of a factor where that is a number; None where there is neither."""
     with contextlib.suppress(Wrong):
-        given = value_at(variant.model_dump(mode="json", include=set(CHANGEABLE)), over)
+        given = find_at(variant.model_dump(mode="json", include=set(CHANGEABLE)), over)
         if isinstance(given, int | float) and not isinstance(given, bool):
             return float(given)
     for factor, level in variant.levels.items():
@@ -383,7 +404,9 @@ def _variants(written: Written, document: reading.Document) -> tuple[Variant, ..
     """The base, then the design's cells, then the list; a cell that equals the base is the base."""
     path, horizons = path_and_levels(written.horizons)
     last = horizons[-1] if horizons else None
-    base = Variant(name=BASE, arch=written.arch, data=written.data, train=written.train, horizon=last)
+    base = Variant(
+        name=BASE, arch=written.arch, data=written.data, train=written.train, tune=written.tune, horizon=last
+    )
     listed = [Cell(name, changes, {}) for name, changes in written.variants.items()]
     variants, problems, core = [base], list[Problem](), _core(document)
     for cell in [*written.design.cells(), *listed]:
@@ -412,8 +435,8 @@ def _variant(
     for path, value in cell.changes.items():
         place = document.place((*where, path))
         try:
-            if split(path)[0] not in CHANGEABLE:
-                raise Wrong("a change begins with arch, data or train", nearest=nearest(path, CHANGEABLE))
+            if split(path)[0] not in _CHANGEABLE:
+                raise Wrong("a change begins with arch, data or train", nearest=nearest(path, _CHANGEABLE))
             data = assigned(data, path, value)
         except Wrong as wrong:
             problems.append(Problem(str(wrong), f"{joined(where)}.{path}", place, wrong.got, wrong.nearest))
@@ -428,6 +451,7 @@ def _variant(
             train=changed.train,
             changes=cell.changes,
             levels=cell.levels,
+            tune=changed.tune,
         )
     except ValidationError as error:
         changed_document = reading.Document(data, places)
@@ -436,6 +460,56 @@ def _variant(
             for one in reading.problems(error, Written, changed_document)
         )
         return None
+
+
+def _tuned(written: Written, variants: tuple[Variant, ...], document: reading.Document) -> tuple[Variant, ...]:
+    """The variants with the winners of their tuning. Raises SpecError where a winner cannot be applied."""
+    problems, made, core = list[Problem](), list[Variant](), _core(document)
+    for variant in variants:
+        winner = written.tuned.get(variant.name)
+        if winner is None:
+            made.append(variant)
+            continue
+        cell = Cell(variant.name, {**variant.changes, **winner.values}, variant.levels)
+        changed = _variant(cell, document, core, ("tuned", variant.name), problems)
+        same = {"changes": variant.changes, "horizon": variant.horizon, "tuned": winner}
+        made.append((changed or variant).model_copy(update=same))
+    known = {variant.name for variant in variants}
+    problems += [
+        Problem("no such variant", f"tuned.{name}", document.place(("tuned", name)), name, nearest(name, known))
+        for name in written.tuned
+        if name not in known
+    ]
+    if problems:
+        raise SpecError(problems)
+    return tuple(made)
+
+
+def _untunable(variants: Sequence[Variant], horizons: Horizons | None, document: reading.Document) -> list[Problem]:
+    """A setting is either searched for or given; and what is searched for gets one budget in all variants."""
+    problems, base, level = list[Problem](), variants[0], path_and_levels(horizons)[0]
+    for variant in variants:
+        place = document.place(("variants", variant.name))
+        if (variant.tune is None) != (base.tune is None):
+            problems.append(Problem("all variants are tuned, or none", f"variants.{variant.name}: tune", place))
+        if variant.tune is None or base.tune is None:
+            continue
+        if variant.tune.budget != base.tune.budget:
+            rule = "trials, epochs, pruner and seeds of tune must be those of the base: every variant gets one budget"
+            problems.append(Problem(rule, f"variants.{variant.name}: tune", place))
+        own = variant is base or variant.tune != base.tune
+        if own and level and (twice := [path for path in variant.tune.space if overlap(split(path), split(level))]):
+            place = document.place(("tune", "space", twice[0]))
+            problems.append(Problem("the horizons set this for every variant", f"tune.space.{twice[0]}", place))
+        problems += [
+            Problem(
+                f"tune.space searches {searched}, which this variant sets", f"variants.{variant.name}.{path}", place
+            )
+            for path in variant.changes
+            for searched in variant.tune.space
+            if path != "tune" and not path.startswith("tune.") and f"{searched}.".startswith(f"{path}.")
+        ]
+    return problems
 
 
 def _core(document: reading.Document) -> reading.Document:
@@ -454,7 +528,9 @@ def _around(parts: tuple[str | int, ...], places: reading.Places) -> set[tuple[s
 
 def _content(variant: Variant) -> tuple[object, ...]:
     """What is trained, however it was written: `depth: 2` where there are two is no change."""
-    return _spelled_out(variant.arch.with_shape(variant.data.shape)), variant.data, variant.train
+    arch = _spelled_out(variant.arch.with_shape(variant.data.shape))
+    tune = None if variant.tune is None else variant.tune.model_dump_json()  # its space is a dict, without a hash
+    return arch, variant.data, variant.train, tune
 
 
 @lru_cache(maxsize=1024)
