@@ -23,7 +23,7 @@ question: Does normalisation change a tiny net?
 seeds: 3
 data: {name: digits, image_size: 8, limit: 300}
 arch: {stages: "4 | 8"}
-train: {epochs: 1, lr: 0.05, precision: fp32}
+train: {epochs: 8, lr: 0.1, batch_size: 32, precision: fp32}
 variants:
   normalised: {arch.norm: batch}
 claims:
