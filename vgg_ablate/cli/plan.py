@@ -82,7 +82,7 @@ def _resolved(asked: Study) -> tuple[Resolved, ...]:
 
 def _planned(asked: Study) -> Plan:
     from vgg_ablate.runs.plan import plan as planned
-    from vgg_ablate.train.sources import fingerprint
+    from vgg_ablate.runs.reading import fingerprint
 
     return planned(asked, fingerprint)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 from vgg_ablate.net import match
 from vgg_ablate.records import Planned, Run
-from vgg_ablate.spec.recipe import Data
+from vgg_ablate.spec.recipe import DECLARATION, Data
 from vgg_ablate.spec.study import Study
 
 
@@ -61,7 +61,7 @@ def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
     cannot exist, and what `fingerprint` raises where the data are not there.
     """
-    once = cache(fingerprint)
+    once = remember(fingerprint)
     resolved = match.resolve(study.variants)
     by_seed = (cells_of(resolved, once, [seed]) for seed in study.seed_list)
     return Plan(
@@ -74,6 +74,22 @@ def cells_of(
 ) -> tuple[Cell, ...]:
     """These variants on these seeds, seed by seed."""
     return tuple(_cell(one, fingerprint(one.variant.data), seed) for seed in seeds for one in resolved)
+
+
+def remember(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
+    """Return `fingerprint` so that it is called once for all data that are declared alike.
+
+    Variants that differ in augmentation or in image size have the same examples, and listing 60,000 files takes time.
+    """
+    known: dict[tuple[object, ...], str] = {}
+
+    def remembered(data: Data) -> str:
+        declared = tuple(getattr(data, field) for field in sorted(DECLARATION - {"image_size"}))
+        if declared not in known:
+            known[declared] = fingerprint(data)
+        return known[declared]
+
+    return remembered
 
 
 def work(run: Run, macs: int) -> float:

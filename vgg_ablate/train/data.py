@@ -1,9 +1,10 @@
-"""The examples of a run: decoded once, cached by content, split by the seed, resident on the device as uint8."""
+"""The examples of a run: decoded once, cached by content, split by the seed, resident on the device as uint8.
+
+The seed draws positions in the cache's order, which is that of the pixels and not of files: see pixel_cache.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +15,11 @@ from torch import Tensor
 
 from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
-from vgg_ablate.train import decoding, downloads, places, sources
-from vgg_ablate.train.decoding import Decoded, Images, Labels, Progress
+from vgg_ablate.train import sources
+from vgg_ablate.train.decoding import Images, Labels
+from vgg_ablate.train.pixel_cache import Decoded, read_split
 from vgg_ablate.train.streaming import Streamed, fits
 from vgg_ablate.train.streams import Stream, numbers
-
-DECODING = 1  # bumped by hand when the same files decode to other pixels; part of the cache's names
 
 
 class Pool(NamedTuple):
@@ -80,75 +80,18 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
     )
 
 
-def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> Pool:
-    """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once."""
-    return _opened(prepared(data, fingerprint, progress))
+def decoded(data: Data, fingerprint: str) -> Pool:
+    """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once.
 
-
-def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> Path:
-    """The cache folder that holds the decoded data set. Raises DataMissing where the files are not what was planned.
-
-    `progress` hears of image files, both splits together; arrays take no time.
+    Raises DataMissing where the files are not what was planned.
     """
-    _, channels, classes = data.shape
-    about = [DECODING, data.name, fingerprint, data.stored_size, channels, classes, data.on_corrupt]
-    name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-
-    def make(folder: Path) -> None:
-        found = sources.fingerprint(data)
-        if found != fingerprint:
-            raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {fingerprint}")
-        counts = [
-            len(sources.images(data, split)) if data.name in sources.FOLDERS else 0 for split in ("train", "test")
-        ]
-        _write(folder / "train", _decode(data, "train", progress and _part(progress, 0, sum(counts))))
-        _write(folder / "test", _decode(data, "test", progress and _part(progress, counts[0], sum(counts))))
-
-    return places.made_once(places.cache_folder() / "decoded" / name, make)
-
-
-def _part(progress: Progress, before: int, total: int) -> Progress:
-    """Progress of one split as that of the set."""
-    return lambda done, _: progress(before + done, total)
-
-
-def _decode(data: Data, split: str, progress: Progress | None) -> Decoded:
-    size, channels = data.stored_size, data.shape.channels
-    if data.name in sources.FOLDERS:
-        files = sources.images(data, split)
-        skip = data.on_corrupt == "skip"
-        return decoding.from_files(files, size, channels, skip_corrupt=skip, progress=progress)
-    if data.name == "digits":
-        arrays = _digits() if split == "train" else downloads.Arrays(np.empty((0, 8, 8, 1), np.uint8), np.empty(0, int))
-    else:
-        arrays = downloads.arrays(data, split)
-    return decoding.from_arrays(arrays, size, channels)
-
-
-def _digits() -> downloads.Arrays:
-    from sklearn.datasets import load_digits
-
-    scans, labels = load_digits(return_X_y=True)
-    scaled = np.round(scans.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # the scans count from 0 to 16
-    return downloads.Arrays(scaled, labels.astype(np.int64))
-
-
-def _write(folder: Path, part: Decoded) -> None:
-    folder.mkdir()
-    np.save(folder / "images.npy", part.images)
-    np.save(folder / "labels.npy", part.labels)
-    (folder / "skipped.json").write_text(json.dumps(part.skipped), encoding="utf-8")
+    folders = sources.prepare(data, fingerprint)
+    return _opened(folders["train"], folders["test"])
 
 
 @lru_cache(maxsize=4)
-def _opened(folder: Path) -> Pool:
-    return Pool(*(_read(folder / split) for split in ("train", "test")))
-
-
-def _read(folder: Path) -> Decoded:
-    images: Images = np.load(folder / "images.npy", mmap_mode="r")
-    labels: Labels = np.load(folder / "labels.npy")
-    return Decoded(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
+def _opened(train: Path, test: Path) -> Pool:
+    return Pool(read_split(train), read_split(test))
 
 
 def _drawn(data: Data, count: int, tests: int, seed: int) -> tuple[Labels, Labels, Labels]:
