@@ -32,7 +32,7 @@ _BATCH = 64  # images per task: a task for each small image would cost more than
 class Source(NamedTuple):
     """One example before it is decoded: an image file, or its pixels (uint8, H x W x C)."""
 
-    image: Path | Images
+    image: str | Path | Images
     label: int
 
 
@@ -47,7 +47,7 @@ class Example(NamedTuple):
 class Unreadable(NamedTuple):
     """An image file that cannot be decoded."""
 
-    path: Path
+    path: str | Path
     reason: str
 
 
@@ -100,7 +100,7 @@ def _decode_batch(sources: Sequence[Source], size: int, channels: int) -> list[E
 
 
 def _decode_one(source: Source, size: int, channels: int) -> Example | Unreadable:
-    if not isinstance(source.image, Path):
+    if isinstance(source.image, np.ndarray):
         grey = source.image.shape[2] == 1
         image = Image.fromarray(np.ascontiguousarray(source.image[..., 0] if grey else source.image))
         return _make_example(image, source.label, size, channels)
