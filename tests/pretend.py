@@ -24,7 +24,7 @@ from vgg_ablate.train.failures import Diverged, OutOfMemory
 PACE = 1.0  # of an epoch's milliseconds
 
 
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
     """Accuracies from the run's key; every epoch is a line in `trained.log`."""
     _misbehave(run.train.lr)
     _wait(run, place.folder)
@@ -37,7 +37,7 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
             _replace(checkpoint, epoch)
         yield _epoch(run, epoch)
     accuracy = _accuracy(run, run.train.epochs)
-    return Tested(val_accuracy=accuracy, test_accuracy=accuracy)
+    return Tested(val_accuracy=accuracy, test_accuracy=accuracy) if run.test else None
 
 
 def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:

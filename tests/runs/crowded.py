@@ -25,7 +25,7 @@ def bytes_of(run: Run) -> int:
     return 100 * predicted(run)
 
 
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
     """Take the memory, train, give it back; `most`: the most runs that were ever on one GPU."""
     gpu = place.folder / f"gpu-{os.environ['CUDA_VISIBLE_DEVICES']}"
     with _locked(place.folder):

@@ -12,7 +12,8 @@ from vgg_ablate.records import Manifest, Store
 def strays(folder: Path) -> Iterator[Path]:
     """Records that the manifest does not plan, those set aside, half-written files, checkpoints of recorded runs."""
     store = Store(folder / "records")
-    planned = {cell.key for cell in Manifest.read(folder).planned}
+    manifest = Manifest.read(folder)
+    planned = {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
     recorded = store.keys()
     yield from (store.path(key) for key in sorted(recorded - planned))
     yield from sorted((folder / "records" / "aside").glob("*.json"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vgg_ablate.net import match
-from vgg_ablate.records import Planned, Run
+from vgg_ablate.records import Planned, Run, TuningRun
 from vgg_ablate.spec.recipe import DECLARATION, Data
 from vgg_ablate.spec.study import Study
 
@@ -41,6 +41,7 @@ class Plan:
     study: Study
     fingerprint: Callable[[Data], str]
     cells: tuple[Cell, ...]
+    tuning: tuple[TuningRun, ...] = ()  # what the study's variants were tuned by
 
     @cached_property
     def planned(self) -> tuple[Planned, ...]:
@@ -55,7 +56,7 @@ class Plan:
         return tuple(cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
 
 
-def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
+def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
     """The study's cells, seed by seed, and within a seed the longest first.
 
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
@@ -65,7 +66,10 @@ def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
     resolved = match.resolve(study.variants)
     by_seed = (cells_of(resolved, once, [seed]) for seed in study.seed_list)
     return Plan(
-        study, fingerprint, tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work))
+        study,
+        fingerprint,
+        tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work)),
+        tuning,
     )
 
 

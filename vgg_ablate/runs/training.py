@@ -20,8 +20,8 @@ def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
     sources.prepare(run.data, run.fingerprint, tell)
 
 
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
-    """Yield every epoch, those of a checkpoint too; return what the test set said."""
+def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
+    """Yield every epoch, those of a checkpoint too; return what the test set said, or None where it is not read."""
     peaks.start(place.device)
     return loop.train(run, _settings(run, place))
 

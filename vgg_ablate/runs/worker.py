@@ -40,7 +40,7 @@ class Training(Protocol):
     def prepare(self, run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
         """Make what all runs on these data share, before the run's time is taken; `tell` hears how many of how many."""
 
-    def train(self, run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+    def train(self, run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
         """Yield every epoch, those of a checkpoint too; raises Diverged, OutOfMemory."""
 
     def facts(self, run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
@@ -100,8 +100,8 @@ def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch
     tested, outcome, reason = None, Outcome.FINISHED, ""
     audited, environment = training.facts(job.run, place)
     try:
-        tested = _epochs(training.train(job.run, place), epochs, report)
-        if tested is None:
+        tested, stopped = _epochs(training.train(job.run, place), epochs, report)
+        if stopped:
             outcome, reason = Outcome.PRUNED, f"stopped after epoch {len(epochs)} of {job.run.train.epochs}"
     except Diverged as error:
         outcome, reason = Outcome.DIVERGED, str(error)
@@ -125,18 +125,18 @@ def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch
 
 
 def _epochs(
-    training: Generator[Epoch, None, Tested], epochs: list[Epoch], report: Callable[[Epoch], bool]
-) -> Tested | None:
-    """Every epoch goes to `epochs` and `report`; what was tested at the end, or None where `report` said stop."""
+    training: Generator[Epoch, None, Tested | None], epochs: list[Epoch], report: Callable[[Epoch], bool]
+) -> tuple[Tested | None, bool]:
+    """Append every epoch to `epochs` and report it; return the test results, and whether `report` stopped the run."""
     while True:
         try:
             epoch = next(training)
         except StopIteration as end:
-            return cast(Tested, end.value)
+            return cast(Tested | None, end.value), False
         epochs.append(epoch)
         if report(epoch):
             training.close()
-            return None
+            return None, True
 
 
 class Line:

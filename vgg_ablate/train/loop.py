@@ -18,8 +18,8 @@ from vgg_ablate.train.settings import Settings, weights_of
 _MOST_CLASSES = 100  # of which a record keeps the whole confusion
 
 
-def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested]:
-    """Yield every epoch, those of a checkpoint too; return what the test set said.
+def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested | None]:
+    """Yield every epoch, those of a checkpoint too; return what the test set said, or None where it is not asked for.
 
     Raises Diverged, OutOfMemory; SpecError, DataMissing, DeviceMissing, StorageFailed.
     """
@@ -28,7 +28,7 @@ def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested]:
     yield from training.epochs
     while len(training.epochs) < run.train.epochs:
         yield training.epoch()
-    return training.tested()
+    return training.tested() if run.test else None
 
 
 class _Training:
