@@ -22,8 +22,9 @@ from tests.train.test_torchvision_sets import Arrays, write_cifar10
 from vgg_ablate.errors import DataMissing
 from vgg_ablate.records import Run
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Data, Train
+from vgg_ablate.spec.recipe import Data, Evaluate, Train
 from vgg_ablate.train import sources
+from vgg_ablate.train.data import decoded
 from vgg_ablate.train.decoding import Images, Source
 from vgg_ablate.train.loop import train
 from vgg_ablate.train.pixel_cache import compute_fingerprint, write_split
@@ -211,7 +212,7 @@ def test_files_are_decoded_once_and_again_when_they_were_written_to(folder: Fold
     before = fingerprint()
     assert heard == [(40, 50), (50, 50)]
     assert fingerprint() == before
-    sources.prepare(folder.data, before, lambda done, total: heard.append((done, total)))
+    decoded(folder.data, before, lambda done, total: heard.append((done, total)))
     assert len(heard) == 2
     times = folder.paths[0].stat()
     os.utime(folder.paths[0], ns=(times.st_atime_ns, times.st_mtime_ns + 1))
@@ -223,10 +224,19 @@ def test_another_size_is_decoded_by_whoever_needs_it(folder: Folder) -> None:
     planned = folder.fingerprint
     larger = folder.data.model_copy(update={"image_size": 48})
     assert sources.fingerprint(larger) == planned
-    heard: list[int] = []
-    found = sources.prepare(larger, planned, lambda done, _: heard.append(done))
-    assert heard == [40, 50]
-    assert np.load(found["test"] / "images.npy").shape == (10, 48, 48, 3)
+    heard: list[tuple[int, int]] = []
+    pool = decoded(larger, planned, lambda done, total: heard.append((done, total)))
+    assert heard == [(40, 40), (10, 10)]
+    assert pool.train.images.shape == (40, 48, 48, 3)
+
+
+def test_another_test_size_decodes_the_test_split_alone(folder: Folder) -> None:
+    planned = folder.fingerprint
+    scaled = folder.data.model_copy(update={"evaluate": Evaluate(scales=(40,))})
+    heard: list[tuple[int, int]] = []
+    pool = decoded(scaled, planned, lambda done, total: heard.append((done, total)))
+    assert heard == [(10, 10)]
+    assert (pool.train.images.shape[1], pool.test.images.shape[1]) == (32, 40)
 
 
 EXAMPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12)  # (grey level, label)

@@ -10,14 +10,14 @@ from vgg_ablate.net.audit import audit
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.runs.pools import Place
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.train import loop, peaks, sources
+from vgg_ablate.train import data, loop, peaks
 from vgg_ablate.train.device import environment
 from vgg_ablate.train.settings import Settings
 
 
 def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
     """Decode the data set into the cache, where it is not there yet."""
-    sources.prepare(run.data, run.fingerprint, tell)
+    data.decoded(run.data, run.fingerprint, tell)
 
 
 def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:

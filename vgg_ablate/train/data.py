@@ -16,17 +16,22 @@ from torch import Tensor
 from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train import sources
-from vgg_ablate.train.decoding import Images, Labels
+from vgg_ablate.train.decoding import Images, Labels, Progress
 from vgg_ablate.train.pixel_cache import Decoded, read_split
 from vgg_ablate.train.streaming import Streamed, fits
 from vgg_ablate.train.streams import Stream, numbers
 
 
 class Pool(NamedTuple):
-    """A decoded data set, memory-mapped: what the seed splits. Without a test split of its own, `test` is empty."""
+    """A decoded data set, memory-mapped: what the seed splits.
 
-    train: Decoded
-    test: Decoded
+    Without a test split of its own, `test` is empty and the seed draws the test examples from the training files; they
+    are then read from `test_source`, which holds these files at the size of testing.
+    """
+
+    train: Decoded  # at data.train_size
+    test: Decoded  # at data.test_size
+    test_source: Decoded  # at data.test_size; `test`, or the files of `train`
 
 
 class Split(NamedTuple):
@@ -37,6 +42,11 @@ class Split(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> Split:
+        """The first `count` examples, or all where there are fewer."""
+        images = self.images.first(count) if isinstance(self.images, Streamed) else self.images[:count]
+        return Split(images, self.labels[:count])
 
 
 class Splits(NamedTuple):
@@ -58,11 +68,11 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
     pool = decoded(data, fingerprint)
     train, validation, test = _drawn(data, len(pool.train.labels), len(pool.test.labels), seed)
     images = pool.train.images
-    held = pool.test if len(pool.test.labels) else pool.train
     mean, std = _statistics(images, train)
     std = std if data.normalize == "standard" else torch.ones_like(std)
     if resident is None:
-        resident = fits(4 * (images.nbytes + pool.test.images.nbytes) // 3, device)  # 4 bytes a pixel of three
+        tested = pool.test_source.images[:1].nbytes * len(test)
+        resident = fits(4 * (images.nbytes + tested) // 3, device)  # 4 bytes a pixel of three
 
     def split(of: Decoded, rows: Labels) -> Split:
         here = torch.from_numpy(of.labels[rows]).to(device)
@@ -73,25 +83,28 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
     return Splits(
         split(pool.train, train),
         split(pool.train, validation),
-        split(held, test),
+        split(pool.test_source, test),
         mean.to(device),
         std.to(device),
         len(pool.train.skipped) + len(pool.test.skipped),
     )
 
 
-def decoded(data: Data, fingerprint: str) -> Pool:
+def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> Pool:
     """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once.
 
-    Raises DataMissing where the files are not what was planned.
+    `progress` hears of images. Raises DataMissing where the files are not what was planned.
     """
-    folders = sources.prepare(data, fingerprint)
-    return _opened(folders["train"], folders["test"])
+    train = _opened(sources.prepare(data, fingerprint, "train", data.train_size, progress))
+    test = _opened(sources.prepare(data, fingerprint, "test", data.test_size, progress))
+    if len(test.labels):
+        return Pool(train, test, test)
+    return Pool(train, test, _opened(sources.prepare(data, fingerprint, "train", data.test_size, progress)))
 
 
-@lru_cache(maxsize=4)
-def _opened(train: Path, test: Path) -> Pool:
-    return Pool(read_split(train), read_split(test))
+@lru_cache(maxsize=8)
+def _opened(folder: Path) -> Decoded:
+    return read_split(folder)
 
 
 def _drawn(data: Data, count: int, tests: int, seed: int) -> tuple[Labels, Labels, Labels]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -66,22 +66,20 @@ def fingerprint(data: Data, progress: Progress | None = None) -> str:
     return kept.read_text(encoding="ascii")
 
 
-def prepare(data: Data, planned: str, progress: Progress | None = None) -> dict[str, Path]:
-    """Return the cache folder of each split, decoded where it is not there yet.
+def prepare(data: Data, planned: str, split: str, size: int, progress: Progress | None = None) -> Path:
+    """Return the cache folder of a split at `size` pixels a side, decoded where it is not there yet.
 
     `planned` is the fingerprint that the files had. Raises DataMissing where they are others now. Safe when several
     processes start at once.
     """
-    folders = {split: _folder(data, planned, split) for split in SPLITS}
-    if not _exist(folders):
-        with places.locked(folders["train"]):
-            if not _exist(folders):
-                found = fingerprint(data, progress)  # decodes them, unless the fingerprint is all that is kept
-                if found == planned and not _exist(folders):
-                    found = _decode(data, progress)
-                if found != planned:
-                    raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {planned}")
-    return folders
+    folder = _folder(data, planned, split, size)
+    if not folder.is_dir():
+        with places.locked(folder):
+            if not folder.is_dir():
+                _check_unchanged(data, planned, progress)
+            if not folder.is_dir():  # the check has decoded it, unless the files are known or the size is another
+                _decode_split(data, planned, split, size, progress)
+    return folder
 
 
 def list_images(data: Data, split: str) -> list[tuple[str, int]]:
@@ -139,39 +137,48 @@ def _listed(data: Data) -> Iterator[tuple[str, str]]:
         yield from ((f"{split} {label} {path[below:]}", path) for path, label in list_images(data, split))
 
 
-def _folder(data: Data, fingerprint: str, split: str) -> Path:
+def _folder(data: Data, fingerprint: str, split: str, size: int) -> Path:
     """The cache folder of a split. Data sets of the same pixels share it."""
-    size = data.stored_size
     name = f"{fingerprint}-{split}-{size}-v{DECODING}"
     if data.on_corrupt == "skip":  # which files were skipped is kept beside the pixels, and is not the same elsewhere
         name += "-" + hashlib.sha256(str(places.root(data).resolve()).encode()).hexdigest()[:8]
     return places.cache_folder() / "decoded" / name
 
 
-def _exist(folders: Mapping[str, Path]) -> bool:
-    return all(folder.is_dir() for folder in folders.values())
+def _check_unchanged(data: Data, planned: str, progress: Progress | None = None) -> None:
+    if (found := fingerprint(data, progress)) != planned:
+        raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {planned}")
 
 
 def _decode(data: Data, progress: Progress | None) -> str:
-    """Decode both splits into the cache; return the fingerprint."""
-    sources = _sources(data)
+    """Decode both splits into the cache, at the sizes that these data are shown at; return the fingerprint."""
+    sources, sizes = _sources(data), {"train": data.train_size, "test": data.test_size}
     total, done = sum(map(len, sources.values())), 0
     with places.scratch_folder(places.cache_folder() / "decoded") as aside:
         indices = {}
         for split, listed in sources.items():
-            indices[split] = pixel_cache.write_split(
-                aside / split,
-                listed,
-                data.stored_size,
-                data.shape.channels,
-                skip_corrupt=data.on_corrupt == "skip",
-                progress=progress and _after(progress, done, total),
-            )
+            told = progress and _after(progress, done, total)
+            indices[split] = _write(data, aside / split, listed, sizes[split], told)
             done += len(listed)
         found = pixel_cache.compute_fingerprint(indices)
-        for split in sources:
-            places.move_into_place(aside / split, _folder(data, found, split))
+        for split, size in sizes.items():
+            places.move_into_place(aside / split, _folder(data, found, split, size))
     return found
+
+
+def _decode_split(data: Data, planned: str, split: str, size: int, progress: Progress | None) -> None:
+    """Decode one split, at another size, of files that were found to be the planned ones."""
+    with places.scratch_folder(places.cache_folder() / "decoded") as aside:
+        _write(data, aside / split, _sources(data)[split], size, progress)
+        _check_unchanged(data, planned)  # nobody has written to them meanwhile
+        places.move_into_place(aside / split, _folder(data, planned, split, size))
+
+
+def _write(
+    data: Data, folder: Path, listed: Sequence[Source], size: int, progress: Progress | None
+) -> pixel_cache.Index:
+    skip = data.on_corrupt == "skip"
+    return pixel_cache.write_split(folder, listed, size, data.shape.channels, skip_corrupt=skip, progress=progress)
 
 
 def _after(progress: Progress, before: int, total: int) -> Progress:
