@@ -22,13 +22,12 @@ from pydantic import AfterValidator, Field, ValidationError
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Data, Train
+from vgg_ablate.spec.recipe import DECLARATION, Data, Train
 from vgg_ablate.spec.values import Flag, Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
 Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-_PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
 
 
 class Outcome(StrEnum):
@@ -47,7 +46,7 @@ class Run(Frozen):
     arch: Arch
     data: Data
     train: Train
-    fingerprint: str  # of the data set's content
+    fingerprint: str  # of the data set's decoded pixels, labels and splits
     seed: Whole
     test: Flag = True  # False: a trial of the tuning, which never reads the test split and has no `tested`
 
@@ -56,8 +55,10 @@ class Run(Frozen):
         """16 hex digits of the SHA-256 of everything that makes the result.
 
         What stands at its default is left out, so that a new knob, at its neutral default, changes no recorded key.
+        How the data are declared is left out too: the fingerprint and the resolved shape say what they are.
         """
-        content = self.model_dump(mode="json", exclude={"data": _PLACES}, exclude_defaults=True)
+        content = self.model_dump(mode="json", exclude={"data": set(DECLARATION)}, exclude_defaults=True)
+        content["data"] |= self.data.shape._asdict()
         content["recipe_version"] = RECIPE_VERSION
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

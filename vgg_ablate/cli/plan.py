@@ -83,8 +83,8 @@ def _resolved(asked: Study) -> tuple[Resolved, ...]:
 def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[Cell]]:
     """The plan with the winners of the tuning as far as they are known, and the trials that are still to be trained."""
     from vgg_ablate.runs.plan import plan as planned
+    from vgg_ablate.runs.reading import fingerprint
     from vgg_ablate.runs.tuning import resume_tuning
-    from vgg_ablate.train.sources import fingerprint
 
     if asked.tune is None:
         return planned(asked, fingerprint), ()

@@ -33,6 +33,7 @@ from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import SILENCE, Place, Pool
 from vgg_ablate.runs.progress import Kind, State, Together, View, view
+from vgg_ablate.runs.reading import fingerprint
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
@@ -40,7 +41,6 @@ from vgg_ablate.runs.storages import embedded
 from vgg_ablate.runs.tuning import count_runs, mirror_tuning, resume_tuning
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
-from vgg_ablate.train.sources import fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

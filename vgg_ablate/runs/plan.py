@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 from vgg_ablate.errors import SpecError
 from vgg_ablate.net import match
 from vgg_ablate.records import Planned, Run, TuningRun
-from vgg_ablate.spec.recipe import Data
+from vgg_ablate.spec.recipe import DECLARATION, Data
 from vgg_ablate.spec.study import Study
 
 
@@ -68,7 +68,7 @@ def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningR
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
     cannot exist or a trend has no slope, and what `fingerprint` raises where the data are not there.
     """
-    once = cache(fingerprint)
+    once = remember(fingerprint)
     resolved = {one.variant.name: one for one in match.resolve(study.every_variant)}
     if problems := study.trend_problems({name: one.costs.as_dict() for name, one in resolved.items()}):
         raise SpecError(problems)
@@ -88,6 +88,22 @@ def cells_of(
 ) -> tuple[Cell, ...]:
     """These variants on these seeds, seed by seed."""
     return tuple(_cell(one, fingerprint(one.variant.data), seed) for seed in seeds for one in resolved)
+
+
+def remember(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
+    """Return `fingerprint` so that it is called once for all data that are declared alike.
+
+    Variants that differ in augmentation or in image size have the same examples, and listing 60,000 files takes time.
+    """
+    known: dict[tuple[object, ...], str] = {}
+
+    def remembered(data: Data) -> str:
+        declared = tuple(getattr(data, field) for field in sorted(DECLARATION - {"image_size"}))
+        if declared not in known:
+            known[declared] = fingerprint(data)
+        return known[declared]
+
+    return remembered
 
 
 def work(run: Run, macs: int) -> float:

@@ -174,7 +174,7 @@ def _price(
 
 
 def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float | None:
-    count = examples.trained_on(cell.run.data, records)
+    count = examples.trained_on(cell.run.data, records, cell.run.fingerprint)
     if paced is None or count is None:
         return None
     validation = cell.run.data.validation_fraction
