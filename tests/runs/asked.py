@@ -106,7 +106,7 @@ OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.pret
 class Trained(NamedTuple):
     """A line of `trained.log`: an epoch that some worker has trained; in `waiting.log`, 0: it has not begun."""
 
-    key: str
+    key: str  # of the training
     epoch: int
     pid: int
     at: float  # Unix time
@@ -127,9 +127,11 @@ def epochs_trained(folder: Path) -> list[tuple[str, int]]:
 
 
 def trained_again(folder: Path) -> list[Trained]:
-    """Epochs that were trained when the run had its record; a file's time is exact to some milliseconds."""
-    store = Store(folder / "records")
-    written = {key: store.path(key).stat().st_mtime for key in store.keys()}  # noqa: SIM118  # a Store is no dict
+    """Epochs that were trained when all runs of the training had records; a file's time is exact to milliseconds."""
+    store, written = Store(folder / "records"), dict[str, float]()
+    for record in store:
+        training = record.run.training_key
+        written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
     return [line for line in trained(folder) if line.at > written[line.key] + 0.02]
 
 

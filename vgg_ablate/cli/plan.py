@@ -142,7 +142,13 @@ def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
     printed([_table(asked, bill), *_foreseen(seen)])
     missing = sum(price.missing for price in bill.variants)
     time = _unknown(bill) if bill.seconds is None else clock(bill.seconds)
-    print(f"{missing} runs to train, {bill.slots} at a time: {time}; {bill.disk_bytes / 2**20:.1f} MiB of records")
+    shared = "" if missing == bill.trainings else f" in {bill.trainings} trainings"
+    disk = f"{bill.disk_bytes / 2**20:.1f} MiB of records"
+    print(f"{missing} runs to train{shared}, {bill.slots} at a time: {time}; {disk}")
+    if bill.averages:
+        print(
+            f"{bill.averages} of them are ensembles evaluated by the kept predictions of their nets, without training"
+        )
     if bill.adopted:
         print(f"{bill.adopted} runs are recorded by other studies beside this one, and will not be trained again")
     if asked.expect.minutes is not None:

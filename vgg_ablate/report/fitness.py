@@ -18,7 +18,7 @@ from vgg_ablate.spec.paths import differences
 from vgg_ablate.spec.recipe import Train
 from vgg_ablate.spec.study import Study, Variant
 
-PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
+PLACES = ("root", "download", "on_corrupt", "keep")  # where the examples are, and what is kept: part of no key
 _ROUNDING = 1e-9  # relative: what adding floats up in another order may change
 
 
@@ -73,6 +73,8 @@ def _unfinished(record: Record) -> str | None:
     tested, epochs = record.tested, record.run.train.epochs
     if tested is None:
         return "tested: a finished run has test results, got none"
+    if "members" in tested.details and not record.epochs:  # an ensemble evaluated by its nets' kept predictions
+        return _miscomposed(record, tested)
     numbers = [epoch.epoch for epoch in record.epochs]
     if numbers != list(range(1, epochs + 1)):
         shown = ", ".join(map(str, numbers[:3])) + (f", ..., {numbers[-1]}" if len(numbers) > 3 else "")
@@ -80,6 +82,14 @@ def _unfinished(record: Record) -> str | None:
     last = record.epochs[-1].val_accuracy
     if tested.val_accuracy != last:
         return f"tested.val_accuracy: that of the last epoch is {last}, got {tested.val_accuracy}"
+    return _miscounted(tested)
+
+
+def _miscomposed(record: Record, tested: Tested) -> str | None:
+    """The members of an ensemble that was not trained itself."""
+    nets, members = [net.key for net in record.run.nets], tested.details["members"]
+    if not record.run.train.ensemble or members != nets:
+        return f"tested.details.members: the run's nets are {nets}, got {members!r}"
     return _miscounted(tested)
 
 

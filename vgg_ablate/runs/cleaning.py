@@ -10,16 +10,17 @@ from vgg_ablate.records import Manifest, Store
 
 
 def strays(folder: Path) -> Iterator[Path]:
-    """Records that the manifest does not plan, those set aside, half-written files, checkpoints of recorded runs."""
+    """Records that the manifest does not plan, those set aside, half-written files, checkpoints of recorded runs,
+    predictions of runs that are not planned."""
     store = Store(folder / "records")
-    planned = {cell.key for cell in Manifest.read(folder).planned}
-    recorded = store.keys()
+    cells, recorded = Manifest.read(folder).planned, store.keys()
+    planned = {cell.key for cell in cells}
+    unfinished = {cell.training_key or cell.key for cell in cells if cell.key not in recorded}
     yield from (store.path(key) for key in sorted(recorded - planned))
     yield from sorted((folder / "records" / "aside").glob("*.json"))
     yield from sorted(folder.glob("**/.*.aside"))
-    yield from (
-        path for path in sorted(folder.glob("checkpoints/*")) if path.name in recorded or path.name not in planned
-    )
+    yield from (path for path in sorted(folder.glob("checkpoints/*")) if path.name not in unfinished)
+    yield from (path for path in sorted(folder.glob("predictions/*.npz")) if path.stem not in planned)
 
 
 def removed(path: Path) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import NamedTuple
 
 from vgg_ablate.net import match
 from vgg_ablate.records import Planned, Run
@@ -22,6 +23,9 @@ class Cell:
     costs: dict[str, int]
     changes: dict[str, object]
     work: float
+    shares: tuple[Cell, ...] = ()  # further cells that get their records from this cell's training
+    repeats: str = ""  # key of a recorded run of the same training, which is trained again for this evaluation
+    members: tuple[str, ...] = ()  # keys of recorded runs whose kept predictions are averaged instead of a training
 
     @property
     def key(self) -> str:
@@ -32,6 +36,24 @@ class Cell:
     def title(self) -> str:
         """For people: `five/3`."""
         return f"{self.variant}/{self.seed}"
+
+    @property
+    def planned(self) -> Planned:
+        """The cell as a manifest has it."""
+        training_key = self.run.training_key
+        return Planned(
+            variant=self.variant,
+            seed=self.seed,
+            key=self.key,
+            training_key="" if training_key == self.key else training_key,
+        )
+
+
+class Division(NamedTuple):
+    """What is missing of a plan, by how it is made."""
+
+    trainings: tuple[Cell, ...]  # one cell per training, with those that share it
+    averages: tuple[Cell, ...]  # ensembles of runs that are recorded, or will be, with their predictions kept
 
 
 @dataclass(frozen=True)
@@ -47,12 +69,34 @@ class Plan:
         """The cells as a manifest has them: by variant, then seed."""
         order = {variant.name: index for index, variant in enumerate(self.study.variants)}
         cells = sorted(self.cells, key=lambda cell: order[cell.variant])
-        return tuple(Planned(variant=cell.variant, seed=cell.seed, key=cell.key) for cell in cells)
+        return tuple(cell.planned for cell in cells)
 
     def missing(self, recorded: set[str]) -> tuple[Cell, ...]:
         """The cells whose run is not among the recorded keys; of cells that share a run, the first."""
         first = {cell.key: cell for cell in reversed(self.cells)}
         return tuple(cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
+
+    def divide(self, recorded: set[str], kept: Collection[str] = (), unfinished: Collection[str] = ()) -> Division:
+        """Divide the missing cells into trainings and averages.
+
+        `kept`: keys of finished runs whose predictions are stored. `unfinished`: training keys that have a checkpoint,
+        from which a recorded training goes on without being repeated.
+        """
+        missing = self.missing(recorded)
+        coming = {cell.key for cell in missing if cell.run.train.keep == "predictions"}.union(kept)
+        averages = {
+            cell.key: replace(cell, members=keys, work=0.0) for cell in missing if (keys := _members(cell, coming))
+        }
+        known = {cell.run.training_key: cell.key for cell in self.cells if cell.key in recorded}
+        groups: dict[str, list[Cell]] = {}
+        for cell in missing:
+            if cell.key not in averages:
+                groups.setdefault(cell.run.training_key, []).append(cell)
+        trainings = []
+        for training_key, (first, *others) in groups.items():
+            repeats = "" if training_key in unfinished else known.get(training_key, "")
+            trainings.append(replace(first, shares=tuple(others), repeats=repeats))
+        return Division(tuple(trainings), tuple(averages.values()))
 
 
 def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
@@ -79,6 +123,12 @@ def cells_of(
 def work(run: Run, macs: int) -> float:
     """What a training costs, in proportion to others on the same data: macs x epochs x examples."""
     return float(macs) * run.train.epochs * (run.data.limit or 1)
+
+
+def _members(cell: Cell, coming: Collection[str]) -> tuple[str, ...]:
+    """The keys of an ensemble's nets as runs of their own, where the predictions of all are or will be kept."""
+    keys = tuple(net.key for net in cell.run.nets) if cell.run.train.ensemble else ()
+    return keys if all(key in coming for key in keys) else ()
 
 
 def _cell(one: match.Resolved, fingerprint: str, seed: int) -> Cell:
