@@ -24,7 +24,7 @@ from vgg_ablate.train.failures import Diverged, OutOfMemory
 PACE = 1.0  # of an epoch's milliseconds
 
 
-def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested]]:
+def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
     """Accuracies from the training's key, test accuracies from the run's; every epoch is a line in `trained.log`."""
     run = runs[0]
     _misbehave(run.train.lr)
@@ -38,7 +38,9 @@ def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callabl
             _replace(checkpoint, epoch)
         yield _epoch(run, epoch)
 
-    def evaluate(run: Run) -> Tested:
+    def evaluate(run: Run) -> Tested | None:
+        if not run.test:
+            return None
         time.sleep(PACE * (run.data.limit or 1) / 1000)
         if run.train.keep == "predictions":
             _keep(run, place)

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Data, Evaluate, Train
-from vgg_ablate.spec.values import Frozen, NonNegative, Whole
+from vgg_ablate.spec.values import Flag, Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
@@ -49,6 +49,7 @@ class Run(Frozen):
     train: Train
     fingerprint: str  # of the data set's content
     seed: Whole
+    test: Flag = True  # False: a trial of the tuning, which never reads the test split and has no `tested`
 
     @cached_property
     def key(self) -> str:
@@ -271,12 +272,24 @@ class Planned(Frozen):
     training_key: str = ""  # names its checkpoint; empty: the key itself
 
 
+class TuningRun(Frozen):
+    """One training of the tuning: a trial of a variant, at one number of epochs, from one seed."""
+
+    variant: str
+    trial: Whole
+    values: dict[str, Any]  # path -> value
+    epochs: Whole
+    seed: Whole
+    key: str
+
+
 class Manifest(Frozen):
     """`manifest.json` of a results folder: what the study planned, and where and how it was run."""
 
     study: str
     base: str  # the first variant's name
     planned: tuple[Planned, ...]
+    tuning: tuple[TuningRun, ...] = ()  # the trials that were asked for before the runs
     provenance: Provenance = Field(default_factory=dict)  # versions, git, device, command lines, looks
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 from vgg_ablate.records import Epoch, Run, Tested
 from vgg_ablate.spec.arch import Arch
@@ -28,11 +28,11 @@ def net(stages: str) -> Arch:
     return asked(arch={"stages": stages}).arch
 
 
-def ended(training: Generator[Epoch, None, Tested]) -> tuple[list[Epoch], Tested]:
+def ended(training: Generator[Epoch, None, Tested | None]) -> tuple[list[Epoch], Tested]:
     """Every epoch without its times, and what was tested."""
     epochs = []
     while True:
         try:
             epochs.append(next(training).model_copy(update={"seconds": 0.0, "images_per_second": 0.0}))
         except StopIteration as end:
-            return epochs, end.value
+            return epochs, cast(Tested, end.value)

@@ -19,7 +19,7 @@ from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.averaging import find_kept
 from vgg_ablate.runs.events import Events
-from vgg_ablate.runs.folder import manifest, write_down
+from vgg_ablate.runs.folder import manifest, saved_tuning, saved_winners, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
 from vgg_ablate.runs.ledger import Ledger
@@ -38,6 +38,14 @@ from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
 from vgg_ablate.runs.storages import embedded
+from vgg_ablate.runs.tuning import (
+    TuningSource,
+    count_runs,
+    find_frozen_winners,
+    list_runs,
+    mirror_tuning,
+    plan_tuning,
+)
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
 from vgg_ablate.train.sources import fingerprint
@@ -113,6 +121,8 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
     began, store, design = time.monotonic(), Store(folder / "records"), plan.study.design
     with study_lock(folder, wait=options.wait):
         _retry(store, options.retry)
+        if plan.study.tune is not None:
+            plan, pool = _tune(plan, folder, options, pool)
         before = store.keys()
         adopted = adopt(store, {cell.key for cell in plan.cells} - before)
         with closing(opened(plan.study.name, folder, options.storage, design)) as ledger:
@@ -134,6 +144,37 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
         lost=course.lost,
         seconds=time.monotonic() - began,
     )
+
+
+def _tune(plan: Plan, folder: Path, options: Options, pool: Pool | None) -> tuple[Plan, Pool | None]:
+    """Train what is missing of the tuning; return the plan of the tuned study, and the pool where one was started.
+
+    Raises RunsFailed where trials are missing at the end: without them no winner is known.
+    """
+    study, store = plan.study, Store(folder / "records")
+    tunings = plan_tuning(study, plan.fingerprint)
+    runs = list_runs(tunings)
+    winners = {**find_frozen_winners(tunings, saved_winners(folder), saved_tuning(folder)), **study.tuned}
+    source = TuningSource([tuning for tuning in tunings if tuning.variant not in winners], store)
+    adopt(store, {run.key for run in runs if run.variant not in winners} - store.keys())
+    if missing := source.find_missing():
+        # The registration, the manifest and the plan are written before anything trains.
+        write_down(study, plan.planned, folder, trains=True, tuning=runs)
+        pool = pool or _pool(folder, options)
+        total = count_runs(source.tunings)
+        state = State(f"{study.name}, tuning", total, len(source.read_records()), Forecast(pool.slots))
+        state.forecast.expect(missing)
+        try:
+            lost = Loop(source, pool, store, state, _views(folder, options), keep_pool=True).run()
+            if source.failed or lost:
+                counts = f"{len(source.failed)} failed, {len(lost)} lost: {', '.join([*source.failed, *lost][:5])}"
+                raise RunsFailed(f"the tuning is not complete; {counts}; --retry failed trains failed trials again")
+        except BaseException:
+            pool.close()
+            raise
+    winners |= source.find_winners()
+    mirror_tuning(source.tunings, source.read_records(), study.name, options.storage or embedded(folder))
+    return planned(study.with_winners(winners), plan.fingerprint, runs), pool
 
 
 def opened(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:
@@ -163,7 +204,7 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     unfinished = {path.name for path in place.checkpoint("").glob("*")}
     division = plan.divide(set(recorded), kept, unfinished)
     cells = (*division.trainings, *division.averages)
-    write_down(plan.study, plan.planned, folder, trains=bool(cells))
+    write_down(plan.study, plan.planned, folder, trains=bool(cells), tuning=plan.tuning)
     mirror = Mirror(ledger, plan, store)
     mirror.reconcile(recorded)
     lost: tuple[str, ...] = ()
@@ -181,7 +222,7 @@ def _searched(plan: Plan, design: Search, folder: Path, ledger: Ledger, options:
     """A search: the plan first, then what the sampler proposes, then the winners."""
     pool = pool or _pool(folder, options)
     source = resumed(plan, design, folder, ledger, pool.slots)
-    write_down(plan.study, source.planned(), folder, trains=source.unfinished())
+    write_down(plan.study, source.planned(), folder, trains=source.unfinished(), tuning=plan.tuning)
     notes = Notes(source, folder)
     views = Together(notes, _views(folder, options))
     lost = Loop(source, pool, Store(folder / "records"), source.state, views).run()

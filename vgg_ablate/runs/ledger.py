@@ -99,12 +99,14 @@ class Ledger:
         attributes = (trial.user_attrs for trial in trials)
         return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
 
-    def mirror(self, record: Record, variant: str, parameters: Parameters) -> None:
+    def mirror(self, record: Record, variant: str, parameters: Parameters, *, pruned: bool = False) -> None:
         """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
+
+        `pruned` marks a trial that finished its rung of a successive halving and went no further.
 
         Raises Changed where the study's levels are no longer those of the trials that are there.
         """
-        trial = _trial(record, variant, parameters)
+        trial = _trial(record, variant, parameters, pruned=pruned)
         with storage_failures(self._place):
             try:
                 self._study.add_trial(trial)
@@ -131,14 +133,14 @@ class Changed(Exception):
     """The study has other levels than when these trials were written: the ledger must be made again."""
 
 
-def _trial(record: Record, variant: str, parameters: Parameters) -> FrozenTrial:
-    finished = record.outcome is Outcome.FINISHED and record.tested is not None
+def _trial(record: Record, variant: str, parameters: Parameters, *, pruned: bool) -> FrozenTrial:
+    finished = record.outcome is Outcome.FINISHED and bool(record.epochs)
     state = TrialState.COMPLETE if finished else TrialState.FAIL
-    if record.outcome is Outcome.PRUNED:
+    if record.outcome is Outcome.PRUNED or (finished and pruned):
         state = TrialState.PRUNED
     trial = create_trial(
         state=state,
-        value=1 - record.tested.val_accuracy if record.tested is not None else None,
+        value=1 - record.epochs[-1].val_accuracy if finished else None,
         params=parameters.of[variant],
         distributions=parameters.distributions,
         intermediate_values={epoch.epoch: 1 - epoch.val_accuracy for epoch in record.epochs},

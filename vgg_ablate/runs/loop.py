@@ -54,6 +54,7 @@ class Loop:
     state: State
     views: View
     predictions: Path | None = None  # the folder of kept class probabilities, where cells may have members
+    keep_pool: bool = False  # leave the pool open at the end, for a loop that follows
     _running: dict[str, _Running] = field(default_factory=dict)
     _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, at which epoch
     _given_up: list[str] = field(default_factory=list)
@@ -73,7 +74,8 @@ class Loop:
                     self.views.tick()
                     check_interrupt()
             finally:
-                self.pool.close()
+                if not self.keep_pool:
+                    self.pool.close()
                 self.views.close()
         return tuple(self._given_up)
 

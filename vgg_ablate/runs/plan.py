@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from vgg_ablate.net import match
-from vgg_ablate.records import Planned, Run
+from vgg_ablate.records import Planned, Run, TuningRun
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.spec.study import Study
 
@@ -63,6 +63,7 @@ class Plan:
     study: Study
     fingerprint: Callable[[Data], str]
     cells: tuple[Cell, ...]
+    tuning: tuple[TuningRun, ...] = ()  # what the study's variants were tuned by
 
     @cached_property
     def planned(self) -> tuple[Planned, ...]:
@@ -99,7 +100,7 @@ class Plan:
         return Division(tuple(trainings), tuple(averages.values()))
 
 
-def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
+def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
     """The study's cells, seed by seed, and within a seed the longest first.
 
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
@@ -109,7 +110,10 @@ def plan(study: Study, fingerprint: Callable[[Data], str]) -> Plan:
     resolved = match.resolve(study.variants)
     by_seed = (cells_of(resolved, once, [seed]) for seed in study.seed_list)
     return Plan(
-        study, fingerprint, tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work))
+        study,
+        fingerprint,
+        tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work)),
+        tuning,
     )
 
 

@@ -12,7 +12,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -22,7 +22,7 @@ from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.records import Epoch
 from vgg_ablate.runs.ledger import Ledger
 from vgg_ablate.runs.storages import storage_failures
-from vgg_ablate.spec.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe
+from vgg_ablate.spec.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe, plain
 
 Point = dict[str, Any]  # path -> value, or label
 
@@ -198,6 +198,44 @@ class Sampling:
         return optuna.samplers.GPSampler(n_startup_trials=chosen.startup_trials, seed=seed)
 
 
+def sample_points(
+    space: Mapping[str, Between | list[Any]], count: int, sampler: Literal["qmc", "random"]
+) -> list[Point]:
+    """Return `count` points of a space; the same ones at every call.
+
+    Numbers are rounded to three significant digits, so that they can be read and typed.
+    """
+    distributions = {path: _distribution_of(dimension) for path, dimension in space.items()}
+    made: optuna.samplers.BaseSampler
+    with _quiet():
+        if sampler == "qmc":
+            made = optuna.samplers.QMCSampler(scramble=True, seed=0, warn_independent_sampling=False)
+        else:
+            made = optuna.samplers.RandomSampler(seed=0)
+        study = optuna.create_study(sampler=made)
+        # QMCSampler knows the space only after a first trial that is finished; that one is left out.
+        first = {path: _any_value(distribution) for path, distribution in distributions.items()}
+        study.add_trial(create_trial(state=TrialState.COMPLETE, value=0.0, params=first, distributions=distributions))
+        points = []
+        for _ in range(count):
+            trial = study.ask(distributions)
+            study.tell(trial, 0.0)
+            points.append({path: _rounded(value, space[path]) for path, value in trial.params.items()})
+    return points
+
+
+def _any_value(distribution: BaseDistribution) -> Any:
+    return distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low  # type: ignore[attr-defined]
+
+
+def _rounded(value: Any, dimension: Between | list[Any]) -> Any:
+    if not isinstance(dimension, Between):
+        return next(choice for choice in dimension if plain(choice) == value)
+    if not isinstance(value, float) or dimension.step is not None:
+        return value
+    return min(max(float(f"{value:.3g}"), float(dimension.low)), float(dimension.high))
+
+
 def derived(name: str, number: int) -> int:
     """A seed of 32 bits from a name and a number."""
     return int.from_bytes(hashlib.sha256(f"{name} {number}".encode()).digest()[:4], "big")
@@ -232,8 +270,12 @@ def _shuffled_grid(design: Search) -> list[Point]:
 
 def _distribution(design: Search, path: str) -> BaseDistribution:
     dimension = design.space[path]
+    return _distribution_of(dimension if isinstance(dimension, Between) else list(dimension))
+
+
+def _distribution_of(dimension: Between | list[Any]) -> BaseDistribution:
     if not isinstance(dimension, Between):
-        return CategoricalDistribution(design.values(path) or ())
+        return CategoricalDistribution(list(map(plain, dimension)))
     if dimension.whole:
         return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, int(dimension.step or 1))
     return FloatDistribution(float(dimension.low), float(dimension.high), dimension.log, dimension.step)

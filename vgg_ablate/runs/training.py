@@ -21,7 +21,7 @@ def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
     data.prepared(run.data, run.fingerprint, tell)
 
 
-def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested]]:
+def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
     """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
 
     Return what evaluates the trained net as one of the runs asks for.

@@ -34,6 +34,8 @@ _TELL = 1.0  # seconds between two words on how far the images are
 _DECISIVE = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")  # decide the bits
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+Evaluation = Callable[[Run], Tested | None]  # what the test set says of a trained net, shown as the run asks for
+
 
 class Training(Protocol):
     """The seam: the module that trains."""
@@ -41,7 +43,7 @@ class Training(Protocol):
     def prepare(self, run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
         """Make what all runs on these data share, before the run's time is taken; `tell` hears how many of how many."""
 
-    def train(self, runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested]]:
+    def train(self, runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Evaluation]:
         """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
 
         Return what evaluates the trained net as one of the runs asks for. Raises Diverged, OutOfMemory.
@@ -123,7 +125,7 @@ def _records(
     """Train once; the record of each of these runs, as soon as it is evaluated."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     epochs: list[Epoch] = []
-    evaluate: Callable[[Run], Tested] | None = None
+    evaluate: Evaluation | None = None
     outcome, reason = Outcome.FINISHED, ""
     audited, environment = training.facts(runs[0], place)
     try:
@@ -178,14 +180,14 @@ def _retrained_differs(recorded: Record | None, epochs: Sequence[Epoch], environ
 
 
 def _epochs(
-    training: Generator[Epoch, None, Callable[[Run], Tested]], epochs: list[Epoch], report: Callable[[Epoch], bool]
-) -> Callable[[Run], Tested] | None:
+    training: Generator[Epoch, None, Evaluation], epochs: list[Epoch], report: Callable[[Epoch], bool]
+) -> Evaluation | None:
     """Every epoch goes to `epochs` and `report`; what evaluates the net, or None where `report` said stop."""
     while True:
         try:
             epoch = next(training)
         except StopIteration as end:
-            return cast(Callable[[Run], Tested], end.value)
+            return cast(Evaluation, end.value)
         epochs.append(epoch)
         if report(epoch):
             training.close()

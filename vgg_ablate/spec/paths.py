@@ -98,6 +98,17 @@ def _index(items: list[Any], part: str | int) -> int:
     return names.index(part)
 
 
+def value_at(value: BaseModel, path: str, default: Any = None) -> Any:
+    """Return what stands at a path of a model, as plain data; `default` where the path leads nowhere."""
+    node: Any = value.model_dump(mode="json")
+    for part in split(path):
+        inside = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        if not inside or (isinstance(node, list) and int(part) >= len(node)):
+            return default
+        node = node[part]
+    return node
+
+
 def replaced(value: Model, path: str, new: Any) -> Model:
     """`replaced(arch, "stages[2].depth", 3)`: the same value with one thing changed, checked like any other."""
     return type(value).model_validate(assigned(value.model_dump(mode="json"), path, new))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -31,11 +31,12 @@ from vgg_ablate.spec.ensembles import unfolded
 from vgg_ablate.spec.paths import assigned, joined, split
 from vgg_ablate.spec.recipe import Data, Train
 from vgg_ablate.spec.search import FIRST_SEED, Search
+from vgg_ablate.spec.tuning import Tune, Tuned
 from vgg_ablate.spec.values import Count, Frozen, Name, Positive, Whole, Wrong
 
 BASE = "base"
-_CHANGEABLE = ("arch", "data", "train")
-_LISTED = ("variants", "claims", "design")  # what a variant does not have
+_CHANGEABLE = ("arch", "data", "train", "tune")
+_LISTED = ("variants", "claims", "design", "tuned")  # what a variant does not have
 
 
 class Expect(Frozen):
@@ -99,6 +100,8 @@ class Variant(Frozen):
     train: Train
     changes: dict[str, Any] = Field(default_factory=dict)  # path -> new value
     levels: dict[str, str] = Field(default_factory=dict)  # factor -> level, in a design with factors
+    tune: Tune | None = None  # how its settings are searched for before its runs
+    tuned: Tuned | None = None  # what that search found; its values are in arch, data and train already
 
 
 class Written(Frozen):
@@ -112,6 +115,8 @@ class Written(Frozen):
     data: Data
     arch: Arch
     train: Train = Train()
+    tune: Tune | None = None
+    tuned: dict[Name, Tuned] = Field(default_factory=dict)  # variant -> its winner; written by `run`
     design: Design = AsListed(kind="list")
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
     claims: tuple[Claim, ...] = ()
@@ -134,6 +139,8 @@ class Study(Frozen):
     variants: tuple[Variant, ...]  # the base first
     claims: tuple[Claim, ...]
     on_error: Literal["continue", "stop"]
+    tune: Tune | None
+    tuned: dict[Name, Tuned]
     _document: reading.Document = PrivateAttr(default_factory=lambda: reading.Document({}))
 
     @property
@@ -158,6 +165,15 @@ class Study(Frozen):
         if made is None:
             raise SpecError(problems)
         return made
+
+    def with_winners(self, tuned: Mapping[str, Tuned]) -> Self:
+        """Return the study with these winners of the tuning applied to their variants."""
+        written = {name: winner.model_dump(mode="json", exclude_none=True) for name, winner in tuned.items()}
+        return type(self).of(reading.Document({**self._document.data, "tuned": written}, self._document.places))
+
+    def without_winners(self) -> Self:
+        """Return the study as it was before its tuning."""
+        return self.with_winners({}) if self.tuned else self
 
     def as_yaml(self) -> str:
         """The study as it is run: `extends` merged, overrides applied. `load` reads it back."""
@@ -188,9 +204,11 @@ class Study(Frozen):
             *_claim_problems(written, variants, document),
             *_twins(variants, document),
             *_unsearchable(written, document),
+            *_untunable(variants, document),
         ]
         if problems:
             raise SpecError(problems)
+        variants = _tuned(written, variants, document)
         study = cls(
             **{name: getattr(written, name) for name in cls.model_fields if name != "variants"}, variants=variants
         )
@@ -224,7 +242,7 @@ def _overridden(document: reading.Document, override: str) -> reading.Document:
 
 def _variants(written: Written, document: reading.Document) -> tuple[Variant, ...]:
     """The base, then the design's cells, then the list; a cell that equals the base is the base."""
-    base = Variant(name=BASE, arch=written.arch, data=written.data, train=written.train)
+    base = Variant(name=BASE, arch=written.arch, data=written.data, train=written.train, tune=written.tune)
     listed = [Cell(name, changes, {}) for name, changes in written.variants.items()]
     variants, problems, core = [base], list[Problem](), _core(document)
     for cell in [*written.design.cells(), *listed]:
@@ -264,6 +282,7 @@ def _variant(
             train=changed.train,
             changes=cell.changes,
             levels=cell.levels,
+            tune=changed.tune,
         )
     except ValidationError as error:
         changed_document = reading.Document(data, places)
@@ -272,6 +291,51 @@ def _variant(
             for one in reading.problems(error, Written, changed_document)
         )
         return None
+
+
+def _tuned(written: Written, variants: tuple[Variant, ...], document: reading.Document) -> tuple[Variant, ...]:
+    """The variants with the winners of their tuning. Raises SpecError where a winner cannot be applied."""
+    problems, made, core = list[Problem](), list[Variant](), _core(document)
+    for variant in variants:
+        winner = written.tuned.get(variant.name)
+        if winner is None:
+            made.append(variant)
+            continue
+        cell = Cell(variant.name, {**variant.changes, **winner.values}, variant.levels)
+        changed = _variant(cell, document, core, ("tuned", variant.name), problems)
+        made.append((changed or variant).model_copy(update={"changes": variant.changes, "tuned": winner}))
+    known = {variant.name for variant in variants}
+    problems += [
+        Problem("no such variant", f"tuned.{name}", document.place(("tuned", name)), name, nearest(name, known))
+        for name in written.tuned
+        if name not in known
+    ]
+    if problems:
+        raise SpecError(problems)
+    return tuple(made)
+
+
+def _untunable(variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
+    """A setting is either searched for or given; and what is searched for gets one budget in all variants."""
+    problems, base = list[Problem](), variants[0]
+    for variant in variants:
+        place = document.place(("variants", variant.name))
+        if (variant.tune is None) != (base.tune is None):
+            problems.append(Problem("all variants are tuned, or none", f"variants.{variant.name}: tune", place))
+        if variant.tune is None or base.tune is None:
+            continue
+        if variant.tune.budget != base.tune.budget:
+            rule = "trials, epochs, pruner and seeds of tune must be those of the base: every variant gets one budget"
+            problems.append(Problem(rule, f"variants.{variant.name}: tune", place))
+        problems += [
+            Problem(
+                f"tune.space searches {searched}, which this variant sets", f"variants.{variant.name}.{path}", place
+            )
+            for path in variant.changes
+            for searched in variant.tune.space
+            if path != "tune" and not path.startswith("tune.") and f"{searched}.".startswith(f"{path}.")
+        ]
+    return problems
 
 
 def _core(document: reading.Document) -> reading.Document:
@@ -290,7 +354,9 @@ def _around(parts: tuple[str | int, ...], places: reading.Places) -> set[tuple[s
 
 def _content(variant: Variant) -> tuple[object, ...]:
     """What is trained, however it was written: `depth: 2` where there are two is no change."""
-    return _spelled_out(variant.arch.with_shape(variant.data.shape)), variant.data, variant.train
+    arch = _spelled_out(variant.arch.with_shape(variant.data.shape))
+    tune = None if variant.tune is None else variant.tune.model_dump_json()  # its space is a dict, without a hash
+    return arch, variant.data, variant.train, tune
 
 
 @lru_cache(maxsize=1024)

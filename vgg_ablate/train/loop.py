@@ -23,8 +23,8 @@ from vgg_ablate.train.settings import Settings, weights_of
 _MOST_CLASSES = 100  # of which a record keeps the whole confusion
 
 
-def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested]:
-    """Yield every epoch, those of a checkpoint too; return what the test set said.
+def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested | None]:
+    """Yield every epoch, those of a checkpoint too; return what the test set said, or None where it is not asked for.
 
     Raises Diverged, OutOfMemory; SpecError, DataMissing, DeviceMissing, StorageFailed.
     """
@@ -32,7 +32,7 @@ def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested]:
     return evaluate(run)
 
 
-def train_for_evaluations(run: Run, settings: Settings) -> Generator[Epoch, None, Callable[[Run], Tested]]:
+def train_for_evaluations(run: Run, settings: Settings) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
     """Yield every epoch as `train` does; return a function that evaluates the trained net on the test set.
 
     The function takes any run with this run's training key, and shows the test set as that run asks for.
@@ -70,10 +70,12 @@ class _Training:
         self._keep()
         return self.epochs[-1]
 
-    def tested(self, run: Run) -> Tested:
-        """Read the test set, as `run` asks for; its training key must be this training's."""
+    def tested(self, run: Run) -> Tested | None:
+        """Read the test set, as `run` asks for, if it does; its training key must be this training's."""
         if run.training_key != self.run.training_key:
             raise ValueError(f"{run.key} has training key {run.training_key}, this is {self.run.training_key}")
+        if not run.test:
+            return None
         split = self._test_split(run.data)
         each = [member.tested(split, run.data.evaluate) for member in self.members]
         test = together(each)

@@ -1,0 +1,261 @@
+"""`tune:`, the same number of trials for every variant, whatever is killed, and whenever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned, study, told, trained_again, undisturbed
+from tests.runs.storm import Storm
+from vgg_ablate.errors import RunsFailed, SpecError
+from vgg_ablate.records import Manifest, Store
+from vgg_ablate.runs.plan import Plan
+from vgg_ablate.runs.sampling import sample_points
+from vgg_ablate.runs.storages import embedded
+from vgg_ablate.runs.tuning import TuningSource, list_runs, plan_tuning
+from vgg_ablate.spec.search import Between
+from vgg_ablate.spec.study import Study, load
+from vgg_ablate.spec.tuning import Tune
+
+TUNE = """\
+tune:
+  space: {{train.weight_decay: {{low: 1.0e-5, high: 1.0e-2, log: true}}}}
+  trials: {trials}
+  epochs: {epochs}
+  pruner: {pruner}
+"""
+
+
+def tuned(
+    folder: Path, *, trials: int = 6, epochs: str = "[2, 6]", pruner: str = "successive_halving", **more: int
+) -> Plan:
+    """A study of the base and two others (unless `more` says otherwise) that is tuned first."""
+    asked = study(folder, name="tuned", **more)  # type: ignore[arg-type]
+    file = folder / "tuned.yaml"
+    file.write_text(file.read_text() + TUNE.format(trials=trials, epochs=epochs, pruner=pruner))
+    assert len(load(file).variants) == len(asked.variants)
+    return planned(load(file))
+
+
+def winners(folder: Path) -> dict[str, tuple[int | None, dict[str, object]]]:
+    """Variant -> number and values of its winner, as the results folder's study.yaml has them."""
+    return {name: (one.trial, one.values) for name, one in load(folder / "study.yaml").tuned.items()}
+
+
+def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path, variants=2, seeds=2), tmp_path / "out"
+    assert driven(plan, folder).complete
+
+    manifest, store = Manifest.read(folder), Store(folder / "records")
+    for name in ("base", "v0", "v1"):
+        runs = [run for run in manifest.tuning if run.variant == name]
+        assert len({run.trial for run in runs}) == 6
+        recorded = [run for run in runs if run.key in store]
+        assert sorted(run.epochs for run in recorded) == [2] * 6 + [6] * 2, "6 trials, of which 6 x 2 / 6 go on"
+        short = {run.trial: store.get(run.key).epochs[-1].val_accuracy for run in recorded if run.epochs == 2}
+        long = {run.trial: store.get(run.key).epochs[-1].val_accuracy for run in recorded if run.epochs == 6}
+        assert set(long) == set(sorted(short, key=lambda trial: (-short[trial], trial))[:2])
+        trial, values = winners(folder)[name]
+        assert trial == max(long, key=lambda number: (long[number], -number))
+        for cell in manifest.planned:
+            if cell.variant == name:
+                assert store.get(cell.key).run.train.weight_decay == values["train.weight_decay"]
+    assert all(store.get(run.key).tested is None for run in manifest.tuning if run.key in store)
+    assert {run.seed for run in manifest.tuning} == {1_000_000}
+
+
+def test_running_again_trains_nothing_and_keeps_the_winners(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path), tmp_path / "out"
+    driven(plan, folder)
+    before, chosen = epochs_trained(folder), winners(folder)
+    again = driven(planned(load(tmp_path / "tuned.yaml")), folder)
+    assert again.trained == 0
+    assert epochs_trained(folder) == before
+    assert winners(folder) == chosen
+    assert driven(planned(load(folder / "study.yaml")), folder).trained == 0, "the saved study has its winners"
+
+
+def test_a_lost_study_file_is_tuned_again_from_the_records(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path), tmp_path / "out"
+    driven(plan, folder)
+    before, chosen = epochs_trained(folder), winners(folder)
+    (folder / "study.yaml").unlink()
+    (folder / "manifest.json").unlink()
+    assert driven(plan, folder).complete
+    assert winners(folder) == chosen
+    assert epochs_trained(folder) == before
+
+
+def test_a_winner_stays_where_its_records_are_lost(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path), tmp_path / "out"
+    driven(plan, folder)
+    chosen, before = winners(folder), epochs_trained(folder)
+    for run in Manifest.read(folder).tuning:
+        Store(folder / "records").path(run.key).unlink(missing_ok=True)
+    assert driven(plan, folder).complete
+    assert winners(folder) == chosen
+    assert epochs_trained(folder) == before
+
+
+def test_another_space_is_tuned_anew(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path), tmp_path / "out"
+    driven(plan, folder)
+    count = len(epochs_trained(folder))
+    text = (tmp_path / "tuned.yaml").read_text().replace("1.0e-5", "1.0e-4")
+    (tmp_path / "tuned.yaml").write_text(text)
+    assert driven(planned(load(tmp_path / "tuned.yaml")), folder).complete
+    assert len(epochs_trained(folder)) > count
+
+
+def test_more_seeds_are_trained_with_the_same_winners(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path, seeds=2), tmp_path / "out"
+    driven(plan, folder)
+    chosen = winners(folder)
+    text = (tmp_path / "tuned.yaml").read_text().replace("seeds: 2", "seeds: 3")
+    (tmp_path / "tuned.yaml").write_text(text)
+    more = driven(planned(load(tmp_path / "tuned.yaml")), folder)
+    assert more.trained == 3
+    assert winners(folder) == chosen
+
+
+def test_without_a_trained_trial_the_recipe_stays_and_nothing_is_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "tuned.yaml"
+    study(tmp_path, name="tuned", variants=0, seeds=2)
+    space = "{train.lr: {low: 150, high: 180}}"  # the pretend training diverges there
+    file.write_text(file.read_text() + f"tune: {{space: {space}, trials: 3, epochs: 2, pruner: none}}\n")
+    folder = tmp_path / "out"
+    assert driven(planned(load(file)), folder).complete
+    assert winners(folder) == {"base": (None, {})}
+    assert load(folder / "study.yaml").base.train.lr == load(file).base.train.lr
+
+
+def test_a_bug_in_a_trial_is_named_and_trained_again_on_request(tmp_path: Path) -> None:
+    file = tmp_path / "tuned.yaml"
+    study(tmp_path, name="tuned", variants=0, seeds=2)
+    space = "{train.lr: {low: 310, high: 380}}"
+    file.write_text(file.read_text() + f"tune: {{space: {space}, trials: 2, epochs: 2, pruner: none}}\n")
+    with pytest.raises(RunsFailed, match=r"the tuning is not complete; 2 failed.*--retry failed"):
+        driven(planned(load(file)), tmp_path / "out")
+
+
+def test_the_ledger_shows_the_trials_of_every_variant(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path), tmp_path / "out"
+    driven(plan, folder)
+    names = {one.study_name for one in optuna.get_all_study_summaries(embedded(folder))}
+    assert names == {"tuned", *(f"tuned: tuning of {name}" for name in ("base", "v0", "v1"))}
+    ledger = optuna.load_study(study_name="tuned: tuning of v0", storage=embedded(folder))
+    states = [trial.state.name for trial in ledger.trials]
+    assert (len(states), states.count("PRUNED")) == (6, 4)
+
+
+def test_the_events_name_the_tuning_and_the_order_is_by_rung(tmp_path: Path) -> None:
+    plan, folder = tuned(tmp_path, variants=0), tmp_path / "out"
+    driven(plan, folder)
+    started = [line["variant"] for line in told(folder, "started")]
+    assert started[:6] == [f"tune-base-{number}@2" for number in range(6)]
+    assert all(name.endswith("@6") for name in started[6:8])
+    assert started[8:] == ["base"] * 3
+
+
+@pytest.mark.timeout(600)
+def test_a_storm_of_kills_tunes_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    plan = tuned(tmp_path, trials=8, epochs="[2, 4]", variants=3, seeds=3, milliseconds=30)
+    folder = tmp_path / "storm"
+    storm = Storm(plan, folder, replace(OPTIONS, workers=3))
+    storm.blow(workers=20, drivers=7, pause=(0.05, 0.2))
+    calm = undisturbed(plan, tmp_path / "calm")
+    assert winners(folder) == winners(calm)
+    assert contents(folder) == contents(calm)
+    assert trained_again(folder) == []
+
+
+@given(trials=st.integers(1, 40))
+def test_trials_fall_as_epochs_rise_and_one_is_left(trials: int) -> None:
+    tune = Tune.model_validate({"space": {"train.lr": [0.1, 0.2]}, "trials": trials, "epochs": [1, 3, 9]})
+    counts = [count for _, count in tune.rungs]
+    assert counts[0] == trials
+    assert counts == sorted(counts, reverse=True)
+    assert all(3 * later >= before > 3 * (later - 1) for before, later in pairwise(counts))
+    assert counts[-1] >= 1
+
+
+def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) -> None:
+    plan = tuned(tmp_path, variants=0)
+    source = TuningSource(plan_tuning(plan.study, plan.fingerprint), Store(tmp_path / "records"))
+    handed = []
+    while (cell := source.next()) is not None:
+        handed.append(cell.key)
+    assert len(handed) == len(set(handed)) == 6, "the second rung waits for the first"
+
+
+def test_points_lie_in_the_space_and_are_the_same_at_every_call() -> None:
+    space: dict[str, Between | list[object]] = {
+        "train.lr": Between(low=0.01, high=0.4, log=True),
+        "arch.head.dropout": Between(low=0.0, high=0.5),
+        "train.batch_size": [32, 64],
+    }
+    for sampler in ("qmc", "random"):
+        points = sample_points(space, 16, sampler)  # type: ignore[arg-type]
+        assert points == sample_points(space, 16, sampler)  # type: ignore[arg-type]
+        assert points[:5] == sample_points(space, 5, sampler)  # type: ignore[arg-type]
+        assert all(0.01 <= point["train.lr"] <= 0.4 and point["train.batch_size"] in (32, 64) for point in points)
+        assert len({str(point) for point in points}) == 16
+
+
+def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
+    study(tmp_path, name="tuned", variants=0)
+    file = tmp_path / "tuned.yaml"
+    file.write_text(
+        file.read_text()
+        + "variants: {flipped: {data.evaluate.flip: true}}\n"
+        + TUNE.format(trials=4, epochs="2", pruner="none")
+    )
+    plan, folder = planned(load(file)), tmp_path / "out"
+    runs = list_runs(plan_tuning(plan.study, plan.fingerprint))
+    assert len(runs) == 8
+    assert len({run.key for run in runs}) == 4
+    driven(plan, folder)
+    assert len([line for line in told(folder, "started") if line["variant"].startswith("tune-")]) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        ("tune: {space: {train.epochs: [1, 2]}, epochs: 1}", "cannot be tuned"),
+        ("tune: {space: {name: [a, b]}, epochs: 1}", "can be tuned: what lies below"),
+        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: [4, 2]}", "each number of epochs must be greater"),
+        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: [2, 4], pruner: none}", "without a pruner there is one number"),
+        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: 2}\nvariants: {a: {train.lr: 0.3}}", "searches train.lr"),
+        (
+            "tune: {space: {train.lr: [0.1, 0.2]}, epochs: 2}\nvariants: {a: {arch.width: 2, tune.trials: 3}}",
+            "every variant gets one budget",
+        ),
+        ("tuned: {nobody: {trial: 1}}", "no such variant"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(tmp_path: Path, more: str, rule: str) -> None:
+    study(tmp_path, name="tuned", variants=0)
+    file = tmp_path / "tuned.yaml"
+    file.write_text(file.read_text() + more + "\n")
+    with pytest.raises(SpecError, match=rule) as caught:
+        load(file)
+    assert all(problem.place.startswith(str(file)) for problem in caught.value.problems)
+
+
+def test_a_study_with_winners_is_the_study_without_them(tmp_path: Path) -> None:
+    plan = tuned(tmp_path)
+    asked: Study = plan.study
+    winner = {"base": {"trial": 1, "values": {"train.weight_decay": 0.5}}}
+    file = tmp_path / "saved.yaml"
+    file.write_text((tmp_path / "tuned.yaml").read_text() + f"tuned: {winner}\n")
+    saved = load(file)
+    assert saved.base.train.weight_decay == 0.5
+    assert saved.base.changes == {}
+    assert saved.variants[1].train.weight_decay == asked.variants[1].train.weight_decay, "each has its own winner"
+    assert saved.without_winners() == asked
