@@ -26,7 +26,7 @@ question: does it run?
 seeds: {seeds}
 data: {{name: digits, limit: {milliseconds}}}
 arch: {{stages: "8 8 | 8"}}
-train: {{epochs: {epochs}}}
+train: {{epochs: {epochs}{keep}}}
 """
 
 
@@ -39,11 +39,13 @@ def study(
     epochs: int = 2,
     milliseconds: int = 1,
     more: str = "",
+    keep: bool = False,
 ) -> Study:
     """A study of the base and `variants` others, each of another learning rate; `more` is YAML after the variants."""
     file = folder / f"{name}.yaml"
     lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
-    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds)
+    kept = ", keep: predictions" if keep else ""
+    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds, keep=kept)
     file.write_text(text + (f"variants:\n{lines}" if lines else ""))
     return load(file)
 

@@ -43,7 +43,7 @@ def read(folder: Path, key: str) -> Predictions:
     """Return the stored predictions of a run. Raises StorageFailed."""
     path = predictions_path(folder, key)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Predictions(**{name: arrays[name] for name in Predictions._fields})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         rule = "not the predictions of a run; without the file, the ensemble is trained"
