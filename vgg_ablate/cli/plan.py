@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vgg_ablate.net.match import Resolved
     from vgg_ablate.report.foresight import Sight
     from vgg_ablate.report.table import Table
-    from vgg_ablate.runs.plan import Plan
+    from vgg_ablate.runs.plan import Cell, Plan
     from vgg_ablate.runs.prices import Bill
     from vgg_ablate.runs.room import Room
     from vgg_ablate.spec.study import Study
@@ -54,11 +54,11 @@ def plan(
     folder = out or Path("results") / asked.name
     nets = _resolved(asked)
     remark(nets)
-    made = _planned(asked)
+    made, trials = _planned(asked, folder)
     records = _records(made, folder, probe=probe, device=device, workers=workers)
     if packing == "auto":
         places = foreseen(places, [cell.run for cell in made.cells], records)
-    bill = prices.bill(made, Store(folder / "records"), records, places, max_hours)
+    bill = prices.bill(made, Store(folder / "records"), records, places, max_hours, trials)
     seen = _seen(asked, folder, made)
     for price in bill.variants:
         if price.hindrance:
@@ -80,11 +80,16 @@ def _resolved(asked: Study) -> tuple[Resolved, ...]:
         raise asked.located(error) from error
 
 
-def _planned(asked: Study) -> Plan:
+def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[Cell]]:
+    """The plan with the winners of the tuning as far as they are known, and the trials that are still to be trained."""
     from vgg_ablate.runs.plan import plan as planned
+    from vgg_ablate.runs.tuning import resume_tuning
     from vgg_ablate.train.sources import fingerprint
 
-    return planned(asked, fingerprint)
+    if asked.tune is None:
+        return planned(asked, fingerprint), ()
+    tuning = resume_tuning(asked, fingerprint, folder)
+    return planned(asked.with_winners(tuning.winners), fingerprint, tuning.runs), tuning.list_remaining()
 
 
 def _records(made: Plan, folder: Path, *, probe: bool, device: str, workers: int | None) -> list[Any]:
@@ -142,13 +147,14 @@ def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
     printed([_table(asked, bill), *_foreseen(seen)])
     missing = sum(price.missing for price in bill.variants)
     time = _unknown(bill) if bill.seconds is None else clock(bill.seconds)
-    shared = "" if missing == bill.trainings else f" in {bill.trainings} trainings"
+    shared = "" if missing == bill.trainings else f" in {bill.trainings + bill.tuning_runs} trainings"
     disk = f"{bill.disk_bytes / 2**20:.1f} MiB of records"
-    print(f"{missing} runs to train{shared}, {bill.slots} at a time: {time}; {disk}")
+    print(f"{missing + bill.tuning_runs} runs to train{shared}, {bill.slots} at a time: {time}; {disk}")
+    if bill.tuning_runs:
+        spent = "unknown" if bill.tuning_seconds is None else clock(bill.tuning_seconds)
+        print(f"of these, {bill.tuning_runs} trials of the tuning come first: {spent}")
     if bill.averages:
-        print(
-            f"{bill.averages} of them are ensembles evaluated by the kept predictions of their nets, without training"
-        )
+        print(f"of these, {bill.averages} ensembles are evaluated by kept predictions of their nets, without training")
     if bill.adopted:
         print(f"{bill.adopted} runs are recorded by other studies beside this one, and will not be trained again")
     if asked.expect.minutes is not None:

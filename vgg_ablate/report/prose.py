@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vgg_ablate.report import comparison, designs, numbers, wording
+from vgg_ablate.report import comparison, designs, numbers, tuning, wording
 from vgg_ablate.report.figures.album import Picture
 from vgg_ablate.report.model import Report
 from vgg_ablate.report.table import Table
@@ -26,12 +26,14 @@ def markdown(report: Report, pictures: Sequence[Picture] = ()) -> str:
 
 def tables(report: Report) -> list[Table]:
     """Every table of the report, in order."""
-    return [*designs.tables(report), *([comparison.verdicts(report)] if report.verdicts else [])]
+    tuned = tuning.build_tuning_table(report)
+    verdicts = [comparison.verdicts(report)] if report.verdicts else []
+    return [*designs.tables(report), *verdicts, *([tuned] if tuned else [])]
 
 
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
-    return [*_few(report), *_unfinished(report), *_looked(report), *_mixed(report)]
+    return [*_few(report), *_unfinished(report), *_untuned(report), *_looked(report), *_mixed(report)]
 
 
 def expected(report: Report) -> list[str]:
@@ -110,6 +112,11 @@ def _unfinished(report: Report) -> Iterator[str]:
             seeds = report.frame[(report.frame["variant"] == row.name) & (report.frame["outcome"] == outcome)]["seed"]
             listed = ", ".join(str(seed) for seed in seeds)
             yield f"{row.name}: {outcome.replace('_', ' ')} {count}/{row.planned} (seed {listed})."
+
+
+def _untuned(report: Report) -> Iterator[str]:
+    for name in tuning.list_untuned(report):
+        yield f"{name}: no trial of the tuning trained above chance; the variant keeps the study's recipe."
 
 
 def _looked(report: Report) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Results:
     epochs: Mapping[str, Floats]  # key -> epochs x EPOCH
     damaged: Mapping[str, str]  # key -> why its record cannot be used
     problems: tuple[str, ...] = field(default=())
+    tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record, of the tuning's trials
 
     def whole(self, key: str) -> Record:
         """A record with its epochs. Raises StorageFailed where it cannot be read."""
@@ -53,17 +54,20 @@ def read(folder: str | Path) -> Results:
     with _undisturbed():
         asked = fitness.asked(study)
         records, epochs, damaged = _records(store, manifest.planned, asked)
+        tuning, torn = _tuning_records(store, manifest)
     problems = [
         *left_out,
         *twice,
         *_contradictions(folder, study, manifest),
         *damaged.values(),
+        *torn,
         *_strays(store, manifest, asked),
         *_bases(store, records.values()),
     ]
     here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
     damaged = {key: why.replace(here, "") for key, why in damaged.items()}
-    return Results(folder, study, manifest, records, epochs, damaged, tuple(one.replace(here, "") for one in problems))
+    told = tuple(one.replace(here, "") for one in problems)
+    return Results(folder, study, manifest, records, epochs, damaged, told, tuning)
 
 
 def recorded(study: Study, planned: Iterable[Planned], folder: Path) -> Results:
@@ -124,6 +128,18 @@ def _records(
     return records, epochs, damaged
 
 
+def _tuning_records(store: Store, manifest: Manifest) -> tuple[dict[str, Record], list[str]]:
+    """The records of the tuning's trials, and what is wrong with those that cannot be read."""
+    there, found, torn = store.keys(), dict[str, Record](), list[str]()
+    for run in manifest.tuning:
+        if run.key in there and run.key not in found:
+            try:
+                found[run.key] = store.get(run.key)
+            except StorageFailed as error:
+                torn.append(str(error))
+    return found, torn
+
+
 def _array(record: Record) -> Floats:
     values = [
         (e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second) for e in record.epochs
@@ -150,7 +166,8 @@ def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]
 
 def _strays(store: Store, manifest: Manifest, asked: Mapping[str, Asked]) -> list[str]:
     """Records of another study, or of an older plan; of the first one it is said in what it differs from this study."""
-    strays = sorted(store.keys() - {cell.key for cell in manifest.planned})
+    asked_for = {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
+    strays = sorted(store.keys() - asked_for)
     if not strays:
         return []
     try:

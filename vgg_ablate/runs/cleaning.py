@@ -13,9 +13,10 @@ def strays(folder: Path) -> Iterator[Path]:
     """Records that the manifest does not plan, those set aside, half-written files, checkpoints of recorded runs,
     predictions of runs that are not planned."""
     store = Store(folder / "records")
-    cells, recorded = Manifest.read(folder).planned, store.keys()
-    planned = {cell.key for cell in cells}
-    unfinished = {cell.training_key or cell.key for cell in cells if cell.key not in recorded}
+    manifest, recorded = Manifest.read(folder), store.keys()
+    planned = {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
+    unfinished = {cell.training_key or cell.key for cell in manifest.planned if cell.key not in recorded}
+    unfinished |= {run.key for run in manifest.tuning if run.key not in recorded}
     yield from (store.path(key) for key in sorted(recorded - planned))
     yield from sorted((folder / "records" / "aside").glob("*.json"))
     yield from sorted(folder.glob("**/.*.aside"))

@@ -19,7 +19,7 @@ from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.averaging import find_kept
 from vgg_ablate.runs.events import Events
-from vgg_ablate.runs.folder import manifest, saved_tuning, saved_winners, write_down
+from vgg_ablate.runs.folder import manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
 from vgg_ablate.runs.ledger import Ledger
@@ -38,14 +38,7 @@ from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
 from vgg_ablate.runs.storages import embedded
-from vgg_ablate.runs.tuning import (
-    TuningSource,
-    count_runs,
-    find_frozen_winners,
-    list_runs,
-    mirror_tuning,
-    plan_tuning,
-)
+from vgg_ablate.runs.tuning import count_runs, mirror_tuning, resume_tuning
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
 from vgg_ablate.train.sources import fingerprint
@@ -152,14 +145,12 @@ def _tune(plan: Plan, folder: Path, options: Options, pool: Pool | None) -> tupl
     Raises RunsFailed where trials are missing at the end: without them no winner is known.
     """
     study, store = plan.study, Store(folder / "records")
-    tunings = plan_tuning(study, plan.fingerprint)
-    runs = list_runs(tunings)
-    winners = {**find_frozen_winners(tunings, saved_winners(folder), saved_tuning(folder)), **study.tuned}
-    source = TuningSource([tuning for tuning in tunings if tuning.variant not in winners], store)
-    adopt(store, {run.key for run in runs if run.variant not in winners} - store.keys())
+    tuning = resume_tuning(study, plan.fingerprint, folder)
+    source = tuning.source
+    adopt(store, {run.key for run in tuning.runs if run.variant not in tuning.frozen} - store.keys())
     if missing := source.find_missing():
         # The registration, the manifest and the plan are written before anything trains.
-        write_down(study, plan.planned, folder, trains=True, tuning=runs)
+        write_down(study, plan.planned, folder, trains=True, tuning=tuning.runs)
         pool = pool or _pool(folder, options)
         total = count_runs(source.tunings)
         state = State(f"{study.name}, tuning", total, len(source.read_records()), Forecast(pool.slots))
@@ -172,9 +163,8 @@ def _tune(plan: Plan, folder: Path, options: Options, pool: Pool | None) -> tupl
         except BaseException:
             pool.close()
             raise
-    winners |= source.find_winners()
     mirror_tuning(source.tunings, source.read_records(), study.name, options.storage or embedded(folder))
-    return planned(study.with_winners(winners), plan.fingerprint, runs), pool
+    return planned(study.with_winners(tuning.winners), plan.fingerprint, tuning.runs), pool
 
 
 def opened(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:

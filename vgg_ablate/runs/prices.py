@@ -67,12 +67,22 @@ class Bill:
     trainings: int = 0  # that the missing runs need: runs that differ only in `data.evaluate` share one
     averages: int = 0  # ensembles that need none: the predictions of their nets are kept
     dropped: tuple[str, ...] = ()  # cells that do not fit into the hours given
+    tuning_runs: int = 0  # trials that are still to be trained, before everything else
+    tuning_seconds: float | None = 0.0  # of wall time; part of `seconds`
 
 
 def bill(
-    plan: Plan, store: Store, records: Sequence[Record], slots: Sequence[Slot], max_hours: float | None = None
+    plan: Plan,
+    store: Store,
+    records: Sequence[Record],
+    slots: Sequence[Slot],
+    max_hours: float | None = None,
+    trials: Sequence[Cell] = (),
 ) -> Bill:
-    """The price of what is not recorded; `records` are runs of this machine, of any study."""
+    """The price of what is not recorded; `records` are runs of this machine, of any study.
+
+    `trials` are the runs of the tuning that are still to be trained, before those of the plan.
+    """
     paced, own = pace(records), store.keys()
     adopted = elsewhere(store, {cell.key for cell in plan.cells} - own)
     recorded = own | adopted.keys()
@@ -86,17 +96,23 @@ def bill(
     for cell in plan.cells:
         cells[cell.variant].append(cell)
     known = all(seconds is not None for seconds in each.values())
+    tuning = [_seconds(cell, paced, records) for cell in trials]
+    tuning_seconds = None if None in tuning else wall([seconds or 0.0 for seconds in tuning], len(slots))
     return Bill(
         variants=tuple(_price(name, of, recorded, paced, records, here) for name, of in cells.items()),
         slots=len(slots),
         room=here,
         pace=paced,
-        seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) if known else None,
-        disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in plan.missing(recorded)),
+        seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) + tuning_seconds
+        if known and tuning_seconds is not None
+        else None,
+        disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in (*plan.missing(recorded), *trials)),
         adopted=len(adopted),
         trainings=len(trainings),
         averages=len(averages),
         dropped=tuple(one.title for cell in dropped for one in (cell, *cell.shares)),
+        tuning_runs=len(trials),
+        tuning_seconds=tuning_seconds,
     )
 
 

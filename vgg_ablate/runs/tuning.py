@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from math import inf
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -20,6 +21,7 @@ from vgg_ablate.chance import is_stalled
 from vgg_ablate.net import match
 from vgg_ablate.records import Epoch, Outcome, Record, Run, Store, TuningRun
 from vgg_ablate.runs import examples
+from vgg_ablate.runs.folder import saved_tuning, saved_winners
 from vgg_ablate.runs.ledger import Changed, Ledger, Parameters
 from vgg_ablate.runs.plan import Cell, work
 from vgg_ablate.runs.sampling import sample_points
@@ -130,6 +132,43 @@ def find_frozen_winners(
         for tuning in tunings
         if tuning.variant in recorded and by_variant.get(tuning.variant) == set(_identity(list_runs([tuning])))
     }
+
+
+def resume_tuning(study: Study, fingerprint: Callable[[Data], str], folder: Path) -> Tuning:
+    """Return the tuning of a study as a results folder has left it: trials, known winners, and what is missing.
+
+    A winner in the folder's study.yaml, or in the study that is run, stays: no trial is repeated for it. Raises
+    StorageFailed where a record of a trial is torn.
+    """
+    tunings = plan_tuning(study, fingerprint)
+    runs = list_runs(tunings)
+    winners = {**find_frozen_winners(tunings, saved_winners(folder), saved_tuning(folder)), **study.tuned}
+    open_tunings = tuple(tuning for tuning in tunings if tuning.variant not in winners)
+    return Tuning(runs, winners, TuningSource(open_tunings, Store(folder / "records")))
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The tuning of a study at one moment."""
+
+    runs: tuple[TuningRun, ...]  # that it may need, for the manifest
+    frozen: Mapping[str, Tuned]  # winners that are known without looking at records
+    source: TuningSource  # of the other variants
+
+    @property
+    def winners(self) -> dict[str, Tuned]:
+        """The winner of every variant whose tuning is recorded."""
+        return {**self.frozen, **self.source.find_winners()}
+
+    def list_remaining(self) -> list[Cell]:
+        """Return the runs that are still to be trained, of later rungs too, where the first trials stand for others."""
+        records, remaining = self.source.read_records(), dict[str, Cell]()
+        for tuning in self.source.tunings:
+            for rung, (_, count) in enumerate(tuning.tune.rungs):
+                selected = tuning.select_trials(rung, records) or tuning.trials[:count]
+                cells = (cell for trial in selected for cell in trial.rungs[rung])
+                remaining |= {cell.key: cell for cell in cells if cell.key not in records}
+        return list(remaining.values())
 
 
 @dataclass

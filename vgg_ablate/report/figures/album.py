@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from vgg_ablate.report import numbers
 from vgg_ablate.report.effects import effects
-from vgg_ablate.report.figures import budget, canvas, curves, forest, grid, levels, nets, rows, search
+from vgg_ablate.report.figures import budget, canvas, curves, forest, grid, levels, nets, rows, search, tuning_budget
 from vgg_ablate.report.model import Report
+from vgg_ablate.report.tuning import collect_trials, expect_best
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,17 @@ def sketches(report: Report) -> Iterator[Sketch]:
         left_out = len(report.rows) - len(found)
         more = f" {numbers.count(left_out)} more variants are not drawn." if left_out else ""
         yield Sketch("curves", "Learning curves", _CURVES + more, lambda: curves.drawn(found))
+    yield from _tuning(report)
+
+
+def _tuning(report: Report) -> Iterator[Sketch]:
+    expected = {one.variant: expect_best(one.first_rung) for one in collect_trials(report) if one.first_rung}
+    if not expected or report.study.tune is None or report.study.tune.trials < 2:
+        return
+    epochs = report.study.tune.epochs[0]
+    left_out = len(expected) - tuning_budget.MOST_LINES
+    more = f" {numbers.count(left_out)} more variants are not drawn." if left_out > 0 else ""
+    yield Sketch("tuning", "Tuning", _TUNING + more, lambda: tuning_budget.plot_tuning_budget(expected, epochs))
 
 
 def _by_design(report: Report) -> Iterator[Sketch]:
@@ -119,6 +131,10 @@ _NETS = (
     "Layer by layer: kernel or fc above, channels or features below; a stroke is a pooling (blue: another than the "
     "base's), an underlined box has no activation after it. Filled: differs from the base in itself or in what follows "
     "it; dashed: the base's layer is gone. Under each name, what was changed."
+)
+_TUNING = (
+    "Expected lowest validation error of so many trials, drawn from those of the tuning's first rung (Dodge et al. "
+    "2019); a trial that diverged counts as 100 %. A line that still falls at the right: more trials would help."
 )
 _LEVELS = (
     "Test error at every level: thin lines, one a seed; marks and bars, mean ± standard deviation over seeds; diamond: "
