@@ -33,7 +33,14 @@ def tables(report: Report) -> list[Table]:
 
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
-    return [*_few(report), *_unfinished(report), *_untuned(report), *_looked(report), *_mixed(report)]
+    return [
+        *_few(report),
+        *_unfinished(report),
+        *_stalled(report),
+        *_untuned(report),
+        *_looked(report),
+        *_mixed(report),
+    ]
 
 
 def expected(report: Report) -> list[str]:
@@ -112,6 +119,18 @@ def _unfinished(report: Report) -> Iterator[str]:
             seeds = report.frame[(report.frame["variant"] == row.name) & (report.frame["outcome"] == outcome)]["seed"]
             listed = ", ".join(str(seed) for seed in seeds)
             yield f"{row.name}: {outcome.replace('_', ' ')} {count}/{row.planned} (seed {listed})."
+
+
+def _stalled(report: Report) -> Iterator[str]:
+    """Runs at chance level, with their seeds, and by which rule."""
+    for row in report.rows:
+        if row.stalled:
+            seeds = ", ".join(str(seed) for seed in row.stalled)
+            yield (
+                f"{row.name}: {row.training_state}; stalled at chance level: seed {seeds}. Their validation "
+                f"accuracy is not above 1/{row.variant.data.shape.classes} by an exact binomial test at 0.1 %; no mean "
+                "has them."
+            )
 
 
 def _untuned(report: Report) -> Iterator[str]:

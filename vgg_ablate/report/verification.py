@@ -16,7 +16,7 @@ from vgg_ablate.report.verdicts import FEWEST_SEEDS
 
 DECIDES = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
 _ROUNDED = 0.001  # of the test set: answers that float16 probabilities of an ensemble's nets may change
-_CLOCK = {"seconds", "images_per_second"}  # of an epoch: never the same twice
+_CLOCK = {"seconds", "cpu_seconds", "images_per_second"}  # of an epoch: never the same twice
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def verified(stored: Record, again: Record, of_variant: Sequence[Record]) -> Ver
     Where everything that decides the bits agrees (device, threads, precision, torch), every number must be the same.
     Elsewhere the test error must lie in the 95 % interval for one more seed of the variant.
     """
-    if stored.tested is not None and "members" in stored.tested.details:
+    if stored.tested is not None and stored.averaged:
         return _composed(stored.tested, again)
     other = list(_environment(stored, again))
     if not other:

@@ -58,5 +58,6 @@ def _tested(cell: Cell, mean: Predictions, members: list[Record]) -> Tested:
         test_accuracy=predictions.accuracy(mean.test, mean.test_labels),
         test_top5_accuracy=predictions.accuracy(mean.test, mean.test_labels, 5) if mean.test.shape[1] > 5 else None,
         correct=predictions.correct_bits(mean.test, mean.test_labels),
-        details=predictions.describe(mean.test, mean.test_labels) | {"nets": nets, "members": list(cell.members)},
+        details=predictions.describe(mean.test, mean.test_labels)
+        | {"nets": nets, "members": list(cell.members), "val_examples": len(mean.validation_labels)},
     )

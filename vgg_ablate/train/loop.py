@@ -71,17 +71,21 @@ class _Training:
         return self.epochs[-1]
 
     def tested(self, run: Run) -> Tested | None:
-        """Read the test set, as `run` asks for, if it does; its training key must be this training's."""
+        """Measure the training error and read the test set as `run` asks for; None where it asks for no test.
+
+        The training key of `run` must be this training's.
+        """
         if run.training_key != self.run.training_key:
             raise ValueError(f"{run.key} has training key {run.training_key}, this is {self.run.training_key}")
         if not run.test:
             return None
         split = self._test_split(run.data)
+        seen = together([member.score_training() for member in self.members])
         each = [member.tested(split, run.data.evaluate) for member in self.members]
         test = together(each)
         if self.settings.predictions is not None and run.train.keep == "predictions":
-            seen = together([member.validated() for member in self.members])
-            kept = Predictions(*_kept(seen), *_kept(test))
+            validated = together([member.validated() for member in self.members])
+            kept = Predictions(*_kept(validated), *_kept(test))
             predictions.write(self.settings.predictions, run.key, kept)
         if self.settings.weights is not None:
             for place, member in enumerate(self.members):
@@ -89,6 +93,8 @@ class _Training:
                 interop.write(path, net.arch, member.net.state_dict(), net.model_dump_json())
         return Tested(
             val_accuracy=self.epochs[-1].val_accuracy,
+            train_error=1 - seen.accuracy(),
+            train_examples=len(seen.labels),
             test_accuracy=test.accuracy(),
             test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,
             correct=test.correct_bits(),
@@ -97,7 +103,7 @@ class _Training:
 
     def _test_split(self, data: Data) -> Split:
         """The test images at the size at which these data keep them: scales of other evaluations need larger ones."""
-        if data.stored_size == self.run.data.stored_size:
+        if data.test_size == self.run.data.test_size:
             return self.splits.test
         where = device.device(self.settings.device)
         return load_test_split(data, self.run.fingerprint, self.run.seed, where, resident=self.settings.resident)
@@ -159,4 +165,6 @@ def _of_all(each: Sequence[Epoch], seen: Scored) -> Epoch:
         lr=each[0].lr,
         seconds=sum(one.seconds for one in each),
         images_per_second=1 / sum(1 / one.images_per_second for one in each),
+        cpu_seconds=sum(one.cpu_seconds for one in each),
+        val_examples=each[0].val_examples,
     )
