@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
+from vgg_ablate.runs.averaging import find_kept
 from vgg_ablate.runs.events import Events
 from vgg_ablate.runs.folder import check_owner, manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
@@ -212,7 +213,11 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     """A fixed plan: what is missing of it."""
     store = Store(folder / "records")
     recorded = outcomes(store, {cell.key for cell in plan.cells})
-    cells = plan.missing(set(recorded), options.until)
+    place = Place(folder=folder)
+    kept = find_kept(place.predictions, (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED))
+    unfinished = {path.name for path in place.checkpoint("").glob("*")}
+    division = plan.divide(set(recorded), kept, unfinished, options.until)
+    cells = (*division.trainings, *division.averages)
     write_down(plan.study, plan.planned, folder, trains=bool(cells), tuning=plan.tuning)
     mirror = Mirror(ledger, plan, store)
     mirror.reconcile(recorded)
@@ -220,10 +225,11 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     if cells:
         pool = pool or _pool(folder, options)
         now = sum(not _is_left_out(cell, options.until) for cell in plan.cells)
-        state = State(plan.study.name, now, now - len(cells), Forecast(pool.slots))
+        missing = len(plan.missing(set(recorded), options.until))
+        state = State(plan.study.name, now, now - missing, Forecast(pool.slots))
         state.forecast.expect(cells)
-        source = Listed(cells, mirror, stop_at_failure=plan.study.on_error == "stop")
-        lost = Loop(source, pool, store, state, _views(folder, options)).run()
+        source = Listed(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)
+        lost = Loop(source, pool, store, state, _views(folder, options), place.predictions).run()
     return Course(plan.cells, {}, lost)
 
 

@@ -91,7 +91,7 @@ class Searching:
 
     def planned(self) -> tuple[Planned, ...]:
         """The same as a manifest has them."""
-        return tuple(Planned(variant=cell.variant, seed=cell.seed, key=cell.key) for cell in self.asked())
+        return tuple(cell.planned for cell in self.asked())
 
     def unfinished(self) -> bool:
         """Is there anything to run?"""

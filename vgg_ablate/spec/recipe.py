@@ -280,6 +280,7 @@ class Train(Frozen):
         0  # of weights, order, augmentation and dropout, on the same split: another number, another training
     )
     ensemble: tuple[Arch, ...] = ()  # further nets, trained beside; all answer by the mean of their soft-max classes
+    keep: Literal["nothing", "predictions"] = "nothing"  # class probabilities, beside the record; part of no key
 
     @model_validator(mode="before")
     @classmethod

@@ -90,6 +90,21 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
     )
 
 
+def load_test_split(
+    data: Data, fingerprint: str, seed: int, device: torch.device, *, resident: bool | None = None
+) -> Split:
+    """Return the test split of `splits` alone: another evaluation of a trained net may need larger images."""
+    pool = decoded(data, fingerprint)
+    _, _, rows = _drawn(data, len(pool.train.labels), len(pool.test.labels), seed)
+    held = pool.test_source
+    if resident is None:
+        resident = fits(held.images[:1].nbytes * len(rows), device)
+    labels = torch.from_numpy(held.labels[rows]).to(device)
+    if not resident:
+        return Split(Streamed(held.images, rows, device), labels)
+    return Split(torch.from_numpy(held.images[rows]).to(device), labels)
+
+
 def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> Pool:
     """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once.
 
