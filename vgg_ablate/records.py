@@ -150,7 +150,21 @@ def _starts(told: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} must be a list of mappings")
     if not all(isinstance(start.get("seeds", []), list) for start in told.get("history", [])):
         raise ValueError("seeds of a start in history must be a list")
+    _registration(told.get("registration"), told.get("history", []))
     return told
+
+
+def _registration(told: object, history: list[dict[str, Any]]) -> None:
+    """Raises ValueError where it is not as `runs.folder` writes it."""
+    if told is None:
+        return
+    words = ("date", "hash", "registered_at")
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in words):
+        raise ValueError("registration must have a date, a hash and a time")
+    if not isinstance(told.get("deciding"), dict) or type(told.get("recorded")) is not int:
+        raise ValueError("registration must say what decides, and how many runs were recorded")
+    if not all(isinstance(start.get("changed", []), list) for start in history):
+        raise ValueError("changed of a start in history must be a list")
 
 
 Provenance = Annotated[dict[str, Any], AfterValidator(_starts)]

@@ -123,6 +123,9 @@ def _document(asked: Study, folder: Path, made: Plan, bill: Bill, seen: Sequence
         "study": asked.name,
         "folder": str(folder),
         "seeds": list(asked.seed_list),
+        "registered": None if asked.registered is None else asked.registered.isoformat(),
+        "smallest_effect": asked.smallest_effect,
+        "horizons": asked.horizons,
         **runs,
         "missing": runs["asked"] - runs["recorded"],
         **asdict(bill),
@@ -130,6 +133,7 @@ def _document(asked: Study, folder: Path, made: Plan, bill: Bill, seen: Sequence
             {
                 "id": sight.claim.id,
                 "metric": sight.claim.metric,
+                "smallest_effect": sight.claim.smallest_effect,
                 "seeds": sight.seeds,
                 "detectable": sight.detectable,
                 "sd": sight.sd,

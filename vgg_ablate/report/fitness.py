@@ -34,7 +34,7 @@ class Asked(NamedTuple):
 def asked(study: Study) -> dict[str, Asked]:
     """By variant; nothing where the study's variants cannot be (then nothing can contradict it)."""
     try:
-        resolved = resolve(study.variants)
+        resolved = resolve(study.every_variant)
     except SpecError:
         return {}
     return {one.variant.name: Asked(one.variant, one.arch, one.train, one.costs.as_dict()) for one in resolved}

@@ -54,6 +54,7 @@ class Options:
     progress: Kind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes that are run again
     wait: bool = False  # for another process that is running the study
+    until: float | None = None  # the last level of the study's horizons that is trained; None: all
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: one is started here
     silence: float = SILENCE  # seconds without a sign of life after which a run is handed out again
@@ -71,12 +72,13 @@ class Finished:
     outcomes: Mapping[str, int]  # of every recorded run of the study
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the ones that leave the study incomplete
     lost: tuple[str, ...] = ()  # cells given up: their workers died again and again
+    left_out: int = 0  # runs without a record at the levels of the horizons that were not asked for now
     seconds: float = 0.0
 
     @property
     def missing(self) -> int:
-        """Runs without a record."""
-        return self.asked - sum(self.outcomes.values())
+        """Runs without a record, but for those that were left out."""
+        return self.asked - sum(self.outcomes.values()) - self.left_out
 
     @property
     def complete(self) -> bool:
@@ -103,7 +105,8 @@ class Course(NamedTuple):
 def run(study: Study, folder: Path, options: Options | None = None) -> Finished:
     """Run what is missing of a study, from the main thread: workers die with the thread that has started them.
 
-    Raises SpecError, DataMissing, StudyHeld, StorageFailed, DeviceMissing, EnvironmentFailed.
+    Raises SpecError (also where `until` is given and the study has no horizons), DataMissing, StudyHeld, StorageFailed,
+    DeviceMissing, EnvironmentFailed.
     """
     return drive(planned(study, fingerprint), folder, options or Options())
 
@@ -111,6 +114,7 @@ def run(study: Study, folder: Path, options: Options | None = None) -> Finished:
 def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) -> Finished:
     """Run what is missing of a plan, or of the search that begins with it; in `pool`, or the one of the options."""
     began, store, design = time.monotonic(), Store(folder / "records"), plan.study.design
+    _check_level(plan.study, options.until)
     with study_lock(folder, wait=options.wait):
         _retry(store, options.retry)
         if plan.study.tune is not None:
@@ -134,6 +138,7 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
         outcomes=counted,
         failures=counted - good,
         lost=course.lost,
+        left_out=sum(cell.key not in ended and _is_left_out(cell, options.until) for cell in course.cells),
         seconds=time.monotonic() - began,
     )
 
@@ -166,6 +171,22 @@ def _tune(plan: Plan, folder: Path, options: Options, pool: Pool | None) -> tupl
     return planned(study.with_winners(tuning.winners), plan.fingerprint, tuning.runs), pool
 
 
+def _check_level(study: Study, until: float | None) -> None:
+    """Raises SpecError where the study has no horizons, or none of them would be trained."""
+    if until is None:
+        return
+    if not study.horizons:
+        raise SpecError(Problem("the study has no horizons", "--until", "command line", until))
+    if until < study.horizon_levels[0]:
+        shown = ", ".join(str(level) for level in study.horizon_levels)
+        raise SpecError(Problem(f"the levels of {study.horizon_path} are {shown}", "--until", "command line", until))
+
+
+def _is_left_out(cell: Cell, until: float | None) -> bool:
+    """Is the cell at a level of the horizons beyond `until`?"""
+    return until is not None and cell.horizon is not None and cell.horizon > until
+
+
 def opened(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:
     """The ledger of a results folder, or at a URL."""
     objectives = design.objectives if isinstance(design, Search) else ("val_error",)
@@ -188,14 +209,15 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     """A fixed plan: what is missing of it."""
     store = Store(folder / "records")
     recorded = outcomes(store, {cell.key for cell in plan.cells})
-    cells = plan.missing(set(recorded))
+    cells = plan.missing(set(recorded), options.until)
     write_down(plan.study, plan.planned, folder, trains=bool(cells), tuning=plan.tuning)
     mirror = Mirror(ledger, plan, store)
     mirror.reconcile(recorded)
     lost: tuple[str, ...] = ()
     if cells:
         pool = pool or _pool(folder, options)
-        state = State(plan.study.name, len(plan.cells), len(plan.cells) - len(cells), Forecast(pool.slots))
+        now = sum(not _is_left_out(cell, options.until) for cell in plan.cells)
+        state = State(plan.study.name, now, now - len(cells), Forecast(pool.slots))
         state.forecast.expect(cells)
         source = Listed(cells, mirror, stop_at_failure=plan.study.on_error == "stop")
         lost = Loop(source, pool, store, state, _views(folder, options)).run()

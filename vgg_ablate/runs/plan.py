@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from vgg_ablate.errors import SpecError
 from vgg_ablate.net import match
 from vgg_ablate.records import Planned, Run, TuningRun
 from vgg_ablate.spec.recipe import DECLARATION, Data
@@ -22,6 +23,7 @@ class Cell:
     costs: dict[str, int]
     changes: dict[str, object]
     work: float
+    horizon: float | None = None  # the level of the study's horizons; None: it has none
 
     @property
     def key(self) -> str:
@@ -46,31 +48,39 @@ class Plan:
     @cached_property
     def planned(self) -> tuple[Planned, ...]:
         """The cells as a manifest has them: by variant, then seed."""
-        order = {variant.name: index for index, variant in enumerate(self.study.variants)}
+        order = {variant.name: index for index, variant in enumerate(self.study.every_variant)}
         cells = sorted(self.cells, key=lambda cell: order[cell.variant])
         return tuple(Planned(variant=cell.variant, seed=cell.seed, key=cell.key) for cell in cells)
 
-    def missing(self, recorded: set[str]) -> tuple[Cell, ...]:
-        """The cells whose run is not among the recorded keys; of cells that share a run, the first."""
+    def missing(self, recorded: set[str], until: float | None = None) -> tuple[Cell, ...]:
+        """The cells whose run is not among the recorded keys; of cells that share a run, the first.
+
+        With `until`, those of the horizons up to this level.
+        """
         first = {cell.key: cell for cell in reversed(self.cells)}
-        return tuple(cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
+        wanted = (cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
+        return tuple(cell for cell in wanted if until is None or cell.horizon is None or cell.horizon <= until)
 
 
 def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
-    """The study's cells, seed by seed, and within a seed the longest first.
+    """The study's cells, the lowest level of its horizons first; then seed by seed, and in a seed the longest first.
 
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
-    cannot exist, and what `fingerprint` raises where the data are not there.
+    cannot exist or a trend has no slope, and what `fingerprint` raises where the data are not there.
     """
     once = remember(fingerprint)
-    resolved = match.resolve(study.variants)
-    by_seed = (cells_of(resolved, once, [seed]) for seed in study.seed_list)
-    return Plan(
-        study,
-        fingerprint,
-        tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work)),
-        tuning,
-    )
+    resolved = {one.variant.name: one for one in match.resolve(study.every_variant)}
+    if problems := study.trend_problems({name: one.costs.as_dict() for name, one in resolved.items()}):
+        raise SpecError(problems)
+    cells = [
+        cell
+        for variants in study.by_horizon
+        for seed in study.seed_list
+        for cell in sorted(
+            cells_of([resolved[variant.name] for variant in variants], once, [seed]), key=lambda cell: -cell.work
+        )
+    ]
+    return Plan(study, fingerprint, tuple(cells), tuning)
 
 
 def cells_of(
@@ -104,4 +114,5 @@ def work(run: Run, macs: int) -> float:
 def _cell(one: match.Resolved, fingerprint: str, seed: int) -> Cell:
     variant = one.variant
     run = Run(arch=one.arch, data=variant.data, train=one.train, fingerprint=fingerprint, seed=seed)
-    return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, work(run, one.costs.macs))
+    cost = work(run, one.costs.macs)
+    return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, cost, variant.horizon)

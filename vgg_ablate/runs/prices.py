@@ -88,7 +88,7 @@ def bill(
     each = {cell.key: _seconds(cell, paced, records) for cell in missing}
     kept, dropped = _within(missing, each, len(slots), max_hours)
     here = room.of(slots, records)
-    cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.variants}
+    cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.every_variant}
     for cell in plan.cells:
         cells[cell.variant].append(cell)
     known = all(seconds is not None for seconds in each.values())

@@ -98,7 +98,7 @@ class Member:
         """
         with device.threads(self.settings.threads):
             subset = self.splits.train.first(TRAIN_EXAMPLES)
-            return self._scored(subset, validation(self.run.data.evaluate))
+            return self._scored(subset, validation(self.run.data.augment))
 
     def kept(self) -> Kept:
         """What a checkpoint holds of it."""
