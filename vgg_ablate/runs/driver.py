@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.events import Events
-from vgg_ablate.runs.folder import manifest, write_down
+from vgg_ablate.runs.folder import check_owner, manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
 from vgg_ablate.runs.ledger import Ledger
@@ -115,10 +115,13 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
     """Run what is missing of a plan, or of the search that begins with it; in `pool`, or the one of the options."""
     began, store, design = time.monotonic(), Store(folder / "records"), plan.study.design
     _check_level(plan.study, options.until)
-    with study_lock(folder, wait=options.wait):
+    with study_lock(folder, wait=options.wait), ExitStack() as started:
+        check_owner(plan.study, folder)
         _retry(store, options.retry)
         if plan.study.tune is not None:
             plan, pool = _tune(plan, folder, options, pool)
+            if pool is not None:
+                started.callback(pool.close)  # where nothing but the tuning was missing, no loop has closed it
         before = store.keys()
         adopted = adopt(store, {cell.key for cell in plan.cells} - before)
         with closing(opened(plan.study.name, folder, options.storage, design)) as ledger:
