@@ -67,7 +67,7 @@ def measured(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     (folder / "many.yaml").write_text(STUDY.format(runs=given.runs, epochs=given.epochs))
     asked = plan(load(folder / "many.yaml"), sources.fingerprint)
     run = asked.cells[0].run
-    data.prepared(run.data, run.fingerprint)  # decoded, in the cache
+    data.decoded(run.data, run.fingerprint)  # decoded, in the cache
     options = Options(device=given.device, packing=packed(given.packing), workers=given.workers, progress="plain")
     finished = drive(asked, folder / "results", options)
     finished.raise_for_failures()

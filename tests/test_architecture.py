@@ -18,9 +18,10 @@ MODULES = {
 
 ARROWS = {  # a room -> the rooms it may import
     "errors": set(),
+    "chance": set(),
     "spec": {"errors"},
     "net": {"errors", "spec"},
-    "records": {"errors", "spec"},
+    "records": {"errors", "spec", "chance"},
     "train": {"errors", "spec", "net", "records"},
     "runs": {"errors", "spec", "net", "records", "train"},
     "report": {"errors", "spec", "net", "records"},

@@ -8,7 +8,7 @@ LEVEL_PER_MILLE = 1  # the test's one-sided level: 0.1 %
 
 
 def is_stalled(correct: int, examples: int, classes: int) -> bool:
-    """Whether `correct` of `examples` is not above chance: P(X >= correct) > 0.1 % for X ~ Binomial(n, 1/classes).
+    """Return whether P(X >= correct) > 0.1 % for X ~ Binomial(examples, 1/classes): not above chance.
 
     A net that has learned nothing answers one class for every image, so chance is 1/classes where the classes are
     equally frequent. Where one class has a larger share, the answer "always that class" may pass for trained.

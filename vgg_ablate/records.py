@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from vgg_ablate.chance import is_stalled
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
 from vgg_ablate.spec.recipe import Data, Train
@@ -88,6 +89,13 @@ class Run(Frozen):
             for place, arch in enumerate(self.archs)
         )
 
+    @property
+    def classes(self) -> int:
+        """The number of classes, of which each is as likely as any other to a net that has learned nothing."""
+        classes = self.data.shape.classes
+        assert classes is not None  # of every data set that is fixed, or that was given
+        return classes
+
     @classmethod
     def of_file(cls, text: str, place: str) -> Run:
         """The run that a file says it comes from, as JSON. Raises SpecError."""
@@ -107,12 +115,16 @@ class Epoch(Frozen):
     lr: Real  # of the epoch's last step
     seconds: NonNegative  # of training alone
     images_per_second: NonNegative  # trained on, in this epoch
+    cpu_seconds: NonNegative = 0.0  # CPU time of the process in `seconds`, all threads; 0: not measured
+    val_examples: Whole = 0  # that val_accuracy is a fraction of; 0: not recorded
 
 
 class Tested(Frozen):
-    """What the test set said, once, at the end. The metrics are fractions of 1; more may stand beside these."""
+    """What was measured once, after the last epoch. The metrics are fractions of 1; more may stand beside these."""
 
     val_accuracy: Accuracy
+    train_error: Accuracy | None = None  # of the first `train_examples` of the training split, shown as validation is
+    train_examples: Whole | None = None
     test_accuracy: Accuracy
     test_top5_accuracy: Accuracy | None = None
     correct: str | None = None  # per test example: hex of packed bits, most significant first, in test-split order
@@ -172,6 +184,18 @@ class Record(Frozen):
     train_seconds: NonNegative = 0.0
     images_per_second: NonNegative = 0.0  # median over epochs
     started: str = ""  # UTC, ISO 8601
+
+    @property
+    def stalled(self) -> bool | None:
+        """Whether a finished run is at chance level on its validation split; None where that is not known."""
+        if self.outcome is not Outcome.FINISHED or not self.epochs:
+            return None
+        return stalled_at(self.epochs[-1].val_accuracy, self.epochs[-1].val_examples, self.run.classes)
+
+
+def stalled_at(val_accuracy: float, val_examples: int, classes: int) -> bool | None:
+    """Whether a validation accuracy is at chance level; None where the number of examples was not recorded."""
+    return is_stalled(round(val_accuracy * val_examples), val_examples, classes) if val_examples else None
 
 
 class Store:

@@ -81,3 +81,35 @@ def test_mismatches_are_printed_and_a_billion_parameters_warned_of(
     assert shown.err == (
         "warning: wide: 1,171,662,858 parameters: weights, gradients and momentum alone take 13 GiB in fp32\n"
     )
+
+
+DENSE = """\
+version: 1
+name: scales
+question: at which scale?
+data:
+  name: cifar10
+  evaluate: {view: dense, scales: [32, 55]}
+arch: {preset: B, head: {hidden: []}}
+variants:
+  whole: {data.evaluate.scales: [32, 64]}
+  shallow: {arch.stages: "16 16 | 32 32 | 64 64 /", data.evaluate.scales: [32, 33, 48]}
+  shallow-far:
+    arch.stages: "16 16 | 32 32 | 64 64 /"
+    data.evaluate.scales: 35
+  both: {train.ensemble: [{stages: "16 | 32 /"}]}
+"""
+
+
+def test_a_scale_that_dense_evaluation_does_not_cover_is_an_error_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "scales.yaml"
+    path.write_text(DENSE)
+    with pytest.raises(SpecError) as caught:
+        check(path, None)
+    said = "dense evaluation at 55 pixels covers 33 % of the image; nearest scales that cover at least 90 %: 33, 64"
+    assert str(caught.value).splitlines() == [
+        f"{path}:6:27: data.evaluate.scales: {said}",
+        f"{path}:11:3: variants.shallow-far: data.evaluate.scales: dense evaluation at 35 pixels covers 83 % of the "
+        "image; nearest scales that cover at least 90 %: 33, 36",
+        f"{path}:14:3: variants.both: data.evaluate.scales: {said}",
+    ]

@@ -30,6 +30,7 @@ claims:
   - {id: same, text: twice the width changes nothing, kind: equivalent, a: wide, b: base, margin: 1.0}
   - {id: weights, text: 5x5 needs fewer weights here, kind: better, a: five, b: base, metric: params}
 """
+EXAMPLES = 5000  # to choose by, and those that the training error is measured on
 Accuracy = Callable[[str, int], float]
 
 
@@ -106,9 +107,20 @@ def _costs(archs: tuple[Arch, ...]) -> dict[str, int]:
     return together(archs).as_dict()
 
 
+def _of_examples(share: float) -> float:
+    """The nearest share that so many examples can have."""
+    return round(share * EXAMPLES) / EXAMPLES
+
+
 def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Record:
     epochs, value = run.train.epochs, min(max(value, 0.001), 1.0)
-    tested = Tested(val_accuracy=value - 0.001, test_accuracy=value, correct=correct)
+    tested = Tested(
+        val_accuracy=_of_examples(value - 0.001),
+        train_error=_of_examples(0.5 * (1 - value)),
+        train_examples=EXAMPLES,
+        test_accuracy=value,
+        correct=correct,
+    )
     counted = _costs(run.archs)
     return Record(
         key=run.key,
@@ -120,10 +132,12 @@ def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Re
                 epoch=number,
                 train_loss=1 / number + value / 100,
                 val_loss=1.1 / number,
-                val_accuracy=max(0.0, value - 0.001 - 0.1 * (epochs - number) / number),
+                val_accuracy=_of_examples(max(0.0, value - 0.001 - 0.1 * (epochs - number) / number)),
                 lr=0.05,
                 seconds=1.5,
                 images_per_second=1000.0 + run.seed,
+                cpu_seconds=1.45,
+                val_examples=EXAMPLES,
             )
             for number in range(1, epochs + 1)
         ),

@@ -53,6 +53,19 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["tested"].update(test_accuracy=float("nan")), "tested.test_accuracy: "),
         (lambda record: record["tested"].update(val_accuracy=0.5), "tested.val_accuracy: that of the last epoch is "),
         (lambda record: record["epochs"][0].update(val_accuracy=-0.1), "epochs.0.val_accuracy: "),
+        (
+            lambda record: record["epochs"][1].update(val_examples=7),
+            "epochs[1].val_accuracy: no whole number of 7 examples is right, got ",
+        ),
+        (lambda record: record["epochs"][1].update(cpu_seconds=-1.0), "epochs.1.cpu_seconds: "),
+        (
+            lambda record: record["tested"].update(train_error=0.12345),
+            "tested.train_error: no whole number of 5000 examples is wrong, got 0.12345",
+        ),
+        (
+            lambda record: record["tested"].update(train_examples=None),
+            "tested.train_error: it and train_examples are recorded together, got ",
+        ),
         (lambda record: record["epochs"].pop(), "epochs: a finished run has epochs 1 to 2, got 1 of them (1)"),
         (
             lambda record: record["environment"].update(threads=1.5),

@@ -29,7 +29,7 @@ def with_accuracy(record: Record, accuracy: float) -> Record:
 
 
 def test_the_same_numbers_agree_bit_for_bit_whatever_the_clock_said(records: list[Record]) -> None:
-    slower = tuple(epoch.model_copy(update={"seconds": 99.0}) for epoch in records[0].epochs)
+    slower = tuple(epoch.model_copy(update={"seconds": 99.0, "cpu_seconds": 9.0}) for epoch in records[0].epochs)
     found = verified(records[0], changed(records[0], epochs=slower, train_seconds=9.0), records)
     assert (found.agrees, found.exactly, found.differences) == (True, True, ())
 

@@ -18,7 +18,6 @@ from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned,
 from vgg_ablate.errors import EnvironmentFailed, StorageFailed, StudyHeld
 from vgg_ablate.records import Manifest, Outcome, Store
 from vgg_ablate.runs import prices
-from vgg_ablate.runs.cleaning import removed, strays
 from vgg_ablate.runs.driver import drive
 from vgg_ablate.runs.events import Events, events
 from vgg_ablate.runs.forecast import Forecast
@@ -208,18 +207,6 @@ def test_status_reads_what_there_is_and_rebuild_makes_the_ledger_again(tmp_path:
     (folder / "study.db").unlink()
     assert rebuild(asked, folder, None, pretend.fingerprint) == 9
     assert len(mirrored(folder)) == 9
-
-
-def test_strays_are_what_no_study_asks_for(tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    driven(planned(study(tmp_path, variants=2)), folder)
-    asked = planned(study(tmp_path, variants=1))
-    driven(asked, folder)
-    found = list(strays(folder))
-    assert {path.stem for path in found} == Store(folder / "records").keys() - {cell.key for cell in asked.cells}
-    assert len(found) == 3
-    assert [removed(path).exists() for path in found] == [False] * 3
-    assert list(strays(folder)) == []
 
 
 def test_a_network_file_system_is_known_by_its_mount(tmp_path: Path) -> None:

@@ -57,6 +57,41 @@ def test_an_example_costs_a_fixed_part_and_its_macs() -> None:
     assert Pace(1e-4, 1e-9, 3).seconds(10**6) == pytest.approx(1.1e-3)
 
 
+def test_a_pace_is_of_cpu_time_where_one_thread_trained(tmp_path: Path) -> None:
+    """Runs that waited nine tenths of their time are priced as on a quiet machine."""
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, seeds=1)), folder)
+    quiet = prices.known_records([folder / "records"], "cpu")
+    waited = [
+        record.model_copy(
+            update={
+                "images_per_second": record.images_per_second / 10,
+                "epochs": tuple(
+                    epoch.model_copy(
+                        update={
+                            "seconds": 10 * epoch.seconds,
+                            "images_per_second": epoch.images_per_second / 10,
+                            "cpu_seconds": epoch.seconds,
+                        }
+                    )
+                    for epoch in record.epochs
+                ),
+            }
+        )
+        for record in quiet
+    ]
+    one_thread = {"device": "cpu", "threads": 1}
+    alone = [record.model_copy(update={"environment": one_thread}) for record in waited]
+    several = [record.model_copy(update={"environment": {"device": "cpu", "threads": 2}}) for record in waited]
+    seen, expected = prices.pace(alone), prices.pace(quiet)
+    assert seen is not None
+    assert expected is not None
+    assert seen.seconds(10**6) == pytest.approx(expected.seconds(10**6))
+    by_wall = prices.pace(several)
+    assert by_wall is not None
+    assert by_wall.seconds(10**6) == pytest.approx(10 * expected.seconds(10**6))
+
+
 def test_the_probe_is_made_once(tmp_path: Path) -> None:
     plan, slot = planned(study(tmp_path, more="  deep: {arch.stages: '8 8 8 8 | 8'}\n")), Slot("cpu-0", "cpu")
     probing.probe(plan, tmp_path / "probes", slot, "tests.pretend")

@@ -63,7 +63,7 @@ def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_a
     assert drive(asked, tmp_path / "calm", OPTIONS).complete
     calm = the_record(tmp_path / "calm")
     assert calm.tested == record.tested  # accuracies, losses and the prediction of every example
-    measured = {"seconds", "images_per_second"}
+    measured = {"seconds", "cpu_seconds", "images_per_second"}
     assert [epoch.model_dump(exclude=measured) for epoch in calm.epochs] == [
         epoch.model_dump(exclude=measured) for epoch in record.epochs
     ]

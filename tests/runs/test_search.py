@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import Any
 import optuna
 import pytest
 
-from tests.runs.asked import OPTIONS, driven, epochs_trained, planned
+from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned
 from tests.runs.storm import Storm
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.report import writing
 from vgg_ablate.runs import searching
 from vgg_ablate.runs.driver import drive, opened
 from vgg_ablate.runs.plan import Plan
@@ -216,3 +218,23 @@ def test_a_storm_over_a_search_trains_each_proposal_once(tmp_path: Path) -> None
     assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
     assert len(trials(folder)) == 12
     assert len(Store(folder / "records").keys()) == 2 + 12 * 2 + 2
+
+
+@pytest.mark.parametrize("lost", [1, 5, 20])
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_proposals_whose_records_are_lost_are_trained_again(tmp_path: Path, lost: int, pruner: str) -> None:
+    text = TEXT.replace("variants: 8", "variants: 20")
+    plan, folder = searched(tmp_path, f"  pruner: {pruner}\n", text), tmp_path / "results"
+    driven(plan, folder)
+    before, points = contents(folder), [trial.params for trial in trials(folder)]
+    proposed = [cell.key for cell in Manifest.read(folder).planned if cell.variant.startswith("s0")]
+    for key in random.Random(0).sample(proposed, lost):
+        Store(folder / "records").path(key).unlink()
+
+    again = driven(plan, folder)
+    assert (again.trained, again.complete) == (lost, True)
+    assert contents(folder) == before, "a pruned run stops at the epoch at which it was stopped"
+    assert [trial.params for trial in trials(folder)] == points
+    writing.write(folder)
+    assert writing.check(folder) == []
+    assert len(by_variant(folder)) == 1 + 20 + 1

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from vgg_ablate.errors import DataMissing, StorageFailed
-from vgg_ablate.spec.recipe import Data
+from vgg_ablate.spec.recipe import Augment, Data, Evaluate, ScaleJitter
 from vgg_ablate.train import places, sources
+from vgg_ablate.train.boxes import resized
 from vgg_ablate.train.data import Split, Splits, decoded, splits
 
 CPU = torch.device("cpu")
@@ -160,6 +161,31 @@ def test_of_many_that_start_at_once_one_decodes_and_the_others_wait(tmp_path: Pa
         found = list(pool.map(lambda _: places.made_once(tmp_path / "cache" / "decoded", make), range(8)))
     assert len(made) == 1
     assert all((folder / "images").exists() for folder in found)
+
+
+def test_only_test_images_are_stored_at_the_scales_of_testing(tmp_path: Path) -> None:
+    for data in (folder(tmp_path), DIGITS):
+        larger = data.model_copy(update={"evaluate": Evaluate(scales=(20, 24))})
+        jittered = larger.model_copy(update={"augment": Augment(scale_jitter=ScaleJitter(low=16, high=32))})
+        plain, other, both = drawn(data, 0), drawn(larger, 0), drawn(jittered, 0)
+        own = data.image_size
+        assert [pixels(part).shape[1] for part in plain[:3]] == [own, own, own]
+        assert [pixels(part).shape[1] for part in other[:3]] == [own, own, 24]
+        assert [pixels(part).shape[1] for part in both[:3]] == [32, 32, 32]
+        assert torch.equal(pixels(plain.train), pixels(other.train))
+        assert torch.equal(pixels(plain.validation), pixels(other.validation))
+        assert torch.equal(plain.mean, other.mean)
+        assert torch.equal(plain.test.labels, other.test.labels)
+        back = resized(pixels(other.test), own or 0).double()
+        assert (back.mean((1, 2, 3)) - pixels(plain.test).double().mean((1, 2, 3))).abs().max() < 2, "other images"
+
+
+def test_runs_that_are_tested_in_other_ways_share_the_decoded_training_images(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    larger = data.model_copy(update={"evaluate": Evaluate(scales=(12,))})
+    first, second = (decoded(one, sources.fingerprint(one)) for one in (data, larger))
+    assert first.train is second.train
+    assert (first.test.images.shape[1], second.test.images.shape[1]) == (8, 12)
 
 
 def test_a_missing_root_is_named_with_what_is_near(tmp_path: Path) -> None:

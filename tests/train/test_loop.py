@@ -11,6 +11,7 @@ import torch
 
 from tests.train.asked import asked, ended, net
 from vgg_ablate.errors import DeviceMissing, StorageFailed
+from vgg_ablate.net import interop
 from vgg_ablate.train.failures import Diverged
 from vgg_ablate.train.loop import train
 from vgg_ablate.train.settings import Settings
@@ -136,6 +137,32 @@ VIEWS: dict[str, dict[str, Any]] = {
 def test_every_way_to_show_images_trains_and_repeats(kind: str) -> None:
     run = asked(data=VIEWS[kind], epochs=1, lr=0.001)
     assert ended(train(run, HERE)) == ended(train(run, HERE))
+
+
+JITTER = {"augment": {"scale_jitter": {"low": 8, "high": 11}}}
+
+
+@pytest.mark.parametrize("data", [{"image_size": 8}, {"image_size": 8, **JITTER}], ids=["plain", "jitter"])
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        {"view": "dense", "scales": [8, 16], "flip": True},
+        {"view": "crops", "scales": 14, "grid": 2},
+        {"scales": [20, 9]},
+    ],
+    ids=str,
+)
+def test_how_the_test_set_is_shown_changes_nothing_in_training(
+    data: dict[str, Any], evaluate: dict[str, Any], tmp_path: Path
+) -> None:
+    epochs, weights = [], []
+    for name, how in (("default", {}), ("other", evaluate)):
+        path = tmp_path / f"{name}.safetensors"
+        run = asked(data={**data, "evaluate": how})
+        epochs.append(ended(train(run, Settings(weights=path)))[0])
+        weights.append(interop.loaded(path)[1].state_dict())
+    assert epochs[0] == epochs[1]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 STREAMS: dict[str, dict[str, Any]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,13 +11,15 @@ from torch import Tensor
 from vgg_ablate.net.dense import class_map, slid
 from vgg_ablate.net.model import Vgg, build
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Evaluate
+from vgg_ablate.spec.recipe import Augment, Evaluate
 from vgg_ablate.train.augment import Normaliser
+from vgg_ablate.train.boxes import resized
 from vgg_ablate.train.data import Split
 from vgg_ablate.train.evaluate import Scored, scored
-from vgg_ablate.train.views import views
+from vgg_ablate.train.views import validation, views
 
 IMAGES = torch.randint(0, 256, (4, 12, 12, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+ARCH = Arch.model_validate({"stages": "4 | 8", "image_size": 8, "in_channels": 3, "classes": 5}).spelled_out()
 AS_THEY_ARE = Normaliser(torch.full((3,), 128.0), torch.full((3,), 64.0))
 
 
@@ -31,7 +35,7 @@ def probabilities(model: Vgg, how: Evaluate) -> Tensor:
 
 
 def test_the_views_are_those_that_were_asked_for() -> None:
-    shown = list(views(IMAGES, Evaluate(view=("single", "dense", "crops"), flip=True, scales=(8, 12), grid=3), 8))
+    shown = list(views(IMAGES, Evaluate(view=("single", "dense", "crops"), flip=True, scales=(8, 12), grid=3), ARCH))
     #   at 8: centre, whole, one crop; at 12: centre, whole, 3 x 3 crops; each with its mirror
     assert len(shown) == 2 * ((1 + 1 + 1) + (1 + 1 + 9))
     assert [view.images.shape[1] for view in shown if view.whole] == [8, 8, 12, 12]
@@ -42,7 +46,7 @@ def test_the_views_are_those_that_were_asked_for() -> None:
 
 def test_the_papers_150_crops() -> None:
     how = Evaluate(view=("crops",), flip=True, scales=(10, 11, 12))  # three crops a side at 10, four at 11
-    assert len(list(views(IMAGES, how, 8))) == 2 * (9 + 16 + 25)
+    assert len(list(views(IMAGES, how, ARCH))) == 2 * (9 + 16 + 25)
 
 
 def test_probabilities_are_the_mean_over_the_views() -> None:
@@ -55,8 +59,42 @@ def test_probabilities_are_the_mean_over_the_views() -> None:
 
 def test_an_image_as_large_as_the_net_is_seen_alike_densely() -> None:
     model = net()
-    dense = probabilities(model, Evaluate(view=("dense",), scales=(8,)))
-    assert torch.allclose(dense, probabilities(model, Evaluate(scales=(8,))), atol=1e-6)
+    for flip in (False, True):
+        dense = probabilities(model, Evaluate(view=("dense",), scales=(8,), flip=flip))
+        assert torch.allclose(dense, probabilities(model, Evaluate(scales=(8,), flip=flip)), atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [9, 10, 11])
+def test_a_scale_with_room_for_one_window_is_seen_densely_as_its_centre_crop(scale: int) -> None:
+    model = net()
+    dense = probabilities(model, Evaluate(view=("dense",), scales=(scale,), flip=True))
+    assert torch.allclose(dense, probabilities(model, Evaluate(scales=(scale,), flip=True)), atol=1e-6)
+
+
+def test_dense_scores_are_the_mean_over_scales_and_mirror_images() -> None:
+    model = net()
+    whole = slid(model)
+    said = []
+    for scale, first, side in ((8, 0, 8), (10, 1, 8), (12, 0, 12)):
+        seen = resized(IMAGES, scale)[:, first : first + side, first : first + side]
+        said += [class_map(whole, AS_THEY_ARE(shown)).mean((2, 3)).softmax(1) for shown in (seen, seen.flip(2))]
+    how = Evaluate(view=("dense",), scales=(8, 10, 12), flip=True)
+    assert torch.allclose(probabilities(model, how), torch.stack(said).mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("augment", "scales"),
+    [
+        ({}, ()),
+        ({"crop_padding": 2}, ()),
+        ({"scale_jitter": {"low": 8, "high": 8}}, (8,)),
+        ({"scale_jitter": {"low": 8, "high": 13}}, (10,)),
+    ],
+)
+def test_validation_shows_the_centre_crop_at_the_training_scale(
+    augment: dict[str, Any], scales: tuple[int, ...]
+) -> None:
+    assert validation(Augment.model_validate(augment)) == Evaluate(view=("single",), flip=False, scales=scales)
 
 
 @pytest.mark.parametrize(("scale", "side"), [(8, 1), (12, 2), (16, 3)])

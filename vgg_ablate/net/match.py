@@ -8,6 +8,7 @@ from functools import cache
 
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.net.costs import Costs, costs, together
+from vgg_ablate.net.coverage import find_scale_problems
 from vgg_ablate.net.layers import shared
 from vgg_ablate.spec.arch import Arch, Match
 from vgg_ablate.spec.recipe import Train
@@ -62,6 +63,7 @@ def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
             try:
                 done[variant.name] = _resolved(variant, done)
                 _pretrained(done[variant.name])
+                _check_scales(done[variant.name])
             except SpecError as error:
                 problems.extend(
                     Problem(one.rule, _path(variant, one.path), one.place, one.got, one.nearest)
@@ -135,6 +137,14 @@ def _pretrained(resolved: Resolved) -> None:
     if not all(alike):
         rule = "no layer has the name and shape of one of the net that it is for"
         raise SpecError(Problem(rule, path, got=source.notation()))
+
+
+def _check_scales(resolved: Resolved) -> None:
+    """Raise SpecError where a net cannot be tested at a scale of `data.evaluate`; equal problems share a line."""
+    evaluate = resolved.variant.data.evaluate
+    found = [one for arch in (resolved.arch, *resolved.ensemble) for one in find_scale_problems(arch, evaluate)]
+    if found:
+        raise SpecError(dict.fromkeys(found))
 
 
 def _ensemble(variant: Variant, arch: Arch) -> Resolved:

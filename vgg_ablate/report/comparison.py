@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import nan
+from typing import Literal
 
 from vgg_ablate.report import numbers, wording
+from vgg_ablate.report.metrics import TIMED
 from vgg_ablate.report.model import Difference, Report, Row
-from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Table, Value, Words
+from vgg_ablate.report.table import Column, Count, Gap, Mean, Quantity, Range, Table, Value, Words
 from vgg_ablate.report.table import Row as Line
 from vgg_ablate.report.verdicts import Verdict
 
@@ -27,7 +29,9 @@ def variants_table(
 
     `titles` are shown for variants' names; `extra` is one more column after the difference to the base.
     """
-    others = [metric for metric in _claimed(report) if any(metric in row.metrics for row in report.rows)]
+    others = [
+        metric for metric in _claimed(report) if any(metric in {**row.metrics, **row.times} for row in report.rows)
+    ]
     columns = (
         Column("variant", "variant", "left"),
         Column("n", "n"),
@@ -94,22 +98,37 @@ def _heading(metric: str) -> str:
 def _line(row: Row, title: str, others: Sequence[str], extra: Value | None) -> Line:
     error: Value = Mean(row.error.mean, row.error.sd, row.error.n)
     ended = ", ".join(f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(row.outcomes.items()))
-    speed = row.metrics.get("images_per_second")
+    state = ", ".join(words for words in (ended, row.training_state) if words)
     cells: tuple[Value, ...] = (
-        Words(f"{title} ({ended})" if ended else title, f"#runs-{row.name}"),
+        Words(f"{title} ({state})" if state else title, f"#runs-{row.name}"),
         Count(row.n),
-        error if row.n else Words(ended or numbers.DASH),
+        error if row.n else Words(outcomes(row) or numbers.DASH),
         Words("base") if row.is_base else difference(row.to_base),
         *(() if extra is None else (extra,)),
         *(_other(row, metric) for metric in others),
         Count(row.costs.get("params")),
         Count(row.costs.get("macs")),
-        Quantity(speed.mean if speed else nan, "rate"),
+        _time(row, "images_per_second"),
     )
     return Line(cells, "base" if row.is_base else "", frozenset({_ERROR}) if row.best else frozenset())
 
 
+def outcomes(row: Row) -> str:
+    """`stalled 3/5, diverged 2/5`: what became of the runs that no mean has; empty where there are none."""
+    counts = {**row.outcomes, "stalled": len(row.stalled)}
+    told = (f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(counts.items()) if count)
+    return ", ".join(told)
+
+
+def _time(row: Row, metric: str) -> Value:
+    found = row.times.get(metric)
+    how: Literal["rate", "seconds"] = "rate" if metric == "images_per_second" else "seconds"
+    return Range(found.median, found.low, found.high, how) if found else Range(nan, nan, nan, how)
+
+
 def _other(row: Row, metric: str) -> Value:
+    if metric in TIMED:
+        return _time(row, metric)
     found = row.metrics.get(metric)
     return Mean(found.mean, found.sd, found.n) if found else Words(numbers.DASH)
 
@@ -120,8 +139,19 @@ def _notes(report: Report) -> tuple[str, ...]:
         "n: seeds that finished. ± is the standard deviation over seeds, not an error of the mean.",
         f"Δ: minus {report.base.name}, paired by seed, with Student's 95 % interval; negative is better.",
         "MACs: multiply-accumulates of convolutions and dense layers for one example" + _counted_twice(report),
-        f"images/s: in training, mean over runs, on {', '.join(devices) or 'an unknown device'}.",
+        f"images/s: in training, median and range of undisturbed runs, on {', '.join(devices) or 'an unknown device'}.",
     ]
+    if any(row.stalled for row in report.rows):
+        notes[0] = (
+            "n: seeds that finished above chance level; means leave the others out, and a variant with one is never in "
+            "bold. ± is the standard deviation over seeds, not an error of the mean."
+        )
+    if count := sum(row.disturbed for row in report.rows):
+        finished = int((report.frame["outcome"] == "finished").sum())
+        notes.append(
+            f"Disturbed: {count} of {finished} runs took more than 1.2 times their CPU time, or it was not recorded; "
+            "their images/s and seconds are left out."
+        )
     if any(row.best for row in report.rows):
         notes.insert(2, "Bold: the lowest mean and all that paired t-tests (Holm, 5 %) cannot tell from it.")
     if len(devices) > 1:

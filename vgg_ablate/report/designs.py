@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import isnan, nan
 
 from vgg_ablate.report import numbers
-from vgg_ablate.report.comparison import difference, variants_table
+from vgg_ablate.report.comparison import difference, outcomes, variants_table
 from vgg_ablate.report.effects import Effect, Effects, effects
 from vgg_ablate.report.metrics import by_seed
 from vgg_ablate.report.model import METRIC, Report, Row, Summary, compared
@@ -46,7 +46,11 @@ def tables(report: Report) -> list[Table]:
 
 def front(rows: Sequence[Row], cost: str = "macs", metric: str = METRIC) -> list[Row]:
     """The rows that no other row beats on both the metric and the cost, from the cheapest on: the Pareto front."""
-    known = [(row.costs[cost], found.mean, row) for row in rows if cost in row.costs if (found := _metric(row, metric))]
+    known = [
+        (row.costs[cost], found.mean, row)
+        for row in rows
+        if cost in row.costs and not row.stalled and (found := _metric(row, metric))
+    ]
     best: list[tuple[float, Row]] = []
     for _, mean, row in sorted(known, key=lambda one: one[:2]):
         if not best or mean < best[-1][0]:
@@ -187,7 +191,7 @@ def _front(report: Report) -> Table:
 
 def _history(report: Report) -> Table:
     """The proposals, the best first; not more than a reader reads."""
-    ended = sorted(report.proposed, key=lambda row: (_validation(row).mean, row.name))
+    ended = sorted(report.proposed, key=lambda row: (bool(row.stalled), _validation(row).mean, row.name))
     shown = [row for row in ended if _validation(row).n] + [row for row in ended if not _validation(row).n]
     notes = [f"{len(report.proposed)} variants were proposed; runs.csv has all of their runs."]
     lines = tuple(_proposal(row) for row in shown[:_MOST])
@@ -196,14 +200,15 @@ def _history(report: Report) -> Table:
 
 def _proposal(row: Row) -> Line:
     validation = _validation(row)
-    ended = ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in sorted(row.outcomes.items()))
     changes = ", ".join(f"{path.rsplit('.', 1)[-1]} {_level(value)}" for path, value in row.variant.changes.items())
     return Line(
         (
             Words(row.name),
             Words(changes or numbers.DASH),
             Count(validation.n),
-            Mean(validation.mean, validation.sd, validation.n) if validation.n else Words(ended or numbers.DASH),
+            Mean(validation.mean, validation.sd, validation.n)
+            if validation.n
+            else Words(outcomes(row) or numbers.DASH),
             Count(row.costs.get("params")),
             Count(row.costs.get("macs")),
         )

@@ -77,10 +77,33 @@ def _unfinished(record: Record) -> str | None:
     if numbers != list(range(1, epochs + 1)):
         shown = ", ".join(map(str, numbers[:3])) + (f", ..., {numbers[-1]}" if len(numbers) > 3 else "")
         return f"epochs: a finished run has epochs 1 to {epochs}, got {len(numbers)} of them ({shown})"
+    if told := _fractional(record):
+        return told
     last = record.epochs[-1].val_accuracy
     if tested.val_accuracy != last:
         return f"tested.val_accuracy: that of the last epoch is {last}, got {tested.val_accuracy}"
     return _miscounted(tested)
+
+
+def _fractional(record: Record) -> str | None:
+    """Accuracies and errors against the numbers of examples that they are fractions of, where these are recorded."""
+    tested = record.tested
+    for epoch in record.epochs:
+        if not _is_whole(epoch.val_accuracy, epoch.val_examples):
+            place = f"epochs[{epoch.epoch - 1}].val_accuracy"
+            return f"{place}: no whole number of {epoch.val_examples} examples is right, got {epoch.val_accuracy}"
+    if tested is not None and (tested.train_error is None) != (tested.train_examples is None):
+        got = f"got {tested.train_error} and {tested.train_examples}"
+        return f"tested.train_error: it and train_examples are recorded together, {got}"
+    if tested is not None and not _is_whole(tested.train_error or 0.0, tested.train_examples or 0):
+        rule = f"no whole number of {tested.train_examples} examples is wrong"
+        return f"tested.train_error: {rule}, got {tested.train_error}"
+    return None
+
+
+def _is_whole(share: float, examples: int) -> bool:
+    """Whether the share of the examples is a whole number of them; so it is of an unknown number of examples, 0."""
+    return isclose(share * examples, round(share * examples), rel_tol=_ROUNDING, abs_tol=_ROUNDING)
 
 
 def _misadded(record: Record) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vgg_ablate.records import Planned, Record
+from vgg_ablate.records import Outcome, Planned, Record, stalled_at
 from vgg_ablate.report.results import EPOCH, Results, read
 from vgg_ablate.report.stats import Floats
 
@@ -23,12 +23,15 @@ RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip 
     "key": "str",
     "horizon": "float64",  # the level of the study's horizons; nothing where it has none
     "outcome": "str",
+    "trained": "boolean",  # above chance level at the end; empty where nothing says so
     "val_accuracy": "float64",
     "val_error": "float64",
     "test_accuracy": "float64",
     "test_error": "float64",
     "test_top5_accuracy": "float64",
     "test_top5_error": "float64",
+    "train_error": "float64",  # of the first `train_examples` of the training split, without augmentation
+    "train_examples": "Int64",
     "params": "Int64",
     "macs": "Int64",
     "activations": "Int64",
@@ -40,6 +43,8 @@ RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip 
     "val_loss": "float64",
     "train_seconds": "float64",
     "images_per_second": "float64",
+    "train_cpu_seconds": "float64",  # of the process, all threads; empty where it was not measured
+    "disturbed": "boolean",  # waited for the processor: its times say little of the net
     "device": "str",
     "device_name": "str",
     "precision": "str",
@@ -60,7 +65,11 @@ EPOCH_COLUMNS: dict[str, str] = {
     "lr": "float64",
     "seconds": "float64",
     "images_per_second": "float64",
+    "cpu_seconds": "float64",
+    "val_examples": "int64",
 }
+
+_MOST_WAITING = 1.2  # times CPU time: the wall time of an undisturbed run
 
 
 def frame(folder: str | Path) -> pd.DataFrame:
@@ -117,6 +126,8 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 def _parsed(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
     if dtype == "Int64":
         return pd.Series([pd.NA if value == "" else int(value) for value in column], dtype=dtype)
+    if dtype == "boolean":
+        return column.map({"True": True, "False": False}).astype(dtype)
     return column.replace("", "nan").astype(dtype) if dtype == "float64" else column.astype(dtype)
 
 
@@ -133,8 +144,10 @@ def _run(results: Results, cell: Planned) -> dict[str, Any]:
 
 def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
     environment = record.environment
+    cpu_seconds = float(epochs[:, EPOCH.index("cpu_seconds")].sum())
     return {
         "outcome": record.outcome.value,
+        "trained": _is_trained(record, epochs),
         "reason": record.reason,
         "params": record.costs.get("params"),
         "macs": record.costs.get("macs"),
@@ -147,6 +160,8 @@ def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
         "val_loss": epochs[-1, EPOCH.index("val_loss")] if len(epochs) else None,
         "train_seconds": record.train_seconds,
         "images_per_second": record.images_per_second,
+        "train_cpu_seconds": cpu_seconds or None,
+        "disturbed": _is_disturbed(record, cpu_seconds),
         "device": str(environment.get("device", "")),
         "device_name": str(environment.get("device_name", "")),
         "precision": str(environment.get("precision", "")),
@@ -156,11 +171,35 @@ def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
     } | _tested(record)
 
 
-def _tested(record: Record) -> dict[str, float]:
+def _is_trained(record: Record, epochs: Floats) -> bool | None:
+    """Whether a run ended above chance level, which a diverged one did not; None where it was cut short."""
+    if record.outcome is Outcome.DIVERGED:
+        return False
+    if record.outcome is not Outcome.FINISHED or not len(epochs):
+        return None
+    last = dict(zip(EPOCH, epochs[-1].tolist(), strict=True))
+    stalled = stalled_at(last["val_accuracy"], round(last["val_examples"]), record.run.classes)
+    return None if stalled is None else not stalled
+
+
+def _is_disturbed(record: Record, cpu_seconds: float) -> bool:
+    """Whether a run on one thread of a CPU waited for the processor for more than a fifth of its CPU time.
+
+    A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time says nothing about
+    waiting: such runs count as undisturbed.
+    """
+    if record.environment.get("device", "cpu") != "cpu" or record.environment.get("threads", 1) != 1:
+        return False
+    return cpu_seconds == 0 or record.train_seconds > _MOST_WAITING * cpu_seconds
+
+
+def _tested(record: Record) -> dict[str, float | None]:
     tested = record.tested
     if tested is None:
         return {}
-    found = {
+    found: dict[str, float | None] = {
+        "train_error": tested.train_error,
+        "train_examples": tested.train_examples,
         "val_accuracy": tested.val_accuracy,
         "val_error": 1 - tested.val_accuracy,
         "test_accuracy": tested.test_accuracy,

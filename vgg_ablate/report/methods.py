@@ -8,13 +8,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from vgg_ablate.report import stats
-from vgg_ablate.report.metrics import sign
+from vgg_ablate.report.metrics import TIMED, sign
 from vgg_ablate.report.stats import Estimate, Floats
 from vgg_ablate.spec.claims import Claim
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
 
+LEFT_OUT = "left out"  # the outcome of a finished run that the metric leaves out: stalled, or disturbed
 Word = Literal["supported", "refuted", "inconclusive"]
 
 
@@ -41,12 +42,18 @@ def cells_of(
 ) -> Cells:
     """Of the variants that a claim weighs, over the planned seeds; what is lacking is told with its outcome."""
     names = list(weights)
+    why = "waited for the processor" if metric in TIMED else "stayed at chance level"
+    counts = {name: [outcomes.get((name, seed)) for seed in seeds].count(LEFT_OUT) for name in names}
+    left_out = [f"{name}: {count} of {len(seeds)} runs {why}" for name, count in counts.items() if count]
     whole = tuple(seed for seed in seeds if all(seed in table.get(name, {}) for name in names))
-    lacking = tuple(
-        f"{name}: seed {seed} {_said(outcomes.get((name, seed), 'missing'), metric)}"
-        for name in names
-        for seed in seeds
-        if seed not in table.get(name, {})
+    lacking = (
+        *left_out,
+        *(
+            f"{name}: seed {seed} {_said(outcomes.get((name, seed), 'missing'), metric)}"
+            for name in names
+            for seed in seeds
+            if seed not in table.get(name, {}) and outcomes.get((name, seed)) != LEFT_OUT
+        ),
     )
     values = np.array([[table[name][seed] for seed in whole] for name in names if whole], dtype=np.float64)
     signed = sign(metric) * np.array([weights[name] for name in names])

@@ -1,4 +1,4 @@
-"""Metrics: which way is better, how they are scaled to be shown, and their values by variant and seed."""
+"""Metrics: which way is better, how they are scaled to be shown, which runs count, and values by variant and seed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,32 @@ def sign(metric: str) -> int:
 
 
 def by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
-    """variant -> seed -> the metric as it is shown, of finished runs."""
+    """variant -> seed -> the metric as it is shown, of the finished runs that count for it."""
     table: dict[str, dict[int, float]] = {}
-    finished = frame[frame["outcome"] == "finished"]
+    finished = frame[(frame["outcome"] == "finished") & ~left_out(frame, metric)]
     for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
         if not pd.isna(value):
             table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
     return table
+
+
+def left_out(frame: pd.DataFrame, metric: str) -> pd.Series[bool]:
+    """Return for every run whether a mean of the metric leaves it out.
+
+    Times leave out disturbed runs. Errors and accuracies leave out stalled ones: the error of a net that has learned
+    nothing is that of guessing, and a mean over both describes neither. Runs that others trained may lack the columns.
+    """
+    if metric in TIMED:
+        return _flag(frame, "disturbed", when=True)
+    return stalled(frame)
+
+
+def stalled(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return for every run whether it finished at chance level."""
+    return _flag(frame, "trained", when=False) & (frame["outcome"] == "finished")
+
+
+def _flag(frame: pd.DataFrame, column: str, *, when: bool) -> pd.Series[bool]:
+    if column not in frame.columns:
+        return pd.Series(data=False, index=frame.index, dtype=bool)
+    return (frame[column] == when).fillna(value=False).astype(bool)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vgg_ablate.report import stats
 from vgg_ablate.report.frame import epochs_of, runs_of
 from vgg_ablate.report.horizons import judge_horizons
-from vgg_ablate.report.metrics import by_seed, scale, sign
+from vgg_ablate.report.metrics import TIMED, by_seed, left_out, scale, sign, stalled
 from vgg_ablate.report.results import Results, read
 from vgg_ablate.report.verdicts import ALPHA, FEWEST_SEEDS, Examples, Verdict, judge, unseeded
 from vgg_ablate.spec.claims import Claim, Levels, Quantities
@@ -29,6 +29,7 @@ from vgg_ablate.spec.study import Study, Variant
 
 METRIC = "test_error"  # of the comparison table, whatever else is claimed
 DRAWN_TEST = frozenset({"digits"})  # data sets whose test split is drawn from the seed: every seed has its own
+_SHOWN = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")  # beside METRIC
 COSTS = ("params", "macs", "activations", "receptive_field")
 
 
@@ -39,6 +40,16 @@ class Summary:
     n: int
     mean: float = nan  # NaN without a seed
     sd: float = nan  # NaN with fewer than two
+
+
+@dataclass(frozen=True)
+class Range:
+    """The median of a time or a pace over runs, with the smallest and the largest."""
+
+    n: int
+    median: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,13 @@ class Row:
     to_base: Difference
     best: bool  # the lowest error, or not separable from it
     costs: Mapping[str, int]  # params, macs, activations, receptive_field; none where no run has a record
-    metrics: Mapping[str, Summary]  # every other metric that has values
+    metrics: Mapping[str, Summary]  # every other error and accuracy that has values
+    times: Mapping[str, Range]  # of undisturbed runs
     devices: tuple[str, ...]
+    judged: int = 0  # runs of which it is known whether they ended above chance level
+    untrained: int = 0  # of those, stalled or diverged
+    stalled: tuple[int, ...] = ()  # seeds of the runs that finished at chance level: no mean has them
+    disturbed: int = 0  # finished runs whose times are left out
 
     @property
     def name(self) -> str:
@@ -74,8 +90,13 @@ class Row:
 
     @property
     def n(self) -> int:
-        """Finished seeds."""
+        """Finished seeds that are above chance level."""
         return self.error.n
+
+    @property
+    def training_state(self) -> str:
+        """`trained 4/5` where a run has stalled, else empty."""
+        return f"trained {self.judged - self.untrained}/{self.judged}" if self.stalled else ""
 
 
 @dataclass(frozen=True)
@@ -182,6 +203,11 @@ def summary(values: Sequence[float]) -> Summary:
     return Summary(len(values), float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else nan)
 
 
+def time_range(values: Sequence[float]) -> Range:
+    """Return the median and the range of one or more values."""
+    return Range(len(values), float(np.median(values)), min(values), max(values))
+
+
 def inseparable(table: Mapping[str, Mapping[int, float]], metric: str = METRIC) -> set[str]:
     """The best variant by its mean and all that Holm-corrected paired t-tests cannot tell from it.
 
@@ -232,7 +258,9 @@ def _rows(frame: pd.DataFrame, variants: Sequence[Variant], base: Variant | None
     groups = dict(list(frame.groupby("variant", sort=False)))
     names = {variant.name for variant in (*variants, *([base] if base else []))}
     errors = {name: seeds for name, seeds in by_seed(frame, METRIC).items() if name in names}
-    best = inseparable(errors) if base is None else set()
+    unranked = {str(name) for name in frame.loc[stalled(frame), "variant"].unique()}
+    ranked = {name: seeds for name, seeds in errors.items() if name not in unranked}
+    best = inseparable(ranked) if base is None else set()
     start = base or variants[0]
     return tuple(
         _row(
@@ -258,18 +286,10 @@ def _row(
     finished = runs[(runs["outcome"] == "finished").to_numpy()]
     outcomes = Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")
     own = errors.get(variant.name, {})
-    metrics = {}
-    for metric in (
-        "test_accuracy",
-        "val_error",
-        "val_accuracy",
-        "test_top5_error",
-        "train_seconds",
-        "images_per_second",
-    ):
-        values = [float(value) * scale(metric) for value in finished[metric].dropna()]
-        if values:
-            metrics[metric] = summary(values)
+    counted = {
+        metric: [float(value) * scale(metric) for value in finished.loc[~left_out(finished, metric), metric].dropna()]
+        for metric in (*_SHOWN, *sorted(TIMED))
+    }
     costed = runs[runs["params"].notna()]
     return Row(
         variant=variant,
@@ -280,8 +300,13 @@ def _row(
         to_base=Difference(0) if is_base else compared(own, base),
         best=variant.name in best,
         costs={cost: int(costed[cost].iloc[0]) for cost in COSTS if len(costed) and not pd.isna(costed[cost].iloc[0])},
-        metrics=metrics,
+        metrics={metric: summary(counted[metric]) for metric in _SHOWN if counted[metric]},
+        times={metric: time_range(counted[metric]) for metric in sorted(TIMED) if counted[metric]},
         devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
+        judged=int(runs["trained"].notna().sum()),
+        untrained=int((~runs["trained"].dropna().astype(bool)).sum()),
+        stalled=tuple(int(seed) for seed in runs.loc[stalled(runs), "seed"]),
+        disturbed=int(left_out(finished, "train_seconds").sum()),
     )
 
 

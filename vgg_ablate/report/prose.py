@@ -35,8 +35,15 @@ def tables(report: Report) -> list[Table]:
 
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
-    untuned, registered = _untuned(report), _registered(report)
-    return [*registered, *_few(report), *_unfinished(report), *untuned, *_looked(report), *_mixed(report)]
+    return [
+        *_registered(report),
+        *_few(report),
+        *_unfinished(report),
+        *_stalled(report),
+        *_untuned(report),
+        *_looked(report),
+        *_mixed(report),
+    ]
 
 
 def expected(report: Report) -> list[str]:
@@ -142,6 +149,18 @@ def _unfinished(report: Report) -> Iterator[str]:
             seeds = report.frame[(report.frame["variant"] == row.name) & (report.frame["outcome"] == outcome)]["seed"]
             listed = ", ".join(str(seed) for seed in seeds)
             yield f"{row.name}: {outcome.replace('_', ' ')} {count}/{row.planned} (seed {listed})."
+
+
+def _stalled(report: Report) -> Iterator[str]:
+    """Runs at chance level, with their seeds, and by which rule."""
+    for row in report.rows:
+        if row.stalled:
+            seeds = ", ".join(str(seed) for seed in row.stalled)
+            yield (
+                f"{row.name}: {row.training_state}; stalled at chance level: seed {seeds}. Their validation "
+                f"accuracy is not above 1/{row.variant.data.shape.classes} by an exact binomial test at 0.1 %; no mean "
+                "has them."
+            )
 
 
 def _untuned(report: Report) -> Iterator[str]:

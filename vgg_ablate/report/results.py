@@ -24,7 +24,17 @@ from vgg_ablate.report.stats import Floats
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
 
-EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
+EPOCH = (
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "val_accuracy",
+    "lr",
+    "seconds",
+    "images_per_second",
+    "cpu_seconds",
+    "val_examples",
+)
 
 
 @dataclass(frozen=True)
@@ -146,9 +156,7 @@ def _tuning_records(store: Store, manifest: Manifest) -> tuple[dict[str, Record]
 
 
 def _array(record: Record) -> Floats:
-    values = [
-        (e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.lr, e.seconds, e.images_per_second) for e in record.epochs
-    ]
+    values = [[getattr(epoch, name) for name in EPOCH] for epoch in record.epochs]
     return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH))
 
 

@@ -118,6 +118,9 @@ def _variants(reports: Sequence[Report], titles: Sequence[str], shared: Sequence
     ]
     if same:
         notes.append(f"Both studies have records of {', '.join(same)} in common: no difference between them is shown.")
+    stalled = [f"{row.name} ({row.training_state})" for report in reports for row in report.rows if row.stalled]
+    if stalled:
+        notes.append(f"Runs at chance level are left out of n and of means: {', '.join(stalled)}.")
     left_out = sorted({row.name for report in reports for row in report.rows} - set(shared))
     if left_out:
         notes.append(f"Not in all of them, and left out: {', '.join(left_out)}.")

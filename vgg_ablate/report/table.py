@@ -116,7 +116,27 @@ class Quantity:
         return {"": self.value}
 
 
-Value = Words | Mean | Gap | Count | Quantity
+@dataclass(frozen=True)
+class Range:
+    """A median over runs with the smallest and the largest value; a dash without a run."""
+
+    median: float
+    low: float
+    high: float
+    how: Literal["rate", "seconds"]
+
+    def shown(self) -> str:
+        """2,310 [2,250, 2,400]; the median alone where all are shown as it is."""
+        show = {"rate": numbers.rate, "seconds": numbers.seconds}[self.how]
+        median, low, high = show(self.median), show(self.low), show(self.high)
+        return median if median == low == high else f"{median} [{low}, {high}]"
+
+    def raw(self) -> dict[str, Raw]:
+        """In full."""
+        return {"": self.median, "low": self.low, "high": self.high}
+
+
+Value = Words | Mean | Gap | Count | Quantity | Range
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vgg_ablate.report import power, stats
 from vgg_ablate.report.counts import Counts, count_trained
-from vgg_ablate.report.methods import METHODS, Cells, Tried, Word, cells_of, estimated, tried
-from vgg_ablate.report.metrics import TIMED, by_seed, sign
+from vgg_ablate.report.methods import LEFT_OUT, METHODS, Cells, Tried, Word, cells_of, estimated, tried
+from vgg_ablate.report.metrics import TIMED, by_seed, left_out, sign
 from vgg_ablate.report.stats import Estimate, Floats
 from vgg_ablate.spec.claims import EXACT, Claim, Levels, Quantities
 
@@ -215,7 +215,7 @@ def _family(
 ) -> dict[str, Verdict]:
     metric = claims[0].metric
     table = by_seed(frame, metric)
-    outcomes = {(str(v), int(s)): str(o) for v, s, o in frame[["variant", "seed", "outcome"]].itertuples(index=False)}
+    outcomes = _outcomes(frame, metric)
     same = unseeded(frame)
     cells = {claim.id: cells_of(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims}
     by_method = {
@@ -233,6 +233,15 @@ def _family(
             verdict = replace(verdict, seeds_to_decide=_more_seeds(verdict, len(claims)))
         judged[claim.id] = replace(verdict, family=len(claims))
     return judged
+
+
+def _outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
+    """(variant, seed) -> what became of the run; `LEFT_OUT` where it finished and the metric leaves it out."""
+    told = frame["outcome"].mask((frame["outcome"] == "finished") & left_out(frame, metric), LEFT_OUT)
+    return {
+        (str(variant), int(seed)): str(outcome)
+        for variant, seed, outcome in zip(frame["variant"], frame["seed"], told, strict=True)
+    }
 
 
 def _hindrance(verdict: Verdict, cells: Cells, same: Mapping[str, str]) -> str:

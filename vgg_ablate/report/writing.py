@@ -100,6 +100,8 @@ def _variant(row: Row) -> dict[str, Any]:
             "params": row.costs.get("params"),
             "macs": row.costs.get("macs"),
             "outcomes": dict(row.outcomes),
+            "trained": row.judged - row.untrained,
+            "stalled": len(row.stalled),
         }
     )
 

@@ -1,32 +1,99 @@
-"""What lies in a results folder and is asked for by nobody."""
+"""Files of a results folder that no study asks for: find them, and set records aside.
+
+A record is never deleted here: it moves to `records/aside/`, from where it can be taken back.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import SpecError, StorageFailed
 from vgg_ablate.records import Manifest, Store
+from vgg_ablate.runs.driver import opened
+from vgg_ablate.runs.outcomes import put_aside
+from vgg_ablate.runs.storages import embedded
+from vgg_ablate.spec.search import Search
+from vgg_ablate.spec.study import load
+
+_SETTLED = 600.0  # seconds after which a half-written file is nobody's: a worker links its record within moments
 
 
-def strays(folder: Path) -> Iterator[Path]:
-    """Records that the manifest does not plan, those set aside, half-written files, checkpoints of recorded runs."""
-    store = Store(folder / "records")
-    manifest = Manifest.read(folder)
-    planned = {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
+@dataclass(frozen=True)
+class Orphans:
+    """What lies in a results folder and is asked for by no study."""
+
+    folder: Path
+    records: tuple[str, ...] = ()  # keys
+    files: tuple[Path, ...] = ()  # half-written files, and checkpoints of runs that have their record
+    aside: tuple[Path, ...] = ()  # records that were set aside before
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file, records first."""
+        store = Store(self.folder / "records")
+        return (*map(store.path, self.records), *self.files, *self.aside)
+
+
+def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
+    """Return what nobody asks for; with `aside`, the records that were set aside too.
+
+    Hold the folder's lock while it is called and acted upon. A record is kept if the manifest of this or of a
+    neighbouring study plans it, if the ledger of a search knows it, or if it is younger than the manifest: a search
+    that was killed may have written it since. Raises StorageFailed where the folder holds no study.
+    """
+    manifest, store = Manifest.read(folder), Store(folder / "records")
+    written = (folder / "manifest.json").stat().st_mtime
+    wanted = _planned(manifest) | _searched(folder)
+    for path in folder.parent.glob("*/manifest.json"):
+        if path.parent != folder:
+            wanted |= _planned_by_neighbour(path.parent)
     recorded = store.keys()
-    yield from (store.path(key) for key in sorted(recorded - planned))
-    yield from sorted((folder / "records" / "aside").glob("*.json"))
-    yield from sorted(folder.glob("**/.*.aside"))
-    yield from (
-        path for path in sorted(folder.glob("checkpoints/*")) if path.name in recorded or path.name not in planned
-    )
+    lost = sorted(key for key in recorded - wanted if store.path(key).stat().st_mtime < written)
+    now = time.time()
+    files = [path for path in sorted(folder.glob("**/.*.aside")) if now - path.stat().st_mtime > _SETTLED]
+    files += [path for path in sorted(folder.glob("checkpoints/*")) if path.name in recorded]
+    set_aside = sorted((store.folder / "aside").glob("*.json")) if aside else []
+    return Orphans(folder, tuple(lost), tuple(files), tuple(set_aside))
 
 
-def removed(path: Path) -> Path:
-    """The same path, with nothing there."""
+def remove_orphans(orphans: Orphans) -> Iterator[str]:
+    """Set records aside and delete the other files; yield a line for each. Raises StorageFailed."""
+    store = Store(orphans.folder / "records")
+    for key in orphans.records:
+        put_aside(store, [key])
+        yield f"moved {store.path(key)} to {store.folder / 'aside'}"
+    for path in (*orphans.files, *orphans.aside):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise StorageFailed(f"{path}: {error.strerror}") from error
+        yield f"deleted {path}"
+
+
+def _planned(manifest: Manifest) -> set[str]:
+    return {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
+
+
+def _planned_by_neighbour(folder: Path) -> set[str]:
+    """What a study beside this one plans; nothing where its manifest cannot be read."""
     try:
-        path.unlink()
-    except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
-    return path
+        return _planned(Manifest.read(folder))
+    except StorageFailed:
+        return set()
+
+
+def _searched(folder: Path) -> set[str]:
+    """The keys of runs that the ledger of a search knows: its manifest is written only now and then."""
+    try:
+        study = load(folder / "study.yaml")
+    except SpecError:
+        return set()
+    design: object = study.design
+    if not isinstance(design, Search) or not (folder / "study.db").exists():
+        return set()
+    with closing(opened(study.name, folder, embedded(folder), design)) as ledger:
+        return ledger.list_keys()

@@ -33,12 +33,6 @@ def trained_on(data: Data, records: Iterable[Record] = ()) -> int | None:
     return None if parts is None else parts[0] - round(parts[0] * data.validation_fraction)
 
 
-def count_validation(data: Data) -> int | None:
-    """Return the number of validation examples of a run; None where the size of the data set is not known."""
-    parts = _parts(data)
-    return None if parts is None else round(parts[0] * data.validation_fraction)
-
-
 def held(data: Data) -> int:
     """Of all three splits; 0 where the data set's size is not known."""
     return sum(_parts(data) or (0, 0))

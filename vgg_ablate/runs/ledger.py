@@ -99,6 +99,14 @@ class Ledger:
         attributes = (trial.user_attrs for trial in trials)
         return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
 
+    def list_keys(self) -> set[str]:
+        """Return the keys of all runs that the trials of a plan, or of a search, were judged by."""
+        with storage_failures(self._place):
+            trials = self._study.get_trials(deepcopy=False)
+        return {
+            key for trial in trials for name in ("key", "keys") for key in str(trial.user_attrs.get(name, "")).split()
+        }
+
     def mirror(self, record: Record, variant: str, parameters: Parameters, *, pruned: bool = False) -> None:
         """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
 

@@ -1,7 +1,8 @@
 """What a study will cost before it starts: time, memory, disk. Arithmetic on what this machine has shown so far.
 
 An example costs a + b x macs seconds: a is what every example costs, b what a multiply-accumulate does. Both are read
-off finished runs, or off a short probe.
+off finished runs, or off a short probe. Where CPU time was recorded it is used, for a run that had to wait for the
+processor says nothing of how long a run takes on a quiet one.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def bill(
         seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) + tuning_seconds
         if known and tuning_seconds is not None
         else None,
-        disk_bytes=sum(4000 + 250 * cell.run.train.epochs for cell in (*missing, *trials)),
+        disk_bytes=sum(4000 + 310 * cell.run.train.epochs for cell in (*missing, *trials)),
         adopted=len(adopted),
         dropped=tuple(cell.title for cell in dropped),
         tuning_runs=len(trials),
@@ -114,7 +115,7 @@ def pace(records: Iterable[Record]) -> Pace | None:
     seen: dict[int, list[float]] = {}
     for record in records:
         if record.images_per_second > 0 and record.costs.get("macs"):
-            seen.setdefault(record.costs["macs"], []).append(1 / record.images_per_second)
+            seen.setdefault(record.costs["macs"], []).append(_seconds_per_example(record))
     if not seen:
         return None
     points = [(macs, median(seconds)) for macs, seconds in seen.items()]
@@ -142,6 +143,17 @@ def known_records(folders: Iterable[Path], device: str) -> list[Record]:
         sample = (store.get(key) for key in islice(sorted(store.keys()), _SAMPLE))
         found += [one for one in sample if one.outcome is Outcome.FINISHED and one.environment.get("device") == device]
     return found
+
+
+def _seconds_per_example(record: Record) -> float:
+    """Return seconds of training per example, median over epochs: CPU time on one CPU thread, else wall time."""
+    alone = record.environment.get("device") == "cpu" and record.environment.get("threads") == 1
+    measured = [
+        epoch.cpu_seconds / (epoch.images_per_second * epoch.seconds)
+        for epoch in record.epochs
+        if epoch.cpu_seconds and epoch.images_per_second and epoch.seconds
+    ]
+    return median(measured) if alone and measured else 1 / record.images_per_second
 
 
 def _price(

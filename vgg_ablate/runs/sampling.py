@@ -52,6 +52,8 @@ class Judged:
     proposal: Proposal
     values: tuple[float, ...] | None
     refused: bool
+    keys: frozenset[str] = frozenset()  # of the runs that it was judged by
+    last_step: int | None = None  # the last epoch that was reported; where the proposal was stopped, its last one
 
 
 class Sampling:
@@ -103,6 +105,8 @@ class Sampling:
                 Proposal(trial.number, dict(trial.params)),
                 tuple(trial.values) if trial.state is TrialState.COMPLETE else None,
                 any(excess > 0 for excess in trial.constraints.values()),
+                frozenset(str(trial.user_attrs.get("keys", "")).split()),
+                max(trial.intermediate_values, default=None),
             )
             for trial in trials
         ]

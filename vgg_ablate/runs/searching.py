@@ -17,7 +17,7 @@ from vgg_ablate.records import Epoch, Outcome, Planned, Record, Store
 from vgg_ablate.runs.outcomes import outcomes
 from vgg_ablate.runs.plan import Cell, Plan, cells_of
 from vgg_ablate.runs.progress import State
-from vgg_ablate.runs.sampling import Proposal, Sampling
+from vgg_ablate.runs.sampling import Judged, Proposal, Sampling
 from vgg_ablate.spec.search import FIRST_SEED, Search
 
 _WORST = 1.0  # the validation error of a run that diverged or did not fit: a proposal without a value teaches nothing
@@ -48,6 +48,7 @@ class Searching:
         self._out: set[str] = set()  # keys that are with a worker
         self._points: set[str] = set()  # that were admitted
         self._seconds: dict[str, float] = {}  # of training, by key, of proposed runs
+        self._repeated: dict[str, int | None] = {}  # key -> last epoch, of judged runs whose record is lost
         self._ready: deque[Cell] = deque(plan.missing(store.keys()))
         state.total = None if state.total is None else state.total + len(self._own)
         self._count(self._own)
@@ -65,6 +66,8 @@ class Searching:
 
     def epoch(self, cell: Cell, epoch: Epoch) -> bool:
         """Report the first seed's epochs; should the run stop?"""
+        if (last := self._repeated.get(cell.key)) is not None:
+            return last <= epoch.epoch < cell.run.train.epochs
         for waiting, place in self._asks.get(cell.key, ()):
             if place == 0 and not waiting.stopped:
                 error = 1 - epoch.val_accuracy
@@ -257,22 +260,33 @@ class Searching:
         """Count what was told, open again what was not, and crown the winners where nothing is left."""
         for one in self._sampling.judged():
             if not one.refused:
-                self._told_before(one.proposal)
+                self._told_before(one)
         for proposal in self._sampling.open():
             self._admitted(proposal)
         if not self._open and self._spent() and (cell := self._winner()) is not None:
             self._ready.appendleft(cell)
 
-    def _told_before(self, proposal: Proposal) -> None:
+    def _told_before(self, told: Judged) -> None:
+        """Count the runs of a proposal that was judged; those whose record is lost are trained again.
+
+        Records are authoritative: what the ledger alone knows is not a result. A run that the pruner had stopped is
+        stopped at the same epoch.
+        """
+        proposal = told.proposal
         if proposal.identity in self._points:
             return
         self._points.add(proposal.identity)
         cells = self._cells(self._resolved(proposal, proposal.name))
-        self._proposed[proposal.name] = recorded = tuple(cell for cell in cells if cell.key in self._store)
+        judged = tuple(cell for cell in cells if cell.key in told.keys or cell.key in self._store)
+        recorded = [cell for cell in judged if cell.key in self._store]
+        lost = [cell for cell in judged if cell.key not in self._store]
+        self._proposed[proposal.name] = judged
         self._seconds |= {cell.key: self._store.get(cell.key).train_seconds for cell in recorded}
-        self._count(recorded)
+        self._repeated |= {cell.key: None if told.values is not None else told.last_step for cell in lost}
+        self._ready.extend(lost)
+        self._count(judged)
         if self.state.total is not None:
-            self.state.total -= len(cells) - len(recorded)
+            self.state.total -= len(cells) - len(judged)
 
 
 def _error(record: Record) -> float:

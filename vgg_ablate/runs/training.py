@@ -17,7 +17,7 @@ from vgg_ablate.train.settings import Settings
 
 def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
     """Decode the data set into the cache, where it is not there yet."""
-    data.prepared(run.data, run.fingerprint, tell)
+    data.decoded(run.data, run.fingerprint, tell)
 
 
 def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:

@@ -80,8 +80,10 @@ def _one_or_more(value: Any) -> Any:
 class Evaluate(Frozen):
     """How validation and test images are shown; the class probabilities of all views are averaged (paper, section 3.2).
 
-    `single` is the centre crop. `dense` slides the whole net over the whole image, its dense layers as convolutions.
-    `crops` are `grid` x `grid` crops. Validation between epochs always shows the first scale's centre.
+    `single` is the centre crop. `dense` slides the whole net over the image, its dense layers as convolutions; scales
+    at which it covers less than 90 % of the image are refused.
+    `crops` are `grid` x `grid` crops. Nothing here changes the training: validation between epochs shows the centre
+    crop at the training scale.
     """
 
     view: Annotated[tuple[View, ...], BeforeValidator(_one_or_more)] = Field(("single",), min_length=1)
@@ -145,10 +147,15 @@ class Data(Frozen):
         )
 
     @property
-    def stored_size(self) -> int:
-        """Pixels a side at which images are kept: the largest that training or testing shows."""
+    def train_size(self) -> int:
+        """Pixels a side at which training and validation images are stored. Independent of `evaluate`."""
         jitter = self.augment.scale_jitter
-        return max(self.shape.image_size or 1, jitter.high if jitter else 1, *self.evaluate.scales, 1)
+        return max(self.shape.image_size or 1, jitter.high if jitter else 1)
+
+    @property
+    def test_size(self) -> int:
+        """Pixels a side at which test images are stored: the largest that training or testing shows."""
+        return max(self.train_size, *self.evaluate.scales, 1)
 
 
 class Sgd(Frozen):

@@ -23,10 +23,15 @@ DECODING = 1  # bumped by hand when the same files decode to other pixels; part 
 
 
 class Pool(NamedTuple):
-    """A decoded data set, memory-mapped: what the seed splits. Without a test split of its own, `test` is empty."""
+    """A decoded data set, memory-mapped: what the seed splits.
 
-    train: Decoded
-    test: Decoded
+    Without a test split of its own, `test` is empty and the seed draws the test examples from the training files; they
+    are then read from `test_source`, which holds these files at the size of testing.
+    """
+
+    train: Decoded  # at data.train_size
+    test: Decoded  # at data.test_size
+    test_source: Decoded  # at data.test_size; `test`, or the files of `train`
 
 
 class Split(NamedTuple):
@@ -37,6 +42,11 @@ class Split(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> Split:
+        """The first `count` examples, or all where there are fewer."""
+        images = self.images.first(count) if isinstance(self.images, Streamed) else self.images[:count]
+        return Split(images, self.labels[:count])
 
 
 class Splits(NamedTuple):
@@ -58,11 +68,11 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
     pool = decoded(data, fingerprint)
     train, validation, test = _drawn(data, len(pool.train.labels), len(pool.test.labels), seed)
     images = pool.train.images
-    held = pool.test if len(pool.test.labels) else pool.train
     mean, std = _statistics(images, train)
     std = std if data.normalize == "standard" else torch.ones_like(std)
     if resident is None:
-        resident = fits(4 * (images.nbytes + pool.test.images.nbytes) // 3, device)  # 4 bytes a pixel of three
+        tested = pool.test_source.images[:1].nbytes * len(test)
+        resident = fits(4 * (images.nbytes + tested) // 3, device)  # 4 bytes a pixel of three
 
     def split(of: Decoded, rows: Labels) -> Split:
         here = torch.from_numpy(of.labels[rows]).to(device)
@@ -73,7 +83,7 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
     return Splits(
         split(pool.train, train),
         split(pool.train, validation),
-        split(held, test),
+        split(pool.test_source, test),
         mean.to(device),
         std.to(device),
         len(pool.train.skipped) + len(pool.test.skipped),
@@ -81,28 +91,31 @@ def splits(data: Data, fingerprint: str, seed: int, device: torch.device, *, res
 
 
 def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> Pool:
-    """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once."""
-    return _opened(prepared(data, fingerprint, progress))
+    """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once.
 
-
-def prepared(data: Data, fingerprint: str, progress: Progress | None = None) -> Path:
-    """The cache folder that holds the decoded data set. Raises DataMissing where the files are not what was planned.
-
-    `progress` hears of image files, both splits together; arrays take no time.
+    `progress` hears of image files, both splits together; arrays take no time. Raises DataMissing where the files are
+    not what was planned.
     """
+    train = _opened(_prepared(data, fingerprint, "train", data.train_size, progress))
+    test = _opened(_prepared(data, fingerprint, "test", data.test_size, progress))
+    if len(test.labels):
+        return Pool(train, test, test)
+    return Pool(train, test, _opened(_prepared(data, fingerprint, "train", data.test_size, progress)))
+
+
+def _prepared(data: Data, fingerprint: str, split: str, size: int, progress: Progress | None) -> Path:
+    """The cache folder of one split at one size: runs that differ only in `data.evaluate` share training images."""
     _, channels, classes = data.shape
-    about = [DECODING, data.name, fingerprint, data.stored_size, channels, classes, data.on_corrupt]
+    about = [DECODING, data.name, fingerprint, split, size, channels, classes, data.on_corrupt]
     name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
     def make(folder: Path) -> None:
         found = sources.fingerprint(data)
         if found != fingerprint:
             raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {fingerprint}")
-        counts = [
-            len(sources.images(data, split)) if data.name in sources.FOLDERS else 0 for split in ("train", "test")
-        ]
-        _write(folder / "train", _decode(data, "train", progress and _part(progress, 0, sum(counts))))
-        _write(folder / "test", _decode(data, "test", progress and _part(progress, counts[0], sum(counts))))
+        counts = [len(sources.images(data, part)) if data.name in sources.FOLDERS else 0 for part in ("train", "test")]
+        before = 0 if split == "train" else counts[0]
+        _write(folder, _decode(data, split, size, progress and _part(progress, before, sum(counts))))
 
     return places.made_once(places.cache_folder() / "decoded" / name, make)
 
@@ -112,8 +125,8 @@ def _part(progress: Progress, before: int, total: int) -> Progress:
     return lambda done, _: progress(before + done, total)
 
 
-def _decode(data: Data, split: str, progress: Progress | None) -> Decoded:
-    size, channels = data.stored_size, data.shape.channels
+def _decode(data: Data, split: str, size: int, progress: Progress | None) -> Decoded:
+    channels = data.shape.channels
     if data.name in sources.FOLDERS:
         files = sources.images(data, split)
         skip = data.on_corrupt == "skip"
@@ -134,18 +147,13 @@ def _digits() -> downloads.Arrays:
 
 
 def _write(folder: Path, part: Decoded) -> None:
-    folder.mkdir()
     np.save(folder / "images.npy", part.images)
     np.save(folder / "labels.npy", part.labels)
     (folder / "skipped.json").write_text(json.dumps(part.skipped), encoding="utf-8")
 
 
-@lru_cache(maxsize=4)
-def _opened(folder: Path) -> Pool:
-    return Pool(*(_read(folder / split) for split in ("train", "test")))
-
-
-def _read(folder: Path) -> Decoded:
+@lru_cache(maxsize=8)
+def _opened(folder: Path) -> Decoded:
     images: Images = np.load(folder / "images.npy", mmap_mode="r")
     labels: Labels = np.load(folder / "labels.npy")
     return Decoded(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))

@@ -82,7 +82,7 @@ def scored(net: Vgg, split: Split, normalise: Normaliser, precision: Precision, 
     for images in streaming.parts(split.images, at_once):
         logits = [
             (whole if view.whole else still)(normalise(view.images).to(dtype)).float()
-            for view in views(images, how, size)
+            for view in views(images, how, net.arch)
         ]
         parts.append(logits[0] if len(logits) == 1 else mean_of([one.softmax(1) for one in logits]))
     return Scored(torch.cat(parts), split.labels)

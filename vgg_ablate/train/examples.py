@@ -17,8 +17,8 @@ def examples(run: Run, count: int) -> Tensor:
 
     The test split is not touched. Raises DataMissing, SpecError.
     """
-    size = fitting.image_size(run)
+    fitting.image_size(run)  # checks that the net and its data fit
     found = splits(run.data, run.fingerprint, run.seed, torch.device("cpu"), resident=False)
     images = next(streaming.parts(found.validation.images, count))
-    shown = next(views(images, validation(run.data.evaluate), size))
+    shown = next(views(images, validation(run.data.augment), run.arch))
     return Normaliser(found.mean, found.std)(shown.images)

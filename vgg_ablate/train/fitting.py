@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vgg_ablate.errors import Problem, SpecError
+from vgg_ablate.net.coverage import find_scale_problems
 from vgg_ablate.records import Run
 
 
@@ -19,12 +20,10 @@ def image_size(run: Run) -> int:
     if run.arch.classes is not None and classes is not None and run.arch.classes < classes:
         problems.append(Problem(f"{run.data.name} has {classes} classes", "arch.classes", got=run.arch.classes))
     jitter = run.data.augment.scale_jitter
-    for path, scale in [
-        *((("data.augment.scale_jitter.low", jitter.low),) if jitter else ()),
-        *(("data.evaluate.scales", scale) for scale in run.data.evaluate.scales),
-    ]:
-        if scale < shown:
-            problems.append(Problem(f"must not be less than the net's image size {shown}", path, got=scale))
+    if jitter is not None and jitter.low < shown:
+        rule, path = f"must not be less than the net's image size {shown}", "data.augment.scale_jitter.low"
+        problems.append(Problem(rule, path, got=jitter.low))
+    problems += find_scale_problems(run.arch, run.data.evaluate)
     if problems:
         raise SpecError(problems)
     return shown

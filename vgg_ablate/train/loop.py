@@ -57,7 +57,8 @@ class _Training:
         return self.epochs[-1]
 
     def tested(self) -> Tested:
-        """Read the test set, once."""
+        """Measure the training error, and read the test set, once."""
+        seen = together([member.score_training() for member in self.members])
         each = [member.tested() for member in self.members]
         test = together(each)
         if self.settings.weights is not None:
@@ -66,6 +67,8 @@ class _Training:
                 interop.write(path, net.arch, member.net.state_dict(), net.model_dump_json())
         return Tested(
             val_accuracy=self.epochs[-1].val_accuracy,
+            train_error=1 - seen.accuracy(),
+            train_examples=len(seen.labels),
             test_accuracy=test.accuracy(),
             test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,
             correct=test.correct_bits(),
@@ -122,4 +125,6 @@ def _of_all(each: Sequence[Epoch], seen: Scored) -> Epoch:
         lr=each[0].lr,
         seconds=sum(one.seconds for one in each),
         images_per_second=1 / sum(1 / one.images_per_second for one in each),
+        cpu_seconds=sum(one.cpu_seconds for one in each),
+        val_examples=each[0].val_examples,
     )

@@ -27,6 +27,8 @@ from vgg_ablate.train.step import Updater
 from vgg_ablate.train.streams import Stream, chance, derived, generator, numbers
 from vgg_ablate.train.views import validation
 
+TRAIN_EXAMPLES = 5_000  # that the training error is measured on, at the most: its standard error is below 0.7 points
+
 
 class Member:
     """A net, its optimiser, its draws, and the epochs that it has behind it."""
@@ -63,11 +65,11 @@ class Member:
         """Train one epoch; the validation split, scored. Raises Diverged, OutOfMemory."""
         number = len(self.epochs) + 1
         with device.threads(self.settings.threads):
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             loss, rate, examples = self._pass(number)
-            seconds = time.perf_counter() - start
+            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             _finite(loss, number)
-            seen = self._scored(self.splits.validation, validation(self.run.data.evaluate))
+            seen = self._scored(self.splits.validation, validation(self.run.data.augment))
             _finite(seen.loss, number)  # the epoch's last step may be the one too many
         self.epochs.append(
             Epoch(
@@ -78,6 +80,8 @@ class Member:
                 lr=rate,
                 seconds=seconds,
                 images_per_second=examples / seconds,
+                cpu_seconds=cpu_seconds,
+                val_examples=len(seen.labels),
             )
         )
         return seen
@@ -86,6 +90,15 @@ class Member:
         """The test split, scored."""
         with device.threads(self.settings.threads):
             return self._scored(self.splits.test, self.run.data.evaluate)
+
+    def score_training(self) -> Scored:
+        """Score the first TRAIN_EXAMPLES of the training split, shown as validation is.
+
+        They are the same for all variants of a seed: the split comes from the seed, and no epoch's order matters.
+        """
+        with device.threads(self.settings.threads):
+            subset = self.splits.train.first(TRAIN_EXAMPLES)
+            return self._scored(subset, validation(self.run.data.augment))
 
     def kept(self) -> Kept:
         """What a checkpoint holds of it."""

@@ -26,6 +26,10 @@ class Streamed:
         self._ahead: Future[Tensor] | None = None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
 
+    def first(self, count: int) -> Streamed:
+        """The first `count` images, or all where there are fewer."""
+        return Streamed(self._images, self._rows[:count], self.device)
+
     def announce(self, batches: Tensor) -> None:
         """The batches (int64 indices, one a row) that `take` will be asked for, in this order."""
         self._coming = iter(batches.cpu())

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vgg_ablate.spec.recipe import Evaluate
+from vgg_ablate.net.coverage import dense_side
+from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.recipe import Augment, Evaluate
 from vgg_ablate.train import boxes
 
 
@@ -16,16 +18,21 @@ class Shown(NamedTuple):
     """One view of a batch."""
 
     images: Tensor  # uint8, N x H x W x C
-    whole: bool  # larger than the net was built for: it slides over them
+    whole: bool  # the net slides over them: they may be larger than those that it was built for
 
 
-def views(images: Tensor, how: Evaluate, size: int) -> Iterator[Shown]:
-    """Every view of a batch of square images (uint8, N x H x H x C) for a net of `size` pixels a side."""
+def views(images: Tensor, how: Evaluate, arch: Arch) -> Iterator[Shown]:
+    """Yield every view of a batch of square images (uint8, N x H x H x C) for a net of this arch.
+
+    A dense view is the centred square that the class map covers (net/coverage.py).
+    """
+    size = arch.image_size
+    assert size is not None  # a net could not have been built
     for scale in how.scales or (size,):
         scaled = boxes.resized(images, scale)
         for kind in how.view:
             if kind == "dense":
-                seen = [Shown(scaled, whole=True)]
+                seen = [Shown(_centre(scaled, dense_side(arch, scale)), whole=True)]
             else:
                 corners = _grid(scale, size, how.grid) if kind == "crops" else [(scale - size) // 2]
                 seen = [
@@ -39,9 +46,18 @@ def views(images: Tensor, how: Evaluate, size: int) -> Iterator[Shown]:
                     yield view._replace(images=view.images.flip(2))
 
 
-def validation(how: Evaluate) -> Evaluate:
-    """What validation between epochs shows: the centre at the first scale."""
-    return Evaluate(scales=how.scales[:1])
+def validation(augment: Augment) -> Evaluate:
+    """Return what validation between epochs shows: the centre crop at the training scale, never `data.evaluate`.
+
+    The training scale is the middle of the scale jitter, or without jitter the net's image size.
+    """
+    jitter = augment.scale_jitter
+    return Evaluate(scales=() if jitter is None else ((jitter.low + jitter.high) // 2,))
+
+
+def _centre(images: Tensor, side: int) -> Tensor:
+    first = (images.shape[1] - side) // 2
+    return images[:, first : first + side, first : first + side]
 
 
 def _grid(scale: int, size: int, count: int) -> list[int]:

@@ -47,7 +47,9 @@ def sketches(report: Report) -> Iterator[Sketch]:
     yield from _by_design(report)
     points = budget.points(report)
     if points:
-        yield Sketch("budget", "Error and what it costs", _BUDGET, lambda: budget.drawn(points))
+        stalled = [row.name for row in report.rows if row.stalled]
+        more = f" Not drawn, since runs stalled at chance level: {', '.join(stalled)}." if stalled else ""
+        yield Sketch("budget", "Error and what it costs", _BUDGET + more, lambda: budget.drawn(points))
     trains = nets.nets(report)
     if trains:
         yield Sketch("nets", "The nets", _NETS, lambda: nets.drawn(trains))
@@ -152,7 +154,7 @@ _ROAD = (
 )
 _HISTORY = (
     "Validation error of every proposal, in order; the line is the best until then; crosses did not finish (pruned, "
-    "diverged, out of memory or failed)."
+    "diverged, out of memory or failed) or stalled at chance level."
 )
 _FRONT = (
     "Mean validation error of every proposal against its costs. The line joins those that no other betters in both "

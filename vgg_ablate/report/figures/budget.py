@@ -28,11 +28,11 @@ class Point:
 
 
 def points(report: Report) -> list[Point]:
-    """The variants that have a finished run and costs."""
+    """The variants that have a finished run and costs, and no stalled run: the line ranks them."""
     return [
         Point(row.name, row.is_base, dict(row.costs), row.error.mean, row.error.sd if row.n > 1 else 0.0)
         for row in report.rows
-        if row.n and all(cost in row.costs for cost in COSTS)
+        if row.n and not row.stalled and all(cost in row.costs for cost in COSTS)
     ]
 
 

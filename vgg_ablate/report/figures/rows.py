@@ -86,8 +86,10 @@ def _error(row: Row, told: str) -> Line:
 def _title(row: Row) -> str:
     levels = row.variant.levels
     if "step" in levels:
-        return f"+ {levels['step']}"
-    return f"{numbers.DASH} {levels['without']}" if "without" in levels else row.name
+        name = f"+ {levels['step']}"
+    else:
+        name = f"{numbers.DASH} {levels['without']}" if "without" in levels else row.name
+    return f"{name} ({row.training_state})" if row.stalled else name
 
 
 def _join(axes: Axes, lines: Sequence[Line]) -> None:

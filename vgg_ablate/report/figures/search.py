@@ -16,7 +16,7 @@ from vgg_ablate.report.model import Report
 
 @dataclass(frozen=True)
 class Proposal:
-    """A variant that a search proposed: its validation error in percent, NaN where its runs did not finish."""
+    """A variant that a search proposed: its validation error in percent, NaN where runs did not finish or stalled."""
 
     name: str
     error: float
@@ -25,7 +25,7 @@ class Proposal:
 def proposals(report: Report) -> list[Proposal]:
     """In the order in which they were made."""
     return [
-        Proposal(row.name, row.metrics["val_error"].mean if "val_error" in row.metrics else nan)
+        Proposal(row.name, row.metrics["val_error"].mean if "val_error" in row.metrics and not row.stalled else nan)
         for row in report.proposed
     ]
 
@@ -35,12 +35,12 @@ def points(report: Report) -> list[Point]:
     return [
         Point(row.name, row.is_base, dict(row.costs), row.metrics["val_error"].mean, 0.0)
         for row in (report.base, *report.proposed)
-        if "val_error" in row.metrics and {"params", "macs"} <= row.costs.keys()
+        if "val_error" in row.metrics and not row.stalled and {"params", "macs"} <= row.costs.keys()
     ]
 
 
 def drawn(found: Sequence[Proposal]) -> Figure:
-    """Discs for proposals, crosses at the upper edge for those that did not finish, a line for the best until then."""
+    """Discs for proposals, crosses at the upper edge for those without an error, a line for the best until then."""
     figure = canvas.blank(canvas.WIDTH, 2.9)
     axes = canvas.axes(figure, 0.55, 0.15, 6.5, 2.25)
     errors = [one.error for one in found if not isnan(one.error)]

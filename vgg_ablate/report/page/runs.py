@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -61,6 +62,9 @@ def _table(name: str, own: pd.DataFrame) -> Table:
 def _run(run: dict[Hashable, Any]) -> Row:
     known = run["outcome"] not in ("missing", "damaged")
     outcome, reason = str(run["outcome"]).replace("_", " "), str(run["reason"])
+    if outcome == "finished" and run["trained"] is False:
+        outcome = "stalled"
+    disturbed = run["disturbed"] is True
     return Row(
         (
             Count(int(str(run["seed"]))),
@@ -69,8 +73,8 @@ def _run(run: dict[Hashable, Any]) -> Row:
             Quantity(100 * _number(run["test_error"]), "fixed"),
             Quantity(100 * _number(run["val_error"]), "fixed"),
             Count(int(str(run["epochs"]))),
-            Quantity(_number(run["train_seconds"]), "seconds"),
-            Quantity(_number(run["images_per_second"]), "rate"),
+            Quantity(nan if disturbed else _number(run["train_seconds"]), "seconds"),
+            Quantity(nan if disturbed else _number(run["images_per_second"]), "rate"),
             Words(" ".join(str(run[part]) for part in ("device", "precision") if run[part])),
         )
     )
