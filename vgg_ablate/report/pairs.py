@@ -13,7 +13,7 @@ from vgg_ablate.report.verdicts import Verdict
 
 def gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
     """seed -> the gain of a over b, in the verdict's unit, for the seeds that the estimate rests on."""
-    if verdict.exact or verdict.counts is not None:
+    if verdict.exact or verdict.claim.metric == "trained":  # runs are counted, not paired
         return {}
     table = by_seed(frame, verdict.claim.metric)
     weights = verdict.weights.items()

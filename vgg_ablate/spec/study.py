@@ -28,7 +28,7 @@ from pydantic import (
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.spec import reading
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.claims import IN_POINTS, Claim, Quantities
+from vgg_ablate.spec.claims import IN_POINTS, MILLIONS, Claim, Quantities
 from vgg_ablate.spec.designs import AsListed, Cell, Design
 from vgg_ablate.spec.ensembles import unfolded
 from vgg_ablate.spec.horizons import CHANGEABLE, Horizons, Level, at_level, overlap, path_and_levels
@@ -214,13 +214,16 @@ class Study(Frozen):
         return levels | {one.name: {} for one in self.horizon_variants}
 
     def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> Quantities:
-        """What the claims' trends are over -> variant -> its number; `costs` of the variants where they are known."""
+        """What the claims' trends are over -> variant -> its number; `costs` of the variants where they are known.
+
+        Params, MACs and activations are in millions: a slope for each of them would be lost in rounding.
+        """
         found = _quantities(self.claims, self.every_variant)
         wanted = {claim.trend.over for claim in self.claims if claim.trend is not None} & set(COSTS)
-        return {
-            **found,
-            **{cost: {name: float(its[cost]) for name, its in costs.items()} for cost in wanted if costs is not None},
-        }
+        if costs is not None:
+            steps = {cost: 1e6 if cost in MILLIONS else 1.0 for cost in wanted}
+            found |= {cost: {name: its[cost] / step for name, its in costs.items()} for cost, step in steps.items()}
+        return found
 
     def trend_problems(self, costs: Mapping[str, Mapping[str, int]]) -> list[Problem]:
         """Claims whose trend is over a cost that does not vary, or is not known; `costs`: variant -> cost -> number."""
@@ -260,6 +263,12 @@ class Study(Frozen):
         text = io.StringIO()
         reading.write(self._document.data, text)
         return text.getvalue()
+
+    @property
+    def source(self) -> Path | None:
+        """The file that the study was read from; None where it was made in memory."""
+        place = self._document.place(())
+        return Path(place) if place else None
 
     def place_of(self, path: str) -> str:
         """`file:line:col` of a path such as `variants.five: arch.kernel`, or of the nearest thing around it."""
@@ -362,8 +371,8 @@ def _lower_levels(written: Written, document: reading.Document, variants: Sequen
                 match = match.model_copy(update={match.cost: at_level(str(match.target), level)})
                 changed["arch"] = made.arch.model_copy(update={"match": match})
             lower.append(made.model_copy(update=changed))
-    if problems:
-        raise SpecError(problems)
+    if problems:  # a level that cannot be is wrong in every variant, and said once
+        raise SpecError({str(problem): problem for problem in problems}.values())
     return tuple(lower)
 
 

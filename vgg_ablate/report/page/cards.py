@@ -79,7 +79,7 @@ def _behind(report: Report, verdict: Verdict) -> str:
         told.append(f"At the look after {verdict.look} of {verdict.looks[-1]} seeds.")
     lines = "".join(f"<p>{spoken(line)}</p>" for line in told)
     runs = ", ".join(f'<a href="#runs-{escaped(name)}">{escaped(name)}</a>' for name in verdict.weights)
-    few = sum(other.n for other in report.verdicts) <= MOST and verdict.counts is None  # counts are not paired
+    few = sum(other.n for other in report.verdicts) <= MOST and verdict.claim.metric != "trained"
     seeds = f'<div class="wide" tabindex="0">{table.html(_by_seed(report, verdict))}</div>' if verdict.n and few else ""
     return f"<details><summary>The numbers behind it</summary>{lines}{seeds}<p>Runs: {runs}</p></details>"
 
