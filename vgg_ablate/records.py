@@ -22,13 +22,13 @@ from pydantic import AfterValidator, Field, ValidationError
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Data, Train
+from vgg_ablate.spec.recipe import DECLARATION, Data, Evaluate, Train
 from vgg_ablate.spec.values import Flag, Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
 Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-_PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
+_KEPT = {"keep"}  # of `train`: what is stored beside the record; it changes no result
 
 
 class Outcome(StrEnum):
@@ -47,7 +47,7 @@ class Run(Frozen):
     arch: Arch
     data: Data
     train: Train
-    fingerprint: str  # of the data set's content
+    fingerprint: str  # of the data set's decoded pixels, labels and splits
     seed: Whole
     test: Flag = True  # False: a trial of the tuning, which never reads the test split and has no `tested`
 
@@ -56,16 +56,30 @@ class Run(Frozen):
         """16 hex digits of the SHA-256 of everything that makes the result.
 
         What stands at its default is left out, so that a new knob, at its neutral default, changes no recorded key.
+        How the data are declared is left out too: the fingerprint and the resolved shape say what they are.
         """
-        content = self.model_dump(mode="json", exclude={"data": _PLACES}, exclude_defaults=True)
+        excluded = {"data": set(DECLARATION), "train": _KEPT}
+        content = self.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
+        content["data"] |= self.data.shape._asdict()
         content["recipe_version"] = RECIPE_VERSION
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @cached_property
+    def training_key(self) -> str:
+        """The key of this run with `data.evaluate` at its default.
+
+        Runs with one training key differ only in how the test set is evaluated: one training serves all of them.
+        """
+        if self.data.evaluate == Evaluate():
+            return self.key
+        return self.model_copy(update={"data": self.data.model_copy(update={"evaluate": Evaluate()})}).key
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but for the key: the copy makes its own."""
+        """As pydantic's, but for the keys: the copy computes its own."""
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("key", None)
+        copy.__dict__.pop("training_key", None)
         return copy
 
     @property
@@ -186,8 +200,15 @@ class Record(Frozen):
     started: str = ""  # UTC, ISO 8601
 
     @property
+    def averaged(self) -> bool:
+        """Whether this is an ensemble that was evaluated by the kept predictions of its nets, without training."""
+        return self.tested is not None and "members" in self.tested.details
+
+    @property
     def stalled(self) -> bool | None:
         """Whether a finished run is at chance level on its validation split; None where that is not known."""
+        if self.averaged and self.tested is not None:
+            return stalled_at(self.tested.val_accuracy, self.tested.details["val_examples"], self.run.classes)
         if self.outcome is not Outcome.FINISHED or not self.epochs:
             return None
         return stalled_at(self.epochs[-1].val_accuracy, self.epochs[-1].val_examples, self.run.classes)
@@ -240,6 +261,11 @@ class Store:
         return (self.get(key) for key in sorted(self.keys()))
 
 
+def predictions_path(folder: Path, key: str) -> Path:
+    """Return where the predictions of a run are kept (`train.keep`) in this folder beside the records."""
+    return folder / f"{key}.npz"
+
+
 def _first(error: ValidationError) -> str:
     """Field, rule, and what was given, of the first thing that is wrong."""
     first = error.errors()[0]
@@ -269,13 +295,13 @@ def link_into_place(path: Path, text: str) -> bool:
         raise StorageFailed(f"{path}: {error.strerror}") from error
 
 
-def replace_whole(path: Path, text: str) -> None:
-    """Write `text` to `path`, replacing what is there in one step. Raises StorageFailed."""
+def replace_whole(path: Path, content: str | bytes) -> None:
+    """Write text or bytes to `path`, replacing what is there in one step. Raises StorageFailed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
@@ -290,6 +316,7 @@ class Planned(Frozen):
     variant: str
     seed: Annotated[Whole, Field(lt=2**63)]
     key: str
+    training_key: str = ""  # names its checkpoint; empty: the key itself
 
 
 class TuningRun(Frozen):

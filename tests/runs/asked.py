@@ -26,7 +26,7 @@ question: does it run?
 seeds: {seeds}
 data: {{name: digits, limit: {milliseconds}}}
 arch: {{stages: "8 8 | 8"}}
-train: {{epochs: {epochs}}}
+train: {{epochs: {epochs}{keep}}}
 """
 
 
@@ -39,11 +39,13 @@ def study(
     epochs: int = 2,
     milliseconds: int = 1,
     more: str = "",
+    keep: bool = False,
 ) -> Study:
     """A study of the base and `variants` others, each of another learning rate; `more` is YAML after the variants."""
     file = folder / f"{name}.yaml"
     lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
-    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds)
+    kept = ", keep: predictions" if keep else ""
+    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds, keep=kept)
     file.write_text(text + (f"variants:\n{lines}" if lines else ""))
     return load(file)
 
@@ -106,7 +108,7 @@ OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.pret
 class Trained(NamedTuple):
     """A line of `trained.log`: an epoch that some worker has trained; in `waiting.log`, 0: it has not begun."""
 
-    key: str
+    key: str  # of the training
     epoch: int
     pid: int
     at: float  # Unix time
@@ -127,9 +129,11 @@ def epochs_trained(folder: Path) -> list[tuple[str, int]]:
 
 
 def trained_again(folder: Path) -> list[Trained]:
-    """Epochs that were trained when the run had its record; a file's time is exact to some milliseconds."""
-    store = Store(folder / "records")
-    written = {key: store.path(key).stat().st_mtime for key in store.keys()}  # noqa: SIM118  # a Store is no dict
+    """Epochs that were trained when all runs of the training had records; a file's time is exact to milliseconds."""
+    store, written = Store(folder / "records"), dict[str, float]()
+    for record in store:
+        training = record.run.training_key
+        written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
     return [line for line in trained(folder) if line.at > written[line.key] + 0.02]
 
 

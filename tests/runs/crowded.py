@@ -25,9 +25,9 @@ def bytes_of(run: Run) -> int:
     return 100 * predicted(run)
 
 
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
+def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
     """Take the memory, train, give it back; `most`: the most runs that were ever on one GPU."""
-    gpu = place.folder / f"gpu-{os.environ['CUDA_VISIBLE_DEVICES']}"
+    run, gpu = runs[0], place.folder / f"gpu-{os.environ['CUDA_VISIBLE_DEVICES']}"
     with _locked(place.folder):
         gpu.mkdir(exist_ok=True)
         others = [int(path.read_text()) for path in gpu.iterdir()]
@@ -36,10 +36,10 @@ def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
         (gpu / run.key).write_text(str(bytes_of(run)))
         most = place.folder / "most"
         most.write_text(str(max(len(others) + 1, int(most.read_text() if most.exists() else 0))))
-    tested = yield from pretend.train(run, place)
+    evaluate = yield from pretend.train(runs, place)
     with _locked(place.folder):
         (gpu / run.key).unlink()
-    return tested
+    return evaluate
 
 
 def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:

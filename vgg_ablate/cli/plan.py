@@ -83,8 +83,8 @@ def _resolved(asked: Study) -> tuple[Resolved, ...]:
 def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[Cell]]:
     """The plan with the winners of the tuning as far as they are known, and the trials that are still to be trained."""
     from vgg_ablate.runs.plan import plan as planned
+    from vgg_ablate.runs.reading import fingerprint
     from vgg_ablate.runs.tuning import resume_tuning
-    from vgg_ablate.train.sources import fingerprint
 
     if asked.tune is None:
         return planned(asked, fingerprint), ()
@@ -151,11 +151,14 @@ def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
     printed([_table(asked, bill), *_foreseen(seen)])
     missing = sum(price.missing for price in bill.variants)
     time = _unknown(bill) if bill.seconds is None else clock(bill.seconds)
+    shared = "" if missing == bill.trainings else f" in {bill.trainings + bill.tuning_runs} trainings"
     disk = f"{bill.disk_bytes / 2**20:.1f} MiB of records"
-    print(f"{missing + bill.tuning_runs} runs to train, {bill.slots} at a time: {time}; {disk}")
+    print(f"{missing + bill.tuning_runs} runs to train{shared}, {bill.slots} at a time: {time}; {disk}")
     if bill.tuning_runs:
         spent = "unknown" if bill.tuning_seconds is None else clock(bill.tuning_seconds)
         print(f"of these, {bill.tuning_runs} trials of the tuning come first: {spent}")
+    if bill.averages:
+        print(f"of these, {bill.averages} ensembles are evaluated by kept predictions of their nets, without training")
     if bill.adopted:
         print(f"{bill.adopted} runs are recorded by other studies beside this one, and will not be trained again")
     if asked.expect.minutes is not None:

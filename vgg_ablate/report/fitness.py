@@ -14,11 +14,11 @@ from vgg_ablate.errors import SpecError
 from vgg_ablate.net.match import resolve
 from vgg_ablate.records import Planned, Record, Tested
 from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.datasets import Shape
 from vgg_ablate.spec.paths import differences
-from vgg_ablate.spec.recipe import Train
+from vgg_ablate.spec.recipe import DECLARATION, Train
 from vgg_ablate.spec.study import Study, Variant
 
-PLACES = ("root", "download", "on_corrupt")  # of `data`: where the examples are, not what they are
 _ROUNDING = 1e-9  # relative: what adding floats up in another order may change
 
 
@@ -73,6 +73,8 @@ def _unfinished(record: Record) -> str | None:
     tested, epochs = record.tested, record.run.train.epochs
     if tested is None:
         return "tested: a finished run has test results, got none"
+    if record.averaged and not record.epochs:
+        return _miscomposed(record, tested)
     numbers = [epoch.epoch for epoch in record.epochs]
     if numbers != list(range(1, epochs + 1)):
         shown = ", ".join(map(str, numbers[:3])) + (f", ..., {numbers[-1]}" if len(numbers) > 3 else "")
@@ -82,6 +84,17 @@ def _unfinished(record: Record) -> str | None:
     last = record.epochs[-1].val_accuracy
     if tested.val_accuracy != last:
         return f"tested.val_accuracy: that of the last epoch is {last}, got {tested.val_accuracy}"
+    return _miscounted(tested)
+
+
+def _miscomposed(record: Record, tested: Tested) -> str | None:
+    """The members of an ensemble that was not trained itself."""
+    nets, members = [net.key for net in record.run.nets], tested.details["members"]
+    if not record.run.train.ensemble or members != nets:
+        return f"tested.details.members: the run's nets are {nets}, got {members!r}"
+    examples = tested.details.get("val_examples")
+    if not isinstance(examples, int) or not _is_whole(tested.val_accuracy, examples):
+        return f"tested.val_accuracy: no whole number of {examples} examples is right, got {tested.val_accuracy}"
     return _miscounted(tested)
 
 
@@ -160,8 +173,12 @@ def _unlike(record: Record, asked: Asked) -> str | None:
 
 
 def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, object]]:
-    """Path, what the study says, what the run was."""
+    """Path, what the study says, what the run was. Data of one shape that are declared otherwise do not differ."""
     variant, run = asked.variant, record.run
+    for field in Shape._fields:
+        asked_for, had = getattr(variant.data.shape, field), getattr(run.data.shape, field)
+        if asked_for != had:
+            yield f"run.data.{field}", asked_for, had
     for name, wanted, ran in (
         ("arch", asked.arch, run.arch),
         ("data", variant.data, run.data),
@@ -170,5 +187,5 @@ def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, ob
         if wanted == ran:
             continue
         for path, (one, other) in differences(wanted, ran).items():
-            if path not in PLACES:
+            if (name != "data" or path not in DECLARATION) and (name, path) != ("train", "keep"):
                 yield f"run.{name}.{path}", one, other

@@ -164,7 +164,8 @@ def _siblings(study: Study, folder: Path) -> Iterator[Results]:
 
 
 def _same_data(one: Study, other: Study) -> bool:
-    whats = ("name", "image_size", "channels", "validation_fraction", "test_fraction", "limit")
+    """Whether the bases' data can be the same; their fingerprints are compared run by run."""
+    whats = ("shape", "validation_fraction", "test_fraction", "limit")
     return all(getattr(one.base.data, what) == getattr(other.base.data, what) for what in whats)
 
 

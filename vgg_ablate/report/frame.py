@@ -158,8 +158,8 @@ def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
         "epochs": len(epochs),
         "train_loss": epochs[-1, EPOCH.index("train_loss")] if len(epochs) else None,
         "val_loss": epochs[-1, EPOCH.index("val_loss")] if len(epochs) else None,
-        "train_seconds": record.train_seconds,
-        "images_per_second": record.images_per_second,
+        "train_seconds": None if record.averaged else record.train_seconds,
+        "images_per_second": None if record.averaged else record.images_per_second,
         "train_cpu_seconds": cpu_seconds or None,
         "disturbed": _is_disturbed(record, cpu_seconds),
         "device": str(environment.get("device", "")),
@@ -175,6 +175,8 @@ def _is_trained(record: Record, epochs: Floats) -> bool | None:
     """Whether a run ended above chance level, which a diverged one did not; None where it was cut short."""
     if record.outcome is Outcome.DIVERGED:
         return False
+    if record.averaged:
+        return None if record.stalled is None else not record.stalled
     if record.outcome is not Outcome.FINISHED or not len(epochs):
         return None
     last = dict(zip(EPOCH, epochs[-1].tolist(), strict=True))

@@ -15,7 +15,7 @@ from vgg_ablate.report.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.spec.registration import changed_since, deciding, hash_of
 
 # Said in other words, or nobody's business.
-_ELSEWHERE = frozenset({"history", "seeds", "looks", "host", "proposals", "registration"})
+_ELSEWHERE = frozenset({"file", "history", "seeds", "looks", "host", "proposals", "registration"})
 
 
 def markdown(report: Report, pictures: Sequence[Picture] = ()) -> str:

@@ -28,7 +28,7 @@ class Orphans:
 
     folder: Path
     records: tuple[str, ...] = ()  # keys
-    files: tuple[Path, ...] = ()  # half-written files, and checkpoints of runs that have their record
+    files: tuple[Path, ...] = ()  # half-written files, checkpoints of runs with records, predictions of runs without
     aside: tuple[Path, ...] = ()  # records that were set aside before
 
     @property
@@ -55,7 +55,13 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
     lost = sorted(key for key in recorded - wanted if store.path(key).stat().st_mtime < written)
     now = time.time()
     files = [path for path in sorted(folder.glob("**/.*.aside")) if now - path.stat().st_mtime > _SETTLED]
-    files += [path for path in sorted(folder.glob("checkpoints/*")) if path.name in recorded]
+    unfinished, ended = _trainings(manifest, recorded)
+    files += [path for path in sorted(folder.glob("checkpoints/*")) if path.name in ended - unfinished]
+    files += [
+        path
+        for path in sorted(folder.glob("predictions/*.npz"))
+        if path.stem not in recorded - set(lost) and now - path.stat().st_mtime > _SETTLED
+    ]
     set_aside = sorted((store.folder / "aside").glob("*.json")) if aside else []
     return Orphans(folder, tuple(lost), tuple(files), tuple(set_aside))
 
@@ -72,6 +78,14 @@ def remove_orphans(orphans: Orphans) -> Iterator[str]:
         except OSError as error:
             raise StorageFailed(f"{path}: {error.strerror}") from error
         yield f"deleted {path}"
+
+
+def _trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], set[str]]:
+    """The trainings, as checkpoints are named, of which a run is missing; and those of which one is recorded."""
+    unfinished, ended = set[str](), set(recorded)
+    for cell in manifest.planned:
+        (ended if cell.key in recorded else unfinished).add(cell.training_key or cell.key)
+    return unfinished, ended
 
 
 def _planned(manifest: Manifest) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Literal, NamedTuple
 
 from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
+from vgg_ablate.runs.averaging import find_kept
 from vgg_ablate.runs.events import Events
-from vgg_ablate.runs.folder import manifest, write_down
+from vgg_ablate.runs.folder import check_owner, manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
 from vgg_ablate.runs.ledger import Ledger
@@ -33,6 +34,7 @@ from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import SILENCE, Place, Pool
 from vgg_ablate.runs.progress import Kind, State, Together, View, view
+from vgg_ablate.runs.reading import fingerprint
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
@@ -40,7 +42,6 @@ from vgg_ablate.runs.storages import embedded
 from vgg_ablate.runs.tuning import count_runs, mirror_tuning, resume_tuning
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
-from vgg_ablate.train.sources import fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +116,13 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
     """Run what is missing of a plan, or of the search that begins with it; in `pool`, or the one of the options."""
     began, store, design = time.monotonic(), Store(folder / "records"), plan.study.design
     _check_level(plan.study, options.until)
-    with study_lock(folder, wait=options.wait):
+    with study_lock(folder, wait=options.wait), ExitStack() as started:
+        check_owner(plan.study, folder)
         _retry(store, options.retry)
         if plan.study.tune is not None:
             plan, pool = _tune(plan, folder, options, pool)
+            if pool is not None:
+                started.callback(pool.close)  # where nothing but the tuning was missing, no loop has closed it
         before = store.keys()
         adopted = adopt(store, {cell.key for cell in plan.cells} - before)
         with closing(opened(plan.study.name, folder, options.storage, design)) as ledger:
@@ -209,7 +213,11 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     """A fixed plan: what is missing of it."""
     store = Store(folder / "records")
     recorded = outcomes(store, {cell.key for cell in plan.cells})
-    cells = plan.missing(set(recorded), options.until)
+    place = Place(folder=folder)
+    kept = find_kept(place.predictions, (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED))
+    unfinished = {path.name for path in place.checkpoint("").glob("*")}
+    division = plan.divide(set(recorded), kept, unfinished, options.until)
+    cells = (*division.trainings, *division.averages)
     write_down(plan.study, plan.planned, folder, trains=bool(cells), tuning=plan.tuning)
     mirror = Mirror(ledger, plan, store)
     mirror.reconcile(recorded)
@@ -217,10 +225,11 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     if cells:
         pool = pool or _pool(folder, options)
         now = sum(not _is_left_out(cell, options.until) for cell in plan.cells)
-        state = State(plan.study.name, now, now - len(cells), Forecast(pool.slots))
+        missing = len(plan.missing(set(recorded), options.until))
+        state = State(plan.study.name, now, now - missing, Forecast(pool.slots))
         state.forecast.expect(cells)
-        source = Listed(cells, mirror, stop_at_failure=plan.study.on_error == "stop")
-        lost = Loop(source, pool, store, state, _views(folder, options)).run()
+        source = Listed(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)
+        lost = Loop(source, pool, store, state, _views(folder, options), place.predictions).run()
     return Course(plan.cells, {}, lost)
 
 

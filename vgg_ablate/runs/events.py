@@ -13,7 +13,7 @@ from typing import Any
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch, Outcome
 from vgg_ablate.runs.plan import Cell
-from vgg_ablate.runs.progress import Silent, State
+from vgg_ablate.runs.progress import Silent, State, repeated
 
 
 class Events(Silent):
@@ -33,7 +33,10 @@ class Events(Silent):
         self._write("began", None, total=state.total, recorded=state.recorded, slots=state.forecast.slots)
 
     def started(self, cell: Cell) -> None:
-        self._write("started", cell)
+        more: dict[str, Any] = {"shares": [other.title for other in cell.shares]} if cell.shares else {}
+        more |= {"averages": list(cell.members)} if cell.members else {}
+        more |= {"reason": repeated(cell)} if cell.repeats else {}
+        self._write("started", cell, **more)
 
     def decoding(self, cell: Cell, done: int, of: int) -> None:
         self._write("decoding", cell, data=cell.run.data.name, done=done, of=of)

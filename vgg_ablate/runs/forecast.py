@@ -17,6 +17,7 @@ class Forecast:
     _waiting: Counter[str] = field(default_factory=Counter)  # runs not yet started, by variant
     _work: dict[str, float] = field(default_factory=dict)  # of one run, by variant
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)  # key -> variant, fraction done
+    _shared: int = 0  # runs that wait or run and cost nothing: the training of another serves them
     _seen: Counter[str] = field(default_factory=Counter)
     _seconds: Counter[str] = field(default_factory=Counter)  # of the runs seen, by variant; whole milliseconds
 
@@ -25,6 +26,7 @@ class Forecast:
         for cell in cells:
             self._waiting[cell.variant] += 1
             self._work[cell.variant] = cell.work
+            self._shared += len(cell.shares)
 
     def start(self, cell: Cell) -> None:
         """One of them has begun."""
@@ -38,6 +40,7 @@ class Forecast:
     def end(self, cell: Cell, seconds: float | None) -> None:
         """It has ended; `seconds` of wall time, or None where they say nothing of the variant."""
         self._running.pop(cell.key, None)
+        self._shared -= len(cell.shares)
         if seconds is not None:
             self._seen[cell.variant] += 1
             self._seconds[cell.variant] += round(1000 * seconds)
@@ -50,7 +53,7 @@ class Forecast:
     @property
     def known(self) -> int:
         """Runs that wait or run."""
-        return self._waiting.total() + len(self._running)
+        return self._waiting.total() + len(self._running) + self._shared
 
     def left(self, more: int = 0) -> float | None:
         """Seconds until the end of everything, with `more` runs yet unnamed; None before a run has ended."""

@@ -24,11 +24,15 @@ _STILLBORN = 3  # workers in a row that end before they have answered: something
 
 @dataclass
 class _Worker:
-    """A process, its line, and the run it has (None: it waits)."""
+    """A process, its line, and the job it has (None: it waits)."""
 
     process: subprocess.Popen[bytes]
     line: Connection
-    key: str | None = None
+    job: Job | None = None
+
+    @property
+    def key(self) -> str | None:
+        return None if self.job is None else self.job.run.key
 
 
 class LocalPool:
@@ -64,7 +68,7 @@ class LocalPool:
             self._held = job
             return
         worker = self._workers.get(slot) or self._start(slot)
-        worker.key = job.run.key
+        worker.job = job
         self._watch.begin(job.run)
         _send(worker, job)
 
@@ -161,7 +165,8 @@ class LocalPool:
         """A worker that hangs is killed, so that it never wakes up; its lease is broken, in case it cannot die yet."""
         slot, worker = next((slot, worker) for slot, worker in self._workers.items() if worker.key == lost.key)
         worker.process.kill()
-        break_lease(self._place.lease(lost.key))
+        for run in () if worker.job is None else worker.job.runs:
+            break_lease(self._place.lease(run.key))
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.process.wait(_GRACE)
         worker.line.close()
@@ -171,7 +176,7 @@ class LocalPool:
 
     def _ended(self, worker: _Worker, peak: int | None = None) -> str | None:
         """The run that the worker had, which it has no longer."""
-        key, worker.key = worker.key, None
+        key, worker.job = worker.key, None
         self._watch.end(key or "")
         if self._packing and key is not None:
             self._packing.end(key, peak)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from vgg_ablate.errors import EnvironmentFailed
 from vgg_ablate.records import Epoch, Outcome, Record, Store
+from vgg_ablate.runs.averaging import average_members
 from vgg_ablate.runs.interrupts import deferred
 from vgg_ablate.runs.plan import Cell
 from vgg_ablate.runs.pools import Decoding, Ended, Event, Job, Lost, Pool, Refused, Reported
@@ -30,11 +32,13 @@ class Source(Protocol):
         """The run has its record."""
 
     def again(self, cell: Cell) -> None:
-        """The run was lost and must be handed out again."""
+        """The run was lost and must be handed out again, with those that share its training."""
 
 
 @dataclass
 class _Running:
+    """A training that is with a worker: its cell, and those that share it."""
+
     cell: Cell
     since: float
     epochs: list[Epoch] = field(default_factory=list)
@@ -49,6 +53,7 @@ class Loop:
     store: Store
     state: State
     views: View
+    predictions: Path | None = None  # the folder of kept class probabilities, where cells may have members
     keep_pool: bool = False  # leave the pool open at the end, for a loop that follows
     _running: dict[str, _Running] = field(default_factory=dict)
     _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, at which epoch
@@ -82,8 +87,13 @@ class Loop:
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
             self.views.started(cell)
-            self.pool.submit(Job(cell.run, cell.costs))
             handed = True
+            if cell.members:
+                self._average(cell)
+                continue
+            others = tuple(other.run for other in cell.shares)
+            repeats = self.store.get(cell.repeats) if cell.repeats else None
+            self.pool.submit(Job(cell.run, cell.costs, others, repeats))
         return handed
 
     def _hear(self, event: Event) -> None:
@@ -112,15 +122,28 @@ class Loop:
             self.pool.stop(cell.key)
 
     def _ended(self, running: _Running, event: Ended) -> None:
-        cell, seconds = running.cell, event.seconds or time.monotonic() - running.since
         if event.outcome is Outcome.FAILED:
-            self.store.put(_failed(running, event.reason))
-        record = self.store.get(cell.key)
+            for cell in (running.cell, *running.cell.shares):  # those that were recorded before the bug stay so
+                self.store.put(_failed(running, cell, event.reason))
+        self._recorded(running.cell, event.seconds or time.monotonic() - running.since)
+
+    def _average(self, cell: Cell) -> None:
+        """Evaluate an ensemble by its members' kept predictions: numpy alone, here."""
+        assert self.predictions is not None
+        self.store.put(average_members(cell, self.store, self.predictions))
+        self._recorded(cell, time.monotonic() - self._running[cell.key].since)
+
+    def _recorded(self, cell: Cell, seconds: float) -> None:
+        """Tell everybody of the records of a cell and of those that share its training; these took no time."""
+        first = self.store.get(cell.key)
         self._forget(cell)
-        self.state.forecast.end(cell, seconds if record.outcome is Outcome.FINISHED else None)
-        self.state.outcomes[str(record.outcome)] += 1
-        self.source.ended(cell, record)
-        self.views.ended(cell, record.outcome, record.reason, seconds)
+        learn = first.outcome is Outcome.FINISHED and not cell.members
+        self.state.forecast.end(cell, seconds if learn else None)
+        for one in (cell, *cell.shares):
+            record = first if one is cell else self.store.get(one.key)
+            self.state.outcomes[str(record.outcome)] += 1
+            self.source.ended(one, record)
+            self.views.ended(one, record.outcome, record.reason, seconds if one is cell else 0.0)
 
     def _lost(self, running: _Running, event: Lost) -> None:
         """Handed out again, unless it was lost too often at the same epoch."""
@@ -135,7 +158,7 @@ class Loop:
         if again:
             self.source.again(cell)
         else:
-            self._given_up.append(cell.title)
+            self._given_up += [one.title for one in (cell, *cell.shares)]
         self.views.lost(cell, event.reason, again)
 
     def _forget(self, cell: Cell) -> None:
@@ -144,9 +167,8 @@ class Loop:
         self.state.decoding.pop(cell.key, None)
 
 
-def _failed(running: _Running, reason: str) -> Record:
+def _failed(running: _Running, cell: Cell, reason: str) -> Record:
     """The record of a run that a bug has ended."""
-    cell = running.cell
     return Record(
         key=cell.key,
         run=cell.run,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Outcome, Store
+from vgg_ablate.records import Outcome, Store, predictions_path
 
 _WRITTEN = re.compile(rb'^ "outcome": "([a-z_]+)"', re.MULTILINE)  # as Store.put writes it; ten times as quick as JSON
 
@@ -33,8 +33,20 @@ def put_aside(store: Store, keys: Iterable[str]) -> None:
 
 
 def adopt(store: Store, keys: Iterable[str]) -> int:
-    """Link in the finished records of these keys that other studies beside this one have; how many there were."""
-    return sum(_link(path, store.path(key)) for key, path in elsewhere(store, keys).items())
+    """Link in the finished records of these keys that other studies beside this one have; how many there were.
+
+    Kept predictions come with them, first: a record never waits for its predictions.
+    """
+    found = elsewhere(store, keys)
+    for key, path in found.items():
+        if (there := predictions_beside(path, key)).exists():
+            _link(there, predictions_beside(store.path(key), key))
+    return sum(_link(path, store.path(key)) for key, path in found.items())
+
+
+def predictions_beside(record: Path, key: str) -> Path:
+    """Return where the predictions of a run are kept, from the file of its record."""
+    return predictions_path(record.parent.parent / "predictions", key)
 
 
 def elsewhere(store: Store, keys: Iterable[str]) -> dict[str, Path]:

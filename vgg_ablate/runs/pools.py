@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vgg_ablate.records import Epoch, Outcome, Run
+from vgg_ablate.records import Epoch, Outcome, Record, Run
 
 SILENCE = 120.0  # seconds
 
@@ -29,17 +29,29 @@ class Place:
         """The file that is locked while the run is trained."""
         return self.folder / "locks" / key
 
-    def checkpoint(self, key: str) -> Path:
-        """Where an unfinished run goes on from."""
-        return self.folder / "checkpoints" / key
+    def checkpoint(self, training_key: str) -> Path:
+        """Where an unfinished training goes on from."""
+        return self.folder / "checkpoints" / training_key
+
+    @property
+    def predictions(self) -> Path:
+        """The folder of kept class probabilities (`train.keep`)."""
+        return self.folder / "predictions"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run that is handed to a worker."""
+    """One training that is handed to a worker, and the runs that it serves. It is named by the key of the first."""
 
     run: Run
-    costs: dict[str, int]  # per example, closed form; kept in the record
+    costs: dict[str, int]  # per example, closed form; kept in every record
+    others: tuple[Run, ...] = ()  # further runs with the same training key: the same net, evaluated in another way
+    repeats: Record | None = None  # of a run with the same training key: what this training is to come to again
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run that gets its record from this training."""
+        return (self.run, *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """From a worker: the record of this run is in place; or, with `failed`, a bug ended the run and it has none."""
+    """From a worker: every record of this job is in place; or, with `failed`, a bug ended it and some are missing."""
 
     key: str
     outcome: Outcome

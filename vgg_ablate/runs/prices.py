@@ -16,7 +16,8 @@ from statistics import linear_regression, median
 
 from vgg_ablate.records import Outcome, Record, Store
 from vgg_ablate.runs import examples, room
-from vgg_ablate.runs.outcomes import elsewhere
+from vgg_ablate.runs.averaging import find_kept
+from vgg_ablate.runs.outcomes import elsewhere, predictions_beside
 from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.room import Room
 from vgg_ablate.runs.slots import Slot
@@ -64,6 +65,8 @@ class Bill:
     seconds: float | None  # of wall time, until everything is recorded
     disk_bytes: int
     adopted: int  # runs that other studies beside this one have recorded
+    trainings: int = 0  # that the missing runs need: runs that differ only in `data.evaluate` share one
+    averages: int = 0  # ensembles that need none: the predictions of their nets are kept
     dropped: tuple[str, ...] = ()  # cells that do not fit into the hours given
     tuning_runs: int = 0  # trials that are still to be trained, before everything else
     tuning_seconds: float | None = 0.0  # of wall time; part of `seconds`
@@ -84,9 +87,11 @@ def bill(
     paced, own = pace(records), store.keys()
     adopted = elsewhere(store, {cell.key for cell in plan.cells} - own)
     recorded = own | adopted.keys()
-    missing = plan.missing(recorded)
-    each = {cell.key: _seconds(cell, paced, records) for cell in missing}
-    kept, dropped = _within(missing, each, len(slots), max_hours)
+    stored = find_kept(store.folder.parent / "predictions", own)
+    stored |= {key for key, path in adopted.items() if predictions_beside(path, key).exists()}
+    trainings, averages = plan.divide(recorded, stored)
+    each = {cell.key: _seconds(cell, paced, records) for cell in trainings}
+    kept, dropped = _within(trainings, each, len(slots), max_hours)
     here = room.of(slots, records)
     cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.every_variant}
     for cell in plan.cells:
@@ -102,9 +107,11 @@ def bill(
         seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) + tuning_seconds
         if known and tuning_seconds is not None
         else None,
-        disk_bytes=sum(4000 + 310 * cell.run.train.epochs for cell in (*missing, *trials)),
+        disk_bytes=sum(4000 + 310 * cell.run.train.epochs for cell in (*plan.missing(recorded), *trials)),
         adopted=len(adopted),
-        dropped=tuple(cell.title for cell in dropped),
+        trainings=len(trainings),
+        averages=len(averages),
+        dropped=tuple(one.title for cell in dropped for one in (cell, *cell.shares)),
         tuning_runs=len(trials),
         tuning_seconds=tuning_seconds,
     )
@@ -174,7 +181,7 @@ def _price(
 
 
 def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float | None:
-    count = examples.trained_on(cell.run.data, records)
+    count = examples.trained_on(cell.run.data, records, cell.run.fingerprint)
     if paced is None or count is None:
         return None
     validation = cell.run.data.validation_fraction

@@ -57,7 +57,7 @@ def _short(cell: Cell) -> Run:
     return run.model_copy(
         update={
             "data": run.data.model_copy(update={"limit": limit}),
-            "train": run.train.model_copy(update={"epochs": _EPOCHS}),
+            "train": run.train.model_copy(update={"epochs": _EPOCHS, "keep": "nothing"}),
             "seed": 0,
         }
     )

@@ -98,6 +98,10 @@ class Lines(Silent):
         self._state = state
         self._say(f"{state.name}: {_counted(state)}, {state.forecast.slots} at a time")
 
+    def started(self, cell: Cell) -> None:
+        if cell.repeats:
+            self._say(repeated(cell))
+
     def ended(self, cell: Cell, outcome: Outcome, reason: str, seconds: float) -> None:
         word = f"{outcome}: {reason}" if reason else str(outcome)
         self._say(f"[{_counted(self._state)}] {cell.title} {word} in {clock(seconds)}, {left(self._state)}")
@@ -133,6 +137,10 @@ class Picture(Silent):
         self._state = state
         self._live.start()
         self._draw()
+
+    def started(self, cell: Cell) -> None:
+        if cell.repeats:
+            self._live.console.print(escape(repeated(cell)))
 
     def decoding(self, cell: Cell, done: int, of: int) -> None:
         self.tick()
@@ -216,6 +224,13 @@ def view(kind: Kind, out: IO[str] | None = None) -> View:
     if kind == "none":
         return Silent()
     return Picture(Console(file=stream)) if kind == "rich" else Lines(stream)
+
+
+def repeated(cell: Cell) -> str:
+    """Return why a training that is recorded already is repeated."""
+    asking = ", ".join(repr(one.title) for one in (cell, *cell.shares))
+    verb = "ask" if cell.shares else "asks"
+    return f"trained again: {asking} {verb} for another evaluation of a recorded training"
 
 
 def clock(seconds: float) -> str:

@@ -26,7 +26,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vgg_ablate.errors import EnvironmentFailed
-from vgg_ablate.records import Epoch, Outcome, Record, Store
+from vgg_ablate.records import Epoch, Outcome, Record, Store, predictions_path, replace_whole
 from vgg_ablate.runs.lease import Superseded, break_lease, signature
 from vgg_ablate.runs.pools import Decoding, Ended, Event, Job, Lost, Place, Refused, Reported
 from vgg_ablate.runs.watch import Watch, pause, pulse
@@ -39,6 +39,7 @@ _COUNTED = 5.0  # seconds between two looks at how large the cluster is
 @dataclass
 class _Task:
     reference: Any
+    job: Job
     ticket: int  # of this handing out; a run that was lost has another the next time
     reached: int = 0  # epochs
 
@@ -93,7 +94,7 @@ class RayPool:
         """Hand out a run to whichever machine has room."""
         ticket = next(self._tickets)
         reference = self._task.remote(self._training, job, self._place, self._signature, self._board, ticket)
-        self._running[job.run.key] = _Task(reference, ticket)
+        self._running[job.run.key] = _Task(reference, job, ticket)
         self._watch.begin(job.run, waiting=True)  # for room, or for a machine
 
     def poll(self, timeout: float) -> list[Event]:
@@ -131,13 +132,16 @@ class RayPool:
         task = self._running.pop(key)
         self._watch.end(key)
         try:
-            ended, record = ray.get(task.reference)
+            answer = cast(_Performed, ray.get(task.reference))
         except RayTaskError as error:
             return _failed(key, error.cause or error)
         except RayError as error:
             return self._dropped(key, task, f"its machine or process is gone: {type(error).__name__}")
-        self._store.put(Record.model_validate_json(record))
-        return cast(Ended, ended)
+        for name, content in answer.predictions.items():
+            replace_whole(self._place.predictions / name, content)
+        for record in answer.records:
+            self._store.put(Record.model_validate_json(record))
+        return answer.ended
 
     def _given_up(self, lost: Lost) -> Lost:
         """Ray kills what hangs where it still can; what wakes up later finds that the run is not its own any more."""
@@ -149,8 +153,18 @@ class RayPool:
     def _dropped(self, key: str, task: _Task, reason: str) -> Lost:
         """Gone as far as anyone can see from here; on the far side of a broken network it may train on."""
         self._board.change.remote(task.ticket, _Answer.GONE)
-        break_lease(self._place.lease(key))
+        for run in task.job.runs:
+            break_lease(self._place.lease(run.key))
         return Lost(key, reason)
+
+
+@dataclass
+class _Performed:
+    """What a task answers."""
+
+    ended: Ended
+    records: list[str]  # of every run of the job, as JSON
+    predictions: dict[str, bytes]  # kept ones by file name; empty where the machine sees the results folder
 
 
 class _Answer(Enum):
@@ -209,8 +223,8 @@ def _failed(key: str, cause: BaseException) -> Event:
     return Ended(key, Outcome.FAILED, one_line(cause, None))
 
 
-def _performed(training: str, job: Job, place: Place, signed: str, board: Any, ticket: int) -> tuple[Ended, str]:
-    """A task: perform a run on this machine; what became of it, and its record."""
+def _performed(training: str, job: Job, place: Place, signed: str, board: Any, ticket: int) -> _Performed:
+    """A task: perform a job on this machine; what became of it, and its records."""
     key = job.run.key
     _told(board, key, ticket, None)  # heard before anything can hang: until its first sign it waits for a machine
 
@@ -223,11 +237,15 @@ def _performed(training: str, job: Job, place: Place, signed: str, board: Any, t
         shared = signed != "" and signature(place.folder) == signed
         here = place if shared else replace(place, folder=Path(cache_folder(), "unfinished", *place.folder.parts[1:]))
         ended = perform(seam, job, here, partial(_told, board, key, ticket), partial(board.report.remote, key, ticket))
-        record = Store(here.records).path(key)
-        text = record.read_text(encoding="utf-8")
-        if not shared:
-            record.unlink()  # the driver keeps it
-    return ended, text
+        records = [Store(here.records).path(run.key) for run in job.runs]
+        texts = [record.read_text(encoding="utf-8") for record in records]
+        kept: dict[str, bytes] = {}
+        if not shared:  # the driver keeps them
+            paths = [path for run in job.runs if (path := predictions_path(here.predictions, run.key)).exists()]
+            kept = {path.name: path.read_bytes() for path in paths}
+            for path in (*paths, *records):
+                path.unlink()
+    return _Performed(ended, texts, kept)
 
 
 def _told(board: Any, key: str, ticket: int, said: Epoch | None) -> bool:

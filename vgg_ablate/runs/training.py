@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,10 +21,13 @@ def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
     data.decoded(run.data, run.fingerprint, tell)
 
 
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
-    """Yield every epoch, those of a checkpoint too; return what the test set said, or None where it is not read."""
+def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
+    """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
+
+    Return what evaluates the trained net as one of the runs asks for.
+    """
     peaks.start(place.device)
-    return loop.train(run, _settings(run, place))
+    return loop.train_for_evaluations(runs[0], replace(_settings(runs[0], place), checkpoint_last=len(runs) > 1))
 
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
@@ -45,4 +49,9 @@ def _audited(arch: Arch) -> dict[str, int]:
 
 
 def _settings(run: Run, place: Place) -> Settings:
-    return Settings(device=place.device, threads=place.threads, checkpoint=place.checkpoint(run.key))
+    return Settings(
+        device=place.device,
+        threads=place.threads,
+        checkpoint=place.checkpoint(run.training_key),
+        predictions=place.predictions,
+    )

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
@@ -31,7 +31,10 @@ from vgg_ablate.runs.watch import pause, pulse
 from vgg_ablate.train.failures import Diverged, OutOfMemory
 
 _TELL = 1.0  # seconds between two words on how far the images are
+_DECISIVE = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")  # decide the bits
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Evaluation = Callable[[Run], Tested | None]  # what the test set says of a trained net, shown as the run asks for
 
 
 class Training(Protocol):
@@ -40,8 +43,11 @@ class Training(Protocol):
     def prepare(self, run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
         """Make what all runs on these data share, before the run's time is taken; `tell` hears how many of how many."""
 
-    def train(self, run: Run, place: Place) -> Generator[Epoch, None, Tested | None]:
-        """Yield every epoch, those of a checkpoint too; raises Diverged, OutOfMemory."""
+    def train(self, runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Evaluation]:
+        """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
+
+        Return what evaluates the trained net as one of the runs asks for. Raises Diverged, OutOfMemory.
+        """
 
     def facts(self, run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
         """Costs as audited, and the environment, for the record."""
@@ -57,29 +63,48 @@ def perform(
     report: Callable[[Epoch], bool],
     decoding: Callable[[Decoding], object] = lambda said: None,
 ) -> Ended:
-    """Claim, look again, train, record; `report` says whether to stop. The record is in place when this returns.
+    """Claim, look again, train, record; `report` says whether to stop. Every record is in place when this returns.
 
-    `decoding` hears now and then how far the images are, where they have to be made.
+    Where some of the job's records were made before, as by a worker that was killed between two of them, the training
+    goes on from its checkpoint for the others, or is repeated without one. `decoding` hears now and then how far the
+    images are, where they have to be made.
     Raises Superseded, and writes nothing, where the run was given to another because this process was silent.
     """
     key, store, began = job.run.key, Store(place.records), time.monotonic()
-    with run_lease(place.lease(key), place.silence) as check:
+    with _leases(job, place) as check:
 
         def reported(epoch: Epoch) -> bool:
             check()
             return report(epoch)
 
-        if key in store:
-            record = store.get(key)
-        else:
-            training.prepare(job.run, place, _now_and_then(key, decoding))
-            record = _trained(training, job, place, reported)
-            check()
-            store.put(record)
+        if runs := tuple(run for run in job.runs if run.key not in store):
+            for run in runs:
+                training.prepare(run, place, _now_and_then(key, decoding))
+            for record in _records(training, job, runs, place, reported):
+                check()
+                store.put(record)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(place.checkpoint(key))
+            os.unlink(place.checkpoint(job.run.training_key))
+    record = store.get(key)
     peak = record.environment.get("peak_bytes")
     return Ended(key, record.outcome, record.reason, time.monotonic() - began, peak)
+
+
+@contextlib.contextmanager
+def _leases(job: Job, place: Place) -> Iterator[Callable[[], None]]:
+    """Hold every run of a job. What is yielded raises Superseded where one was given to another.
+
+    They are taken in the order of their keys: two workers with runs in common never wait for each other.
+    """
+    with contextlib.ExitStack() as held:
+        keys = sorted(run.key for run in job.runs)
+        checks = [held.enter_context(run_lease(place.lease(key), place.silence)) for key in keys]
+
+        def check() -> None:
+            for each in checks:
+                each()
+
+        yield check
 
 
 def _now_and_then(key: str, decoding: Callable[[Decoding], object]) -> Callable[[int, int], None]:
@@ -94,49 +119,79 @@ def _now_and_then(key: str, decoding: Callable[[Decoding], object]) -> Callable[
     return tell
 
 
-def _trained(training: Training, job: Job, place: Place, report: Callable[[Epoch], bool]) -> Record:
+def _records(
+    training: Training, job: Job, runs: tuple[Run, ...], place: Place, report: Callable[[Epoch], bool]
+) -> Iterator[Record]:
+    """Train once; the record of each of these runs, as soon as it is evaluated."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     epochs: list[Epoch] = []
-    tested, outcome, reason = None, Outcome.FINISHED, ""
-    audited, environment = training.facts(job.run, place)
+    evaluate: Evaluation | None = None
+    outcome, reason = Outcome.FINISHED, ""
+    audited, environment = training.facts(runs[0], place)
     try:
-        tested, stopped = _epochs(training.train(job.run, place), epochs, report)
-        if stopped:
-            outcome, reason = Outcome.PRUNED, f"stopped after epoch {len(epochs)} of {job.run.train.epochs}"
+        evaluate = _epochs(training.train(runs, place), epochs, report)
+        if evaluate is None:
+            outcome, reason = Outcome.PRUNED, f"stopped after epoch {len(epochs)} of {runs[0].train.epochs}"
     except Diverged as error:
         outcome, reason = Outcome.DIVERGED, str(error)
     except OutOfMemory as error:
         outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
-    peak = training.peak(job.run, place)
-    return Record(
-        key=job.run.key,
-        run=job.run,
-        outcome=outcome,
-        reason=reason,
-        epochs=tuple(epochs),
-        tested=tested,
-        costs=job.costs,
-        audited=audited,
-        environment=environment | ({} if peak is None else {"peak_bytes": peak}),
-        train_seconds=sum(epoch.seconds for epoch in epochs),
-        images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else 0.0,
-        started=started,
-    )
+    differs = _retrained_differs(job.repeats, epochs, environment)
+    for run in runs:
+        tested = None
+        if evaluate is not None:
+            try:
+                tested = evaluate(run)
+                outcome, reason = Outcome.FINISHED, ""
+            except OutOfMemory as error:  # one evaluation may show larger images than another
+                outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
+        if tested is not None and differs:
+            tested = tested.model_copy(update={"details": tested.details | {"retrained_differs": differs}})
+        peak = training.peak(run, place)
+        yield Record(
+            key=run.key,
+            run=run,
+            outcome=outcome,
+            reason=reason,
+            epochs=tuple(epochs),
+            tested=tested,
+            costs=job.costs,
+            audited=audited,
+            environment=environment | ({} if peak is None else {"peak_bytes": peak}),
+            train_seconds=sum(epoch.seconds for epoch in epochs),
+            images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else 0.0,
+            started=started,
+        )
+
+
+def _retrained_differs(recorded: Record | None, epochs: Sequence[Epoch], environment: Mapping[str, Any]) -> str:
+    """The first number in which a repeated training differs from its record; empty where none does.
+
+    Elsewhere than where it was recorded (another device, precision, version of torch) the bits may differ: no answer.
+    """
+    if recorded is None or any(recorded.environment.get(fact) != environment.get(fact) for fact in _DECISIVE):
+        return ""
+    for before, now in zip(recorded.epochs, epochs, strict=False):
+        for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
+            if getattr(before, name) != getattr(now, name):
+                values = f"recorded {getattr(before, name)!r}, now {getattr(now, name)!r}"
+                return f"{recorded.key}: epochs[{now.epoch - 1}].{name}: {values}"
+    return ""
 
 
 def _epochs(
-    training: Generator[Epoch, None, Tested | None], epochs: list[Epoch], report: Callable[[Epoch], bool]
-) -> tuple[Tested | None, bool]:
-    """Append every epoch to `epochs` and report it; return the test results, and whether `report` stopped the run."""
+    training: Generator[Epoch, None, Evaluation], epochs: list[Epoch], report: Callable[[Epoch], bool]
+) -> Evaluation | None:
+    """Every epoch goes to `epochs` and `report`; what evaluates the net, or None where `report` said stop."""
     while True:
         try:
             epoch = next(training)
         except StopIteration as end:
-            return cast(Tested | None, end.value), False
+            return cast(Evaluation, end.value)
         epochs.append(epoch)
         if report(epoch):
             training.close()
-            return None, True
+            return None
 
 
 class Line:

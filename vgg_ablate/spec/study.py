@@ -264,6 +264,12 @@ class Study(Frozen):
         reading.write(self._document.data, text)
         return text.getvalue()
 
+    @property
+    def source(self) -> Path | None:
+        """The file that the study was read from; None where it was made in memory."""
+        place = self._document.place(())
+        return Path(place) if place else None
+
     def place_of(self, path: str) -> str:
         """`file:line:col` of a path such as `variants.five: arch.kernel`, or of the nearest thing around it."""
         return self._document.place(split(path.partition(":")[0])) if path else ""

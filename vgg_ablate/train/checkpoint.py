@@ -30,7 +30,7 @@ class Kept(NamedTuple):
 class Checkpoint(NamedTuple):
     """All that a training knows after an epoch."""
 
-    key: str  # of the run
+    key: str  # of the training: runs that share it share the checkpoint
     epochs: tuple[Epoch, ...]  # so far, of all its nets together
     nets: tuple[Kept, ...]
     environment: dict[str, Any]  # what the result depends on: device, threads, precision
@@ -52,13 +52,19 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read(path: Path, key: str, environment: dict[str, Any]) -> Checkpoint | None:
-    """The checkpoint of this run in this environment; None where there is none, so that the run starts afresh."""
-    if not path.exists():
-        return None
-    if not zipfile.is_zipfile(path):  # torch would take it for a pickle of old
-        raise StorageFailed(f"{path}: not a checkpoint")
+    """The checkpoint of this training in this environment; None where there is none, so that the run starts afresh."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}") from error
+    try:
+        with file:  # opened once: another run of the same training may remove it meanwhile
+            if not zipfile.is_zipfile(file):  # torch would take it for a pickle of old
+                raise StorageFailed(f"{path}: not a checkpoint")
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise StorageFailed(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
     if content.pop("format", None) != FORMAT or content["key"] != key or content["environment"] != environment:

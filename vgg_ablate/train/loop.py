@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vgg_ablate.net import interop
 from vgg_ablate.records import Epoch, Run, Tested
-from vgg_ablate.train import checkpoint, device
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import checkpoint, device, predictions
 from vgg_ablate.train.allocation import keep_freed_memory
 from vgg_ablate.train.checkpoint import Checkpoint
-from vgg_ablate.train.data import splits
+from vgg_ablate.train.data import Split, load_test_split, splits
 from vgg_ablate.train.evaluate import Scored, together
 from vgg_ablate.train.member import Member
+from vgg_ablate.train.predictions import Predictions
 from vgg_ablate.train.settings import Settings, weights_of
 
 _MOST_CLASSES = 100  # of which a record keeps the whole confusion
@@ -23,12 +28,21 @@ def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested | None]
 
     Raises Diverged, OutOfMemory; SpecError, DataMissing, DeviceMissing, StorageFailed.
     """
+    evaluate = yield from train_for_evaluations(run, settings)
+    return evaluate(run)
+
+
+def train_for_evaluations(run: Run, settings: Settings) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
+    """Yield every epoch as `train` does; return a function that evaluates the trained net on the test set.
+
+    The function takes any run with this run's training key, and shows the test set as that run asks for.
+    """
     keep_freed_memory()
     training = _Training(run, settings)
     yield from training.epochs
     while len(training.epochs) < run.train.epochs:
         yield training.epoch()
-    return training.tested() if run.test else None
+    return training.tested
 
 
 class _Training:
@@ -56,11 +70,23 @@ class _Training:
         self._keep()
         return self.epochs[-1]
 
-    def tested(self) -> Tested:
-        """Measure the training error, and read the test set, once."""
+    def tested(self, run: Run) -> Tested | None:
+        """Measure the training error and read the test set as `run` asks for; None where it asks for no test.
+
+        The training key of `run` must be this training's.
+        """
+        if run.training_key != self.run.training_key:
+            raise ValueError(f"{run.key} has training key {run.training_key}, this is {self.run.training_key}")
+        if not run.test:
+            return None
+        split = self._test_split(run.data)
         seen = together([member.score_training() for member in self.members])
-        each = [member.tested() for member in self.members]
+        each = [member.tested(split, run.data.evaluate) for member in self.members]
         test = together(each)
+        if self.settings.predictions is not None and run.train.keep == "predictions":
+            validated = together([member.validated() for member in self.members])
+            kept = Predictions(*_kept(validated), *_kept(test))
+            predictions.write(self.settings.predictions, run.key, kept)
         if self.settings.weights is not None:
             for place, member in enumerate(self.members):
                 path, net = weights_of(self.settings.weights, place), member.run
@@ -74,6 +100,13 @@ class _Training:
             correct=test.correct_bits(),
             details=self._details(test, each),
         )
+
+    def _test_split(self, data: Data) -> Split:
+        """The test images at the size at which these data keep them: scales of other evaluations need larger ones."""
+        if data.test_size == self.run.data.test_size:
+            return self.splits.test
+        where = device.device(self.settings.device)
+        return load_test_split(data, self.run.fingerprint, self.run.seed, where, resident=self.settings.resident)
 
     def _details(self, test: Scored, each: Sequence[Scored]) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -100,17 +133,24 @@ class _Training:
 
     def _found(self) -> Checkpoint | None:
         path = self.settings.checkpoint
-        return None if path is None else checkpoint.read(path, self.run.key, self.environment)
+        return None if path is None else checkpoint.read(path, self.run.training_key, self.environment)
 
     def _keep(self) -> None:
         unkept = self.epochs[self.kept :]
         seconds = sum(epoch.seconds for epoch in unkept)
         due = len(unkept) >= self.settings.checkpoint_every or seconds >= self.settings.checkpoint_seconds
+        due |= self.settings.checkpoint_last and len(self.epochs) == self.run.train.epochs
         if self.settings.checkpoint is None or not due:
             return
         self.kept = len(self.epochs)
         nets = tuple(member.kept() for member in self.members)
-        checkpoint.write(self.settings.checkpoint, Checkpoint(self.run.key, tuple(self.epochs), nets, self.environment))
+        state = Checkpoint(self.run.training_key, tuple(self.epochs), nets, self.environment)
+        checkpoint.write(self.settings.checkpoint, state)
+
+
+def _kept(scored: Scored) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """Class probabilities and labels of a split, as they are stored."""
+    return scored.logits.softmax(1).half().cpu().numpy(), scored.labels.cpu().numpy()
 
 
 def _of_all(each: Sequence[Epoch], seen: Scored) -> Epoch:

@@ -69,7 +69,7 @@ class Member:
             loss, rate, examples = self._pass(number)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             _finite(loss, number)
-            seen = self._scored(self.splits.validation, validation(self.run.data.augment))
+            seen = self._validated()
             _finite(seen.loss, number)  # the epoch's last step may be the one too many
         self.epochs.append(
             Epoch(
@@ -86,10 +86,15 @@ class Member:
         )
         return seen
 
-    def tested(self) -> Scored:
-        """The test split, scored."""
+    def validated(self) -> Scored:
+        """The validation split, scored as after an epoch."""
         with device.threads(self.settings.threads):
-            return self._scored(self.splits.test, self.run.data.evaluate)
+            return self._validated()
+
+    def tested(self, split: Split, how: Evaluate) -> Scored:
+        """The test split, scored, shown as `how` says."""
+        with device.threads(self.settings.threads):
+            return self._scored(split, how)
 
     def score_training(self) -> Scored:
         """Score the first TRAIN_EXAMPLES of the training split, shown as validation is.
@@ -144,6 +149,9 @@ class Member:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derived(self.seed, Stream.NOISE, number))
             yield
+
+    def _validated(self) -> Scored:
+        return self._scored(self.splits.validation, validation(self.run.data.augment))
 
     def _scored(self, split: Split, how: Evaluate) -> Scored:
         return scored(self.net, split, self.normalise, self.precision, self.size, how)

@@ -15,6 +15,10 @@ class Settings:
     checkpoint: Path | None = None  # the file an unfinished run goes on from; None: none is kept
     checkpoint_every: int = 5  # epochs, at the most
     checkpoint_seconds: float = 10.0  # of training, after which an epoch is kept whatever its number
+    checkpoint_last: bool = False  # the last epoch is kept too: several evaluations follow it, and each may be killed
+    predictions: Path | None = (
+        None  # the folder where `train.keep: predictions` puts class probabilities; None: nowhere
+    )
     weights: Path | None = None  # where the trained weights are written, as safetensors; None: nowhere
     resident: bool | None = None  # images on the device; None: where they fit. The examples are the same either way
 

@@ -1,0 +1,472 @@
+"""Runs that differ only in how they are evaluated share one training; recorded nets are averaged without any."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import pretend
+from tests.runs.asked import (
+    OPTIONS,
+    contents,
+    driven,
+    epochs_trained,
+    planned,
+    reported,
+    study,
+    told,
+    trained_again,
+    undisturbed,
+)
+from tests.runs.storm import Storm
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.records import Epoch, Manifest, Outcome, Record, Run, Store, predictions_path
+from vgg_ablate.report import fitness
+from vgg_ablate.runs import prices, training
+from vgg_ablate.runs.cleaning import find_orphans
+from vgg_ablate.runs.driver import Options, drive
+from vgg_ablate.runs.lease import Superseded, break_lease
+from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.runs.pools import Job, Place
+from vgg_ablate.runs.slots import slots
+from vgg_ablate.runs.worker import Evaluation, Training, perform
+from vgg_ablate.spec.study import load
+from vgg_ablate.train import predictions
+from vgg_ablate.train.evaluate import Scored, together
+from vgg_ablate.train.sources import fingerprint
+
+EVALUATED = """\
+  flipped: {data.evaluate.flip: true}
+  crops: {data.evaluate: {view: crops, grid: 2}}
+  fast: {train.lr: 0.2}
+  fast-flipped: {train.lr: 0.2, data.evaluate.flip: true}
+"""
+MEASURED = {"seconds", "cpu_seconds", "images_per_second"}  # of an epoch: never the same twice
+
+
+def evaluated(folder: Path, **more: Any) -> Plan:
+    """Two trainings on each seed, for three and two evaluations."""
+    return planned(study(folder, variants=0, more=EVALUATED, **more))
+
+
+def test_runs_that_differ_only_in_their_evaluation_have_one_training_key(tmp_path: Path) -> None:
+    runs = {cell.title: cell.run for cell in evaluated(tmp_path, seeds=2).cells}
+    keys = {run.key for run in runs.values()}
+    assert len(keys) == 10
+    assert {title for title, run in runs.items() if run.training_key == runs["base/1"].key} == {
+        "base/1",
+        "flipped/1",
+        "crops/1",
+    }
+    assert len({run.training_key for run in runs.values()}) == 4
+    assert all(
+        (run.training_key == run.key) == (title[:4] in ("base", "fast") and "-" not in title)
+        for title, run in runs.items()
+    )
+    copy = runs["flipped/1"].model_copy(update={"seed": 7})
+    assert copy.training_key not in {run.training_key for run in runs.values()}
+
+
+def test_what_is_kept_is_part_of_no_key(tmp_path: Path) -> None:
+    run = evaluated(tmp_path).cells[0].run
+    kept = run.model_copy(update={"train": run.train.model_copy(update={"keep": "predictions"})})
+    assert (kept.key, kept.training_key) == (run.key, run.training_key)
+
+
+@pytest.mark.parametrize("go", [drive, driven])
+def test_one_training_serves_several_records_and_the_events_show_it(
+    tmp_path: Path, go: Callable[[Plan, Path, Options], object]
+) -> None:
+    asked, folder = evaluated(tmp_path, seeds=2), tmp_path / "results"
+    go(asked, folder, OPTIONS)
+    assert Store(folder / "records").keys() == {cell.key for cell in asked.cells}
+    trainings = {cell.run.training_key for cell in asked.cells}
+    assert sorted(epochs_trained(folder)) == sorted((key, epoch) for key in trainings for epoch in (1, 2))
+    started = {f"{event['variant']}/{event['seed']}": event.get("shares", []) for event in told(folder, "started")}
+    assert {(title, *shares) for title, shares in started.items()} == {
+        (f"{first}/{seed}", *(f"{other}/{seed}" for other in others))
+        for first, *others in (("base", "flipped", "crops"), ("fast", "fast-flipped"))
+        for seed in (0, 1)
+    }
+    assert len(told(folder, "epoch")) == 2 * len(trainings)
+    assert Counter(event["key"] for event in told(folder, "ended")) == Counter(cell.key for cell in asked.cells)
+    assert not list((folder / "checkpoints").iterdir())
+
+
+def test_the_records_are_those_of_runs_that_were_trained_each_for_itself(tmp_path: Path) -> None:
+    asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
+    driven(asked, folder)
+    for cell in asked.cells:
+        place = Place(folder=tmp_path / "alone" / cell.variant)
+        place.folder.mkdir(parents=True)
+        perform(pretend, Job(cell.run, cell.costs), place, lambda epoch: False)
+        assert contents(place.folder) == {cell.key: contents(folder)[cell.key]}
+
+
+def test_an_evaluation_that_is_added_later_trains_once_more_and_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, variants=0, seeds=1)), folder)
+    before = contents(folder)
+    more = "  flipped: {data.evaluate.flip: true}\n  crops: {data.evaluate.view: crops}\n"
+    wider = planned(study(tmp_path, variants=0, seeds=1, more=more))
+    capfd.readouterr()
+    driven(wider, folder, replace(OPTIONS, progress="plain"))
+    said = "trained again: 'flipped/0', 'crops/0' ask for another evaluation of a recorded training"
+    assert capfd.readouterr().err.count(said) == 1
+    assert [event["reason"] for event in told(folder, "started") if "reason" in event] == [said]
+    (base,) = before
+    assert Counter(epochs_trained(folder)) == {(base, 1): 2, (base, 2): 2}
+    after = contents(folder)
+    assert after[base] == before[base]
+    assert len(after) == 3
+    store = Store(folder / "records")
+    assert not any("retrained_differs" in record.tested.details for record in store if record.tested)
+    assert len({record.epochs for record in store}) == 1
+
+
+def test_of_two_records_one_that_is_deleted_is_made_again_alone(tmp_path: Path) -> None:
+    asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
+    driven(asked, folder)
+    store, before = Store(folder / "records"), contents(folder)
+    kept = {path: path.read_bytes() for path in store.folder.iterdir()}
+    for variant, repeats in (("flipped", "flipped/0"), ("base", "base/0")):
+        (cell,) = (cell for cell in asked.cells if cell.variant == variant)
+        store.path(cell.key).unlink()
+        finished = driven(asked, folder)
+        assert (finished.recorded, finished.trained, finished.complete) == (4, 1, True)
+        assert told(folder, "started")[-1]["reason"].startswith(f"trained again: '{repeats}' asks")
+        assert told(folder, "started")[-1]["key"] == cell.key
+        assert all(path.read_bytes() == text for path, text in kept.items() if path.stem != cell.key)
+    assert contents(folder) == before
+
+
+@dataclass
+class Interrupted:
+    """The pretend training, stopped in the `at`-th evaluation."""
+
+    at: int
+    seam: Training
+
+    def train(self, runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Evaluation]:
+        evaluate = yield from self.seam.train(runs, place)
+        left = iter(range(self.at))
+
+        def interrupted(run: Run) -> Any:
+            if next(left, None) is None:
+                raise InterruptedError
+            return evaluate(run)
+
+        return interrupted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.seam, name)
+
+
+STUDY = """\
+version: 1
+name: shared
+question: does one training serve several evaluations?
+seeds: {seeds}
+data: {{name: digits, image_size: 8, limit: 900, augment: {{crop_padding: 1}}}}
+arch: {{stages: "4 | 8", norm: batch, head: {{hidden: [16], dropout: 0.1}}}}
+train: {{epochs: 6, batch_size: 16, lr: 0.1, precision: fp32{keep}}}
+variants:
+"""
+FLIPPED = "  flipped: {data.evaluate.flip: true}\n"
+REAL = Options(workers=1, device="cpu", progress="none")
+
+
+def real(folder: Path, more: str, *, name: str = "shared", seeds: int = 1, keep: str = "") -> Plan:
+    """A study that really trains."""
+    (folder / f"{name}.yaml").write_text(STUDY.format(seeds=seeds, keep=keep) + more)
+    return plan(load(folder / f"{name}.yaml"), fingerprint)
+
+
+def numbers(record: Record) -> tuple[object, ...]:
+    """What a record says, but for times."""
+    return record.outcome, record.tested, [epoch.model_dump(exclude=MEASURED) for epoch in record.epochs]
+
+
+def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(tmp_path: Path) -> None:
+    asked, place = real(tmp_path, FLIPPED), Place(folder=tmp_path / "results")
+    base, flipped = asked.cells
+    job, store = Job(base.run, base.costs, (flipped.run,)), Store(place.records)
+    with pytest.raises(InterruptedError):
+        perform(Interrupted(1, training), job, place, lambda epoch: False)
+    assert store.keys() == {base.key}
+    assert place.checkpoint(base.key).exists()
+    (division, _) = asked.divide(store.keys(), unfinished={base.key})
+    assert [(cell.title, cell.repeats) for cell in division] == [("flipped/0", "")], "nothing is repeated"
+    perform(training, Job(flipped.run, flipped.costs), place, lambda epoch: False)
+    first, second = store.get(base.key), store.get(flipped.key)
+    assert first.epochs == second.epochs, "times too: they are those of the checkpoint"
+    assert not place.checkpoint(base.key).exists()
+
+
+def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) -> None:
+    more = FLIPPED + "  crops: {data.evaluate: {view: [single, crops], scales: 12, grid: 2}}\n"
+    asked, folder = real(tmp_path, more), tmp_path / "together"
+    assert drive(asked, folder, REAL).complete
+    assert [len(told(folder, kind)) for kind in ("started", "epoch", "ended")] == [1, 6, 3]
+    store = Store(folder / "records")
+    for cell in asked.cells:
+        place = Place(folder=tmp_path / cell.variant)
+        perform(training, Job(cell.run, cell.costs), place, lambda epoch: False)
+        assert numbers(store.get(cell.key)) == numbers(Store(place.records).get(cell.key))
+    assert len({record.tested.details["test_loss"] for record in store if record.tested}) == 3
+
+    (cell,) = (cell for cell in asked.cells if cell.variant == "crops")
+    before = store.get(cell.key)
+    store.path(cell.key).unlink()
+    assert drive(asked, folder, REAL).complete
+    assert numbers(store.get(cell.key)) == numbers(before), "trained again, it comes to the same"
+
+
+def test_a_repeated_training_that_differs_from_its_record_says_where(tmp_path: Path) -> None:
+    asked, place = real(tmp_path, FLIPPED), Place(folder=tmp_path / "results")
+    base, flipped = asked.cells
+    perform(training, Job(base.run, base.costs), place, lambda epoch: False)
+    store = Store(place.records)
+    stored = store.get(base.key)
+    other = stored.epochs[2].model_copy(update={"val_loss": 9.5})
+    changed = stored.model_copy(update={"epochs": (*stored.epochs[:2], other, *stored.epochs[3:])})
+    perform(training, Job(flipped.run, flipped.costs, repeats=changed), place, lambda epoch: False)
+    tested = store.get(flipped.key).tested
+    assert tested is not None
+    now = stored.epochs[2].val_loss
+    assert tested.details["retrained_differs"] == f"{base.key}: epochs[2].val_loss: recorded 9.5, now {now!r}"
+
+    elsewhere = changed.model_copy(update={"environment": changed.environment | {"torch": "1.0"}})
+    store.path(flipped.key).unlink()
+    perform(training, Job(flipped.run, flipped.costs, repeats=elsewhere), place, lambda epoch: False)
+    assert "retrained_differs" not in (store.get(flipped.key).tested or tested).details
+
+
+def test_whoever_has_lost_one_run_of_a_training_has_lost_all(tmp_path: Path) -> None:
+    asked, place = evaluated(tmp_path, seeds=1), Place(folder=tmp_path / "results")
+    (group,) = (cell for cell in asked.divide(set()).trainings if cell.variant == "base")
+    job = Job(group.run, group.costs, tuple(cell.run for cell in group.shares))
+    place.folder.mkdir()
+
+    def broken(epoch: Epoch) -> bool:
+        break_lease(place.lease(job.runs[-1].key))
+        return False
+
+    with pytest.raises(Superseded):
+        perform(pretend, job, place, broken)
+    assert Store(place.records).keys() == set()
+    assert sorted(path.name for path in (place.folder / "locks").iterdir()) == sorted(run.key for run in job.runs[:-1])
+
+
+@pytest.mark.parametrize(
+    ("lr", "outcome"), [(150, Outcome.DIVERGED), (250, Outcome.OUT_OF_MEMORY), (350, Outcome.FAILED)]
+)
+def test_what_a_training_comes_to_is_recorded_of_all_its_runs(tmp_path: Path, lr: int, outcome: Outcome) -> None:
+    more = f"  bad: {{train.lr: {lr}}}\n  bad-flipped: {{train.lr: {lr}, data.evaluate.flip: true}}\n"
+    asked = planned(study(tmp_path, variants=0, seeds=1, more=more))
+    finished = driven(asked, tmp_path / "results")
+    assert finished.outcomes == {"finished": 1, str(outcome): 2}
+    assert driven(asked, tmp_path / "results").trained == 0
+
+
+def test_a_training_that_kills_its_worker_every_time_is_given_up_with_all_its_runs(tmp_path: Path) -> None:
+    more = "  deadly: {train.lr: 500}\n  deadly-flipped: {train.lr: 500, data.evaluate.flip: true}\n"
+    asked = planned(study(tmp_path, variants=0, seeds=1, more=more))
+    finished = drive(asked, tmp_path / "results", OPTIONS)
+    assert (finished.lost, finished.outcomes) == (("deadly/0", "deadly-flipped/0"), {"finished": 1})
+
+
+def test_a_plan_prices_shared_trainings_once(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, variants=0, seeds=1)), folder)
+    records = prices.known_records([folder / "records"], "cpu")
+    place = slots("cpu", 1)
+    plain = prices.bill(planned(study(tmp_path, variants=0, seeds=3)), Store(folder), records, place)
+    shared = prices.bill(
+        planned(study(tmp_path, variants=0, seeds=3, more="  flipped: {data.evaluate.flip: true}\n")),
+        Store(folder),
+        records,
+        place,
+    )
+    assert (plain.trainings, shared.trainings) == (3, 3)
+    assert sum(price.missing for price in shared.variants) == 6
+    assert shared.seconds == plain.seconds
+    tight = prices.bill(evaluated(tmp_path, seeds=3), Store(folder), records, place, max_hours=1e-9)
+    assert len(tight.dropped) == 15, "those that share a training are dropped with it"
+
+
+def test_a_checkpoint_is_asked_for_as_long_as_one_of_its_runs_is_missing(tmp_path: Path) -> None:
+    asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
+    driven(asked, folder)
+    runs = {cell.variant: cell.run for cell in asked.cells}
+    checkpoint = folder / "checkpoints" / runs["base"].key
+    checkpoint.write_text("2")
+    assert find_orphans(folder).paths == (checkpoint,)
+    Store(folder / "records").path(runs["flipped"].key).unlink()
+    assert find_orphans(folder).paths == ()
+    assert {cell.training_key for cell in Manifest.read(folder).planned} == {"", runs["base"].key, runs["fast"].key}
+
+
+@pytest.mark.timeout(600)
+def test_a_storm_over_shared_trainings_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
+    lines = "".join(
+        f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n"
+        f"  f{index}: {{train.lr: {0.1 + index / 1000}, data.evaluate.flip: true}}\n"
+        f"  c{index}: {{train.lr: {0.1 + index / 1000}, data.evaluate.view: crops}}\n"
+        for index in range(6)
+    )
+    asked = planned(study(tmp_path, variants=0, seeds=4, epochs=5, milliseconds=30, more=lines))
+    folder = tmp_path / "storm"
+    storm = Storm(asked, folder, replace(OPTIONS, workers=3))
+    storm.blow(workers=15, drivers=5, pause=(0.05, 0.2))
+
+    calm = undisturbed(asked, tmp_path / "calm")
+    assert contents(folder) == contents(calm)
+    assert reported(folder) == reported(calm)
+    assert trained_again(folder) == []
+    times = Counter(epochs_trained(folder))
+    assert set(times) == {(cell.run.training_key, epoch) for cell in asked.cells for epoch in range(1, 6)}
+    kills = len(storm.workers) + 3 * len(storm.drivers)
+    assert times.total() - len(times) <= kills, "a training goes on from its last checkpoint: one epoch a kill at most"
+    assert not {path.name for path in (folder / "checkpoints").iterdir()} & set(dict(times))
+
+
+KEPT = ", keep: predictions"
+NETS = """\
+  second: {train.replicate: 1}
+  wide: {arch.stages: "6 | 8", train.replicate: 2}
+"""
+ENSEMBLE = '  together: {train.ensemble: [{}, {stages: "6 | 8"}]}\n'
+
+
+def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Path) -> None:
+    nets = real(tmp_path, NETS, keep=KEPT)
+    folder = tmp_path / "results"
+    assert drive(nets, folder, REAL).complete
+    wider = real(tmp_path, NETS + ENSEMBLE, keep=KEPT)
+    bill = prices.bill(wider, Store(folder / "records"), [], slots("cpu", 1))
+    assert (bill.trainings, bill.averages) == (0, 1)
+    finished = drive(wider, folder, REAL)
+    assert (finished.recorded, finished.trained, finished.complete) == (3, 1, True)
+    (cell,) = (cell for cell in wider.cells if cell.variant == "together")
+    members = [net.key for net in cell.run.nets]
+    assert {cell.key for cell in nets.cells} == set(members)
+    (event,) = [event for event in told(folder, "started") if event["key"] == cell.key]
+    assert event["averages"] == members
+    assert [event["key"] for event in told(folder, "epoch")].count(cell.key) == 0
+
+    store = Store(folder / "records")
+    record = store.get(cell.key)
+    tested = record.tested
+    assert tested is not None
+    assert (record.epochs, tested.details["members"]) == ((), members)
+    each = [np.load(predictions_path(folder / "predictions", key)) for key in members]
+    mean = np.mean([one["test"].astype(np.float64) for one in each], axis=0)
+    right = mean.argmax(1) == each[0]["test_labels"]
+    assert tested.test_accuracy == right.mean()
+    assert tested.correct == np.packbits(right).tobytes().hex()
+    shown = np.mean([one["validation"].astype(np.float64) for one in each], axis=0)
+    assert tested.val_accuracy == (shown.argmax(1) == each[0]["validation_labels"]).mean()
+
+    alone = Place(folder=tmp_path / "trained")
+    perform(training, Job(cell.run, cell.costs), alone, lambda epoch: False)
+    trained = Store(alone.records).get(cell.key)
+    assert trained.tested is not None
+    assert abs(trained.tested.test_accuracy - tested.test_accuracy) <= 0.001
+    assert abs(trained.tested.val_accuracy - tested.val_accuracy) <= 0.001
+    assert tested.details["test_loss"] == pytest.approx(trained.tested.details["test_loss"], abs=1e-3)
+    assert tested.details["nets"] == trained.tested.details["nets"]
+    assert set(tested.details) - {"members", "val_examples"} <= set(trained.tested.details)
+    assert (
+        record.audited == trained.audited == {name: cost for name, cost in cell.costs.items() if name in record.audited}
+    )
+
+    (planned_cell,) = (one for one in wider.planned if one.key == cell.key)
+    asked = fitness.asked(wider.study)["together"]
+    assert fitness.wrong(record, planned_cell, asked) is None
+    wrong = tested.model_copy(update={"details": tested.details | {"members": members[:2]}})
+    assert "members" in (fitness.wrong(record.model_copy(update={"tested": wrong}), planned_cell, asked) or "")
+    assert record.stalled is False
+    assert 0.3 < tested.test_accuracy < 1, "neither chance nor a ceiling"
+    reported(folder)
+
+
+def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None:
+    more = "  second: {train.replicate: 1}\n  two: {train.ensemble: [{}]}\n"
+    asked = planned(study(tmp_path, variants=0, seeds=2, more=more, keep=True))
+    folder = tmp_path / "results"
+    assert drive(asked, folder, OPTIONS).complete
+    ensembles = {cell.key for cell in asked.cells if cell.variant == "two"}
+    assert not ensembles & {key for key, _ in epochs_trained(folder)}
+    for key in ensembles:
+        record = Store(folder / "records").get(key)
+        assert record.tested is not None
+        assert record.tested.details["members"] == [net.key for net in record.run.nets]
+        assert predictions_path(folder / "predictions", key).exists()
+    alone = driven(asked, tmp_path / "alone")
+    assert alone.complete
+    assert contents(tmp_path / "alone") == contents(folder)
+
+    other = planned(study(tmp_path, name="other", variants=0, seeds=2, more=more, keep=True))
+    results = tmp_path / "beside"
+    shutil.copytree(folder, results / "asked")
+    for key in ensembles:
+        Store(results / "asked" / "records").path(key).unlink()
+    finished = driven(other, results / "other")
+    assert (finished.adopted, finished.trained) == (4, 2)
+    assert epochs_trained(results / "other") == [], "kept predictions come with records of other studies"
+
+
+@pytest.mark.parametrize("lr", [150, 350])
+def test_an_ensemble_whose_nets_do_not_finish_is_trained_itself(tmp_path: Path, lr: int) -> None:
+    more = f"  second: {{train.replicate: 1, train.lr: {lr}}}\n  two: {{train.ensemble: [{{}}], train.lr: {lr}}}\n"
+    asked = planned(study(tmp_path, variants=0, seeds=1, more=more + f"  first: {{train.lr: {lr}}}\n", keep=True))
+    finished = driven(asked, tmp_path / "results")
+    assert finished.missing == 0
+    assert finished.outcomes["finished"] == 1
+    assert "averages" not in json.dumps(told(tmp_path / "results", "started"))
+
+
+def test_damaged_predictions_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    more = "  second: {train.replicate: 1}\n"
+    driven(planned(study(tmp_path, variants=0, seeds=1, more=more, keep=True)), tmp_path / "results")
+    asked = planned(study(tmp_path, variants=0, seeds=1, more=more + "  two: {train.ensemble: [{}]}\n", keep=True))
+    path = predictions_path(tmp_path / "results" / "predictions", asked.cells[-1].run.nets[0].key)
+    path = next(path for path in (tmp_path / "results" / "predictions").iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StorageFailed, match=r"\.npz: not the predictions of a run; without the file"):
+        driven(asked, tmp_path / "results")
+    path.unlink()
+    assert driven(asked, tmp_path / "results").complete
+
+
+def test_predictions_say_what_torch_says(tmp_path: Path) -> None:
+    chance = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 10, (200,), generator=chance)
+    each = [Scored(torch.randn(200, 10, generator=chance), labels) for _ in range(3)]
+    for index, one in enumerate(each):
+        probabilities = one.logits.softmax(1).half().numpy()
+        kept = predictions.Predictions(probabilities, labels.numpy(), probabilities, labels.numpy())
+        predictions.write(tmp_path, str(index), kept)
+    stored = [predictions.read(tmp_path, str(index)) for index in range(3)]
+    halved = [Scored(torch.from_numpy(one.test).double().log(), labels) for one in stored]
+    scored, mean = together(halved), predictions.average(stored)
+    assert predictions.accuracy(mean.test, mean.test_labels) == scored.accuracy()
+    assert predictions.accuracy(mean.test, mean.test_labels, 5) == scored.accuracy(5)
+    assert predictions.correct_bits(mean.test, mean.test_labels) == scored.correct_bits()
+    told = predictions.describe(mean.test, mean.test_labels)
+    assert told["test_loss"] == pytest.approx(scored.loss, rel=1e-3)
+    assert (told["class_accuracy"], told["confusion"]) == (scored.class_accuracy(), scored.confusion())
+    with pytest.raises(ValueError, match="the same examples"):
+        predictions.average([stored[0], stored[1]._replace(test_labels=(stored[1].test_labels + 1) % 10)])

@@ -1,0 +1,63 @@
+"""Ensembles of recorded runs: the mean of their kept predictions, without training. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.records import Outcome, Record, Store, Tested, predictions_path
+from vgg_ablate.runs.plan import Cell
+from vgg_ablate.train import predictions
+from vgg_ablate.train.predictions import Predictions
+
+
+def find_kept(folder: Path, finished: Iterable[str]) -> set[str]:
+    """Return those of the keys whose predictions are stored in the folder."""
+    return {key for key in finished if predictions_path(folder, key).exists()}
+
+
+def average_members(cell: Cell, store: Store, folder: Path) -> Record:
+    """Return the record of an ensemble whose members (`cell.members`) are recorded with their predictions in `folder`.
+
+    It has no epochs; `tested.details` names the members. Where the ensemble keeps predictions too, they are the mean.
+    Raises StorageFailed where a file is damaged or the members were tested on different examples.
+    """
+    each = [predictions.read(folder, key) for key in cell.members]
+    members = [store.get(key) for key in cell.members]
+    try:
+        mean = predictions.average(each)
+    except ValueError as error:
+        raise StorageFailed(f"{folder}: {', '.join(cell.members)}: {error}") from error
+    if cell.run.train.keep == "predictions":
+        half = (mean.validation.astype("float16"), mean.validation_labels, mean.test.astype("float16"))
+        predictions.write(folder, cell.key, Predictions(*half, mean.test_labels))
+    environment = {name: value for name, value in members[0].environment.items() if name != "peak_bytes"}
+    return Record(
+        key=cell.key,
+        run=cell.run,
+        outcome=Outcome.FINISHED,
+        tested=_tested(cell, mean, members),
+        costs=cell.costs,
+        audited={
+            cost: sum(member.audited[cost] for member in members)
+            for cost in members[0].audited
+            if all(cost in member.audited for member in members)
+        },
+        environment=environment,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _tested(cell: Cell, mean: Predictions, members: list[Record]) -> Tested:
+    alone = [one.tested for one in members if one.tested is not None]
+    nets = [{"val_accuracy": one.val_accuracy, "test_accuracy": one.test_accuracy} for one in alone]
+    return Tested(
+        val_accuracy=predictions.accuracy(mean.validation, mean.validation_labels),
+        test_accuracy=predictions.accuracy(mean.test, mean.test_labels),
+        test_top5_accuracy=predictions.accuracy(mean.test, mean.test_labels, 5) if mean.test.shape[1] > 5 else None,
+        correct=predictions.correct_bits(mean.test, mean.test_labels),
+        details=predictions.describe(mean.test, mean.test_labels)
+        | {"nets": nets, "members": list(cell.members), "val_examples": len(mean.validation_labels)},
+    )
