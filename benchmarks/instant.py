@@ -15,10 +15,10 @@ def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
     """Nothing to decode."""
 
 
-def train(run: Run, place: Place) -> Generator[Epoch, None, Tested]:
+def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
     """One epoch."""
     yield EPOCH
-    return Tested(val_accuracy=0.9, test_accuracy=0.9)
+    return lambda run: Tested(val_accuracy=0.9, test_accuracy=0.9)
 
 
 def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:

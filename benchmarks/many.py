@@ -26,7 +26,7 @@ from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import plan
 from vgg_ablate.runs.slots import packed
 from vgg_ablate.spec.study import load
-from vgg_ablate.train import data, sources
+from vgg_ablate.train import sources
 
 CLASSES = 10
 STUDY = """\
@@ -65,9 +65,7 @@ def measured(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     os.environ |= {"VGG_ABLATE_DATA": str(folder), "VGG_ABLATE_CACHE": str(folder / "cache")}
     write_images(folder / "pictures", given.images)
     (folder / "many.yaml").write_text(STUDY.format(runs=given.runs, epochs=given.epochs))
-    asked = plan(load(folder / "many.yaml"), sources.fingerprint)
-    run = asked.cells[0].run
-    data.decoded(run.data, run.fingerprint)  # decoded, in the cache
+    asked = plan(load(folder / "many.yaml"), sources.fingerprint)  # decoded by that, into the cache
     options = Options(device=given.device, packing=packed(given.packing), workers=given.workers, progress="plain")
     finished = drive(asked, folder / "results", options)
     finished.raise_for_failures()

@@ -27,8 +27,8 @@ def a_record(run: Run, outcome: Outcome = Outcome.FINISHED) -> Record:
 
 def test_a_key_is_sixteen_hex_digits_and_stays_what_it_was() -> None:
     # A changed key makes every committed record an orphan: change RECIPE_VERSION on purpose, never a key by accident.
-    assert a_run().key == "73f51ecf8824f91b"
-    assert a_run({"preset": "D", "width": 0.25, "norm": "batch"}, lr=0.1, optimizer="adamw").key == "479bec6b3607f296"
+    assert a_run().key == "a5d3476566fe9402"
+    assert a_run({"preset": "D", "width": 0.25, "norm": "batch"}, lr=0.1, optimizer="adamw").key == "d7886402c37a3c3a"
 
 
 def test_a_value_that_is_written_out_and_a_default_are_one_run() -> None:
@@ -47,6 +47,15 @@ def test_where_the_data_is_changes_no_key_and_what_it_is_does() -> None:
     assert a_run(data={"root": "/elsewhere", "download": True}).key == a_run().key
     assert a_run(data={"image_size": 16}).key != a_run().key
     assert a_run(data={"validation_fraction": 0.2}).key != a_run().key
+
+
+def test_how_the_data_are_declared_changes_no_key_where_pixels_and_shape_are_the_same() -> None:
+    described = {"image_size": 32, "channels": 3, "classes": 10}
+    named = a_run(data={"name": "cifar10"})
+    assert a_run(data={"name": "image-folder", "root": "/images", "on_corrupt": "skip", **described}).key == named.key
+    assert a_run(data={"name": "cifar10", **described}).key == named.key
+    assert a_run(data={"name": "image-folder", **described, "classes": 11}).key != named.key
+    assert a_run(data={"name": "image-folder", **described, "channels": 1}).key != named.key
 
 
 def test_a_changed_copy_has_a_key_of_its_own_though_the_first_was_asked_for_its_key() -> None:

@@ -22,13 +22,12 @@ from pydantic import AfterValidator, Field, ValidationError
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Data, Evaluate, Train
+from vgg_ablate.spec.recipe import DECLARATION, Data, Evaluate, Train
 from vgg_ablate.spec.values import Flag, Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
 Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-_PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
 _KEPT = {"keep"}  # of `train`: what is stored beside the record; it changes no result
 
 
@@ -48,7 +47,7 @@ class Run(Frozen):
     arch: Arch
     data: Data
     train: Train
-    fingerprint: str  # of the data set's content
+    fingerprint: str  # of the data set's decoded pixels, labels and splits
     seed: Whole
     test: Flag = True  # False: a trial of the tuning, which never reads the test split and has no `tested`
 
@@ -57,8 +56,11 @@ class Run(Frozen):
         """16 hex digits of the SHA-256 of everything that makes the result.
 
         What stands at its default is left out, so that a new knob, at its neutral default, changes no recorded key.
+        How the data are declared is left out too: the fingerprint and the resolved shape say what they are.
         """
-        content = self.model_dump(mode="json", exclude={"data": _PLACES, "train": _KEPT}, exclude_defaults=True)
+        excluded = {"data": set(DECLARATION), "train": _KEPT}
+        content = self.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
+        content["data"] |= self.data.shape._asdict()
         content["recipe_version"] = RECIPE_VERSION
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -161,7 +163,21 @@ def _starts(told: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} must be a list of mappings")
     if not all(isinstance(start.get("seeds", []), list) for start in told.get("history", [])):
         raise ValueError("seeds of a start in history must be a list")
+    _registration(told.get("registration"), told.get("history", []))
     return told
+
+
+def _registration(told: object, history: list[dict[str, Any]]) -> None:
+    """Raises ValueError where it is not as `runs.folder` writes it."""
+    if told is None:
+        return
+    words = ("date", "hash", "registered_at")
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in words):
+        raise ValueError("registration must have a date, a hash and a time")
+    if not isinstance(told.get("deciding"), dict) or type(told.get("recorded")) is not int:
+        raise ValueError("registration must say what decides, and how many runs were recorded")
+    if not all(isinstance(start.get("changed", []), list) for start in history):
+        raise ValueError("changed of a start in history must be a list")
 
 
 Provenance = Annotated[dict[str, Any], AfterValidator(_starts)]

@@ -21,6 +21,52 @@ variants:
 """
 
 
+DEEP = """\
+version: 1
+name: deep
+question: does it warm up?
+data: {name: cifar10}
+arch: {stages: "8 8 8 | 8", norm: batch}
+train: {lr: 0.05}
+variants:
+  warm: {train.warmup_epochs: 1}
+  cycle: {train.schedule: one_cycle}
+  slow: {train.lr: 0.02}
+  shallow: {arch.stages: "8 8 | 8 8"}
+  deeper: {arch.stages: "8 | 8 8 8 8"}
+  wholly: {train.ensemble: [{stages: "8 8 8"}], arch.stages: "8 8 | 8"}
+"""
+
+
+def test_deep_nets_that_begin_at_a_high_rate_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text(DEEP)
+    check(path, None)
+    assert capsys.readouterr().err == (
+        "warning: base, deeper, wholly: more than two convolutions in a stage, trained at a learning rate above 0.02 "
+        "without warm-up: such runs often stall; set train.warmup_epochs: 1\n"
+    )
+
+
+def test_what_is_registered_is_said_and_a_trend_needs_costs_that_vary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, claim = tmp_path / "deep.yaml", "{id: c, text: t, kind: better, trend: {over: OVER, variants: [base, slow]}}"
+    head = DEEP + "registered: 2026-11-25\nsmallest_effect: 0.5\nhorizons: {train.epochs: [5, 10]}\nclaims:\n"
+    path.write_text(f"{head}  - {claim.replace('OVER', 'train.lr')}\n")
+    check(path, None)
+    assert capsys.readouterr().out == (
+        "deep: ok (7 variants x 5 seeds x 2 horizons = 70 runs; claims: 1; smallest effect: 0.5 pp; "
+        "registered 2026-11-25)\n"
+    )
+    path.write_text(f"{head}  - {claim.replace('OVER', 'weight_layers')}\n")
+    with pytest.raises(SpecError) as caught:
+        check(path, None)
+    (line,) = str(caught.value).splitlines()
+    rule = "claims[0].trend.over: is 5 in every variant: there is no slope, got 'weight_layers'"
+    assert line == f"{path}:18:44: {rule}"
+
+
 def test_mismatches_are_printed_and_a_billion_parameters_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

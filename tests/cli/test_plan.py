@@ -71,6 +71,7 @@ def test_what_will_not_fit_is_warned_of_and_every_peak_is_in_the_document(
         {
             "id": "larger",
             "metric": "test_error",
+            "smallest_effect": None,
             "seeds": 4,
             "detectable": None,
             "sd": None,

@@ -21,9 +21,9 @@ version: 1
 name: tiny
 question: Does normalisation change a tiny net?
 seeds: 3
-data: {name: digits, image_size: 8, limit: 300}
-arch: {stages: "4 | 8"}
-train: {epochs: 1, lr: 0.05, precision: fp32}
+data: {name: digits, image_size: 8, limit: 600}
+arch: {stages: "8 | 16"}
+train: {epochs: 8, lr: 0.1, batch_size: 32, precision: fp32}
 variants:
   normalised: {arch.norm: batch}
 claims:
@@ -58,6 +58,20 @@ def test_a_study_ends_with_a_table_and_verdicts(studied: tuple[Path, subprocess.
     assert min(record["environment"]["peak_bytes"] for record in records) > 100 << 20  # torch alone takes more
     for name in ("study.yaml", "manifest.json", "runs.csv", "report.md"):
         assert (folder / "results/tiny" / name).stat().st_size > 0
+
+
+def test_horizons_are_trained_up_to_a_level_and_what_is_left_is_said(tmp_path: Path) -> None:
+    head, _ = STUDY.split("variants:")
+    text = head.replace("{epochs: 1, ", "{").replace("seeds: 3", "seeds: 1\nhorizons: {train.epochs: [1, 2]}")
+    (tmp_path / "tiny.yaml").write_text(text)
+    first = vgg_ablate(tmp_path, "run", "tiny.yaml", "--workers", "1", "--device", "cpu", "--until", "1")
+    assert first.returncode == 0, first.stderr
+    assert "left for later: 1 runs at train.epochs 2 (run without --until)" in first.stderr.splitlines()
+    assert len(list((tmp_path / "results/tiny/records").glob("*.json"))) == 1
+    refused = vgg_ablate(tmp_path, "run", "tiny.yaml", "--until", "0")
+    assert refused.returncode == 2
+    assert "command line: --until: the levels of train.epochs are 1, 2, got 0" in refused.stderr
+    assert json.loads(vgg_ablate(tmp_path, "status", "tiny.yaml", "--json").stdout)["missing"] == 1
 
 
 def test_running_it_again_trains_nothing(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -53,7 +53,7 @@ def made(
     accuracy = accuracy or pretended(study)
     store, planned = Store(folder / "records"), []
     for seed in study.seed_list:
-        for variant in study.variants:
+        for variant in study.every_variant:
             run = _run(variant, seed, (fingerprints or {}).get(variant.name, "0" * 16))
             planned.append(Planned(variant=variant.name, seed=seed, key=run.key))
             if (variant.name, seed) in missing:
@@ -69,8 +69,8 @@ def made(
 
 def pretended(study: Study) -> Accuracy:
     """Accuracies around 0.9, each variant a little lower than the one before, noise from the seed."""
-    noise = np.random.default_rng(7).normal(0, 0.004, (len(study.variants), 1 + max(study.seed_list)))
-    names = [variant.name for variant in study.variants]
+    noise = np.random.default_rng(7).normal(0, 0.004, (len(study.every_variant), 1 + max(study.seed_list)))
+    names = [variant.name for variant in study.every_variant]
     return lambda name, seed: float(0.95 - 0.02 * names.index(name) + noise[names.index(name), seed])
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests.report.building import STUDY, made
 from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Manifest, Record
+from vgg_ablate.records import Manifest, Record, Store
 from vgg_ablate.report import model, prose, writing
+from vgg_ablate.spec.recipe import Data
 
 
 def edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -164,6 +165,27 @@ def test_a_record_of_a_seed_that_is_no_longer_asked_for_is_named(folder: Path) -
         problem
         == f"records: {key}.json: of no run that this study plans, not used ({key}.json: run.seed: seed 4 of five)"
     )
+
+
+def declared_as_images(record: Record, **changes: Any) -> Record:
+    data = record.run.data.model_dump() | {"name": "image-folder", "root": "/scans", "channels": 1, "classes": 10}
+    return record.model_copy(
+        update={"run": record.run.model_copy(update={"data": Data.model_validate(data | changes)})}
+    )
+
+
+def test_records_of_the_same_pixels_under_another_name_are_used(tmp_path: Path) -> None:
+    report = model.of(made(tmp_path / "pretend", change=lambda record, _: declared_as_images(record)))
+    assert report.problems == ()
+    assert not damaged(report)
+
+
+def test_a_stray_record_of_another_shape_of_data_is_told_apart_by_its_shape(folder: Path) -> None:
+    stored = Store(folder / "records").get(key_of(folder, "five", 0))
+    stray = declared_as_images(stored, image_size=40)
+    Store(folder / "records").put(stray.model_copy(update={"key": stray.run.key}))
+    (problem,) = model.of(folder).problems
+    assert "run.data.image_size: the study's nearest variant five says 32, got 40" in problem
 
 
 def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> None:

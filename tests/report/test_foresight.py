@@ -61,10 +61,16 @@ def test_a_study_of_the_same_data_lends_the_spread_of_its_pairs(tmp_path: Path) 
     assert sight.source == f"the same data in {other} (8 d.o.f.)"
 
 
+def test_a_study_that_declares_the_same_pixels_otherwise_lends_its_spread(tmp_path: Path) -> None:
+    own = emptied(made(tmp_path / "results" / "own"))
+    made(tmp_path / "results" / "other", text=STUDY.replace("digits,", "image-folder, channels: 1, classes: 10,"))
+    assert seen(own, CONTENT)["small"].source != UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("text", "content"),
     [
-        (STUDY.replace("digits,", "mnist,"), CONTENT),
+        (STUDY.replace("image_size: 32", "image_size: 32, channels: 3"), CONTENT),
         (STUDY.replace("image_size: 32", "image_size: 32, limit: 100"), CONTENT),
         (STUDY, "another content"),
     ],

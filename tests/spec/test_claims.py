@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import assume
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+from scipy.stats import linregress
 
 from vgg_ablate.errors import SpecError
 from vgg_ablate.spec.claims import Claim
@@ -61,9 +66,60 @@ def test_the_weights_of_a_contrast_sum_to_nothing() -> None:
         assert sum(weights(**given).values()) == pytest.approx(0)
 
 
+def test_a_list_is_the_mean_of_its_members() -> None:
+    assert weights(a=["3b", "5b"], b="3n") == {"3b": 0.5, "3n": -1, "5b": 0.5}
+    assert weights(a="base", b=["3b", "norm=none"]) == {"base": 1, "3b": -0.5, "3n": -0.25, "5n": -0.25}
+    assert weights(a=["3b"], b="3n") == weights(a="3b", b="3n")
+
+
+@drawn(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=8), st.integers(0, 2**32))
+def test_a_trend_is_the_least_squares_slope(numbers: list[float], seed: int) -> None:
+    assume(np.ptp(numbers) > 1e-3)
+    names = [f"v{index}" for index in range(len(numbers))]
+    trend = {"over": "weight_layers", "variants": names}
+    its = Claim.model_validate({"id": "c", "text": "t", "kind": "better", "trend": trend})
+    found = its.contrast({name: {} for name in names}, {"weight_layers": dict(zip(names, numbers, strict=True))})
+    values = np.random.default_rng(seed).normal(size=len(numbers))
+    slope = sum(found[name] * value for name, value in zip(names, values, strict=True))
+    assert slope == pytest.approx(linregress(numbers, values).slope, rel=1e-6, abs=1e-9)
+    assert sum(found.values()) == pytest.approx(0, abs=1e-9)
+    assert list(found) == names
+
+
 @pytest.mark.parametrize(
     ("claim", "named"),
     [
+        (
+            "a: [five, fife]",
+            ["9:46: claims[0].a[1]: no such variant; there are base, five, got 'fife'; did you mean 'five'?"],
+        ),
+        ("a: [five, five]", ["claims[0].a[1]: five is on this side twice, got 'five'"]),
+        ("a: [five, base], b: base", ["claims[0].b: base is on both sides, got 'base'"]),
+        ("a: []", ["claims[0].a: must be a valid string, or needs at least 1, got []"]),
+        ("a: 5", ["claims[0].a: must be a valid string, or a list, got 5"]),
+        ("b: base", ["claims[0].a: must be given"]),
+        ("trend: {over: macs, variants: [base, five]}, a: five", ["claims[0].a: a claim with a trend has no sides"]),
+        ("trend: {over: macs, variants: [base, five]}, b: five", ["claims[0].b: a claim with a trend has no sides"]),
+        ("trend: {over: macs, variants: [base]}", ["claims[0].trend.variants: needs at least 2, got ['base']"]),
+        (
+            "trend: {over: macs, variants: [base, six]}",
+            ["claims[0].trend.variants[1]: no such variant; there are base, five, got 'six'"],
+        ),
+        ("trend: {over: macs, variants: [base, base]}", ["claims[0].trend.variants[1]: is listed twice, got 'base'"]),
+        (
+            "trend: {over: train.epochs, variants: [base, five]}",
+            ["claims[0].trend.over: is 20 in every variant: there is no slope, got 'train.epochs'"],
+        ),
+        (
+            "trend: {over: depth, variants: [base, five]}",
+            ["claims[0].trend.over: has no number for base, got 'depth'"],
+        ),
+        ("a: five, metric: trained, margin: 5", ["claims[0].margin: a claim on `trained` takes no margin, got 5"]),
+        (
+            "a: five, metric: trained, kind: not_worse",
+            ["claims[0].kind: a claim on `trained` is better, worse or different, got 'not_worse'"],
+        ),
+        ("a: five, smallest_effect: -1", ["claims[0].smallest_effect: must be greater than or equal to 0, got -1"]),
         ("a: fife, b: bass", ["claims[0].a: no such variant; there are base, five, got 'fife'; did you mean 'five'?"]),
         ("a: fife, b: bass", ["claims[0].b: no such variant; there are base, five, got 'bass'; did you mean 'base'?"]),
         ("a: five, b: five", ["claims[0].b: compares a thing with itself, got 'five'"]),

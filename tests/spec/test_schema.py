@@ -21,7 +21,8 @@ CHECKER = jsonschema.Draft202012Validator(schema())
 
 
 def wrong(text: str) -> list[str]:
-    data: Any = YAML(typ="safe", pure=True).load(text)
+    loaded: Any = YAML(typ="safe", pure=True).load(text)
+    data = json.loads(json.dumps(loaded, default=str))  # a date is text, as in the core schema of YAML 1.2
     return [f"{error.json_path}: {error.message}" for error in CHECKER.iter_errors(data)]
 
 
@@ -41,6 +42,13 @@ def test_every_study_is_right_by_the_schema_and_names_it(path: Path) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_has_a_name_too(name: str) -> None:
     assert wrong(f"train: {name}") == wrong(f"train: {{preset: {name}, epochs: 3}}") == []
+
+
+def test_what_registration_needs_is_right_by_the_schema() -> None:
+    claims = "[{id: a, text: b, kind: better, a: [D, E], smallest_effect: 1}, {id: c, text: d, kind: worse, "
+    claims += "trend: {over: weight_layers, variants: [A, D]}}, {id: e, text: f, kind: better, a: D, metric: trained}]"
+    text = "registered: 2026-11-25\nsmallest_effect: 0.5\nhorizons: {train.epochs: [20, 40]}\nclaims: " + claims
+    assert wrong(text) == []
 
 
 def test_the_first_study_is_right_by_the_schema() -> None:
@@ -64,6 +72,12 @@ def test_a_preset_is_a_net_in_short_and_in_full(name: str) -> None:
         "seeds: 0",
         "train: {ensemble: [{presett: E}]}",
         "train: {ensemble: [F]}",
+        "horizons: {train.epochs: [20]}",
+        "horizons: {train.epochs: [20, 40], train.lr: [0.1, 0.2]}",
+        "smallest_effect: -1",
+        "registered: 20261125",
+        "claims: [{id: a, text: b, kind: better, trend: {over: macs}}]",
+        "claims: [{id: a, text: b, kind: better, a: []}]",
     ],
 )
 def test_a_mistake_is_wrong_by_the_schema(text: str) -> None:

@@ -15,15 +15,16 @@ from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
 from vgg_ablate.train import decoding, sources
 from vgg_ablate.train.data import decoded
-from vgg_ablate.train.sources import Listed
+from vgg_ablate.train.decoding import Example, Source
+from vgg_ablate.train.pixel_cache import read_split, write_split
 
 GREY = np.linspace(0, 255, 64, dtype=np.uint8).reshape(8, 8)
 
 
 def read(path: Path, channels: int = 3, size: int = 8) -> decoding.Images:
-    found = decoding.from_files([Listed(path, 0)], size, channels, skip_corrupt=False)
-    image: decoding.Images = found.images[0]
-    return image
+    (example,) = decoding.decode([Source(path, 0)], size, channels)
+    assert isinstance(example, Example)
+    return np.frombuffer(example.pixels, np.uint8).reshape(size, size, channels)
 
 
 def saved(folder: Path, image: Image.Image, name: str = "a.png", **options: Any) -> Path:
@@ -134,11 +135,15 @@ def test_files_of_many_kinds_and_sizes_stand_in_one_set(tmp_path: Path) -> None:
     listed = []
     for label, (kind, make) in enumerate(KINDS.items()):
         (tmp_path / kind).mkdir()
-        listed.append(Listed(make(tmp_path / kind), label))
-    found = decoding.from_files(listed, 48, 3, skip_corrupt=False)
-    assert found.labels.tolist() == list(range(len(KINDS)))
-    for image, one in zip(found.images, listed, strict=True):
-        assert np.array_equal(image, read(one.path, 3, 48))
+        listed.append(Source(make(tmp_path / kind), label))
+    index = write_split(tmp_path / "split", listed, 48, 3, skip_corrupt=False)
+    found = read_split(tmp_path / "split")
+    assert [label for _, label in index] == found.labels.tolist()
+    assert sorted(found.labels.tolist()) == list(range(len(KINDS)))
+    for image, label in zip(found.images, found.labels, strict=True):
+        path = listed[label].image
+        assert isinstance(path, Path)
+        assert np.array_equal(image, read(path, 3, 48))
 
 
 def broken(root: Path) -> Data:
@@ -167,7 +172,8 @@ def test_corrupt_files_are_skipped_and_counted_where_the_study_says_so(tmp_path:
 
 
 def test_decoding_tells_how_far_it_is(tmp_path: Path) -> None:
-    files = [Listed(saved(tmp_path, Image.fromarray(GREY), f"{index}.png"), 0) for index in range(3)]
+    files = [Source(saved(tmp_path, Image.fromarray(GREY), f"{index}.png"), 0) for index in range(3)]
     told: list[tuple[int, int]] = []
-    decoding.from_files(files, 8, 1, skip_corrupt=False, progress=lambda done, of: told.append((done, of)))
+    split = tmp_path / "split"
+    write_split(split, files, 8, 1, skip_corrupt=False, progress=lambda done, of: told.append((done, of)))
     assert told == [(3, 3)]

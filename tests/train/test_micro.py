@@ -20,8 +20,8 @@ PLAIN = {"norm": "none", "head": {"hidden": []}}
 
 
 def test_micro_batches_add_up_to_the_batch() -> None:
-    whole, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_norm=1.0), Settings()))
-    parts, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_norm=1.0, micro_batch=8), Settings()))
+    whole, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_grad_norm=1.0), Settings()))
+    parts, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_grad_norm=1.0, micro_batch=8), Settings()))
     assert [epoch.train_loss for epoch in parts] == pytest.approx([epoch.train_loss for epoch in whole], rel=1e-4)
     assert [epoch.val_loss for epoch in parts] == pytest.approx([epoch.val_loss for epoch in whole], rel=1e-3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vgg_ablate.cli.arguments import OVERRIDES, STUDY, loaded
-from vgg_ablate.cli.nets import print_mismatches, remark
+from vgg_ablate.cli.nets import print_mismatches, remark, remark_on_warmup
 from vgg_ablate.errors import SpecError
 
 
@@ -13,12 +13,18 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
 
     read = loaded(study, overrides)
     try:
-        nets = resolve(read.variants)
+        nets = resolve(read.every_variant)
     except SpecError as error:
         raise read.located(error) from error
-    remark(nets)
-    variants, seeds = len(read.variants), len(read.seed_list)
-    print(
-        f"{read.name}: ok ({variants} variants x {seeds} seeds = {variants * seeds} runs; claims: {len(read.claims)})"
-    )
-    print_mismatches(nets)
+    if problems := read.trend_problems({one.variant.name: one.costs.as_dict() for one in nets}):
+        raise SpecError(problems)
+    compared = nets[: len(read.variants)]
+    remark(compared)
+    remark_on_warmup(compared)
+    variants, seeds, levels = len(read.variants), len(read.seed_list), len(read.by_horizon)
+    horizons = f" x {levels} horizons" if read.horizons else ""
+    runs = f"{variants} variants x {seeds} seeds{horizons} = {variants * seeds * levels} runs"
+    effect = "" if read.smallest_effect is None else f"; smallest effect: {read.smallest_effect:g} pp"
+    day = "" if read.registered is None else f"; registered {read.registered}"
+    print(f"{read.name}: ok ({runs}; claims: {len(read.claims)}{effect}{day})")
+    print_mismatches(compared)

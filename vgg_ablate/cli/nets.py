@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from vgg_ablate.net.match import Resolved
 
 
+_HIGH_LR = 0.02
+
+
 def resolved(target: str, image_size: int | None = None, classes: int | None = None) -> tuple[Resolved, ...]:
     """One net, or those of all variants of a study. Raises SpecError."""
     from vgg_ablate.net.match import resolve
@@ -48,6 +51,25 @@ def remark(nets: Iterable[Resolved]) -> None:
     for one in nets:
         if too_many := warning(one.costs.params):
             print(f"warning: {one.variant.name}: {too_many}", file=sys.stderr)
+
+
+def remark_on_warmup(nets: Iterable[Resolved]) -> None:
+    """Say on stderr which deep nets begin at a high learning rate: without warm-up such runs stall or lag by points."""
+    names = [one.variant.name for one in nets if _lacks_warmup(one)]
+    if names:
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        print(
+            f"warning: {shown}: more than two convolutions in a stage, trained at a learning rate above {_HIGH_LR} "
+            "without warm-up: such runs often stall; set train.warmup_epochs: 1",
+            file=sys.stderr,
+        )
+
+
+def _lacks_warmup(one: Resolved) -> bool:
+    """Does it train more than two convolutions per stage at a high rate from the first step on?"""
+    train = one.variant.train
+    deep = any(len(stage.convs) > 2 for arch in (one.arch, *one.ensemble) for stage in arch.stages)
+    return deep and train.lr > _HIGH_LR and train.warmup_epochs < 1 and train.schedule.kind != "one_cycle"
 
 
 def print_mismatches(nets: Iterable[Resolved]) -> None:

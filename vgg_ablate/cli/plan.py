@@ -83,8 +83,8 @@ def _resolved(asked: Study) -> tuple[Resolved, ...]:
 def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[Cell]]:
     """The plan with the winners of the tuning as far as they are known, and the trials that are still to be trained."""
     from vgg_ablate.runs.plan import plan as planned
+    from vgg_ablate.runs.reading import fingerprint
     from vgg_ablate.runs.tuning import resume_tuning
-    from vgg_ablate.train.sources import fingerprint
 
     if asked.tune is None:
         return planned(asked, fingerprint), ()
@@ -123,6 +123,9 @@ def _document(asked: Study, folder: Path, made: Plan, bill: Bill, seen: Sequence
         "study": asked.name,
         "folder": str(folder),
         "seeds": list(asked.seed_list),
+        "registered": None if asked.registered is None else asked.registered.isoformat(),
+        "smallest_effect": asked.smallest_effect,
+        "horizons": asked.horizons,
         **runs,
         "missing": runs["asked"] - runs["recorded"],
         **asdict(bill),
@@ -130,6 +133,7 @@ def _document(asked: Study, folder: Path, made: Plan, bill: Bill, seen: Sequence
             {
                 "id": sight.claim.id,
                 "metric": sight.claim.metric,
+                "smallest_effect": sight.claim.smallest_effect,
                 "seeds": sight.seeds,
                 "detectable": sight.detectable,
                 "sd": sight.sd,

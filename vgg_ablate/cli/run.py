@@ -35,6 +35,12 @@ RETRY = Annotated[list[Retry] | None, typer.Option(help="Run again what has ende
 POOL = Annotated[Literal["local", "ray"], typer.Option(help="Worker processes here, or the tasks of a Ray cluster.")]
 ADDRESS = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; auto: the one here.")]
 
+UNTIL = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LEVEL", help="Train only the horizons up to this level now; the others stay missing (exit status 0)."
+    ),
+]
 SILENCE = Annotated[
     float, typer.Option(metavar="SECONDS", min=1, help="Without a sign of life, after which a run is handed out again.")
 ]
@@ -50,6 +56,7 @@ def run(
     out: OUT = None,
     retry: RETRY = None,
     wait: Annotated[bool, typer.Option(help="Wait for another process that is running this study.")] = False,
+    until: UNTIL = None,
     pool: POOL = "local",
     address: ADDRESS = None,
     silence: SILENCE = 120,
@@ -72,6 +79,7 @@ def run(
         progress=progress,
         retry=frozenset(map(Outcome, retry or ())),
         wait=wait,
+        until=until,
         pool=pool,
         address=address,
         silence=silence,
@@ -84,6 +92,10 @@ def run(
     except KeyboardInterrupt:  # by now its workers are gone, the ledger is closed, the lock is free
         print(_to_go_on(folder), file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+    if finished.left_out:
+        left, path = asked.horizon_levels, asked.horizon_path
+        levels = ", ".join(str(level) for level in left if until is not None and level > until)
+        print(f"left for later: {finished.left_out} runs at {path} {levels} (run without --until)", file=sys.stderr)
     written(folder, as_json=as_json)
     finished.raise_for_failures()
 

@@ -86,7 +86,7 @@ def difference(found: Difference) -> Value:
 
 def _claimed(report: Report) -> list[str]:
     """Stochastic metrics that a claim is about and that have no column yet."""
-    shown = {"test_error", "test_accuracy", "params", "macs", "images_per_second"}
+    shown = {"trained", "test_error", "test_accuracy", "params", "macs", "images_per_second"}
     return [m for m in dict.fromkeys(claim.metric for claim in report.study.claims) if m not in shown]
 
 

@@ -14,11 +14,11 @@ from vgg_ablate.errors import SpecError
 from vgg_ablate.net.match import resolve
 from vgg_ablate.records import Planned, Record, Tested
 from vgg_ablate.spec.arch import Arch
+from vgg_ablate.spec.datasets import Shape
 from vgg_ablate.spec.paths import differences
-from vgg_ablate.spec.recipe import Train
+from vgg_ablate.spec.recipe import DECLARATION, Train
 from vgg_ablate.spec.study import Study, Variant
 
-PLACES = ("root", "download", "on_corrupt", "keep")  # where the examples are, and what is kept: part of no key
 _ROUNDING = 1e-9  # relative: what adding floats up in another order may change
 
 
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
 def asked(study: Study) -> dict[str, Asked]:
     """By variant; nothing where the study's variants cannot be (then nothing can contradict it)."""
     try:
-        resolved = resolve(study.variants)
+        resolved = resolve(study.every_variant)
     except SpecError:
         return {}
     return {one.variant.name: Asked(one.variant, one.arch, one.train, one.costs.as_dict()) for one in resolved}
@@ -173,8 +173,12 @@ def _unlike(record: Record, asked: Asked) -> str | None:
 
 
 def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, object]]:
-    """Path, what the study says, what the run was."""
+    """Path, what the study says, what the run was. Data of one shape that are declared otherwise do not differ."""
     variant, run = asked.variant, record.run
+    for field in Shape._fields:
+        asked_for, had = getattr(variant.data.shape, field), getattr(run.data.shape, field)
+        if asked_for != had:
+            yield f"run.data.{field}", asked_for, had
     for name, wanted, ran in (
         ("arch", asked.arch, run.arch),
         ("data", variant.data, run.data),
@@ -183,5 +187,5 @@ def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, ob
         if wanted == ran:
             continue
         for path, (one, other) in differences(wanted, ran).items():
-            if path not in PLACES:
+            if (name != "data" or path not in DECLARATION) and (name, path) != ("train", "keep"):
                 yield f"run.{name}.{path}", one, other

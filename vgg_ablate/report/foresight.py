@@ -20,13 +20,14 @@ from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Manifest, Planned
 from vgg_ablate.report import numbers, stats
 from vgg_ablate.report import table as shape
+from vgg_ablate.report.fitness import asked
 from vgg_ablate.report.frame import runs_of
 from vgg_ablate.report.metrics import TIMED, by_seed, sign
 from vgg_ablate.report.power import smallest_detectable
 from vgg_ablate.report.results import Results, recorded
 from vgg_ablate.report.saved import saved
 from vgg_ablate.report.verdicts import FEWEST_SEEDS, spent
-from vgg_ablate.report.wording import NOUNS, unit
+from vgg_ablate.report.wording import NOUNS, unit_of
 from vgg_ablate.spec.claims import EXACT, Claim, Levels
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
@@ -73,19 +74,25 @@ def sights(study: Study, planned: Sequence[Planned], fingerprint: str, folder: P
     """
     if not study.claims:
         return ()
-    levels: Levels = {variant.name: variant.levels for variant in study.variants}
+    levels: Levels = study.levels
     cells = list(planned)
     if isinstance(study.design, Search):
         levels = {**levels, **{name: {} for name in study.design.promised}}
         cells += _winners(study.design, folder)
-    contrasts = {claim.id: claim.contrast(levels) for claim in study.claims}
-    claimed = {name for claim in study.claims if claim.metric not in EXACT for name in contrasts[claim.id]}
+    trends = any(claim.trend is not None for claim in study.claims)  # only these need the nets before the runs
+    quantities = study.quantities({name: one.costs for name, one in asked(study).items()} if trends else None)
+    contrasts = {claim.id: claim.contrast(levels, quantities) for claim in study.claims}
+    spread = [claim for claim in study.claims if claim.metric not in EXACT and claim.metric != "trained"]
+    claimed = {name for claim in spread for name in contrasts[claim.id]}
     own = recorded(study, _first(cells, claimed), folder)
     around = [own, *_siblings(study, folder)] if claimed else []
-    frames = {str(results.folder): runs_of(_of_data(results, fingerprint)) for results in around}
+    frames = {str(results.folder): _at_last_level(runs_of(_of_data(results, fingerprint))) for results in around}
     own_frame = runs_of(own)
-    tables = {metric: by_seed(own_frame, metric) for metric in {claim.metric for claim in study.claims}}
-    found = {metric: _pooled(frames, metric) for metric in tables if metric not in EXACT | TIMED}
+    tables: dict[str, Table] = {
+        metric: {} if metric == "trained" else by_seed(own_frame, metric)
+        for metric in {claim.metric for claim in study.claims}
+    }
+    found = {metric: _pooled(frames, metric) for metric in tables if metric not in EXACT | TIMED | {"trained"}}
     return tuple(
         _sight(claim, contrasts[claim.id], tables[claim.metric], found.get(claim.metric), study.looks)
         for claim in study.claims
@@ -98,6 +105,8 @@ def _sight(
     seeds, alpha = looks[-1], spent(looks)[-1]
     if claim.metric in EXACT:
         return Sight(claim=claim, seeds=seeds, sd=0.0, detectable=0.0, source="exact: the same on every seed")
+    if claim.metric == "trained":
+        return Sight(claim=claim, seeds=seeds, sd=None, detectable=None, source="counts: an exact test")
     pairs = _pairs(claim, weights, table)
     if len(pairs) >= FEWEST_SEEDS and np.ptp(pairs) > 0:
         sd, source = float(np.std(pairs, ddof=1)), f"{len(pairs)} seeds of its own, recorded"
@@ -118,6 +127,13 @@ def _pairs(claim: Claim, weights: Mapping[str, float], table: Table) -> stats.Fl
         sign(claim.metric) * sum(weight * table[name][seed] for name, weight in weights.items()) for seed in shared
     ]
     return stats.without_noise(gains)
+
+
+def _at_last_level(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the lower levels of the horizons: shorter trainings have another spread."""
+    decides = frame["horizon"].isna() | (frame["horizon"] == frame["horizon"].max())
+    kept: pd.DataFrame = frame.loc[decides]
+    return kept
 
 
 def _winners(design: Search, folder: Path) -> list[Planned]:
@@ -148,7 +164,8 @@ def _siblings(study: Study, folder: Path) -> Iterator[Results]:
 
 
 def _same_data(one: Study, other: Study) -> bool:
-    whats = ("name", "image_size", "channels", "validation_fraction", "test_fraction", "limit")
+    """Whether the bases' data can be the same; their fingerprints are compared run by run."""
+    whats = ("shape", "validation_fraction", "test_fraction", "limit")
     return all(getattr(one.base.data, what) == getattr(other.base.data, what) for what in whats)
 
 
@@ -208,7 +225,7 @@ def _row(sight: Sight) -> shape.Row:
             shape.Words(sight.claim.id),
             shape.Words(NOUNS[metric]),
             shape.Count(sight.seeds),
-            shape.Words("any" if exact else _seen(detectable, unit(metric))),
+            shape.Words("any" if exact else _seen(detectable, unit_of(sight.claim))),
             shape.Quantity(nan if sd is None or exact else sd, "plain"),
             shape.Words(sight.source),
         )

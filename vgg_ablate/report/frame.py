@@ -21,6 +21,7 @@ RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip 
     "variant": "str",
     "seed": "int64",
     "key": "str",
+    "horizon": "float64",  # the level of the study's horizons; nothing where it has none
     "outcome": "str",
     "trained": "boolean",  # above chance level at the end; empty where nothing says so
     "val_accuracy": "float64",
@@ -83,9 +84,11 @@ def epochs(folder: str | Path) -> pd.DataFrame:
 
 def runs_of(results: Results) -> pd.DataFrame:
     """One row a planned run, in the order of the study's variants, then seeds."""
-    order = {variant.name: index for index, variant in enumerate(results.study.variants)}
+    variants = results.study.every_variant
+    order = {variant.name: index for index, variant in enumerate(variants)}
+    horizons = {variant.name: variant.horizon for variant in variants}
     cells = sorted(results.manifest.planned, key=lambda cell: (order.get(cell.variant, len(order)), cell.seed))
-    rows = [_run(results, cell) for cell in cells]
+    rows = [{**_run(results, cell), "horizon": horizons.get(cell.variant)} for cell in cells]
     return pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
 
 

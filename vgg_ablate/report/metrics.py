@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgg_ablate.spec.claims import HIGHER_IS_BETTER
+from vgg_ablate.spec.claims import HIGHER_IS_BETTER, IN_POINTS
 
-PERCENT = ("error", "accuracy")  # metrics of these endings are shown as percentages, their differences as points
+PERCENT = (*IN_POINTS, "trained")  # metrics of these endings are shown as percentages, their differences as points
 TIMED = frozenset({"train_seconds", "images_per_second"})  # they say something of the device too
 
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from vgg_ablate.report import stats
 from vgg_ablate.report.frame import epochs_of, runs_of
+from vgg_ablate.report.horizons import judge_horizons
 from vgg_ablate.report.metrics import TIMED, by_seed, left_out, scale, sign, stalled
 from vgg_ablate.report.results import Results, read
 from vgg_ablate.report.verdicts import ALPHA, FEWEST_SEEDS, Examples, Verdict, judge, unseeded
-from vgg_ablate.spec.claims import Levels
+from vgg_ablate.spec.claims import Claim, Levels, Quantities
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study, Variant
 
@@ -154,17 +155,34 @@ def made(results: Results) -> Report:
     found = _found(results)
     variants = [*study.variants, *(found[name] for name in promised if name in found)]
     proposed = [variant for name, variant in found.items() if name not in promised]
+    problems = [*results.problems, *unseeded(frame).values()]
+    levels = study.levels | {name: {} for name in promised} | {variant.name: variant.levels for variant in variants}
+    quantities = study.quantities(results.costs)
+    claims = _judgeable(study, levels, quantities, problems)
+    examples = None if study.base.data.name in DRAWN_TEST else _examples(results)
     verdicts = judge(
-        study.claims,
+        claims,
         frame,
         study.seed_list,
-        levels={name: {} for name in promised} | {variant.name: variant.levels for variant in variants},
+        levels=levels,
         looks=study.looks,
-        examples=None if study.base.data.name in DRAWN_TEST else _examples(results),
+        examples=examples,
+        quantities=quantities,
     )
-    problems = (*results.problems, *unseeded(frame).values())
+    verdicts = judge_horizons(study, verdicts, frame, quantities, examples)
     rows = _rows(frame, variants)
-    return Report(results, frame, epochs, rows, _rows(frame, proposed, variants[0]), verdicts, problems)
+    return Report(results, frame, epochs, rows, _rows(frame, proposed, variants[0]), verdicts, tuple(problems))
+
+
+def _judgeable(study: Study, levels: Levels, quantities: Quantities, problems: list[str]) -> list[Claim]:
+    """The claims but for trends that cannot be, in a study file that was changed by hand: these are named."""
+    kept = []
+    for index, claim in enumerate(study.claims):
+        wrong = claim.problems(levels, quantities) if claim.trend is not None else []
+        problems += [f"study.yaml: claims[{index}].{one.field}: {one}; this claim is left out" for one in wrong]
+        if not wrong:
+            kept.append(claim)
+    return kept
 
 
 def compared(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
@@ -221,7 +239,7 @@ def _p_equal(one: Mapping[int, float], other: Mapping[int, float]) -> float | No
 
 def _found(results: Results) -> dict[str, Variant]:
     """Variants that a search has made, by name: what their records, and the manifest, say that they are."""
-    asked = {variant.name for variant in results.study.variants}
+    asked = {variant.name for variant in results.study.every_variant}
     points = results.manifest.provenance.get("proposals", [])
     found: dict[str, Variant] = {}
     for cell in results.manifest.planned:

@@ -13,7 +13,7 @@ from vgg_ablate.report.verdicts import Verdict
 
 def gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
     """seed -> the gain of a over b, in the verdict's unit, for the seeds that the estimate rests on."""
-    if verdict.exact:
+    if verdict.exact or verdict.claim.metric == "trained":  # runs are counted, not paired
         return {}
     table = by_seed(frame, verdict.claim.metric)
     weights = verdict.weights.items()
@@ -27,7 +27,7 @@ def deciding_interval(verdict: Verdict) -> tuple[float, float]:
     Holm's q = factor x p asks for p <= alpha / factor: the interval of level 1 - alpha / factor. For a single claim it
     is the shown interval. NaN where there is none.
     """
-    if verdict.exact or isnan(verdict.q) or isnan(verdict.ci_low) or verdict.n < 2:
+    if verdict.exact or verdict.counts is not None or isnan(verdict.q) or isnan(verdict.ci_low) or verdict.n < 2:
         return verdict.ci_low, verdict.ci_high
     factor = verdict.q / verdict.p if verdict.p > 0 else float(verdict.family)
     dof = verdict.n - 1

@@ -12,8 +12,10 @@ from vgg_ablate.report.model import Report
 from vgg_ablate.report.table import Table
 from vgg_ablate.report.table import markdown as table_markdown
 from vgg_ablate.report.verdicts import FEWEST_SEEDS, Verdict
+from vgg_ablate.spec.registration import changed_since, deciding, hash_of
 
-_ELSEWHERE = frozenset({"history", "seeds", "looks", "host", "proposals"})  # said in other words, or nobody's business
+# Said in other words, or nobody's business.
+_ELSEWHERE = frozenset({"file", "history", "seeds", "looks", "host", "proposals", "registration"})
 
 
 def markdown(report: Report, pictures: Sequence[Picture] = ()) -> str:
@@ -34,6 +36,7 @@ def tables(report: Report) -> list[Table]:
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
     return [
+        *_registered(report),
         *_few(report),
         *_unfinished(report),
         *_stalled(report),
@@ -105,6 +108,33 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 def _notes(report: Report) -> list[str]:
     said = notes(report)
     return ["## Notes", "\n".join(f"- {note}" for note in said)] if said else []
+
+
+def _registered(report: Report) -> Iterator[str]:
+    """Whether what decides is what was registered before the first record; if not, what changed, and when."""
+    told: Mapping[str, Any] | None = report.provenance.get("registration")
+    if told is None:
+        if report.study.registered is not None:
+            yield f"study.yaml says registered {report.study.registered}; the manifest has no registration of it."
+        return
+    recorded, changed = told["recorded"], changed_since(told, report.study, deciding(report.study))
+    before = "before the first record" if recorded == 0 else f"when {numbers.count(recorded)} runs were recorded"
+    said = "what decides has changed since" if changed else "nothing that decides has changed since"
+    if hash_of(told["deciding"]) != told["hash"]:
+        said = "what it says was edited: it does not have this hash"
+    yield f"Registered {told['date']} (hash {told['hash']}, written {told['registered_at']}), {before}; {said}."
+    for at, names in _by_time(report, changed).items():
+        yield f"Changed after the first record, {at}: {', '.join(names)}."
+
+
+def _by_time(report: Report, changed: Sequence[str]) -> dict[str, list[str]]:
+    """When each was changed: at the first start that had it so."""
+    found: dict[str, list[str]] = {}
+    for name in changed:
+        history = report.provenance.get("history", [])
+        starts = (str(entry.get("at")) for entry in history if name in entry.get("changed", []))
+        found.setdefault(next(starts, "in study.yaml, not run since"), []).append(name)
+    return found
 
 
 def _few(report: Report) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Results:
     damaged: Mapping[str, str]  # key -> why its record cannot be used
     problems: tuple[str, ...] = field(default=())
     tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record, of the tuning's trials
+    costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # variant -> cost -> number
 
     def whole(self, key: str) -> Record:
         """A record with its epochs. Raises StorageFailed where it cannot be read."""
@@ -77,17 +78,21 @@ def read(folder: str | Path) -> Results:
     here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
     damaged = {key: why.replace(here, "") for key, why in damaged.items()}
     told = tuple(one.replace(here, "") for one in problems)
-    return Results(folder, study, manifest, records, epochs, damaged, told, tuning)
+    return Results(folder, study, manifest, records, epochs, damaged, told, tuning, _costs(asked))
 
 
 def recorded(study: Study, planned: Iterable[Planned], folder: Path) -> Results:
     """What a folder has recorded of these cells of a study, whatever its own study.yaml and manifest say."""
     cells = tuple(planned)
     with _undisturbed():
-        records, epochs, damaged = _records(Store(folder / "records"), cells, fitness.asked(study))
-    return Results(
-        folder, study, Manifest(study=study.name, base=study.base.name, planned=cells), records, epochs, damaged
-    )
+        asked = fitness.asked(study)
+        records, epochs, damaged = _records(Store(folder / "records"), cells, asked)
+    manifest = Manifest(study=study.name, base=study.base.name, planned=cells)
+    return Results(folder, study, manifest, records, epochs, damaged, costs=_costs(asked))
+
+
+def _costs(asked: Mapping[str, Asked]) -> dict[str, Mapping[str, int]]:
+    return {name: one.costs for name, one in asked.items()}
 
 
 @contextmanager
@@ -162,7 +167,7 @@ def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]
         problems.append(f"{path}: study: study.yaml beside it is {study.name!r}, got {manifest.study!r}")
     if manifest.base != study.base.name:
         problems.append(f"{path}: base: the study's base is {study.base.name!r}, got {manifest.base!r}")
-    asked = {variant.name for variant in study.variants}
+    asked = {variant.name for variant in study.every_variant}
     planned = {cell.variant for cell in manifest.planned}
     if asked - planned:
         problems.append(f"{path}: planned: the study asks for {_listed(asked - planned)}, which it does not plan")
@@ -192,7 +197,7 @@ def _bases(store: Store, records: Iterable[Record]) -> list[str]:
     problems = []
     for record in records:
         data = record.run.data
-        what = (data.name, data.image_size, data.channels, data.limit, data.test_fraction)
+        what = (data.name, data.shape.channels, data.on_corrupt)  # of one data set these alone change the pixels
         other = first.setdefault(what, record)
         if other.run.fingerprint != record.run.fingerprint:
             problems.append(

@@ -15,15 +15,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vgg_ablate.report import power, stats
+from vgg_ablate.report.counts import Counts, count_trained
 from vgg_ablate.report.methods import LEFT_OUT, METHODS, Cells, Tried, Word, cells_of, estimated, tried
 from vgg_ablate.report.metrics import TIMED, by_seed, left_out, sign
 from vgg_ablate.report.stats import Estimate, Floats
-from vgg_ablate.spec.claims import EXACT, Claim, Levels
+from vgg_ablate.spec.claims import EXACT, Claim, Levels, Quantities
 
 ALPHA = 0.05
 FEWEST_SEEDS = 3
 
+Contrasts = Mapping[str, Mapping[str, float]]  # claim's id -> variant -> weight
 Examples = Mapping[tuple[str, int], NDArray[np.bool_]]  # (variant, seed) -> was each test example classified rightly?
+
+
+@dataclass(frozen=True)
+class AtHorizon:
+    """What a claim comes to at one level of the study's horizons."""
+
+    mean: float
+    ci_low: float
+    ci_high: float
+    verdict: Word
+    complete: bool  # has every run that it is about a record?
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,10 @@ class Verdict:
     seeds_to_decide: int | None = None
     sensitivity: Mapping[str, Word] = field(default_factory=dict)  # method -> the verdict by it
     beyond: tuple[float, float] | None = None  # the interval where the test set's examples are a sample too
+    counts: Counts | None = None  # of a claim on the runs that trained
+    complete: bool = True  # has every run that it is about a record, at the look?
+    horizons: Mapping[str, AtHorizon] = field(default_factory=dict)  # level -> what is found there; the last decides
+    stable: bool | None = None  # do the two longest horizons have one verdict? None: not both are recorded
 
     @property
     def n(self) -> int:
@@ -63,6 +80,9 @@ class Verdict:
     @property
     def finer(self) -> str:
         """A finer word: where the interval lies between worse, negligible and better."""
+        if self.counts is not None:  # by the test: the interval can disagree with it at the edge
+            side = "more" if self.mean > 0 else "fewer"
+            return "unclear" if self.verdict == "inconclusive" else f"{side} of its runs trained"
         return _finer(self.ci_low, self.ci_high, self.claim.margin)
 
 
@@ -74,18 +94,24 @@ def judge(
     levels: Levels | None = None,
     looks: Sequence[int] | None = None,
     examples: Examples | None = None,
+    quantities: Quantities | None = None,
 ) -> tuple[Verdict, ...]:
     """The verdict on every claim, from runs as `report.frame.frame` lists them.
 
     `seeds` are those that the study plans; `looks` counts of them at which it is judged (one, at the end, unless
-    given); `levels` of the variants are needed for claims over factors. Raises Wrong where a claim names no variant.
+    given); `levels` of the variants are needed for claims over factors, `quantities` for trends. Raises Wrong where a
+    claim names no variant, or a trend has no slope.
     """
     levels = levels if levels is not None else {str(name): {} for name in frame["variant"].unique()}
     looks = tuple(looks or (len(seeds),))
+    contrasts = {claim.id: claim.contrast(levels, quantities) for claim in claims}
     judged: dict[str, Verdict] = {}
     for metric in dict.fromkeys(claim.metric for claim in claims):
         family = [claim for claim in claims if claim.metric == metric]
-        judged |= _exact(family, frame, levels) if metric in EXACT else _at_looks(family, frame, seeds, levels, looks)
+        if metric in EXACT:
+            judged |= _exact(family, frame, contrasts)
+        else:
+            judged |= _at_looks(family, frame, seeds, contrasts, looks)
     return tuple(_beyond(judged[claim.id], examples) for claim in claims)
 
 
@@ -103,16 +129,17 @@ def unseeded(frame: pd.DataFrame) -> dict[str, str]:
     return {str(name): f"seeds not applied: {name} has the same test error and losses on every seed" for name in same}
 
 
-def _exact(claims: Sequence[Claim], frame: pd.DataFrame, levels: Levels) -> dict[str, Verdict]:
+def _exact(claims: Sequence[Claim], frame: pd.DataFrame, contrasts: Contrasts) -> dict[str, Verdict]:
     """Params, macs and activations are the same on every seed: compared as they are."""
     known = frame.dropna(subset=[claims[0].metric]).groupby("variant")[claims[0].metric].first()
-    return {claim.id: _exactly(claim, claim.contrast(levels), known) for claim in claims}
+    return {claim.id: _exactly(claim, contrasts[claim.id], known) for claim in claims}
 
 
-def _exactly(claim: Claim, weights: dict[str, float], known: pd.Series[float]) -> Verdict:
+def _exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[float]) -> Verdict:
     absent = [name for name in weights if name not in known.index]
     if absent:
-        return Verdict(claim, weights, "inconclusive", f"no record of {', '.join(absent)}", exact=True)
+        reason = f"no record of {', '.join(absent)}"
+        return Verdict(claim, weights, "inconclusive", reason, exact=True, complete=False)
     gain = sign(claim.metric) * float(sum(weight * float(known[name]) for name, weight in weights.items()))
     low, high = claim.region
     holds = not low <= gain <= high if claim.kind == "different" else low < gain < high
@@ -130,17 +157,20 @@ def _exactly(claim: Claim, weights: dict[str, float], known: pd.Series[float]) -
 
 
 def _at_looks(
-    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], levels: Levels, looks: tuple[int, ...]
+    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, looks: tuple[int, ...]
 ) -> dict[str, Verdict]:
     """The first look at which a claim is decided stands; else the last look that has been reached."""
     alphas = spent(looks)
     reached = [count for count in looks if _recorded(frame, seeds[:count])] or [looks[0]]
     judged: dict[str, Verdict] = {}
     for count, alpha in zip(reached, alphas, strict=False):
-        now = _family(claims, frame, seeds[:count], levels, alpha)
+        family = _counted if claims[0].metric == "trained" else _family
+        now = family(claims, frame, seeds[:count], contrasts, alpha)
         for claim in claims:
             if claim.id not in judged or judged[claim.id].verdict == "inconclusive":
-                judged[claim.id] = replace(now[claim.id], look=count, looks=looks)
+                own = frame[frame["variant"].isin(list(contrasts[claim.id]))]
+                complete = bool(len(own)) and _recorded(own, seeds[:count])
+                judged[claim.id] = replace(now[claim.id], look=count, looks=looks, complete=complete)
     return judged
 
 
@@ -148,15 +178,46 @@ def _recorded(frame: pd.DataFrame, seeds: Sequence[int]) -> bool:
     return not bool(((frame["outcome"] == "missing") & frame["seed"].isin(list(seeds))).any())
 
 
+def _counted(
+    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, alpha: float
+) -> dict[str, Verdict]:
+    """Claims on the runs that trained: an exact test of two counts, and Holm over the family."""
+    found = {claim.id: count_trained(frame, contrasts[claim.id], seeds) for claim in claims}
+    few = {name: min(counts.runs_a, counts.runs_b) for name, (counts, _) in found.items()}
+    p_values = [found[claim.id][0].p_value() if few[claim.id] >= FEWEST_SEEDS else 1.0 for claim in claims]
+    judged = {}
+    for claim, p, q in zip(claims, p_values, stats.holm(p_values), strict=True):
+        counts, lacking = found[claim.id]
+        verdict = Verdict(claim, contrasts[claim.id], "inconclusive", alpha=alpha, family=len(claims))
+        if min(counts.runs_a, counts.runs_b):
+            low, high = counts.interval(1 - alpha)
+            verdict = replace(verdict, counts=counts, mean=counts.difference, ci_low=low, ci_high=high)
+        if lacking:
+            judged[claim.id] = replace(verdict, reason=_listed(lacking))
+        elif few[claim.id] < FEWEST_SEEDS:
+            reason = f"{few[claim.id]} runs on a side; a verdict needs at least {FEWEST_SEEDS}"
+            judged[claim.id] = replace(verdict, reason=reason)
+        else:
+            word = _word_of_counts(claim, counts.difference, float(q), alpha)
+            judged[claim.id] = replace(verdict, verdict=word, seeds=tuple(seeds), p=p, q=float(q))
+    return judged
+
+
+def _word_of_counts(claim: Claim, difference: float, q: float, alpha: float) -> Word:
+    """A difference that the test finds supports the claim or refutes it by its direction alone."""
+    if q > alpha or difference == 0:
+        return "inconclusive"
+    return "supported" if claim.kind == "different" or (difference > 0) == (claim.kind == "better") else "refuted"
+
+
 def _family(
-    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], levels: Levels, alpha: float
+    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, alpha: float
 ) -> dict[str, Verdict]:
     metric = claims[0].metric
     table = by_seed(frame, metric)
     outcomes = _outcomes(frame, metric)
     same = unseeded(frame)
-    contrasts = {claim.id: claim.contrast(levels) for claim in claims}
-    cells = {name: cells_of(weights, table, outcomes, seeds, metric) for name, weights in contrasts.items()}
+    cells = {claim.id: cells_of(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims}
     by_method = {
         method: tried(claims, [estimated(cells[claim.id], method) for claim in claims], alpha) for method in METHODS
     }
@@ -189,13 +250,16 @@ def _hindrance(verdict: Verdict, cells: Cells, same: Mapping[str, str]) -> str:
         if name in same and len(cells.seeds) >= FEWEST_SEEDS:
             return same[name]
     if cells.lacking:
-        more = f" and {len(cells.lacking) - 3} more" if len(cells.lacking) > 3 else ""
-        return "; ".join(cells.lacking[:3]) + more
+        return _listed(cells.lacking)
     if len(cells.seeds) < FEWEST_SEEDS:
         return f"{len(cells.seeds)} seed{'s' * (len(cells.seeds) != 1)}; a verdict needs at least {FEWEST_SEEDS}"
     if verdict.sd == 0:
         return "the difference is the same on every seed: its spread cannot be estimated"
     return ""
+
+
+def _listed(lacking: Sequence[str]) -> str:
+    return "; ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
 
 
 def _machines(verdict: Verdict, frame: pd.DataFrame) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan, sqrt
 
 from vgg_ablate.report import numbers
 from vgg_ablate.report.metrics import scale
 from vgg_ablate.report.verdicts import Verdict
-from vgg_ablate.spec.claims import EXACT, Claim
+from vgg_ablate.spec.claims import EXACT, Claim, Side
 
 NOUNS = {
     "test_error": "test error",
@@ -20,6 +21,16 @@ NOUNS = {
     "activations": "activations",
     "train_seconds": "training seconds",
     "images_per_second": "images per second",
+    "trained": "runs that trained",
+}
+_STEPS = {  # of what a trend is over: one of these
+    "weight_layers": "layer",
+    "activation_layers": "activation layer",
+    "params": "million params",
+    "macs": "million MACs",
+    "activations": "million activations",
+    "receptive_field": "px",
+    "train.epochs": "epoch",
 }
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
@@ -31,19 +42,36 @@ def unit(metric: str) -> str:
     return {"train_seconds": "s", "images_per_second": "images/s"}.get(metric, "")
 
 
+def unit_of(claim: Claim) -> str:
+    """Of a claim's difference: that of its metric; of a trend, per step of what it is over."""
+    if claim.trend is None:
+        return unit(claim.metric)
+    return f"{unit(claim.metric)} per {_STEPS.get(claim.trend.over, f'unit of {claim.trend.over}')}".strip()
+
+
+def side(given: Side | None) -> str:
+    """A side in words: `D`, or `the mean of D and E`."""
+    if given is None or isinstance(given, str):
+        return given or ""
+    return f"the mean of {_listed(given)}" if len(given) > 1 else given[0]
+
+
 def hypothesis(claim: Claim) -> str:
     """`base better than five by more than 0.5 pp (test error)`."""
-    margin = _with_unit(_plain(claim.margin, claim.metric), claim.metric)
+    margin = _with_unit(_plain(claim.margin, claim.metric), claim)
+    if claim.trend is not None:
+        return f"{_slope(claim, margin)} over {_listed(claim.trend.variants)} ({NOUNS[claim.metric]})"
+    b = side(claim.b)
     relation = {
-        "better": f"better than {claim.b}" + (f" by more than {margin}" if claim.margin else ""),
-        "worse": f"worse than {claim.b}" + (f" by more than {margin}" if claim.margin else ""),
-        "not_worse": f"not worse than {claim.b} by {margin} or more",
-        "equivalent": f"within {margin} of {claim.b}",
-        "different": f"different from {claim.b}" + (f" by more than {margin}" if claim.margin else ""),
+        "better": f"better than {b}" + (f" by more than {margin}" if claim.margin else ""),
+        "worse": f"worse than {b}" + (f" by more than {margin}" if claim.margin else ""),
+        "not_worse": f"not worse than {b} by {margin} or more",
+        "equivalent": f"within {margin} of {b}",
+        "different": f"different from {b}" + (f" by more than {margin}" if claim.margin else ""),
     }[claim.kind]
     where = f", within {claim.within}" if claim.within else ""
     where += f" more than within {claim.against}" if claim.against else ""
-    return f"{claim.a} {relation}{where} ({NOUNS[claim.metric]})"
+    return f"{side(claim.a)} {relation}{where} ({NOUNS[claim.metric]})"
 
 
 def reading(verdict: Verdict) -> str:
@@ -52,10 +80,17 @@ def reading(verdict: Verdict) -> str:
     if isnan(verdict.mean):
         return f"Nothing can be said: {verdict.reason}."
     if verdict.exact:
+        if claim.trend is not None:
+            return f"{_gain(claim)}: {estimated(verdict)}; exact, the same on every seed."
         relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
         by = f" by {numbers.count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
         return f"{_side(claim)} is {relation}{by}; exact, the same on every seed."
-    found = f"{_side(claim)} gains {estimated(verdict)} over {claim.b} in {NOUNS[claim.metric]}"
+    if verdict.counts is not None:
+        found = f"{_counted(verdict)}: {estimated(verdict)}"
+    elif claim.trend is not None:
+        found = f"{_gain(claim)}: {estimated(verdict)}"
+    else:
+        found = f"{_side(claim)} gains {estimated(verdict)} over {side(claim.b)} in {NOUNS[claim.metric]}"
     if verdict.verdict == "inconclusive":
         return f"{found}; inconclusive: {_why(verdict)}."
     return f"{found} ({verdict.finer})."
@@ -66,7 +101,12 @@ def beside(verdict: Verdict) -> str:
     claim = verdict.claim
     if isnan(verdict.mean) or verdict.exact:
         return reading(verdict)
-    found = f"Gain of {_side(claim)} over {claim.b} in {NOUNS[claim.metric]}"
+    if verdict.counts is not None:
+        found = _counted(verdict)
+    elif claim.trend is not None:
+        found = _gain(claim)
+    else:
+        found = f"Gain of {_side(claim)} over {side(claim.b)} in {NOUNS[claim.metric]}"
     taken = _why(verdict) if verdict.verdict == "inconclusive" else verdict.finer
     return f"{found}. {taken[0].upper()}{taken[1:]}."
 
@@ -77,9 +117,10 @@ def estimated(verdict: Verdict) -> str:
     if isnan(verdict.mean):
         return numbers.DASH
     if verdict.exact:
-        return f"{numbers.count(verdict.mean, signed=True)} {NOUNS[metric]}"
+        per = "" if verdict.claim.trend is None else f" {unit_of(verdict.claim)}"
+        return f"{numbers.count(verdict.mean, signed=True)} {NOUNS[metric]}{per}"
     se = _se(verdict)
-    found = _with_unit(numbers.number(verdict.mean, numbers.decimals(se), signed=True), metric)
+    found = _with_unit(numbers.number(verdict.mean, numbers.decimals(se), signed=True), verdict.claim)
     if isnan(verdict.ci_low):
         return found
     return f"{found} {numbers.interval(verdict.ci_low, verdict.ci_high, se)}"
@@ -90,7 +131,7 @@ def seeds_needed(verdict: Verdict) -> str:
     if verdict.exact or verdict.verdict != "inconclusive":
         return numbers.DASH
     if verdict.seeds_to_decide is None:
-        return numbers.DASH if verdict.reason else "> 1,000"
+        return numbers.DASH if verdict.reason or verdict.counts is not None else "> 1,000"
     return numbers.count(verdict.seeds_to_decide)
 
 
@@ -98,8 +139,10 @@ def evidence(verdict: Verdict) -> str:
     """The numbers behind a verdict: n, p, q, P, wins, g, what could have been seen."""
     if verdict.exact or verdict.n < 2 or isnan(verdict.p):
         return ""
-    metric = verdict.claim.metric
-    detectable = _with_unit(numbers.number(verdict.detectable, numbers.decimals(_se(verdict))), metric)
+    if verdict.counts is not None:
+        q = f"q = {numbers.p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<")
+        return f"{_counted(verdict)}; Barnard's exact test: p = {numbers.p_value(verdict.p)}; {q}".replace("= <", "<")
+    detectable = _with_unit(numbers.number(verdict.detectable, numbers.decimals(_se(verdict))), verdict.claim)
     parts = [
         f"{verdict.n} seeds",
         f"p = {numbers.p_value(verdict.p)}".replace("= <", "<"),
@@ -129,7 +172,7 @@ def beyond(verdict: Verdict) -> str:
     if verdict.beyond is None:
         return ""
     shown = numbers.interval(*verdict.beyond, _se(verdict))
-    return f"beyond this test set (seeds and examples both sampled): {shown} {unit(verdict.claim.metric)}"
+    return f"beyond this test set (seeds and examples both sampled): {shown} {unit_of(verdict.claim)}"
 
 
 def _why(verdict: Verdict) -> str:
@@ -141,9 +184,41 @@ def _why(verdict: Verdict) -> str:
 
 
 def _side(claim: Claim) -> str:
+    a = side(claim.a)
     if claim.against:
-        return f"{claim.a} (within {claim.within}, against {claim.against})"
-    return f"{claim.a} (within {claim.within})" if claim.within else claim.a
+        return f"{a} (within {claim.within}, against {claim.against})"
+    return f"{a} (within {claim.within})" if claim.within else a
+
+
+def _slope(claim: Claim, margin: str) -> str:
+    """What a trend claims of the gain: `gains over weight_layers by more than 0.1 pp per layer`."""
+    over = claim.trend.over if claim.trend is not None else ""
+    more = f" by more than {margin}" if claim.margin else ""
+    return {
+        "better": f"gains with {over}{more}",
+        "worse": f"loses with {over}{more}",
+        "not_worse": f"does not lose {margin} or more with {over}",
+        "equivalent": f"changes by less than {margin} with {over}",
+        "different": f"changes with {over}{more}",
+    }[claim.kind]
+
+
+def _gain(claim: Claim) -> str:
+    """`Slope of the gain in test error over weight_layers`."""
+    return f"Slope of the gain in {NOUNS[claim.metric]} over {claim.trend.over if claim.trend is not None else ''}"
+
+
+def _counted(verdict: Verdict) -> str:
+    """`base trained 5/5, five 2/5`."""
+    if verdict.counts is None:
+        return ""
+    claim, (trained_a, runs_a, trained_b, runs_b) = verdict.claim, verdict.counts
+    return f"{_side(claim)} trained {trained_a}/{runs_a}, {side(claim.b)} {trained_b}/{runs_b}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _se(verdict: Verdict) -> float:
@@ -154,5 +229,5 @@ def _plain(value: float, metric: str) -> str:
     return numbers.count(value) if metric in EXACT else numbers.plain(value)
 
 
-def _with_unit(text: str, metric: str) -> str:
-    return f"{text} {unit(metric)}".strip()
+def _with_unit(text: str, claim: Claim) -> str:
+    return f"{text} {unit_of(claim)}".strip()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,10 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
             "kind": claim.kind,
             "metric": claim.metric,
             "a": claim.a,
-            "b": claim.b,
+            "b": None if claim.trend is not None else claim.b,
+            "trend": None if claim.trend is None else claim.trend.model_dump(mode="json"),
             "margin": claim.margin,
+            "smallest_effect": claim.smallest_effect,
             "n": verdict.n,
             "mean": verdict.mean,
             "sd": verdict.sd,
@@ -135,6 +138,9 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
             "sensitivity": dict(verdict.sensitivity),
             "beyond": list(verdict.beyond) if verdict.beyond else None,
             "exact": verdict.exact,
+            "counts": None if verdict.counts is None else verdict.counts._asdict(),
+            "horizons": {level: _finite(asdict(one)) for level, one in verdict.horizons.items()},
+            "stable": verdict.stable,
         }
     )
 

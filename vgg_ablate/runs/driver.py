@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.averaging import find_kept
 from vgg_ablate.runs.events import Events
-from vgg_ablate.runs.folder import manifest, write_down
+from vgg_ablate.runs.folder import check_owner, manifest, write_down
 from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import study_lock
 from vgg_ablate.runs.ledger import Ledger
@@ -34,6 +34,7 @@ from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
 from vgg_ablate.runs.pools import SILENCE, Place, Pool
 from vgg_ablate.runs.progress import Kind, State, Together, View, view
+from vgg_ablate.runs.reading import fingerprint
 from vgg_ablate.runs.sampling import Sampling
 from vgg_ablate.runs.searching import Searching
 from vgg_ablate.runs.slots import AUTO, Packed, slots
@@ -41,7 +42,6 @@ from vgg_ablate.runs.storages import embedded
 from vgg_ablate.runs.tuning import count_runs, mirror_tuning, resume_tuning
 from vgg_ablate.spec.search import Search
 from vgg_ablate.spec.study import Study
-from vgg_ablate.train.sources import fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ class Options:
     progress: Kind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes that are run again
     wait: bool = False  # for another process that is running the study
+    until: float | None = None  # the last level of the study's horizons that is trained; None: all
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: one is started here
     silence: float = SILENCE  # seconds without a sign of life after which a run is handed out again
@@ -72,12 +73,13 @@ class Finished:
     outcomes: Mapping[str, int]  # of every recorded run of the study
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the ones that leave the study incomplete
     lost: tuple[str, ...] = ()  # cells given up: their workers died again and again
+    left_out: int = 0  # runs without a record at the levels of the horizons that were not asked for now
     seconds: float = 0.0
 
     @property
     def missing(self) -> int:
-        """Runs without a record."""
-        return self.asked - sum(self.outcomes.values())
+        """Runs without a record, but for those that were left out."""
+        return self.asked - sum(self.outcomes.values()) - self.left_out
 
     @property
     def complete(self) -> bool:
@@ -104,7 +106,8 @@ class Course(NamedTuple):
 def run(study: Study, folder: Path, options: Options | None = None) -> Finished:
     """Run what is missing of a study, from the main thread: workers die with the thread that has started them.
 
-    Raises SpecError, DataMissing, StudyHeld, StorageFailed, DeviceMissing, EnvironmentFailed.
+    Raises SpecError (also where `until` is given and the study has no horizons), DataMissing, StudyHeld, StorageFailed,
+    DeviceMissing, EnvironmentFailed.
     """
     return drive(planned(study, fingerprint), folder, options or Options())
 
@@ -112,10 +115,14 @@ def run(study: Study, folder: Path, options: Options | None = None) -> Finished:
 def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) -> Finished:
     """Run what is missing of a plan, or of the search that begins with it; in `pool`, or the one of the options."""
     began, store, design = time.monotonic(), Store(folder / "records"), plan.study.design
-    with study_lock(folder, wait=options.wait):
+    _check_level(plan.study, options.until)
+    with study_lock(folder, wait=options.wait), ExitStack() as started:
+        check_owner(plan.study, folder)
         _retry(store, options.retry)
         if plan.study.tune is not None:
             plan, pool = _tune(plan, folder, options, pool)
+            if pool is not None:
+                started.callback(pool.close)  # where nothing but the tuning was missing, no loop has closed it
         before = store.keys()
         adopted = adopt(store, {cell.key for cell in plan.cells} - before)
         with closing(opened(plan.study.name, folder, options.storage, design)) as ledger:
@@ -135,6 +142,7 @@ def drive(plan: Plan, folder: Path, options: Options, pool: Pool | None = None) 
         outcomes=counted,
         failures=counted - good,
         lost=course.lost,
+        left_out=sum(cell.key not in ended and _is_left_out(cell, options.until) for cell in course.cells),
         seconds=time.monotonic() - began,
     )
 
@@ -167,6 +175,22 @@ def _tune(plan: Plan, folder: Path, options: Options, pool: Pool | None) -> tupl
     return planned(study.with_winners(tuning.winners), plan.fingerprint, tuning.runs), pool
 
 
+def _check_level(study: Study, until: float | None) -> None:
+    """Raises SpecError where the study has no horizons, or none of them would be trained."""
+    if until is None:
+        return
+    if not study.horizons:
+        raise SpecError(Problem("the study has no horizons", "--until", "command line", until))
+    if until < study.horizon_levels[0]:
+        shown = ", ".join(str(level) for level in study.horizon_levels)
+        raise SpecError(Problem(f"the levels of {study.horizon_path} are {shown}", "--until", "command line", until))
+
+
+def _is_left_out(cell: Cell, until: float | None) -> bool:
+    """Is the cell at a level of the horizons beyond `until`?"""
+    return until is not None and cell.horizon is not None and cell.horizon > until
+
+
 def opened(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:
     """The ledger of a results folder, or at a URL."""
     objectives = design.objectives if isinstance(design, Search) else ("val_error",)
@@ -192,7 +216,7 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     place = Place(folder=folder)
     kept = find_kept(place.predictions, (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED))
     unfinished = {path.name for path in place.checkpoint("").glob("*")}
-    division = plan.divide(set(recorded), kept, unfinished)
+    division = plan.divide(set(recorded), kept, unfinished, options.until)
     cells = (*division.trainings, *division.averages)
     write_down(plan.study, plan.planned, folder, trains=bool(cells), tuning=plan.tuning)
     mirror = Mirror(ledger, plan, store)
@@ -200,8 +224,9 @@ def _carried_out(plan: Plan, folder: Path, ledger: Ledger, options: Options, poo
     lost: tuple[str, ...] = ()
     if cells:
         pool = pool or _pool(folder, options)
-        missing = len(plan.missing(set(recorded)))
-        state = State(plan.study.name, len(plan.cells), len(plan.cells) - missing, Forecast(pool.slots))
+        now = sum(not _is_left_out(cell, options.until) for cell in plan.cells)
+        missing = len(plan.missing(set(recorded), options.until))
+        state = State(plan.study.name, now, now - missing, Forecast(pool.slots))
         state.forecast.expect(cells)
         source = Listed(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)
         lost = Loop(source, pool, store, state, _views(folder, options), place.predictions).run()

@@ -24,10 +24,13 @@ _SIZES = {  # training and test examples; the seed draws test examples where the
 }
 
 
-def trained_on(data: Data, records: Iterable[Record] = ()) -> int | None:
-    """Training examples of an epoch: as a record of the same data says, or by the data set's size; None: not known."""
+def trained_on(data: Data, records: Iterable[Record] = (), fingerprint: str | None = None) -> int | None:
+    """Return the training examples per epoch, or None where they are not known.
+
+    As a record of the same data (that `fingerprint`) has counted them, or by the data set's size.
+    """
     for record in records:
-        if record.epochs and _same(record.run.data, data):
+        if record.epochs and record.run.fingerprint == fingerprint and _split_alike(record.run.data, data):
             return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
     parts = _parts(data)
     return None if parts is None else parts[0] - round(parts[0] * data.validation_fraction)
@@ -53,11 +56,11 @@ def _parts(data: Data) -> tuple[int, int] | None:
 def _listed(data: Data) -> tuple[int, int] | None:
     """Image files to train on and to test on, the damaged ones among them; None where the folder is not there."""
     try:
-        return len(sources.images(data, "train")), len(sources.images(data, "test"))
+        return len(sources.list_images(data, "train")), len(sources.list_images(data, "test"))
     except DataMissing:
         return None
 
 
-def _same(one: Data, other: Data) -> bool:
-    whats = ("name", "root", "limit", "validation_fraction", "test_fraction", "image_size")
+def _split_alike(one: Data, other: Data) -> bool:
+    whats = ("limit", "validation_fraction", "test_fraction")
     return all(getattr(one, what) == getattr(other, what) for what in whats)

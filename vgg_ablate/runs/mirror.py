@@ -57,14 +57,14 @@ class Mirror:
 
 def values(study: Study) -> dict[str, Mapping[str, Any]]:
     """Variant -> its value at every path that any variant changes, as a ledger holds it."""
-    paths = list(dict.fromkeys(path for variant in study.variants for path in variant.changes))
+    paths = list(dict.fromkeys(path for variant in study.every_variant for path in variant.changes))
     if not paths:
         return {variant.name: {"variant": variant.name} for variant in study.variants}
     dumped = study.base.model_dump(mode="json", include={"arch", "data", "train"})
     base = {path: _at(dumped, path) for path in paths}
     return {
         variant.name: base | {path: plain(value) for path, value in variant.changes.items()}
-        for variant in study.variants
+        for variant in study.every_variant
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
+from vgg_ablate.errors import SpecError
 from vgg_ablate.net import match
 from vgg_ablate.records import Planned, Run, TuningRun
-from vgg_ablate.spec.recipe import Data
+from vgg_ablate.spec.recipe import DECLARATION, Data
 from vgg_ablate.spec.study import Study
 
 
@@ -23,6 +24,7 @@ class Cell:
     costs: dict[str, int]
     changes: dict[str, object]
     work: float
+    horizon: float | None = None  # the level of the study's horizons; None: it has none
     shares: tuple[Cell, ...] = ()  # further cells that get their records from this cell's training
     repeats: str = ""  # key of a recorded run of the same training, which is trained again for this evaluation
     members: tuple[str, ...] = ()  # keys of recorded runs whose kept predictions are averaged instead of a training
@@ -68,22 +70,32 @@ class Plan:
     @cached_property
     def planned(self) -> tuple[Planned, ...]:
         """The cells as a manifest has them: by variant, then seed."""
-        order = {variant.name: index for index, variant in enumerate(self.study.variants)}
+        order = {variant.name: index for index, variant in enumerate(self.study.every_variant)}
         cells = sorted(self.cells, key=lambda cell: order[cell.variant])
         return tuple(cell.planned for cell in cells)
 
-    def missing(self, recorded: set[str]) -> tuple[Cell, ...]:
-        """The cells whose run is not among the recorded keys; of cells that share a run, the first."""
-        first = {cell.key: cell for cell in reversed(self.cells)}
-        return tuple(cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
+    def missing(self, recorded: set[str], until: float | None = None) -> tuple[Cell, ...]:
+        """The cells whose run is not among the recorded keys; of cells that share a run, the first.
 
-    def divide(self, recorded: set[str], kept: Collection[str] = (), unfinished: Collection[str] = ()) -> Division:
-        """Divide the missing cells into trainings and averages.
+        With `until`, those of the horizons up to this level.
+        """
+        first = {cell.key: cell for cell in reversed(self.cells)}
+        wanted = (cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
+        return tuple(cell for cell in wanted if until is None or cell.horizon is None or cell.horizon <= until)
+
+    def divide(
+        self,
+        recorded: set[str],
+        kept: Collection[str] = (),
+        unfinished: Collection[str] = (),
+        until: float | None = None,
+    ) -> Division:
+        """Divide the missing cells, of the horizons up to `until`, into trainings and averages.
 
         `kept`: keys of finished runs whose predictions are stored. `unfinished`: training keys that have a checkpoint,
         from which a recorded training goes on without being repeated.
         """
-        missing = self.missing(recorded)
+        missing = self.missing(recorded, until)
         coming = {cell.key for cell in missing if cell.run.train.keep == "predictions"}.union(kept)
         averages = {
             cell.key: replace(cell, members=keys, work=0.0) for cell in missing if (keys := _members(cell, coming))
@@ -101,20 +113,24 @@ class Plan:
 
 
 def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
-    """The study's cells, seed by seed, and within a seed the longest first.
+    """The study's cells, the lowest level of its horizons first; then seed by seed, and in a seed the longest first.
 
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
-    cannot exist, and what `fingerprint` raises where the data are not there.
+    cannot exist or a trend has no slope, and what `fingerprint` raises where the data are not there.
     """
-    once = cache(fingerprint)
-    resolved = match.resolve(study.variants)
-    by_seed = (cells_of(resolved, once, [seed]) for seed in study.seed_list)
-    return Plan(
-        study,
-        fingerprint,
-        tuple(cell for cells in by_seed for cell in sorted(cells, key=lambda cell: -cell.work)),
-        tuning,
-    )
+    once = remember(fingerprint)
+    resolved = {one.variant.name: one for one in match.resolve(study.every_variant)}
+    if problems := study.trend_problems({name: one.costs.as_dict() for name, one in resolved.items()}):
+        raise SpecError(problems)
+    cells = [
+        cell
+        for variants in study.by_horizon
+        for seed in study.seed_list
+        for cell in sorted(
+            cells_of([resolved[variant.name] for variant in variants], once, [seed]), key=lambda cell: -cell.work
+        )
+    ]
+    return Plan(study, fingerprint, tuple(cells), tuning)
 
 
 def cells_of(
@@ -122,6 +138,22 @@ def cells_of(
 ) -> tuple[Cell, ...]:
     """These variants on these seeds, seed by seed."""
     return tuple(_cell(one, fingerprint(one.variant.data), seed) for seed in seeds for one in resolved)
+
+
+def remember(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
+    """Return `fingerprint` so that it is called once for all data that are declared alike.
+
+    Variants that differ in augmentation or in image size have the same examples, and listing 60,000 files takes time.
+    """
+    known: dict[tuple[object, ...], str] = {}
+
+    def remembered(data: Data) -> str:
+        declared = tuple(getattr(data, field) for field in sorted(DECLARATION - {"image_size"}))
+        if declared not in known:
+            known[declared] = fingerprint(data)
+        return known[declared]
+
+    return remembered
 
 
 def work(run: Run, macs: int) -> float:
@@ -138,4 +170,5 @@ def _members(cell: Cell, coming: Collection[str]) -> tuple[str, ...]:
 def _cell(one: match.Resolved, fingerprint: str, seed: int) -> Cell:
     variant = one.variant
     run = Run(arch=one.arch, data=variant.data, train=one.train, fingerprint=fingerprint, seed=seed)
-    return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, work(run, one.costs.macs))
+    cost = work(run, one.costs.macs)
+    return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, cost, variant.horizon)

@@ -93,7 +93,7 @@ def bill(
     each = {cell.key: _seconds(cell, paced, records) for cell in trainings}
     kept, dropped = _within(trainings, each, len(slots), max_hours)
     here = room.of(slots, records)
-    cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.variants}
+    cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.every_variant}
     for cell in plan.cells:
         cells[cell.variant].append(cell)
     known = all(seconds is not None for seconds in each.values())
@@ -181,7 +181,7 @@ def _price(
 
 
 def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float | None:
-    count = examples.trained_on(cell.run.data, records)
+    count = examples.trained_on(cell.run.data, records, cell.run.fingerprint)
     if paced is None or count is None:
         return None
     validation = cell.run.data.validation_fraction

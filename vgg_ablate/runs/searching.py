@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from statistics import fmean
 
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.net import match
 from vgg_ablate.records import Epoch, Outcome, Planned, Record, Store
 from vgg_ablate.runs.outcomes import outcomes
-from vgg_ablate.runs.plan import Cell, Plan, cells_of
+from vgg_ablate.runs.plan import Cell, Plan, cells_of, remember
 from vgg_ablate.runs.progress import State
 from vgg_ablate.runs.sampling import Judged, Proposal, Sampling
 from vgg_ablate.spec.search import FIRST_SEED, Search
@@ -40,7 +39,7 @@ class Searching:
 
     def __init__(self, plan: Plan, design: Search, sampling: Sampling, store: Store, state: State) -> None:
         self._plan, self._design, self._sampling, self._store, self.state = plan, design, sampling, store, state
-        self._own, self._fingerprint = plan.cells, cache(plan.fingerprint)
+        self._own, self._fingerprint = plan.cells, remember(plan.fingerprint)
         self._proposed: dict[str, tuple[Cell, ...]] = {}  # by variant
         self._winners: dict[str, tuple[Cell, ...]] | None = None  # None: the search has not ended
         self._open: dict[int, _Open] = {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -21,7 +20,7 @@ from vgg_ablate.net import match
 from vgg_ablate.records import Epoch, Outcome, Record, Run, Store, TuningRun
 from vgg_ablate.runs.folder import saved_tuning, saved_winners
 from vgg_ablate.runs.ledger import Changed, Ledger, Parameters
-from vgg_ablate.runs.plan import Cell, work
+from vgg_ablate.runs.plan import Cell, remember, work
 from vgg_ablate.runs.sampling import sample_points
 from vgg_ablate.spec.paths import value_at
 from vgg_ablate.spec.recipe import Data, Evaluate
@@ -85,7 +84,7 @@ def plan_tuning(study: Study, fingerprint: Callable[[Data], str]) -> tuple[Varia
     """
     if study.tune is None:
         return ()
-    study, once = study.without_winners(), cache(fingerprint)
+    study, once = study.without_winners(), remember(fingerprint)
     count = study.tune.trials if study.tune else 0
     points = {variant.name: _points(variant) for variant in study.variants}
     trials: dict[str, list[Trial]] = {name: [] for name in points}

@@ -73,7 +73,7 @@ def _child(node: Any, part: str | int, above: str | int) -> Any:
 def _unfolded(part: str, text: str) -> Any:
     if part == "stages":
         return parse(text)
-    return {"preset": text} if part == "arch" else {"kind": text}
+    return {"preset": text} if part in ("arch", "train") else {"kind": text}
 
 
 def _set(node: Any, part: str | int, value: Any, path: str) -> None:
@@ -100,18 +100,22 @@ def _index(items: list[Any], part: str | int) -> int:
 
 def value_at(value: BaseModel, path: str, default: Any = None) -> Any:
     """Return what stands at a path of a model, as plain data; `default` where the path leads nowhere."""
-    node: Any = value.model_dump(mode="json")
+    return find_at(value.model_dump(mode="json"), path, default)
+
+
+def replaced(value: Model, path: str, new: Any) -> Model:
+    """`replaced(arch, "stages[2].depth", 3)`: the same value with one thing changed, checked like any other."""
+    return type(value).model_validate(assigned(value.model_dump(mode="json"), path, new))
+
+
+def find_at(node: Any, path: str, default: Any = None) -> Any:
+    """Return what stands at a path of plain data; `default` where the path leads nowhere."""
     for part in split(path):
         inside = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
         if not inside or (isinstance(node, list) and int(part) >= len(node)):
             return default
         node = node[part]
     return node
-
-
-def replaced(value: Model, path: str, new: Any) -> Model:
-    """`replaced(arch, "stages[2].depth", 3)`: the same value with one thing changed, checked like any other."""
-    return type(value).model_validate(assigned(value.model_dump(mode="json"), path, new))
 
 
 def differences(old: BaseModel, new: BaseModel) -> dict[str, tuple[Any, Any]]:

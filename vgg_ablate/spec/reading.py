@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from vgg_ablate.errors import Problem, SpecError, nearest
@@ -70,8 +71,16 @@ def write(data: Mapping[str, Any], stream: typing.TextIO) -> None:
     yaml.dump(data, stream)
 
 
+class _TextForDates(RoundTripConstructor):
+    """Reads `2026-11-25` as text: the core schema of YAML 1.2 has no dates, ruamel has."""
+
+
+_TextForDates.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
+
+
 def _yaml() -> YAML:
     yaml = YAML(typ="rt", pure=True)
+    yaml.Constructor = _TextForDates
     yaml.version = (1, 2)
     return yaml
 

@@ -92,6 +92,11 @@ class Evaluate(Frozen):
     grid: Count = 5
 
 
+# Fields of `data` that say how its examples are declared and where they are. What the examples are is said by the
+# fingerprint of their pixels and by Data.shape, so that one content declared in two ways is one run.
+DECLARATION = frozenset({"name", "root", "download", "on_corrupt", "image_size", "channels", "classes"})
+
+
 class Data(Frozen):
     """A data set and how it is split. `root` and `download` say where it is, not what: they change no result."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import lru_cache
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -25,18 +28,19 @@ from pydantic import (
 from vgg_ablate.errors import Problem, SpecError, nearest
 from vgg_ablate.spec import reading
 from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.claims import Claim
+from vgg_ablate.spec.claims import IN_POINTS, MILLIONS, Claim, Quantities
 from vgg_ablate.spec.designs import AsListed, Cell, Design
 from vgg_ablate.spec.ensembles import unfolded
-from vgg_ablate.spec.paths import assigned, joined, split
+from vgg_ablate.spec.horizons import CHANGEABLE, Horizons, Level, at_level, overlap, path_and_levels
+from vgg_ablate.spec.paths import assigned, find_at, joined, split
 from vgg_ablate.spec.recipe import Data, Train
-from vgg_ablate.spec.search import FIRST_SEED, Search
+from vgg_ablate.spec.search import COSTS, FIRST_SEED, Search
 from vgg_ablate.spec.tuning import Tune, Tuned
-from vgg_ablate.spec.values import Count, Frozen, Name, Positive, Whole, Wrong
+from vgg_ablate.spec.values import Count, Frozen, Name, NonNegative, Positive, Whole, Wrong
 
 BASE = "base"
-_CHANGEABLE = ("arch", "data", "train", "tune")
-_LISTED = ("variants", "claims", "design", "tuned")  # what a variant does not have
+_CHANGEABLE = (*CHANGEABLE, "tune")
+_LISTED = ("variants", "claims", "design", "horizons", "tuned")  # what a variant does not have
 
 
 class Expect(Frozen):
@@ -91,15 +95,31 @@ Seeds = Annotated[
 ]
 
 
-class Variant(Frozen):
-    """Base + changes, with a name."""
+def _as_date(value: Any) -> date:
+    """`2026-11-25`, whether YAML made a date of it or left it as text."""
+    if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(value)
+    if type(value) is date:
+        return value
+    raise Wrong("must be a date such as 2026-11-25", got=value)
 
-    name: Name
+
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+Day = Annotated[date, BeforeValidator(_as_date)]
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*(@[0-9.e+-]+)?$", max_length=110)]
+
+
+class Variant(Frozen):
+    """Base + changes, with a name; at a lower level of the study's horizons, `name@level`."""
+
+    name: VariantName
     arch: Arch  # as written: knobs, a match, shapes left to the data
     data: Data
     train: Train
     changes: dict[str, Any] = Field(default_factory=dict)  # path -> new value
     levels: dict[str, str] = Field(default_factory=dict)  # factor -> level, in a design with factors
+    horizon: Level | None = None  # its level of the study's horizons; None: the study has none
     tune: Tune | None = None  # how its settings are searched for before its runs
     tuned: Tuned | None = None  # what that search found; its values are in arch, data and train already
 
@@ -111,7 +131,10 @@ class Written(Frozen):
     name: Name
     question: str
     expect: Expect = Expect()
+    registered: Day | None = None  # when the claims were fixed, before anything was trained
+    smallest_effect: NonNegative | None = None  # of claims on errors and accuracies, in percentage points
     seeds: Seeds = (0, 1, 2, 3, 4)
+    horizons: Horizons | None = None  # {path: levels}; the last level decides
     data: Data
     arch: Arch
     train: Train = Train()
@@ -134,9 +157,13 @@ class Study(Frozen):
     name: Name
     question: str
     expect: Expect
+    registered: Day | None = None
+    smallest_effect: NonNegative | None = None
     seeds: Seeds
+    horizons: Horizons | None = None
     design: Design
-    variants: tuple[Variant, ...]  # the base first
+    variants: tuple[Variant, ...]  # the base first; with horizons, at the last level
+    horizon_variants: tuple[Variant, ...] = ()  # the same at every lower level, the lowest first
     claims: tuple[Claim, ...]
     on_error: Literal["continue", "stop"]
     tune: Tune | None
@@ -157,6 +184,62 @@ class Study(Frozen):
     def base(self) -> Variant:
         """The variant from which the others start."""
         return self.variants[0]
+
+    @property
+    def every_variant(self) -> tuple[Variant, ...]:
+        """Those that are compared, then the same at the lower levels of the horizons."""
+        return self.variants + self.horizon_variants
+
+    @property
+    def by_horizon(self) -> tuple[tuple[Variant, ...], ...]:
+        """The variants of every level of the horizons, the lowest first; all in one where there are none."""
+        count = len(self.variants)
+        lower = (self.horizon_variants[start : start + count] for start in range(0, len(self.horizon_variants), count))
+        return (*lower, self.variants)
+
+    @property
+    def horizon_path(self) -> str:
+        """The path that the horizons change, such as `train.epochs`; empty where there are none."""
+        return path_and_levels(self.horizons)[0]
+
+    @property
+    def horizon_levels(self) -> tuple[Level, ...]:
+        """The levels of the horizons, the lowest first; none where there are none."""
+        return path_and_levels(self.horizons)[1]
+
+    @property
+    def levels(self) -> dict[str, Mapping[str, str]]:
+        """Variant -> factor -> level; variants at lower levels of the horizons belong to no factor's mean."""
+        levels: dict[str, Mapping[str, str]] = {one.name: one.levels for one in self.variants}
+        return levels | {one.name: {} for one in self.horizon_variants}
+
+    def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> Quantities:
+        """What the claims' trends are over -> variant -> its number; `costs` of the variants where they are known.
+
+        Params, MACs and activations are in millions: a slope for each of them would be lost in rounding.
+        """
+        found = _quantities(self.claims, self.every_variant)
+        wanted = {claim.trend.over for claim in self.claims if claim.trend is not None} & set(COSTS)
+        if costs is not None:
+            steps = {cost: 1e6 if cost in MILLIONS else 1.0 for cost in wanted}
+            found |= {cost: {name: its[cost] / step for name, its in costs.items()} for cost, step in steps.items()}
+        return found
+
+    def trend_problems(self, costs: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+        """Claims whose trend is over a cost that does not vary, or is not known; `costs`: variant -> cost -> number."""
+        quantities, problems = self.quantities(costs), list[Problem]()
+        for index, claim in enumerate(self.claims):
+            if claim.trend is not None:
+                problems += [
+                    Problem(str(wrong), path, self.place_of(path), wrong.got, wrong.nearest)
+                    for wrong in claim.problems(self.levels, quantities)
+                    for path in [f"claims[{index}].{wrong.field}"]
+                ]
+        return problems
+
+    def as_written(self, key: str) -> Any:
+        """What the study file says at a top-level key, as plain data; None where it says nothing."""
+        return self._document.data.get(key)
 
     def variant(self, name: str, changes: dict[str, Any]) -> Variant:
         """The base with these changes: what a search proposes. Raises SpecError where it cannot be."""
@@ -181,6 +264,12 @@ class Study(Frozen):
         reading.write(self._document.data, text)
         return text.getvalue()
 
+    @property
+    def source(self) -> Path | None:
+        """The file that the study was read from; None where it was made in memory."""
+        place = self._document.place(())
+        return Path(place) if place else None
+
     def place_of(self, path: str) -> str:
         """`file:line:col` of a path such as `variants.five: arch.kernel`, or of the nearest thing around it."""
         return self._document.place(split(path.partition(":")[0])) if path else ""
@@ -199,19 +288,21 @@ class Study(Frozen):
             written = Written.model_validate(document.data)
         except ValidationError as error:
             raise SpecError(reading.problems(error, Written, document)) from error
-        variants = _variants(written, document)
+        at_last, shown = _at_last_level(written, document)
+        variants = _variants(at_last, shown)
+        tuned = _tuned(at_last, variants, shown)
+        lower = _lower_levels(at_last, shown, tuned)
         problems = [
-            *_claim_problems(written, variants, document),
+            *_claim_problems(written, variants, lower, document),
             *_twins(variants, document),
             *_unsearchable(written, document),
-            *_untunable(variants, document),
+            *_untunable(variants, written.horizons, document),
         ]
         if problems:
             raise SpecError(problems)
-        variants = _tuned(written, variants, document)
-        study = cls(
-            **{name: getattr(written, name) for name in cls.model_fields if name != "variants"}, variants=variants
-        )
+        given = {name: getattr(written, name) for name in cls.model_fields if name in Written.model_fields}
+        claims = tuple(_with_smallest_effect(claim, written.smallest_effect) for claim in written.claims)
+        study = cls(**{**given, "variants": tuned, "horizon_variants": lower, "claims": claims})
         study._document = document
         return study
 
@@ -240,20 +331,107 @@ def _overridden(document: reading.Document, override: str) -> reading.Document:
     return reading.Document(data, {**document.places, split(path): "command line"})
 
 
+def _at_last_level(written: Written, document: reading.Document) -> tuple[Written, reading.Document]:
+    """The study with the last level of its horizons; as it is without any. Raises SpecError."""
+    path, levels = path_and_levels(written.horizons)
+    if not path:
+        return written, document
+    place, given = document.place(("horizons", path)), find_at(document.data, path)
+    if given is not None and given != levels[-1]:
+        rule = f"the horizons set this: leave it out, or let it be their last level, {levels[-1]}"
+        raise SpecError(Problem(rule, path, document.place(split(path)), given))
+    try:
+        data = assigned(document.data, path, levels[-1])
+    except Wrong as wrong:
+        raise SpecError(Problem(str(wrong), f"horizons.{path}", place, wrong.got, wrong.nearest)) from wrong
+    around = dict.fromkeys(_around(split(path), document.places), place)
+    shown = reading.Document(data, {**document.places, **around})
+    try:
+        return Written.model_validate(data), shown
+    except ValidationError as error:
+        raise SpecError(reading.problems(error, Written, shown)) from error
+
+
+def _lower_levels(written: Written, document: reading.Document, variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """The variants at every level of the horizons but the last, the lowest first. Raises SpecError."""
+    path, levels = path_and_levels(written.horizons)
+    names, core = {variant.name for variant in variants}, _core(document)
+    lower, problems = list[Variant](), list[Problem]()
+    for level in levels[:-1]:
+        for variant in variants:
+            found = variant.tuned.values if variant.tuned is not None else {}
+            cell = Cell(variant.name, {**variant.changes, **found, path: level}, {})
+            made = _variant(cell, document, core, ("horizons",), problems)
+            if made is None:
+                continue
+            changed: dict[str, Any] = {"name": at_level(variant.name, level), "horizon": level, "tuned": variant.tuned}
+            changed["changes"] = {**variant.changes, path: level}
+            match = made.arch.match
+            if match is not None and match.target in names:  # the budget is that of the same level
+                match = match.model_copy(update={match.cost: at_level(str(match.target), level)})
+                changed["arch"] = made.arch.model_copy(update={"match": match})
+            lower.append(made.model_copy(update=changed))
+    if problems:  # a level that cannot be is wrong in every variant, and said once
+        raise SpecError({str(problem): problem for problem in problems}.values())
+    return tuple(lower)
+
+
+def _with_smallest_effect(claim: Claim, of_study: float | None) -> Claim:
+    """With the study's where the claim has none and is in the study's unit: an error's or accuracy's points."""
+    in_points = claim.metric.endswith(IN_POINTS) and claim.trend is None
+    if claim.smallest_effect is not None or of_study is None or not in_points:
+        return claim
+    return claim.model_copy(update={"smallest_effect": of_study})
+
+
+def _quantities(claims: Sequence[Claim], variants: Sequence[Variant]) -> dict[str, dict[str, float]]:
+    """Of trends over a path or a factor: what they are over -> variant -> its number, where it has one."""
+    found: dict[str, dict[str, float]] = {}
+    for trend in (claim.trend for claim in claims if claim.trend is not None and claim.trend.over not in COSTS):
+        listed = [variant for variant in variants if variant.name in trend.variants]
+        numbers = {variant.name: _number_of(variant, trend.over) for variant in listed}
+        found.setdefault(trend.over, {}).update(
+            {name: number for name, number in numbers.items() if number is not None}
+        )
+    return found
+
+
+def _number_of(variant: Variant, over: str) -> float | None:
+    """A variant's number at a path, or its level of a factor where that is a number; None where there is neither."""
+    with contextlib.suppress(Wrong):
+        given = find_at(variant.model_dump(mode="json", include=set(CHANGEABLE)), over)
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return float(given)
+    for factor, level in variant.levels.items():
+        with contextlib.suppress(ValueError):
+            if over in (factor, factor.rsplit(".", 1)[-1]) and isfinite(number := float(level)):
+                return number
+    return None
+
+
 def _variants(written: Written, document: reading.Document) -> tuple[Variant, ...]:
     """The base, then the design's cells, then the list; a cell that equals the base is the base."""
-    base = Variant(name=BASE, arch=written.arch, data=written.data, train=written.train, tune=written.tune)
+    path, horizons = path_and_levels(written.horizons)
+    last = horizons[-1] if horizons else None
+    base = Variant(
+        name=BASE, arch=written.arch, data=written.data, train=written.train, tune=written.tune, horizon=last
+    )
     listed = [Cell(name, changes, {}) for name, changes in written.variants.items()]
     variants, problems, core = [base], list[Problem](), _core(document)
     for cell in [*written.design.cells(), *listed]:
         where = ("variants", cell.name) if cell.name in written.variants else ("design",)
+        if path and (twice := [one for one in cell.changes if overlap(split(one), split(path))]):
+            rule = f"the horizons set {path} for every variant"
+            place = document.place((*where, twice[0]))
+            problems.append(Problem(rule, f"{joined(where)}.{twice[0]}", place, cell.changes[twice[0]]))
+            continue
         variant = _variant(cell, document, core, where, problems)
         if variant is None:
             continue
         if cell.levels and not cell.levels.keys() & base.levels.keys() and _content(variant) == _content(base):
             variants[0] = base = base.model_copy(update={"levels": {**base.levels, **cell.levels}})
         else:
-            variants.append(variant)
+            variants.append(variant.model_copy(update={"horizon": last}))
     if problems:
         raise SpecError(problems)
     return tuple(variants)
@@ -303,7 +481,8 @@ def _tuned(written: Written, variants: tuple[Variant, ...], document: reading.Do
             continue
         cell = Cell(variant.name, {**variant.changes, **winner.values}, variant.levels)
         changed = _variant(cell, document, core, ("tuned", variant.name), problems)
-        made.append((changed or variant).model_copy(update={"changes": variant.changes, "tuned": winner}))
+        same = {"changes": variant.changes, "horizon": variant.horizon, "tuned": winner}
+        made.append((changed or variant).model_copy(update=same))
     known = {variant.name for variant in variants}
     problems += [
         Problem("no such variant", f"tuned.{name}", document.place(("tuned", name)), name, nearest(name, known))
@@ -315,9 +494,9 @@ def _tuned(written: Written, variants: tuple[Variant, ...], document: reading.Do
     return tuple(made)
 
 
-def _untunable(variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
+def _untunable(variants: Sequence[Variant], horizons: Horizons | None, document: reading.Document) -> list[Problem]:
     """A setting is either searched for or given; and what is searched for gets one budget in all variants."""
-    problems, base = list[Problem](), variants[0]
+    problems, base, level = list[Problem](), variants[0], path_and_levels(horizons)[0]
     for variant in variants:
         place = document.place(("variants", variant.name))
         if (variant.tune is None) != (base.tune is None):
@@ -327,6 +506,10 @@ def _untunable(variants: Sequence[Variant], document: reading.Document) -> list[
         if variant.tune.budget != base.tune.budget:
             rule = "trials, epochs, pruner and seeds of tune must be those of the base: every variant gets one budget"
             problems.append(Problem(rule, f"variants.{variant.name}: tune", place))
+        own = variant is base or variant.tune != base.tune
+        if own and level and (twice := [path for path in variant.tune.space if overlap(split(path), split(level))]):
+            place = document.place(("tune", "space", twice[0]))
+            problems.append(Problem("the horizons set this for every variant", f"tune.space.{twice[0]}", place))
         problems += [
             Problem(
                 f"tune.space searches {searched}, which this variant sets", f"variants.{variant.name}.{path}", place
@@ -389,6 +572,8 @@ def _unsearchable(written: Written, document: reading.Document) -> list[Problem]
     """A search weighs one net a proposal; variants beside it may be ensembles."""
     if not isinstance(written.design, Search):
         return []
+    if written.horizons:
+        return [Problem("a search has no horizons", "horizons", document.place(("horizons",)))]
     rule = "a search proposes one net at a time: an ensemble is a variant of its own"
     found: list[tuple[str, ...]] = [("train", "ensemble")] if written.train.ensemble else []
     found += [
@@ -405,17 +590,22 @@ def _changed(dimension: Any) -> set[str]:
     return {path for changes in labelled for path in changes}
 
 
-def _claim_problems(written: Written, variants: Sequence[Variant], document: reading.Document) -> list[Problem]:
-    levels, ids, problems = {variant.name: variant.levels for variant in variants}, set[str](), list[Problem]()
+def _claim_problems(
+    written: Written, variants: Sequence[Variant], lower: Sequence[Variant], document: reading.Document
+) -> list[Problem]:
+    levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in variants}
+    levels |= {variant.name: {} for variant in lower}
+    ids, problems = set[str](), list[Problem]()
     if isinstance(written.design, Search):
         levels |= {name: {} for name in written.design.promised}
+    quantities = _quantities(written.claims, [*variants, *lower])
     for index, claim in enumerate(written.claims):
         if claim.id in ids:
             problems.append(
                 Problem("two claims have this id", f"claims[{index}].id", document.place(("claims", index)), claim.id)
             )
         ids.add(claim.id)
-        for wrong in claim.problems(levels):
-            place = document.place(("claims", index, wrong.field))
+        for wrong in claim.problems(levels, quantities):
+            place = document.place(("claims", index, *split(wrong.field)))
             problems.append(Problem(str(wrong), f"claims[{index}].{wrong.field}", place, wrong.got, wrong.nearest))
     return problems

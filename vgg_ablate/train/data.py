@@ -1,9 +1,10 @@
-"""The examples of a run: decoded once, cached by content, split by the seed, resident on the device as uint8."""
+"""The examples of a run: decoded once, cached by content, split by the seed, resident on the device as uint8.
+
+The seed draws positions in the cache's order, which is that of the pixels and not of files: see pixel_cache.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +15,11 @@ from torch import Tensor
 
 from vgg_ablate.errors import DataMissing
 from vgg_ablate.spec.recipe import Data
-from vgg_ablate.train import decoding, downloads, places, sources
-from vgg_ablate.train.decoding import Decoded, Images, Labels, Progress
+from vgg_ablate.train import sources
+from vgg_ablate.train.decoding import Images, Labels, Progress
+from vgg_ablate.train.pixel_cache import Decoded, read_split
 from vgg_ablate.train.streaming import Streamed, fits
 from vgg_ablate.train.streams import Stream, numbers
-
-DECODING = 1  # bumped by hand when the same files decode to other pixels; part of the cache's names
 
 
 class Pool(NamedTuple):
@@ -108,70 +108,18 @@ def load_test_split(
 def decoded(data: Data, fingerprint: str, progress: Progress | None = None) -> Pool:
     """The data set as arrays, from the cache or decoded into it. Safe when several processes start at once.
 
-    `progress` hears of image files, both splits together; arrays take no time. Raises DataMissing where the files are
-    not what was planned.
+    `progress` hears of images. Raises DataMissing where the files are not what was planned.
     """
-    train = _opened(_prepared(data, fingerprint, "train", data.train_size, progress))
-    test = _opened(_prepared(data, fingerprint, "test", data.test_size, progress))
+    train = _opened(sources.prepare(data, fingerprint, "train", data.train_size, progress))
+    test = _opened(sources.prepare(data, fingerprint, "test", data.test_size, progress))
     if len(test.labels):
         return Pool(train, test, test)
-    return Pool(train, test, _opened(_prepared(data, fingerprint, "train", data.test_size, progress)))
-
-
-def _prepared(data: Data, fingerprint: str, split: str, size: int, progress: Progress | None) -> Path:
-    """The cache folder of one split at one size: runs that differ only in `data.evaluate` share training images."""
-    _, channels, classes = data.shape
-    about = [DECODING, data.name, fingerprint, split, size, channels, classes, data.on_corrupt]
-    name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-
-    def make(folder: Path) -> None:
-        found = sources.fingerprint(data)
-        if found != fingerprint:
-            raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {fingerprint}")
-        counts = [len(sources.images(data, part)) if data.name in sources.FOLDERS else 0 for part in ("train", "test")]
-        before = 0 if split == "train" else counts[0]
-        _write(folder, _decode(data, split, size, progress and _part(progress, before, sum(counts))))
-
-    return places.made_once(places.cache_folder() / "decoded" / name, make)
-
-
-def _part(progress: Progress, before: int, total: int) -> Progress:
-    """Progress of one split as that of the set."""
-    return lambda done, _: progress(before + done, total)
-
-
-def _decode(data: Data, split: str, size: int, progress: Progress | None) -> Decoded:
-    channels = data.shape.channels
-    if data.name in sources.FOLDERS:
-        files = sources.images(data, split)
-        skip = data.on_corrupt == "skip"
-        return decoding.from_files(files, size, channels, skip_corrupt=skip, progress=progress)
-    if data.name == "digits":
-        arrays = _digits() if split == "train" else downloads.Arrays(np.empty((0, 8, 8, 1), np.uint8), np.empty(0, int))
-    else:
-        arrays = downloads.arrays(data, split)
-    return decoding.from_arrays(arrays, size, channels)
-
-
-def _digits() -> downloads.Arrays:
-    from sklearn.datasets import load_digits
-
-    scans, labels = load_digits(return_X_y=True)
-    scaled = np.round(scans.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # the scans count from 0 to 16
-    return downloads.Arrays(scaled, labels.astype(np.int64))
-
-
-def _write(folder: Path, part: Decoded) -> None:
-    np.save(folder / "images.npy", part.images)
-    np.save(folder / "labels.npy", part.labels)
-    (folder / "skipped.json").write_text(json.dumps(part.skipped), encoding="utf-8")
+    return Pool(train, test, _opened(sources.prepare(data, fingerprint, "train", data.test_size, progress)))
 
 
 @lru_cache(maxsize=8)
 def _opened(folder: Path) -> Decoded:
-    images: Images = np.load(folder / "images.npy", mmap_mode="r")
-    labels: Labels = np.load(folder / "labels.npy")
-    return Decoded(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
+    return read_split(folder)
 
 
 def _drawn(data: Data, count: int, tests: int, seed: int) -> tuple[Labels, Labels, Labels]:

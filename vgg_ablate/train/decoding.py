@@ -1,91 +1,116 @@
-"""Image files and arrays of any kind -> uint8 arrays of one size.
+"""Image files and arrays -> uint8 pixels of one size. Imports no torch.
 
-An image becomes: upright (EXIF), 8 bits a channel, RGB or grey, its shorter side resized to the stored size
-(bilinear, antialiased), its centre square.
+Every example takes the same path, whether it is an image file or a row of a binary file, so that the same pixels give
+the same training: native pixels first (upright by EXIF, 8 bits per channel, RGB or grey), whose digest names the
+example; then the shorter side is resized to the stored size (bilinear, antialiased) and the centre square kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vgg_ablate.errors import DataMissing
-from vgg_ablate.train import boxes
-from vgg_ablate.train.downloads import Arrays
-from vgg_ablate.train.sources import Listed
+DECODING = 2  # bumped by hand when the same files decode to other pixels; part of the cache's names
 
-Images = npt.NDArray[np.uint8]  # N x H x W x C
+Images = npt.NDArray[np.uint8]  # N x H x W x C; one image: H x W x C
 Labels = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]  # images done, of how many
 
-
-class Decoded(NamedTuple):
-    """Images and labels, and the files that could not be read."""
-
-    images: Images
-    labels: Labels
-    skipped: tuple[str, ...] = ()
+_THREADS = min(16, os.cpu_count() or 1)  # PIL decodes outside the interpreter's lock
+_BATCH = 64  # images per task: a task for each small image would cost more than decoding it
 
 
-def from_files(
-    files: Sequence[Listed], size: int, channels: int, *, skip_corrupt: bool, progress: Progress | None = None
-) -> Decoded:
-    """Decode image files. Raises DataMissing naming every file that cannot be read, unless they are to be skipped."""
-    images: Images = np.empty((len(files), size, size, channels), np.uint8)
-    labels = np.empty(len(files), np.int64)
-    skipped: list[str] = []
-    count = 0
-    for done, listed in enumerate(files, start=1):
-        try:
-            with Image.open(listed.path) as image:
-                images[count] = pixels(image, size, channels)
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-            skipped.append(f"{listed.path}: {error}")
-        else:
-            labels[count] = listed.label
-            count += 1
-        if progress and (done % 100 == 0 or done == len(files)):
-            progress(done, len(files))
-    if skipped and not skip_corrupt:
-        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        raise DataMissing(f"{skipped[0]}{more}; data.on_corrupt: skip leaves such files out")
-    return Decoded(images[:count], labels[:count], tuple(skipped))
+class Source(NamedTuple):
+    """One example before it is decoded: an image file, or its pixels (uint8, H x W x C)."""
+
+    image: str | Path | Images
+    label: int
 
 
-def pixels(image: Image.Image, size: int, channels: int) -> Images:
-    """One image as size x size x channels. Alpha is dropped; 16 bits are cut to the upper 8."""
+class Example(NamedTuple):
+    """One decoded example."""
+
+    digest: bytes  # SHA-256 of the native pixels and their shape
+    label: int
+    pixels: bytes  # size x size x channels, as stored
+
+
+class Unreadable(NamedTuple):
+    """An image file that cannot be decoded."""
+
+    path: str | Path
+    reason: str
+
+
+def decode(sources: Sequence[Source], size: int, channels: int) -> Iterator[Example | Unreadable]:
+    """Yield every source, in order, decoded to `size` pixels a side and `channels` channels."""
+    Image.init()  # PIL loads its rarer formats at first need, and a second thread would miss them meanwhile
+    waiting: deque[Future[list[Example | Unreadable]]] = deque()
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as threads:
+        for at in range(0, len(sources), _BATCH):
+            waiting.append(threads.submit(_decode_batch, sources[at : at + _BATCH], size, channels))
+            if len(waiting) > 2 * _THREADS:  # no more than this is held in memory, however slow the disk takes it
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def convert_native(image: Image.Image, channels: int) -> Image.Image:
+    """Return the image upright, in mode RGB (3 channels) or L (1), at its own size.
+
+    Alpha is dropped; 16 bits are cut to the upper 8.
+    """
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):  # 16 bits of grey; `convert` would clip them to 255
         upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     if upright.mode == "P" and "transparency" in upright.info:
         upright = upright.convert("RGBA")
-    plain = upright.convert("RGB" if channels == 3 else "L")
-    if min(plain.size) != size:
-        scale = size / min(plain.size)
-        sides = (max(size, round(plain.width * scale)), max(size, round(plain.height * scale)))
-        plain = plain.resize(sides, Image.Resampling.BILINEAR)
-    left, top = (plain.width - size) // 2, (plain.height - size) // 2
-    squared = np.asarray(plain.crop((left, top, left + size, top + size)), dtype=np.uint8)
-    return squared.reshape(size, size, channels)
+    return upright.convert("RGB" if channels == 3 else "L")
 
 
-def from_arrays(arrays: Arrays, size: int, channels: int) -> Decoded:
-    """Arrays of square images, resized, and their channels repeated or mixed to luma (ITU-R 601, as PIL mixes them)."""
-    images = _with_channels(arrays.images, channels)
-    if images.shape[1] != size and len(images):
-        images = boxes.resized(torch.from_numpy(np.ascontiguousarray(images)), size).numpy()
-    return Decoded(np.ascontiguousarray(images).reshape(-1, size, size, channels), arrays.labels)
+def digest_native(image: Image.Image) -> bytes:
+    """Return the SHA-256 of an image's height, width, channels and pixels."""
+    shape = f"{image.height} {image.width} {len(image.getbands())}\n"
+    return hashlib.sha256(shape.encode() + image.tobytes()).digest()
 
 
-def _with_channels(images: Images, channels: int) -> Images:
-    if images.shape[3] == channels:
-        return images
-    if channels == 3:
-        return np.repeat(images, 3, axis=3)
-    luma = images @ np.array([0.299, 0.587, 0.114], np.float32)
-    return luma.round().astype(np.uint8)[..., None]
+def fit_square(image: Image.Image, size: int) -> Image.Image:
+    """Return the centre square of the image, its shorter side resized to `size`."""
+    if min(image.size) != size:
+        scale = size / min(image.size)
+        sides = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
+        image = image.resize(sides, Image.Resampling.BILINEAR)
+    if image.size == (size, size):
+        return image
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def _decode_batch(sources: Sequence[Source], size: int, channels: int) -> list[Example | Unreadable]:
+    return [_decode_one(source, size, channels) for source in sources]
+
+
+def _decode_one(source: Source, size: int, channels: int) -> Example | Unreadable:
+    if isinstance(source.image, np.ndarray):
+        grey = source.image.shape[2] == 1
+        image = Image.fromarray(np.ascontiguousarray(source.image[..., 0] if grey else source.image))
+        return _make_example(image, source.label, size, channels)
+    try:
+        with Image.open(source.image) as image:
+            return _make_example(image, source.label, size, channels)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        return Unreadable(source.image, str(error))
+
+
+def _make_example(image: Image.Image, label: int, size: int, channels: int) -> Example:
+    native = convert_native(image, channels)
+    return Example(digest_native(native), label, fit_square(native, size).tobytes())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -23,6 +26,7 @@ _CLASSES = {  # of torchvision.datasets
     "stl10": "STL10",
     "imagenette": "Imagenette",
 }
+SPLITS = ("train", "test")
 _BY_SPLIT = {"svhn": "test", "stl10": "test", "imagenette": "val"}  # `split="test"`; the others say `train=False`
 
 
@@ -35,18 +39,73 @@ class Arrays(NamedTuple):
 
 def download(data: Data) -> None:
     """Fetch both splits into the root. Raises DataMissing where that fails."""
+    if _has_torch():
+        _download(data)
+    else:
+        with places.scratch_folder(places.cache_folder()) as folder:
+            _ask_subprocess("download", data, folder)
+
+
+def read_arrays(data: Data) -> dict[str, Arrays]:
+    """Return the `train` and `test` splits of a data set whose files hold arrays.
+
+    torchvision reads them, and checks its MD5 sums before it unpickles CIFAR's batches. In a process that has not
+    imported torch, a subprocess does it, so that planning a study needs none of torch's seconds and memory. Raises
+    DataMissing where the files are damaged.
+    """
+    if _has_torch():
+        return {split: _read(data, split) for split in SPLITS}
+    with places.scratch_folder(places.cache_folder()) as folder:
+        _ask_subprocess("read", data, folder)
+        return {
+            split: Arrays(np.load(folder / f"{split}-images.npy"), np.load(folder / f"{split}-labels.npy"))
+            for split in SPLITS
+        }
+
+
+def _has_torch() -> bool:
+    return "torch" in sys.modules
+
+
+def _ask_subprocess(task: str, data: Data, folder: Path) -> None:
+    """Let `_answer` do the task in a process of its own. Raises DataMissing as it did there."""
+    # Not multiprocessing, which would import the caller's main module a second time.
+    command = [sys.executable, "-m", __name__, task, data.model_dump_json(), str(folder)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    if (error := folder / "error").exists():
+        raise DataMissing(error.read_text(encoding="utf-8"))
+    if done.returncode:
+        raise DataMissing(f"{data.name}: torchvision's reader ended with status {done.returncode}")
+
+
+def _answer(task: str, document: str, place: str) -> None:
+    """Do what `_ask_subprocess` asks for, and leave the arrays, or the error, in the folder."""
+    data, folder = Data.model_validate_json(document), Path(place)
+    try:
+        if task == "download":
+            _download(data)
+            return
+        for split in SPLITS:
+            arrays = _read(data, split)
+            np.save(folder / f"{split}-images.npy", arrays.images)
+            np.save(folder / f"{split}-labels.npy", arrays.labels)
+    except DataMissing as error:
+        (folder / "error").write_text(str(error), encoding="utf-8")
+
+
+def _download(data: Data) -> None:
     root = places.root(data)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for split in ("train", "test"):
+        for split in SPLITS:
             _opened(data.name, root, split, download=True)
     except (OSError, URLError, RuntimeError) as error:
         reason = f"{data.name} could not be fetched into {root}: {_first_line(error)}"
         raise DataMissing(f"data.download: {reason}") from error
 
 
-def arrays(data: Data, split: str) -> Arrays:
-    """The `train` or `test` split of a data set whose files hold arrays. Raises DataMissing where they are damaged."""
+def _read(data: Data, split: str) -> Arrays:
     root = places.root(data)
     try:
         opened = _opened(data.name, root, split, download=False)
@@ -73,3 +132,7 @@ def _opened(name: str, root: Path, split: str, *, download: bool) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+if __name__ == "__main__":
+    _answer(*sys.argv[1:])

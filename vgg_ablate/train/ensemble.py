@@ -24,11 +24,7 @@ def ensemble(members: Sequence[tuple[Run, Path]], settings: Settings) -> Scored:
     """
     first = members[0][0]
     for run, _ in members[1:]:
-        if (run.fingerprint, run.data.name, run.data.test_fraction) != (
-            first.fingerprint,
-            first.data.name,
-            first.data.test_fraction,
-        ):
+        if (run.fingerprint, run.data.test_fraction) != (first.fingerprint, first.data.test_fraction):
             raise SpecError(
                 Problem("the nets of an ensemble must have been trained on one data set", got=run.data.name)
             )

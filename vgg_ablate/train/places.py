@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_ablate.errors import StorageFailed
@@ -32,45 +32,38 @@ def root(data: Data) -> Path:
     return Path(around).expanduser() / given if around else given
 
 
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `make` where it is not there yet: by one process, for which others wait.
-
-    Made aside and renamed into place, so that it is whole. Raises StorageFailed where the disk does not take it.
-    """
-    if folder.is_dir():
-        return folder
-    with _alone(folder):
-        if not folder.is_dir():
-            _made(folder, make)
-    return folder
-
-
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time is inside. Where the disk knows no locks all are, and the first to end stays."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder of the cache, which need not exist yet: one process at a time is inside.
+
+    Where the disk knows no locks all are inside at once, and the first to end stays. Raises StorageFailed.
+    """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (folder.parent / f".{folder.name}.lock").open("a")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = (path.parent / f".{path.name}.lock").open("a")
     except OSError as error:
-        raise StorageFailed(f"{folder}: {error.strerror}; $VGG_ABLATE_CACHE names another folder") from error
+        raise StorageFailed(f"{path}: {error.strerror}; $VGG_ABLATE_CACHE names another folder") from error
     with lock:
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _made(folder: Path, make: Callable[[Path], None]) -> None:
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder inside `parent` that is gone at the end. Raises StorageFailed, also for what is written inside."""
     try:
-        with tempfile.TemporaryDirectory(".aside", ".", folder.parent, ignore_cleanup_errors=True) as aside:
-            make(Path(aside))
-            _renamed(Path(aside), folder)
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(".aside", ".", parent, ignore_cleanup_errors=True) as aside:
+            yield Path(aside)
     except OSError as error:
-        raise StorageFailed(f"{folder}: {error.strerror}") from error
+        raise StorageFailed(f"{parent}: {error.strerror or error}; $VGG_ABLATE_CACHE names another folder") from error
 
 
-def _renamed(aside: Path, folder: Path) -> None:
+def move_into_place(aside: Path, folder: Path) -> None:
+    """Rename a finished folder to its name in the cache, where no other process was first with the same content."""
     try:
         aside.rename(folder)
     except OSError:
-        if not folder.is_dir():  # a folder that is there was made by another process, from the same content
+        if not folder.is_dir():
             raise

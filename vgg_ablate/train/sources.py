@@ -1,19 +1,24 @@
-"""The files of a data set: which they are, whether they are there, and the fingerprint of their content. No torch."""
+"""A data set: where its files are, the fingerprint of its decoded pixels, and its place in the cache. Imports no torch.
+
+Contract: data sets of equal native pixels, labels and splits have one fingerprint, share one cache folder and train
+alike bit for bit, as image files of any lossless format or as a binary file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+
+import numpy as np
 
 from vgg_ablate.errors import DataMissing, nearest
 from vgg_ablate.records import link_into_place
 from vgg_ablate.spec.recipe import Data
-from vgg_ablate.train import places
+from vgg_ablate.train import downloads, pixel_cache, places
+from vgg_ablate.train.decoding import DECODING, Progress, Source
 
 IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -21,7 +26,7 @@ _IDX = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-u
 _BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
 _BINARY = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
 
-FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root; their order is the fingerprint's
+FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root
     "mnist": tuple(f"MNIST/raw/{file}" for file in _IDX),
     "fashion-mnist": tuple(f"FashionMNIST/raw/{file}" for file in _IDX),
     "kmnist": tuple(f"KMNIST/raw/{file}" for file in _IDX),
@@ -35,8 +40,7 @@ FOLDERS: dict[str, tuple[str, str, str]] = {  # below the root: (folder, trainin
     "imagenet": ("", "train", "val"),
     "image-folder": ("", "train", "test"),
 }
-_READERS = 16  # files that are read at once
-_TOGETHER = 64  # of these, read one after the other
+SPLITS = downloads.SPLITS
 _REMEDIES = {
     **dict.fromkeys([*FILES, "imagenette"], "data.download: true fetches it"),
     "imagenet": "its root holds train/<class>/* and val/<class>/*, as torchvision.datasets.ImageNet unpacks the"
@@ -46,34 +50,40 @@ _REMEDIES = {
 FETCHED = frozenset(FILES) | {"imagenette"}  # ImageNet's owners let nobody else hand it out
 
 
-class Listed(NamedTuple):
-    """One image file of a folder data set."""
+def fingerprint(data: Data, progress: Progress | None = None) -> str:
+    """Return 16 hex digits of the SHA-256 of the data set's native pixels, labels and splits.
 
-    path: Path
-    label: int
-
-
-def fingerprint(data: Data) -> str:
-    """16 hex digits of the SHA-256 of the data set's files: names and content. Raises DataMissing.
-
-    Reading 60,000 files takes seconds, or minutes, so the answer is kept by the files' numbers, sizes and times.
+    Where the data lie, what their files are named, and their format are not part of it. The first call for a list of
+    files decodes them, into the cache too; later ones compare their numbers, sizes and times. Raises DataMissing.
     """
     if data.download and data.name in FETCHED:
         _fetched(data)
-    found = list(files(data))
-    kept = places.cache_folder() / "fingerprints" / _listing(places.root(data), found)
-    if kept.exists():
-        return kept.read_text(encoding="ascii")
-    content = hashlib.sha256()
-    for (name, _), digest in zip(found, _digests([path for _, path in found]), strict=True):
-        content.update(f"{name}\0{digest}\n".encode())
-    answer = content.hexdigest()[:16]
-    link_into_place(kept, answer)
-    return answer
+    kept = places.cache_folder() / "fingerprints" / _listing(data)
+    if not kept.exists():
+        with places.locked(kept):
+            if not kept.exists():
+                link_into_place(kept, _decode(data, progress))
+    return kept.read_text(encoding="ascii")
 
 
-def images(data: Data, split: str) -> list[Listed]:
-    """The images of a folder data set's `train` or `test` split, by class and name; empty where there is no `test`.
+def prepare(data: Data, planned: str, split: str, size: int, progress: Progress | None = None) -> Path:
+    """Return the cache folder of a split at `size` pixels a side, decoded where it is not there yet.
+
+    `planned` is the fingerprint that the files had. Raises DataMissing where they are others now. Safe when several
+    processes start at once.
+    """
+    folder = _folder(data, planned, split, size)
+    if not folder.is_dir():
+        with places.locked(folder):
+            if not folder.is_dir():
+                _check_unchanged(data, planned, progress)
+            if not folder.is_dir():  # the check has decoded it, unless the files are known or the size is another
+                _decode_split(data, planned, split, size, progress)
+    return folder
+
+
+def list_images(data: Data, split: str) -> list[tuple[str, int]]:
+    """List path and label of the images of a folder data set's `train` or `test` split; none where there is no `test`.
 
     Raises DataMissing where the folder is not there or its classes are not as declared.
     """
@@ -86,57 +96,113 @@ def images(data: Data, split: str) -> list[Listed]:
     if (found := _classes(data, folder)) != classes:
         differing = ", ".join(sorted(set(found) ^ set(classes)))
         raise DataMissing(f"{folder}: its class folders differ from those of {train}: {differing}")
-    return [
-        Listed(folder / name / file, label)
-        for label, name in enumerate(classes)
-        for file in sorted(os.listdir(folder / name))
-        if os.path.splitext(file)[1].lower() in IMAGES
-    ]
+    images: list[tuple[str, int]] = []
+    for label, name in enumerate(classes):
+        within = os.path.join(folder, name)  # strings: a Path for each of a million files takes seconds
+        names = (file for file in sorted(os.listdir(within)) if os.path.splitext(file)[1].lower() in IMAGES)
+        images += [(os.path.join(within, file), label) for file in names]
+    return images
 
 
 def files(data: Data) -> Iterator[tuple[str, Path]]:
-    """The data set's files in the fingerprint's order: name below the root, and path. Raises DataMissing."""
+    """Yield name and path of each file of a data set whose files hold arrays. Raises DataMissing."""
     if data.name == "digits":
         yield "digits.csv.gz", _digits()
-    elif data.name in FOLDERS:
-        below = Path(FOLDERS[data.name][0]).parts
-        for split in ("train", "test"):
-            yield from (("/".join((*below, *listed.path.parts[-3:])), listed.path) for listed in images(data, split))
-    else:
-        top = places.root(data)
-        for name in FILES[data.name]:
-            if not (top / name).is_file():
-                raise _missing(data, top / name)
-            yield name, top / name
+        return
+    top = places.root(data)
+    for name in FILES[data.name]:
+        if not (top / name).is_file():
+            raise _missing(data, top / name)
+        yield name, top / name
 
 
-def _listing(top: Path, found: Sequence[tuple[str, Path]]) -> str:
-    """32 hex digits: which files they are, and that nobody has written to them since."""
-    listing = hashlib.sha256(f"{top.resolve()}\n".encode())
-    for name, path in found:
+def _listing(data: Data) -> str:
+    """32 hex digits: which files they are, how they are read, and that nobody has written to them since."""
+    listing = hashlib.sha256(
+        f"{DECODING} {data.name} {data.shape.channels} {data.on_corrupt}\n{places.root(data).resolve()}\n".encode()
+    )
+    for name, path in _listed(data):
         about = os.stat(path)
         listing.update(f"{name}\0{about.st_ino}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
     return listing.hexdigest()[:32]
 
 
-def _digests(paths: Sequence[Path]) -> Iterator[str]:
-    """SHA-256 of every file, in order. Many are read at once: small files keep a disk waiting."""
-    parts = [paths[at : at + _TOGETHER] for at in range(0, len(paths), _TOGETHER)]
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="fingerprint") as readers:
-        for digests in readers.map(_digests_of, parts):
-            yield from digests
+def _listed(data: Data) -> Iterator[tuple[str, str]]:
+    """What each file is to the data set, and its path."""
+    if data.name not in FOLDERS:
+        yield from ((name, str(path)) for name, path in files(data))
+        return
+    below = len(str(places.root(data)))
+    for split in SPLITS:
+        yield from ((f"{split} {label} {path[below:]}", path) for path, label in list_images(data, split))
 
 
-def _digests_of(paths: Sequence[Path]) -> list[str]:
-    return [_digest(path) for path in paths]
+def _folder(data: Data, fingerprint: str, split: str, size: int) -> Path:
+    """The cache folder of a split. Data sets of the same pixels share it."""
+    name = f"{fingerprint}-{split}-{size}-v{DECODING}"
+    if data.on_corrupt == "skip":  # which files were skipped is kept beside the pixels, and is not the same elsewhere
+        name += "-" + hashlib.sha256(str(places.root(data).resolve()).encode()).hexdigest()[:8]
+    return places.cache_folder() / "decoded" / name
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:  # hashlib.file_digest takes twice the time for a small file
-        while part := file.read(1 << 16):
-            digest.update(part)
-    return digest.hexdigest()
+def _check_unchanged(data: Data, planned: str, progress: Progress | None = None) -> None:
+    if (found := fingerprint(data, progress)) != planned:
+        raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {planned}")
+
+
+def _decode(data: Data, progress: Progress | None) -> str:
+    """Decode both splits into the cache, at the sizes that these data are shown at; return the fingerprint."""
+    sources, sizes = _sources(data), {"train": data.train_size, "test": data.test_size}
+    total, done = sum(map(len, sources.values())), 0
+    with places.scratch_folder(places.cache_folder() / "decoded") as aside:
+        indices = {}
+        for split, listed in sources.items():
+            told = progress and _after(progress, done, total)
+            indices[split] = _write(data, aside / split, listed, sizes[split], told)
+            done += len(listed)
+        found = pixel_cache.compute_fingerprint(indices)
+        for split, size in sizes.items():
+            places.move_into_place(aside / split, _folder(data, found, split, size))
+    return found
+
+
+def _decode_split(data: Data, planned: str, split: str, size: int, progress: Progress | None) -> None:
+    """Decode one split, at another size, of files that were found to be the planned ones."""
+    with places.scratch_folder(places.cache_folder() / "decoded") as aside:
+        _write(data, aside / split, _sources(data)[split], size, progress)
+        _check_unchanged(data, planned)  # nobody has written to them meanwhile
+        places.move_into_place(aside / split, _folder(data, planned, split, size))
+
+
+def _write(
+    data: Data, folder: Path, listed: Sequence[Source], size: int, progress: Progress | None
+) -> pixel_cache.Index:
+    skip = data.on_corrupt == "skip"
+    return pixel_cache.write_split(folder, listed, size, data.shape.channels, skip_corrupt=skip, progress=progress)
+
+
+def _after(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one split as that of the set."""
+    return lambda done, _: progress(before + done, total)
+
+
+def _sources(data: Data) -> dict[str, Sequence[Source]]:
+    """Every example of each split, not yet decoded."""
+    if data.name in FOLDERS:
+        return {split: [Source(path, label) for path, label in list_images(data, split)] for split in SPLITS}
+    if data.name == "digits":
+        return {"train": _scans(), "test": []}
+    return {
+        split: [Source(image, label) for image, label in zip(arrays.images, arrays.labels.tolist(), strict=True)]
+        for split, arrays in downloads.read_arrays(data).items()
+    }
+
+
+def _scans() -> list[Source]:
+    """The digits: 8 x 8 scans that count from 0 to 16, row by row, and a label."""
+    rows = np.loadtxt(_digits(), dtype=np.int64, delimiter=",")
+    scaled = np.round(rows[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    return [Source(scan, label) for scan, label in zip(scaled, rows[:, -1].tolist(), strict=True)]
 
 
 def _fetched(data: Data) -> None:
@@ -146,9 +212,7 @@ def _fetched(data: Data) -> None:
     else:
         there = (places.root(data) / FOLDERS[data.name][0]).is_dir()
     if not there:
-        from vgg_ablate.train.downloads import download
-
-        download(data)
+        downloads.download(data)
 
 
 def _digits() -> Path:

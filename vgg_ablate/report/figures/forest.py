@@ -29,6 +29,7 @@ class Interval:
     name: str
     text: str
     metric: str
+    unit: str
     word: str  # the verdict
     found: str  # the difference in words
     region: tuple[float, float]
@@ -47,6 +48,7 @@ def intervals(report: Report) -> list[Interval]:
             name=verdict.claim.id,
             text=verdict.claim.text,
             metric=verdict.claim.metric,
+            unit=wording.unit_of(verdict.claim),
             word=verdict.verdict,
             found="no estimate" if isnan(verdict.mean) else wording.estimated(verdict),
             region=verdict.claim.region,
@@ -60,6 +62,11 @@ def intervals(report: Report) -> list[Interval]:
         for verdict in report.verdicts
         if not verdict.exact
     ]
+
+
+def scale_of(row: Interval) -> tuple[str, str]:
+    """Metric and unit: what the rows on one axis share."""
+    return row.metric, row.unit
 
 
 def span(rows: Sequence[Interval]) -> tuple[float, float]:
@@ -76,8 +83,9 @@ def bands(row: Interval, limits: tuple[float, float]) -> list[tuple[float, float
 
 
 def drawn(rows: Sequence[Interval]) -> Figure:
-    """A block of rows for every metric, each with its own axis."""
-    blocks = [[row for row in rows if row.metric == metric] for metric in dict.fromkeys(row.metric for row in rows)]
+    """A block of rows for every metric and unit, each with its own axis."""
+    scales = dict.fromkeys(map(scale_of, rows))
+    blocks = [[row for row in rows if scale_of(row) == scale] for scale in scales]
     heights = [_HEAD + sum(_height(row) for row in block) + _FOOT for block in blocks]
     figure = canvas.blank(canvas.WIDTH, sum(heights))
     top = 0.0
@@ -88,7 +96,7 @@ def drawn(rows: Sequence[Interval]) -> Figure:
 
 
 def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
-    metric = rows[0].metric
+    metric, unit = scale_of(rows[0])
     heights = [_height(row) for row in rows]
     axes = canvas.axes(figure, _LEFT + _GAP, top + _HEAD, _MIDDLE, sum(heights))
     axes.set_xlim(*span(rows))
@@ -96,7 +104,6 @@ def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     canvas.plain_ticks(axes.xaxis)
-    unit = wording.unit(metric)
     axes.set_xlabel(f"gain in {wording.NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
     axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0

@@ -40,7 +40,10 @@ def tally(report: Report) -> str:
 def cards(report: Report) -> str:
     """A card a claim, in the study's order."""
     rows = forest.intervals(report)
-    strips = {row.name: _strip(row, [other for other in rows if other.metric == row.metric]) for row in rows}
+    families: dict[tuple[str, str], list[Interval]] = {}
+    for row in rows:
+        families.setdefault(forest.scale_of(row), []).append(row)
+    strips = {row.name: _strip(row, families[forest.scale_of(row)]) for row in rows}
     made = [_card(report, verdict, strips.get(verdict.claim.id, "")) for verdict in report.verdicts]
     return f'<section class="cards" aria-label="Verdicts">{"".join(made)}</section>' if made else ""
 
@@ -76,7 +79,7 @@ def _behind(report: Report, verdict: Verdict) -> str:
         told.append(f"At the look after {verdict.look} of {verdict.looks[-1]} seeds.")
     lines = "".join(f"<p>{spoken(line)}</p>" for line in told)
     runs = ", ".join(f'<a href="#runs-{escaped(name)}">{escaped(name)}</a>' for name in verdict.weights)
-    few = sum(other.n for other in report.verdicts) <= MOST
+    few = sum(other.n for other in report.verdicts) <= MOST and verdict.claim.metric != "trained"
     seeds = f'<div class="wide" tabindex="0">{table.html(_by_seed(report, verdict))}</div>' if verdict.n and few else ""
     return f"<details><summary>The numbers behind it</summary>{lines}{seeds}<p>Runs: {runs}</p></details>"
 
@@ -86,7 +89,7 @@ def _by_seed(report: Report, verdict: Verdict) -> Table:
     sides = list(verdict.weights) if len(verdict.weights) == 2 else []
     values = by_seed(report.frame, verdict.claim.metric)
     keys = keys_of(report)
-    unit = wording.unit(verdict.claim.metric)
+    unit = wording.unit_of(verdict.claim)
     columns = (
         Column("seed", "seed"),
         *(Column(side, side) for side in sides),

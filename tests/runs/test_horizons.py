@@ -1,0 +1,100 @@
+"""Horizons are trained level by level, up to the one that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import pretend
+from tests.runs.asked import OPTIONS, driven, epochs_trained, planned
+from vgg_ablate.errors import SpecError
+from vgg_ablate.records import Manifest, Store
+from vgg_ablate.report.model import of
+from vgg_ablate.runs import prices
+from vgg_ablate.runs.rebuilding import rebuild
+from vgg_ablate.runs.slots import slots
+from vgg_ablate.runs.status import of_manifest
+from vgg_ablate.spec.study import Study, load
+
+STUDY = """\
+version: 1
+name: asked
+question: does it last?
+seeds: 2
+horizons: {train.epochs: [1, 2, 3]}
+data: {name: digits, limit: 1}
+arch: {stages: "8 8 | 8"}
+variants:
+  long: {arch.stages: "8 8 8 8 | 8"}
+"""
+
+
+def study(folder: Path, text: str = STUDY) -> Study:
+    (folder / "asked.yaml").write_text(text, encoding="utf-8")
+    return load(folder / "asked.yaml")
+
+
+def test_the_lowest_level_comes_first_and_within_it_seed_by_seed_the_longest(tmp_path: Path) -> None:
+    plan = planned(study(tmp_path))
+    assert [cell.title for cell in plan.cells] == [
+        "long@1/0", "base@1/0", "long@1/1", "base@1/1",
+        "long@2/0", "base@2/0", "long@2/1", "base@2/1",
+        "long/0", "base/0", "long/1", "base/1",
+    ]  # fmt: skip
+    assert [cell.variant for cell in plan.planned[::2]] == ["base", "long", "base@1", "long@1", "base@2", "long@2"]
+    assert [cell.horizon for cell in plan.cells[::4]] == [1, 2, 3]
+
+
+def test_levels_are_trained_up_to_the_one_that_is_asked_for_and_then_the_rest(tmp_path: Path) -> None:
+    plan, folder = planned(study(tmp_path)), tmp_path / "results"
+    first = driven(plan, folder, replace(OPTIONS, until=1))
+    assert (first.asked, first.trained, first.left_out, first.missing) == (12, 4, 8, 0)
+    assert first.complete
+    first.raise_for_failures()
+    assert Store(folder / "records").keys() == {cell.key for cell in plan.cells if cell.horizon == 1}
+    assert len(Manifest.read(folder).planned) == 12
+    assert of_manifest(folder).missing == 8
+    assert of(folder).problems == ()
+
+    again = driven(plan, folder, replace(OPTIONS, until=2.5))
+    assert (again.recorded, again.trained, again.left_out) == (4, 4, 4)
+    last = driven(plan, folder)
+    assert (last.recorded, last.trained, last.left_out, last.complete) == (8, 4, 0, True)
+    assert len(epochs_trained(folder)) == 4 * (1 + 2 + 3)
+    (folder / "study.db").unlink()
+    assert rebuild(plan.study, folder, None, pretend.fingerprint) == 12
+
+
+def test_a_failure_up_to_the_level_is_still_one(tmp_path: Path) -> None:
+    text = STUDY.replace('{arch.stages: "8 8 8 8 | 8"}', "{train.lr: 150}")
+    finished = driven(planned(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=1))
+    assert (finished.outcomes, finished.complete) == ({"finished": 2, "diverged": 2}, False)
+
+
+def test_every_level_has_its_price(tmp_path: Path) -> None:
+    plan = planned(study(tmp_path))
+    bill = prices.bill(plan, Store(tmp_path / "records"), [], slots("cpu", 1))
+    assert {price.variant: price.missing for price in bill.variants} == dict.fromkeys(
+        ("base", "long", "base@1", "long@1", "base@2", "long@2"), 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (STUDY, "command line: --until: the levels of train.epochs are 1, 2, 3, got 0.5"),
+        (
+            STUDY.replace("horizons: {train.epochs: [1, 2, 3]}\n", ""),
+            "command line: --until: the study has no horizons",
+        ),
+    ],
+)
+def test_a_level_that_trains_nothing_is_refused_before_anything_is_written(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        driven(planned(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=0.5))
+    assert str(caught.value).startswith(said)
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,48 @@
+"""A results folder belongs to one study file; another one is refused before the first write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.runs.asked import driven, planned, study
+from vgg_ablate.errors import SpecError
+from vgg_ablate.spec.study import load
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What a second study must not touch."""
+    kept = [folder / "study.yaml", folder / "manifest.json", *(folder / "records").iterdir()]
+    return {path.name: path.read_bytes() for path in kept}
+
+
+def test_another_study_with_the_same_out_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, name="first")), folder)
+    before = files(folder)
+    with pytest.raises(SpecError, match=r"holds the results of study 'first'; give the study another name.*'second'"):
+        driven(planned(study(tmp_path, name="second", variants=1)), folder)
+    assert files(folder) == before
+
+
+def test_a_copy_with_the_same_name_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, name="first")), folder)
+    before = files(folder)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text((tmp_path / "first.yaml").read_text().replace("epochs: 2", "epochs: 3"))
+    with pytest.raises(SpecError, match=r"holds the results of .*first\.yaml, which has the same name") as caught:
+        driven(planned(load(copy)), folder)
+    assert caught.value.problems[0].place == f"{copy}:2:1"
+    assert files(folder) == before
+
+
+def test_a_file_that_was_moved_or_edited_and_the_saved_copy_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    driven(planned(study(tmp_path, name="first")), folder)
+    assert driven(planned(load(folder / "study.yaml")), folder).trained == 0
+    assert driven(planned(study(tmp_path, name="first", variants=3)), folder).trained == 3
+    shutil.move(tmp_path / "first.yaml", tmp_path / "moved.yaml")
+    assert driven(planned(load(tmp_path / "moved.yaml")), folder).trained == 0

@@ -1,0 +1,30 @@
+"""Who waits for a data set to be read is told what is going on, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vgg_ablate.runs.reading import ReadingNotice, fingerprint
+from vgg_ablate.spec.recipe import Data
+from vgg_ablate.train import sources
+
+
+def test_one_line_is_printed_where_reading_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
+    notice = ReadingNotice("image-folder", patience_s=0)
+    for done in (100, 200, 60_000):
+        notice(done, 60_000)
+    assert capsys.readouterr().err == "reading 60,000 images of image-folder ...\n"
+
+
+def test_nothing_is_printed_where_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VGG_ABLATE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "train/a").mkdir(parents=True)
+    Image.new("L", (4, 4)).save(tmp_path / "train/a/one.png")
+    data = Data(name="image-folder", root=str(tmp_path), image_size=4, classes=1)
+    assert fingerprint(data) == sources.fingerprint(data)
+    assert capsys.readouterr().err == ""
