@@ -162,6 +162,14 @@ def test_a_diverged_run_has_not_trained_and_stalled_ones_are_those_of_the_column
     assert counts == (5, 5, 4, 5)
 
 
+def test_a_finished_run_of_which_nothing_says_whether_it_trained_is_no_answer() -> None:
+    frame = runs({"a": [True] * 5, "b": [False] * 5}).astype({"trained": "boolean"})
+    frame.loc[frame["variant"] == "b", "trained"] = pd.NA
+    found = verdict(frame, 5)
+    assert (found.verdict, found.counts) == ("inconclusive", None)
+    assert found.reason.startswith("b: seed 0 finished, but whether it trained is not recorded; b: seed 1 ")
+
+
 def test_sides_of_counts_share_no_variant() -> None:
     (wrong,) = claim(a=["a", "b"]).problems({"a": {}, "b": {}})
     assert (str(wrong), wrong.field) == ("b is on both sides", "b")

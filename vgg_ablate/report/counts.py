@@ -67,7 +67,9 @@ def count_trained(
         for seed in seeds:
             outcome, trained = known.get((name, seed), ("missing", None))
             if trained is None:
-                lacking.append(f"{name}: seed {seed} {outcome.replace('_', ' ')}")
+                unknown = "finished, but whether it trained is not recorded"
+                told = unknown if outcome == "finished" else outcome.replace("_", " ")
+                lacking.append(f"{name}: seed {seed} {told}")
                 continue
             place = 0 if weight > 0 else 2
             counts[place] += trained
