@@ -163,6 +163,17 @@ def test_the_events_name_the_tuning_and_the_order_is_by_rung(tmp_path: Path) -> 
     assert started[8:] == ["base"] * 3
 
 
+def test_the_plain_view_counts_the_trials_and_estimates_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tuned(tmp_path)
+    driven(plan, tmp_path / "out", replace(OPTIONS, progress="plain"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "tuned, tuning: 0 of 24 runs recorded, 1 at a time"
+    assert "tune-base-" in lines[8]
+    assert any(line.startswith("[24 of 24 runs recorded] tune-v1-") for line in lines)
+
+
 @pytest.mark.timeout(600)
 def test_a_storm_of_kills_tunes_as_if_nothing_had_happened(tmp_path: Path) -> None:
     plan = tuned(tmp_path, trials=8, epochs="[2, 4]", variants=4, seeds=6, milliseconds=40)

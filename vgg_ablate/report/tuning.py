@@ -103,12 +103,15 @@ def _row(trials: VariantTrials, paths: Sequence[str]) -> Row:
     )
     values = {} if winner is None else winner.values
     cells: list[Value] = [Words(trials.variant), Count(len(first)), Words(word)]
-    cells += [
-        Words(numbers.plain(v) if isinstance(v := values.get(p), int | float) else str(v or numbers.DASH))
-        for p in paths
-    ]
+    cells += [Words(_shown(values.get(path))) for path in paths]
     error = nan if winner is None or winner.val_error is None else 100 * winner.val_error
     return Row((*cells, Quantity(error, "fixed"), Quantity(trials.as_written, "fixed")))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return numbers.DASH
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def list_untuned(report: Report) -> list[str]:

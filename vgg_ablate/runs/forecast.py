@@ -29,7 +29,9 @@ class Forecast:
             self._shared += len(cell.shares)
 
     def start(self, cell: Cell) -> None:
-        """One of them has begun."""
+        """One of them has begun, or one that was not known before: later rungs of a tuning are named as they come."""
+        if self._waiting[cell.variant] <= 0:
+            self.expect([cell])
         self._waiting[cell.variant] -= 1
         self._running[cell.key] = (cell.variant, 0.0)
 
