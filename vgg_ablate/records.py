@@ -208,7 +208,7 @@ class Record(Frozen):
     def stalled(self) -> bool | None:
         """Whether a finished run is at chance level on its validation split; None where that is not known."""
         if self.averaged and self.tested is not None:
-            return stalled_at(self.tested.val_accuracy, self.tested.details["val_examples"], self.run.classes)
+            return stalled_at(self.tested.val_accuracy, self.tested.details.get("val_examples", 0), self.run.classes)
         if self.outcome is not Outcome.FINISHED or not self.epochs:
             return None
         return stalled_at(self.epochs[-1].val_accuracy, self.epochs[-1].val_examples, self.run.classes)

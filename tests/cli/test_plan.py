@@ -78,3 +78,30 @@ def test_what_will_not_fit_is_warned_of_and_every_peak_is_in_the_document(
             "source": "unknown until some runs are recorded",
         }
     ]
+
+
+SHARED = """\
+version: 1
+name: shared
+question: what does one training serve?
+seeds: 4
+data: {name: digits, image_size: 16}
+arch: {stages: "16 16 | 32 32"}
+train: {keep: predictions}
+variants:
+  flipped: {data.evaluate.flip: true}
+  second: {train.replicate: 1}
+  both: {train.ensemble: [{}]}
+"""
+
+
+def test_trainings_that_serve_several_runs_are_counted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "shared.yaml"
+    path.write_text(SHARED)
+    plan(path, None, out=tmp_path / "results", probe=False)
+    shown = capsys.readouterr().out
+    assert "16 runs to train in 8 trainings, " in shown
+    assert "of these, 4 ensembles are evaluated by kept predictions of their nets, without training" in shown
+    plan(path, None, out=tmp_path / "results", probe=False, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["missing"], told["trainings"], told["averages"]) == (16, 8, 4)

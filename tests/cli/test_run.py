@@ -62,11 +62,11 @@ def test_a_study_ends_with_a_table_and_verdicts(studied: tuple[Path, subprocess.
 
 def test_horizons_are_trained_up_to_a_level_and_what_is_left_is_said(tmp_path: Path) -> None:
     head, _ = STUDY.split("variants:")
-    text = head.replace("{epochs: 1, ", "{").replace("seeds: 3", "seeds: 1\nhorizons: {train.epochs: [1, 2]}")
+    text = head.replace("{epochs: 8, ", "{").replace("seeds: 3", "seeds: 1\nhorizons: {train.epochs: [1, 2]}")
     (tmp_path / "tiny.yaml").write_text(text)
     first = vgg_ablate(tmp_path, "run", "tiny.yaml", "--workers", "1", "--device", "cpu", "--until", "1")
     assert first.returncode == 0, first.stderr
-    assert "left for later: 1 runs at train.epochs 2 (run without --until)" in first.stderr.splitlines()
+    assert "left for later: 1 run at train.epochs 2 (run without --until)" in first.stderr.splitlines()
     assert len(list((tmp_path / "results/tiny/records").glob("*.json"))) == 1
     refused = vgg_ablate(tmp_path, "run", "tiny.yaml", "--until", "0")
     assert refused.returncode == 2

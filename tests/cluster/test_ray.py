@@ -110,7 +110,8 @@ sys.exit(not complete)
 @needs_a_private_view
 @pytest.mark.timeout(600)
 def test_machines_that_do_not_see_the_results_folder_send_their_records_back(tmp_path: Path, cluster: Machines) -> None:
-    plan = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80))
+    more = "  flipped: {data.evaluate.flip: true}\n"
+    plan = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80, more=more, keep=True))
     folder, kept = tmp_path / "results", tmp_path / "kept"
     folder.mkdir()
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
@@ -127,7 +128,11 @@ def test_machines_that_do_not_see_the_results_folder_send_their_records_back(tmp
     assert list(folder.iterdir()) == [], "what the workers see of it is empty"
     assert contents(kept) == contents(undisturbed(plan, tmp_path / "calm"))
     assert len(epochs_trained(elsewhere)) <= 4 * 12 + 1, "a run goes on from its checkpoint on the same machine"
-    assert list((elsewhere / "records").iterdir()) == [], "the driver has them"
+    for name in ("records", "predictions"):
+        assert list((elsewhere / name).iterdir()) == [], "the driver has them"
+    stored = {path.name: path.read_bytes() for path in (kept / "predictions").iterdir()}
+    assert stored == {path.name: path.read_bytes() for path in (tmp_path / "calm" / "predictions").iterdir()}
+    assert len(stored) == 6
 
 
 @pytest.mark.timeout(600)
@@ -162,7 +167,9 @@ def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, 
 
 @pytest.mark.timeout(600)
 def test_without_an_address_ray_is_started_here_and_ended_again(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
+    more = "  flipped: {data.evaluate.flip: true}\n"
+    plan, folder = planned(study(tmp_path, variants=1, seeds=1, more=more)), tmp_path / "results"
     driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=1))
     assert driver.join() == 0
+    assert len(epochs_trained(folder)) == 2 * 2, "three runs, two trainings"
     assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))

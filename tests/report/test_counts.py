@@ -79,6 +79,11 @@ def test_the_p_value_is_barnards_by_enumeration(n: int, m: int) -> None:
         assert found >= min(1.0, scipys) - 1e-4  # scipy's loses tables that tie with the observed one
 
 
+def test_a_thousand_runs_and_more_do_not_overflow() -> None:
+    assert Counts(600, 1200, 601, 1200).p_value() > 0.9
+    assert Counts(1100, 1200, 600, 1200).p_value() < 1e-9
+
+
 def test_the_p_value_of_tables_without_ties_is_scipys() -> None:
     for a, n, b, m in ((7, 15, 12, 15), (8, 8, 3, 8), (10, 10, 0, 10), (40, 50, 10, 50)):
         assert Counts(a, n, b, m).p_value() == pytest.approx(
@@ -160,6 +165,14 @@ def test_a_diverged_run_has_not_trained_and_stalled_ones_are_those_of_the_column
     assert (counts, lacking) == ((5, 5, 3, 5), ())
     counts, _ = count_trained(frame.drop(columns="trained"), {"a": 1, "b": -1}, range(5))
     assert counts == (5, 5, 4, 5)
+
+
+def test_a_finished_run_of_which_nothing_says_whether_it_trained_is_no_answer() -> None:
+    frame = runs({"a": [True] * 5, "b": [False] * 5}).astype({"trained": "boolean"})
+    frame.loc[frame["variant"] == "b", "trained"] = pd.NA
+    found = verdict(frame, 5)
+    assert (found.verdict, found.counts) == ("inconclusive", None)
+    assert found.reason.startswith("b: seed 0 finished, but whether it trained is not recorded; b: seed 1 ")
 
 
 def test_sides_of_counts_share_no_variant() -> None:

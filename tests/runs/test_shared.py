@@ -34,6 +34,7 @@ from vgg_ablate.report import fitness
 from vgg_ablate.runs import prices, training
 from vgg_ablate.runs.cleaning import find_orphans
 from vgg_ablate.runs.driver import Options, drive
+from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.lease import Superseded, break_lease
 from vgg_ablate.runs.plan import Plan, plan
 from vgg_ablate.runs.pools import Job, Place
@@ -302,6 +303,9 @@ def test_a_plan_prices_shared_trainings_once(tmp_path: Path) -> None:
     assert (plain.trainings, shared.trainings) == (3, 3)
     assert sum(price.missing for price in shared.variants) == 6
     assert shared.seconds == plain.seconds
+    forecast = Forecast(1)
+    forecast.expect(evaluated(tmp_path, seeds=3).divide(set()).trainings)
+    assert forecast.known == 15, "runs, not trainings: none of them is unnamed"
     tight = prices.bill(evaluated(tmp_path, seeds=3), Store(folder), records, place, max_hours=1e-9)
     assert len(tight.dropped) == 15, "those that share a training are dropped with it"
 

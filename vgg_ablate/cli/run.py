@@ -93,9 +93,9 @@ def run(
         print(_to_go_on(folder), file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     if finished.left_out:
-        left, path = asked.horizon_levels, asked.horizon_path
-        levels = ", ".join(str(level) for level in left if until is not None and level > until)
-        print(f"left for later: {finished.left_out} runs at {path} {levels} (run without --until)", file=sys.stderr)
+        count = f"{finished.left_out} run{'s' * (finished.left_out != 1)}"
+        levels = ", ".join(str(level) for level in asked.horizon_levels if until is not None and level > until)
+        print(f"left for later: {count} at {asked.horizon_path} {levels} (run without --until)", file=sys.stderr)
     if finished.complete and finished.recorded == finished.asked:
         print(_nothing_to_train(folder, finished.asked), file=sys.stderr)
     written(folder, as_json=as_json)
