@@ -79,6 +79,11 @@ def test_the_p_value_is_barnards_by_enumeration(n: int, m: int) -> None:
         assert found >= min(1.0, scipys) - 1e-4  # scipy's loses tables that tie with the observed one
 
 
+def test_a_thousand_runs_and_more_do_not_overflow() -> None:
+    assert Counts(600, 1200, 601, 1200).p_value() > 0.9
+    assert Counts(1100, 1200, 600, 1200).p_value() < 1e-9
+
+
 def test_the_p_value_of_tables_without_ties_is_scipys() -> None:
     for a, n, b, m in ((7, 15, 12, 15), (8, 8, 3, 8), (10, 10, 0, 10), (40, 50, 10, 50)):
         assert Counts(a, n, b, m).p_value() == pytest.approx(

@@ -75,6 +75,7 @@ def test_a_change_of_what_decides_is_named(tmp_path: Path, old: str, new: str, p
         ("margin: 1", "margin: 1.0"),
         ("seeds: 3", "seeds: [0, 1, 2]"),
         ("name: digits, ", "name: digits, root: elsewhere, "),
+        ("variants:", "train: {keep: predictions}\nvariants:"),
         ("seeds: 3", "seeds: 3\nexpect: {minutes: 3}\non_error: stop"),
         ("variants:", "tuned: {base: {trial: 1, values: {train.lr: 0.2}}}\nvariants:"),
     ],

@@ -116,7 +116,8 @@ def _pooled_z(runs_a: int, runs_b: int) -> Floats:
 def _binomial(shares: Floats, runs: int) -> Floats:
     """P(k of so many runs train), shares x k."""
     k = np.arange(runs + 1)
-    return np.asarray(special.binom(runs, k) * shares[:, None] ** k * (1 - shares[:, None]) ** (runs - k))
+    ways = special.gammaln(runs + 1) - special.gammaln(k + 1) - special.gammaln(runs - k + 1)  # no overflow past 1,000
+    return np.asarray(np.exp(ways + special.xlogy(k, shares[:, None]) + special.xlog1py(runs - k, -shares[:, None])))
 
 
 def _wilson(share: float, runs: int, level: float) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def deciding(study: Study) -> dict[str, Any]:
         "base": {
             "arch": base.arch.model_dump(mode="json", exclude_defaults=True),
             "data": base.data.model_dump(mode="json", exclude_defaults=True, exclude=_PLACES),
-            "train": base.train.model_dump(mode="json", exclude_defaults=True),
+            "train": base.train.model_dump(mode="json", exclude_defaults=True, exclude={"keep"}),  # keep: no result
         },
         "variants": {variant.name: variant.changes for variant in study.variants[1:]},
     }
