@@ -8,9 +8,9 @@ BIN    := $(VENV)/bin
 study: $(BIN)/.installed                  ## train and report the project's first question
 	$(BIN)/python -m vgg_ablate run studies/kernels.yaml
 
-paper: $(BIN)/.installed                  ## the paper's claims: every study of studies/paper, in order; needs images (docs/reproduction.md)
-	for name in $$(sed '/^#/d; s/ .*//' studies/paper/order.txt); do \
-	  $(BIN)/python -m vgg_ablate run studies/paper/$$name.yaml || [ $$? = 3 ] || exit 1; done
+paper: $(BIN)/.installed                  ## the paper's claims: every study, in order; needs images (docs/reproduction.md)
+	grep -v '^#' studies/paper/order.txt | while read -r name options; do \
+	  $(BIN)/python -m vgg_ablate run studies/paper/$$name.yaml $$options </dev/null || [ $$? = 3 ] || exit 1; done
 	$(BIN)/python -m vgg_ablate claims
 
 test: export PYTHONDONTWRITEBYTECODE =# it starts hundreds of processes: compile once

@@ -75,11 +75,13 @@ def test_horizons_are_trained_up_to_a_level_and_what_is_left_is_said(tmp_path: P
 
 
 def test_running_it_again_trains_nothing(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = studied
+    folder, first = studied
     records = folder / "results/tiny/records"
     before = {path.name: path.stat().st_mtime_ns for path in records.iterdir()}
     again = vgg_ablate(folder, "run", "tiny.yaml", "--json")
     assert again.returncode == 0, again.stderr
+    assert "results/tiny: everything is recorded (6 runs); nothing was trained; to train it here" in again.stderr
+    assert "everything is recorded" not in first.stderr
     assert {path.name: path.stat().st_mtime_ns for path in records.iterdir()} == before
     told = json.loads(again.stdout)
     assert {row["name"]: row["n"] for row in told["variants"]} == {"base": 3, "normalised": 3}

@@ -35,6 +35,12 @@ def apart(worse: str, points: float) -> Accuracy:
     )
 
 
+def by_variant(points: dict[str, float]) -> Accuracy:
+    """Accuracies that differ by variant, with the same noise."""
+    noise = apart("nobody", 0)
+    return lambda variant, seed: noise(variant, seed) + points.get(variant.partition("@")[0], 0.0)
+
+
 def standing(results: Path, name: str) -> Standing:
     return next(one for one in standings(results) if one.statement.id == name)
 
@@ -49,27 +55,30 @@ def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -
 
 
 def test_a_study_that_agrees_supports_the_statement_at_its_scale(tmp_path: Path) -> None:
-    ran(tmp_path, "shallow", apart("shallow", 5.0))
+    ran(tmp_path, "depth", apart("shallow", 5.0))
     found = standing(tmp_path, "E06")
     assert found.word == "supported"
-    assert (
-        found.scale
-        == "cifar10 (image-folder) at 32 px, 10,000 examples, 8 to 64 channels, norm batch, 5 epochs, 5 seeds"
+    assert found.scale == (
+        "cifar10 (image-folder) at 32 px, all examples, 8 to 64 channels, norm batch, 40 epochs, 5 seeds"
     )
     assert "supported at this scale" in scoreboard.page([found])
 
 
 def test_a_study_that_says_the_opposite_refutes_it(tmp_path: Path) -> None:
-    ran(tmp_path, "shallow", apart("base", 5.0))
+    ran(tmp_path, "depth", apart("base", 5.0))
     assert standing(tmp_path, "E06").word == "refuted"
 
 
-def test_one_refuted_step_refutes_a_statement_of_several(tmp_path: Path) -> None:
-    steps = {"A": 0.0, "base": 0.02, "C": 0.04, "D": 0.06, "E": 0.03}
-    noise = apart("nobody", 0)
-    ran(tmp_path, "depth", lambda variant, seed: noise("x" * (ord(variant[0]) % 5), seed) + steps[variant])
-    assert standing(tmp_path, "E02").word == "refuted"
-    assert standing(tmp_path, "E05").word == "supported"
+def test_one_refuted_claim_refutes_a_statement_of_several(tmp_path: Path) -> None:
+    ran(tmp_path, "depth", by_variant({"A": 0.0, "base": 0.06, "C": 0.02, "D": 0.04, "E": 0.04}))
+    words = {answer.asked.claim: answer.word for answer in standing(tmp_path, "E10").answers}
+    assert words == {"deepest-beat-b": "refuted", "deepest-beat-c": "supported"}
+    assert standing(tmp_path, "E10").word == "refuted"
+
+
+def test_a_fall_with_depth_that_one_step_breaks_supports_the_trend(tmp_path: Path) -> None:
+    ran(tmp_path, "depth", by_variant({"A": 0.0, "base": 0.01, "C": 0.02, "D": 0.04, "E": 0.037}))
+    assert standing(tmp_path, "E02").word == "supported"
 
 
 def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
@@ -89,14 +98,14 @@ def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None
 
 
 def test_the_json_has_what_the_command_line_promises(tmp_path: Path) -> None:
-    ran(tmp_path, "shallow", apart("shallow", 5.0))
+    ran(tmp_path, "depth", apart("shallow", 5.0))
     done = CliRunner().invoke(app, ["claims", "--results", str(tmp_path), "--json"])
     document = json.loads(done.stdout)
     assert len(document) == 45
     for entry in document:
         assert {"id", "statement", "kind", "verdict", "evidence"} <= entry.keys()
     tried = next(entry for entry in document if entry["id"] == "E06")["evidence"][0]
-    assert (tried["study"], tried["n"]) == ("shallow", 5)
+    assert (tried["study"], tried["n"]) == ("depth", 5)
     assert tried["ci_low"] < tried["mean"] < tried["ci_high"]
 
 
@@ -110,7 +119,7 @@ def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -
     results = tmp_path / "results"
     writing.write(results)
     assert writing.check(results) == []
-    ran(results, "shallow", apart("shallow", 5.0))
+    ran(results, "depth", apart("shallow", 5.0))
     assert writing.check(results) != []
     writing.write(results)
     page = results / "paper" / "claims.md"
@@ -121,8 +130,8 @@ def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -
 def test_report_check_guards_the_scoreboard_too(tmp_path: Path) -> None:
     writing.write(tmp_path)
     assert CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"]).exit_code == 0
-    ran(tmp_path, "shallow", apart("shallow", 5.0))
-    with pytest.raises(CheckFailed, match="24 supported"):
+    ran(tmp_path, "depth", apart("shallow", 5.0))
+    with pytest.raises(CheckFailed, match="25 supported"):
         CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"], catch_exceptions=False)
 
 
@@ -135,7 +144,7 @@ def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "results"
     readme.write_text(f"before\n{TABLE}\nstale\n{writing.END}\nafter\n", encoding="utf-8")
-    ran(results, "shallow", apart("shallow", 5.0))
+    ran(results, "depth", apart("shallow", 5.0))
     writing.write(results)
     text = readme.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{TABLE}\n")
@@ -152,7 +161,7 @@ def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> No
     docs.write_text(f"<!-- claims: E06 -->\n{writing.END} and <!-- claims: A01 -->\n{writing.END}", encoding="utf-8")
     writing.write(results)
     text = docs.read_text(encoding="utf-8")
-    assert "- shallow/pair-beats-five: not run yet" in text
+    assert "- depth/pair-beats-five: not run yet" in text
     assert "two 3x3: 5 pixels" in text
     docs.write_text(f"<!-- claims: E99 -->\n{writing.END}", encoding="utf-8")
     with pytest.raises(StorageFailed, match="no such statement"):

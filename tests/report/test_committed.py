@@ -17,5 +17,11 @@ def test_a_committed_report_is_what_its_records_say(folder: Path) -> None:
     assert writing.check(folder) == []
 
 
-def test_there_are_committed_reports() -> None:
-    assert "kernels" in {folder.name for folder in FOLDERS}
+def test_a_withdrawn_study_keeps_its_records_and_has_a_reason() -> None:
+    withdrawn = RESULTS / "withdrawn"
+    reasons = (withdrawn / "README.md").read_text(encoding="utf-8").splitlines()
+    studies = sorted(path.parent for path in withdrawn.glob("*/report.md"))
+    assert [folder.name for folder in studies] == [line.split("|")[1].strip(" `") for line in reasons if "| `" in line]
+    for folder in studies:
+        assert sorted(path.name for path in folder.iterdir()) == ["records", "report.md"]
+        assert list((folder / "records").glob("*.json"))

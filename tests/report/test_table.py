@@ -21,7 +21,7 @@ from vgg_ablate.records import Outcome
 from vgg_ablate.report import model, numbers, prose, table
 from vgg_ablate.report.table import Column, Count, Gap, Mean, Row, Table, Words
 
-RESULTS = Path(__file__).parent.parent.parent / "results"
+COMMITTED = sorted((Path(__file__).parent.parent.parent / "results").glob("*/table.tex"))
 SAMPLE = Table(
     "sample",
     "A 5 % table & more",
@@ -77,10 +77,9 @@ def test_sentences_are_broken_into_lines_and_names_are_not() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.skipif(not COMMITTED, reason="no study is recorded")
 def test_the_committed_tables_compile(tmp_path: Path) -> None:
-    files = sorted(RESULTS.glob("*/table.tex"))
-    assert files
-    compiled([path.read_text(encoding="utf-8") + r"\clearpage" for path in files], tmp_path)
+    compiled([path.read_text(encoding="utf-8") + r"\clearpage" for path in COMMITTED], tmp_path)
 
 
 def compiled(tables: Sequence[str], tmp_path: Path) -> None:

@@ -96,6 +96,19 @@ def test_the_winner_is_the_best_mean_over_the_search_seeds(tmp_path: Path) -> No
     assert arch["winner-1"] == arch[best]
 
 
+def test_proposals_train_for_epochs_of_their_own_and_winners_for_the_studys(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    plan = searched(tmp_path, "  epochs: 2\n  pruner: hyperband\n")
+    driven(plan, folder)
+    records = {record.key: record for record in Store(folder / "records")}
+    epochs: dict[str, set[int]] = {}
+    for cell in Manifest.read(folder).planned:
+        epochs.setdefault(cell.variant, set()).add(records[cell.key].run.train.epochs)
+    assert epochs.pop("base") == epochs.pop("winner-1") == {3}
+    assert set(map(tuple, epochs.values())) == {(2,)}
+    assert {trial.last_step for trial in trials(folder) if trial.state.name == "COMPLETE"} == {2}
+
+
 @pytest.mark.parametrize("sampler", ["nsga2", "random", "{kind: gp, startup_trials: 3}"])
 def test_other_samplers_search_to_the_end(tmp_path: Path, sampler: str) -> None:
     plan = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 5"))

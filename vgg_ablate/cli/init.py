@@ -17,7 +17,7 @@ expect: {minutes: 2, device: two CPU cores}
 seeds: 5
 data: {name: digits, image_size: 16}
 arch: {stages: "16 16 | 32 32", norm: none, head: {hidden: [64]}}
-train: {epochs: 10, batch_size: 64, lr: 0.05}
+train: {epochs: 10, batch_size: 64, lr: 0.05, warmup_epochs: 1}
 variants:
   normalised: {arch.norm: batch}
 claims:

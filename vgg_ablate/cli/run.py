@@ -96,8 +96,16 @@ def run(
         count = f"{finished.left_out} run{'s' * (finished.left_out != 1)}"
         levels = ", ".join(str(level) for level in asked.horizon_levels if until is not None and level > until)
         print(f"left for later: {count} at {asked.horizon_path} {levels} (run without --until)", file=sys.stderr)
+    if finished.complete and finished.recorded == finished.asked:
+        print(_nothing_to_train(folder, finished.asked), file=sys.stderr)
     written(folder, as_json=as_json)
     finished.raise_for_failures()
+
+
+def _nothing_to_train(folder: Path, asked: int) -> str:
+    """Why a start printed a report at once. It would also use the records of folders beside it."""
+    recorded = f"{folder}: everything is recorded ({asked} runs); nothing was trained"
+    return f"{recorded}; to train it here, name a folder that does not lie beside it: --out /tmp/{folder.name}"
 
 
 def _to_go_on(folder: Path) -> str:

@@ -247,7 +247,8 @@ def _searched(plan: Plan, design: Search, folder: Path, ledger: Ledger, options:
 def resumed(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int) -> Searching:
     """The search as it was left: what was told is counted, what was open is open, and a lost ledger is made again."""
     told = manifest(folder)
-    sampling = Sampling(ledger, design, plan.study.base.train.epochs * design.seeds)
+    epochs = design.epochs or plan.study.base.train.epochs
+    sampling = Sampling(ledger, design, epochs * design.seeds)
     sampling.restore(told.provenance.get("proposals", []) if told is not None else [])
     state = State(plan.study.name, design.runs(len(plan.study.seed_list)), 0, Forecast(slots))
     return Searching(plan, design, sampling, Store(folder / "records"), state)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from vgg_ablate.errors import Problem, SpecError
@@ -248,6 +248,9 @@ class Searching:
         return match.resolve([study.base, study.variant(name, self._design.changes(proposal.point))])[-1]
 
     def _cells(self, resolved: match.Resolved) -> tuple[Cell, ...]:
+        if self._design.epochs is not None:
+            train = resolved.variant.train.model_copy(update={"epochs": self._design.epochs})
+            resolved = replace(resolved, variant=resolved.variant.model_copy(update={"train": train}))
         return cells_of([resolved], self._fingerprint, range(FIRST_SEED, FIRST_SEED + self._design.seeds))
 
     def _count(self, cells: Sequence[Cell]) -> None:

@@ -13,6 +13,7 @@ design:
   sampler: tpe
   pruner: median
   budget: 60 variants, 4 h                              # totals: run twice, it is still 60; or {variants: 60, hours: 4}
+  epochs: 8                                             # of a proposal; winners train for train.epochs
   seeds: 1                                              # of its own, for every variant that is proposed
   best: 3                                               # winners, trained again on the study's seeds
 """
@@ -269,6 +270,7 @@ class Search(Frozen):
     sampler: Sampler = Tpe(kind="tpe")
     pruner: Pruner = NoPruner(kind="none")
     budget: Annotated[Budget, BeforeValidator(amounts)]
+    epochs: Count | None = None  # of a proposal; None: as many as the study's variants and the winners train
     seeds: Annotated[Count, Field(le=1000)] = 1
     best: Annotated[Whole, Field(le=1000)] = 1
 

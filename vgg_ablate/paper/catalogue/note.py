@@ -26,9 +26,9 @@ NOTE = (
         ),
         computed=True,
         asked=(
-            Asked("shallow", "pair-beats-five", decides=False),
             Asked("kernels-cifar10", "pair", decides=False),
             Asked("kernels-cifar10", "triple", decides=False),
+            Asked("kernels-cifar10", "triple-matched", decides=False),
             Asked("kernels", "pair", decides=False),
             Asked("kernels", "triple", decides=False),
         ),
@@ -56,11 +56,10 @@ NOTE = (
         metric="activation layers; test error",
         computed=True,
         asked=(
-            Asked("between", "activation-between-helps"),
+            Asked("activation", "activation-helps"),
+            Asked("activation", "norm-and-activation-help", decides=False),
             Asked("kernels-cifar10", "pair-activation", decides=False),
             Asked("kernels-cifar10", "triple-activation", decides=False),
-            Asked("kernels", "pair-activation", decides=False),
-            Asked("kernels", "triple-activation", decides=False),
         ),
     ),
     _note(
@@ -70,7 +69,11 @@ NOTE = (
         metric="share of params; test error",
         caveats=('"Too many" is a judgement: the share is computed, what the layers are worth is tested.',),
         computed=True,
-        asked=(Asked("head", "gap-as-good-as-dense"), Asked("head", "gap-as-good-as-dropout", decides=False)),
+        asked=(
+            Asked("heads", "gap-as-good-as-dense"),
+            Asked("heads", "none-as-good-as-dense", decides=False),
+            Asked("heads", "gap-has-fewer-params", decides=False),
+        ),
     ),
     _note(
         6,
