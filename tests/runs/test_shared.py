@@ -30,7 +30,8 @@ from tests.runs.asked import (
 from tests.runs.storm import Storm
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch, Manifest, Outcome, Record, Run, Store, predictions_path
-from vgg_ablate.report import fitness
+from vgg_ablate.report import fitness, model
+from vgg_ablate.report.prose import sum_training_seconds
 from vgg_ablate.runs import prices, training
 from vgg_ablate.runs.cleaning import find_orphans
 from vgg_ablate.runs.driver import Options, drive
@@ -226,12 +227,15 @@ def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) 
         perform(training, Job(cell.run, cell.costs), place, lambda epoch: False)
         assert numbers(store.get(cell.key)) == numbers(Store(place.records).get(cell.key))
     assert len({record.tested.details["test_loss"] for record in store if record.tested}) == 3
+    seconds = store.get(asked.cells[0].key).train_seconds
+    assert sum_training_seconds(model.of(folder)) == seconds, "not three times"
 
     (cell,) = (cell for cell in asked.cells if cell.variant == "crops")
     before = store.get(cell.key)
     store.path(cell.key).unlink()
     assert drive(asked, folder, REAL).complete
     assert numbers(store.get(cell.key)) == numbers(before), "trained again, it comes to the same"
+    assert sum_training_seconds(model.of(folder)) == seconds + store.get(cell.key).train_seconds
 
 
 def test_a_repeated_training_that_differs_from_its_record_says_where(tmp_path: Path) -> None:
@@ -402,6 +406,8 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     wrong = tested.model_copy(update={"details": tested.details | {"members": members[:2]}})
     assert "members" in (fitness.wrong(record.model_copy(update={"tested": wrong}), planned_cell, asked) or "")
     assert record.stalled is False
+    row = model.of(folder).frame.set_index("key").loc[cell.key]
+    assert (bool(row["trained"]), bool(row["disturbed"]), np.isnan(row["train_seconds"])) == (True, False, True)
     assert 0.3 < tested.test_accuracy < 1, "neither chance nor a ceiling"
     reported(folder)
 

@@ -188,8 +188,10 @@ def _is_disturbed(record: Record, cpu_seconds: float) -> bool:
     """Whether a run on one thread of a CPU waited for the processor for more than a fifth of its CPU time.
 
     A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time says nothing about
-    waiting: such runs count as undisturbed.
+    waiting: such runs count as undisturbed, and so do ensembles that were not trained.
     """
+    if record.averaged:
+        return False
     if record.environment.get("device", "cpu") != "cpu" or record.environment.get("threads", 1) != 1:
         return False
     return cpu_seconds == 0 or record.train_seconds > _MOST_WAITING * cpu_seconds

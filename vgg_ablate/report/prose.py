@@ -54,11 +54,21 @@ def expected(report: Report) -> list[str]:
     if report.verdicts:
         found = ", ".join(f"{verdict.claim.id} {verdict.verdict}" for verdict in report.verdicts)
         lines.append(f"Found: {found}.")
-    spent = numbers.seconds(float(report.frame["train_seconds"].sum()))
+    spent = numbers.seconds(sum_training_seconds(report))
     asked = f" Expected: {numbers.plain(expect.minutes)} minutes" if expect.minutes else ""
     asked += f" on {expect.device}" if expect.device else ""
     lines.append(f"Training took {spent}, summed over all runs.{asked + '.' if asked else ''}")
     return lines
+
+
+def sum_training_seconds(report: Report) -> float:
+    """Return the seconds of all trainings; one that serves several runs counts once.
+
+    Runs of one training have its time and its start. A training that was repeated for a later evaluation has others.
+    """
+    training = {cell.key: cell.training_key or cell.key for cell in report.results.manifest.planned}
+    runs = report.frame[["key", "started", "train_seconds"]].assign(training=report.frame["key"].map(training))
+    return float(runs.drop_duplicates(["training", "started", "train_seconds"])["train_seconds"].sum())
 
 
 def provenance(report: Report) -> list[tuple[str, str]]:
