@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
@@ -316,7 +316,14 @@ class Planned(Frozen):
     variant: str
     seed: Annotated[Whole, Field(lt=2**63)]
     key: str
-    training_key: str = ""  # names its checkpoint; empty: the key itself
+    training_key: str = ""  # names its checkpoint; empty, and not written: the key itself
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if not self.training_key:
+            del written["training_key"]
+        return written
 
 
 class TuningRun(Frozen):
