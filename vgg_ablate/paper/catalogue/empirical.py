@@ -92,8 +92,8 @@ EMPIRICAL = (
         comparison="D against C",
         metric="top-1/top-5 error",
         caveats=(
-            "D has 47 % more convolution weights and 32 % more convolution macs than C; neither the paper nor this study "
-            "controls for them.",
+            "D has 47 % more convolution weights and 32 % more convolution macs than C; neither the paper nor this "
+            "study controls for them.",
         ),
         asked=(Asked("depth", "d-beats-c"), Asked("depth-fashion", "d-beats-c", decides=False)),
     ),
