@@ -20,10 +20,10 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from vgg_ablate.chance import is_stalled
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.training import DECLARATION, Data, Evaluate, Train
+from vgg_ablate.config.types import Flag, Frozen, NonNegative, Whole
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import DECLARATION, Data, Evaluate, Train
-from vgg_ablate.spec.values import Flag, Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
