@@ -18,14 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from vgg_ablate.config.study import load
 from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import Plan, plan
-from vgg_ablate.spec.study import load
 
 
 def planned(folder: Path, runs: int) -> Plan:
     """A study of that many runs, ten seeds a variant."""
-    from tests import pretend
+    from tests import fake_training
 
     variants = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1e6:.6f}}}\n" for index in range(runs // 10 - 1))
     path = folder / "study.yaml"
@@ -33,7 +33,7 @@ def planned(folder: Path, runs: int) -> Plan:
         "version: 1\nname: bench\nquestion: what does a run cost?\nseeds: 10\ndata: {name: digits}\n"
         f'arch: {{stages: "8 8 | 8"}}\ntrain: {{epochs: 1}}\nvariants:\n{variants or "  {}"}'
     )
-    return plan(load(path), pretend.fingerprint)
+    return plan(load(path), fake_training.fingerprint)
 
 
 def measured(runs: int, workers: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from vgg_ablate.records import Epoch, Run, Tested
-from vgg_ablate.runs.pools import Place
+from vgg_ablate.runs.workers.protocol import Place
 
 EPOCH = Epoch(epoch=1, train_loss=1, val_loss=1, val_accuracy=0.9, lr=0.1, seconds=0.001, images_per_second=1e4)
 

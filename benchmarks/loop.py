@@ -10,9 +10,9 @@ evaluation     scoring a split, with its data; evaluation_net: the net alone
 data           crops, flips and normalisation alone, against ImageFolder and torchvision.transforms.v2
 curve          mean loss of the last third of a training on digits, ours minus fp32 in plain torch on the same batches
 
-Memory that a step frees is kept for the next one in our turns (train/allocation.py). In the tutorial's, glibc gives it
-back as it would in a script of its own: at the highest thresholds that its own adaptation reaches, so never more often
-than there. Every turn begins with one that is not counted, since the other loop has left its memory behind.
+Memory that a step frees is kept for the next one in our turns (training/allocator.py). In the tutorial's, glibc gives
+it back as it would in a script of its own: at the highest thresholds that its own adaptation reaches, so never more
+often than there. Every turn begins with one that is not counted, since the other loop has left its memory behind.
 
 The tutorial: ImageFolder + DataLoader + v2 transforms, fp32, NCHW, SGD, `.item()` every step. On a GPU the times are
 wall times, ours is the graph, and images_per_second says how many images of SMALL and MEDIUM were trained a second.
@@ -45,19 +45,20 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from vgg_ablate.net.model import build
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.training import Augment, Data, Evaluate, Train
+from vgg_ablate.data import sources
+from vgg_ablate.data.augment import Augmenter, Normaliser
+from vgg_ablate.data.splits import Split, splits
+from vgg_ablate.models.vgg import build
 from vgg_ablate.records import Run
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Augment, Data, Evaluate, Train
-from vgg_ablate.train import device, sources
-from vgg_ablate.train.allocation import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
-from vgg_ablate.train.augment import Augmenter, Normaliser
-from vgg_ablate.train.data import Split, splits
-from vgg_ablate.train.evaluate import scored
-from vgg_ablate.train.optimisers import optimiser
-from vgg_ablate.train.settings import Settings
-from vgg_ablate.train.step import Updater
-from vgg_ablate.train.swift import folded
+from vgg_ablate.training import device
+from vgg_ablate.training.allocator import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
+from vgg_ablate.training.evaluate import scored
+from vgg_ablate.training.fusion import folded
+from vgg_ablate.training.optimizers import optimiser
+from vgg_ablate.training.settings import Settings
+from vgg_ablate.training.step import Updater
 
 BATCH = 128
 IMAGES = 1024

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from PIL import Image
 
+from vgg_ablate.config.study import load
+from vgg_ablate.data import sources
 from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import plan
-from vgg_ablate.runs.slots import packed
-from vgg_ablate.spec.study import load
-from vgg_ablate.train import sources
+from vgg_ablate.runs.resources.slots import packed
 
 CLASSES = 10
 STUDY = """\

@@ -1,4 +1,4 @@
-"""Memory at the peak of a training step, measured and predicted (train/memory.py).
+"""Memory at the peak of a training step, measured and predicted (training/memory.py).
 
 python benchmarks/memory.py PRESET [--image-size 224] [--batch 4] [--width 1.0] [--hidden N] [--precision bf16|fp32]
                             [--device cpu|cuda]
@@ -20,16 +20,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
-from vgg_ablate.net.model import build
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.training import Augment, Data, Train
+from vgg_ablate.data.augment import Augmenter, Normaliser
+from vgg_ablate.models.vgg import build
 from vgg_ablate.records import Run
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Augment, Data, Train
-from vgg_ablate.train import peaks
-from vgg_ablate.train.augment import Augmenter, Normaliser
-from vgg_ablate.train.device import Precision
-from vgg_ablate.train.memory import peak_bytes
-from vgg_ablate.train.optimisers import optimiser
-from vgg_ablate.train.step import Updater
+from vgg_ablate.training import peak_memory
+from vgg_ablate.training.device import Precision
+from vgg_ablate.training.memory import peak_bytes
+from vgg_ablate.training.optimizers import optimiser
+from vgg_ablate.training.step import Updater
 
 
 def main() -> None:
@@ -53,9 +53,9 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     run = run_of(given.preset, given.image_size, given.batch, given.width, given.hidden)
     two_steps(run_of("A", 32, 1, 0.05, 8), given.precision, where)  # libraries make their own room first
     before = _resident() if where.type == "cpu" else 0
-    peaks.start(given.device)
+    peak_memory.start(given.device)
     two_steps(run, given.precision, where)
-    peak = (peaks.reached(given.device) or 0) - before
+    peak = (peak_memory.reached(given.device) or 0) - before
     predicted = peak_bytes(run, examples=2 * given.batch, precision=given.precision)
     return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.report.building import made
-from vgg_ablate.report import writing
+from tests.report.factories import made
+from vgg_ablate.report import write
 
 STUDY = """\
 version: 1
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
         text = STUDY + "".join(f"  w{index}: {{arch.width: {1 + index / 100}}}\n" for index in range(1, 250))
         made(folder, text=text)
     start, begun = time.perf_counter(), time.process_time()
-    report = writing.write(folder)
+    report = write.write(folder)
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     busy = time.process_time() - begun

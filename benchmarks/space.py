@@ -17,9 +17,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from vgg_ablate.net.space import of_study
-from vgg_ablate.spec.reading import Document
-from vgg_ablate.spec.study import Study
+from vgg_ablate.config.study import Study
+from vgg_ablate.config.yaml_loader import Document
+from vgg_ablate.space.survey import of_study
 
 DEPTHS: dict[str, Any] = {f"arch.stages[{stage}].depth": {"low": 1, "high": 4} for stage in range(5)}
 SPACES: dict[str, dict[str, Any]] = {

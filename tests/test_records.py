@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.training import Data, Train
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Outcome, Record, Run, Store
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import Data, Train
 
 
 def a_run(arch: object = "16 | 32", *, data: dict[str, object] | None = None, seed: int = 0, **train: object) -> Run:

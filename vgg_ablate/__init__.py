@@ -13,14 +13,14 @@ from vgg_ablate.errors import SpecError, VggAblateError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vgg_ablate.spec.study import Study
+    from vgg_ablate.config.study import Study
 
 __all__ = ["SpecError", "VggAblateError", "frame", "load", "run"]
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Study:
     """Read a study file, with `path=value` overrides. Raises SpecError with every problem in it."""
-    from vgg_ablate.spec.study import load as read
+    from vgg_ablate.config.study import load as read
 
     return read(path, overrides)
 
@@ -30,18 +30,18 @@ def run(study: Study, folder: str | Path | None = None, *, device: str = "auto",
 
     Returns the folder. Raises RunsFailed where runs ended without a result.
     """
-    from vgg_ablate.report import writing
+    from vgg_ablate.report import write
     from vgg_ablate.runs import driver
 
     where = Path(folder) if folder is not None else Path("results") / study.name
     finished = driver.run(study, where, driver.Options(device=device, workers=workers))
-    writing.write(where)
+    write.write(where)
     finished.raise_for_failures()
     return where
 
 
 def frame(folder: str | Path) -> pd.DataFrame:
     """The records of a results folder, one row a run."""
-    from vgg_ablate.report.frame import frame as read
+    from vgg_ablate.analysis.frame import frame as read
 
     return read(Path(folder))

@@ -17,13 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from vgg_ablate.chance import is_stalled
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.training import DECLARATION, Data, Evaluate, Train
+from vgg_ablate.config.types import Flag, Frozen, NonNegative, Whole
 from vgg_ablate.errors import Problem, SpecError, StorageFailed
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.recipe import DECLARATION, Data, Evaluate, Train
-from vgg_ablate.spec.values import Flag, Frozen, NonNegative, Whole
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
@@ -316,7 +316,14 @@ class Planned(Frozen):
     variant: str
     seed: Annotated[Whole, Field(lt=2**63)]
     key: str
-    training_key: str = ""  # names its checkpoint; empty: the key itself
+    training_key: str = ""  # names its checkpoint; empty, and not written: the key itself
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if not self.training_key:
+            del written["training_key"]
+        return written
 
 
 class TuningRun(Frozen):

@@ -11,15 +11,15 @@ import torch
 from typer.testing import CliRunner
 
 from vgg_ablate.cli import app
+from vgg_ablate.config.study import load
+from vgg_ablate.data.augment import Normaliser
+from vgg_ablate.data.samples import examples
+from vgg_ablate.data.splits import splits
 from vgg_ablate.errors import SpecError
-from vgg_ablate.net import interop
-from vgg_ablate.net.influence import IMAGES, field_of_images, side_of_most
+from vgg_ablate.models import checkpoints
+from vgg_ablate.models.effective_field import IMAGES, field_of_images, side_of_most
 from vgg_ablate.records import Manifest, Record
-from vgg_ablate.spec.study import load
-from vgg_ablate.train.augment import Normaliser
-from vgg_ablate.train.data import splits
-from vgg_ablate.train.evaluate import scored
-from vgg_ablate.train.examples import examples
+from vgg_ablate.training.evaluate import scored
 
 STUDY = """\
 version: 1
@@ -61,7 +61,7 @@ def record(results: Path) -> Path:
 
 
 def test_the_exported_weights_answer_as_the_record_says(exported: tuple[Path, str], record: Path) -> None:
-    arch, model = interop.loaded(exported[0] / "model.safetensors")
+    arch, model = checkpoints.loaded(exported[0] / "model.safetensors")
     stored = Record.model_validate_json(record.read_bytes())
     assert stored.tested is not None
     assert arch == stored.run.arch
@@ -80,7 +80,7 @@ def test_the_arch_beside_the_weights_can_stand_in_a_study(exported: tuple[Path, 
     written = (exported[0] / "arch.yaml").read_text(encoding="utf-8")
     rest = "version: 1\nname: again\nquestion: Which?\ndata: {name: digits, image_size: 8}\n"
     (tmp_path / "again.yaml").write_text(rest + written, encoding="utf-8")
-    arch, _ = interop.loaded(exported[0] / "model.safetensors")
+    arch, _ = checkpoints.loaded(exported[0] / "model.safetensors")
     assert load(tmp_path / "again.yaml").base.arch.spelled_out() == arch
 
 
@@ -104,7 +104,7 @@ def test_a_record_is_trained_again_and_shows_what_its_exported_weights_show(
     weights = exported[0] / "model.safetensors"
     of_weights, of_record = (json.loads(said("describe", "--filters", one, "--json")) for one in (weights, record))
     assert of_record["filters"] == of_weights["filters"]
-    _, model = interop.loaded(weights)
+    _, model = checkpoints.loaded(weights)
     assert torch.equal(torch.tensor(of_record["filters"]), model.state_dict()["features.0.weight"])
     fields = [json.loads(said("describe", one, "--field", "--json")) for one in (weights, record)]
     assert [field.pop("name") for field in fields] == ["five", "five/1"]
@@ -115,7 +115,7 @@ def test_the_images_of_a_field_are_those_that_the_records_validation_scored(
     exported: tuple[Path, str], record: Path
 ) -> None:
     stored = Record.model_validate_json(record.read_bytes())
-    _, model = interop.loaded(exported[0] / "model.safetensors")
+    _, model = checkpoints.loaded(exported[0] / "model.safetensors")
     split = splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu")).validation
     images = examples(stored.run, 1_000_000)
     assert stored.tested is not None
@@ -131,9 +131,9 @@ def test_without_the_data_a_field_is_measured_over_noise_and_says_so(
     exported: tuple[Path, str], record: Path, tmp_path: Path
 ) -> None:
     run = Record.model_validate_json(record.read_bytes()).run.model_copy(update={"fingerprint": "of other files"})
-    arch, model = interop.loaded(exported[0] / "model.safetensors")
+    arch, model = checkpoints.loaded(exported[0] / "model.safetensors")
     for name, text in (("gone", run.model_dump_json()), ("unsaid", None)):
-        interop.write(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
+        checkpoints.write(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
         done = CliRunner().invoke(app, ["describe", str(tmp_path / f"{name}.safetensors"), "--field"])
         assert "weights as trained; mean over 16 images of noise" in done.stdout
         assert ("digits: its files are" in done.stderr) == (name == "gone")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.building import STUDY, made
+from tests.report.factories import STUDY, made
 from vgg_ablate import cli
 from vgg_ablate.records import Manifest
 

@@ -152,7 +152,7 @@ def workers_of(driver: int) -> list[str]:
     for path in PROCESSES.glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             line = path.read_bytes().decode(errors="replace").split("\0")[:-1]
-            if line[1:3] == ["-m", "vgg_ablate.runs.worker"] and line[-1] == str(driver):
+            if line[1:3] == ["-m", "vgg_ablate.runs.workers.worker"] and line[-1] == str(driver):
                 found.append(" ".join(line))
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.runs.storm import alive, children
+from tests.runs.chaos import alive, children
 
 
 class Machine:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import OPTIONS, driven, planned, study
+from tests.runs.harness import OPTIONS, driven, planned, study
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.runs.driver import opened
 

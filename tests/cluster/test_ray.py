@@ -16,7 +16,8 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed (pip install 'vgg_ablate[ray]')")
 
 from tests.cluster.machines import GO_ON, KILL, STOP, Machine, Machines, machines
-from tests.runs.asked import (
+from tests.runs.chaos import Driver, Storm, killed, until
+from tests.runs.harness import (
     OPTIONS,
     contents,
     epochs_trained,
@@ -28,8 +29,7 @@ from tests.runs.asked import (
     trained_again,
     undisturbed,
 )
-from tests.runs.rooms import PRIVATE, needs_a_private_view
-from tests.runs.storm import Driver, Storm, killed, until
+from tests.runs.mount_namespace import PRIVATE, needs_a_private_view
 from vgg_ablate.records import Store
 
 

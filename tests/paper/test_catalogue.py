@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from vgg_ablate.config.claims import names_of
+from vgg_ablate.config.study import Study, Variant, load
+from vgg_ablate.config.training import Augment, Data, Evaluate
 from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.statement import Statement
-from vgg_ablate.spec.claims import names_of
-from vgg_ablate.spec.recipe import Augment, Data, Evaluate
-from vgg_ablate.spec.study import Study, Variant, load
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PATHS = {path.stem: path for path in sorted(STUDIES.rglob("*.yaml")) if path.stem != "recipe"}

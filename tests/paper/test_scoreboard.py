@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.report.building import Accuracy, made
+from tests.report.factories import Accuracy, made
 from vgg_ablate.cli import app
+from vgg_ablate.config.study import load
 from vgg_ablate.errors import CheckFailed, StorageFailed
 from vgg_ablate.paper import scoreboard, writing
 from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.standing import Standing, standings
-from vgg_ablate.spec.study import load
 
 STUDIES = Path(__file__).parents[2] / "studies" / "paper"
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from tests.report.building import made, searched
-from vgg_ablate.report import designs, model, prose, table
-from vgg_ablate.report.effects import effects
-from vgg_ablate.report.variance import analysed
+from tests.report.factories import made, searched
+from vgg_ablate.analysis import summary
+from vgg_ablate.analysis.anova import analysed
+from vgg_ablate.analysis.effects import effects
+from vgg_ablate.formatting import table
+from vgg_ablate.report import design_tables, markdown
 
 HEAD = """\
 version: 1
@@ -39,14 +41,14 @@ claims:
 """
 
 
-def report(folder: Path, design: str, errors: dict[str, float] | None = None) -> model.Report:
+def report(folder: Path, design: str, errors: dict[str, float] | None = None) -> summary.Report:
     noise = np.random.default_rng(5).normal(0, 0.002, 1000)
     known = errors or {}
 
     def accuracy(name: str, seed: int) -> float:
         return float(1 - known.get(name, 0.05) - noise[seed] - noise[50 + seed + 7 * len(name)] / 4)
 
-    return model.of(made(folder / "pretend", accuracy, text=HEAD + design))
+    return summary.of(made(folder / "pretend", accuracy, text=HEAD + design))
 
 
 def names(shown: table.Table) -> list[str]:
@@ -60,7 +62,7 @@ design:
   parts: {norm: {arch.norm: none}, depth: {arch.depth: 1}, bias: {arch.bias: false}}
 """
     found = report(tmp_path, design, {"no-norm": 0.06, "no-depth": 0.09, "no-bias": 0.05})
-    assert names(designs.tables(found)[0]) == ["base", "– depth", "– norm", "– bias"]
+    assert names(design_tables.tables(found)[0]) == ["base", "– depth", "– norm", "– bias"]
 
 
 def test_the_road_says_what_each_step_adds(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ design:
   steps: {no-bias: {arch.bias: false}, no-norm: {arch.norm: none}}
 """
     found = report(tmp_path, design, {"base": 0.05, "no-bias": 0.06, "no-norm": 0.08})
-    (road,) = designs.tables(found)
+    (road,) = design_tables.tables(found)
     assert names(road) == ["base", "+ no-bias", "+ no-norm"]
     step = [row.cells[4].raw()[""] for row in road.rows]
     assert step[1:] == pytest.approx([1.0, 2.0], abs=0.3)
@@ -82,12 +84,12 @@ design:
   kind: one_factor_at_a_time
   factors: {arch.norm: [batch, none], arch.bias: [true, false]}
 """
-    found = names(designs.tables(report(tmp_path, design))[0])
+    found = names(design_tables.tables(report(tmp_path, design))[0])
     assert found == ["base", "arch.norm (base: batch)", "norm=none", "arch.bias (base: true)", "bias=false"]
 
 
 @pytest.fixture
-def factorial(tmp_path: Path) -> model.Report:
+def factorial(tmp_path: Path) -> summary.Report:
     errors = {
         "kernel=three+norm=batch": 0.05,
         "kernel=three+norm=none": 0.06,
@@ -97,7 +99,7 @@ def factorial(tmp_path: Path) -> model.Report:
     return report(tmp_path, FACTORIAL, {"base": 0.05, **errors})
 
 
-def test_main_effects_and_interactions_are_contrasts_per_seed(factorial: model.Report) -> None:
+def test_main_effects_and_interactions_are_contrasts_per_seed(factorial: summary.Report) -> None:
     found = effects(factorial)
     by_label = {effect.label: effect.difference.mean for effect in (*found.main, *found.interactions)}
     assert by_label["norm: none - batch"] == pytest.approx(2.0, abs=0.2)
@@ -105,7 +107,7 @@ def test_main_effects_and_interactions_are_contrasts_per_seed(factorial: model.R
     assert by_label["kernel: five - three, at norm none more than at norm batch"] == pytest.approx(2.0, abs=0.4)
 
 
-def test_claims_can_be_about_main_effects_and_interactions(factorial: model.Report) -> None:
+def test_claims_can_be_about_main_effects_and_interactions(factorial: summary.Report) -> None:
     norm, both = factorial.verdicts
     assert norm.verdict == "supported"
     assert norm.mean == pytest.approx(2.0, abs=0.2)
@@ -176,8 +178,8 @@ def test_where_nothing_is_left_over_there_is_nothing_to_test_against() -> None:
     assert found[1].sum_of_squares == pytest.approx(0.12)
 
 
-def test_a_factorial_report_shows_levels_effects_and_variance(factorial: model.Report) -> None:
-    assert [shown.name for shown in prose.tables(factorial)] == [
+def test_a_factorial_report_shows_levels_effects_and_variance(factorial: summary.Report) -> None:
+    assert [shown.name for shown in markdown.tables(factorial)] == [
         "comparison",
         "levels",
         "effects",
@@ -201,8 +203,8 @@ claims:
 
 def test_a_search_shows_its_winners_its_front_and_its_best_proposals(tmp_path: Path) -> None:
     folder = made(tmp_path / "pretend", lambda variant, seed: 0.9 + seed / 500, text=HEAD + SEARCH)
-    found = model.of(searched(folder, [{"arch.width": width} for width in (0.5, 1.25, 2.0)], {"winner-1": 2}))
-    comparison, front, history, _ = prose.tables(found)
+    found = summary.of(searched(folder, [{"arch.width": width} for width in (0.5, 1.25, 2.0)], {"winner-1": 2}))
+    comparison, front, history, _ = markdown.tables(found)
     assert found.problems == ()
     assert names(comparison) == ["base", "winner-1"]
     assert names(history) == ["s0002", "s0001", "s0000"]
@@ -211,13 +213,13 @@ def test_a_search_shows_its_winners_its_front_and_its_best_proposals(tmp_path: P
 
 
 def test_a_search_that_has_no_winner_yet_is_reported(tmp_path: Path) -> None:
-    found = model.of(searched(made(tmp_path / "pretend", text=HEAD + SEARCH), [{"arch.width": 0.5}], {}))
+    found = summary.of(searched(made(tmp_path / "pretend", text=HEAD + SEARCH), [{"arch.width": 0.5}], {}))
     assert found.verdicts[0].verdict == "inconclusive"
     assert found.verdicts[0].reason.startswith("winner-1: seed 0 missing")
 
 
-def test_the_front_is_what_nothing_else_beats(factorial: model.Report) -> None:
-    front = designs.front(factorial.rows)
+def test_the_front_is_what_nothing_else_beats(factorial: summary.Report) -> None:
+    front = design_tables.front(factorial.rows)
     for row in factorial.rows:
         dominated = any(
             other.error.mean <= row.error.mean and other.costs["macs"] <= row.costs["macs"] and other is not row

@@ -17,11 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from tests.report import building, designed
-from vgg_ablate.report import model
-from vgg_ablate.report.figures import album, budget, canvas, curves, forest, nets, scales
-from vgg_ablate.report.model import Report
-from vgg_ablate.report.pairs import deciding_interval, gains
+from tests.report import design_factories, factories
+from vgg_ablate.analysis import summary
+from vgg_ablate.analysis.pairs import deciding_interval, gains
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.report.figures import canvas, cost_error, curves, forest, nets, registry, scales
 
 KINDS = """\
 version: 1
@@ -51,7 +51,7 @@ def report_of(folder: Path, seed: int, spread: float) -> Report:
     draws = np.random.default_rng(seed)
     means = {name: draws.uniform(0.9, 0.98) for name in ("base", "five", "wide", "deep")}
     noise = {(name, s): draws.normal(0, spread) for name in means for s in range(6)}
-    return model.of(building.made(folder, lambda name, s: means[name] + noise[name, s], text=KINDS))
+    return summary.of(factories.made(folder, lambda name, s: means[name] + noise[name, s], text=KINDS))
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return report_of(tmp_path_factory.mktemp("figures") / "kinds", 3, 0.004)
 
 
-@pytest.fixture(scope="module", params=designed.DESIGNS)
+@pytest.fixture(scope="module", params=design_factories.DESIGNS)
 def design(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A report of every kind of design."""
-    return model.of(designed.made(tmp_path_factory.mktemp("designs") / request.param, request.param))
+    return summary.of(design_factories.made(tmp_path_factory.mktemp("designs") / request.param, request.param))
 
 
 def hidden(figure: Figure) -> list[tuple[str, str]]:
@@ -96,20 +96,20 @@ def _beyond_the_limits(figure: Figure) -> set[Text]:
 
 def test_no_text_hides_another(report: Report) -> None:
     with canvas.style():
-        found = {sketch.name: hidden(sketch.draw()) for sketch in album.sketches(report)}
+        found = {sketch.name: hidden(sketch.draw()) for sketch in registry.sketches(report)}
     assert found == {name: [] for name in ("forest", "budget", "nets", "curves")}
 
 
 def test_every_design_has_its_figures_and_no_text_in_them_hides_another(design: Report) -> None:
-    sketches = list(album.sketches(design))
-    assert [sketch.name for sketch in sketches] == designed.DESIGNS[design.study.design.kind][1]
+    sketches = list(registry.sketches(design))
+    assert [sketch.name for sketch in sketches] == design_factories.DESIGNS[design.study.design.kind][1]
     with canvas.style():
         found = {sketch.name: hidden(sketch.draw()) for sketch in sketches}
     assert found == {name: [] for name in found}
 
 
 def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
-    report = model.of(building.made(tmp_path / "kinds", text=KINDS))
+    report = summary.of(factories.made(tmp_path / "kinds", text=KINDS))
     marks = {
         net.name: [
             "gone" if one.item is None else (*nets.words(one.item), "new" if one.differs else "same")
@@ -140,8 +140,8 @@ def test_coordinates_are_rounded_and_words_are_not() -> None:
 
 def test_panels_of_a_factorial_design_have_titles_that_differ(tmp_path: Path) -> None:
     factors = "factors: {arch.norm: [batch, none], arch.activation: [relu, gelu], arch.width: [1, 2]}"
-    text = f"{designed.HEAD}design:\n  kind: factorial\n  {factors}\n"
-    report = model.of(building.made(tmp_path / "cells", text=text))
+    text = f"{design_factories.HEAD}design:\n  kind: factorial\n  {factors}\n"
+    report = summary.of(factories.made(tmp_path / "cells", text=text))
     with canvas.style():
         titles = [axes.get_title(loc="left") for axes in curves.drawn(curves.curves(report)).axes]
     assert len(set(titles)) == len(titles) == 8
@@ -160,11 +160,11 @@ def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -
         check=True,
         env={"PYTHONHASHSEED": "7", "PATH": ""},
     )
-    assert done.stdout == "".join(one.svg for one in album.pictures(report))
+    assert done.stdout == "".join(one.svg for one in registry.pictures(report))
 
 
 def test_a_figure_keeps_its_text_as_text_and_has_no_date(report: Report) -> None:
-    for one in album.pictures(report):
+    for one in registry.pictures(report):
         assert "<text" in one.svg
         assert "dc:date" not in one.svg
         assert "http://" not in one.svg.split("<g", 1)[1]
@@ -202,10 +202,10 @@ def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> None:
     found = [
-        budget.Point(str(index), False, {"macs": macs, "params": macs}, float(error), 0.0)
+        cost_error.Point(str(index), False, {"macs": macs, "params": macs}, float(error), 0.0)
         for index, (macs, error) in enumerate(values)
     ]
-    front = {(point.costs["macs"], point.mean) for point in budget.front(found, "macs")}
+    front = {(point.costs["macs"], point.mean) for point in cost_error.front(found, "macs")}
     bettered = {
         (macs, error)
         for macs, error in values
@@ -216,7 +216,7 @@ def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> No
 
 def test_a_claim_without_an_estimate_has_its_row(tmp_path: Path) -> None:
     gone = frozenset({("five", seed) for seed in range(6)})
-    report = model.of(building.made(tmp_path / "gone", text=KINDS, missing=gone))
+    report = summary.of(factories.made(tmp_path / "gone", text=KINDS, missing=gone))
     rows = forest.intervals(report)
     assert [isnan(row.mean) for row in rows if row.name in ("better", "equivalent")] == [True, False]
     with canvas.style():

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.report import browser, building, designed
+from tests.report import browser, design_factories, factories
+from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome
-from vgg_ablate.report import model, prose, writing
-from vgg_ablate.report.page import runs
+from vgg_ablate.report import markdown, write
+from vgg_ablate.report.html import runs
 
 LONG = """\
 version: 1
@@ -69,20 +70,20 @@ class Document(HTMLParser):
 
 
 def page_of(folder: Path) -> Path:
-    writing.write(folder)
+    write.write(folder)
     return folder / "report.html"
 
 
 @pytest.fixture(scope="module")
 def pretend(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(building.made(tmp_path_factory.mktemp("results") / "pretend"))
+    return page_of(factories.made(tmp_path_factory.mktemp("results") / "pretend"))
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "long"
     outcomes = {("wide", 1): Outcome.DIVERGED}
-    return page_of(building.made(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)})))
+    return page_of(factories.made(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)})))
 
 
 @pytest.mark.parametrize("which", ["pretend", "long"])
@@ -112,7 +113,7 @@ def test_every_link_leads_somewhere(which: str, request: pytest.FixtureRequest) 
 
 def test_every_run_stands_in_the_page_with_its_record(pretend: Path) -> None:
     links = set(Document(pretend.read_text(encoding="utf-8")).links)
-    report = model.of(pretend.parent)
+    report = summary.of(pretend.parent)
     assert {f"records/{key}.json" for key in report.frame["key"]} <= links
 
 
@@ -133,8 +134,8 @@ def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None
 
 def test_the_command_is_one_that_can_be_typed(tmp_path: Path) -> None:
     command = ["__main__.py", "run", "studies/pretend.yaml", "seeds=5"]
-    folder = building.made(tmp_path / "pretend", provenance={"command": command})
-    known = dict(prose.provenance(model.of(folder)))
+    folder = factories.made(tmp_path / "pretend", provenance={"command": command})
+    known = dict(markdown.provenance(summary.of(folder)))
     assert known["command"] == "python -m vgg_ablate run studies/pretend.yaml seeds=5"
 
 
@@ -156,14 +157,14 @@ def test_a_run_that_diverged_or_is_missing_is_said(long: Path) -> None:
 
 
 def test_of_very_many_runs_the_page_lists_the_first_and_says_where_the_others_are(pretend: Path) -> None:
-    text = runs.runs(model.of(pretend.parent), most=12)
+    text = runs.runs(summary.of(pretend.parent), most=12)
     assert text.count("<details") == 2
     assert '5 more runs are listed in <a href="runs.csv">' in text
 
 
 def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:
-    text = building.STUDY.replace("seeds: 5", "seeds: 150").replace("epochs: 2", "epochs: 100")
-    path = page_of(building.made(tmp_path / "many", text=text))
+    text = factories.STUDY.replace("seeds: 5", "seeds: 150").replace("epochs: 2", "epochs: 100")
+    path = page_of(factories.made(tmp_path / "many", text=text))
     assert path.stat().st_size < 500_000
 
 
@@ -175,7 +176,7 @@ def test_in_a_browser_no_text_overlaps_or_overflows(which: str, request: pytest.
 
 
 def test_in_a_browser_the_page_of_every_design_has_no_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
-    pages = [page_of(designed.made(tmp_path / kind, kind)) for kind in designed.DESIGNS]
+    pages = [page_of(design_factories.made(tmp_path / kind, kind)) for kind in design_factories.DESIGNS]
     widths = (1280, 400)
     for number, found in enumerate(browser.asked_all(pages, browser.FAULTS, widths=widths)):
         assert found == {"overlaps": [], "overflows": []}, pages[number // len(widths)].parent.name

@@ -9,36 +9,37 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.report.building import STUDY, made
+from tests.report.factories import STUDY, made
+from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome, Record
-from vgg_ablate.report import model, prose, side_by_side, writing
+from vgg_ablate.report import compare, markdown, write
 
 
 def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
-    writing.write(made(tmp_path / "pretend"))
-    assert writing.check(tmp_path / "pretend") == []
+    write.write(made(tmp_path / "pretend"))
+    assert write.check(tmp_path / "pretend") == []
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "report.md", "table.tex"])
 def test_an_edited_report_fails_its_check_with_file_and_line(tmp_path: Path, name: str) -> None:
     folder = made(tmp_path / "pretend")
-    writing.write(folder)
+    write.write(folder)
     lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
     lines[2] = lines[2][:-1] + "!\n"
     (folder / name).write_text("".join(lines), encoding="utf-8")
-    (found,) = writing.check(folder)
+    (found,) = write.check(folder)
     assert found.startswith(f"{folder / name}:3: the records say")
 
 
 def test_two_of_the_same_report_are_the_same_bytes(tmp_path: Path) -> None:
-    one = writing.files(writing.write(made(tmp_path / "a" / "pretend")))
-    two = writing.files(writing.write(made(tmp_path / "b" / "pretend")))
+    one = write.files(write.write(made(tmp_path / "a" / "pretend")))
+    two = write.files(write.write(made(tmp_path / "b" / "pretend")))
     assert one == two
 
 
 def test_a_diverged_seed_is_shown_and_makes_its_claims_inconclusive(tmp_path: Path) -> None:
     folder = made(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
-    report = writing.write(folder)
+    report = write.write(folder)
     small, same, weights = report.verdicts
     assert (small.verdict, small.reason, small.n) == ("inconclusive", "five: seed 2 diverged", 4)
     assert same.verdict == "refuted"
@@ -47,15 +48,15 @@ def test_a_diverged_seed_is_shown_and_makes_its_claims_inconclusive(tmp_path: Pa
 
 
 def test_the_json_has_what_the_design_lists(tmp_path: Path) -> None:
-    document = json.loads(writing.as_json(model.of(made(tmp_path / "pretend"))))
+    document = json.loads(write.as_json(summary.of(made(tmp_path / "pretend"))))
     assert document["variants"][0].keys() >= {"name", "n", "mean", "sd", "params", "macs"}
     wanted = "id kind metric a b margin n mean sd ci_low ci_high p q verdict"
     assert document["claims"][0].keys() >= set(wanted.split())
 
 
 def test_two_results_are_set_beside_each_other(tmp_path: Path) -> None:
-    reports = [model.of(made(tmp_path / name, provenance={"host": name})) for name in ("here", "there")]
-    found = side_by_side.compared(reports)
+    reports = [summary.of(made(tmp_path / name, provenance={"host": name})) for name in ("here", "there")]
+    found = compare.compared(reports)
     assert [row.cells[0].shown() for row in found.tables[0].rows] == ["base", "five", "wide"]
     assert found.differences == ("provenance.host: here here; there there",)
 
@@ -73,7 +74,7 @@ def test_the_second_interval_needs_a_test_set_that_seeds_share(tmp_path: Path, d
         text=STUDY.replace("digits", data),
         correct=lambda variant, seed: np.packbits(drawn(variant, seed)).tobytes().hex(),
     )
-    small, *_ = writing.write(folder).verdicts
+    small, *_ = write.write(folder).verdicts
     assert (small.beyond is not None) == known
     assert ("beyond this test set" in (folder / "report.md").read_text(encoding="utf-8").lower()) == known
 
@@ -83,7 +84,7 @@ def test_runs_in_two_precisions_are_said(tmp_path: Path) -> None:
         precision = "bf16" if variant == "wide" else "fp32"
         return record.model_copy(update={"environment": {**record.environment, "precision": precision}})
 
-    notes = prose.notes(model.of(made(tmp_path / "pretend", change=elsewhere)))
+    notes = markdown.notes(summary.of(made(tmp_path / "pretend", change=elsewhere)))
     assert any(note.startswith("Runs were made in the precisions bf16, fp32") for note in notes)
 
 
@@ -92,8 +93,8 @@ def test_runs_that_two_studies_share_are_not_set_against_themselves(tmp_path: Pa
     fewer = (
         STUDY.replace("seeds: 5", "seeds: 3").replace("name: pretend", "name: fewer").replace("width: 2", "width: 3")
     )
-    reports = [model.of(made(tmp_path / "pretend")), model.of(made(tmp_path / "fewer", text=fewer))]
-    variants = side_by_side.compared(reports).tables[0]
+    reports = [summary.of(made(tmp_path / "pretend")), summary.of(made(tmp_path / "fewer", text=fewer))]
+    variants = compare.compared(reports).tables[0]
     between = {row.cells[0].shown(): row.cells[-1].shown() for row in variants.rows}
     assert (between["base"], between["five"]) == ("same runs", "same runs")
     assert between["wide"].endswith("]")
@@ -105,10 +106,10 @@ def test_what_differs_between_studies_is_said_as_people_write_it(tmp_path: Path)
     other = other.replace("image_size: 32}", "image_size: 32, limit: 900, augment: {flip: true}}")
     commands = [{"command": ["__main__.py", "run", f"studies/{name}.yaml"]} for name in ("pretend", "other")]
     reports = [
-        model.of(made(tmp_path / "pretend", provenance=commands[0])),
-        model.of(made(tmp_path / "other", text=other, provenance=commands[1])),
+        summary.of(made(tmp_path / "pretend", provenance=commands[0])),
+        summary.of(made(tmp_path / "other", text=other, provenance=commands[1])),
     ]
-    told = side_by_side.compared(reports).differences
+    told = compare.compared(reports).differences
     assert "data.limit: pretend none; other 900" in told
     assert "data.augment.flip: pretend false; other true" in told
     run = "python -m vgg_ablate run studies"
@@ -122,7 +123,7 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
         return record.model_copy(update={"environment": {**record.environment, "device_name": device}})
 
     text = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: five, metric: train_seconds}\n"
-    *_, quick = model.of(made(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
+    *_, quick = summary.of(made(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
     assert (quick.verdict, quick.reason) == ("inconclusive", "measured on several devices: a CPU, a GPU")
 
 
@@ -135,5 +136,5 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
     ],
 )
 def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], told: str) -> None:
-    report = model.of(made(tmp_path / "pretend", provenance={"git": git}))
-    assert dict(prose.provenance(report))["git"] == told
+    report = summary.of(made(tmp_path / "pretend", provenance={"git": git}))
+    assert dict(markdown.provenance(report))["git"] == told

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.report.building import made
-from vgg_ablate.report import model
+from tests.report.factories import made
+from vgg_ablate.analysis import summary
 
 LARGE = """\
 version: 1
@@ -24,7 +24,7 @@ def test_four_hundred_runs_take_a_fraction_of_ten_thousands_ten_seconds(tmp_path
     text = LARGE + "".join(f"  w{index}: {{arch.width: {1 + index / 10}}}\n" for index in range(1, 20))
     folder = made(tmp_path / "large", text=text)
     start = time.process_time()
-    report = model.of(folder)
+    report = summary.of(folder)
     assert time.process_time() - start < 5
     assert len(report.frame) == 400
     assert len(report.epochs) == 4000

@@ -18,11 +18,11 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from optuna.storages import RDBStorage
 
-from tests.runs.asked import driven, planned, study
+from tests.runs.harness import driven, planned, study
+from vgg_ablate.config.study import load
 from vgg_ablate.records import Manifest, Store
+from vgg_ablate.runs.ledger.storage import embedded
 from vgg_ablate.runs.plan import Plan
-from vgg_ablate.runs.storages import embedded
-from vgg_ablate.spec.study import load
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install 'vgg_ablate[dashboard]'")
 

@@ -11,18 +11,18 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from tests.runs.asked import OPTIONS, planned, study
+from tests.runs.harness import OPTIONS, planned, study
+from vgg_ablate.config.study import load
+from vgg_ablate.data.sources import fingerprint
 from vgg_ablate.records import Epoch
-from vgg_ablate.runs import training
 from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.events import events
-from vgg_ablate.runs.forecast import Forecast
 from vgg_ablate.runs.plan import Cell, plan
-from vgg_ablate.runs.pools import Decoding, Job, Place
-from vgg_ablate.runs.progress import Lines, Picture, State
-from vgg_ablate.runs.worker import perform
-from vgg_ablate.spec.study import load
-from vgg_ablate.train.sources import fingerprint
+from vgg_ablate.runs.progress.eta import Forecast
+from vgg_ablate.runs.progress.events import events
+from vgg_ablate.runs.progress.views import Lines, Picture, State
+from vgg_ablate.runs.workers import training
+from vgg_ablate.runs.workers.protocol import Decoding, Job, Place
+from vgg_ablate.runs.workers.worker import perform
 
 FOLDER = """\
 version: 1
@@ -70,7 +70,7 @@ def test_the_first_run_decodes_and_tells_of_both_splits_and_the_second_does_not(
 
 def test_a_worker_process_tells_the_driver_now_and_then_and_at_the_end(tmp_path: Path) -> None:
     made, folder = planned(study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
-    drive(made, folder, replace(OPTIONS, workers=1, training="tests.runs.photographs"))
+    drive(made, folder, replace(OPTIONS, workers=1, training="tests.runs.fake_decoding"))
     told = list(events(folder / "events.jsonl"))
     kinds = [event["event"] for event in told]
     assert kinds == ["began", "started", *["decoding"] * (len(told) - 5), "epoch", "epoch", "ended"]

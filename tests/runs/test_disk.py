@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import OPTIONS, driven, epochs_trained, planned, study
-from tests.runs.rooms import PRIVATE, needs_a_private_view
+from tests.runs.harness import OPTIONS, driven, epochs_trained, planned, study
+from tests.runs.mount_namespace import PRIVATE, needs_a_private_view
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Store
 from vgg_ablate.runs.driver import Options, drive

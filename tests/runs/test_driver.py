@@ -13,21 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from tests import pretend
-from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned, study
+from tests import fake_training
+from tests.runs.harness import OPTIONS, contents, driven, epochs_trained, planned, study
 from vgg_ablate.errors import EnvironmentFailed, StorageFailed, StudyHeld
 from vgg_ablate.records import Manifest, Outcome, Store
-from vgg_ablate.runs import prices
 from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.events import Events, events
-from vgg_ablate.runs.forecast import Forecast
-from vgg_ablate.runs.lease import holder, study_lock
-from vgg_ablate.runs.ledger import Ledger
-from vgg_ablate.runs.progress import State
-from vgg_ablate.runs.rebuilding import rebuild
-from vgg_ablate.runs.slots import slots
+from vgg_ablate.runs.estimate import cost
+from vgg_ablate.runs.leases import holder, study_lock
+from vgg_ablate.runs.ledger.ledger import Ledger
+from vgg_ablate.runs.ledger.storage import embedded, is_remote
+from vgg_ablate.runs.progress.eta import Forecast
+from vgg_ablate.runs.progress.events import Events, events
+from vgg_ablate.runs.progress.views import State
+from vgg_ablate.runs.rebuild import rebuild
+from vgg_ablate.runs.resources.slots import slots
 from vgg_ablate.runs.status import status
-from vgg_ablate.runs.storages import embedded, is_remote
 
 
 def mirrored(folder: Path) -> dict[str, str]:
@@ -72,7 +72,7 @@ def test_records_of_a_sibling_study_are_linked_in(tmp_path: Path) -> None:
     one = planned(study(tmp_path, name="one", variants=1))
     driven(one, tmp_path / "results" / "one")
     two = planned(study(tmp_path, name="two", variants=2))
-    priced = prices.bill(two, Store(tmp_path / "results" / "two" / "records"), [], slots("cpu", 1))
+    priced = cost.bill(two, Store(tmp_path / "results" / "two" / "records"), [], slots("cpu", 1))
     assert (priced.adopted, [price.missing for price in priced.variants]) == (6, [0, 0, 3])
     finished = driven(two, tmp_path / "results" / "two")
     assert (finished.adopted, finished.trained, finished.complete) == (6, 3, True)
@@ -147,7 +147,7 @@ def test_a_second_driver_says_who_holds_the_study(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_dead_driver_is_no_lock(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib; from vgg_ablate.runs.lease import study_lock\n"
+        "import os, pathlib; from vgg_ablate.runs.leases import study_lock\n"
         f"with study_lock(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
@@ -205,7 +205,7 @@ def test_status_reads_what_there_is_and_rebuild_makes_the_ledger_again(tmp_path:
     assert found.variants["v1"] == {"missing": 3}
     assert found.failures["bad/0"] == "diverged: loss nan in epoch 1"
     (folder / "study.db").unlink()
-    assert rebuild(asked, folder, None, pretend.fingerprint) == 9
+    assert rebuild(asked, folder, None, fake_training.fingerprint) == 9
     assert len(mirrored(folder)) == 9
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests import pretend
-from tests.runs.asked import OPTIONS, driven, epochs_trained, planned
+from tests import fake_training
+from tests.runs.harness import OPTIONS, driven, epochs_trained, planned
+from vgg_ablate.analysis.summary import of
+from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Manifest, Store
-from vgg_ablate.report.model import of
-from vgg_ablate.runs import prices
-from vgg_ablate.runs.rebuilding import rebuild
-from vgg_ablate.runs.slots import slots
+from vgg_ablate.runs.estimate import cost
+from vgg_ablate.runs.rebuild import rebuild
+from vgg_ablate.runs.resources.slots import slots
 from vgg_ablate.runs.status import of_manifest
-from vgg_ablate.spec.study import Study, load
 
 STUDY = """\
 version: 1
@@ -64,7 +64,7 @@ def test_levels_are_trained_up_to_the_one_that_is_asked_for_and_then_the_rest(tm
     assert (last.recorded, last.trained, last.left_out, last.complete) == (8, 4, 0, True)
     assert len(epochs_trained(folder)) == 4 * (1 + 2 + 3)
     (folder / "study.db").unlink()
-    assert rebuild(plan.study, folder, None, pretend.fingerprint) == 12
+    assert rebuild(plan.study, folder, None, fake_training.fingerprint) == 12
 
 
 def test_a_failure_up_to_the_level_is_still_one(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_failure_up_to_the_level_is_still_one(tmp_path: Path) -> None:
 
 def test_every_level_has_its_price(tmp_path: Path) -> None:
     plan = planned(study(tmp_path))
-    bill = prices.bill(plan, Store(tmp_path / "records"), [], slots("cpu", 1))
+    bill = cost.bill(plan, Store(tmp_path / "records"), [], slots("cpu", 1))
     assert {price.variant: price.missing for price in bill.variants} == dict.fromkeys(
         ("base", "long", "base@1", "long@1", "base@2", "long@2"), 2
     )

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import OPTIONS, InProcess, driven, planned, study
+from tests.runs.harness import OPTIONS, InProcess, driven, planned, study
 from vgg_ablate.records import Store
 from vgg_ablate.runs.driver import drive
 from vgg_ablate.runs.interrupts import deferred
-from vgg_ablate.runs.pools import Event
+from vgg_ablate.runs.workers.protocol import Event
 
 
 class Finalised:

@@ -11,12 +11,12 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tests import pretend
-from tests.runs.asked import OPTIONS, driven, planned, study
+from tests import fake_training
+from tests.runs.harness import OPTIONS, driven, planned, study
 from vgg_ablate.errors import StorageFailed
-from vgg_ablate.runs import storages
 from vgg_ablate.runs.driver import opened
-from vgg_ablate.runs.rebuilding import rebuild
+from vgg_ablate.runs.ledger import storage
+from vgg_ablate.runs.rebuild import rebuild
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def test_a_damaged_line_is_said_the_file_moved_aside_and_made_again(tmp_path: Pa
 
 
 def test_it_is_made_again_from_the_records(tmp_path: Path, journal: Path) -> None:
-    assert rebuild(study(tmp_path), journal.parent, None, pretend.fingerprint) == 9
+    assert rebuild(study(tmp_path), journal.parent, None, fake_training.fingerprint) == 9
     assert mirrored(journal) == 9
 
 
 def test_it_is_what_a_network_file_system_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storages, "is_remote", lambda path: True)
+    monkeypatch.setattr(storage, "is_remote", lambda path: True)
     folder = tmp_path / "results"
     assert driven(planned(study(tmp_path)), folder).complete
     assert (folder / "study.journal").exists()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import driven, planned, study
+from tests.runs.harness import driven, planned, study
+from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.spec.study import load
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.runs.asked import OPTIONS, planned, study
-from tests.runs.crowded import bytes_of
+from tests.runs.fake_gpu import bytes_of
+from tests.runs.harness import OPTIONS, planned, study
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Run, Store
 from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.local import LocalPool
-from vgg_ablate.runs.packing import CONTEXT, Packing, device_of, fitting, foreseen, usable
-from vgg_ablate.runs.pools import Place
-from vgg_ablate.runs.room import predicted
-from vgg_ablate.runs.slots import Slot, packed, slots
+from vgg_ablate.runs.resources.memory_fit import predicted
+from vgg_ablate.runs.resources.packing import CONTEXT, Packing, device_of, fitting, foreseen, usable
+from vgg_ablate.runs.resources.slots import Slot, packed, slots
+from vgg_ablate.runs.workers.local import LocalPool
+from vgg_ablate.runs.workers.protocol import Place
 
 SIZES = (16, 32, 64, 128)  # batches
 
@@ -46,7 +46,7 @@ def test_workers_share_pretend_gpus_without_running_out_of_memory(tmp_path: Path
     places = fake(2, 5, memory)
     folder.mkdir()
     (folder / "memory").write_text(str(usable(memory)))
-    pool = LocalPool(places, "tests.runs.crowded", Place(folder=folder), Packing(places))
+    pool = LocalPool(places, "tests.runs.fake_gpu", Place(folder=folder), Packing(places))
     finished = drive(plan, folder, OPTIONS, pool)
     assert finished.outcomes == {"finished": 12}
     assert {record.environment["peak_bytes"] for record in Store(folder / "records")} == {bytes_of(plan.cells[0].run)}
@@ -59,7 +59,7 @@ def test_without_packing_the_same_gpus_run_out_of_memory(tmp_path: Path) -> None
     plan, folder = planned(study(tmp_path, seeds=4, milliseconds=50)), tmp_path / "results"
     folder.mkdir()
     (folder / "memory").write_text(str(round(1.5 * bytes_of(plan.cells[0].run))))
-    finished = drive(plan, folder, OPTIONS, LocalPool(fake(1, 3, None), "tests.runs.crowded", Place(folder=folder)))
+    finished = drive(plan, folder, OPTIONS, LocalPool(fake(1, 3, None), "tests.runs.fake_gpu", Place(folder=folder)))
     assert finished.outcomes["out_of_memory"] > 0
 
 

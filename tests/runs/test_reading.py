@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vgg_ablate.runs.reading import ReadingNotice, fingerprint
-from vgg_ablate.spec.recipe import Data
-from vgg_ablate.train import sources
+from vgg_ablate.config.training import Data
+from vgg_ablate.data import sources
+from vgg_ablate.runs.progress.reading import ReadingNotice, fingerprint
 
 
 def test_one_line_is_printed_where_reading_takes_long(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import told
-from tests.runs.storm import Driver, children, killed, until
-from vgg_ablate.net.costs import costs
+from tests.runs.chaos import Driver, children, killed, until
+from tests.runs.harness import told
+from vgg_ablate.config.study import load
+from vgg_ablate.data.sources import fingerprint
+from vgg_ablate.models.costs import costs
 from vgg_ablate.records import Record, Store
 from vgg_ablate.runs.driver import Options, drive
 from vgg_ablate.runs.plan import plan
-from vgg_ablate.spec.study import load
-from vgg_ablate.train.settings import Settings
-from vgg_ablate.train.sources import fingerprint
+from vgg_ablate.training.settings import Settings
 
 STUDY = """\
 version: 1

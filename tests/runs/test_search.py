@@ -12,16 +12,16 @@ from typing import Any
 import optuna
 import pytest
 
-from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned
-from tests.runs.storm import Storm
+from tests.runs.chaos import Storm
+from tests.runs.harness import OPTIONS, contents, driven, epochs_trained, planned
+from vgg_ablate.config.search import FIRST_SEED
+from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Manifest, Outcome, Store
-from vgg_ablate.report import writing
-from vgg_ablate.runs import searching
+from vgg_ablate.report import write
 from vgg_ablate.runs.driver import drive, opened
 from vgg_ablate.runs.plan import Plan
-from vgg_ablate.spec.search import FIRST_SEED
-from vgg_ablate.spec.study import load
+from vgg_ablate.runs.search import controller
 
 TEXT = """\
 version: 1
@@ -155,7 +155,7 @@ def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_space_smaller_than_the_budget_is_searched_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "_BARREN", 40)
+    monkeypatch.setattr(controller, "_BARREN", 40)
     text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {arch.norm: [none, batch]}")
     folder = tmp_path / "results"
     assert driven(searched(tmp_path, "  sampler: random\n", text), folder).complete
@@ -248,6 +248,6 @@ def test_proposals_whose_records_are_lost_are_trained_again(tmp_path: Path, lost
     assert (again.trained, again.complete) == (lost, True)
     assert contents(folder) == before, "a pruned run stops at the epoch at which it was stopped"
     assert [trial.params for trial in trials(folder)] == points
-    writing.write(folder)
-    assert writing.check(folder) == []
+    write.write(folder)
+    assert write.check(folder) == []
     assert len(by_variant(folder)) == 1 + 20 + 1

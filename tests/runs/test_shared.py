@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests import pretend
-from tests.runs.asked import (
+from tests import fake_training
+from tests.runs.chaos import Storm
+from tests.runs.harness import (
     OPTIONS,
     contents,
     driven,
@@ -27,24 +28,24 @@ from tests.runs.asked import (
     trained_again,
     undisturbed,
 )
-from tests.runs.storm import Storm
+from vgg_ablate.analysis import summary, validation
+from vgg_ablate.config.study import load
+from vgg_ablate.data.sources import fingerprint
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Epoch, Manifest, Outcome, Record, Run, Store, predictions_path
-from vgg_ablate.report import fitness, model
-from vgg_ablate.report.prose import sum_training_seconds
-from vgg_ablate.runs import prices, training
-from vgg_ablate.runs.cleaning import find_orphans
+from vgg_ablate.report.markdown import sum_training_seconds
+from vgg_ablate.runs.cleanup import find_orphans
 from vgg_ablate.runs.driver import Options, drive
-from vgg_ablate.runs.forecast import Forecast
-from vgg_ablate.runs.lease import Superseded, break_lease
+from vgg_ablate.runs.estimate import cost as cost_estimate
+from vgg_ablate.runs.leases import Superseded, break_lease
 from vgg_ablate.runs.plan import Plan, plan
-from vgg_ablate.runs.pools import Job, Place
-from vgg_ablate.runs.slots import slots
-from vgg_ablate.runs.worker import Evaluation, Training, perform
-from vgg_ablate.spec.study import load
-from vgg_ablate.train import predictions
-from vgg_ablate.train.evaluate import Scored, together
-from vgg_ablate.train.sources import fingerprint
+from vgg_ablate.runs.progress.eta import Forecast
+from vgg_ablate.runs.resources.slots import slots
+from vgg_ablate.runs.workers import training
+from vgg_ablate.runs.workers.protocol import Job, Place
+from vgg_ablate.runs.workers.worker import Evaluation, Training, perform
+from vgg_ablate.training import predictions
+from vgg_ablate.training.evaluate import Scored, together
 
 EVALUATED = """\
   flipped: {data.evaluate.flip: true}
@@ -110,7 +111,7 @@ def test_the_records_are_those_of_runs_that_were_trained_each_for_itself(tmp_pat
     for cell in asked.cells:
         place = Place(folder=tmp_path / "alone" / cell.variant)
         place.folder.mkdir(parents=True)
-        perform(pretend, Job(cell.run, cell.costs), place, lambda epoch: False)
+        perform(fake_training, Job(cell.run, cell.costs), place, lambda epoch: False)
         assert contents(place.folder) == {cell.key: contents(folder)[cell.key]}
 
 
@@ -141,15 +142,15 @@ def test_of_two_records_one_that_is_deleted_is_made_again_alone(tmp_path: Path) 
     asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
     driven(asked, folder)
     store, before = Store(folder / "records"), contents(folder)
-    kept = {path: path.read_bytes() for path in store.folder.iterdir()}
     for variant, repeats in (("flipped", "flipped/0"), ("base", "base/0")):
         (cell,) = (cell for cell in asked.cells if cell.variant == variant)
         store.path(cell.key).unlink()
+        kept = {path: path.read_bytes() for path in store.folder.iterdir()}
         finished = driven(asked, folder)
         assert (finished.recorded, finished.trained, finished.complete) == (4, 1, True)
         assert told(folder, "started")[-1]["reason"].startswith(f"trained again: '{repeats}' asks")
         assert told(folder, "started")[-1]["key"] == cell.key
-        assert all(path.read_bytes() == text for path, text in kept.items() if path.stem != cell.key)
+        assert all(path.read_bytes() == text for path, text in kept.items())
     assert contents(folder) == before
 
 
@@ -228,14 +229,14 @@ def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) 
         assert numbers(store.get(cell.key)) == numbers(Store(place.records).get(cell.key))
     assert len({record.tested.details["test_loss"] for record in store if record.tested}) == 3
     seconds = store.get(asked.cells[0].key).train_seconds
-    assert sum_training_seconds(model.of(folder)) == seconds, "not three times"
+    assert sum_training_seconds(summary.of(folder)) == seconds, "not three times"
 
     (cell,) = (cell for cell in asked.cells if cell.variant == "crops")
     before = store.get(cell.key)
     store.path(cell.key).unlink()
     assert drive(asked, folder, REAL).complete
     assert numbers(store.get(cell.key)) == numbers(before), "trained again, it comes to the same"
-    assert sum_training_seconds(model.of(folder)) == seconds + store.get(cell.key).train_seconds
+    assert sum_training_seconds(summary.of(folder)) == seconds + store.get(cell.key).train_seconds
 
 
 def test_a_repeated_training_that_differs_from_its_record_says_where(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_whoever_has_lost_one_run_of_a_training_has_lost_all(tmp_path: Path) -> 
         return False
 
     with pytest.raises(Superseded):
-        perform(pretend, job, place, broken)
+        perform(fake_training, job, place, broken)
     assert Store(place.records).keys() == set()
     assert sorted(path.name for path in (place.folder / "locks").iterdir()) == sorted(run.key for run in job.runs[:-1])
 
@@ -295,10 +296,10 @@ def test_a_training_that_kills_its_worker_every_time_is_given_up_with_all_its_ru
 def test_a_plan_prices_shared_trainings_once(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     driven(planned(study(tmp_path, variants=0, seeds=1)), folder)
-    records = prices.known_records([folder / "records"], "cpu")
+    records = cost_estimate.known_records([folder / "records"], "cpu")
     place = slots("cpu", 1)
-    plain = prices.bill(planned(study(tmp_path, variants=0, seeds=3)), Store(folder), records, place)
-    shared = prices.bill(
+    plain = cost_estimate.bill(planned(study(tmp_path, variants=0, seeds=3)), Store(folder), records, place)
+    shared = cost_estimate.bill(
         planned(study(tmp_path, variants=0, seeds=3, more="  flipped: {data.evaluate.flip: true}\n")),
         Store(folder),
         records,
@@ -310,7 +311,7 @@ def test_a_plan_prices_shared_trainings_once(tmp_path: Path) -> None:
     forecast = Forecast(1)
     forecast.expect(evaluated(tmp_path, seeds=3).divide(set()).trainings)
     assert forecast.known == 15, "runs, not trainings: none of them is unnamed"
-    tight = prices.bill(evaluated(tmp_path, seeds=3), Store(folder), records, place, max_hours=1e-9)
+    tight = cost_estimate.bill(evaluated(tmp_path, seeds=3), Store(folder), records, place, max_hours=1e-9)
     assert len(tight.dropped) == 15, "those that share a training are dropped with it"
 
 
@@ -363,7 +364,7 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     folder = tmp_path / "results"
     assert drive(nets, folder, REAL).complete
     wider = real(tmp_path, NETS + ENSEMBLE, keep=KEPT)
-    bill = prices.bill(wider, Store(folder / "records"), [], slots("cpu", 1))
+    bill = cost_estimate.bill(wider, Store(folder / "records"), [], slots("cpu", 1))
     assert (bill.trainings, bill.averages) == (0, 1)
     finished = drive(wider, folder, REAL)
     assert (finished.recorded, finished.trained, finished.complete) == (3, 1, True)
@@ -401,12 +402,12 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     )
 
     (planned_cell,) = (one for one in wider.planned if one.key == cell.key)
-    asked = fitness.asked(wider.study)["together"]
-    assert fitness.wrong(record, planned_cell, asked) is None
+    asked = validation.asked(wider.study)["together"]
+    assert validation.wrong(record, planned_cell, asked) is None
     wrong = tested.model_copy(update={"details": tested.details | {"members": members[:2]}})
-    assert "members" in (fitness.wrong(record.model_copy(update={"tested": wrong}), planned_cell, asked) or "")
+    assert "members" in (validation.wrong(record.model_copy(update={"tested": wrong}), planned_cell, asked) or "")
     assert record.stalled is False
-    row = model.of(folder).frame.set_index("key").loc[cell.key]
+    row = summary.of(folder).frame.set_index("key").loc[cell.key]
     assert (bool(row["trained"]), bool(row["disturbed"]), np.isnan(row["train_seconds"])) == (True, False, True)
     assert 0.3 < tested.test_accuracy < 1, "neither chance nor a ceiling"
     reported(folder)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asked import OPTIONS, contents, epochs_trained, planned, reported, study, trained_again, undisturbed
-from tests.runs.storm import Storm
+from tests.runs.chaos import Storm
+from tests.runs.harness import OPTIONS, contents, epochs_trained, planned, reported, study, trained_again, undisturbed
 
 
 @pytest.mark.timeout(600)

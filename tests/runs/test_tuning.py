@@ -11,17 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.runs.asked import OPTIONS, contents, driven, epochs_trained, planned, study, told, trained_again, undisturbed
-from tests.runs.storm import Storm
+from tests.runs.chaos import Storm
+from tests.runs.harness import (
+    OPTIONS,
+    contents,
+    driven,
+    epochs_trained,
+    planned,
+    study,
+    told,
+    trained_again,
+    undisturbed,
+)
+from vgg_ablate.config.search import Between
+from vgg_ablate.config.study import Study, load
+from vgg_ablate.config.tuning import Tune
 from vgg_ablate.errors import RunsFailed, SpecError
 from vgg_ablate.records import Manifest, Store
+from vgg_ablate.runs.ledger.storage import embedded
 from vgg_ablate.runs.plan import Plan
-from vgg_ablate.runs.sampling import sample_points
-from vgg_ablate.runs.storages import embedded
-from vgg_ablate.runs.tuning import TuningSource, list_runs, plan_tuning
-from vgg_ablate.spec.search import Between
-from vgg_ablate.spec.study import Study, load
-from vgg_ablate.spec.tuning import Tune
+from vgg_ablate.runs.search.sampler import sample_points
+from vgg_ablate.runs.search.tuning import TuningSource, list_runs, plan_tuning
 
 TUNE = """\
 tune:

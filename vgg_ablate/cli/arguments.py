@@ -10,7 +10,7 @@ import typer
 from vgg_ablate.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from vgg_ablate.spec.study import Study
+    from vgg_ablate.config.study import Study
 
 STUDY = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as studies/kernels.yaml.")]
 RESULTS = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, or the results folder of one.")]
@@ -23,7 +23,7 @@ JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def loaded(study: Path, overrides: list[str] | None) -> Study:
     """The study of a file, with overrides."""
-    from vgg_ablate.spec.study import load
+    from vgg_ablate.config.study import load
 
     return load(study, overrides or ())
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from vgg_ablate.cli.arguments import OVERRIDES, STUDY, loaded
-from vgg_ablate.cli.nets import print_mismatches, remark, remark_on_warmup
+from vgg_ablate.cli.targets import print_mismatches, remark, remark_on_warmup
 from vgg_ablate.errors import SpecError
 
 
 def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     """Say whether a study is valid; name everything that is wrong with it, and where."""
-    from vgg_ablate.net.match import resolve
+    from vgg_ablate.models.width_matching import resolve
 
     read = loaded(study, overrides)
     try:

@@ -17,8 +17,8 @@ def claims(
     as_json: JSON = False,
 ) -> None:
     """Say where every claim of the VGG paper stands; write DIR/paper/claims.md."""
+    from vgg_ablate.formatting.table import printed
     from vgg_ablate.paper import scoreboard, writing
-    from vgg_ablate.report.table import printed
 
     if check:
         differences = writing.check(results)

@@ -17,7 +17,7 @@ STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger;
 
 def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: int = 8080) -> None:
     """Serve optuna-dashboard on this machine alone; Ctrl-C ends it. It reads; the records stay the truth."""
-    from vgg_ablate.runs.storages import embedded, file_of
+    from vgg_ablate.runs.ledger.storage import embedded, file_of
 
     if find_spec("optuna_dashboard") is None:
         raise EnvironmentFailed("optuna-dashboard is not installed: pip install 'vgg_ablate[dashboard]'")

@@ -12,7 +12,7 @@ from vgg_ablate.cli.arguments import JSON
 from vgg_ablate.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from vgg_ablate.net.match import Resolved
+    from vgg_ablate.models.width_matching import Resolved
 
 TARGET = Annotated[
     str | None,
@@ -52,7 +52,7 @@ def describe(
     device: DEVICE = None,
 ) -> None:
     """Show a net's layers, receptive fields, params and MACs; of a study, its variants side by side."""
-    from vgg_ablate.cli.looking import draw_field, draw_filters, is_trained
+    from vgg_ablate.cli.inspect_weights import draw_field, draw_filters, is_trained
 
     if filters is not None:
         if target is not None or field:
@@ -71,15 +71,15 @@ def describe(
 
 
 def _told(target: str, image_size: int | None, classes: int | None, svg: Path | None, *, as_json: bool) -> None:
-    from vgg_ablate.cli.nets import remark, resolved
+    from vgg_ablate.cli.targets import remark, resolved
 
     nets = resolved(target, image_size, classes)
     remark(nets)
     if svg is not None:
+        from vgg_ablate.diagrams import network, table1
         from vgg_ablate.records import replace_whole
-        from vgg_ablate.report import columns, drawing
 
-        replace_whole(svg, drawing.drawn([columns.variant(one) for one in nets]))
+        replace_whole(svg, network.drawn([table1.variant(one) for one in nets]))
         print(f"written: {svg}", file=sys.stderr)
     _said(nets, as_json=as_json)
 
@@ -87,16 +87,17 @@ def _told(target: str, image_size: int | None, classes: int | None, svg: Path | 
 def _said(nets: tuple[Resolved, ...], *, as_json: bool) -> None:
     import json
 
-    from vgg_ablate.report import columns, describe, table
+    from vgg_ablate.diagrams import layer_table, table1
+    from vgg_ablate.formatting import table
 
-    named = [columns.variant(one) for one in nets]
+    named = [table1.variant(one) for one in nets]
     if as_json:
-        found = [describe.variant(one) for one in named]
+        found = [layer_table.variant(one) for one in named]
         print(json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1))
     elif len(named) == 1:
-        each = [(columns.column(one), describe.layer_table(one.arch, one.name)) for one in named[0].nets]
+        each = [(table1.column(one), layer_table.layer_table(one.arch, one.name)) for one in named[0].nets]
         table.printed([shown for pair in each for shown in pair])
         if named[0].ensemble:
-            table.printed([columns.summary(named)])
+            table.printed([table1.summary(named)])
     else:
-        table.printed(columns.side_by_side(named))
+        table.printed(table1.side_by_side(named))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vgg_ablate.cli.again import chosen, judged, trained
 from vgg_ablate.cli.arguments import OUT, RESULTS, results_folder
+from vgg_ablate.cli.reproduce_run import chosen, judged, trained
 from vgg_ablate.errors import SpecError, StorageFailed
 
 if TYPE_CHECKING:
-    from vgg_ablate.net.model import Vgg
-    from vgg_ablate.spec.arch import Arch
+    from vgg_ablate.config.arch import Arch
+    from vgg_ablate.models.vgg import Vgg
 
 RUN = Annotated[
     str, typer.Argument(metavar="VARIANT[/SEED]", help="Which run; default seed: the variant's first recorded.")
@@ -24,9 +24,9 @@ DEVICE = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda:0; d
 
 def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEVICE = None) -> None:
     """Train a recorded run again, say whether it is its record's, and write its weights, arch and ONNX."""
-    from vgg_ablate.net import interop
-    from vgg_ablate.report.results import read
-    from vgg_ablate.train.settings import weights_of
+    from vgg_ablate.analysis.results import read
+    from vgg_ablate.models import checkpoints
+    from vgg_ablate.training.settings import weights_of
 
     results = read(results_folder(study, out))
     one = chosen(results, run)
@@ -38,24 +38,24 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
         path = weights_of(weights, place)
         if place:
             print(f"{path}: the weights of {net.arch.notation()}, which answers with it")
-        for line in _beside(path.parent, *interop.loaded(path)):
+        for line in _beside(path.parent, *checkpoints.loaded(path)):
             print(line)
     print(judged(one, found, done="exported, but "))
 
 
 def _beside(folder: Path, arch: Arch, model: Vgg) -> list[str]:
     """Write what stands beside the weights; a line for each file, or why there is none."""
-    from vgg_ablate.net import interop
+    from vgg_ablate.models import checkpoints
 
-    told = [_written(folder / "arch.yaml", interop.as_yaml(arch).encode(), "the arch, as a study's `arch:`")]
-    theirs = interop.torchvision_name(arch)
+    told = [_written(folder / "arch.yaml", checkpoints.as_yaml(arch).encode(), "the arch, as a study's `arch:`")]
+    theirs = checkpoints.torchvision_name(arch)
     if theirs is None:
         told.append("no torchvision model has these layers")
     else:
-        state = interop.as_torchvision(arch, model.state_dict())
+        state = checkpoints.as_torchvision(arch, model.state_dict())
         told.append(_written(folder / "torchvision.pth", state, f"for torchvision's {theirs}"))
     try:
-        interop.write_onnx(arch, model, folder / "model.onnx")
+        checkpoints.write_onnx(arch, model, folder / "model.onnx")
         told.append(f"{folder / 'model.onnx'}: ONNX, for any batch size")
     except SpecError as error:  # the extra is not installed
         told.append(f"no ONNX file: {error}")

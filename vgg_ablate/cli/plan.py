@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, loaded
-from vgg_ablate.cli.nets import print_mismatches, remark
 from vgg_ablate.cli.run import DEVICE, PACKING, WORKERS
 from vgg_ablate.cli.space import print_survey
+from vgg_ablate.cli.targets import print_mismatches, remark
 from vgg_ablate.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vgg_ablate.net.match import Resolved
-    from vgg_ablate.report.foresight import Sight
-    from vgg_ablate.report.table import Table
+    from vgg_ablate.analysis.detectable import Sight
+    from vgg_ablate.config.study import Study
+    from vgg_ablate.formatting.table import Table
+    from vgg_ablate.models.width_matching import Resolved
+    from vgg_ablate.runs.estimate.cost import Bill
     from vgg_ablate.runs.plan import Cell, Plan
-    from vgg_ablate.runs.prices import Bill
-    from vgg_ablate.runs.room import Room
-    from vgg_ablate.spec.study import Study
+    from vgg_ablate.runs.resources.memory_fit import Room
 
 PROBE = Annotated[bool, typer.Option(help="Time this machine where nothing is known of it (seconds; imports torch).")]
 MAX_HOURS = Annotated[float | None, typer.Option(metavar="H", min=0, help="Say which runs would not end in time.")]
@@ -46,9 +46,9 @@ def plan(
 ) -> None:
     """Price a study: runs, params and MACs, memory, predicted time and disk, the smallest effect that it can see."""
     from vgg_ablate.records import Store
-    from vgg_ablate.runs import prices
-    from vgg_ablate.runs.packing import foreseen
-    from vgg_ablate.runs.slots import packed, slots
+    from vgg_ablate.runs.estimate import cost
+    from vgg_ablate.runs.resources.packing import foreseen
+    from vgg_ablate.runs.resources.slots import packed, slots
 
     asked, places = loaded(study, overrides), slots(device, workers, packed(packing))
     folder = out or Path("results") / asked.name
@@ -58,7 +58,7 @@ def plan(
     records = _records(made, folder, probe=probe, device=device, workers=workers)
     if packing == "auto":
         places = foreseen(places, [cell.run for cell in made.cells], records)
-    bill = prices.bill(made, Store(folder / "records"), records, places, max_hours, trials)
+    bill = cost.bill(made, Store(folder / "records"), records, places, max_hours, trials)
     seen = _seen(asked, folder, made)
     for price in bill.variants:
         if price.hindrance:
@@ -72,7 +72,7 @@ def plan(
 
 
 def _resolved(asked: Study) -> tuple[Resolved, ...]:
-    from vgg_ablate.net.match import resolve
+    from vgg_ablate.models.width_matching import resolve
 
     try:
         return resolve(asked.variants)
@@ -83,8 +83,8 @@ def _resolved(asked: Study) -> tuple[Resolved, ...]:
 def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[Cell]]:
     """The plan with the winners of the tuning as far as they are known, and the trials that are still to be trained."""
     from vgg_ablate.runs.plan import plan as planned
-    from vgg_ablate.runs.reading import fingerprint
-    from vgg_ablate.runs.tuning import resume_tuning
+    from vgg_ablate.runs.progress.reading import fingerprint
+    from vgg_ablate.runs.search.tuning import resume_tuning
 
     if asked.tune is None:
         return planned(asked, fingerprint), ()
@@ -94,25 +94,26 @@ def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[Cell]]:
 
 def _records(made: Plan, folder: Path, *, probe: bool, device: str, workers: int | None) -> list[Any]:
     """What is known of this machine: this study's runs first, then its siblings', then the probe's."""
-    from vgg_ablate.runs import prices, probing
-    from vgg_ablate.runs.slots import slots
-    from vgg_ablate.train.places import cache_folder
+    from vgg_ablate.data.cache import cache_folder
+    from vgg_ablate.runs.estimate import cost
+    from vgg_ablate.runs.estimate import probe as machine_probe
+    from vgg_ablate.runs.resources.slots import slots
 
     slot, cache = slots(device, workers)[0], cache_folder() / "probes"
-    if own := prices.known_records([folder / "records"], slot.device):
+    if own := cost.known_records([folder / "records"], slot.device):
         return own
     if probe:
         print("probing this machine ...", file=sys.stderr)
-        probing.probe(made, cache, slot)
-        return prices.known_records([cache / "records"], slot.device)
+        machine_probe.probe(made, cache, slot)
+        return cost.known_records([cache / "records"], slot.device)
     folders = [cache / "records", *sorted(folder.parent.glob("*/records"))]
-    return prices.known_records(folders, slot.device)
+    return cost.known_records(folders, slot.device)
 
 
 def _seen(asked: Study, folder: Path, made: Plan) -> tuple[Sight, ...]:
     if not asked.claims:
         return ()
-    from vgg_ablate.report.foresight import sights
+    from vgg_ablate.analysis.detectable import sights
 
     return sights(asked, made.planned, made.fingerprint(asked.base.data), folder)
 
@@ -145,8 +146,8 @@ def _document(asked: Study, folder: Path, made: Plan, bill: Bill, seen: Sequence
 
 
 def _print(asked: Study, bill: Bill, seen: Sequence[Sight]) -> None:
-    from vgg_ablate.report.table import printed
-    from vgg_ablate.runs.progress import clock
+    from vgg_ablate.formatting.table import printed
+    from vgg_ablate.runs.progress.views import clock
 
     printed([_table(asked, bill), *_foreseen(seen)])
     missing = sum(price.missing for price in bill.variants)
@@ -178,14 +179,14 @@ def _unknown(bill: Bill) -> str:
 def _foreseen(seen: Sequence[Sight]) -> list[Table]:
     if not seen:
         return []
-    from vgg_ablate.report.foresight import table
+    from vgg_ablate.analysis.detectable import table
 
     return [table(seen)]
 
 
 def _print_space(asked: Study) -> None:
     """What a search can choose from."""
-    from vgg_ablate.net.space import of_study
+    from vgg_ablate.space.survey import of_study
 
     if asked.design.kind != "search":
         return
@@ -197,8 +198,8 @@ def _print_space(asked: Study) -> None:
 
 
 def _table(asked: Study, bill: Bill) -> Table:
-    from vgg_ablate.report.table import Column, Count, Row, Table, Words
-    from vgg_ablate.runs.progress import clock
+    from vgg_ablate.formatting.table import Column, Count, Row, Table, Words
+    from vgg_ablate.runs.progress.views import clock
 
     columns = (
         Column("variant", "variant", "left"),
@@ -227,7 +228,7 @@ def _table(asked: Study, bill: Bill) -> Table:
 
 
 def _memory_note(room: Room) -> str:
-    from vgg_ablate.runs.room import gibibytes
+    from vgg_ablate.runs.resources.memory_fit import gibibytes
 
     has = "memory unknown" if room.memory_bytes is None else gibibytes(room.memory_bytes)
     beside = "come on top" if room.beside_bytes is None else f"take {gibibytes(room.beside_bytes)}, as measured"

@@ -30,14 +30,15 @@ def report(studies: STUDIES, out: OUT = None, check: CHECK = False, as_json: JSO
 
 def written(folder: Path, *, as_json: bool) -> None:
     """Write the report of a results folder and print it: tables and notes, or one JSON document."""
-    from vgg_ablate.report import prose, table, writing
+    from vgg_ablate.formatting import table
+    from vgg_ablate.report import markdown, write
 
-    made = writing.write(folder)
+    made = write.write(folder)
     if as_json:
-        print(writing.as_json(made))
+        print(write.as_json(made))
     else:
-        table.printed(prose.tables(made))
-        for note in prose.notes(made):
+        table.printed(markdown.tables(made))
+        for note in markdown.notes(made):
             print(f"note: {note}", file=sys.stderr)
         print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
     if made.problems:
@@ -58,18 +59,20 @@ def _difference(folder: Path) -> list[str]:
         from vgg_ablate.paper import writing as scoreboard
 
         return scoreboard.check(folder.parent)
-    from vgg_ablate.report import writing
+    from vgg_ablate.report import write
 
-    return writing.check(folder)
+    return write.check(folder)
 
 
 def _beside(folders: list[Path], *, as_json: bool) -> None:
-    from vgg_ablate.report import model, side_by_side, table
+    from vgg_ablate.analysis import summary
+    from vgg_ablate.formatting import table
+    from vgg_ablate.report import compare
 
-    reports = [model.of(folder) for folder in folders]
-    found = side_by_side.compared(reports)
+    reports = [summary.of(folder) for folder in folders]
+    found = compare.compared(reports)
     if as_json:
-        print(side_by_side.as_json(found))
+        print(compare.as_json(found))
     else:
         table.printed(found.tables)
         print(

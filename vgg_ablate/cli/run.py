@@ -66,8 +66,8 @@ def run(
     """Train every run of a study that has no record yet, then print the comparison and the verdicts."""
     from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
-    from vgg_ablate.runs.lease import holder
-    from vgg_ablate.runs.slots import packed
+    from vgg_ablate.runs.leases import holder
+    from vgg_ablate.runs.resources.slots import packed
 
     asked = loaded(study, overrides)
     folder = out or Path("results") / asked.name
@@ -110,7 +110,7 @@ def _nothing_to_train(folder: Path, asked: int) -> str:
 
 def _to_go_on(folder: Path) -> str:
     """What an interrupted study has come to."""
-    from vgg_ablate.runs.folder import manifest
+    from vgg_ablate.runs.results_dir import manifest
     from vgg_ablate.runs.status import status
 
     told = manifest(folder)

@@ -7,6 +7,6 @@ def schema() -> None:
     """Print the JSON Schema of a study file, as editors use it: schemas/study.schema.json is this."""
     import json
 
-    from vgg_ablate.spec import schema as written
+    from vgg_ablate.config import json_schema as written
 
     print(json.dumps(written.schema(), indent=1))

@@ -11,7 +11,7 @@ import typer
 from vgg_ablate.cli.arguments import JSON, OVERRIDES, STUDY, loaded
 
 if TYPE_CHECKING:
-    from vgg_ablate.net.space import Survey
+    from vgg_ablate.space.survey import Survey
 
 DRAW = Annotated[
     int | None,
@@ -31,7 +31,7 @@ def space(
     import json
     from time import perf_counter
 
-    from vgg_ablate.net.space import of_study
+    from vgg_ablate.space.survey import of_study
 
     asked = loaded(study, overrides)
     start = perf_counter()
@@ -48,7 +48,7 @@ def space(
 
 def _write(found: Survey, path: Path, name: str) -> None:
     from vgg_ablate.records import replace_whole
-    from vgg_ablate.report.front import as_csv, as_svg
+    from vgg_ablate.report.html.front import as_csv, as_svg
 
     replace_whole(path, as_csv(found.front))
     replace_whole(path.with_suffix(".svg"), as_svg(found.front, name))
@@ -71,7 +71,7 @@ def _data(found: Survey) -> dict[str, object]:
 
 def print_survey(found: Survey) -> None:
     """How many nets there are, how many of them meet the constraints, and what these cost."""
-    from vgg_ablate.report import numbers
+    from vgg_ablate.formatting import numbers
 
     whole = "no end of nets" if found.size is None else f"{found.size:,} nets"
     drawn = "" if found.seen == found.size else f"; {found.seen:,} drawn at random, as a search draws them first"

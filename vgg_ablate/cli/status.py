@@ -36,7 +36,7 @@ def status(
 def _found(study: Path, folder: Path) -> Status:
     """Of what the study file asks for now; of a folder, or a search, of what was asked for when it ran."""
     from vgg_ablate.runs.plan import plan
-    from vgg_ablate.runs.reading import fingerprint
+    from vgg_ablate.runs.progress.reading import fingerprint
     from vgg_ablate.runs.status import of_manifest, status
 
     if study.is_dir() or loaded(study, None).design.kind == "search":
@@ -56,8 +56,8 @@ def _print(folder: Path, found: Status) -> None:
 
 
 def _rebuilt(folder: Path, storage: str | None) -> None:
-    from vgg_ablate.runs.reading import fingerprint
-    from vgg_ablate.runs.rebuilding import rebuild
+    from vgg_ablate.runs.progress.reading import fingerprint
+    from vgg_ablate.runs.rebuild import rebuild
 
     count = rebuild(loaded(folder / "study.yaml", None), folder, storage, fingerprint)
     print(f"{folder}: the ledger was made again from the records: {count} trials")

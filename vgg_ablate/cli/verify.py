@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vgg_ablate.cli.again import again, chosen, compared, judged
 from vgg_ablate.cli.arguments import OUT, RESULTS, results_folder
+from vgg_ablate.cli.reproduce_run import again, chosen, compared, judged
 
 CELL = Annotated[
     str | None, typer.Argument(metavar="[VARIANT/SEED]", help="Which run; default: the base's first recorded seed.")
@@ -17,7 +17,7 @@ DEVICE = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda:0; d
 
 def verify(study: RESULTS, cell: CELL = None, out: OUT = None, device: DEVICE = None) -> None:
     """Train a recorded run again: bit for bit the same on the same machine, inside its seeds' interval elsewhere."""
-    from vgg_ablate.report.results import read
+    from vgg_ablate.analysis.results import read
 
     results = read(results_folder(study, out))
     one = chosen(results, cell)

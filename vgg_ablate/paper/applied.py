@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vgg_ablate.net.costs import macs, params
-from vgg_ablate.net.layers import Conv, Dense, Pool
+from vgg_ablate.models.costs import macs, params
+from vgg_ablate.models.layers import Conv, Dense, Pool
 from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.nets import convolutions, net
 from vgg_ablate.paper.stacks import convolved

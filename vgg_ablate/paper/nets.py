@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from vgg_ablate.net.costs import params
-from vgg_ablate.net.layers import Conv, Layer, layers
-from vgg_ablate.spec.arch import Arch
-from vgg_ablate.spec.datasets import Shape
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.datasets import Shape
+from vgg_ablate.models.costs import params
+from vgg_ablate.models.layers import Conv, Layer, layers
 
 TABLE_1 = ("A", "A-LRN", "B", "C", "D", "E")
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import Any
 
+from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.table import Column, Row, Table, Words, markdown
 from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.standing import Answer, Standing
-from vgg_ablate.report import numbers, wording
-from vgg_ablate.report.table import Column, Row, Table, Words, markdown
-from vgg_ablate.report.verdicts import Verdict
+from vgg_ablate.report import wording
 
 _KINDS = {"analytic": "Computed", "empirical": "Trained", "note": "The note"}
 

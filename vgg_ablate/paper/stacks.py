@@ -6,8 +6,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from vgg_ablate.net.costs import activations, receptive_field
-from vgg_ablate.net.layers import Act, Layer
+from vgg_ablate.models.costs import activations, receptive_field
+from vgg_ablate.models.layers import Act, Layer
 from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.nets import stack, total_params
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vgg_ablate.analysis import summary
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.paper.analytic import COMPUTATIONS
 from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.computed import Computed
 from vgg_ablate.paper.statement import Asked, Statement
-from vgg_ablate.report import model
-from vgg_ablate.report.model import Report
-from vgg_ablate.report.verdicts import Verdict
 
 Word = Literal["supported", "refuted", "inconclusive", "not run yet", "out of reach"]
 
@@ -66,7 +66,7 @@ def standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tupl
     """Every statement, with what the folders below `results` say. Raises StorageFailed where one cannot be read."""
     catalogue = tuple(catalogue)
     studies = dict.fromkeys(asked.study for statement in catalogue for asked in statement.asked)
-    reports = {name: model.of(results / name) for name in studies if (results / name / "manifest.json").exists()}
+    reports = {name: summary.of(results / name) for name in studies if (results / name / "manifest.json").exists()}
     return tuple(_standing(statement, reports) for statement in catalogue)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from vgg_ablate.net.costs import activations, macs, params, receptive_field
-from vgg_ablate.net.layers import Act, Conv, Dense, Layer, Norm, Pool
+from vgg_ablate.models.costs import activations, macs, params, receptive_field
+from vgg_ablate.models.layers import Act, Conv, Dense, Layer, Norm, Pool
 from vgg_ablate.paper.computed import Check, Computed
 from vgg_ablate.paper.nets import TABLE_1, convolutions, net, total_params
 

@@ -5,48 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isnan, sqrt
 
-from vgg_ablate.report import numbers
-from vgg_ablate.report.metrics import scale
-from vgg_ablate.report.verdicts import Verdict
-from vgg_ablate.spec.claims import EXACT, Claim, Side
+from vgg_ablate.analysis.metrics import NOUNS, unit_of
+from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.config.claims import EXACT, Claim, Side
+from vgg_ablate.formatting import numbers
 
-NOUNS = {
-    "test_error": "test error",
-    "test_accuracy": "test accuracy",
-    "val_error": "validation error",
-    "val_accuracy": "validation accuracy",
-    "test_top5_error": "top-5 test error",
-    "params": "params",
-    "macs": "MACs",
-    "activations": "activations",
-    "train_seconds": "training seconds",
-    "images_per_second": "images per second",
-    "trained": "runs that trained",
-}
-_STEPS = {  # of what a trend is over: one of these
-    "weight_layers": "layer",
-    "activation_layers": "activation layer",
-    "params": "million params",
-    "macs": "million MACs",
-    "activations": "million activations",
-    "receptive_field": "px",
-    "train.epochs": "epoch",
-}
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
-
-
-def unit(metric: str) -> str:
-    """Of a difference: points for errors and accuracies."""
-    if scale(metric) != 1:
-        return "pp"
-    return {"train_seconds": "s", "images_per_second": "images/s"}.get(metric, "")
-
-
-def unit_of(claim: Claim) -> str:
-    """Of a claim's difference: that of its metric; of a trend, per step of what it is over."""
-    if claim.trend is None:
-        return unit(claim.metric)
-    return f"{unit(claim.metric)} per {_STEPS.get(claim.trend.over, f'unit of {claim.trend.over}')}".strip()
 
 
 def side(given: Side | None) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from vgg_ablate.errors import StorageFailed
 from vgg_ablate.records import Outcome, Record, Store, Tested, predictions_path
 from vgg_ablate.runs.plan import Cell
-from vgg_ablate.train import predictions
-from vgg_ablate.train.predictions import Predictions
+from vgg_ablate.training import predictions
+from vgg_ablate.training.predictions import Predictions
 
 
 def find_kept(folder: Path, finished: Iterable[str]) -> set[str]:

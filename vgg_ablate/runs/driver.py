@@ -15,33 +15,33 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from vgg_ablate.config.search import Search
+from vgg_ablate.config.study import Study
 from vgg_ablate.errors import EnvironmentFailed, Problem, RunsFailed, SpecError
 from vgg_ablate.records import Outcome, Store
 from vgg_ablate.runs.averaging import find_kept
-from vgg_ablate.runs.events import Events
-from vgg_ablate.runs.folder import check_owner, manifest, write_down
-from vgg_ablate.runs.forecast import Forecast
-from vgg_ablate.runs.lease import study_lock
-from vgg_ablate.runs.ledger import Ledger
-from vgg_ablate.runs.listed import Listed
-from vgg_ablate.runs.local import LocalPool
-from vgg_ablate.runs.loop import Loop
-from vgg_ablate.runs.mirror import Mirror
-from vgg_ablate.runs.notes import Notes
-from vgg_ablate.runs.outcomes import adopt, outcomes, put_aside
-from vgg_ablate.runs.packing import Packing
+from vgg_ablate.runs.leases import study_lock
+from vgg_ablate.runs.ledger.ledger import Ledger
+from vgg_ablate.runs.ledger.mirror import Mirror
+from vgg_ablate.runs.ledger.storage import embedded
 from vgg_ablate.runs.plan import Cell, Plan
 from vgg_ablate.runs.plan import plan as planned
-from vgg_ablate.runs.pools import SILENCE, Place, Pool
-from vgg_ablate.runs.progress import Kind, State, Together, View, view
-from vgg_ablate.runs.reading import fingerprint
-from vgg_ablate.runs.sampling import Sampling
-from vgg_ablate.runs.searching import Searching
-from vgg_ablate.runs.slots import AUTO, Packed, slots
-from vgg_ablate.runs.storages import embedded
-from vgg_ablate.runs.tuning import count_runs, mirror_tuning, resume_tuning
-from vgg_ablate.spec.search import Search
-from vgg_ablate.spec.study import Study
+from vgg_ablate.runs.progress.eta import Forecast
+from vgg_ablate.runs.progress.events import Events
+from vgg_ablate.runs.progress.reading import fingerprint
+from vgg_ablate.runs.progress.views import Kind, State, Together, View, view
+from vgg_ablate.runs.recorded import adopt, outcomes, put_aside
+from vgg_ablate.runs.resources.packing import Packing
+from vgg_ablate.runs.resources.slots import AUTO, Packed, slots
+from vgg_ablate.runs.results_dir import check_owner, manifest, write_down
+from vgg_ablate.runs.run_sources import Listed
+from vgg_ablate.runs.scheduler import Loop
+from vgg_ablate.runs.search.controller import Searching
+from vgg_ablate.runs.search.manifest_writer import Notes
+from vgg_ablate.runs.search.sampler import Sampling
+from vgg_ablate.runs.search.tuning import count_runs, mirror_tuning, resume_tuning
+from vgg_ablate.runs.workers.local import LocalPool
+from vgg_ablate.runs.workers.protocol import SILENCE, Place, Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Options:
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: one is started here
     silence: float = SILENCE  # seconds without a sign of life after which a run is handed out again
-    training: str = "vgg_ablate.runs.training"  # the module that trains
+    training: str = "vgg_ablate.runs.workers.training"  # the module that trains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +268,7 @@ def _ray(folder: Path, options: Options) -> Pool:
         raise EnvironmentFailed("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
     if options.packing == AUTO:
         raise SpecError(Problem("takes a number with --pool ray", "--packing", "", options.packing))
-    from vgg_ablate.runs.ray_pool import RayPool
+    from vgg_ablate.runs.workers.ray import RayPool
 
     return RayPool(
         options.training,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from vgg_ablate.config.study import Study
+from vgg_ablate.config.training import DECLARATION, Data
 from vgg_ablate.errors import SpecError
-from vgg_ablate.net import match
+from vgg_ablate.models import width_matching
 from vgg_ablate.records import Planned, Run, TuningRun
-from vgg_ablate.spec.recipe import DECLARATION, Data
-from vgg_ablate.spec.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningR
     cannot exist or a trend has no slope, and what `fingerprint` raises where the data are not there.
     """
     once = remember(fingerprint)
-    resolved = {one.variant.name: one for one in match.resolve(study.every_variant)}
+    resolved = {one.variant.name: one for one in width_matching.resolve(study.every_variant)}
     if problems := study.trend_problems({name: one.costs.as_dict() for name, one in resolved.items()}):
         raise SpecError(problems)
     cells = [
@@ -134,7 +134,7 @@ def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningR
 
 
 def cells_of(
-    resolved: Iterable[match.Resolved], fingerprint: Callable[[Data], str], seeds: Iterable[int]
+    resolved: Iterable[width_matching.Resolved], fingerprint: Callable[[Data], str], seeds: Iterable[int]
 ) -> tuple[Cell, ...]:
     """These variants on these seeds, seed by seed."""
     return tuple(_cell(one, fingerprint(one.variant.data), seed) for seed in seeds for one in resolved)
@@ -167,7 +167,7 @@ def _members(cell: Cell, coming: Collection[str]) -> tuple[str, ...]:
     return keys if all(key in coming for key in keys) else ()
 
 
-def _cell(one: match.Resolved, fingerprint: str, seed: int) -> Cell:
+def _cell(one: width_matching.Resolved, fingerprint: str, seed: int) -> Cell:
     variant = one.variant
     run = Run(arch=one.arch, data=variant.data, train=one.train, fingerprint=fingerprint, seed=seed)
     cost = work(run, one.costs.macs)

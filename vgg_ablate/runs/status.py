@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vgg_ablate.records import Manifest, Outcome, Planned, Store
-from vgg_ablate.runs.lease import holder
-from vgg_ablate.runs.outcomes import outcomes
+from vgg_ablate.runs.leases import holder
+from vgg_ablate.runs.recorded import outcomes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

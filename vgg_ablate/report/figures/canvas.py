@@ -24,7 +24,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from vgg_ablate.report import numbers
+from vgg_ablate.formatting import numbers
 
 WIDTH = 7.2  # inches: two columns of a paper
 SIZE, SMALL = 8.5, 7.5  # points

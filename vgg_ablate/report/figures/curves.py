@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from vgg_ablate.report import numbers
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
-from vgg_ablate.report.model import Report
 
 MOST = 12  # panels
 _LINES, _POINTS = 12, 60  # a panel, a line

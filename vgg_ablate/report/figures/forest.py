@@ -10,10 +10,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vgg_ablate.analysis.metrics import NOUNS, unit_of
+from vgg_ablate.analysis.pairs import deciding_interval, gains
+from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report import wording
 from vgg_ablate.report.figures import canvas
-from vgg_ablate.report.model import Report
-from vgg_ablate.report.pairs import deciding_interval, gains
 
 _LEFT, _MIDDLE, _RIGHT = 2.45, 2.75, 1.7  # inches: words, intervals, what was found
 _GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5
@@ -48,7 +49,7 @@ def intervals(report: Report) -> list[Interval]:
             name=verdict.claim.id,
             text=verdict.claim.text,
             metric=verdict.claim.metric,
-            unit=wording.unit_of(verdict.claim),
+            unit=unit_of(verdict.claim),
             word=verdict.verdict,
             found="no estimate" if isnan(verdict.mean) else wording.estimated(verdict),
             region=verdict.claim.region,
@@ -104,7 +105,7 @@ def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     canvas.plain_ticks(axes.xaxis)
-    axes.set_xlabel(f"gain in {wording.NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
+    axes.set_xlabel(f"gain in {NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
     axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0
     for row, height in zip(rows, heights, strict=True):

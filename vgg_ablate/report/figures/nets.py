@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vgg_ablate.net.layers import layers
-from vgg_ablate.report.blocks import Block, Item, Marked, blocks, in_order, marked
-from vgg_ablate.report.columns import shortly
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.diagrams.blocks import Block, Item, Marked, blocks, in_order, marked
+from vgg_ablate.diagrams.table1 import shortly
+from vgg_ablate.models.layers import layers
 from vgg_ablate.report.figures import canvas
-from vgg_ablate.report.model import Report
-from vgg_ablate.spec.arch import Arch
 
 MOST = 16  # nets
 _LEFT, _PITCH, _HIGH = 1.75, 0.5, 0.34  # inches

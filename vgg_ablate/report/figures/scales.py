@@ -9,7 +9,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from vgg_ablate.report import numbers
+from vgg_ablate.formatting import numbers
 
 _ROOM = 0.13  # of the span, left free at both ends
 

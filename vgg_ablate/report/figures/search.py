@@ -9,9 +9,9 @@ from math import inf, isnan, nan
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report.figures import canvas
-from vgg_ablate.report.figures.budget import Point
-from vgg_ablate.report.model import Report
+from vgg_ablate.report.figures.cost_error import Point
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,96 @@
+"""What claims could see is said from records alone, and is what the report says once they are there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.report.factories import STUDY, made
+from vgg_ablate.analysis import power
+from vgg_ablate.analysis.detectable import UNKNOWN, Sight, sights
+from vgg_ablate.analysis.metrics import by_seed
+from vgg_ablate.analysis.summary import of
+from vgg_ablate.config.study import load
+from vgg_ablate.records import Manifest
+
+CONTENT = "0" * 16
+
+
+def seen(folder: Path, content: str = CONTENT) -> dict[str, Sight]:
+    """Of the folder's own study, as `plan` asks."""
+    found = sights(load(folder / "study.yaml"), Manifest.read(folder).planned, content, folder)
+    return {sight.claim.id: sight for sight in found}
+
+
+def emptied(folder: Path) -> Path:
+    for path in (folder / "records").iterdir():
+        path.unlink()
+    return folder
+
+
+def test_recorded_pairs_give_what_the_report_says(tmp_path: Path) -> None:
+    folder = made(tmp_path / "results" / "own")
+    said = {verdict.claim.id: verdict for verdict in of(folder).verdicts}
+    for name, sight in seen(folder).items():
+        if said[name].exact:
+            assert (sight.detectable, sight.source) == (0.0, "exact: the same on every seed")
+        else:
+            assert sight.sd == pytest.approx(said[name].sd)
+            assert sight.detectable == pytest.approx(said[name].detectable)
+            assert sight.source == "5 seeds of its own, recorded"
+
+
+def test_without_records_the_spread_is_unknown_and_never_made_up(tmp_path: Path) -> None:
+    sight = seen(emptied(made(tmp_path / "results" / "own")))["small"]
+    assert (sight.sd, sight.detectable, sight.source) == (None, None, UNKNOWN)
+
+
+def test_a_study_of_the_same_data_lends_the_spread_of_its_pairs(tmp_path: Path) -> None:
+    own, other = emptied(made(tmp_path / "results" / "own")), made(tmp_path / "results" / "other")
+    table = by_seed(of(other).frame, "test_error")
+    pairs = itertools.combinations([[its[seed] for seed in sorted(its)] for its in table.values()], 2)
+    variances = [np.var(np.subtract(one, two), ddof=1) for one, two in pairs]
+    expected = math.sqrt(float(np.mean(variances)))  # the residual of variants x seeds is half of this, squared
+    sight = seen(own)["small"]
+    assert sight.sd == pytest.approx(expected)
+    assert sight.detectable == pytest.approx(power.smallest_detectable(expected, 5))
+    assert sight.source == f"the same data in {other} (8 d.o.f.)"
+
+
+def test_a_study_that_declares_the_same_pixels_otherwise_lends_its_spread(tmp_path: Path) -> None:
+    own = emptied(made(tmp_path / "results" / "own"))
+    made(tmp_path / "results" / "other", text=STUDY.replace("digits,", "image-folder, channels: 1, classes: 10,"))
+    assert seen(own, CONTENT)["small"].source != UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        (STUDY.replace("image_size: 32", "image_size: 32, channels: 3"), CONTENT),
+        (STUDY.replace("image_size: 32", "image_size: 32, limit: 100"), CONTENT),
+        (STUDY, "another content"),
+    ],
+)
+def test_a_study_of_other_data_lends_nothing(tmp_path: Path, text: str, content: str) -> None:
+    own = emptied(made(tmp_path / "results" / "own"))
+    made(tmp_path / "results" / "other", text=text)
+    assert seen(own, content)["small"].source == UNKNOWN
+
+
+def test_seconds_of_other_nets_lend_nothing(tmp_path: Path) -> None:
+    text = STUDY + "  - {id: slow, text: it takes longer, kind: worse, a: five, b: base, metric: train_seconds}\n"
+    own = emptied(made(tmp_path / "results" / "own", text=text))
+    made(tmp_path / "results" / "other", text=text)
+    assert seen(own)["slow"].source == UNKNOWN
+    assert seen(own)["small"].source != UNKNOWN
+
+
+def test_two_looks_see_less_than_one(tmp_path: Path) -> None:
+    own = made(tmp_path / "results" / "own", text=STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}"))
+    sight = seen(own)["small"]
+    assert sight.sd is not None
+    assert sight.detectable == pytest.approx(power.smallest_detectable(sight.sd, 5, 0.05 * 2 / 5))

@@ -1,0 +1,71 @@
+"""Tidy frames: one row a run, one row an epoch, the same after a round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vgg_ablate
+from tests.report.factories import made
+from vgg_ablate.analysis import frame, summary
+from vgg_ablate.records import Outcome
+
+WANTED = (
+    "study variant seed key outcome val_accuracy test_accuracy test_error params macs epochs train_seconds "
+    "images_per_second device precision"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made(
+        tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED}, missing=frozenset({("wide", 0), ("wide", 1)})
+    )
+
+
+def test_the_package_gives_one_row_a_planned_run(folder: Path) -> None:
+    runs = vgg_ablate.frame(folder)
+    assert len(runs) == 15
+    assert set(WANTED.split()) <= set(runs.columns)
+    assert runs["outcome"].value_counts().to_dict() == {"finished": 12, "missing": 2, "diverged": 1}
+
+
+def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
+    runs = frame.frame(folder)
+    (tmp_path / "runs.csv").write_text(frame.written(runs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
+
+
+@pytest.mark.parametrize("made_of", [frame.frame, frame.epochs])
+def test_both_are_the_same_after_a_round_trip_through_parquet(
+    folder: Path, tmp_path: Path, made_of: Callable[[Path], pd.DataFrame]
+) -> None:
+    rows = made_of(folder)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), rows, check_exact=True)
+
+
+def test_epochs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
+    epochs = frame.epochs(folder)
+    assert len(epochs) == 13 * 2
+    (tmp_path / "epochs.csv").write_text(frame.written(epochs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "epochs.csv"), epochs, check_exact=True)
+
+
+def test_an_empty_study_has_empty_frames_of_the_same_dtypes(tmp_path: Path) -> None:
+    every = frozenset((variant, seed) for variant in ("base", "five", "wide") for seed in range(5))
+    folder = made(tmp_path / "pretend", missing=every)
+    assert frame.epochs(folder).dtypes.equals(frame.epochs(made(tmp_path / "full" / "pretend")).dtypes)
+    assert set(frame.frame(folder)["outcome"]) == {"missing"}
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 360])
+def test_packed_bits_lose_their_padding(count: int) -> None:
+    right = np.random.default_rng(count).random(count) < 0.8
+    right[0] = True
+    packed = np.packbits(right).tobytes().hex()
+    assert (summary.bits(packed, float(right.mean())) == right).all()

@@ -1,0 +1,135 @@
+"""The statistics against scipy's and statsmodels' own tests, and by what must hold for any data."""
+
+from __future__ import annotations
+
+from math import inf, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate
+from scipy import stats as oracle
+from statsmodels.stats import multitest, weightstats
+from statsmodels.stats import power as sm_power
+
+from vgg_ablate.analysis import power, stats
+
+finite = st.floats(-50, 50, allow_nan=False).map(lambda value: round(value, 3))
+samples = st.lists(finite, min_size=3, max_size=12).filter(lambda values: float(np.std(values)) > 1e-3)
+SEEDS = np.random.default_rng(0)
+
+
+@given(samples)
+def test_different_without_a_margin_is_the_two_sided_paired_t_test(differences: list[float]) -> None:
+    found = stats.evidence(stats.paired(differences), (0.0, 0.0), outside=True)
+    expected = oracle.ttest_rel(differences, np.zeros(len(differences)))
+    assert float(found.p) == pytest.approx(min(1.0, float(expected.pvalue)), abs=1e-12, rel=1e-9)
+
+
+@given(samples)
+def test_the_interval_is_scipys(differences: list[float]) -> None:
+    low, high = stats.paired(differences).interval()
+    expected = oracle.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@given(samples, st.floats(0.01, 30))
+def test_equivalence_is_statsmodels_paired_tost(differences: list[float], margin: float) -> None:
+    found = stats.evidence(stats.paired(differences), (-margin, margin))
+    expected = weightstats.ttost_paired(np.array(differences), np.zeros(len(differences)), -margin, margin)[0]
+    assert float(found.supporting) == pytest.approx(float(expected), abs=1e-12, rel=1e-6)
+
+
+@settings(max_examples=15)  # statsmodels collects garbage in every call
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    assert stats.holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_welch_and_pooled_are_scipys_two_sample_tests(seeds: int) -> None:
+    values = SEEDS.normal(0, [[1.0], [3.0]], (2, seeds))
+    for method, equal in ((stats.welch, False), (stats.pooled, True)):
+        found = stats.evidence(method(values, [1, -1]), (0.0, 0.0), outside=True)
+        expected = oracle.ttest_ind(*values, equal_var=equal).pvalue
+        assert float(found.p) == pytest.approx(float(expected))
+
+
+def test_hedges_g_is_cohens_d_times_its_exact_correction() -> None:
+    values = SEEDS.normal(0, 1, (2, 5))
+    gain = float(values[0].mean() - values[1].mean())
+    d = gain / sqrt((values[0].var(ddof=1) + values[1].var(ddof=1)) / 2)
+    assert stats.hedges_g(gain, values) == pytest.approx(d * (1 - 3 / (4 * 8 - 1)), rel=2e-3)  # Hedges' approximation
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10, 40])
+@pytest.mark.parametrize("effect", [0.0, 0.5, 1.0, 2.0])
+def test_power_is_that_of_the_noncentral_t(seeds: int, effect: float) -> None:
+    c = oracle.t.isf(0.025, seeds - 1)
+    density = oracle.norm.pdf
+
+    def rejected(z: float) -> float:  # P(|t| > c | the mean's z): the chi-square part, exactly
+        return float(oracle.chi2.cdf((seeds - 1) * (z + effect * sqrt(seeds)) ** 2 / c**2, seeds - 1) * density(z))
+
+    expected, _ = integrate.quad(rejected, -12, 12, limit=400, points=[-effect * sqrt(seeds)])
+    assert power.power(effect, seeds) == pytest.approx(expected, abs=2e-4)
+
+
+def test_power_agrees_with_statsmodels_for_many_seeds() -> None:
+    expected = sm_power.TTestPower().power(0.4, 50, 0.05)
+    assert power.power(0.4, 50) == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.integers(2, 60), st.floats(0.01, 20))
+def test_the_smallest_detectable_difference_is_seen_with_80_percent_power(seeds: int, sd: float) -> None:
+    seen = power.smallest_detectable(sd, seeds)
+    assert power.power(seen / sd, seeds) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_the_seeds_to_decide_are_the_fewest_with_80_percent_power() -> None:
+    needed = power.seeds_to_decide((0.0, inf), 0.5, 1.0, 5)
+    assert needed is not None
+    assert power.power(0.5, needed) >= 0.8 > power.power(0.5, needed - 1)
+
+
+def test_no_number_of_seeds_decides_a_mean_on_the_edge() -> None:
+    assert power.seeds_to_decide((0.5, inf), 0.5, 1.0, 5) is None
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("sd", [(0.0, 0.5), (0.05, 0.5), (0.05, 0.0), (0.1, 0.2)])  # of seeds, of examples
+def test_the_interval_beyond_the_test_set_covers_new_test_sets(seeds: int, sd: tuple[float, float]) -> None:
+    """Seeds and examples crossed, both random: 95 % of the intervals must hold the truth, and none be absurdly wide."""
+    random = np.random.default_rng(3)
+    rest = random.normal(0, 0.5, (600, seeds, 60))
+    data = random.normal(0, sd[0], (600, seeds, 1)) + random.normal(0, sd[1], (600, 1, 60)) + rest
+    first, wide = half_widths(data)
+    assert (np.abs(data.mean(axis=(1, 2))) < wide).mean() > 0.93
+    assert np.all(wide >= first)
+    assert np.all(wide < first + 1)
+
+
+def test_the_interval_over_the_seeds_alone_does_not_cover_new_test_sets() -> None:
+    random = np.random.default_rng(3)
+    data = random.normal(0, 0.5, (600, 1, 60)) + random.normal(0, 0.5, (600, 5, 60))
+    first, _ = half_widths(data)
+    assert (np.abs(data.mean(axis=(1, 2))) < first).mean() < 0.8
+
+
+def test_where_all_seeds_agree_the_interval_beyond_is_scipys_over_the_examples() -> None:
+    examples = SEEDS.normal(0, 1, 40)
+    half = stats.beyond_this_test_set(np.tile(examples, (5, 1)), 0.0, 0.9)
+    low, high = oracle.ttest_1samp(examples, 0).confidence_interval(0.9)
+    assert half == pytest.approx((high - low) / 2)
+
+
+def test_where_all_examples_are_alike_the_interval_beyond_is_the_first() -> None:
+    assert stats.beyond_this_test_set(np.tile([[0.1], [0.3], [0.2]], (1, 40)), 0.25) == 0.25
+
+
+def half_widths(studies: stats.Floats) -> tuple[stats.Floats, stats.Floats]:
+    """Of the interval over the seeds, and of that beyond the test set, for each study: seeds x examples."""
+    lows, highs = stats.paired(studies.mean(axis=2)).interval()
+    first = (highs - lows) / 2
+    return first, np.array([stats.beyond_this_test_set(*each) for each in zip(studies, first, strict=True)])

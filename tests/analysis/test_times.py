@@ -1,0 +1,89 @@
+"""Seconds and images per second are shown of undisturbed runs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.report.factories import STUDY, made
+from vgg_ablate.analysis import frame, summary
+from vgg_ablate.formatting import numbers, table
+from vgg_ablate.formatting.table import Range
+from vgg_ablate.records import Record
+from vgg_ablate.report import markdown, write
+
+TIMED = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: five, metric: train_seconds}\n"
+
+
+def with_cpu(seconds: Callable[[str, int], float], **environment: object) -> Callable[[Record, str], Record]:
+    """Give every epoch, of 1.5 s, this CPU time."""
+
+    def change(record: Record, variant: str) -> Record:
+        epochs = tuple(
+            epoch.model_copy(update={"cpu_seconds": seconds(variant, record.run.seed)}) for epoch in record.epochs
+        )
+        return record.model_copy(update={"epochs": epochs, "environment": {**record.environment, **environment}})
+
+    return change
+
+
+def cells(folder: Path) -> dict[str, str]:
+    """variant -> what stands in its column of images/s."""
+    comparison = markdown.tables(summary.of(folder))[0]
+    at = [column.name for column in comparison.columns].index("images_per_second")
+    return {row.cells[0].shown(): row.cells[at].shown() for row in comparison.rows}
+
+
+def test_the_median_of_undisturbed_runs_stands_with_its_range(tmp_path: Path) -> None:
+    """five waits on seeds 0 and 4, wide on every seed; the pretended pace is 1,000 images/s and the seed."""
+
+    def cpu(variant: str, seed: int) -> float:
+        return 1.2 if variant == "wide" or (variant == "five" and seed in (0, 4)) else 1.26
+
+    folder = made(tmp_path / "pretend", change=with_cpu(cpu))
+    assert cells(folder) == {"base": "1,002 [1,000, 1,004]", "five": "1,002 [1,001, 1,003]", "wide": numbers.DASH}
+    report = write.write(folder)
+    assert "Disturbed: 7 of 15 runs took more than 1.2 times their CPU time" in markdown.markdown(report)
+    (tmp_path / "table.csv").write_text(table.csv(markdown.tables(report)[0]), encoding="utf-8")
+    assert "images_per_second,images_per_second_low,images_per_second_high" in (tmp_path / "table.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        ({}, numbers.DASH),
+        ({"threads": 2}, "1,002 [1,000, 1,004]"),
+        ({"device": "cuda", "device_name": "a GPU"}, "1,002 [1,000, 1,004]"),
+    ],
+)
+def test_without_a_cpu_time_one_thread_of_a_cpu_shows_nothing(
+    tmp_path: Path, environment: dict[str, object], shown: str
+) -> None:
+    folder = made(tmp_path / "pretend", change=with_cpu(lambda variant, seed: 0.0, **environment))
+    assert set(cells(folder).values()) == {shown}
+    assert frame.frame(folder)["train_cpu_seconds"].isna().all()
+
+
+def test_a_claim_on_seconds_needs_undisturbed_runs(tmp_path: Path) -> None:
+    folder = made(
+        tmp_path / "pretend",
+        text=TIMED,
+        change=with_cpu(lambda variant, seed: 1.0 if (variant, seed) == ("five", 2) else 1.5),
+    )
+    report = summary.of(folder)
+    *_, quick = report.verdicts
+    assert (quick.verdict, quick.reason) == ("inconclusive", "five: 1 of 5 runs waited for the processor")
+    assert "| 3.0 s |" in markdown.markdown(report)
+    assert [verdict.reason for verdict in report.verdicts[:3]] == ["", "", ""], "errors do not depend on waiting"
+
+
+@given(st.lists(st.floats(1, 1e5), min_size=1, max_size=9))
+def test_a_median_lies_in_its_range(values: list[float]) -> None:
+    found = summary.time_range(values)
+    assert found.low <= found.median <= found.high
+    assert found.n == len(values)
+    assert Range(found.median, found.low, found.high, "rate").raw()[""] == found.median

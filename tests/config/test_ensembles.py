@@ -1,0 +1,175 @@
+"""`train.ensemble` names further nets by what differs from the arch; what they cost is what all of them cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.factories import made
+from vgg_ablate.analysis import summary
+from vgg_ablate.config.study import Study, load
+from vgg_ablate.errors import SpecError
+from vgg_ablate.models.costs import Costs, costs
+from vgg_ablate.models.width_matching import Resolved, resolve
+from vgg_ablate.records import Record
+
+STUDY = """\
+version: 1
+name: together
+question: Are two nets better than one?
+seeds: 3
+data: {name: digits, image_size: 32}
+arch: {preset: D, width: 0.125, norm: batch, head: {hidden: []}}
+train: {epochs: 2}
+variants:
+  E: {arch.preset: E, train.replicate: 1}
+  both: {train.ensemble: [E]}
+"""
+Read = Callable[[str], Study]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def reads(text: str) -> Study:
+        (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+        return load(tmp_path / "study.yaml")
+
+    return reads
+
+
+def nets(study: Study) -> dict[str, Resolved]:
+    return {one.variant.name: one for one in resolve(study.variants)}
+
+
+def test_a_net_of_an_ensemble_is_the_arch_with_what_differs(read: Read) -> None:
+    found = nets(read(STUDY))
+    assert found["both"].arch == found["base"].arch
+    assert found["both"].ensemble == (found["E"].arch,)
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        ("{}", "{train.replicate: 3}"),
+        ("D", "{train.replicate: 3}"),
+        ("{preset: E}", "{arch.preset: E}"),
+        ("{preset: E, width: 0.25}", "{arch.preset: E, arch.width: 0.25}"),
+        ("{kernel: 5}", "{arch.kernel: 5}"),
+        ("{head.hidden: [64]}", "{arch.head.hidden: [64]}"),
+        ("{'stages[0].depth': 3}", "{'arch.stages[0].depth': 3}"),
+        ('{stages: "8 | 16"}', '{arch.stages: "8 | 16"}'),
+    ],
+)
+def test_it_is_written_as_a_variants_changes_are(read: Read, written: str, same: str) -> None:
+    text = STUDY.replace("[E]", f"[E, {written}]").replace(
+        "  E: {arch.preset: E, train.replicate: 1}", f"  other: {same}"
+    )
+    found = nets(read(text))
+    assert found["both"].ensemble[1] == found["other"].arch
+
+
+def test_its_costs_are_sums_and_its_depth_and_field_the_largest(read: Read) -> None:
+    found = nets(read(STUDY))
+    one, other = costs(found["base"].arch), costs(found["E"].arch)
+    assert found["both"].costs == Costs(
+        params=one.params + other.params,
+        macs=one.macs + other.macs,
+        activations=one.activations + other.activations,
+        receptive_field=other.receptive_field,
+        weight_layers=other.weight_layers,
+        activation_layers=other.activation_layers,
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "[E]",
+            "[{presett: E}]",
+            ":10:10: variants.both: train.ensemble[0].presett: unknown key, got 'presett'; did y",
+        ),
+        ("[E]", "[E, F]", ":10:10: variants.both: train.ensemble[1].preset: unknown preset; there are A, A-LRN, B"),
+        (
+            "[E]",
+            "[{width: wide}]",
+            ":10:10: variants.both: train.ensemble[0].width: must be a valid number, got 'wide'",
+        ),
+        ("[E]", "[7]", ":10:10: variants.both: train.ensemble[0]: must be a"),
+        ("[E]", "E", ":10:10: variants.both: train.ensemble: must be a"),
+        ("[E]", "[{head.hiden: [3]}]", ":10:10: variants.both: train.ensemble[0].hiden: unknown key, got 'hiden'; did"),
+        (
+            "{epochs: 2}",
+            "{ensemble: [{widht: 1}]}",
+            ":7:21: train.ensemble[0].widht: unknown key, got 'widht'; did you",
+        ),
+        ("[E]", "[{kernel: 9}]", ":10:10: variants.both: train.ensemble[0].kernel"),
+    ],
+)
+def test_a_net_that_is_written_wrong_is_one_line_with_its_place(
+    read: Read, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(STUDY.replace(old, new))
+    line, *more = dict.fromkeys(str(caught.value).splitlines())
+    assert line.startswith(f"{tmp_path}/study.yaml{expected}")
+    assert not [one for one in more if "variants.both" in one]
+
+
+def test_an_arch_that_is_wrong_is_not_said_again_of_every_net(read: Read) -> None:
+    text = STUDY.replace("variants:\n", "").split("  E:")[0].replace("{epochs: 2}", "{ensemble: [E, D]}")
+    with pytest.raises(SpecError) as caught:
+        read(text.replace("norm", "nrom"))
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("net", "rule"),
+    [
+        ("{kernel: 7, stages: '8 | 8'}", "kernel 7 finds nothing to rewrite"),
+        ("{stages: '8 | 8 | 8 | 8 | 8 | 8 | 8'}", "image"),
+        ("{match: {macs: 1e6}}", "a match scales one net"),
+    ],
+)
+def test_a_net_that_cannot_be_is_named_by_its_place_in_the_ensemble(read: Read, net: str, rule: str) -> None:
+    study = read(STUDY.replace("[E]", f"[E, {net}]"))
+    with pytest.raises(SpecError) as caught:
+        resolve(study.variants)
+    (problem,) = caught.value.problems
+    assert problem.path == "variants.both: train.ensemble[1]"
+    assert rule in problem.rule
+
+
+def test_a_search_proposes_single_nets(read: Read) -> None:
+    design = "design: {kind: search, space: {arch.width: [0.25, 0.5]}, budget: {variants: 2}}\n"
+    assert read(STUDY + design).variants[-1].train.ensemble, "an ensemble may stand beside a search"
+    for text in (
+        (STUDY + design).replace("{epochs: 2}", "{ensemble: [E]}"),
+        STUDY + design.replace("arch.width: [0.25, 0.5]", "train.ensemble: [[E], []]"),
+        STUDY + design.replace("arch.width: [0.25, 0.5]", "more: {one: {train.ensemble: [E]}, none: {}}"),
+    ):
+        with pytest.raises(SpecError, match="a search proposes one net at a time"):
+            read(text)
+
+
+def test_a_record_of_an_ensemble_must_have_the_costs_of_all_its_nets(tmp_path: Path) -> None:
+    def of_one(record: Record, variant: str) -> Record:
+        alone: dict[str, Any] = {"costs": costs(record.run.arch).as_dict(), "audited": {}}
+        return record.model_copy(update=alone if variant == "both" else {})
+
+    assert summary.of(made(tmp_path / "right", text=STUDY)).problems == ()
+    wrong = summary.of(made(tmp_path / "wrong", text=STUDY, change=of_one)).problems
+    assert len(wrong) == 3
+    assert all(": costs.params: the arch has " in one for one in wrong)
+
+
+def test_a_record_must_be_of_the_nets_that_the_study_asks_for(tmp_path: Path) -> None:
+    folder = made(tmp_path / "other", text=STUDY)
+    text = (folder / "study.yaml").read_text(encoding="utf-8")
+    (folder / "study.yaml").write_text(text.replace("[E]", "[A]"), encoding="utf-8")
+    wrong = summary.of(folder).problems
+    assert len(wrong) == 3
+    assert all(": run.train.ensemble[0].stages" in one for one in wrong)

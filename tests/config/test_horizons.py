@@ -1,0 +1,160 @@
+"""Horizons: every variant at every level of one number, the last decides; and a date, and a smallest effect."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from vgg_ablate.config.study import Study, load
+from vgg_ablate.errors import SpecError
+from vgg_ablate.models.width_matching import resolve
+
+STUDY = """\
+version: 1
+name: long
+question: Does it last?
+registered: 2026-11-25
+smallest_effect: 0.5
+horizons: {train.epochs: [2, 4, 8]}
+data: {name: digits, image_size: 16}
+arch: {stages: "4 4 | 8"}
+train: {lr: 0.05}
+variants:
+  five: {arch.kernel: 5, arch.match: {macs: base, tolerance: 20%}}
+claims:
+  - {id: own, text: t, kind: better, a: base, b: five, smallest_effect: 2}
+  - {id: theirs, text: t, kind: better, a: base, b: five}
+  - {id: cost, text: t, kind: worse, a: base, b: five, metric: params}
+  - {id: count, text: t, kind: better, a: base, b: five, metric: trained}
+  - {id: longer, text: t, kind: better, trend: {over: train.epochs, variants: [base@2, base@4, base]}}
+"""
+
+
+def loaded(folder: Path, text: str = STUDY, *overrides: str) -> Study:
+    path = folder / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, overrides)
+
+
+def refusal(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        loaded(folder, text, *overrides)
+    (line,) = str(caught.value).replace(f"{folder}/", "").splitlines()
+    return line
+
+
+def test_every_variant_stands_at_every_level_and_the_last_is_compared(tmp_path: Path) -> None:
+    study = loaded(tmp_path)
+    assert [[variant.name for variant in variants] for variants in study.by_horizon] == [
+        ["base@2", "five@2"], ["base@4", "five@4"], ["base", "five"]
+    ]  # fmt: skip
+    assert [variant.train.epochs for variant in study.every_variant] == [8, 8, 2, 2, 4, 4]
+    assert [variant.horizon for variant in study.every_variant] == [8, 8, 2, 2, 4, 4]
+    assert study.horizon_variants[3].changes == {**study.variants[1].changes, "train.epochs": 4}
+    assert study.variants[0].changes == {}
+    assert load(tmp_path / "study.yaml") == study
+
+
+def test_a_study_that_is_written_again_is_the_same_study(tmp_path: Path) -> None:
+    study = loaded(tmp_path)
+    again = loaded(tmp_path, study.as_yaml())
+    assert again == study
+    assert again.as_yaml() == study.as_yaml()
+
+
+def test_a_budget_is_that_of_the_same_level(tmp_path: Path) -> None:
+    text = STUDY.replace("train.epochs: [2, 4, 8]", "data.image_size: [8, 16]").replace("train.epochs, ", "macs, ")
+    study = loaded(tmp_path, text.replace("[base@2, base@4, base]", "[base@8, base]"))
+    costs = {one.variant.name: one.costs.macs for one in resolve(study.every_variant)}
+    assert costs["base@8"] < 0.3 * costs["base"]
+    for name in ("five@8", "five"):
+        assert costs[name] == pytest.approx(costs[name.replace("five", "base")], rel=0.2)
+
+
+def test_what_is_given_once_need_not_be_given_again(tmp_path: Path) -> None:
+    assert loaded(tmp_path, STUDY.replace("lr: 0.05", "lr: 0.05, epochs: 8")).base.train.epochs == 8
+    assert loaded(tmp_path, STUDY, "train.epochs=8").base.train.epochs == 8
+
+
+def test_the_smallest_effect_is_the_studys_where_the_unit_is(tmp_path: Path) -> None:
+    found = {claim.id: claim.smallest_effect for claim in loaded(tmp_path).claims}
+    assert found == {"own": 2, "theirs": 0.5, "cost": None, "count": None, "longer": None}
+
+
+@pytest.mark.parametrize("day", ["2026-11-25", "'2026-11-25'", '"2026-11-25"'])
+def test_a_date_is_a_date_quoted_or_not(tmp_path: Path, day: str) -> None:
+    assert loaded(tmp_path, STUDY.replace("2026-11-25", day)).registered == date(2026, 11, 25)
+
+
+@pytest.mark.parametrize("day", ["2026-13-25", "2026-02-30", "2026-11-25 10:00:00", "20261125", "tomorrow", "26-11-25"])
+def test_what_is_no_date_is_one_line(tmp_path: Path, day: str) -> None:
+    given = repr(day) if not day.isdecimal() else day
+    said = f"study.yaml:4:1: registered: must be a date such as 2026-11-25, got {given}"
+    assert refusal(tmp_path, STUDY.replace("2026-11-25", day)) == said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[2, 4, 8]", "[4]", "6:12: horizons.train.epochs: needs at least 2, got [4]"),
+        (
+            "[2, 4, 8]",
+            "[2, 8, 4]",
+            "6:12: horizons.train.epochs: each level must be greater than the one before, got [2, 8, 4]",
+        ),
+        (
+            "train.epochs: [2, 4, 8]",
+            "seeds: [2, 4]",
+            "6:12: horizons.seeds: the path begins with arch, data or train, such as train.epochs",
+        ),
+        (
+            "train.epochs: [2, 4, 8]",
+            "",
+            "6:1: horizons: names one path, such as train.epochs, got []",
+        ),
+        ("[2, 4, 8]}", "8}", "6:12: horizons.train.epochs: must be a list, got 8"),
+        ("train.epochs: [2", "train.epoch: [2", "6:12: train.epoch: unknown key, got 'epoch'; did you mean 'epochs'?"),
+        ("[2, 4, 8]", "[0, 4]", "6:12: horizons: train.epochs: must be greater than or equal to 1, got 0"),
+        (
+            "lr: 0.05",
+            "epochs: 4",
+            "9:9: train.epochs: the horizons set this: leave it out, or let it be their last level, 8, got 4",
+        ),
+        (
+            "arch.kernel: 5,",
+            "arch.kernel: 5, train.epochs: 3,",
+            "11:26: variants.five.train.epochs: the horizons set train.epochs for every variant, got 3",
+        ),
+        ("b: five, smallest", "b: five@3, smallest", "claims[0].b: no such variant; there are base, base@2, base@4, "),
+    ],
+)  # fmt: skip
+def test_horizons_that_cannot_be_are_one_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in STUDY
+    text = STUDY.replace(old, new, 1)
+    line = refusal(tmp_path, text[: text.index("  - {id: longer")])
+    assert line.startswith(f"study.yaml:{said}") or said in line
+
+
+def test_an_override_of_what_the_horizons_set_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, STUDY, "train.epochs=1").startswith("command line: train.epochs: the horizons set this")
+
+
+def test_a_search_has_no_horizons(tmp_path: Path) -> None:
+    design = "design: {kind: search, space: {arch.width: [1, 2]}, budget: 2 variants}\n"
+    text = STUDY[: STUDY.index("claims:")].replace("data: {", design + "data: {")
+    assert refusal(tmp_path, text) == "study.yaml:6:1: horizons: a search has no horizons"
+
+
+def test_what_is_tuned_is_tuned_at_every_level_and_the_level_is_not_searched(tmp_path: Path) -> None:
+    tune = "tune: {space: {train.lr: {low: 0.01, high: 0.4, log: true}}, trials: 2, epochs: 1}\n"
+    tuned = "tuned: {base: {trial: 1, values: {train.lr: 0.2}}}\n"
+    study = loaded(tmp_path, tune + tuned + STUDY)
+    rates = {variant.name: variant.train.lr for variant in study.every_variant}
+    assert rates == {"base": 0.2, "base@2": 0.2, "base@4": 0.2, "five": 0.05, "five@2": 0.05, "five@4": 0.05}
+    assert study.horizon_variants[0].changes == {"train.epochs": 2}
+    assert {variant.horizon for variant in study.variants} == {8}
+    text = STUDY[: STUDY.index("  - {id: longer")].replace("train.epochs: [2, 4, 8]", "train.lr: [0.1, 0.2]")
+    line = refusal(tmp_path, tune + text.replace("train: {lr: 0.05}\n", ""))
+    assert line == "study.yaml:1:16: tune.space.train.lr: the horizons set this for every variant"

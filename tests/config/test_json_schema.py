@@ -1,0 +1,84 @@
+"""The schema that editors use: every study here is right by it, a misspelt key is not, and the file is the code's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from vgg_ablate.cli.init import FIRST
+from vgg_ablate.config.json_schema import schema
+from vgg_ablate.config.presets import PRESETS
+from vgg_ablate.config.training import RECIPES
+
+ROOT = Path(__file__).parent.parent.parent
+STUDIES = sorted((ROOT / "studies").rglob("*.yaml"))
+CHECKER = jsonschema.Draft202012Validator(schema())
+
+
+def wrong(text: str) -> list[str]:
+    loaded: Any = YAML(typ="safe", pure=True).load(text)
+    data = json.loads(json.dumps(loaded, default=str))  # a date is text, as in the core schema of YAML 1.2
+    return [f"{error.json_path}: {error.message}" for error in CHECKER.iter_errors(data)]
+
+
+def test_the_committed_schema_is_what_the_code_says() -> None:
+    written = json.loads((ROOT / "schemas/study.schema.json").read_text(encoding="utf-8"))
+    assert written == schema(), "python -m vgg_ablate schema > schemas/study.schema.json"
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_right_by_the_schema_and_names_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert wrong(text) == []
+    named = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / named).resolve() == ROOT / "schemas/study.schema.json"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_a_name_too(name: str) -> None:
+    assert wrong(f"train: {name}") == wrong(f"train: {{preset: {name}, epochs: 3}}") == []
+
+
+def test_what_registration_needs_is_right_by_the_schema() -> None:
+    claims = "[{id: a, text: b, kind: better, a: [D, E], smallest_effect: 1}, {id: c, text: d, kind: worse, "
+    claims += "trend: {over: weight_layers, variants: [A, D]}}, {id: e, text: f, kind: better, a: D, metric: trained}]"
+    text = "registered: 2026-11-25\nsmallest_effect: 0.5\nhorizons: {train.epochs: [20, 40]}\nclaims: " + claims
+    assert wrong(text) == []
+
+
+def test_the_first_study_is_right_by_the_schema() -> None:
+    assert wrong(FIRST) == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_net_in_short_and_in_full(name: str) -> None:
+    assert wrong(f"arch: {name}") == wrong(f"arch: {{preset: {name}, init: {{std: 0.05}}, kernel: 5}}") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sedes: 5",
+        "arch: {preset: F}",
+        "arch: {stages: '8', norm: bach}",
+        "train: {epoch: 3}",
+        "arch: {match: {macs: base, tolerance: much}}",
+        "arch: {kernel: 4}",
+        "seeds: 0",
+        "train: {ensemble: [{presett: E}]}",
+        "train: {ensemble: [F]}",
+        "horizons: {train.epochs: [20]}",
+        "horizons: {train.epochs: [20, 40], train.lr: [0.1, 0.2]}",
+        "smallest_effect: -1",
+        "registered: 20261125",
+        "claims: [{id: a, text: b, kind: better, trend: {over: macs}}]",
+        "claims: [{id: a, text: b, kind: better, a: []}]",
+    ],
+)
+def test_a_mistake_is_wrong_by_the_schema(text: str) -> None:
+    assert wrong(text)

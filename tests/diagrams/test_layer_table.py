@@ -1,0 +1,39 @@
+"""What `describe` says of a net, layer by layer: the numbers of the design's contract."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from tests.models.nets import arch, family
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.diagrams import layer_table
+from vgg_ablate.formatting import table
+
+
+def test_the_data_have_what_the_design_promises() -> None:
+    found = layer_table.data(arch("D"), "D")
+    assert (found["params"], found["macs"], found["activations"]) == (138_357_544, 15_470_264_320, 13_556_712)
+    assert (found["receptive_field"], found["weight_layers"], found["activation_layers"]) == (212, 16, 15)
+    conv = next(layer for layer in found["layers"] if layer["name"] == "conv3_2")
+    assert conv == {
+        "name": "conv3_2",
+        "kind": "conv",
+        "kernel": [3, 3],
+        "in": 256,
+        "out": 256,
+        "size": 56,
+        "receptive_field": 32,
+        "stride": 4,
+        "activations": 256 * 56 * 56,
+        "params": 590_080,
+        "macs": 256 * 256 * 9 * 56 * 56,
+    }
+
+
+@given(family())
+@settings(max_examples=60, deadline=None)
+def test_the_layers_add_up_to_the_net(net: Arch) -> None:
+    found = layer_table.data(net, "net")
+    for cost in ("params", "macs", "activations"):
+        assert sum(layer[cost] for layer in found["layers"]) == found[cost]
+    assert table.markdown(layer_table.layer_table(net, "net"))

@@ -1,0 +1,169 @@
+"""One table model, five faces."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from math import nan
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.report.factories import made
+from vgg_ablate.analysis import summary
+from vgg_ablate.formatting import numbers, table
+from vgg_ablate.formatting.table import Column, Count, Gap, Mean, Row, Table, Words
+from vgg_ablate.records import Outcome
+from vgg_ablate.report import markdown
+
+COMMITTED = sorted((Path(__file__).parent.parent.parent / "results").glob("*/table.tex"))
+SAMPLE = Table(
+    "sample",
+    "A 5 % table & more",
+    (Column("variant", "variant", "left"), Column("error, %", "error"), Column("Δ", "difference"), Column("n", "n")),
+    (
+        Row((Words("base_1"), Mean(1.23456, 0.5, 5), Words("base"), Count(5)), "base"),
+        Row((Words("arch.norm"),), "block"),
+        Row((Words("a|b<c>"), Mean(1.5, nan, 1), Gap(0.25, 0.1, 5, 0.1, 0.4), Count(138_357_544)), "", frozenset({1})),
+    ),
+    ("A note on 100 % of it.",),
+)
+
+
+def test_csv_keeps_every_digit_and_leaves_headings_out() -> None:
+    rows = list(csv.DictReader(io.StringIO(table.csv(SAMPLE))))
+    assert [row["variant"] for row in rows] == ["base_1", "a|b<c>"]
+    assert float(rows[0]["error_mean"]) == 1.23456
+    assert rows[1]["error_sd"] == ""
+    assert rows[1]["n"] == "138357544"
+
+
+def test_markdown_has_one_line_a_row_and_escapes_bars() -> None:
+    lines = table.markdown(SAMPLE).splitlines()
+    assert lines[2] == "| variant | error, % | Δ | n |"
+    assert {line.replace("\\|", "").count("|") for line in lines[2:7]} == {5}
+    assert "**1.50**" in lines[6]
+
+
+def test_latex_has_a_cell_for_every_column_and_no_bare_marks(tmp_path: Path) -> None:
+    folder = made(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
+    for shown in (SAMPLE, *markdown.tables(summary.of(folder))):
+        text = table.latex(shown)
+        body = text.split("\\midrule", 1)[1].split("\\bottomrule")[0]
+        for line in body.strip().splitlines():
+            if line.endswith("\\\\") and "multicolumn" not in line:
+                assert len(re.findall(r"(?<!\\)&", line)) == len(shown.columns) - 1
+        assert not re.search(r"(?<!\\)[%#_]", text.split("\n", 1)[1].replace("{!}{%\n", ""))
+        assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
+        assert text.isascii()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles(tmp_path: Path) -> None:
+    tables = [SAMPLE, *markdown.tables(summary.of(made(tmp_path / "pretend")))]
+    compiled([table.latex(shown) for shown in tables], tmp_path)
+
+
+def test_sentences_are_broken_into_lines_and_names_are_not() -> None:
+    name, sentence = "kernel=three+norm=batch+width=2", "a variant is better than another one"
+    columns = (Column("a", "a", "left"), Column("b", "b", "left"))
+    text = table.latex(Table("t", "T", columns, (Row((Words(name), Words(sentence))),)))
+    assert f"\n{name} & \\parbox[t]{{12em}}{{\\raggedright {sentence}\\strut}} \\\\\n" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.skipif(not COMMITTED, reason="no study is recorded")
+def test_the_committed_tables_compile(tmp_path: Path) -> None:
+    compiled([path.read_text(encoding="utf-8") + r"\clearpage" for path in COMMITTED], tmp_path)
+
+
+def compiled(tables: Sequence[str], tmp_path: Path) -> None:
+    """One document of all: no error, no line too wide."""
+    document = [r"\documentclass{article}\usepackage{booktabs,graphicx,xcolor}\begin{document}"]
+    document += [*tables, r"\end{document}"]
+    (tmp_path / "report.tex").write_text("\n".join(document), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+class _Cells(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.values: list[str | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        if tag == "td":
+            self.values.append(dict(attrs).get("data-value"))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_html_is_balanced_and_carries_numbers_to_sort_by() -> None:
+    cells = _Cells()
+    cells.feed(table.html(SAMPLE))
+    assert not cells.open
+    assert "1.23456" in cells.values
+    assert "<c>" not in table.html(SAMPLE)
+
+
+def test_the_terminal_shows_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    table.printed([SAMPLE], width=80)
+    shown = capsys.readouterr().out
+    assert "base_1" in shown
+    assert "138.4 M" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (9_999, "9,999"),
+        (10_000, "10.00 k"),
+        (138_357_544, "138.4 M"),
+        (999_960, "1.000 M"),
+        (15_470_314_496, "15.47 G"),
+        (-123_456, "−123.5 k"),
+    ],
+)
+def test_counts_have_four_digits_and_a_unit(value: int, text: str) -> None:
+    assert numbers.count(value) == text
+
+
+def test_a_mean_has_two_digits_of_its_standard_error() -> None:
+    assert numbers.mean(12.345678, 0.5, 25) == "12.35 ± 0.50"
+    assert numbers.mean(12.345678, 12.0, 4) == "12.3 ± 12.0"
+    assert numbers.mean(12.345678, nan, 1) == "12.35"
+    assert numbers.mean(nan, nan, 0) == "–"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "se", "text"),
+    [
+        (-0.77, -0.0047, 0.138, "[−0.770, −0.005]"),
+        (-0.77, 0.0, 0.138, "[−0.77, 0.00]"),
+        (0.2, 3.1, 0.5, "[0.20, 3.10]"),
+        (1e-9, 3.1, 0.5, "[0.00, 3.10]"),
+        (nan, nan, 0.5, "[–, –]"),
+    ],
+)
+def test_an_edge_beside_zero_is_not_written_as_zero(low: float, high: float, se: float, text: str) -> None:
+    assert numbers.interval(low, high, se) == text
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 4))
+def test_a_number_reads_back_to_what_was_rounded(value: float, places: int) -> None:
+    text = numbers.number(value, places).replace(",", "").replace("−", "-")
+    assert float(text) == pytest.approx(round(value, places))
+    assert text.strip("-0.") or not text.startswith("-")

@@ -1,0 +1,50 @@
+"""Members of the family to test with: presets as they were, and small ones at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.datasets import Shape
+
+IMAGENET = Shape(224, 3, 1000)
+
+
+def arch(given: Any, shape: Shape = IMAGENET) -> Arch:
+    """A preset, or anything that can stand at `arch:`, in its normal form."""
+    return Arch.model_validate(given).with_shape(shape).spelled_out()
+
+
+@st.composite
+def written(draw: st.DrawFn, kernels: tuple[str, ...] = ("1", "3", "5", "1x3", "3x1")) -> dict[str, Any]:
+    """What a person could write at `arch:` for a small net."""
+    conv = st.builds(
+        lambda channels, side, bare: f"{4 * channels}@{side}{bare}",
+        st.integers(1, 6),
+        st.sampled_from(kernels),
+        st.sampled_from(["", "", "", "~", "~norm"]),
+    )
+    stages = draw(st.lists(st.lists(conv, min_size=1, max_size=3).map(" ".join), min_size=1, max_size=3))
+    head = {
+        "hidden": draw(st.lists(st.integers(1, 20), max_size=3)),
+        "dropout": draw(st.sampled_from([0.0, 0.5])),
+        "pool": draw(st.sampled_from(["none", "global", 2])),
+        "convolutional": draw(st.booleans()),
+    }
+    return {
+        "stages": draw(st.sampled_from([" | ", " / "])).join(stages),
+        "norm": draw(st.sampled_from(["none", "batch", "lrn", {"kind": "group", "groups": 4}])),
+        "pool": draw(st.sampled_from(["max", "average", "conv"])),
+        "bias": draw(st.booleans()),
+        "activation": draw(st.sampled_from(["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"])),
+        "head": head,
+    }
+
+
+@st.composite
+def family(draw: st.DrawFn) -> Arch:
+    """Small members of the family, in their normal form."""
+    shape = Shape(draw(st.integers(12, 20)), draw(st.sampled_from([1, 3])), draw(st.integers(2, 12)))
+    return arch(draw(written()), shape)

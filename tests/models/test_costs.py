@@ -1,0 +1,97 @@
+"""The closed form against the paper's numbers, and names and shapes against torchvision's own models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision import models
+
+from tests.models.nets import arch
+from vgg_ablate.models.costs import activations, costs, params
+from vgg_ablate.models.layers import Conv, Dense, layers
+from vgg_ablate.models.receptive_field import sights
+from vgg_ablate.models.vgg import build
+
+# paper.md, sections 1 and 5: exact parameters, GMAC at 224 px, receptive field of pool5, weight layers
+PAPER = {
+    "A": (132_863_336, 7.6091, 150, 11),
+    "A-LRN": (132_863_336, 7.6091, 150, 11),
+    "B": (133_047_848, 11.3085, 156, 13),
+    "C": (133_638_952, 11.7709, 156, 16),
+    "D": (138_357_544, 15.4703, 212, 16),
+    "E": (143_667_240, 19.6321, 268, 19),
+    "shallow": (134_503_528, 9.3560, 156, 8),
+    "note": (138_320_616, None, None, 15),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_preset_costs_what_the_paper_says(name: str) -> None:
+    params, gmacs, field, depth = PAPER[name]
+    counted = costs(arch(name))
+    assert counted.params == params
+    assert counted.weight_layers == depth
+    if gmacs is not None:
+        assert round(counted.macs / 1e9, 4) == gmacs
+        assert counted.receptive_field == field
+
+
+TORCHVISION = ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_a_torchvision_preset_has_its_names_and_shapes(name: str) -> None:
+    with torch.device("meta"):
+        theirs = models.get_model(name, weights=None).state_dict()
+        ours = build(arch(name)).state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+
+
+# paper.md, section 5: 32 px, 10 classes: convolutions, with head 512-10, with 512-512-10, what batch norm adds
+CIFAR = {
+    "A": (9_220_480, 9_225_610, 9_750_922, 5_504),
+    "B": (9_404_992, 9_410_122, 9_935_434, 5_888),
+    "C": (9_996_096, 10_001_226, 10_526_538, 8_448),
+    "D": (14_714_688, 14_719_818, 15_245_130, 8_448),
+    "E": (20_024_384, 20_029_514, 20_554_826, 11_008),
+    "shallow": (10_860_672, 10_865_802, 11_391_114, 2_944),
+}
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_on_cifar_a_preset_costs_what_section_5_says(name: str) -> None:
+    shape = {"preset": name, "image_size": 32, "classes": 10}
+
+    def counted(*hidden: int, norm: str = "none") -> int:
+        return costs(arch({**shape, "head": {"hidden": list(hidden)}, "norm": norm})).params
+
+    convs = counted() - 5_130
+    assert (convs, counted(), counted(512, 512), counted(norm="batch") - counted()) == CIFAR[name]
+
+
+def test_the_parameters_of_d_lie_where_section_5_says() -> None:
+    net = layers(arch("D"))
+    convs = [params(layer) for layer in net if isinstance(layer, Conv)]
+    wanted = [1_792, 36_928, 73_856, 147_584, 295_168, 590_080, 590_080, 1_180_160, *[2_359_808] * 5]
+    assert convs == wanted
+    assert sum(convs) == 14_714_688
+    assert [params(layer) for layer in net if isinstance(layer, Dense)] == [102_764_544, 16_781_312, 4_097_000]
+
+
+# paper.md, section 1: receptive fields of the last convolution, pool5 and fc6; elements that convolutions put out
+SIGHT = {
+    "A": (134, 150, 342, 7_426_048),
+    "B": (140, 156, 348, 12_242_944),
+    "C": (140, 156, 348, 13_547_520),
+    "D": (196, 212, 404, 13_547_520),
+    "E": (252, 268, 460, 14_852_096),
+}
+
+
+@pytest.mark.parametrize("name", SIGHT)
+def test_a_preset_sees_as_far_as_section_1_says(name: str) -> None:
+    net = layers(arch(name))
+    seen = {layer.name: sight.field[0] for layer, sight in zip(net, sights(net), strict=True)}
+    last = [layer.name for layer in net if isinstance(layer, Conv)][-1]
+    outputs = sum(activations(layer) for layer in net if isinstance(layer, Conv))
+    assert (seen[last], seen["pool5"], seen["fc6"], outputs) == SIGHT[name]

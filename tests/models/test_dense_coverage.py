@@ -1,0 +1,82 @@
+"""Which test scales dense evaluation covers well enough, and what `check` says of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.models.nets import arch, family
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.datasets import Shape
+from vgg_ablate.config.training import Evaluate
+from vgg_ablate.models.dense_coverage import (
+    MIN_COVERAGE,
+    coverage,
+    covers_enough,
+    dense_side,
+    find_scale_problems,
+    nearest_scales,
+)
+
+B = arch("B", Shape(32, 3, 10))
+EIGHTH = arch({"stages": "16 16 | 32 32 | 64 64 /"}, Shape(28, 3, 10))  # the paper's geometry divided by eight
+
+
+@pytest.mark.parametrize(
+    ("net", "scale", "side"),
+    [
+        *((B, scale, side) for scale, side in ((32, 32), (36, 32), (55, 32), (63, 32), (64, 64), (73, 64))),
+        *((EIGHTH, scale, side) for scale, side in ((28, 28), (31, 28), (32, 32), (48, 48), (55, 52), (64, 64))),
+    ],
+)
+def test_windows_of_the_nets_size_at_multiples_of_the_stride_cover_the_image(net: Arch, scale: int, side: int) -> None:
+    assert dense_side(net, scale) == side
+    assert coverage(net, scale) == side**2 / scale**2
+
+
+def test_a_net_that_drops_pixels_of_its_own_images_drops_as_many_of_larger_ones() -> None:
+    net = arch({"stages": "4@1 | 8@1 | 8@1"}, Shape(30, 3, 10))  # 30 -> 15 -> 7 -> 3: sees 24 pixels
+    assert [dense_side(net, scale) for scale in (30, 31, 32, 37, 38)] == [30, 30, 32, 32, 38]
+    assert [round(coverage(net, scale) * scale**2) for scale in (30, 32, 38)] == [24**2, 32**2, 32**2]
+    assert covers_enough(net, 30), "the net sees no more of its centre crop"
+    assert nearest_scales(net, 38) == (33, 40)
+
+
+@settings(max_examples=50, deadline=None)
+@given(family(), st.integers(1, 40))
+def test_the_scales_that_are_proposed_are_the_nearest_that_cover_enough(net: Arch, by: int) -> None:
+    size = net.image_size or 0
+    scale = size + by
+    below, above = nearest_scales(net, scale)
+    assert size <= below < scale < above
+    assert all(one == size or coverage(net, one) >= MIN_COVERAGE for one in (below, above))
+    between = [one for one in range(below + 1, above) if one != scale]
+    assert all(coverage(net, one) < MIN_COVERAGE for one in between)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "rules"),
+    [
+        ({"view": "dense"}, []),
+        ({"view": "dense", "scales": [32, 33, 64]}, []),
+        ({"view": ["single", "crops"], "scales": [36, 55]}, []),
+        (
+            {"view": ["crops", "dense"], "scales": [32, 55, 90]},
+            [
+                "data.evaluate.scales: dense evaluation at 55 pixels covers 33 % of the image; "
+                "nearest scales that cover at least 90 %: 33, 64",
+                "data.evaluate.scales: dense evaluation at 90 pixels covers 50 % of the image; "
+                "nearest scales that cover at least 90 %: 67, 96",
+            ],
+        ),
+        ({"scales": 24}, ["data.evaluate.scales: must not be less than the net's image size 32, got 24"]),
+    ],
+    ids=str,
+)
+def test_a_dense_scale_that_covers_too_little_is_named_with_the_nearest_that_do(
+    evaluate: dict[str, Any], rules: list[str]
+) -> None:
+    assert [str(problem) for problem in find_scale_problems(B, Evaluate.model_validate(evaluate))] == rules

@@ -1,0 +1,162 @@
+"""The closed form and the module against what others count: fvcore, torch's FlopCounterMode, torchvision's metadata."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
+
+from tests.models.nets import arch, family
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.models import flop_audit as audited
+from vgg_ablate.models.costs import costs
+from vgg_ablate.models.dense_head import converted, convolutional
+from vgg_ablate.models.layers import Act, Conv, Norm, Pool, layers, parts
+from vgg_ablate.models.memory import training
+from vgg_ablate.models.vgg import build
+
+TORCHVISION = ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
+
+
+def flops_on_meta(net: Arch) -> int:
+    """torch's count on tensors without values: two a multiply-accumulate, of convolutions and matrix products."""
+    assert net.image_size is not None
+    assert net.in_channels is not None
+    with torch.device("meta"):
+        model = build(net).eval()
+        images = torch.zeros(1, net.in_channels, net.image_size, net.image_size)
+    with FlopCounterMode(display=False) as counter:
+        model(images)
+    return int(counter.get_total_flops())
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(family())
+def test_macs_are_half_of_what_torch_counts(net: Arch) -> None:
+    assert 2 * costs(net).macs == flops_on_meta(net)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(family())
+def test_params_macs_and_activations_are_what_fvcore_counts(net: Arch) -> None:
+    assert audited.audit(net) == {"params": costs(net).params, "macs": costs(net).macs}
+    assert activations_by_fvcore(net) == costs(net).activations
+
+
+def activations_by_fvcore(net: Arch) -> int:
+    from fvcore.nn import ActivationCountAnalysis
+
+    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
+    assert net.image_size is not None
+    assert net.in_channels is not None
+    images = torch.zeros(1, net.in_channels, net.image_size, net.image_size)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")
+        analysis = ActivationCountAnalysis(build(net).eval(), images)
+        counted: Counter[str] = analysis.by_operator()
+    return int(sum(count for name, count in counted.items() if name in ("conv", "linear", "addmm", "matmul")))
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvisions_own_numbers(name: str) -> None:
+    meta = models.get_model_weights(name)["IMAGENET1K_V1"].meta
+    found = costs(arch(name))
+    assert found.params == meta["num_params"]
+    assert round(found.macs / 1e9, 3) == pytest.approx(meta["_ops"], abs=6e-4)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_weights_come_from_torchvision_and_go_there_with_the_same_logits(name: str) -> None:
+    net = arch(name)
+    with torch.device("meta"):  # where nothing is drawn: the weights come next
+        theirs, ours, others = models.get_model(name), build(net), models.get_model(name)
+    theirs.load_state_dict(weights_like(theirs.state_dict(), seed=0), assign=True)
+    ours.load_state_dict(theirs.state_dict(), assign=True)
+    found = logits(ours)
+    assert_equal_but_for_the_order_of_sums(found, logits(theirs))
+    leaving = converted(ours.state_dict(), convolutional(net, back=True))  # as `export` writes them
+    wanted = {key: weight.shape for key, weight in others.state_dict().items()}
+    assert {key: weight.shape for key, weight in leaving.items()} == wanted
+    others.load_state_dict(leaving, assign=True)
+    assert_equal_but_for_the_order_of_sums(found, logits(others))
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    """Of one image of 224 px, in eval mode."""
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found: torch.Tensor = model.eval()(image)
+    return found
+
+
+def assert_equal_but_for_the_order_of_sums(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    assert wanted.std() > 1e-3
+    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
+def weights_like(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """Random weights, quickly: slices of one tiled buffer, scaled so that logits keep their size."""
+    draw = torch.randn(1 << 18, generator=torch.Generator().manual_seed(seed))
+    most = max(weight.numel() for weight in state.values())
+    buffer = draw.repeat(most // len(draw) + 1)
+    made = {}
+    for name, weight in state.items():
+        found = buffer[: weight.numel()].reshape(weight.shape)
+        if weight.dim() > 1:
+            made[name] = found * (2 / weight[0].numel()) ** 0.5
+        elif name.endswith("num_batches_tracked"):
+            made[name] = torch.zeros((), dtype=weight.dtype)
+        else:
+            made[name] = found.abs() + 0.5 if name.endswith(("running_var", "weight")) else found * 0.1
+    return made
+
+
+@settings(max_examples=60, deadline=None)
+@given(family())
+def test_the_module_makes_maps_of_the_sizes_that_the_layers_say(net: Arch) -> None:
+    assert net.image_size is not None
+    assert net.in_channels is not None
+    body, _ = parts(layers(net))
+    model = build(net).eval()
+    maps = torch.zeros(2, net.in_channels, net.image_size, net.image_size)
+    with torch.inference_mode():
+        for layer, module in zip(body, model.features, strict=True):
+            maps = module(maps)
+            assert isinstance(layer, Conv | Norm | Act | Pool)
+            assert maps.shape == (2, layer.channels, layer.size, layer.size)
+        assert model(torch.zeros(2, net.in_channels, net.image_size, net.image_size)).shape == (2, net.classes)
+
+
+def kept_by_autograd(net: Arch, batch: int) -> int:
+    """Bytes of the storages that autograd keeps for the backward pass, weights aside."""
+    assert net.image_size is not None
+    assert net.in_channels is not None
+    model = build(net).train()
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, tuple[int, torch.Tensor]] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    images = torch.randn(batch, net.in_channels, net.image_size, net.image_size)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(images).sum()
+    return sum(size for size, _ in kept.values())
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "lrn"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
+@pytest.mark.parametrize("pool", ["max", "conv"])
+def test_the_estimated_memory_is_what_autograd_keeps(norm: str, activation: str, pool: str) -> None:
+    given = {"stages": "16 16 | 32 32 | 64", "norm": norm, "activation": activation, "pool": pool}
+    net = arch({**given, "head": {"hidden": [64], "dropout": 0.5}, "image_size": 32, "in_channels": 3, "classes": 10})
+    assert training(net, 8).activations == pytest.approx(kept_by_autograd(net, 8), rel=0.05)

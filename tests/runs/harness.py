@@ -1,0 +1,156 @@
+"""Small studies to run with the pretend training."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests import fake_training
+from vgg_ablate.config.study import Study, load
+from vgg_ablate.records import Epoch, Outcome, Store
+from vgg_ablate.report import write
+from vgg_ablate.runs.driver import Finished, Options, drive
+from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.runs.progress.events import events
+from vgg_ablate.runs.workers.protocol import Ended, Event, Job, Place, Reported
+from vgg_ablate.runs.workers.worker import perform
+
+_AT = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
+TEXT = """\
+version: 1
+name: {name}
+question: does it run?
+seeds: {seeds}
+data: {{name: digits, limit: {milliseconds}}}
+arch: {{stages: "8 8 | 8"}}
+train: {{epochs: {epochs}{keep}}}
+"""
+
+
+def study(
+    folder: Path,
+    *,
+    name: str = "asked",
+    variants: int = 2,
+    seeds: int = 3,
+    epochs: int = 2,
+    milliseconds: int = 1,
+    more: str = "",
+    keep: bool = False,
+) -> Study:
+    """A study of the base and `variants` others, each of another learning rate; `more` is YAML after the variants."""
+    file = folder / f"{name}.yaml"
+    lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
+    kept = ", keep: predictions" if keep else ""
+    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds, keep=kept)
+    file.write_text(text + (f"variants:\n{lines}" if lines else ""))
+    return load(file)
+
+
+class InProcess:
+    """A pool without processes: a job is performed, whole, when it is polled."""
+
+    slots = 1
+
+    def __init__(self, folder: Path) -> None:
+        self._place, self._jobs = Place(folder=folder), list[Job]()
+
+    def free(self) -> int:
+        return 1 - len(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def poll(self, timeout: float) -> list[Event]:
+        events: list[Event] = []
+        for job in self._jobs:
+            key = job.run.key
+
+            def report(epoch: Epoch, key: str = key) -> bool:
+                events.append(Reported(key, epoch))
+                return False
+
+            try:
+                events.append(perform(fake_training, job, self._place, report))
+            except ValueError as error:
+                events.append(Ended(key, Outcome.FAILED, str(error)))
+        self._jobs.clear()
+        return events
+
+    def stop(self, key: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def driven(plan: Plan, folder: Path, options: Options | None = None) -> Finished:
+    """Run a plan in this process alone."""
+    return drive(plan, folder, options or OPTIONS, InProcess(folder))
+
+
+def undisturbed(plan: Plan, folder: Path) -> Path:
+    """The folder of a study that nobody has disturbed, and that has taken no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_training, "PACE", 0.0)
+        assert driven(plan, folder).complete
+    return folder
+
+
+def planned(asked: Study) -> Plan:
+    """Its plan, with a made-up fingerprint."""
+    return plan(asked, fake_training.fingerprint)
+
+
+OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.fake_training")
+
+
+class Trained(NamedTuple):
+    """A line of `trained.log`: an epoch that some worker has trained; in `waiting.log`, 0: it has not begun."""
+
+    key: str  # of the training
+    epoch: int
+    pid: int
+    at: float  # Unix time
+
+
+def trained(folder: Path, name: str = "trained.log") -> list[Trained]:
+    """Every epoch that any worker has trained, in order."""
+    log = folder / name
+    if not log.exists():
+        return []
+    lines = (line.split() for line in log.read_text().splitlines())
+    return [Trained(key, int(epoch), int(pid), float(at)) for key, epoch, pid, at in lines]
+
+
+def epochs_trained(folder: Path) -> list[tuple[str, int]]:
+    """(key, epoch) of every epoch that any worker has trained, in order."""
+    return [(line.key, line.epoch) for line in trained(folder)]
+
+
+def trained_again(folder: Path) -> list[Trained]:
+    """Epochs that were trained when all runs of the training had records; a file's time is exact to milliseconds."""
+    store, written = Store(folder / "records"), dict[str, float]()
+    for record in store:
+        training = record.run.training_key
+        written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
+    return [line for line in trained(folder) if line.at > written[line.key] + 0.02]
+
+
+def told(folder: Path, event: str | None = None) -> list[dict[str, Any]]:
+    """What `events.jsonl` says, or those of one kind."""
+    path = folder / "events.jsonl"
+    lines = events(path) if path.exists() else iter(())
+    return [line for line in lines if event in (None, line["event"])]
+
+
+def reported(folder: Path) -> dict[str, str]:
+    """The report on a folder: file -> text, without the moment at which it was started."""
+    write.write(folder)
+    paths = [folder / name for name in ("runs.csv", "report.md", "table.tex", "report.html")]
+    return {path.name: _AT.sub("", path.read_text()) for path in paths}
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Key -> what a record says of the run, without what differs from machine to machine."""
+    return {record.key: (record.outcome, record.tested, record.epochs) for record in Store(folder / "records")}

@@ -1,0 +1,143 @@
+"""What a results folder says of its study is the study that is run, and what was registered before the first record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runs.harness import driven, planned
+from vgg_ablate.analysis.summary import of
+from vgg_ablate.config.study import load
+from vgg_ablate.errors import StorageFailed
+from vgg_ablate.records import Manifest
+from vgg_ablate.report import markdown
+from vgg_ablate.runs.leases import study_lock
+
+STUDY = """\
+version: 1
+name: asked
+question: is it registered?
+registered: 2026-11-25
+seeds: 3
+data: {name: digits, limit: 1}
+arch: {stages: "8 8 | 8"}
+train: {epochs: 1}
+variants:
+  v0: {train.lr: 0.1}
+claims:
+  - {id: one, text: t, kind: better, a: v0, b: base}
+"""
+
+
+def run(folder: Path, text: str = STUDY) -> int:
+    """The number of runs that were trained."""
+    (folder / "asked.yaml").write_text(text, encoding="utf-8")
+    finished = driven(planned(load(folder / "asked.yaml")), folder / "results")
+    assert finished.complete
+    return finished.trained
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    return Manifest.read(folder / "results").provenance
+
+
+def notes(folder: Path) -> list[str]:
+    said = markdown.notes(of(folder / "results"))
+    return [note for note in said if note.startswith(("Registered", "Changed"))]
+
+
+def test_claims_that_are_edited_or_added_after_everything_is_recorded_are_judged(tmp_path: Path) -> None:
+    assert run(tmp_path) == 6
+    edited = STUDY.replace("kind: better", "kind: different, margin: 1")
+    edited += "  - {id: two, text: u, kind: worse, a: v0, b: base}\n"
+    assert run(tmp_path, edited) == 0
+    assert [(one.claim.id, one.claim.kind, one.claim.margin) for one in of(tmp_path / "results").verdicts] == [
+        ("one", "different", 1), ("two", "worse", 0)
+    ]  # fmt: skip
+    assert len(provenance(tmp_path)["history"]) == 2
+    assert run(tmp_path, edited) == 0
+    assert len(provenance(tmp_path)["history"]) == 2
+
+
+@pytest.mark.parametrize("torn", [None, b"", b"version: 1\nname: as", b"\xff\xfe\x00", b"claims: [\n"])
+def test_a_lost_or_torn_study_is_written_again(tmp_path: Path, torn: bytes | None) -> None:
+    run(tmp_path)
+    path = tmp_path / "results" / "study.yaml"
+    whole = path.read_bytes()
+    path.unlink() if torn is None else path.write_bytes(torn)
+    with pytest.raises(StorageFailed):
+        of(tmp_path / "results")
+    assert run(tmp_path) == 0
+    assert path.read_bytes() == whole
+    assert of(tmp_path / "results").problems == ()
+
+
+def test_the_registration_is_written_before_the_first_training_and_stays(tmp_path: Path) -> None:
+    run(tmp_path)
+    registration = provenance(tmp_path)["registration"]
+    assert registration["date"] == "2026-11-25"
+    assert registration["recorded"] == 0
+    assert registration["registered_at"] == provenance(tmp_path)["history"][0]["at"]
+    assert registration["hash"] == provenance(tmp_path)["history"][0]["deciding"]
+    (said,) = notes(tmp_path)
+    assert said.endswith("before the first record; nothing that decides has changed since.")
+
+    assert run(tmp_path, STUDY.replace("text: t", "text: other words")) == 0
+    assert provenance(tmp_path)["registration"] == registration
+    assert notes(tmp_path) == [said]
+
+
+def test_what_changes_after_the_first_record_is_named_with_its_time(tmp_path: Path) -> None:
+    run(tmp_path)
+    registration = provenance(tmp_path)["registration"]
+    changed = STUDY.replace("kind: better", "kind: better, margin: 2")
+    run(tmp_path, changed)
+    run(tmp_path, changed.replace("seeds: 3", "seeds: 4").replace("2026-11-25", "2026-12-01"))
+    history = provenance(tmp_path)["history"]
+    assert provenance(tmp_path)["registration"] == registration
+    assert [entry["changed"] for entry in history] == [
+        [], ["claims[one].margin"], ["registered", "claims[one].margin", "seeds"]
+    ]  # fmt: skip
+    said, *more = notes(tmp_path)
+    assert said.endswith("what decides has changed since.")
+    named = " ".join(more)
+    for path in ("claims[one].margin", "seeds", "registered"):
+        assert path in named
+    assert history[1]["at"] in named
+    run(tmp_path)  # as it was
+    (said,) = notes(tmp_path)
+    assert said.endswith("nothing that decides has changed since.")
+
+
+def test_a_study_may_be_changed_until_its_first_record(tmp_path: Path) -> None:
+    from vgg_ablate.runs.results_dir import write_down
+
+    for text in (STUDY, STUDY.replace("kind: better", "kind: worse")):
+        (tmp_path / "asked.yaml").write_text(text, encoding="utf-8")
+        plan = planned(load(tmp_path / "asked.yaml"))
+        with study_lock(tmp_path / "results"):
+            write_down(plan.study, plan.planned, tmp_path / "results", trains=True)
+    last = provenance(tmp_path)["history"][-1]
+    assert last["changed"] == []
+    assert provenance(tmp_path)["registration"]["hash"] == last["deciding"]
+
+
+def test_a_registration_after_records_says_how_many_there_were(tmp_path: Path) -> None:
+    run(tmp_path, STUDY.replace("registered: 2026-11-25\n", ""))
+    assert "registration" not in provenance(tmp_path)
+    assert notes(tmp_path) == []
+    run(tmp_path)
+    (said,) = notes(tmp_path)
+    assert "when 6 runs were recorded; nothing" in said
+
+
+@pytest.mark.parametrize("registration", [3, {}, {"date": "a", "hash": "b", "registered_at": "c", "deciding": []}])
+def test_a_registration_that_was_damaged_is_named(tmp_path: Path, registration: Any) -> None:
+    run(tmp_path)
+    manifest = Manifest.read(tmp_path / "results")
+    known = {**manifest.provenance, "registration": registration}
+    manifest.model_copy(update={"provenance": known}).write(tmp_path / "results")
+    with pytest.raises(StorageFailed, match=r"manifest\.json: provenance: registration must "):
+        of(tmp_path / "results")

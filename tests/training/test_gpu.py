@@ -1,0 +1,33 @@
+"""What only a GPU can show: the recorded graph trains as the steps themselves do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.training.small_runs import asked, ended
+from vgg_ablate.training.loop import train
+from vgg_ablate.training.settings import Settings
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_gpu_trains_to_about_what_a_cpu_does(kind: str) -> None:
+    run = asked(
+        optimizer=kind, lr=0.01, arch={"norm": "none", "head": {"hidden": []}}, data={"augment": {"flip": True}}
+    )
+    there, _ = ended(train(run, Settings(device="cuda")))
+    here, _ = ended(train(run, Settings()))
+    assert [epoch.train_loss for epoch in there] == pytest.approx([epoch.train_loss for epoch in here], rel=0.02)
+
+
+def test_streamed_images_train_alike_on_a_gpu() -> None:
+    run = asked(data={"augment": {"crop_padding": 1, "flip": True}}, lr=0.01)
+    streamed, _ = ended(train(run, Settings(device="cuda", resident=False)))
+    resident, _ = ended(train(run, Settings(device="cuda", resident=True)))
+    losses = [epoch.train_loss for epoch in resident]
+    assert [epoch.train_loss for epoch in streamed] == pytest.approx(losses, rel=0.02)

@@ -1,0 +1,45 @@
+"""A deeper net starts from the layers of a shallower one, by block name."""
+
+from __future__ import annotations
+
+import torch
+
+from tests.training.small_runs import asked, ended
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.models.vgg import build
+from vgg_ablate.records import Run
+from vgg_ablate.training.loop import train
+from vgg_ablate.training.pretrain import copied
+from vgg_ablate.training.settings import Settings
+
+
+def shaped(preset: str) -> Arch:
+    knobs = {"preset": preset, "width": 0.0625, "head": {"hidden": [8, 8]}, "classes": 4, "image_size": 32}
+    return Arch.model_validate({**knobs, "in_channels": 3}).spelled_out()
+
+
+def test_the_papers_layers_go_from_a_to_d_by_block_name() -> None:
+    source, net = (build(shaped(name), torch.Generator().manual_seed(seed)) for seed, name in enumerate("AD"))
+    names = copied(source, shaped("A"), net, shaped("D"), convs=4)
+    assert names == ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"]
+    theirs, ours = source.state_dict(), net.state_dict()
+    assert torch.equal(ours["features.0.weight"], theirs["features.0.weight"])  # conv1_1
+    assert torch.equal(ours["features.5.weight"], theirs["features.3.weight"])  # conv2_1
+    assert not torch.equal(ours["features.2.weight"], torch.zeros_like(ours["features.2.weight"]))
+
+
+def pretraining() -> Run:
+    shallow = {"stages": "8 | 16", "norm": "batch", "head": {"hidden": [16], "dropout": 0.5}}
+    return asked(epochs=1, pretrain={"arch": shallow, "epochs": 2})
+
+
+def test_a_pretrained_run_starts_from_what_was_learned() -> None:
+    epochs, tested = ended(train(pretraining(), Settings()))
+    plain, _ = ended(train(asked(epochs=1), Settings()))
+    assert tested.details["pretrained"] == ["conv1_1", "conv2_1", "fc6", "fc7"]
+    assert epochs[0].train_loss != plain[0].train_loss
+    assert len(epochs) == 1
+
+
+def test_a_pretrained_run_repeats() -> None:
+    assert ended(train(pretraining(), Settings())) == ended(train(pretraining(), Settings()))

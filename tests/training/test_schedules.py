@@ -1,0 +1,76 @@
+"""Learning rates against torch's own schedulers, and the paper's schedule by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim import lr_scheduler
+
+from vgg_ablate.config.training import Plateau, Train
+from vgg_ablate.training.schedules import learning_rate, plateau_drops
+
+
+def rates(schedule: Any, epochs: int = 12, **more: Any) -> list[float]:
+    train = Train.model_validate({"schedule": schedule, "epochs": epochs, "lr": 0.5, **more})
+    return [learning_rate(train, epoch, []) for epoch in range(epochs)]
+
+
+def oracle(make: Any, epochs: int = 12) -> list[float]:
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    scheduler, found = make(optimiser), []
+    for _ in range(epochs):
+        found.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    return found
+
+
+def test_cosine_is_torchs() -> None:
+    expected = oracle(lambda o: lr_scheduler.CosineAnnealingLR(o, 12, eta_min=0.05))
+    assert rates({"kind": "cosine", "min_factor": 0.1}) == pytest.approx(expected)
+
+
+def test_step_is_torchs() -> None:
+    assert rates({"kind": "step", "step_epochs": 5}) == pytest.approx(oracle(lambda o: lr_scheduler.StepLR(o, 5)))
+
+
+def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
+    expected = oracle(
+        lambda o: lr_scheduler.OneCycleLR(
+            o, 0.5, 13, pct_start=4 / 13, anneal_strategy="linear", div_factor=1e9, cycle_momentum=False
+        )
+    )
+    assert rates({"kind": "one_cycle", "rise_fraction": 0.25})[:3] == pytest.approx(expected[:3], abs=1e-6)
+    assert rates({"kind": "one_cycle", "rise_fraction": 0.25})[3:] == pytest.approx(
+        [0.5 * k / 9 for k in range(9, 0, -1)]
+    )
+
+
+def test_warm_up_rises_to_the_schedule() -> None:
+    warm = rates("constant", warmup_epochs=4.0)
+    assert warm[1:] == [0.125, 0.25, 0.375, *[0.5] * 8]
+    assert 0 < warm[0] < 0.001
+
+
+def test_the_papers_schedule_drops_three_times_and_no_more() -> None:
+    schedule = Plateau(kind="plateau", patience=2)
+    assert plateau_drops(schedule, [0.1, 0.2, 0.2]) == 0
+    assert plateau_drops(schedule, [0.1, 0.2, 0.2, 0.2]) == 1
+    assert plateau_drops(schedule, [0.1, 0.2, 0.2, 0.3, 0.2, 0.2]) == 1
+    assert plateau_drops(schedule, [0.5] * 40) == 3
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 4))
+def test_plateau_is_torchs_without_a_limit(tenths: list[int], patience: int) -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    torchs = lr_scheduler.ReduceLROnPlateau(
+        optimiser, mode="max", factor=0.1, patience=patience - 1, threshold=0.0, eps=0.0
+    )
+    for tenth in tenths:
+        torchs.step(tenth / 10)
+    drops = plateau_drops(Plateau(kind="plateau", patience=patience, max_drops=99), [tenth / 10 for tenth in tenths])
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.1**drops)

@@ -1,0 +1,215 @@
+"""Records as tidy tables: one row a run, and one row an epoch. Errors and accuracies are fractions of 1.
+
+Every planned run has a row: `outcome` says `missing` where there is no record and `damaged` where it cannot be used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vgg_ablate.analysis.results import EPOCH, Results, read
+from vgg_ablate.analysis.stats import Floats
+from vgg_ablate.records import Outcome, Planned, Record, stalled_at
+
+MISSING, DAMAGED = "missing", "damaged"
+RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip through CSV or parquet
+    "study": "str",
+    "variant": "str",
+    "seed": "int64",
+    "key": "str",
+    "horizon": "float64",  # the level of the study's horizons; nothing where it has none
+    "outcome": "str",
+    "trained": "boolean",  # above chance level at the end; empty where nothing says so
+    "val_accuracy": "float64",
+    "val_error": "float64",
+    "test_accuracy": "float64",
+    "test_error": "float64",
+    "test_top5_accuracy": "float64",
+    "test_top5_error": "float64",
+    "train_error": "float64",  # of the first `train_examples` of the training split, without augmentation
+    "train_examples": "Int64",
+    "params": "Int64",
+    "macs": "Int64",
+    "activations": "Int64",
+    "receptive_field": "Int64",
+    "params_audited": "Int64",
+    "macs_audited": "Int64",
+    "epochs": "int64",
+    "train_loss": "float64",  # of the last epoch, as val_loss
+    "val_loss": "float64",
+    "train_seconds": "float64",
+    "images_per_second": "float64",
+    "train_cpu_seconds": "float64",  # of the process, all threads; empty where it was not measured
+    "disturbed": "boolean",  # waited for the processor: its times say little of the net
+    "device": "str",
+    "device_name": "str",
+    "precision": "str",
+    "threads": "Int64",
+    "host": "str",
+    "started": "str",
+    "reason": "str",
+}
+EPOCH_COLUMNS: dict[str, str] = {
+    "study": "str",
+    "variant": "str",
+    "seed": "int64",
+    "key": "str",
+    "epoch": "int64",
+    "train_loss": "float64",
+    "val_loss": "float64",
+    "val_accuracy": "float64",
+    "lr": "float64",
+    "seconds": "float64",
+    "images_per_second": "float64",
+    "cpu_seconds": "float64",
+    "val_examples": "int64",
+}
+
+_MOST_WAITING = 1.2  # times CPU time: the wall time of an undisturbed run
+
+
+def frame(folder: str | Path) -> pd.DataFrame:
+    """One row a planned run of a results folder. Raises StorageFailed where there is no study in it."""
+    return runs_of(read(folder))
+
+
+def epochs(folder: str | Path) -> pd.DataFrame:
+    """One row an epoch of every recorded run of a results folder."""
+    return epochs_of(read(folder))
+
+
+def runs_of(results: Results) -> pd.DataFrame:
+    """One row a planned run, in the order of the study's variants, then seeds."""
+    variants = results.study.every_variant
+    order = {variant.name: index for index, variant in enumerate(variants)}
+    horizons = {variant.name: variant.horizon for variant in variants}
+    cells = sorted(results.manifest.planned, key=lambda cell: (order.get(cell.variant, len(order)), cell.seed))
+    rows = [{**_run(results, cell), "horizon": horizons.get(cell.variant)} for cell in cells]
+    return pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
+
+
+def epochs_of(results: Results) -> pd.DataFrame:
+    """One row an epoch of every recorded run, in the order of the plan."""
+    cells = [cell for cell in results.manifest.planned if cell.key in results.epochs]
+    lengths = [len(results.epochs[cell.key]) for cell in cells]
+    values = np.concatenate([np.empty((0, len(EPOCH))), *(results.epochs[cell.key] for cell in cells)])
+    named = {
+        "study": [results.study.name] * len(cells),
+        "variant": [cell.variant for cell in cells],
+        "seed": [cell.seed for cell in cells],
+        "key": [cell.key for cell in cells],
+    }
+    columns: dict[str, Any] = {
+        name: np.repeat(np.array(column, dtype=object), lengths) for name, column in named.items()
+    }
+    return pd.DataFrame(columns | dict(zip(EPOCH, values.T, strict=True))).astype(EPOCH_COLUMNS)
+
+
+def written(table: pd.DataFrame) -> str:
+    """The table as CSV text, every number in full."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """A `runs.csv` (or a CSV file of epochs) with the dtypes and the very numbers that were written."""
+    header = pd.read_csv(path, nrows=0).columns
+    columns = EPOCH_COLUMNS if "epoch" in header else RUN_COLUMNS
+    dtypes: dict[str, Any] = {name: dtype for name, dtype in columns.items() if name in header}
+    text = pd.read_csv(path, dtype=str, keep_default_na=False)  # pandas' own parser of floats is off by the last digit
+    return pd.DataFrame({name: _parsed(text[name], dtype) for name, dtype in dtypes.items()})
+
+
+def _parsed(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
+    if dtype == "Int64":
+        return pd.Series([pd.NA if value == "" else int(value) for value in column], dtype=dtype)
+    if dtype == "boolean":
+        return column.map({"True": True, "False": False}).astype(dtype)
+    return column.replace("", "nan").astype(dtype) if dtype == "float64" else column.astype(dtype)
+
+
+def _run(results: Results, cell: Planned) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys((name for name, dtype in RUN_COLUMNS.items() if dtype == "str"), "")
+    row |= {"study": results.study.name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, "epochs": 0}
+    record = results.records.get(cell.key)
+    if record is not None:
+        return row | _recorded(record, results.epochs[cell.key])
+    if cell.key in results.damaged:
+        return row | {"outcome": DAMAGED, "reason": results.damaged[cell.key]}
+    return row | {"outcome": MISSING, "reason": "no record"}
+
+
+def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
+    environment = record.environment
+    cpu_seconds = float(epochs[:, EPOCH.index("cpu_seconds")].sum())
+    return {
+        "outcome": record.outcome.value,
+        "trained": _is_trained(record, epochs),
+        "reason": record.reason,
+        "params": record.costs.get("params"),
+        "macs": record.costs.get("macs"),
+        "activations": record.costs.get("activations"),
+        "receptive_field": record.costs.get("receptive_field"),
+        "params_audited": record.audited.get("params"),
+        "macs_audited": record.audited.get("macs"),
+        "epochs": len(epochs),
+        "train_loss": epochs[-1, EPOCH.index("train_loss")] if len(epochs) else None,
+        "val_loss": epochs[-1, EPOCH.index("val_loss")] if len(epochs) else None,
+        "train_seconds": None if record.averaged else record.train_seconds,
+        "images_per_second": None if record.averaged else record.images_per_second,
+        "train_cpu_seconds": cpu_seconds or None,
+        "disturbed": _is_disturbed(record, cpu_seconds),
+        "device": str(environment.get("device", "")),
+        "device_name": str(environment.get("device_name", "")),
+        "precision": str(environment.get("precision", "")),
+        "threads": environment.get("threads"),
+        "host": str(environment.get("host", "")),
+        "started": record.started,
+    } | _tested(record)
+
+
+def _is_trained(record: Record, epochs: Floats) -> bool | None:
+    """Whether a run ended above chance level, which a diverged one did not; None where it was cut short."""
+    if record.outcome is Outcome.DIVERGED:
+        return False
+    if record.averaged:
+        return None if record.stalled is None else not record.stalled
+    if record.outcome is not Outcome.FINISHED or not len(epochs):
+        return None
+    last = dict(zip(EPOCH, epochs[-1].tolist(), strict=True))
+    stalled = stalled_at(last["val_accuracy"], round(last["val_examples"]), record.run.classes)
+    return None if stalled is None else not stalled
+
+
+def _is_disturbed(record: Record, cpu_seconds: float) -> bool:
+    """Whether a run on one thread of a CPU waited for the processor for more than a fifth of its CPU time.
+
+    A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time says nothing about
+    waiting: such runs count as undisturbed, and so do ensembles that were not trained.
+    """
+    if record.averaged:
+        return False
+    if record.environment.get("device", "cpu") != "cpu" or record.environment.get("threads", 1) != 1:
+        return False
+    return cpu_seconds == 0 or record.train_seconds > _MOST_WAITING * cpu_seconds
+
+
+def _tested(record: Record) -> dict[str, float | None]:
+    tested = record.tested
+    if tested is None:
+        return {}
+    found: dict[str, float | None] = {
+        "train_error": tested.train_error,
+        "train_examples": tested.train_examples,
+        "val_accuracy": tested.val_accuracy,
+        "val_error": 1 - tested.val_accuracy,
+        "test_accuracy": tested.test_accuracy,
+        "test_error": 1 - tested.test_accuracy,
+    }
+    if tested.test_top5_accuracy is not None:
+        found["test_top5_accuracy"] = tested.test_top5_accuracy
+        found["test_top5_error"] = 1 - tested.test_top5_accuracy
+    return found

@@ -1,0 +1,125 @@
+"""What the tuning of a study found: budget, winners, and the error to expect from fewer trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from statistics import fmean
+
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.config.overrides import value_at
+from vgg_ablate.config.tuning import Tuned
+from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Value, Words
+from vgg_ablate.records import Outcome, Record
+
+NOT_TRAINED = 100.0  # percent: the validation error that a trial counts with if it diverged
+
+
+@dataclass(frozen=True)
+class VariantTrials:
+    """The validation errors of a variant's trials, in percent, at every number of epochs."""
+
+    variant: str
+    errors: dict[int, dict[int, float]]  # epochs -> trial -> error, mean over the tuning's seeds
+    as_written: float  # of the study's recipe at the fewest epochs; NaN where it was no trial
+    winner: Tuned | None  # None: the tuning is not complete
+
+    @property
+    def first_rung(self) -> list[float]:
+        """Errors at the fewest epochs, which every trial has trained for."""
+        return list(self.errors[min(self.errors)].values()) if self.errors else []
+
+
+def collect_trials(report: Report) -> list[VariantTrials]:
+    """Return the trials of every variant, in the order of the study; empty where the study has no tuning."""
+    found: dict[str, dict[int, dict[int, list[float]]]] = {}
+    first = {run.variant: run.values for run in report.results.manifest.tuning if run.trial == 0}
+    for run in report.results.manifest.tuning:
+        record = report.results.tuning.get(run.key)
+        if record is not None:
+            trials = found.setdefault(run.variant, {}).setdefault(run.epochs, {})
+            trials.setdefault(run.trial, []).append(_error(record))
+    made, written = [], {variant.name: variant for variant in report.study.without_winners().variants}
+    for variant in report.study.variants:
+        if variant.name not in found:
+            continue
+        errors = {
+            epochs: {trial: fmean(of) for trial, of in sorted(trials.items())}
+            for epochs, trials in sorted(found[variant.name].items())
+        }
+        recipe = {path: value_at(written[variant.name], path) for path in first[variant.name]}
+        is_recipe = recipe == first[variant.name]
+        as_written = errors[min(errors)].get(0, nan) if is_recipe else nan
+        made.append(VariantTrials(variant.name, errors, as_written, variant.tuned))
+    return made
+
+
+def expect_best(errors: Sequence[float]) -> list[float]:
+    """Return the expected lowest error of k trials, for k from 1 to the number of errors.
+
+    The k trials are drawn with replacement from those given (Dodge et al. 2019, arXiv:1909.03004, equation 7, for the
+    minimum in place of the maximum).
+    """
+    ordered, count = sorted(errors), len(errors)
+    return [
+        sum(
+            error * (((count - rank) / count) ** budget - ((count - rank - 1) / count) ** budget)
+            for rank, error in enumerate(ordered)
+        )
+        for budget in range(1, count + 1)
+    ]
+
+
+def build_tuning_table(report: Report) -> Table | None:
+    """Return one row per variant: its trials and its winner; None where the study has no tuning."""
+    trials, tune = collect_trials(report), report.study.tune
+    if not trials or tune is None:
+        return None
+    columns = (
+        Column("variant", "variant", "left"),
+        Column("trials", "trials"),
+        Column("winner", "winner", "left"),
+        *(Column(path, path) for path in tune.space),
+        Column("validation error, %", "val_error"),
+        Column("as written, %", "val_error_as_written"),
+    )
+    rungs = ", then ".join(f"{count} x {epochs} epochs" for epochs, count in tune.rungs)
+    notes = (
+        f"Every variant: {rungs}; validation error on {tune.seeds} seed{'s' * (tune.seeds != 1)} of the tuning's own.",
+        "Validation error: of the winner, at the most epochs. As written: of the study's recipe, at the fewest; a dash "
+        "where the recipe lies outside of the space.",
+    )
+    return Table(
+        "tuning", "Tuning of every variant", columns, tuple(_row(one, list(tune.space)) for one in trials), notes
+    )
+
+
+def _row(trials: VariantTrials, paths: Sequence[str]) -> Row:
+    winner, first = trials.winner, trials.errors[min(trials.errors)]
+    word = (
+        "not complete" if winner is None else "none: recipe kept" if winner.trial is None else f"trial {winner.trial}"
+    )
+    values = {} if winner is None else winner.values
+    cells: list[Value] = [Words(trials.variant), Count(len(first)), Words(word)]
+    cells += [Words(_shown(values.get(path))) for path in paths]
+    error = nan if winner is None or winner.val_error is None else 100 * winner.val_error
+    return Row((*cells, Quantity(error, "fixed"), Quantity(trials.as_written, "fixed")))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return numbers.DASH
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def list_untuned(report: Report) -> list[str]:
+    """Return the variants of which no trial trained above chance."""
+    return [name for name, winner in report.study.tuned.items() if winner.trial is None]
+
+
+def _error(record: Record) -> float:
+    if record.outcome is not Outcome.FINISHED or not record.epochs:
+        return NOT_TRAINED
+    return 100 * (1 - record.epochs[-1].val_accuracy)

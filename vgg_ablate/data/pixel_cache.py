@@ -1,0 +1,101 @@
+"""Decoded examples on disk, in an order of their own, and the fingerprint of that order. Imports no torch.
+
+A split is a folder of `images.npy` (uint8, N x H x W x C), `labels.npy` (int64, N) and `skipped.json`. Examples are
+sorted by the digest of their native pixels, then by label. Neither file names nor the order of a binary file decide
+which example a seed draws.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vgg_ablate.data.decode import Images, Labels, Progress, Source, Unreadable, decode
+from vgg_ablate.errors import DataMissing
+
+_CHUNK = 4096  # images that are copied at once
+_TOLD_EVERY = 100  # images between two calls of the progress
+
+Index = list[tuple[bytes, int]]  # (digest, label) of every example of a split, sorted
+
+
+class Decoded(NamedTuple):
+    """Images and labels of a split, and the files that could not be read."""
+
+    images: Images
+    labels: Labels
+    skipped: tuple[str, ...] = ()
+
+
+def write_split(
+    folder: Path,
+    sources: Sequence[Source],
+    size: int,
+    channels: int,
+    *,
+    skip_corrupt: bool,
+    progress: Progress | None = None,
+) -> Index:
+    """Decode a split into the new folder and return its examples, sorted as they are stored.
+
+    Raises DataMissing naming the files that cannot be read, unless they are to be skipped.
+    """
+    folder.mkdir()
+    index: Index = []
+    skipped: list[str] = []
+    unsorted = folder / "unsorted"  # in the order of the sources: digests are known only after decoding
+    with open(unsorted, "wb") as file:
+        for done, example in enumerate(decode(sources, size, channels), start=1):
+            if isinstance(example, Unreadable):
+                skipped.append(f"{example.path}: {example.reason}")
+            else:
+                index.append((example.digest, example.label))
+                file.write(example.pixels)
+            if progress and (done % _TOLD_EVERY == 0 or done == len(sources)):
+                progress(done, len(sources))
+    if skipped and not skip_corrupt:
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        raise DataMissing(f"{skipped[0]}{more}; data.on_corrupt: skip leaves such files out")
+    order = sorted(range(len(index)), key=index.__getitem__)
+    index = [index[row] for row in order]
+    _write_sorted(folder / "images.npy", unsorted, np.array(order, np.int64), (len(index), size, size, channels))
+    unsorted.unlink()
+    np.save(folder / "labels.npy", np.array([label for _, label in index], np.int64))
+    (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
+    return index
+
+
+def read_split(folder: Path) -> Decoded:
+    """Return a split that `write_split` has written; its images are memory-mapped."""
+    images: Images = np.load(folder / "images.npy", mmap_mode="r")
+    labels: Labels = np.load(folder / "labels.npy")
+    return Decoded(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
+
+
+def compute_fingerprint(splits: Mapping[str, Index]) -> str:
+    """Return 16 hex digits of the SHA-256 of which examples, with which labels, each split holds."""
+    content = hashlib.sha256()
+    for split, index in sorted(splits.items()):
+        content.update(f"{split} {len(index)}\n".encode())
+        for digest, label in sorted(index):
+            content.update(b"%s %d\n" % (digest, label))
+    return content.hexdigest()[:16]
+
+
+def _write_sorted(path: Path, unsorted: Path, order: Labels, shape: tuple[int, ...]) -> None:
+    """Write an .npy file of the rows of `unsorted` in this order.
+
+    Written as a stream and not through a memory map, in which a full disk would kill the process instead of raising.
+    """
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        if not len(order):  # an empty file cannot be mapped
+            return
+        rows = np.memmap(unsorted, np.uint8, "r", shape=shape)
+        for at in range(0, len(order), _CHUNK):
+            file.write(rows[order[at : at + _CHUNK]].tobytes())

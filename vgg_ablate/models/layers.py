@@ -1,0 +1,189 @@
+"""Arch -> the flat tuple of layers with their shapes: the only wiring. Costs, the module, tables and errors read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from vgg_ablate.config.arch import Arch, BatchNorm, GroupNorm, LocalResponseNorm, Stage
+from vgg_ablate.errors import Problem, SpecError
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution; maps are `size` x `size` after it and `size_in` x `size_in` before it."""
+
+    name: str
+    in_channels: int
+    channels: int
+    kernel: tuple[int, int]  # rows, columns
+    stride: int
+    padding: tuple[int, int]
+    bias: bool
+    size_in: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A normalisation of `channels` maps of `size` x `size`."""
+
+    name: str
+    spec: BatchNorm | GroupNorm | LocalResponseNorm
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An activation of `channels` maps of `size` x `size`; of a vector: `size` is 1."""
+
+    name: str
+    kind: str
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A 2x2 pooling with stride 2 (max, average), or an adaptive average pooling to `size` x `size` (adaptive)."""
+
+    name: str
+    kind: str
+    channels: int
+    size_in: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten:
+    """Maps -> one vector of `features`."""
+
+    name: str
+    features: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer."""
+
+    name: str
+    in_features: int
+    features: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Dropout of a vector of `features`."""
+
+    name: str
+    features: int
+    probability: float
+
+
+HEAD = ("avgpool", "flatten", "fc")  # how the names of the layers begin with which a head may begin
+Layer = Conv | Norm | Act | Pool | Flatten | Dense | Dropout
+
+
+def layers(arch: Arch) -> tuple[Layer, ...]:
+    """The layers of an arch in its normal form (`Arch.spelled_out`), in order.
+
+    A kernel may be larger than its map, since maps are padded: but no further than one ring of it may lie outside
+    wherever it is put. Raises SpecError where the arch cannot exist, and ValueError where it is not in its normal form.
+    """
+    if arch.image_size is None or arch.in_channels is None or arch.classes is None:
+        raise ValueError("image_size, in_channels and classes must be known")
+    found: list[Layer] = []
+    channels, size = arch.in_channels, arch.image_size
+    for index, stage in enumerate(arch.stages):
+        found.extend(_convolutions(arch, index, stage, channels, size))
+        channels = stage.convs[-1].channels
+        if stage.pool:
+            found.append(_pooling(arch, index, channels, size))
+            size //= 2
+    return (*found, *_head(arch, channels, size))
+
+
+def parts(net: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+    """The layers that make maps, and those of the head."""
+    heads = (index for index, layer in enumerate(net) if layer.name.startswith(HEAD))
+    end = next(heads, len(net))
+    return net[:end], net[end:]
+
+
+def shared(source: Arch, arch: Arch, convs: int) -> tuple[str, ...]:
+    """Names of the convolutions and dense layers that both nets have in one shape: those that weights can be copied to.
+
+    Of the source's convolutions only the first `convs` count.
+    """
+    ours = {layer.name: _weights(layer) for layer in layers(arch)}
+    theirs = [layer for layer in layers(source) if isinstance(layer, Conv | Dense)]
+    late = [layer.name for layer in theirs if isinstance(layer, Conv)][convs:]
+    return tuple(layer.name for layer in theirs if layer.name not in late and ours.get(layer.name) == _weights(layer))
+
+
+def _weights(layer: Layer) -> tuple[object, ...] | None:
+    """The shape of a layer's weights; None: it has none that can be copied."""
+    if isinstance(layer, Conv):
+        return layer.in_channels, layer.channels, layer.kernel, layer.bias
+    return (layer.in_features, layer.features) if isinstance(layer, Dense) else None
+
+
+def _convolutions(arch: Arch, index: int, stage: Stage, channels: int, size: int) -> Iterator[Layer]:
+    for number, conv in enumerate(stage.convs, start=1):
+        name = f"{index + 1}_{number}"
+        rows, columns = conv.kernel
+        if max(rows, columns) > 2 * size + 1:
+            path = f"arch.stages[{index}].convs[{number - 1}].kernel"
+            rule = f"most of the kernel lies outside the {size}x{size} map"
+            raise SpecError(Problem(rule, path, got=f"{rows}x{columns}"))
+        yield Conv(
+            f"conv{name}", channels, conv.channels, conv.kernel, 1, (rows // 2, columns // 2), arch.bias, size, size
+        )
+        channels = conv.channels
+        if conv.then != "nothing" and isinstance(arch.norm, BatchNorm | GroupNorm):
+            yield _norm(arch.norm, index, number, channels, size)
+        if conv.then == "activation":
+            yield Act(f"{arch.activation}{name}", arch.activation, channels, size)
+            if isinstance(arch.norm, LocalResponseNorm) and (index, number) == (0, 1):
+                yield Norm(f"lrn{name}", arch.norm, channels, size)
+
+
+def _norm(norm: BatchNorm | GroupNorm, index: int, number: int, channels: int, size: int) -> Norm:
+    if isinstance(norm, GroupNorm) and channels % norm.groups:
+        path = f"arch.stages[{index}].convs[{number - 1}].channels"
+        raise SpecError(Problem(f"must be a multiple of the {norm.groups} groups of the norm", path, got=channels))
+    return Norm(f"norm{index + 1}_{number}", norm, channels, size)
+
+
+def _pooling(arch: Arch, index: int, channels: int, size: int) -> Conv | Pool:
+    if size < 2:
+        rule = (
+            f"pooling number {index + 1} finds a {size}x{size} map that cannot be halved (image_size {arch.image_size})"
+        )
+        raise SpecError(Problem(rule, f"arch.stages[{index}].pool"))
+    if arch.pool == "conv":
+        return Conv(f"pool{index + 1}", channels, channels, (2, 2), 2, (0, 0), arch.bias, size, size // 2)
+    return Pool(f"pool{index + 1}", arch.pool, channels, size, size // 2)
+
+
+def _head(arch: Arch, channels: int, size: int) -> Iterator[Layer]:
+    head, classes = arch.head, arch.classes or 0
+    side = size if head.pool == "none" else 1 if head.pool == "global" else head.pool
+    slides = head.convolutional and side == size and head.pool != "global"  # over larger images, as without a pooling
+    if head.pool != "none" and not slides:
+        yield Pool("avgpool", "adaptive", channels, size, side)
+    if not head.convolutional:
+        yield Flatten("flatten", channels * side * side)
+    widths = (*head.hidden, classes)
+    for number, (before, after) in enumerate(pairwise((channels, *widths))):
+        name = f"{number + 6}"  # the paper's D: fc6, fc7, fc8
+        window = side if number == 0 else 1
+        if head.convolutional:
+            yield Conv(f"fc{name}", before, after, (window, window), 1, (0, 0), True, window, 1)
+        else:
+            yield Dense(f"fc{name}", before * window * window, after)
+        if number < len(head.hidden):
+            yield Act(f"{arch.activation}{name}", arch.activation, after, 1)
+            yield Dropout(f"dropout{name}", after, head.dropout)

@@ -1,0 +1,119 @@
+"""Layers -> nn.Module, with torchvision's names: `features.N`, `avgpool`, `classifier.N`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vgg_ablate.config.arch import Arch, BatchNorm, GlorotInit, GroupNorm, Init, KaimingInit, NormalInit
+from vgg_ablate.models.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, layers, parts
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class Vgg(nn.Module):
+    """Images, float N x C x H x W -> logits, float N x classes."""
+
+    def __init__(self, arch: Arch) -> None:
+        """`arch` is in its normal form."""
+        super().__init__()
+        self.arch = arch
+        body, head = parts(layers(arch))
+        pools = [layer for layer in head if isinstance(layer, Pool)]
+        dense = any(isinstance(layer, Flatten) for layer in head)
+        weights = [module(layer) for layer in head if isinstance(layer, Dense | Conv | Act | Dropout)]
+        self.features = nn.Sequential(*(module(layer) for layer in body))
+        self.avgpool = module(pools[0]) if pools else nn.Identity()
+        self.flatten = nn.Flatten() if dense else nn.Identity()
+        self.classifier = nn.Sequential(*weights, *([] if dense else [nn.AdaptiveAvgPool2d(1), nn.Flatten()]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits; those of a convolutional head are averaged over the class map."""
+        logits: torch.Tensor = self.classifier(self.flatten(self.avgpool(self.features(images))))
+        return logits
+
+
+def build(arch: Arch, generator: torch.Generator | None = None) -> Vgg:
+    """The module of an arch in its normal form, its weights drawn from `generator`."""
+    model = Vgg(arch)
+    initialise(model, arch.init, generator)
+    return model
+
+
+def module(layer: Layer) -> nn.Module:
+    """The torch module of one layer."""
+    match layer:
+        case Conv():
+            return nn.Conv2d(
+                layer.in_channels, layer.channels, layer.kernel, layer.stride, layer.padding, bias=layer.bias
+            )
+        case Norm():
+            return _norm(layer)
+        case Act():
+            return _activation(layer.kind)
+        case Pool(kind="adaptive"):
+            return nn.AdaptiveAvgPool2d((layer.size, layer.size))
+        case Pool():
+            return nn.MaxPool2d(2, 2) if layer.kind == "max" else nn.AvgPool2d(2, 2)
+        case Dense():
+            return nn.Linear(layer.in_features, layer.features)
+        case Dropout():
+            return nn.Dropout(layer.probability)
+        case Flatten():
+            return nn.Flatten()
+
+
+def _activation(kind: str) -> nn.Module:
+    in_place = {"inplace": True} if kind == "relu" else {}
+    return _ACTIVATIONS[kind](**in_place)
+
+
+def _norm(layer: Norm) -> nn.Module:
+    spec = layer.spec
+    if isinstance(spec, BatchNorm):
+        return nn.BatchNorm2d(layer.channels, spec.eps, spec.momentum)
+    if isinstance(spec, GroupNorm):
+        return nn.GroupNorm(spec.groups, layer.channels, spec.eps)
+    # torch divides alpha by the size; AlexNet's formula multiplies it by the raw sum (paper.md, section 1)
+    alpha = spec.alpha * spec.size if spec.convention == "sum" else spec.alpha
+    return _LocalResponseNorm(spec.size, alpha, spec.beta, spec.k)
+
+
+class _LocalResponseNorm(nn.LocalResponseNorm):
+    """In float32 whatever comes in: torch's pooling over channels knows no bfloat16 on CPUs (2.15)."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """The same shape and type."""
+        return super().forward(maps.float()).to(maps.dtype)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, init: Init, generator: torch.Generator | None = None) -> None:
+    """Draw every convolution's and dense layer's weights; biases are 0, norms are the identity."""
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            _draw(part, init, generator)
+            if part.bias is not None:
+                part.bias.zero_()
+
+
+def _draw(part: nn.Conv2d | nn.Linear, init: Init, generator: torch.Generator | None) -> None:
+    weight = part.weight
+    match init:
+        case NormalInit():
+            weight.normal_(0.0, init.std, generator=generator)
+        case KaimingInit() if isinstance(part, nn.Linear) and init.head_std is not None:
+            weight.normal_(0.0, init.head_std, generator=generator)
+        case KaimingInit():
+            nn.init.kaiming_normal_(weight, mode=init.mode, nonlinearity="relu", generator=generator)
+        case GlorotInit(distribution="uniform"):
+            nn.init.xavier_uniform_(weight, generator=generator)
+        case GlorotInit():
+            nn.init.xavier_normal_(weight, generator=generator)

@@ -1,0 +1,57 @@
+"""The front of a design space as a file of numbers and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from math import log10
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from vgg_ablate.models.costs import Costs
+from vgg_ablate.report.figures import canvas, scales
+
+Member = tuple[dict[str, Any], Costs]
+
+
+def as_csv(front: Sequence[Member]) -> str:
+    """A row a net: its point in the space, then its costs, in full."""
+    text = io.StringIO()
+    paths = list(front[0][0]) if front else []
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*paths, *Costs.__slots__])
+    writer.writerows([*point.values(), *costs.as_dict().values()] for point, costs in front)
+    return text.getvalue()
+
+
+def as_svg(front: Sequence[Member], title: str) -> str:
+    """Params and MACs, logarithmic where they differ much; the larger and darker a mark, the farther its net sees."""
+    return canvas.svg(lambda: _drawn(front, title))
+
+
+def _drawn(front: Sequence[Member], title: str) -> Figure:
+    figure = canvas.blank(canvas.WIDTH, 3.6)
+    axes = canvas.axes(figure, 0.7, 0.35, 5.9, 2.7)
+    axes.set_title(f"{title}: {len(front)} nets that no other betters")
+    fields = sorted({costs.receptive_field for _, costs in front})
+    for field in fields:
+        nets = sorted((costs.params, costs.macs) for _, costs in front if costs.receptive_field == field)
+        share = log10(field / fields[0] * 1.0001) / log10(fields[-1] / fields[0] * 1.0001) if len(fields) > 1 else 1.0
+        axes.plot(
+            *zip(*nets, strict=True),
+            "o",
+            color=canvas.ACCENT,
+            alpha=0.35 + 0.65 * share,
+            markersize=3 + 4 * share,
+            label=f"{field} px" if field in (fields[0], fields[len(fields) // 2], fields[-1]) else None,
+        )
+    if front:
+        scales.by_cost(axes, [costs.params for _, costs in front], "x")
+        scales.by_cost(axes, [costs.macs for _, costs in front], "y")
+    axes.set_xlabel("trained parameters")
+    axes.set_ylabel("MACs for one example")
+    if fields:
+        axes.legend(title="sees", frameon=False, fontsize=canvas.SMALL, title_fontsize=canvas.SMALL, loc="best")
+    return figure

@@ -1,0 +1,63 @@
+"""A short probe of this machine: a study's cheapest, middle and costliest net, each for two epochs of few examples.
+
+Its records lie in the cache, so that the same probe is made once. Workers train it: this process imports no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vgg_ablate.errors import EnvironmentFailed
+from vgg_ablate.records import Run, Store
+from vgg_ablate.runs.plan import Cell, Plan
+from vgg_ablate.runs.resources.slots import Slot
+from vgg_ablate.runs.workers.local import LocalPool
+from vgg_ablate.runs.workers.protocol import Job, Place, Refused
+
+_EPOCHS = 2
+_EXAMPLES = 640
+_LOSSES = 3
+
+
+def probe(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_ablate.runs.workers.training") -> None:
+    """Fill `folder`/records with what is missing of the probe. Raises EnvironmentFailed where it cannot run."""
+    store = Store(folder / "records")
+    waiting = [job for job in _jobs(plan) if job.run.key not in store]
+    if not waiting:
+        return
+    pool, losses = LocalPool((slot,), training, Place(folder=folder)), 0
+    try:
+        running = 0
+        while waiting or running:
+            while waiting and pool.free():
+                pool.submit(waiting.pop())
+                running += 1
+            for event in pool.poll(1.0):
+                if isinstance(event, Refused):
+                    raise EnvironmentFailed(event.reason)
+                done = type(event).__name__ in ("Ended", "Lost")
+                running -= done
+                losses += type(event).__name__ == "Lost"
+                if losses == _LOSSES:
+                    raise EnvironmentFailed(f"the probe's workers die; {folder / 'logs'} says why")
+    finally:
+        pool.close()
+
+
+def _jobs(plan: Plan) -> list[Job]:
+    """Of the cheapest, the middle and the costliest net."""
+    cells = sorted({cell.run.archs: cell for cell in plan.cells}.values(), key=lambda cell: cell.costs["macs"])
+    chosen = {cell.key: cell for cell in (cells[0], cells[len(cells) // 2], cells[-1])}
+    return [Job(_short(cell), cell.costs) for cell in chosen.values()]
+
+
+def _short(cell: Cell) -> Run:
+    run = cell.run
+    limit = min(run.data.limit or _EXAMPLES, max(_EXAMPLES, 4 * run.train.batch_size))
+    return run.model_copy(
+        update={
+            "data": run.data.model_copy(update={"limit": limit}),
+            "train": run.train.model_copy(update={"epochs": _EPOCHS, "keep": "nothing"}),
+            "seed": 0,
+        }
+    )

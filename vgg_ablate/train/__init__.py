@@ -1,1 +1,0 @@
-"""One run: its data, its training, its test. Knows neither Optuna nor the terminal."""
