@@ -19,11 +19,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from vgg_ablate.config.study import load
-from vgg_ablate.runs.driver import Options, drive
-from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.runs.driver import RunOptions, run_plan
+from vgg_ablate.runs.plan import Plan, build_plan
 
 
-def planned(folder: Path, runs: int) -> Plan:
+def build_benchmark_plan(folder: Path, runs: int) -> Plan:
     """A study of that many runs, ten seeds a variant."""
     from tests import fake_training
 
@@ -33,19 +33,19 @@ def planned(folder: Path, runs: int) -> Plan:
         "version: 1\nname: bench\nquestion: what does a run cost?\nseeds: 10\ndata: {name: digits}\n"
         f'arch: {{stages: "8 8 | 8"}}\ntrain: {{epochs: 1}}\nvariants:\n{variants or "  {}"}'
     )
-    return plan(load(path), fake_training.fingerprint)
+    return build_plan(load(path), fake_training.fingerprint)
 
 
-def measured(runs: int, workers: int) -> dict[str, float]:
+def measure_driver(runs: int, workers: int) -> dict[str, float]:
     """The figures of one study."""
-    options = Options(workers=workers, device="cpu", progress="none", training="benchmarks.instant")
+    options = RunOptions(workers=workers, device="cpu", progress="none", training="benchmarks.instant")
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
-        asked = planned(Path(name), runs)
+        asked = build_benchmark_plan(Path(name), runs)
         made, busy = time.perf_counter(), time.process_time()
-        drive(asked, Path(name) / "results", options).raise_for_failures()
+        run_plan(asked, Path(name) / "results", options).raise_for_failures()
         ended, busy = time.perf_counter(), time.process_time() - busy
-        drive(asked, Path(name) / "results", options).raise_for_failures()
+        run_plan(asked, Path(name) / "results", options).raise_for_failures()
         again = time.perf_counter()
     return {
         "runs": len(asked.cells),
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    figures = measured(given.runs, given.workers)
+    figures = measure_driver(given.runs, given.workers)
     print(json.dumps(figures) if given.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 

@@ -48,17 +48,17 @@ from torchvision.transforms import v2
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Augment, Data, Evaluate, Train
 from vgg_ablate.data import sources
-from vgg_ablate.data.augment import Augmenter, Normaliser
-from vgg_ablate.data.splits import Split, splits
-from vgg_ablate.models.vgg import build
+from vgg_ablate.data.augment import Augmenter, Normalizer
+from vgg_ablate.data.splits import Split, load_splits
+from vgg_ablate.models.vgg import build_model
 from vgg_ablate.records import Run
 from vgg_ablate.training import device
 from vgg_ablate.training.allocator import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
-from vgg_ablate.training.evaluate import scored
-from vgg_ablate.training.fusion import folded
-from vgg_ablate.training.optimizers import optimiser
-from vgg_ablate.training.settings import Settings
-from vgg_ablate.training.step import Updater
+from vgg_ablate.training.evaluate import evaluate_split
+from vgg_ablate.training.fusion import fold_batch_norms
+from vgg_ablate.training.optimizers import build_optimizer
+from vgg_ablate.training.settings import TrainingSettings
+from vgg_ablate.training.step import TrainStep
 
 BATCH = 128
 IMAGES = 1024
@@ -78,7 +78,7 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(Path(folder), given.rounds, device.device(given.device))
+        found = measured(Path(folder), given.rounds, device.resolve_device(given.device))
     if given.json:
         print(json.dumps(found, indent=1))
     else:
@@ -96,7 +96,10 @@ def measured(folder: Path, rounds: int, where: torch.device) -> dict[str, Any]:
     found |= data(folder, rounds, where)
     found["curve"] = round(curve(), 4)
     run = run_of("small")
-    return found | {"rounds": rounds, "environment": device.environment(run, Settings(device=str(where)))}
+    return found | {
+        "rounds": rounds,
+        "environment": device.describe_environment(run, TrainingSettings(device=str(where))),
+    }
 
 
 def training(name: str, folder: Path, rounds: int, where: torch.device) -> dict[str, Any]:
@@ -112,8 +115,8 @@ def evaluation(folder: Path, rounds: int, where: torch.device) -> dict[str, Any]
     """SMALL scores images: with their data, and alone."""
     net = OurTraining("small", where)
     net.step()
-    tutorial = build(net_of("small"), torch.Generator().manual_seed(0)).to(where).eval()
-    still = folded(net.net, torch.bfloat16 if net.precision == "bf16" else torch.float32)
+    tutorial = build_model(net_of("small"), torch.Generator().manual_seed(0)).to(where).eval()
+    still = fold_batch_norms(net.net, torch.bfloat16 if net.precision == "bf16" else torch.float32)
     images = torch.randn(BATCH, 3, 32, 32, device=where)
     quick_images = images.to(next(still.parameters()).dtype).contiguous(memory_format=torch.channels_last)
     loader = batches(folder, training=False)
@@ -126,7 +129,7 @@ def evaluation(folder: Path, rounds: int, where: torch.device) -> dict[str, Any]
 
     def ours() -> None:
         part = Split(net.images[: 4 * BATCH], net.labels[: 4 * BATCH])
-        scored(net.net, part, net.normalise, net.precision, 32, Evaluate()).accuracy()
+        evaluate_split(net.net, part, net.normalise, net.precision, 32, Evaluate()).accuracy()
 
     @torch.inference_mode()
     def alone(model: nn.Module, seen: Tensor) -> None:
@@ -156,13 +159,15 @@ def data(folder: Path, rounds: int, where: torch.device) -> dict[str, Any]:
 def curve(steps: int = 150) -> float:
     """Ours against plain fp32 torch on the same batches of digits: difference of the mean losses of the last third."""
     run = run_of("small", Data(name="digits", image_size=16), stages="16 16 | 32 32", classes=10)
-    three = splits(run.data, run.fingerprint, 0, torch.device("cpu"))
-    normalise = Normaliser(three.mean, three.std)
-    nets = [build(run.arch, torch.Generator().manual_seed(0)).train() for _ in range(2)]
+    three = load_splits(run.data, run.fingerprint, 0, torch.device("cpu"))
+    normalise = Normalizer(three.mean, three.std)
+    nets = [build_model(run.arch, torch.Generator().manual_seed(0)).train() for _ in range(2)]
     augmenter = Augmenter(Augment(), three.train.images, 16, normalise, 0)
     quick = nets[0].to(memory_format=torch.channels_last)
-    precision = device.precision(run, Settings())
-    updater = Updater(quick, optimiser(run.train, quick), augmenter, three.train.labels, run.train, precision, BATCH)
+    precision = device.choose_precision(run, TrainingSettings())
+    updater = TrainStep(
+        quick, build_optimizer(run.train, quick), augmenter, three.train.labels, run.train, precision, BATCH
+    )
     plain = torch.optim.SGD(nets[1].parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     chance = torch.Generator().manual_seed(0)
     losses: tuple[list[float], list[float]] = ([], [])
@@ -184,7 +189,7 @@ class TutorialTraining:
     """What a tutorial shows."""
 
     def __init__(self, name: str, folder: Path, where: torch.device, batch: int) -> None:
-        self.net = build(net_of(name), torch.Generator().manual_seed(0)).to(where).train()
+        self.net = build_model(net_of(name), torch.Generator().manual_seed(0)).to(where).train()
         self.optimiser = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
         self.loader, self.where, self.total = batches(folder, training=True, batch=batch), where, 0.0
 
@@ -202,15 +207,17 @@ class OurTraining:
 
     def __init__(self, name: str, where: torch.device, batch: int = BATCH) -> None:
         run = run_of(name)
-        self.precision = device.precision(run, Settings(device=str(where)))
+        self.precision = device.choose_precision(run, TrainingSettings(device=str(where)))
         self.images = torch.from_numpy(pictures()).to(where)
         self.labels = (torch.arange(IMAGES) % 10).to(where)
-        self.normalise = Normaliser(torch.tensor(MEAN, device=where) * 255, torch.tensor(STD, device=where) * 255)
+        self.normalise = Normalizer(torch.tensor(MEAN, device=where) * 255, torch.tensor(STD, device=where) * 255)
         self.augmenter = Augmenter(Augment(crop_padding=4, flip=True), self.images, 32, self.normalise, 0)
-        self.net = build(run.arch, torch.Generator().manual_seed(0)).to(where).to(memory_format=torch.channels_last)
+        self.net = (
+            build_model(run.arch, torch.Generator().manual_seed(0)).to(where).to(memory_format=torch.channels_last)
+        )
         self.net.train()
-        made = optimiser(run.train, self.net)
-        self.updater = Updater(self.net, made, self.augmenter, self.labels, run.train, self.precision, batch)
+        made = build_optimizer(run.train, self.net)
+        self.updater = TrainStep(self.net, made, self.augmenter, self.labels, run.train, self.precision, batch)
         self.updater.begin(1)
         self.order, self.at, self.batch = torch.randperm(IMAGES).to(where), 0, batch
 
@@ -265,7 +272,7 @@ def batches(folder: Path, *, training: bool, batch: int = BATCH) -> Iterator[Any
 def net_of(name: str, **more: Any) -> Arch:
     """SMALL or MEDIUM."""
     what = {"classes": 10, "image_size": 32, "in_channels": 3, "norm": "batch", **NETS[name], **more}
-    return Arch.model_validate(what).spelled_out()
+    return Arch.model_validate(what).to_normal_form()
 
 
 def run_of(name: str, what: Data | None = None, **more: Any) -> Run:
@@ -273,7 +280,13 @@ def run_of(name: str, what: Data | None = None, **more: Any) -> Run:
     chosen = what or Data(name="digits", image_size=32, channels=3)
     _, channels, _ = chosen.shape
     arch = net_of(name, **{"image_size": chosen.image_size, "in_channels": channels, **more})
-    return Run(arch=arch, data=chosen, train=Train(batch_size=BATCH), fingerprint=sources.fingerprint(chosen), seed=0)
+    return Run(
+        arch=arch,
+        data=chosen,
+        train=Train(batch_size=BATCH),
+        fingerprint=sources.compute_data_fingerprint(chosen),
+        seed=0,
+    )
 
 
 def pictures() -> np.ndarray[Any, np.dtype[np.uint8]]:

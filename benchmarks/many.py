@@ -24,9 +24,9 @@ from PIL import Image
 
 from vgg_ablate.config.study import load
 from vgg_ablate.data import sources
-from vgg_ablate.runs.driver import Options, drive
-from vgg_ablate.runs.plan import plan
-from vgg_ablate.runs.resources.slots import packed
+from vgg_ablate.runs.driver import RunOptions, run_plan
+from vgg_ablate.runs.plan import build_plan
+from vgg_ablate.runs.resources.slots import parse_runs_per_gpu
 
 CLASSES = 10
 STUDY = """\
@@ -65,9 +65,11 @@ def measured(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     os.environ |= {"VGG_ABLATE_DATA": str(folder), "VGG_ABLATE_CACHE": str(folder / "cache")}
     write_images(folder / "pictures", given.images)
     (folder / "many.yaml").write_text(STUDY.format(runs=given.runs, epochs=given.epochs))
-    asked = plan(load(folder / "many.yaml"), sources.fingerprint)  # decoded by that, into the cache
-    options = Options(device=given.device, packing=packed(given.packing), workers=given.workers, progress="plain")
-    finished = drive(asked, folder / "results", options)
+    asked = build_plan(load(folder / "many.yaml"), sources.compute_data_fingerprint)  # decoded by that, into the cache
+    options = RunOptions(
+        device=given.device, packing=parse_runs_per_gpu(given.packing), workers=given.workers, progress="plain"
+    )
+    finished = run_plan(asked, folder / "results", options)
     finished.raise_for_failures()
     trained = given.runs * given.epochs * (given.images - given.images // 10)
     about = {name: getattr(given, name) for name in ("runs", "epochs", "images", "device", "packing")}

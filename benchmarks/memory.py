@@ -22,14 +22,14 @@ import torch
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Augment, Data, Train
-from vgg_ablate.data.augment import Augmenter, Normaliser
-from vgg_ablate.models.vgg import build
+from vgg_ablate.data.augment import Augmenter, Normalizer
+from vgg_ablate.models.vgg import build_model
 from vgg_ablate.records import Run
 from vgg_ablate.training import peak_memory
 from vgg_ablate.training.device import Precision
-from vgg_ablate.training.memory import peak_bytes
-from vgg_ablate.training.optimizers import optimiser
-from vgg_ablate.training.step import Updater
+from vgg_ablate.training.memory import estimate_peak_bytes
+from vgg_ablate.training.optimizers import build_optimizer
+from vgg_ablate.training.step import TrainStep
 
 
 def main() -> None:
@@ -53,10 +53,10 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     run = run_of(given.preset, given.image_size, given.batch, given.width, given.hidden)
     two_steps(run_of("A", 32, 1, 0.05, 8), given.precision, where)  # libraries make their own room first
     before = _resident() if where.type == "cpu" else 0
-    peak_memory.start(given.device)
+    peak_memory.reset_peak_memory(given.device)
     two_steps(run, given.precision, where)
-    peak = (peak_memory.reached(given.device) or 0) - before
-    predicted = peak_bytes(run, examples=2 * given.batch, precision=given.precision)
+    peak = (peak_memory.measure_peak_memory(given.device) or 0) - before
+    predicted = estimate_peak_bytes(run, examples=2 * given.batch, precision=given.precision)
     return {"measured": peak, "predicted": predicted, "ratio": round(predicted / peak, 3)}
 
 
@@ -65,7 +65,7 @@ def run_of(preset: str, image_size: int, batch: int, width: float, hidden: int |
     knobs: dict[str, Any] = {"preset": preset, "width": width, "image_size": image_size, "in_channels": 3}
     if hidden:
         knobs["head"] = {"hidden": [hidden] * 2}
-    arch = Arch.model_validate({**knobs, "classes": 1000}).spelled_out()
+    arch = Arch.model_validate({**knobs, "classes": 1000}).to_normal_form()
     data = Data(name="imagenet", image_size=image_size)
     return Run(arch=arch, data=data, train=Train(batch_size=batch), fingerprint="none", seed=0)
 
@@ -76,11 +76,11 @@ def two_steps(run: Run, precision: Precision, where: torch.device) -> None:
     assert size is not None
     images = torch.zeros(2 * batch, size, size, 3, dtype=torch.uint8, device=where)
     augmenter = Augmenter(
-        Augment(), images, size, Normaliser(torch.zeros(3, device=where), torch.ones(3, device=where)), 0
+        Augment(), images, size, Normalizer(torch.zeros(3, device=where), torch.ones(3, device=where)), 0
     )
-    net = build(run.arch, torch.Generator()).to(where).to(memory_format=torch.channels_last).train()
+    net = build_model(run.arch, torch.Generator()).to(where).to(memory_format=torch.channels_last).train()
     labels = torch.zeros(2 * batch, dtype=torch.int64, device=where)
-    updater = Updater(net, optimiser(run.train, net), augmenter, labels, run.train, precision, batch)
+    updater = TrainStep(net, build_optimizer(run.train, net), augmenter, labels, run.train, precision, batch)
     updater.begin(1)
     for _ in range(2):
         updater.update(torch.arange(batch, device=where), 0.01)

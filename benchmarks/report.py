@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate.report import write
 
 STUDY = """\
@@ -34,9 +34,9 @@ def main(folder: Path) -> None:
     """Make the records where they are not there, then report them."""
     if not (folder / "manifest.json").exists():
         text = STUDY + "".join(f"  w{index}: {{arch.width: {1 + index / 100}}}\n" for index in range(1, 250))
-        made(folder, text=text)
+        make_results_folder(folder, text=text)
     start, begun = time.perf_counter(), time.process_time()
-    report = write.write(folder)
+    report = write.write_report(folder)
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     busy = time.process_time() - begun

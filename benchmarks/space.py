@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.yaml_loader import Document
-from vgg_ablate.space.survey import of_study
+from vgg_ablate.space.survey import build_space
 
 DEPTHS: dict[str, Any] = {f"arch.stages[{stage}].depth": {"low": 1, "high": 4} for stage in range(5)}
 SPACES: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ SPACES: dict[str, dict[str, Any]] = {
 CONSTRAINTS = ["params <= 5e6", "40e6 <= macs <= 60e6", "receptive_field >= 32"]
 
 
-def study(space: dict[str, Any]) -> Study:
+def build_space_study(space: dict[str, Any]) -> Study:
     """A search over it, on CIFAR-10."""
     design = {"kind": "search", "space": space, "constraints": CONSTRAINTS, "budget": {"variants": 1}}
     arch = {"stages": "64 64 | 64 64 | 128 128 | 256 256 | 256 256", "norm": "batch"}
@@ -50,11 +50,11 @@ def study(space: dict[str, Any]) -> Study:
     return Study.of(Document({**data, "arch": arch, "design": design}))
 
 
-def measured(space: dict[str, Any]) -> dict[str, Any]:
+def measure_space(space: dict[str, Any]) -> dict[str, Any]:
     """The figures of one space."""
-    asked = study(space)
+    asked = build_space_study(space)
     start = time.process_time()
-    found = of_study(asked).survey()
+    found = build_space(asked).survey()
     seconds = time.process_time() - start
     return {
         "nets": found.seen,
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     as_json = parser.parse_args().json
-    figures = {name: measured(space) for name, space in SPACES.items()}
+    figures = {name: measure_space(space) for name, space in SPACES.items()}
     if as_json:
         print(json.dumps(figures, indent=1))
         return

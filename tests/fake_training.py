@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from vgg_ablate.config.training import Data
-from vgg_ablate.records import Epoch, Run, Tested
-from vgg_ablate.runs.workers.protocol import Place
-from vgg_ablate.training.errors import Diverged, OutOfMemory
+from vgg_ablate.records import Epoch, FinalMetrics, Run
+from vgg_ablate.runs.workers.protocol import WorkerContext
+from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
 
-PACE = 1.0  # of an epoch's milliseconds
+TIME_SCALE = 1.0  # of an epoch's milliseconds
 
 
-def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
+def train(runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
     """Accuracies from the training's key, test accuracies from the run's; every epoch is a line in `trained.log`."""
     run = runs[0]
     _misbehave(run.train.lr)
@@ -33,44 +33,46 @@ def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callabl
     done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
     for epoch in range(1, run.train.epochs + 1):
         if epoch > done:
-            time.sleep(PACE * (run.data.limit or 1) / 1000)
+            time.sleep(TIME_SCALE * (run.data.limit or 1) / 1000)
             _log(place.folder / "trained.log", run, epoch)
             _replace(checkpoint, epoch)
         yield _epoch(run, epoch)
 
-    def evaluate(run: Run) -> Tested | None:
+    def evaluate(run: Run) -> FinalMetrics | None:
         if not run.test:
             return None
-        time.sleep(PACE * (run.data.limit or 1) / 1000)
+        time.sleep(TIME_SCALE * (run.data.limit or 1) / 1000)
         if run.train.keep == "predictions":
             _keep(run, place)
         at_the_end = _accuracy(run.training_key, 1.0)
-        return Tested(val_accuracy=at_the_end, test_accuracy=_accuracy(run.key, 1.0))
+        return FinalMetrics(val_accuracy=at_the_end, test_accuracy=_accuracy(run.key, 1.0))
 
     return evaluate
 
 
-def _keep(run: Run, place: Place) -> None:
+def _keep(run: Run, place: WorkerContext) -> None:
     """Class probabilities from the run's key, labels from its seed."""
     import numpy as np  # here: most workers keep nothing, and start sooner without it
 
-    from vgg_ablate.training.predictions import Predictions, write
+    from vgg_ablate.training.predictions import StoredPredictions, write_predictions
 
     drawn, labels = np.random.default_rng(int(run.key, 16)), np.random.default_rng(run.seed).integers(0, 10, 90)
     probabilities = drawn.dirichlet([1.0] * 10, 90).astype(np.float16)
-    write(place.predictions, run.key, Predictions(probabilities[:40], labels[:40], probabilities[40:], labels[40:]))
+    write_predictions(
+        place.predictions, run.key, StoredPredictions(probabilities[:40], labels[:40], probabilities[40:], labels[40:])
+    )
 
 
-def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+def prepare(run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
     """There are no images."""
 
 
-def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
+def facts(run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
     """Nothing was audited; the environment is the worker's."""
     return {}, {"device": place.device, "threads": place.threads, "omp": os.environ.get("OMP_NUM_THREADS")}
 
 
-def peak(run: Run, place: Place) -> int | None:
+def peak(run: Run, place: WorkerContext) -> int | None:
     """Nothing is measured."""
     return None
 
@@ -104,9 +106,9 @@ def _misbehave(lr: float) -> None:
     if lr > 300:
         raise ValueError("a label that is no label")
     if lr > 200:
-        raise OutOfMemory(1, "cpu")
+        raise OutOfMemoryError(1, "cpu")
     if lr > 100:
-        raise Diverged(1, float("nan"))
+        raise DivergedError(1, float("nan"))
 
 
 def _wait(run: Run, folder: Path) -> None:

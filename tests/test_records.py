@@ -10,13 +10,13 @@ import pytest
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Data, Train
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Outcome, Record, Run, Store
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import Outcome, Record, RecordStore, Run
 
 
 def a_run(arch: object = "16 | 32", *, data: dict[str, object] | None = None, seed: int = 0, **train: object) -> Run:
     given = arch if isinstance(arch, dict) else {"stages": arch}
-    shaped = Arch.model_validate(given).with_shape(Data(name="digits").shape).spelled_out()
+    shaped = Arch.model_validate(given).with_shape(Data(name="digits").shape).to_normal_form()
     described = Data.model_validate({"name": "digits", **(data or {})})
     return Run(arch=shaped, data=described, train=Train.model_validate(train), fingerprint="f", seed=seed)
 
@@ -40,7 +40,7 @@ def test_two_spellings_of_one_net_are_one_run() -> None:
     deepened = {"stages": "16 | 32", "depth": 2}
     assert a_run("16 16 | 32 32").key == a_run(deepened).key
     assert a_run({"stages": "32 32 | 64 64", "width": 0.5, "kernel": 5}).key == a_run("16@5 | 32@5").key
-    assert a_run({"preset": "D"}).key == a_run({"preset": "B", "stages": Arch.model_validate("D").notation()}).key
+    assert a_run({"preset": "D"}).key == a_run({"preset": "B", "stages": Arch.model_validate("D").to_notation()}).key
 
 
 def test_where_the_data_is_changes_no_key_and_what_it_is_does() -> None:
@@ -84,7 +84,7 @@ def test_integers_and_floats_that_are_equal_are_one_value() -> None:
 
 
 def test_the_first_writer_wins(tmp_path: Path) -> None:
-    store, run = Store(tmp_path), a_run()
+    store, run = RecordStore(tmp_path), a_run()
     assert store.put(a_record(run))
     assert not store.put(a_record(run, Outcome.DIVERGED))
     assert store.get(run.key).outcome is Outcome.FINISHED
@@ -93,7 +93,7 @@ def test_the_first_writer_wins(tmp_path: Path) -> None:
 
 def _put(folder: Path, train_seconds: float, won: multiprocessing.Queue[bool]) -> None:
     record = a_record(a_run()).model_copy(update={"train_seconds": train_seconds})
-    won.put(Store(folder).put(record))
+    won.put(RecordStore(folder).put(record))
 
 
 def test_of_many_processes_that_write_one_record_exactly_one_does(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_of_many_processes_that_write_one_record_exactly_one_does(tmp_path: Path
     for writer in writers:
         writer.join()
     assert sorted(results) == [False] * 7 + [True]
-    assert len(list(Store(tmp_path))) == 1
+    assert len(list(RecordStore(tmp_path))) == 1
 
 
 def test_a_record_reads_back_as_it_was_put(tmp_path: Path) -> None:
-    store, record = Store(tmp_path), a_record(a_run({"preset": "A-LRN", "width": 0.25}))
+    store, record = RecordStore(tmp_path), a_record(a_run({"preset": "A-LRN", "width": 0.25}))
     store.put(record)
     assert store.get(record.key) == record
     assert list(store) == [record]
@@ -119,30 +119,30 @@ def test_a_record_reads_back_as_it_was_put(tmp_path: Path) -> None:
 
 
 def test_a_torn_record_is_named_with_its_file(tmp_path: Path) -> None:
-    store, record = Store(tmp_path), a_record(a_run())
+    store, record = RecordStore(tmp_path), a_record(a_run())
     store.put(record)
     path = store.path(record.key)
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(StorageFailed, match=str(path)):
+    with pytest.raises(StorageError, match=str(path)):
         store.get(record.key)
 
 
 def test_a_record_that_contradicts_its_key_is_refused(tmp_path: Path) -> None:
-    store, record = Store(tmp_path), a_record(a_run())
+    store, record = RecordStore(tmp_path), a_record(a_run())
     store.put(record)
     path = store.path(record.key)
     edited = json.loads(path.read_text())
     edited["run"]["train"]["lr"] = 0.5
     path.write_text(json.dumps(edited))
-    with pytest.raises(StorageFailed, match="differ"):
+    with pytest.raises(StorageError, match="differ"):
         store.get(record.key)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_failure(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    with pytest.raises(StorageFailed, match=r"Not a directory|File exists"):
-        Store(blocked / "records").put(a_record(a_run()))
+    with pytest.raises(StorageError, match=r"Not a directory|File exists"):
+        RecordStore(blocked / "records").put(a_record(a_run()))
 
 
 DEFAULTS: dict[str, dict[str, object]] = {

@@ -34,8 +34,8 @@ def run(study: Study, folder: str | Path | None = None, *, device: str = "auto",
     from vgg_ablate.runs import driver
 
     where = Path(folder) if folder is not None else Path("results") / study.name
-    finished = driver.run(study, where, driver.Options(device=device, workers=workers))
-    write.write(where)
+    finished = driver.run(study, where, driver.RunOptions(device=device, workers=workers))
+    write.write_report(where)
     finished.raise_for_failures()
     return where
 

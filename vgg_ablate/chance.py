@@ -13,11 +13,11 @@ def is_stalled(correct: int, examples: int, classes: int) -> bool:
     A net that has learned nothing answers one class for every image, so chance is 1/classes where the classes are
     equally frequent. Where one class has a larger share, the answer "always that class" may pass for trained.
     """
-    return correct < fewest_above_chance(examples, classes)
+    return correct < compute_min_correct(examples, classes)
 
 
 @lru_cache(maxsize=1024)
-def fewest_above_chance(examples: int, classes: int) -> int:
+def compute_min_correct(examples: int, classes: int) -> int:
     """Return the smallest number of correct answers that is above chance; `examples` + 1 where none is.
 
     In whole numbers, without rounding: P(X < k) = sum over i < k of C(n, i) (c - 1)^(n - i) / c^n.

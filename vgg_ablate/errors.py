@@ -26,7 +26,7 @@ class VggAblateError(Exception):
     exit_status = 1
 
 
-class CheckFailed(VggAblateError):
+class CheckFailedError(VggAblateError):
     """A check that was asked for said no."""
 
 
@@ -57,35 +57,35 @@ class SpecError(VggAblateError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class RunsFailed(VggAblateError):
+class RunsFailedError(VggAblateError):
     """The study ended, and some of its runs have no finished record."""
 
     exit_status = 3
 
 
-class EnvironmentFailed(VggAblateError):
+class EnvironmentFailedError(VggAblateError):
     """The study is right; the machine, its disk, its data or its storage is not."""
 
     exit_status = 4
 
 
-class DataMissing(EnvironmentFailed):
+class DatasetError(EnvironmentFailedError):
     """The files of a data set are not where the study says, or not what it says."""
 
 
-class DeviceMissing(EnvironmentFailed):
+class DeviceNotFoundError(EnvironmentFailedError):
     """The device asked for is not on this machine."""
 
 
-class StorageFailed(EnvironmentFailed):
+class StorageError(EnvironmentFailedError):
     """A results folder, a record or the ledger cannot be read or written."""
 
 
-class StudyHeld(EnvironmentFailed):
+class StudyLockedError(EnvironmentFailedError):
     """Another process is running this study in this results folder."""
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
+def find_nearest(word: str, words: Iterable[str]) -> str | None:
     """The known word closest to `word`, or None where none is close."""
     known = {known.lower(): known for known in words}
     close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)

@@ -21,9 +21,9 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Valid
 
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.training import DECLARATION, Data, Evaluate, Train
-from vgg_ablate.config.types import Flag, Frozen, NonNegative, Whole
-from vgg_ablate.errors import Problem, SpecError, StorageFailed
+from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
+from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
+from vgg_ablate.errors import Problem, SpecError, StorageError
 
 RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
 Real = Annotated[float, Field(strict=True)]  # never made of a text
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class Run(Frozen):
+class Run(FrozenModel):
     """One training that a study asks for: an arch spelled out, a recipe, the data's fingerprint, a seed."""
 
     arch: Arch
@@ -58,7 +58,7 @@ class Run(Frozen):
         What stands at its default is left out, so that a new knob, at its neutral default, changes no recorded key.
         How the data are declared is left out too: the fingerprint and the resolved shape say what they are.
         """
-        excluded = {"data": set(DECLARATION), "train": _KEPT}
+        excluded = {"data": set(DECLARATION_FIELDS), "train": _KEPT}
         content = self.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
         content["data"] |= self.data.shape._asdict()
         content["recipe_version"] = RECIPE_VERSION
@@ -111,7 +111,7 @@ class Run(Frozen):
         return classes
 
     @classmethod
-    def of_file(cls, text: str, place: str) -> Run:
+    def from_json(cls, text: str, place: str) -> Run:
         """The run that a file says it comes from, as JSON. Raises SpecError."""
         try:
             return cls.model_validate_json(text)
@@ -119,7 +119,7 @@ class Run(Frozen):
             raise SpecError(Problem("the run that it comes from cannot be read", place=place)) from error
 
 
-class Epoch(Frozen):
+class Epoch(FrozenModel):
     """What one epoch of training showed. Errors and accuracies are fractions of 1; losses are nats per example."""
 
     epoch: Whole  # from 1
@@ -133,7 +133,7 @@ class Epoch(Frozen):
     val_examples: Whole = 0  # that val_accuracy is a fraction of; 0: not recorded
 
 
-class Tested(Frozen):
+class FinalMetrics(FrozenModel):
     """What was measured once, after the last epoch. The metrics are fractions of 1; more may stand beside these."""
 
     val_accuracy: Accuracy
@@ -183,7 +183,7 @@ def _registration(told: object, history: list[dict[str, Any]]) -> None:
 Provenance = Annotated[dict[str, Any], AfterValidator(_starts)]
 
 
-class Record(Frozen):
+class Record(FrozenModel):
     """What became of a run. Costs are per example; seconds are of wall time."""
 
     key: str
@@ -191,7 +191,7 @@ class Record(Frozen):
     outcome: Outcome
     reason: str = ""  # for every outcome but `finished`: one line
     epochs: tuple[Epoch, ...] = ()
-    tested: Tested | None = None  # of a finished run
+    tested: FinalMetrics | None = None  # of a finished run
     costs: dict[str, int] = Field(default_factory=dict)  # params, macs, activations, receptive_field, ... closed form
     audited: dict[str, int] = Field(default_factory=dict)  # params, macs: the same by fvcore's tracing
     environment: Environment = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
@@ -208,18 +208,18 @@ class Record(Frozen):
     def stalled(self) -> bool | None:
         """Whether a finished run is at chance level on its validation split; None where that is not known."""
         if self.averaged and self.tested is not None:
-            return stalled_at(self.tested.val_accuracy, self.tested.details.get("val_examples", 0), self.run.classes)
+            return is_at_chance(self.tested.val_accuracy, self.tested.details.get("val_examples", 0), self.run.classes)
         if self.outcome is not Outcome.FINISHED or not self.epochs:
             return None
-        return stalled_at(self.epochs[-1].val_accuracy, self.epochs[-1].val_examples, self.run.classes)
+        return is_at_chance(self.epochs[-1].val_accuracy, self.epochs[-1].val_examples, self.run.classes)
 
 
-def stalled_at(val_accuracy: float, val_examples: int, classes: int) -> bool | None:
+def is_at_chance(val_accuracy: float, val_examples: int, classes: int) -> bool | None:
     """Whether a validation accuracy is at chance level; None where the number of examples was not recorded."""
     return is_stalled(round(val_accuracy * val_examples), val_examples, classes) if val_examples else None
 
 
-class Store:
+class RecordStore:
     """A folder of records, `<key>.json` each."""
 
     def __init__(self, folder: Path) -> None:
@@ -240,7 +240,7 @@ class Store:
 
     def put(self, record: Record) -> bool:
         """Write the record; False where one was there before. Raises StorageFailed where the disk does not take it."""
-        return link_into_place(self.path(record.key), record.model_dump_json(indent=1) + "\n")
+        return write_once(self.path(record.key), record.model_dump_json(indent=1) + "\n")
 
     def get(self, key: str) -> Record:
         """The record of `key`. Raises StorageFailed where it is torn, or is not the record of its own run."""
@@ -248,11 +248,11 @@ class Store:
         try:
             record = Record.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise StorageFailed(f"{path}: {error.strerror}") from error
+            raise StorageError(f"{path}: {error.strerror}") from error
         except ValidationError as error:
-            raise StorageFailed(f"{path}: {_first(error)}") from error
+            raise StorageError(f"{path}: {_first(error)}") from error
         if record.key != key or record.run.key != key:
-            raise StorageFailed(
+            raise StorageError(
                 f"{path}: key: the file's name, its key {record.key} and its run's {record.run.key} differ"
             )
         return record
@@ -261,7 +261,7 @@ class Store:
         return (self.get(key) for key in sorted(self.keys()))
 
 
-def predictions_path(folder: Path, key: str) -> Path:
+def build_predictions_path(folder: Path, key: str) -> Path:
     """Return where the predictions of a run are kept (`train.keep`) in this folder beside the records."""
     return folder / f"{key}.npz"
 
@@ -274,7 +274,7 @@ def _first(error: ValidationError) -> str:
     return f"{field}: {first['msg'].removeprefix('Value error, ')}{got}"
 
 
-def link_into_place(path: Path, text: str) -> bool:
+def write_once(path: Path, text: str) -> bool:
     """Write `text` whole to `path` unless something is there already: aside, synced, linked. True if it was written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -292,10 +292,10 @@ def link_into_place(path: Path, text: str) -> bool:
         finally:
             os.unlink(aside)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def replace_whole(path: Path, content: str | bytes) -> None:
+def replace_file(path: Path, content: str | bytes) -> None:
     """Write text or bytes to `path`, replacing what is there in one step. Raises StorageFailed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -307,10 +307,10 @@ def replace_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
-class Planned(Frozen):
+class PlannedRun(FrozenModel):
     """One cell of a study: which variant and seed, and the key of its run."""
 
     variant: str
@@ -326,7 +326,7 @@ class Planned(Frozen):
         return written
 
 
-class TuningRun(Frozen):
+class TuningRun(FrozenModel):
     """One training of the tuning: a trial of a variant, at one number of epochs, from one seed."""
 
     variant: str
@@ -337,12 +337,12 @@ class TuningRun(Frozen):
     key: str
 
 
-class Manifest(Frozen):
+class Manifest(FrozenModel):
     """`manifest.json` of a results folder: what the study planned, and where and how it was run."""
 
     study: str
     base: str  # the first variant's name
-    planned: tuple[Planned, ...]
+    planned: tuple[PlannedRun, ...]
     tuning: tuple[TuningRun, ...] = ()  # the trials that were asked for before the runs
     provenance: Provenance = Field(default_factory=dict)  # versions, git, device, command lines, looks
 
@@ -353,10 +353,10 @@ class Manifest(Frozen):
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise StorageFailed(f"{path}: {error.strerror}; has this study been run?") from error
+            raise StorageError(f"{path}: {error.strerror}; has this study been run?") from error
         except ValidationError as error:
-            raise StorageFailed(f"{path}: {_first(error)}; without the file, the next run writes it anew") from error
+            raise StorageError(f"{path}: {_first(error)}; without the file, the next run writes it anew") from error
 
     def write(self, folder: Path) -> None:
         """Replaces the manifest that was there."""
-        replace_whole(folder / "manifest.json", self.model_dump_json(indent=1) + "\n")
+        replace_file(folder / "manifest.json", self.model_dump_json(indent=1) + "\n")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.report.factories import STUDY, made
+from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.config.training import Data
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Manifest, Record, Store
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import Manifest, Record, RecordStore
 from vgg_ablate.report import markdown, write
 
 
@@ -37,7 +37,7 @@ def damaged(report: summary.Report) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(tmp_path / "pretend")
+    return make_results_folder(tmp_path / "pretend")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
 ) -> None:
     key = key_of(folder, "five", 1)
     edited(folder / "records" / f"{key}.json", edit)
-    report = write.write(folder)
+    report = write.write_report(folder)
     (problem,) = report.problems
     assert problem.startswith(f"records/{key}.json: {named}")
     assert damaged(report) == [("five", 1)]
@@ -100,28 +100,28 @@ def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
 )
 def test_a_test_accuracy_that_its_examples_contradict_is_named(tmp_path: Path, accuracy: float, unfit: bool) -> None:
     """Three of five examples are right, and the record says how many there are."""
-    folder = made(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
+    folder = make_results_folder(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
 
     def told(record: dict[str, Any]) -> None:
         record["tested"] |= {"test_accuracy": accuracy, "details": {"test_examples": 5}}
 
     key = key_of(folder, "five", 1)
     edited(folder / "records" / f"{key}.json", told)
-    named = [problem for problem in summary.of(folder).problems if problem.startswith(f"records/{key}.json: ")]
+    named = [problem for problem in summary.load_report(folder).problems if problem.startswith(f"records/{key}.json: ")]
     expected = f"tested.test_accuracy: by its bits 3 of 5 examples are right, got {accuracy}"
     assert named == ([f"records/{key}.json: {expected}"] if unfit else [])
 
 
 @pytest.mark.parametrize("confusion", [[[2, 1], [1, 1]], [[2], [1, 1]], [3], "3", [["2", 1], [0, 1]]])
 def test_a_confusion_that_the_examples_contradict_is_named(tmp_path: Path, confusion: Any) -> None:
-    folder = made(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
+    folder = make_results_folder(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
 
     def told(counted: Any) -> Callable[[dict[str, Any]], None]:
         return lambda record: record["tested"].update(details={"test_examples": 5, "confusion": counted})
 
     for seed, counted in ((0, [[2, 1], [1, 1]]), (1, confusion)):
         edited(folder / "records" / f"{key_of(folder, 'five', seed)}.json", told(counted))
-    named = [problem for problem in summary.of(folder).problems if "confusion" in problem]
+    named = [problem for problem in summary.load_report(folder).problems if "confusion" in problem]
     assert len(named) == (0 if confusion == [[2, 1], [1, 1]] else 1)
 
 
@@ -129,7 +129,7 @@ def test_a_confusion_that_the_examples_contradict_is_named(tmp_path: Path, confu
 def test_a_torn_record_is_named(folder: Path, kept: int) -> None:
     path = folder / "records" / f"{key_of(folder, 'wide', 0)}.json"
     path.write_bytes(path.read_bytes()[:kept])
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     assert len(report.problems) == 1
     assert report.problems[0].startswith(f"records/{path.name}: the file: ")
     assert damaged(report) == [("wide", 0)]
@@ -137,16 +137,16 @@ def test_a_torn_record_is_named(folder: Path, kept: int) -> None:
 
 def test_a_record_of_another_recipe_contradicts_its_study(folder: Path) -> None:
     (folder / "study.yaml").write_text(STUDY.replace("epochs: 2", "epochs: 3"), encoding="utf-8")
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     assert len(damaged(report)) == 15
     assert "run.train.epochs: the study's variant base says 3, got 2" in report.problems[0]
 
 
 def test_a_record_that_nobody_planned_is_named(folder: Path) -> None:
-    made(folder.parent / "other", text=STUDY.replace("epochs: 2", "epochs: 3"))
+    make_results_folder(folder.parent / "other", text=STUDY.replace("epochs: 2", "epochs: 3"))
     stranger = next((folder.parent / "other" / "records").iterdir())
     (folder / "records" / stranger.name).write_bytes(stranger.read_bytes())
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     assert len(report.problems) == 1
     assert report.problems[0].startswith(f"records: {stranger.name}: of no run that this study plans, not used")
     assert f"({stranger.name}: run.train.epochs: the study's nearest variant " in report.problems[0]
@@ -161,7 +161,7 @@ def test_a_record_of_a_seed_that_is_no_longer_asked_for_is_named(folder: Path) -
         lambda manifest: manifest["planned"].remove({"variant": "five", "seed": 4, "key": key}),
     )
     (folder / "study.yaml").write_text(STUDY.replace("seeds: 5", "seeds: 4"), encoding="utf-8")
-    (problem,) = summary.of(folder).problems
+    (problem,) = summary.load_report(folder).problems
     assert (
         problem
         == f"records: {key}.json: of no run that this study plans, not used ({key}.json: run.seed: seed 4 of five)"
@@ -176,22 +176,24 @@ def declared_as_images(record: Record, **changes: Any) -> Record:
 
 
 def test_records_of_the_same_pixels_under_another_name_are_used(tmp_path: Path) -> None:
-    report = summary.of(made(tmp_path / "pretend", change=lambda record, _: declared_as_images(record)))
+    report = summary.load_report(
+        make_results_folder(tmp_path / "pretend", change=lambda record, _: declared_as_images(record))
+    )
     assert report.problems == ()
     assert not damaged(report)
 
 
 def test_a_stray_record_of_another_shape_of_data_is_told_apart_by_its_shape(folder: Path) -> None:
-    stored = Store(folder / "records").get(key_of(folder, "five", 0))
+    stored = RecordStore(folder / "records").get(key_of(folder, "five", 0))
     stray = declared_as_images(stored, image_size=40)
-    Store(folder / "records").put(stray.model_copy(update={"key": stray.run.key}))
-    (problem,) = summary.of(folder).problems
+    RecordStore(folder / "records").put(stray.model_copy(update={"key": stray.run.key}))
+    (problem,) = summary.load_report(folder).problems
     assert "run.data.image_size: the study's nearest variant five says 32, got 40" in problem
 
 
 def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", fingerprints={"wide": "f" * 16})
-    problems = summary.of(folder).problems
+    folder = make_results_folder(tmp_path / "pretend", fingerprints={"wide": "f" * 16})
+    problems = summary.load_report(folder).problems
     assert len(problems) == 5
     assert "run.fingerprint: digits was 0000000000000000" in problems[0]
     assert "records of two different data sets in one folder" in problems[0]
@@ -209,7 +211,7 @@ def test_a_manifest_that_contradicts_its_study_is_named(
     folder: Path, edit: Callable[[dict[str, Any]], None], named: str
 ) -> None:
     edited(folder / "manifest.json", edit)
-    assert any(problem.startswith(named) for problem in summary.of(folder).problems)
+    assert any(problem.startswith(named) for problem in summary.load_report(folder).problems)
 
 
 def test_two_keys_for_one_cell_are_named(folder: Path) -> None:
@@ -217,14 +219,14 @@ def test_two_keys_for_one_cell_are_named(folder: Path) -> None:
         manifest["planned"].append({**manifest["planned"][0], "key": "f" * 16})
 
     edited(folder / "manifest.json", doubled)
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     assert report.problems[0].startswith("manifest.json: planned: base/0 has two keys, got ffffffffffffffff")
     assert len(report.frame) == 15
 
 
 def test_a_missing_record_is_a_row_that_says_so(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", missing=frozenset({("base", 4)}))
-    report = write.write(folder)
+    folder = make_results_folder(tmp_path / "pretend", missing=frozenset({("base", 4)}))
+    report = write.write_report(folder)
     assert report.missing == 1
     assert report.problems == ()
     assert "base,4," in (folder / "runs.csv").read_text(encoding="utf-8")
@@ -236,22 +238,22 @@ def test_seeds_that_were_not_applied_are_a_problem(tmp_path: Path) -> None:
         epochs = tuple(epoch.model_copy(update={"train_loss": 0.5}) for epoch in record.epochs)
         return record.model_copy(update={"epochs": epochs})
 
-    folder = made(
+    folder = make_results_folder(
         tmp_path / "pretend", lambda variant, seed: {"base": 0.9, "five": 0.8, "wide": 0.7}[variant], change=same
     )
-    problems = summary.of(folder).problems
+    problems = summary.load_report(folder).problems
     assert problems[0] == "seeds not applied: base has the same test error and losses on every seed"
 
 
 def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StorageFailed, match=r"manifest\.json: No such file"):
-        summary.of(tmp_path)
+    with pytest.raises(StorageError, match=r"manifest\.json: No such file"):
+        summary.load_report(tmp_path)
 
 
 def test_a_saved_study_that_no_longer_reads_is_one_line(folder: Path) -> None:
     (folder / "study.yaml").write_text("version: 2\n", encoding="utf-8")
-    with pytest.raises(StorageFailed, match="the saved study is not valid"):
-        summary.of(folder)
+    with pytest.raises(StorageError, match="the saved study is not valid"):
+        summary.load_report(folder)
 
 
 @pytest.mark.parametrize(
@@ -270,9 +272,9 @@ def test_a_saved_study_that_no_longer_reads_is_one_line(folder: Path) -> None:
 def test_a_claim_that_cannot_be_judged_is_named_and_the_rest_is_reported(
     folder: Path, was: str, now: str, named: str
 ) -> None:
-    whole = summary.of(folder).verdicts
+    whole = summary.load_report(folder).verdicts
     (folder / "study.yaml").write_text(STUDY.replace(was, now, 1), encoding="utf-8")
-    report = write.write(folder)
+    report = write.write_report(folder)
     (problem,) = report.problems
     left_out = int(named[7])
     place, _, told = problem.partition(": ")
@@ -289,24 +291,24 @@ def test_every_bad_claim_is_named_by_its_number_in_the_file(folder: Path) -> Non
     """The first is found before the second can be looked at."""
     text = STUDY.replace("kind: better", "kind: bettter", 1).replace("metric: params", "metric: params, within: x=1")
     (folder / "study.yaml").write_text(text, encoding="utf-8")
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     assert [problem.split(": ")[1] for problem in report.problems] == ["claims[0].kind", "claims[2].within"]
     assert [problem.split(":")[1] for problem in report.problems] == ["12", "14"]
     assert [verdict.claim.id for verdict in report.verdicts] == ["same"]
 
 
 def test_a_study_of_one_seed_is_reported_without_verdicts(tmp_path: Path) -> None:
-    report = write.write(made(tmp_path / "pretend", text=STUDY.replace("seeds: 5", "seeds: 1")))
+    report = write.write_report(make_results_folder(tmp_path / "pretend", text=STUDY.replace("seeds: 5", "seeds: 1")))
     assert report.problems == ()
     assert [verdict.verdict for verdict in report.verdicts] == ["inconclusive", "inconclusive", "supported"]
     assert report.verdicts[0].reason == "1 seed; a verdict needs at least 3"
-    assert markdown.notes(report)[0].startswith("study.yaml: seeds: 1 seed; a verdict needs at least 3")
+    assert markdown.build_notes(report)[0].startswith("study.yaml: seeds: 1 seed; a verdict needs at least 3")
 
 
 def test_seeds_added_by_hand_after_a_look_are_said(tmp_path: Path) -> None:
     history = [{"seeds": [0, 1, 2]}, {"seeds": [0, 1, 2, 3, 4]}]
-    folder = made(tmp_path / "pretend", provenance={"history": history})
-    write.write(folder)
+    folder = make_results_folder(tmp_path / "pretend", provenance={"history": history})
+    write.write_report(folder)
     told = (folder / "report.md").read_text(encoding="utf-8")
     assert "Seeds were added by hand: the study was run with 3 seeds before it had 5." in told
 
@@ -314,8 +316,8 @@ def test_seeds_added_by_hand_after_a_look_are_said(tmp_path: Path) -> None:
 def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
     history = [{"seeds": [0, 1, 2]}, {"seeds": [0, 1, 2, 3, 4]}]
     text = STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}")
-    folder = made(tmp_path / "pretend", text=text, provenance={"history": history})
-    write.write(folder)
+    folder = make_results_folder(tmp_path / "pretend", text=text, provenance={"history": history})
+    write.write_report(folder)
     assert "by hand" not in (folder / "report.md").read_text(encoding="utf-8")
 
 
@@ -335,5 +337,5 @@ def test_a_manifest_that_cannot_be_read_is_named_with_its_field(
     folder: Path, edit: Callable[[dict[str, Any]], None], said: str
 ) -> None:
     edited(folder / "manifest.json", edit)
-    with pytest.raises(StorageFailed, match="manifest.json: " + re.escape(said)):
-        summary.of(folder)
+    with pytest.raises(StorageError, match="manifest.json: " + re.escape(said)):
+        summary.load_report(folder)

@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import barnard_exact
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from vgg_ablate.analysis.counts import Counts, count_trained
-from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge
+from vgg_ablate.analysis.counts import TrainedCounts, count_trained
+from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge_claims
 from vgg_ablate.config.claims import Claim
 
 SHARES = np.linspace(0.0005, 0.9995, 1999)
@@ -48,7 +48,7 @@ def several(a: int, of_a: int, b: int, of_b: int) -> pd.DataFrame:
 
 
 def verdict(frame: pd.DataFrame, seeds: int, **given: Any) -> Verdict:
-    (found,) = judge([claim(**given)], frame, range(seeds))
+    (found,) = judge_claims([claim(**given)], frame, range(seeds))
     return found
 
 
@@ -71,22 +71,24 @@ def test_the_p_value_is_barnards_by_enumeration(n: int, m: int) -> None:
     far = {(x, y): abs(z(x, n, y, m)) for x, y in tables(n, m)}
     for x, y in tables(n, m):
         tail = sum(chance(k, n) * chance(j, m) for (k, j), value in far.items() if value >= far[x, y] - 1e-9)
-        found = Counts(x, n, y, m).p_value()
+        found = TrainedCounts(x, n, y, m).p_value()
         assert found == pytest.approx(min(1.0, float(np.max(tail))), abs=1e-5)
-        assert found == pytest.approx(Counts(n - x, n, m - y, m).p_value(), abs=1e-9)  # what trains is not what stalls
-        assert found == pytest.approx(Counts(y, m, x, n).p_value(), abs=1e-9)
+        assert found == pytest.approx(
+            TrainedCounts(n - x, n, m - y, m).p_value(), abs=1e-9
+        )  # what trains is not what stalls
+        assert found == pytest.approx(TrainedCounts(y, m, x, n).p_value(), abs=1e-9)
         scipys = float(barnard_exact([[x, y], [n - x, m - y]]).pvalue)
         assert found >= min(1.0, scipys) - 1e-4  # scipy's loses tables that tie with the observed one
 
 
 def test_a_thousand_runs_and_more_do_not_overflow() -> None:
-    assert Counts(600, 1200, 601, 1200).p_value() > 0.9
-    assert Counts(1100, 1200, 600, 1200).p_value() < 1e-9
+    assert TrainedCounts(600, 1200, 601, 1200).p_value() > 0.9
+    assert TrainedCounts(1100, 1200, 600, 1200).p_value() < 1e-9
 
 
 def test_the_p_value_of_tables_without_ties_is_scipys() -> None:
     for a, n, b, m in ((7, 15, 12, 15), (8, 8, 3, 8), (10, 10, 0, 10), (40, 50, 10, 50)):
-        assert Counts(a, n, b, m).p_value() == pytest.approx(
+        assert TrainedCounts(a, n, b, m).p_value() == pytest.approx(
             float(barnard_exact([[a, b], [n - a, m - b]]).pvalue), rel=0.02
         )
 
@@ -112,7 +114,7 @@ def test_a_simulated_family_of_claims_errs_in_at_most_5_percent(n: int) -> None:
     for _ in range(studies):
         share = random.uniform(0.2, 0.8)
         frame = runs({name: list(random.random(n) < share) for name in ("a", "b", "c", "d")})
-        wrong += any(found.verdict != "inconclusive" for found in judge(its, frame, range(n)))
+        wrong += any(found.verdict != "inconclusive" for found in judge_claims(its, frame, range(n)))
     assert wrong / studies <= 0.05
 
 
@@ -120,7 +122,7 @@ def test_a_simulated_family_of_claims_errs_in_at_most_5_percent(n: int) -> None:
 @pytest.mark.parametrize(("x", "n", "y", "m"), [(5, 5, 2, 5), (0, 5, 5, 5), (3, 3, 3, 3), (7, 10, 1, 4), (0, 3, 0, 9)])
 def test_the_interval_is_newcombes(x: int, n: int, y: int, m: int, level: float) -> None:
     low, high = confint_proportions_2indep(x, n, y, m, method="newcomb", compare="diff", alpha=1 - level)
-    assert Counts(x, n, y, m).interval(level) == pytest.approx((100 * low, 100 * high))
+    assert TrainedCounts(x, n, y, m).interval(level) == pytest.approx((100 * low, 100 * high))
 
 
 def test_directions_and_words() -> None:

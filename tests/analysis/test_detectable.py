@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.factories import STUDY, made
+from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import power
-from vgg_ablate.analysis.detectable import UNKNOWN, Sight, sights
-from vgg_ablate.analysis.metrics import by_seed
-from vgg_ablate.analysis.summary import of
+from vgg_ablate.analysis.detectable import UNKNOWN_SPREAD, DetectableEffect, compute_detectable_effects
+from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.records import Manifest
 
 CONTENT = "0" * 16
 
 
-def seen(folder: Path, content: str = CONTENT) -> dict[str, Sight]:
+def seen(folder: Path, content: str = CONTENT) -> dict[str, DetectableEffect]:
     """Of the folder's own study, as `plan` asks."""
-    found = sights(load(folder / "study.yaml"), Manifest.read(folder).planned, content, folder)
+    found = compute_detectable_effects(load(folder / "study.yaml"), Manifest.read(folder).planned, content, folder)
     return {sight.claim.id: sight for sight in found}
 
 
@@ -33,8 +33,8 @@ def emptied(folder: Path) -> Path:
 
 
 def test_recorded_pairs_give_what_the_report_says(tmp_path: Path) -> None:
-    folder = made(tmp_path / "results" / "own")
-    said = {verdict.claim.id: verdict for verdict in of(folder).verdicts}
+    folder = make_results_folder(tmp_path / "results" / "own")
+    said = {verdict.claim.id: verdict for verdict in load_report(folder).verdicts}
     for name, sight in seen(folder).items():
         if said[name].exact:
             assert (sight.detectable, sight.source) == (0.0, "exact: the same on every seed")
@@ -45,26 +45,31 @@ def test_recorded_pairs_give_what_the_report_says(tmp_path: Path) -> None:
 
 
 def test_without_records_the_spread_is_unknown_and_never_made_up(tmp_path: Path) -> None:
-    sight = seen(emptied(made(tmp_path / "results" / "own")))["small"]
-    assert (sight.sd, sight.detectable, sight.source) == (None, None, UNKNOWN)
+    sight = seen(emptied(make_results_folder(tmp_path / "results" / "own")))["small"]
+    assert (sight.sd, sight.detectable, sight.source) == (None, None, UNKNOWN_SPREAD)
 
 
 def test_a_study_of_the_same_data_lends_the_spread_of_its_pairs(tmp_path: Path) -> None:
-    own, other = emptied(made(tmp_path / "results" / "own")), made(tmp_path / "results" / "other")
-    table = by_seed(of(other).frame, "test_error")
+    own, other = (
+        emptied(make_results_folder(tmp_path / "results" / "own")),
+        make_results_folder(tmp_path / "results" / "other"),
+    )
+    table = collect_by_seed(load_report(other).frame, "test_error")
     pairs = itertools.combinations([[its[seed] for seed in sorted(its)] for its in table.values()], 2)
     variances = [np.var(np.subtract(one, two), ddof=1) for one, two in pairs]
     expected = math.sqrt(float(np.mean(variances)))  # the residual of variants x seeds is half of this, squared
     sight = seen(own)["small"]
     assert sight.sd == pytest.approx(expected)
-    assert sight.detectable == pytest.approx(power.smallest_detectable(expected, 5))
+    assert sight.detectable == pytest.approx(power.compute_detectable_difference(expected, 5))
     assert sight.source == f"the same data in {other} (8 d.o.f.)"
 
 
 def test_a_study_that_declares_the_same_pixels_otherwise_lends_its_spread(tmp_path: Path) -> None:
-    own = emptied(made(tmp_path / "results" / "own"))
-    made(tmp_path / "results" / "other", text=STUDY.replace("digits,", "image-folder, channels: 1, classes: 10,"))
-    assert seen(own, CONTENT)["small"].source != UNKNOWN
+    own = emptied(make_results_folder(tmp_path / "results" / "own"))
+    make_results_folder(
+        tmp_path / "results" / "other", text=STUDY.replace("digits,", "image-folder, channels: 1, classes: 10,")
+    )
+    assert seen(own, CONTENT)["small"].source != UNKNOWN_SPREAD
 
 
 @pytest.mark.parametrize(
@@ -76,21 +81,21 @@ def test_a_study_that_declares_the_same_pixels_otherwise_lends_its_spread(tmp_pa
     ],
 )
 def test_a_study_of_other_data_lends_nothing(tmp_path: Path, text: str, content: str) -> None:
-    own = emptied(made(tmp_path / "results" / "own"))
-    made(tmp_path / "results" / "other", text=text)
-    assert seen(own, content)["small"].source == UNKNOWN
+    own = emptied(make_results_folder(tmp_path / "results" / "own"))
+    make_results_folder(tmp_path / "results" / "other", text=text)
+    assert seen(own, content)["small"].source == UNKNOWN_SPREAD
 
 
 def test_seconds_of_other_nets_lend_nothing(tmp_path: Path) -> None:
     text = STUDY + "  - {id: slow, text: it takes longer, kind: worse, a: five, b: base, metric: train_seconds}\n"
-    own = emptied(made(tmp_path / "results" / "own", text=text))
-    made(tmp_path / "results" / "other", text=text)
-    assert seen(own)["slow"].source == UNKNOWN
-    assert seen(own)["small"].source != UNKNOWN
+    own = emptied(make_results_folder(tmp_path / "results" / "own", text=text))
+    make_results_folder(tmp_path / "results" / "other", text=text)
+    assert seen(own)["slow"].source == UNKNOWN_SPREAD
+    assert seen(own)["small"].source != UNKNOWN_SPREAD
 
 
 def test_two_looks_see_less_than_one(tmp_path: Path) -> None:
-    own = made(tmp_path / "results" / "own", text=STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}"))
+    own = make_results_folder(tmp_path / "results" / "own", text=STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}"))
     sight = seen(own)["small"]
     assert sight.sd is not None
-    assert sight.detectable == pytest.approx(power.smallest_detectable(sight.sd, 5, 0.05 * 2 / 5))
+    assert sight.detectable == pytest.approx(power.compute_detectable_difference(sight.sd, 5, 0.05 * 2 / 5))

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.verdicts import ALPHA, judge
+from vgg_ablate.analysis.verdicts import ALPHA, judge_claims
 from vgg_ablate.config.claims import Claim
 
 STUDIES, SEEDS = 5000, [3, 5, 10]
@@ -34,10 +34,10 @@ def edge(its: Claim) -> float:
 def words(claims: Sequence[Claim], gains: NDArray[np.float64]) -> NDArray[np.str_]:
     """The verdicts on the claims of one metric, for many studies at once; `gains`: studies x claims x seeds."""
     found = [
-        stats.evidence(stats.paired(gains[:, index]), its.region, outside=its.kind == "different")
+        stats.compute_evidence(stats.estimate_paired(gains[:, index]), its.region, outside=its.kind == "different")
         for index, its in enumerate(claims)
     ]
-    q = stats.holm(np.stack([one.p for one in found], axis=-1))
+    q = stats.adjust_holm(np.stack([one.p for one in found], axis=-1))
     holds = np.stack([one.supporting < one.refuting for one in found], axis=-1)
     return np.where(q > ALPHA, "inconclusive", np.where(holds, "supported", "refuted"))
 
@@ -107,7 +107,7 @@ def test_the_simulated_rule_is_that_of_the_verdicts(seeds: int) -> None:
     assert set(said.ravel()) == {"supported", "refuted", "inconclusive"}
     for study, expected in zip(gains, said, strict=True):
         accuracies = {"base": np.zeros(seeds)} | dict(zip(KINDS, study / 100, strict=True))
-        verdicts = judge(claims, frame(accuracies), range(seeds))
+        verdicts = judge_claims(claims, frame(accuracies), range(seeds))
         assert [verdict.verdict for verdict in verdicts] == list(expected)
 
 

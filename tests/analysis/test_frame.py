@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import vgg_ablate
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.records import Outcome
 
@@ -22,7 +22,7 @@ WANTED = (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(
+    return make_results_folder(
         tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED}, missing=frozenset({("wide", 0), ("wide", 1)})
     )
 
@@ -36,11 +36,11 @@ def test_the_package_gives_one_row_a_planned_run(folder: Path) -> None:
 
 def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
     runs = frame.frame(folder)
-    (tmp_path / "runs.csv").write_text(frame.written(runs), encoding="utf-8")
+    (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
-@pytest.mark.parametrize("made_of", [frame.frame, frame.epochs])
+@pytest.mark.parametrize("made_of", [frame.frame, frame.read_epoch_frame])
 def test_both_are_the_same_after_a_round_trip_through_parquet(
     folder: Path, tmp_path: Path, made_of: Callable[[Path], pd.DataFrame]
 ) -> None:
@@ -50,16 +50,18 @@ def test_both_are_the_same_after_a_round_trip_through_parquet(
 
 
 def test_epochs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
-    epochs = frame.epochs(folder)
+    epochs = frame.read_epoch_frame(folder)
     assert len(epochs) == 13 * 2
-    (tmp_path / "epochs.csv").write_text(frame.written(epochs), encoding="utf-8")
+    (tmp_path / "epochs.csv").write_text(frame.serialize_frame(epochs), encoding="utf-8")
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "epochs.csv"), epochs, check_exact=True)
 
 
 def test_an_empty_study_has_empty_frames_of_the_same_dtypes(tmp_path: Path) -> None:
     every = frozenset((variant, seed) for variant in ("base", "five", "wide") for seed in range(5))
-    folder = made(tmp_path / "pretend", missing=every)
-    assert frame.epochs(folder).dtypes.equals(frame.epochs(made(tmp_path / "full" / "pretend")).dtypes)
+    folder = make_results_folder(tmp_path / "pretend", missing=every)
+    assert frame.read_epoch_frame(folder).dtypes.equals(
+        frame.read_epoch_frame(make_results_folder(tmp_path / "full" / "pretend")).dtypes
+    )
     assert set(frame.frame(folder)["outcome"]) == {"missing"}
 
 
@@ -68,4 +70,4 @@ def test_packed_bits_lose_their_padding(count: int) -> None:
     right = np.random.default_rng(count).random(count) < 0.8
     right[0] = True
     packed = np.packbits(right).tobytes().hex()
-    assert (summary.bits(packed, float(right.mean())) == right).all()
+    assert (summary.unpack_correct_bits(packed, float(right.mean())) == right).all()

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy.stats import linregress, ttest_1samp
 
-from tests.report.factories import made
-from vgg_ablate.analysis.detectable import sights
+from tests.report.factories import make_results_folder
+from vgg_ablate.analysis.detectable import compute_detectable_effects
 from vgg_ablate.analysis.frame import frame, read_csv
-from vgg_ablate.analysis.metrics import by_seed
-from vgg_ablate.analysis.summary import of
+from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.study import load
 from vgg_ablate.records import Manifest
 from vgg_ablate.report import markdown, write
-from vgg_ablate.runs.plan import plan
+from vgg_ablate.runs.plan import build_plan
 
 STUDY = """\
 version: 1
@@ -50,19 +50,19 @@ def accuracy(name: str, seed: int) -> float:
 
 
 def told(folder: Path) -> tuple[dict[str, Verdict], dict[str, Any]]:
-    report = write.write(folder)
+    report = write.write_report(folder)
     assert report.problems == ()
-    document = json.loads(write.as_json(report))
+    document = json.loads(write.serialize_report(report))
     return {one.claim.id: one for one in report.verdicts}, {one["id"]: one for one in document["claims"]}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("results") / "pretend", accuracy, text=STUDY)
+    return make_results_folder(tmp_path_factory.mktemp("results") / "pretend", accuracy, text=STUDY)
 
 
 def test_the_table_and_its_best_are_of_the_last_level(folder: Path) -> None:
-    report = of(folder)
+    report = load_report(folder)
     assert [row.name for row in report.rows] == ["base", "five", "deep"]
     assert [row.name for row in report.rows if row.best] == ["deep"]
     table = frame(folder)
@@ -70,9 +70,9 @@ def test_the_table_and_its_best_are_of_the_last_level(folder: Path) -> None:
     assert dict(zip(table["variant"], table["horizon"], strict=True)) == {
         "base": 2, "five": 2, "deep": 2, "base@1": 1, "five@1": 1, "deep@1": 1
     }  # fmt: skip
-    write.write(folder)
+    write.write_report(folder)
     assert read_csv(folder / "runs.csv").equals(table)
-    assert write.check(folder) == []
+    assert write.check_report(folder) == []
 
 
 def test_every_level_is_judged_and_where_the_two_longest_disagree_the_verdict_is_not_stable(folder: Path) -> None:
@@ -89,7 +89,7 @@ def test_every_level_is_judged_and_where_the_two_longest_disagree_the_verdict_is
 
 def test_a_level_that_is_not_recorded_says_nothing_about_stability(tmp_path: Path) -> None:
     missing = frozenset((name, seed) for name in ("base", "five", "deep") for seed in range(5))
-    _, claims = told(made(tmp_path / "pretend", accuracy, text=STUDY, missing=missing))
+    _, claims = told(make_results_folder(tmp_path / "pretend", accuracy, text=STUDY, missing=missing))
     small = claims["small"]
     assert (small["verdict"], small["stable"], small["n"]) == ("inconclusive", None, 0)
     assert (small["horizons"]["1"]["verdict"], small["horizons"]["1"]["complete"]) == ("refuted", True)
@@ -107,7 +107,7 @@ def test_a_trend_is_one_slope_a_seed_and_a_t_test_of_them(
     folder: Path, name: str, numbers: dict[str, int], metric: str
 ) -> None:
     verdicts, _ = told(folder)
-    table, verdict = by_seed(frame(folder), metric), verdicts[name]
+    table, verdict = collect_by_seed(frame(folder), metric), verdicts[name]
     slopes = [
         -linregress(list(numbers.values()), [table[variant][seed] for variant in numbers]).slope for seed in range(5)
     ]
@@ -133,9 +133,9 @@ def test_trends_and_counts_are_said_in_their_units(folder: Path) -> None:
 
 def test_a_slope_over_millions_of_macs_is_not_rounded_away(folder: Path) -> None:
     verdicts, _ = told(folder)
-    cost = plan(load(folder / "study.yaml"), lambda data: "0" * 16)
+    cost = build_plan(load(folder / "study.yaml"), lambda data: "0" * 16)
     macs = {cell.variant: cell.costs["macs"] for cell in cost.cells}
-    table = by_seed(frame(folder), "val_error")
+    table = collect_by_seed(frame(folder), "val_error")
     names = ["five", "base", "deep"]
     slopes = [
         -linregress([macs[name] / 1e6 for name in names], [table[name][seed] for name in names]).slope
@@ -146,7 +146,7 @@ def test_a_slope_over_millions_of_macs_is_not_rounded_away(folder: Path) -> None
 
 def test_an_exact_metric_has_an_exact_slope(folder: Path) -> None:
     verdicts, _ = told(folder)
-    cells = {cell.variant: cell.costs for cell in plan(load(folder / "study.yaml"), lambda data: "0" * 16).cells}
+    cells = {cell.variant: cell.costs for cell in build_plan(load(folder / "study.yaml"), lambda data: "0" * 16).cells}
     rise = (cells["deep"]["params"] - cells["five"]["params"]) / 6
     assert verdicts["fewer"].mean == pytest.approx(-rise)
     assert verdicts["fewer"].exact
@@ -155,7 +155,9 @@ def test_an_exact_metric_has_an_exact_slope(folder: Path) -> None:
 def test_what_claims_could_see_is_read_off_the_last_level(folder: Path) -> None:
     seen = {
         one.claim.id: one
-        for one in sights(load(folder / "study.yaml"), Manifest.read(folder).planned, "0" * 16, folder)
+        for one in compute_detectable_effects(
+            load(folder / "study.yaml"), Manifest.read(folder).planned, "0" * 16, folder
+        )
     }
     verdicts, _ = told(folder)
     for name in ("small", "deeper", "both", "longer"):
@@ -164,14 +166,14 @@ def test_what_claims_could_see_is_read_off_the_last_level(folder: Path) -> None:
 
 
 def test_a_trend_that_cannot_be_is_named_and_left_out(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", accuracy, text=STUDY)
+    folder = make_results_folder(tmp_path / "pretend", accuracy, text=STUDY)
     path = folder / "study.yaml"
     edited = path.read_text().replace(
         "over: weight_layers, variants: [five, deep]", "over: macs, variants: [five, five2]"
     )
     edited = edited.replace("  deep:", "  five2: {arch.kernel: 5, train.lr: 0.2}\n  deep:")
     path.write_text(edited)
-    report = of(folder)
+    report = load_report(folder)
     problem = report.problems[-1]
     assert problem.startswith("study.yaml: claims[6].trend.over: is ")
     assert problem.endswith(" in every variant: there is no slope; this claim is left out")
@@ -180,23 +182,27 @@ def test_a_trend_that_cannot_be_is_named_and_left_out(tmp_path: Path) -> None:
 
 
 def registered(folder: Path, changed: list[dict[str, Any]], **more: Any) -> list[str]:
-    from vgg_ablate.config.registration import deciding, hash_of
+    from vgg_ablate.config.registration import build_deciding_content, hash_content
 
-    decides = deciding(load(folder / "study.yaml"))
-    registration = {"date": "2026-11-25", "hash": hash_of(decides), "registered_at": "T0", "recorded": 0}
+    decides = build_deciding_content(load(folder / "study.yaml"))
+    registration = {"date": "2026-11-25", "hash": hash_content(decides), "registered_at": "T0", "recorded": 0}
     manifest = Manifest.read(folder)
     known = {**manifest.provenance, "registration": {**registration, "deciding": decides, **more}, "history": changed}
     manifest.model_copy(update={"provenance": known}).write(folder)
     return [
-        note for note in markdown.notes(of(folder)) if note.startswith(("Registered", "Changed", "study.yaml says"))
+        note
+        for note in markdown.build_notes(load_report(folder))
+        if note.startswith(("Registered", "Changed", "study.yaml says"))
     ]
 
 
 def test_the_report_says_whether_anything_changed_since_it_was_registered(tmp_path: Path) -> None:
     text = STUDY.replace("seeds: 5", "seeds: 5\nregistered: 2026-11-25")
-    folder = made(tmp_path / "pretend", accuracy, text=text)
-    report = of(folder)
-    assert "study.yaml says registered 2026-11-25; the manifest has no registration of it." in markdown.notes(report)
+    folder = make_results_folder(tmp_path / "pretend", accuracy, text=text)
+    report = load_report(folder)
+    assert "study.yaml says registered 2026-11-25; the manifest has no registration of it." in markdown.build_notes(
+        report
+    )
     (said,) = registered(folder, [])
     assert said.startswith("Registered 2026-11-25 (hash ")
     assert said.endswith("written T0), before the first record; nothing that decides has changed since.")
@@ -210,7 +216,9 @@ def test_the_report_says_whether_anything_changed_since_it_was_registered(tmp_pa
     )
     path = folder / "study.yaml"
     path.write_text(path.read_text().replace("seeds: 5", "seeds: 4").replace("kind: different", "kind: better"))
-    said, *more = [note for note in markdown.notes(of(folder)) if note.startswith(("Registered", "Changed"))]
+    said, *more = [
+        note for note in markdown.build_notes(load_report(folder)) if note.startswith(("Registered", "Changed"))
+    ]
     assert said.endswith("what decides has changed since.")
     assert more == [
         "Changed after the first record, in study.yaml, not run since: claims[cheap].kind.",

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate import records as stored
-from vgg_ablate.analysis.reproduce import verified
-from vgg_ablate.analysis.results import read
+from vgg_ablate.analysis.reproduce import compare_reproduction
+from vgg_ablate.analysis.results import read_results
 from vgg_ablate.records import Record
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> list[Record]:
-    results = read(made(tmp_path / "pretend"))
+    results = read_results(make_results_folder(tmp_path / "pretend"))
     return [results.whole(cell.key) for cell in results.manifest.planned if cell.variant == "base"]
 
 
@@ -25,19 +25,19 @@ def changed(record: Record, **update: Any) -> Record:
 
 
 def with_accuracy(record: Record, accuracy: float) -> Record:
-    return changed(record, tested=stored.Tested(val_accuracy=0.9, test_accuracy=accuracy))
+    return changed(record, tested=stored.FinalMetrics(val_accuracy=0.9, test_accuracy=accuracy))
 
 
 def test_the_same_numbers_agree_bit_for_bit_whatever_the_clock_said(records: list[Record]) -> None:
     slower = tuple(epoch.model_copy(update={"seconds": 99.0, "cpu_seconds": 9.0}) for epoch in records[0].epochs)
-    found = verified(records[0], changed(records[0], epochs=slower, train_seconds=9.0), records)
+    found = compare_reproduction(records[0], changed(records[0], epochs=slower, train_seconds=9.0), records)
     assert (found.agrees, found.exactly, found.differences) == (True, True, ())
 
 
 def test_one_other_bit_is_named_with_its_epoch(records: list[Record]) -> None:
     first, second = records[0].epochs
     again = changed(records[0], epochs=(first, second.model_copy(update={"val_loss": 0.123})))
-    found = verified(records[0], again, records)
+    found = compare_reproduction(records[0], again, records)
     assert (found.agrees, found.exactly) == (False, True)
     assert found.differences == ("epochs[1].val_loss: recorded 0.55, now 0.123",)
 
@@ -49,7 +49,7 @@ def test_on_another_machine_the_error_must_lie_among_the_seeds(
     elsewhere = changed(
         with_accuracy(records[0], accuracy), environment={**records[0].environment, "device_name": "another CPU"}
     )
-    found = verified(records[0], elsewhere, records)
+    found = compare_reproduction(records[0], elsewhere, records)
     assert (found.agrees, found.exactly) == (agrees, False)
     assert found.differences[0].startswith("environment.device_name: recorded on 'a CPU', now 'another CPU'")
     assert ("inside" if agrees else "outside") in found.differences[1]
@@ -57,6 +57,6 @@ def test_on_another_machine_the_error_must_lie_among_the_seeds(
 
 def test_two_seeds_make_no_interval(records: list[Record]) -> None:
     elsewhere = changed(records[0], environment={})
-    found = verified(records[0], elsewhere, records[:2])
+    found = compare_reproduction(records[0], elsewhere, records[:2])
     assert not found.agrees
     assert "too few" in found.differences[-1]

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from tests.analysis.test_verdicts import claim, runs
 from tests.report import design_factories
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
-from vgg_ablate.analysis.metrics import by_seed
-from vgg_ablate.analysis.verdicts import judge
+from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.verdicts import judge_claims
 from vgg_ablate.formatting import table
-from vgg_ablate.records import Epoch, Outcome, Record, Store
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.report import compare, design_tables, markdown, write
 from vgg_ablate.report.figures import cost_error, search
 
@@ -39,14 +39,16 @@ def stall(*cells: tuple[str, int]) -> Callable[[Record, str], Record]:
     return change
 
 
-def row_of(report: summary.Report, name: str) -> summary.Row:
+def row_of(report: summary.Report, name: str) -> summary.VariantRow:
     return next(row for row in report.rows if row.name == name)
 
 
 def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> None:
-    whole = by_seed(summary.of(made(tmp_path / "whole" / "pretend")).frame, "test_error")
-    folder = made(tmp_path / "pretend", change=stall(("five", 3)))
-    report = write.write(folder)
+    whole = collect_by_seed(
+        summary.load_report(make_results_folder(tmp_path / "whole" / "pretend")).frame, "test_error"
+    )
+    folder = make_results_folder(tmp_path / "pretend", change=stall(("five", 3)))
+    report = write.write_report(folder)
     row = row_of(report, "five")
     assert (row.n, row.training_state, row.stalled) == (4, "trained 4/5", (3,))
     assert row.error.mean == pytest.approx(np.mean([error for seed, error in whole["five"].items() if seed != 3]))
@@ -57,7 +59,9 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
 
 
 def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) -> None:
-    small, same, weights = summary.of(made(tmp_path / "pretend", change=stall(("five", 3)))).verdicts
+    small, same, weights = summary.load_report(
+        make_results_folder(tmp_path / "pretend", change=stall(("five", 3)))
+    ).verdicts
     assert (small.verdict, small.reason) == ("inconclusive", "five: 1 of 5 runs stayed at chance level")
     assert (small.n, small.seeds_to_decide) == (4, None)
     assert (same.verdict, weights.verdict) == ("refuted", "supported"), "claims without five, and on exact costs"
@@ -71,7 +75,7 @@ def test_a_verdict_on_a_mean_is_given_only_where_every_run_of_both_sides_trained
     cells = zip(table_of["variant"], table_of["seed"], strict=True)
     table_of["trained"] = pd.array([cell not in stalled for cell in cells], dtype="boolean")
     for a, b in ("ab", "ac", "bc"):
-        (verdict,) = judge([claim(a=a, b=b)], table_of, range(6))
+        (verdict,) = judge_claims([claim(a=a, b=b)], table_of, range(6))
         hit = {name: sum(name == variant for variant, _ in stalled) for name in (a, b)}
         assert (verdict.verdict == "inconclusive") == any(hit.values())
         said = [f"{name}: {count} of 6 runs stayed at chance level" for name, count in hit.items() if count]
@@ -79,14 +83,14 @@ def test_a_verdict_on_a_mean_is_given_only_where_every_run_of_both_sides_trained
 
 
 def test_a_variant_whose_runs_all_stalled_shows_no_mean(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", change=stall(*(("five", seed) for seed in range(5))))
-    report = write.write(folder)
-    comparison = markdown.tables(report)[0]
-    (line,) = [line for line in comparison.rows if "five" in line.cells[0].shown()]
-    assert [cell.shown() for cell in line.cells[:4]] == ["five (trained 0/5)", "0", "stalled 5/5", "–"]
-    for face in (table.markdown, table.latex, table.html, table.csv):
+    folder = make_results_folder(tmp_path / "pretend", change=stall(*(("five", seed) for seed in range(5))))
+    report = write.write_report(folder)
+    comparison = markdown.build_tables(report)[0]
+    (line,) = [line for line in comparison.rows if "five" in line.cells[0].to_text()]
+    assert [cell.to_text() for cell in line.cells[:4]] == ["five (trained 0/5)", "0", "stalled 5/5", "–"]
+    for face in (table.render_markdown, table.render_latex, table.render_html, table.render_csv):
         assert "90.0" not in face(comparison), "the error of guessing is no result"
-    (five,) = [one for one in json.loads(write.as_json(report))["variants"] if one["name"] == "five"]
+    (five,) = [one for one in json.loads(write.serialize_report(report))["variants"] if one["name"] == "five"]
     assert (five["mean"], five["trained"], five["stalled"], five["best"]) == (None, 0, 5, False)
     assert report.verdicts[0].reason == "five: 5 of 5 runs stayed at chance level"
 
@@ -98,7 +102,9 @@ def test_a_stalled_variant_is_never_bold_however_good_its_other_runs_are(tmp_pat
     }
 
     def report(name: str, *cells: tuple[str, int]) -> summary.Report:
-        return summary.of(made(tmp_path / name, lambda variant, seed: pretended[variant, seed], change=stall(*cells)))
+        return summary.load_report(
+            make_results_folder(tmp_path / name, lambda variant, seed: pretended[variant, seed], change=stall(*cells))
+        )
 
     def bold(found: summary.Report) -> set[str]:
         return {row.name for row in found.rows if row.best}
@@ -106,42 +112,42 @@ def test_a_stalled_variant_is_never_bold_however_good_its_other_runs_are(tmp_pat
     assert bold(report("whole")) == {"wide"}
     one = report("one", ("wide", 4))
     assert "wide" not in bold(one)
-    assert "wide" not in [point.name for point in cost_error.points(one)]
-    assert "wide" not in [row.name for row in design_tables.front(one.rows)]
+    assert "wide" not in [point.name for point in cost_error.collect_cost_points(one)]
+    assert "wide" not in [row.name for row in design_tables.find_pareto_variants(one.rows)]
     every = report("every", *((name, 4) for name in right))
     assert bold(every) == set()
 
 
 def test_the_rest_of_a_report_says_it_too(tmp_path: Path) -> None:
     reports = [
-        summary.of(made(tmp_path / "one", change=stall(("five", 3)))),
-        summary.of(made(tmp_path / "two", change=stall(("five", 0), ("five", 1)))),
+        summary.load_report(make_results_folder(tmp_path / "one", change=stall(("five", 3)))),
+        summary.load_report(make_results_folder(tmp_path / "two", change=stall(("five", 0), ("five", 1)))),
     ]
-    notes = compare.compared(reports).tables[0].notes
+    notes = compare.compare_reports(reports).tables[0].notes
     assert any("left out of n and of means: five (trained 4/5), five (trained 3/5)." in note for note in notes)
-    page = write.files(reports[0])["report.html"]
+    page = write.build_files(reports[0])["report.html"]
     assert '<td class="left" data-value="stalled">stalled</td>' in page
     assert "Not drawn, since runs stalled at chance level: five." in page
 
 
 def test_a_proposal_that_stalled_is_no_best_proposal(tmp_path: Path) -> None:
-    folder = design_factories.made(tmp_path / "pretend", "search")
-    whole = summary.of(folder)
+    folder = design_factories.make_design_folder(tmp_path / "pretend", "search")
+    whole = summary.load_report(folder)
     best = min(whole.proposed, key=lambda row: row.metrics["val_error"].mean).name
     keys = list(whole.frame.loc[whole.frame["variant"] == best, "key"])
-    store = Store(folder / "records")
+    store = RecordStore(folder / "records")
     record = store.get(keys[0])
     store.path(record.key).unlink()
     store.put(stall((best, record.run.seed))(record, best))
-    report = summary.of(folder)
-    assert best not in [point.name for point in search.points(report)]
-    assert best not in [row.name for row in design_tables.front(report.proposed, metric="val_error")]
-    (proposal,) = [one for one in search.proposals(report) if one.name == best]
+    report = summary.load_report(folder)
+    assert best not in [point.name for point in search.collect_proposal_points(report)]
+    assert best not in [row.name for row in design_tables.find_pareto_variants(report.proposed, metric="val_error")]
+    (proposal,) = [one for one in search.collect_proposals(report) if one.name == best]
     assert np.isnan(proposal.error)
 
 
 def test_the_frame_says_of_every_run_whether_it_trained(tmp_path: Path) -> None:
-    folder = made(
+    folder = make_results_folder(
         tmp_path / "pretend",
         change=stall(("five", 3)),
         outcomes={("five", 2): Outcome.DIVERGED, ("wide", 1): Outcome.PRUNED},
@@ -152,9 +158,9 @@ def test_the_frame_says_of_every_run_whether_it_trained(tmp_path: Path) -> None:
     assert bool(found["base"].all())
     assert found["five"].to_dict() == {0: True, 1: True, 2: False, 3: False, 4: True}
     assert found["wide"].isna().to_dict() == {0: True, 1: True, 2: False, 3: False, 4: False}
-    report = summary.of(folder)
-    assert "five (diverged 1/5, trained 3/5)" in markdown.markdown(report)
-    (tmp_path / "runs.csv").write_text(frame.written(report.frame), encoding="utf-8")
+    report = summary.load_report(folder)
+    assert "five (diverged 1/5, trained 3/5)" in markdown.build_markdown(report)
+    (tmp_path / "runs.csv").write_text(frame.serialize_frame(report.frame), encoding="utf-8")
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), report.frame, check_exact=True)
 
 
@@ -164,8 +170,8 @@ def test_a_record_of_before_says_nothing_of_its_training(tmp_path: Path) -> None
         epochs = tuple(Epoch(**{name: getattr(epoch, name) for name in fields}) for epoch in record.epochs)
         return record.model_copy(update={"epochs": epochs})
 
-    folder = made(tmp_path / "pretend", change=older)
-    report = summary.of(folder)
-    assert all(record.stalled is None for record in Store(folder / "records"))
+    folder = make_results_folder(tmp_path / "pretend", change=older)
+    report = summary.load_report(folder)
+    assert all(record.stalled is None for record in RecordStore(folder / "records"))
     assert report.frame["trained"].isna().all()
     assert [row.n for row in report.rows] == [5, 5, 5]

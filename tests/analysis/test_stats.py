@@ -22,21 +22,21 @@ SEEDS = np.random.default_rng(0)
 
 @given(samples)
 def test_different_without_a_margin_is_the_two_sided_paired_t_test(differences: list[float]) -> None:
-    found = stats.evidence(stats.paired(differences), (0.0, 0.0), outside=True)
+    found = stats.compute_evidence(stats.estimate_paired(differences), (0.0, 0.0), outside=True)
     expected = oracle.ttest_rel(differences, np.zeros(len(differences)))
     assert float(found.p) == pytest.approx(min(1.0, float(expected.pvalue)), abs=1e-12, rel=1e-9)
 
 
 @given(samples)
 def test_the_interval_is_scipys(differences: list[float]) -> None:
-    low, high = stats.paired(differences).interval()
+    low, high = stats.estimate_paired(differences).interval()
     expected = oracle.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 @given(samples, st.floats(0.01, 30))
 def test_equivalence_is_statsmodels_paired_tost(differences: list[float], margin: float) -> None:
-    found = stats.evidence(stats.paired(differences), (-margin, margin))
+    found = stats.compute_evidence(stats.estimate_paired(differences), (-margin, margin))
     expected = weightstats.ttost_paired(np.array(differences), np.zeros(len(differences)), -margin, margin)[0]
     assert float(found.supporting) == pytest.approx(float(expected), abs=1e-12, rel=1e-6)
 
@@ -44,14 +44,14 @@ def test_equivalence_is_statsmodels_paired_tost(differences: list[float], margin
 @settings(max_examples=15)  # statsmodels collects garbage in every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
-    assert stats.holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
+    assert stats.adjust_holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_welch_and_pooled_are_scipys_two_sample_tests(seeds: int) -> None:
     values = SEEDS.normal(0, [[1.0], [3.0]], (2, seeds))
-    for method, equal in ((stats.welch, False), (stats.pooled, True)):
-        found = stats.evidence(method(values, [1, -1]), (0.0, 0.0), outside=True)
+    for method, equal in ((stats.estimate_welch, False), (stats.estimate_pooled, True)):
+        found = stats.compute_evidence(method(values, [1, -1]), (0.0, 0.0), outside=True)
         expected = oracle.ttest_ind(*values, equal_var=equal).pvalue
         assert float(found.p) == pytest.approx(float(expected))
 
@@ -60,7 +60,9 @@ def test_hedges_g_is_cohens_d_times_its_exact_correction() -> None:
     values = SEEDS.normal(0, 1, (2, 5))
     gain = float(values[0].mean() - values[1].mean())
     d = gain / sqrt((values[0].var(ddof=1) + values[1].var(ddof=1)) / 2)
-    assert stats.hedges_g(gain, values) == pytest.approx(d * (1 - 3 / (4 * 8 - 1)), rel=2e-3)  # Hedges' approximation
+    assert stats.compute_hedges_g(gain, values) == pytest.approx(
+        d * (1 - 3 / (4 * 8 - 1)), rel=2e-3
+    )  # Hedges' approximation
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10, 40])
@@ -73,28 +75,28 @@ def test_power_is_that_of_the_noncentral_t(seeds: int, effect: float) -> None:
         return float(oracle.chi2.cdf((seeds - 1) * (z + effect * sqrt(seeds)) ** 2 / c**2, seeds - 1) * density(z))
 
     expected, _ = integrate.quad(rejected, -12, 12, limit=400, points=[-effect * sqrt(seeds)])
-    assert power.power(effect, seeds) == pytest.approx(expected, abs=2e-4)
+    assert power.compute_power(effect, seeds) == pytest.approx(expected, abs=2e-4)
 
 
 def test_power_agrees_with_statsmodels_for_many_seeds() -> None:
     expected = sm_power.TTestPower().power(0.4, 50, 0.05)
-    assert power.power(0.4, 50) == pytest.approx(expected, abs=1e-4)
+    assert power.compute_power(0.4, 50) == pytest.approx(expected, abs=1e-4)
 
 
 @given(st.integers(2, 60), st.floats(0.01, 20))
 def test_the_smallest_detectable_difference_is_seen_with_80_percent_power(seeds: int, sd: float) -> None:
-    seen = power.smallest_detectable(sd, seeds)
-    assert power.power(seen / sd, seeds) == pytest.approx(0.8, abs=1e-6)
+    seen = power.compute_detectable_difference(sd, seeds)
+    assert power.compute_power(seen / sd, seeds) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_the_seeds_to_decide_are_the_fewest_with_80_percent_power() -> None:
-    needed = power.seeds_to_decide((0.0, inf), 0.5, 1.0, 5)
+    needed = power.compute_seeds_to_decide((0.0, inf), 0.5, 1.0, 5)
     assert needed is not None
-    assert power.power(0.5, needed) >= 0.8 > power.power(0.5, needed - 1)
+    assert power.compute_power(0.5, needed) >= 0.8 > power.compute_power(0.5, needed - 1)
 
 
 def test_no_number_of_seeds_decides_a_mean_on_the_edge() -> None:
-    assert power.seeds_to_decide((0.5, inf), 0.5, 1.0, 5) is None
+    assert power.compute_seeds_to_decide((0.5, inf), 0.5, 1.0, 5) is None
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -119,17 +121,17 @@ def test_the_interval_over_the_seeds_alone_does_not_cover_new_test_sets() -> Non
 
 def test_where_all_seeds_agree_the_interval_beyond_is_scipys_over_the_examples() -> None:
     examples = SEEDS.normal(0, 1, 40)
-    half = stats.beyond_this_test_set(np.tile(examples, (5, 1)), 0.0, 0.9)
+    half = stats.compute_crossed_half_width(np.tile(examples, (5, 1)), 0.0, 0.9)
     low, high = oracle.ttest_1samp(examples, 0).confidence_interval(0.9)
     assert half == pytest.approx((high - low) / 2)
 
 
 def test_where_all_examples_are_alike_the_interval_beyond_is_the_first() -> None:
-    assert stats.beyond_this_test_set(np.tile([[0.1], [0.3], [0.2]], (1, 40)), 0.25) == 0.25
+    assert stats.compute_crossed_half_width(np.tile([[0.1], [0.3], [0.2]], (1, 40)), 0.25) == 0.25
 
 
-def half_widths(studies: stats.Floats) -> tuple[stats.Floats, stats.Floats]:
+def half_widths(studies: stats.FloatArray) -> tuple[stats.FloatArray, stats.FloatArray]:
     """Of the interval over the seeds, and of that beyond the test set, for each study: seeds x examples."""
-    lows, highs = stats.paired(studies.mean(axis=2)).interval()
+    lows, highs = stats.estimate_paired(studies.mean(axis=2)).interval()
     first = (highs - lows) / 2
-    return first, np.array([stats.beyond_this_test_set(*each) for each in zip(studies, first, strict=True)])
+    return first, np.array([stats.compute_crossed_half_width(*each) for each in zip(studies, first, strict=True)])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.report.factories import STUDY, made
+from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.formatting import numbers, table
-from vgg_ablate.formatting.table import Range
+from vgg_ablate.formatting.table import RangeCell
 from vgg_ablate.records import Record
 from vgg_ablate.report import markdown, write
 
@@ -33,9 +33,9 @@ def with_cpu(seconds: Callable[[str, int], float], **environment: object) -> Cal
 
 def cells(folder: Path) -> dict[str, str]:
     """variant -> what stands in its column of images/s."""
-    comparison = markdown.tables(summary.of(folder))[0]
+    comparison = markdown.build_tables(summary.load_report(folder))[0]
     at = [column.name for column in comparison.columns].index("images_per_second")
-    return {row.cells[0].shown(): row.cells[at].shown() for row in comparison.rows}
+    return {row.cells[0].to_text(): row.cells[at].to_text() for row in comparison.rows}
 
 
 def test_the_median_of_undisturbed_runs_stands_with_its_range(tmp_path: Path) -> None:
@@ -44,11 +44,11 @@ def test_the_median_of_undisturbed_runs_stands_with_its_range(tmp_path: Path) ->
     def cpu(variant: str, seed: int) -> float:
         return 1.2 if variant == "wide" or (variant == "five" and seed in (0, 4)) else 1.26
 
-    folder = made(tmp_path / "pretend", change=with_cpu(cpu))
+    folder = make_results_folder(tmp_path / "pretend", change=with_cpu(cpu))
     assert cells(folder) == {"base": "1,002 [1,000, 1,004]", "five": "1,002 [1,001, 1,003]", "wide": numbers.DASH}
-    report = write.write(folder)
-    assert "Disturbed: 7 of 15 runs took more than 1.2 times their CPU time" in markdown.markdown(report)
-    (tmp_path / "table.csv").write_text(table.csv(markdown.tables(report)[0]), encoding="utf-8")
+    report = write.write_report(folder)
+    assert "Disturbed: 7 of 15 runs took more than 1.2 times their CPU time" in markdown.build_markdown(report)
+    (tmp_path / "table.csv").write_text(table.render_csv(markdown.build_tables(report)[0]), encoding="utf-8")
     assert "images_per_second,images_per_second_low,images_per_second_high" in (tmp_path / "table.csv").read_text()
 
 
@@ -63,27 +63,27 @@ def test_the_median_of_undisturbed_runs_stands_with_its_range(tmp_path: Path) ->
 def test_without_a_cpu_time_one_thread_of_a_cpu_shows_nothing(
     tmp_path: Path, environment: dict[str, object], shown: str
 ) -> None:
-    folder = made(tmp_path / "pretend", change=with_cpu(lambda variant, seed: 0.0, **environment))
+    folder = make_results_folder(tmp_path / "pretend", change=with_cpu(lambda variant, seed: 0.0, **environment))
     assert set(cells(folder).values()) == {shown}
     assert frame.frame(folder)["train_cpu_seconds"].isna().all()
 
 
 def test_a_claim_on_seconds_needs_undisturbed_runs(tmp_path: Path) -> None:
-    folder = made(
+    folder = make_results_folder(
         tmp_path / "pretend",
         text=TIMED,
         change=with_cpu(lambda variant, seed: 1.0 if (variant, seed) == ("five", 2) else 1.5),
     )
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     *_, quick = report.verdicts
     assert (quick.verdict, quick.reason) == ("inconclusive", "five: 1 of 5 runs waited for the processor")
-    assert "| 3.0 s |" in markdown.markdown(report)
+    assert "| 3.0 s |" in markdown.build_markdown(report)
     assert [verdict.reason for verdict in report.verdicts[:3]] == ["", "", ""], "errors do not depend on waiting"
 
 
 @given(st.lists(st.floats(1, 1e5), min_size=1, max_size=9))
 def test_a_median_lies_in_its_range(values: list[float]) -> None:
-    found = summary.time_range(values)
+    found = summary.summarize_times(values)
     assert found.low <= found.median <= found.high
     assert found.n == len(values)
-    assert Range(found.median, found.low, found.high, "rate").raw()[""] == found.median
+    assert RangeCell(found.median, found.low, found.high, "rate").raw()[""] == found.median

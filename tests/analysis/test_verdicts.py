@@ -12,9 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge, spent
+from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge_claims, split_alpha_over_looks
 from vgg_ablate.config.claims import Claim
-from vgg_ablate.config.types import Wrong
+from vgg_ablate.config.types import InvalidValueError
 
 errors = st.lists(
     st.tuples(st.floats(0.01, 0.2), st.floats(0.01, 0.2)).map(lambda pair: (round(pair[0], 4), round(pair[1], 4))),
@@ -52,7 +52,7 @@ def runs(values: dict[str, list[float]], *, outcomes: dict[tuple[str, int], str]
 
 def one(its: Claim, pairs: list[tuple[float, float]], **more: Any) -> Verdict:
     frame = runs({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-    (verdict,) = judge([its], frame, range(len(pairs)), **more)
+    (verdict,) = judge_claims([its], frame, range(len(pairs)), **more)
     return verdict
 
 
@@ -110,9 +110,9 @@ def test_units_do_not_matter(pairs: list[tuple[float, float]], factor: float) ->
     assume(varies(pairs))
     frame = runs({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
     its = claim(metric="train_seconds", margin=1.0)
-    (seconds,) = judge([its], frame, range(len(pairs)))
+    (seconds,) = judge_claims([its], frame, range(len(pairs)))
     frame["train_seconds"] *= factor
-    (others,) = judge([its.model_copy(update={"margin": factor})], frame, range(len(pairs)))
+    (others,) = judge_claims([its.model_copy(update={"margin": factor})], frame, range(len(pairs)))
     assume(abs(seconds.q - ALPHA) > 1e-6)
     assert seconds.verdict == others.verdict
     assert seconds.hedges_g == pytest.approx(others.hedges_g)
@@ -132,7 +132,7 @@ def test_one_seed_still_has_a_mean_and_a_reason() -> None:
 @pytest.mark.parametrize("outcome", ["diverged", "missing", "out_of_memory", "damaged"])
 def test_a_seed_that_is_lacking_makes_the_claim_inconclusive(outcome: str) -> None:
     frame = runs({"a": [0.01, 0.012, 0.011, 0.01], "b": [0.2, 0.21, 0.19, 0.2]}, outcomes={("b", 1): outcome})
-    (verdict,) = judge([claim()], frame, range(4))
+    (verdict,) = judge_claims([claim()], frame, range(4))
     assert verdict.verdict == "inconclusive"
     assert verdict.reason == f"b: seed 1 {outcome.replace('_', ' ')}"
     assert verdict.n == 3
@@ -155,14 +155,14 @@ def test_equal_differences_are_equal_whatever_the_floats_say(step: float) -> Non
 def test_seeds_that_were_not_applied_are_named() -> None:
     frame = runs({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
     frame.loc[frame["variant"] == "a", ["val_error", "train_loss"]] = 0.5
-    (verdict,) = judge([claim()], frame, range(4))
+    (verdict,) = judge_claims([claim()], frame, range(4))
     assert verdict.verdict == "inconclusive"
     assert verdict.reason == "seeds not applied: a has the same test error and losses on every seed"
 
 
 def test_equal_error_counts_with_other_losses_are_chance() -> None:
     frame = runs({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
-    (verdict,) = judge([claim()], frame, range(4))
+    (verdict,) = judge_claims([claim()], frame, range(4))
     assert verdict.verdict == "supported"
 
 
@@ -186,7 +186,7 @@ def test_exact_metrics_are_compared_exactly(kind: str, margin: float, word: str)
 def test_holm_covers_the_claims_on_one_metric_and_no_others() -> None:
     frame = runs({"a": [0.05, 0.052, 0.051, 0.056], "b": [0.06, 0.057, 0.064, 0.061], "c": [0.05, 0.06, 0.04, 0.05]})
     claims = [claim(), claim(id="d", b="c"), claim(id="e", metric="params")]
-    first, second, exact = judge(claims, frame, range(4))
+    first, second, exact = judge_claims(claims, frame, range(4))
     assert first.family == second.family == 2
     assert first.q == pytest.approx(min(1.0, 2 * min(first.p, second.p)))
     assert exact.family == 1
@@ -200,8 +200,8 @@ def test_an_undecided_claim_says_how_many_seeds_would_decide_it() -> None:
 
 
 def test_looks_spend_five_percent_between_them() -> None:
-    assert spent((5, 10)) == pytest.approx([0.025, 0.025])
-    assert sum(spent((4, 6, 12))) == pytest.approx(ALPHA)
+    assert split_alpha_over_looks((5, 10)) == pytest.approx([0.025, 0.025])
+    assert sum(split_alpha_over_looks((4, 6, 12))) == pytest.approx(ALPHA)
 
 
 def test_looks_keep_false_positives_below_6_percent() -> None:
@@ -209,8 +209,8 @@ def test_looks_keep_false_positives_below_6_percent() -> None:
     differences = np.random.default_rng(11).normal(0, 1, (5000, 8))
     looks = (3, 5, 8)
     found = np.zeros(5000, dtype=bool)
-    for count, alpha in zip(looks, spent(looks), strict=True):
-        p = stats.evidence(stats.paired(differences[:, :count]), (0.0, 0.0), outside=True).p
+    for count, alpha in zip(looks, split_alpha_over_looks(looks), strict=True):
+        p = stats.compute_evidence(stats.estimate_paired(differences[:, :count]), (0.0, 0.0), outside=True).p
         found |= p <= alpha
     assert 0.03 < found.mean() <= 0.06
 
@@ -218,14 +218,14 @@ def test_looks_keep_false_positives_below_6_percent() -> None:
 def test_a_claim_decided_at_the_first_look_stands() -> None:
     a = [0.01, 0.012, 0.011, 0.010, 0.3, 0.2]
     b = [0.1, 0.101, 0.105, 0.102, 0.1, 0.1]
-    (verdict,) = judge([claim()], runs({"a": a, "b": b}), range(6), looks=(4, 6))
+    (verdict,) = judge_claims([claim()], runs({"a": a, "b": b}), range(6), looks=(4, 6))
     assert (verdict.verdict, verdict.look, verdict.n) == ("supported", 4, 4)
 
 
 def test_between_looks_only_the_seeds_of_the_last_look_are_judged() -> None:
     values = {"a": [0.05, 0.06, 0.055, 0.05, 0.01, 0.01], "b": [0.05, 0.055, 0.06, 0.052, 0.2, 0.2]}
     frame = runs(values, outcomes={("a", 5): "missing"})
-    (verdict,) = judge([claim()], frame, range(6), looks=(4, 6))
+    (verdict,) = judge_claims([claim()], frame, range(6), looks=(4, 6))
     assert (verdict.look, verdict.n, verdict.reason) == (4, 4, "")
 
 
@@ -239,13 +239,13 @@ def test_the_second_interval_comes_from_the_examples() -> None:
     random = np.random.default_rng(2)
     right = {(name, seed): random.random(400) < (0.9 if name == "a" else 0.85) for name in "ab" for seed in range(5)}
     values = {name: [1 - right[name, seed].mean() for seed in range(5)] for name in "ab"}
-    (verdict,) = judge([claim()], runs(values), range(5), examples=right)
+    (verdict,) = judge_claims([claim()], runs(values), range(5), examples=right)
     assert verdict.beyond is not None
     assert verdict.beyond[0] <= verdict.ci_low < verdict.ci_high <= verdict.beyond[1]
 
 
 def test_a_claim_over_a_variant_that_does_not_exist_is_named() -> None:
-    with pytest.raises(Wrong, match="no such variant; there are a, b"):
+    with pytest.raises(InvalidValueError, match="no such variant; there are a, b"):
         one(claim(b="bb"), [(0.1, 0.2)])
 
 

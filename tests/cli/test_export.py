@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from vgg_ablate.cli import app
 from vgg_ablate.config.study import load
-from vgg_ablate.data.augment import Normaliser
-from vgg_ablate.data.samples import examples
-from vgg_ablate.data.splits import splits
+from vgg_ablate.data.augment import Normalizer
+from vgg_ablate.data.samples import load_validation_images
+from vgg_ablate.data.splits import load_splits
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models import checkpoints
-from vgg_ablate.models.effective_field import IMAGES, field_of_images, side_of_most
+from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, measure_field_side
 from vgg_ablate.records import Manifest, Record
-from vgg_ablate.training.evaluate import scored
+from vgg_ablate.training.evaluate import evaluate_split
 
 STUDY = """\
 version: 1
@@ -61,13 +61,13 @@ def record(results: Path) -> Path:
 
 
 def test_the_exported_weights_answer_as_the_record_says(exported: tuple[Path, str], record: Path) -> None:
-    arch, model = checkpoints.loaded(exported[0] / "model.safetensors")
+    arch, model = checkpoints.load_safetensors(exported[0] / "model.safetensors")
     stored = Record.model_validate_json(record.read_bytes())
     assert stored.tested is not None
     assert arch == stored.run.arch
-    found = splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu"))
-    normalise = Normaliser(found.mean, found.std)
-    test = scored(model, found.test, normalise, "fp32", 8, stored.run.data.evaluate)
+    found = load_splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu"))
+    normalise = Normalizer(found.mean, found.std)
+    test = evaluate_split(model, found.test, normalise, "fp32", 8, stored.run.data.evaluate)
     assert test.correct_bits() == stored.tested.correct
 
 
@@ -80,8 +80,8 @@ def test_the_arch_beside_the_weights_can_stand_in_a_study(exported: tuple[Path, 
     written = (exported[0] / "arch.yaml").read_text(encoding="utf-8")
     rest = "version: 1\nname: again\nquestion: Which?\ndata: {name: digits, image_size: 8}\n"
     (tmp_path / "again.yaml").write_text(rest + written, encoding="utf-8")
-    arch, _ = checkpoints.loaded(exported[0] / "model.safetensors")
-    assert load(tmp_path / "again.yaml").base.arch.spelled_out() == arch
+    arch, _ = checkpoints.load_safetensors(exported[0] / "model.safetensors")
+    assert load(tmp_path / "again.yaml").base.arch.to_normal_form() == arch
 
 
 def test_an_unknown_run_is_one_line_with_the_nearest(results: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_record_is_trained_again_and_shows_what_its_exported_weights_show(
     weights = exported[0] / "model.safetensors"
     of_weights, of_record = (json.loads(said("describe", "--filters", one, "--json")) for one in (weights, record))
     assert of_record["filters"] == of_weights["filters"]
-    _, model = checkpoints.loaded(weights)
+    _, model = checkpoints.load_safetensors(weights)
     assert torch.equal(torch.tensor(of_record["filters"]), model.state_dict()["features.0.weight"])
     fields = [json.loads(said("describe", one, "--field", "--json")) for one in (weights, record)]
     assert [field.pop("name") for field in fields] == ["five", "five/1"]
@@ -115,15 +115,15 @@ def test_the_images_of_a_field_are_those_that_the_records_validation_scored(
     exported: tuple[Path, str], record: Path
 ) -> None:
     stored = Record.model_validate_json(record.read_bytes())
-    _, model = checkpoints.loaded(exported[0] / "model.safetensors")
-    split = splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu")).validation
-    images = examples(stored.run, 1_000_000)
+    _, model = checkpoints.load_safetensors(exported[0] / "model.safetensors")
+    split = load_splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu")).validation
+    images = load_validation_images(stored.run, 1_000_000)
     assert stored.tested is not None
     with torch.inference_mode():
         right = model(images).argmax(1) == split.labels
     assert right.double().mean().item() == stored.tested.val_accuracy
     found = json.loads(said("describe", exported[0] / "model.safetensors", "--field", "--json"))
-    seen = side_of_most(field_of_images(model, examples(stored.run, IMAGES)))
+    seen = measure_field_side(average_field_over_images(model, load_validation_images(stored.run, IMAGE_COUNT)))
     assert found["effective_field"] == min(seen, 8)
 
 
@@ -131,9 +131,9 @@ def test_without_the_data_a_field_is_measured_over_noise_and_says_so(
     exported: tuple[Path, str], record: Path, tmp_path: Path
 ) -> None:
     run = Record.model_validate_json(record.read_bytes()).run.model_copy(update={"fingerprint": "of other files"})
-    arch, model = checkpoints.loaded(exported[0] / "model.safetensors")
+    arch, model = checkpoints.load_safetensors(exported[0] / "model.safetensors")
     for name, text in (("gone", run.model_dump_json()), ("unsaid", None)):
-        checkpoints.write(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
+        checkpoints.write_safetensors(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
         done = CliRunner().invoke(app, ["describe", str(tmp_path / f"{name}.safetensors"), "--field"])
         assert "weights as trained; mean over 16 images of noise" in done.stdout
         assert ("digits: its files are" in done.stderr) == (name == "gone")

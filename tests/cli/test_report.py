@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.factories import STUDY, made
+from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate import cli
 from vgg_ablate.records import Manifest
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(tmp_path / "pretend")
+    return make_results_folder(tmp_path / "pretend")
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -71,7 +71,7 @@ def test_two_results_are_printed_side_by_side(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     longer = STUDY.replace("epochs: 2", "epochs: 3").replace("name: pretend", "name: longer")
-    assert ended(monkeypatch, "report", folder, made(folder.parent / "longer", text=longer)) == 0
+    assert ended(monkeypatch, "report", folder, make_results_folder(folder.parent / "longer", text=longer)) == 0
     shown = capsys.readouterr().out
     assert "pretend" in shown
     assert "train.epochs: pretend 2; longer 3" in shown
@@ -80,7 +80,7 @@ def test_two_results_are_printed_side_by_side(
 def test_problems_of_either_end_a_comparison_with_1(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = made(folder.parent / "other", text=STUDY.replace("name: pretend", "name: other"))
+    other = make_results_folder(folder.parent / "other", text=STUDY.replace("name: pretend", "name: other"))
     torn = other / "records" / f"{Manifest.read(other).planned[0].key}.json"
     torn.write_text("{", encoding="utf-8")
     assert ended(monkeypatch, "report", folder, other) == 1

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.harness import OPTIONS, driven, planned, study
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.runs.driver import opened
+from tests.runs.harness import OPTIONS, build_fake_plan, make_study, run_in_process
+from vgg_ablate.errors import StorageError
+from vgg_ablate.runs.driver import open_ledger
 
 BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
 pytestmark = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
@@ -73,10 +73,10 @@ def _answers(port: int) -> None:
 
 
 def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: str) -> None:
-    plan, options = planned(study(tmp_path, name="served")), replace(OPTIONS, storage=server)
-    assert driven(plan, tmp_path / "results", options).complete
-    assert driven(plan, tmp_path / "results", options).trained == 0
-    with closing(opened("served", tmp_path / "results", server)) as ledger:
+    plan, options = build_fake_plan(make_study(tmp_path, name="served")), replace(OPTIONS, storage=server)
+    assert run_in_process(plan, tmp_path / "results", options).complete
+    assert run_in_process(plan, tmp_path / "results", options).trained == 0
+    with closing(open_ledger("served", tmp_path / "results", server)) as ledger:
         assert len(ledger.mirrored()) == 9
     assert not (tmp_path / "results" / "study.db").exists()
 
@@ -84,13 +84,13 @@ def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: st
 def test_a_server_that_does_not_answer_is_an_error_of_the_environment(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
     options = replace(OPTIONS, storage="postgresql+psycopg://ablate@127.0.0.1:1/postgres")
-    with pytest.raises(StorageFailed, match=r"127\.0\.0\.1:1.*connection"):
-        driven(planned(study(tmp_path)), tmp_path / "results", options)
+    with pytest.raises(StorageError, match=r"127\.0\.0\.1:1.*connection"):
+        run_in_process(build_fake_plan(make_study(tmp_path)), tmp_path / "results", options)
 
 
 def test_a_password_is_never_said(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
     options = replace(OPTIONS, storage="postgresql+psycopg://ablate:secret@127.0.0.1:1/postgres")
-    with pytest.raises(StorageFailed) as caught:
-        driven(planned(study(tmp_path)), tmp_path / "results", options)
+    with pytest.raises(StorageError) as caught:
+        run_in_process(build_fake_plan(make_study(tmp_path)), tmp_path / "results", options)
     assert "secret" not in str(caught.value)

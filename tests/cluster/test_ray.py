@@ -15,40 +15,47 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed (pip install 'vgg_ablate[ray]')")
 
-from tests.cluster.machines import GO_ON, KILL, STOP, Machine, Machines, machines
-from tests.runs.chaos import Driver, Storm, killed, until
+from tests.cluster.machines import (
+    CONTINUE_SIGNAL,
+    KILL_SIGNAL,
+    STOP_SIGNAL,
+    ClusterMachine,
+    LoopbackCluster,
+    start_cluster,
+)
+from tests.runs.chaos import DriverProcess, Storm, kill_process, wait_until
 from tests.runs.harness import (
     OPTIONS,
-    contents,
-    epochs_trained,
-    planned,
-    reported,
-    study,
-    told,
-    trained,
-    trained_again,
-    undisturbed,
+    build_fake_plan,
+    find_retrained_epochs,
+    list_trained_epochs,
+    make_study,
+    read_event_log,
+    read_record_contents,
+    read_trained_epochs,
+    run_undisturbed,
+    write_and_read_report,
 )
-from tests.runs.mount_namespace import PRIVATE, needs_a_private_view
-from vgg_ablate.records import Store
+from tests.runs.mount_namespace import UNSHARE_COMMAND, requires_user_namespaces
+from vgg_ablate.records import RecordStore
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with machines(cpus=1, cache=tmp_path_factory.mktemp("cache")) as started:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackCluster]:
+    with start_cluster(cpus=1, cache=tmp_path_factory.mktemp("cache")) as started:
         yield started
 
 
-def trains(machine: Machine, folder: Path, log: str = "trained.log") -> bool:
+def trains(machine: ClusterMachine, folder: Path, log: str = "trained.log") -> bool:
     """Has a worker of this machine trained an epoch?"""
-    return bool({line.pid for line in trained(folder, log)} & set(machine.workers))
+    return bool({line.pid for line in read_trained_epochs(folder, log)} & set(machine.workers))
 
 
-def begun_at_once(folder: Path, *machines: Machine) -> None:
+def begun_at_once(folder: Path, *machines: ClusterMachine) -> None:
     """Hold all runs until each of the machines has one; return when each has trained."""
-    until(lambda: all(trains(machine, folder, "waiting.log") for machine in machines))
+    wait_until(lambda: all(trains(machine, folder, "waiting.log") for machine in machines))
     (folder / "held").unlink()
-    until(lambda: all(trains(machine, folder) for machine in machines))
+    wait_until(lambda: all(trains(machine, folder) for machine in machines))
 
 
 def held(folder: Path) -> Path:
@@ -59,39 +66,47 @@ def held(folder: Path) -> Path:
 
 
 @pytest.mark.timeout(600)
-def test_a_machine_that_is_killed_in_mid_run_loses_nothing(tmp_path: Path, cluster: Machines) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80)), held(tmp_path / "results")
+def test_a_machine_that_is_killed_in_mid_run_loses_nothing(tmp_path: Path, cluster: LoopbackCluster) -> None:
+    plan, folder = (
+        build_fake_plan(make_study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80)),
+        held(tmp_path / "results"),
+    )
     other = cluster.added(cpus=2)
-    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address))
+    driver = DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address))
     begun_at_once(folder, other)
-    other.signal(KILL)
+    other.signal(KILL_SIGNAL)
     assert driver.join() == 0
-    assert 1 <= len(told(folder, "lost")) <= 2
-    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
-    assert trained_again(folder) == []
-    assert len(epochs_trained(folder)) <= 4 * 12 + 2, "runs go on from their checkpoints"
-    assert Store(folder / "records").keys() == {cell.key for cell in plan.cells}
+    assert 1 <= len(read_event_log(folder, "lost")) <= 2
+    assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
+    assert find_retrained_epochs(folder) == []
+    assert len(list_trained_epochs(folder)) <= 4 * 12 + 2, "runs go on from their checkpoints"
+    assert RecordStore(folder / "records").keys() == {cell.key for cell in plan.cells}
 
 
 @pytest.mark.timeout(600)
 def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_when_they_wake_up(
-    tmp_path: Path, cluster: Machines
+    tmp_path: Path, cluster: LoopbackCluster
 ) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)), held(tmp_path / "results")
+    plan, folder = (
+        build_fake_plan(make_study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)),
+        held(tmp_path / "results"),
+    )
     other = cluster.added(cpus=1)
-    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, silence=3.0))
+    driver = DriverProcess(
+        plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, heartbeat_timeout_s=3.0)
+    )
     begun_at_once(folder, cluster.head, other)
-    (worker,) = {line.pid for line in trained(folder)} & set(cluster.head.workers)
-    other.signal(STOP)
-    os.kill(worker, STOP)
-    until(lambda: len({event["key"] for event in told(folder, "lost")}) == 2)
-    other.signal(GO_ON)
+    (worker,) = {line.pid for line in read_trained_epochs(folder)} & set(cluster.head.workers)
+    other.signal(STOP_SIGNAL)
+    os.kill(worker, STOP_SIGNAL)
+    wait_until(lambda: len({event["key"] for event in read_event_log(folder, "lost")}) == 2)
+    other.signal(CONTINUE_SIGNAL)
     assert driver.join() == 0
-    lost = told(folder, "lost")
+    lost = read_event_log(folder, "lost")
     assert sum(event["reason"].startswith("no sign of life") for event in lost) >= 2
-    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
-    assert trained_again(folder) == []
-    assert len(epochs_trained(folder)) <= 4 * 25 + len(lost)
+    assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
+    assert find_retrained_epochs(folder) == []
+    assert len(list_trained_epochs(folder)) <= 4 * 25 + len(lost)
 
 
 ALONE = """\
@@ -107,27 +122,29 @@ sys.exit(not complete)
 """
 
 
-@needs_a_private_view
+@requires_user_namespaces
 @pytest.mark.timeout(600)
-def test_machines_that_do_not_see_the_results_folder_send_their_records_back(tmp_path: Path, cluster: Machines) -> None:
+def test_machines_that_do_not_see_the_results_folder_send_their_records_back(
+    tmp_path: Path, cluster: LoopbackCluster
+) -> None:
     more = "  flipped: {data.evaluate.flip: true}\n"
-    plan = planned(study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80, more=more, keep=True))
+    plan = build_fake_plan(make_study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80, more=more, keep=True))
     folder, kept = tmp_path / "results", tmp_path / "kept"
     folder.mkdir()
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
     (tmp_path / "all").write_bytes(pickle.dumps((plan, folder, options, kept)))
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     elsewhere = Path(cluster.cache, "unfinished", *folder.parts[1:])
-    with subprocess.Popen([*PRIVATE, sys.executable, "-c", ALONE, tmp_path / "all"], env=environment) as driver:
+    with subprocess.Popen([*UNSHARE_COMMAND, sys.executable, "-c", ALONE, tmp_path / "all"], env=environment) as driver:
         try:
-            until(lambda: trains(cluster.head, elsewhere))
-            killed(trained(elsewhere)[-1].pid)
+            wait_until(lambda: trains(cluster.head, elsewhere))
+            kill_process(read_trained_epochs(elsewhere)[-1].pid)
             assert driver.wait(300) == 0
         finally:
             driver.kill()
     assert list(folder.iterdir()) == [], "what the workers see of it is empty"
-    assert contents(kept) == contents(undisturbed(plan, tmp_path / "calm"))
-    assert len(epochs_trained(elsewhere)) <= 4 * 12 + 1, "a run goes on from its checkpoint on the same machine"
+    assert read_record_contents(kept) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
+    assert len(list_trained_epochs(elsewhere)) <= 4 * 12 + 1, "a run goes on from its checkpoint on the same machine"
     for name in ("records", "predictions"):
         assert list((elsewhere / name).iterdir()) == [], "the driver has them"
     stored = {path.name: path.read_bytes() for path in (kept / "predictions").iterdir()}
@@ -136,8 +153,11 @@ def test_machines_that_do_not_see_the_results_folder_send_their_records_back(tmp
 
 
 @pytest.mark.timeout(600)
-def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, cluster: Machines) -> None:
-    plan, folder = planned(study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)), tmp_path / "storm"
+def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, cluster: LoopbackCluster) -> None:
+    plan, folder = (
+        build_fake_plan(make_study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)),
+        tmp_path / "storm",
+    )
     assert len(plan.cells) == 60
     other = cluster.added(cpus=1)
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
@@ -146,30 +166,32 @@ def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, c
     assert len(storm.workers) >= 30
     assert len(storm.drivers) == 10
 
-    calm = undisturbed(plan, tmp_path / "calm")
-    assert contents(folder) == contents(calm)
-    assert reported(folder) == reported(calm)
-    assert trained_again(folder) == []
-    times = Counter(epochs_trained(folder))
+    calm = run_undisturbed(plan, tmp_path / "calm")
+    assert read_record_contents(folder) == read_record_contents(calm)
+    assert write_and_read_report(folder) == write_and_read_report(calm)
+    assert find_retrained_epochs(folder) == []
+    times = Counter(list_trained_epochs(folder))
     assert set(times) == {(cell.key, epoch) for cell in plan.cells for epoch in range(1, 7)}
     assert times.total() - len(times) <= len(storm.workers) + 3 * len(storm.drivers)
 
 
 @pytest.mark.timeout(600)
-def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, cluster: Machines) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
+def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, cluster: LoopbackCluster) -> None:
+    plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
     other = cluster.added(cpus=1, gpus=1)
-    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, device="auto"))
+    driver = DriverProcess(
+        plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, device="auto")
+    )
     assert driver.join() == 0
-    other.signal(KILL)
-    assert {record.environment["device"] for record in Store(folder / "records")} == {"cuda"}
+    other.signal(KILL_SIGNAL)
+    assert {record.environment["device"] for record in RecordStore(folder / "records")} == {"cuda"}
 
 
 @pytest.mark.timeout(600)
 def test_without_an_address_ray_is_started_here_and_ended_again(tmp_path: Path) -> None:
     more = "  flipped: {data.evaluate.flip: true}\n"
-    plan, folder = planned(study(tmp_path, variants=1, seeds=1, more=more)), tmp_path / "results"
-    driver = Driver(plan, folder, replace(OPTIONS, pool="ray", workers=1))
+    plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=1, more=more)), tmp_path / "results"
+    driver = DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=1))
     assert driver.join() == 0
-    assert len(epochs_trained(folder)) == 2 * 2, "three runs, two trainings"
-    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
+    assert len(list_trained_epochs(folder)) == 2 * 2, "three runs, two trainings"
+    assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))

@@ -36,9 +36,9 @@ claims:
 
 
 def weights(**given: Any) -> dict[str, float]:
-    return Claim(**{"id": "c", "text": "t", "kind": "better", "a": "norm=batch", "b": "norm=none"} | given).contrast(
-        LEVELS
-    )
+    return Claim(
+        **{"id": "c", "text": "t", "kind": "better", "a": "norm=batch", "b": "norm=none"} | given
+    ).compute_contrast(LEVELS)
 
 
 def test_a_level_is_the_mean_of_its_variants() -> None:
@@ -78,7 +78,9 @@ def test_a_trend_is_the_least_squares_slope(numbers: list[float], seed: int) -> 
     names = [f"v{index}" for index in range(len(numbers))]
     trend = {"over": "weight_layers", "variants": names}
     its = Claim.model_validate({"id": "c", "text": "t", "kind": "better", "trend": trend})
-    found = its.contrast({name: {} for name in names}, {"weight_layers": dict(zip(names, numbers, strict=True))})
+    found = its.compute_contrast(
+        {name: {} for name in names}, {"weight_layers": dict(zip(names, numbers, strict=True))}
+    )
     values = np.random.default_rng(seed).normal(size=len(numbers))
     slope = sum(found[name] * value for name, value in zip(names, values, strict=True))
     assert slope == pytest.approx(linregress(numbers, values).slope, rel=1e-6, abs=1e-9)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.models.costs import Costs, costs
-from vgg_ablate.models.width_matching import Resolved, resolve
+from vgg_ablate.models.costs import Costs, compute_costs
+from vgg_ablate.models.width_matching import ResolvedVariant, resolve_variants
 from vgg_ablate.records import Record
 
 STUDY = """\
@@ -40,8 +40,8 @@ def read(tmp_path: Path) -> Read:
     return reads
 
 
-def nets(study: Study) -> dict[str, Resolved]:
-    return {one.variant.name: one for one in resolve(study.variants)}
+def nets(study: Study) -> dict[str, ResolvedVariant]:
+    return {one.variant.name: one for one in resolve_variants(study.variants)}
 
 
 def test_a_net_of_an_ensemble_is_the_arch_with_what_differs(read: Read) -> None:
@@ -73,7 +73,7 @@ def test_it_is_written_as_a_variants_changes_are(read: Read, written: str, same:
 
 def test_its_costs_are_sums_and_its_depth_and_field_the_largest(read: Read) -> None:
     found = nets(read(STUDY))
-    one, other = costs(found["base"].arch), costs(found["E"].arch)
+    one, other = compute_costs(found["base"].arch), compute_costs(found["E"].arch)
     assert found["both"].costs == Costs(
         params=one.params + other.params,
         macs=one.macs + other.macs,
@@ -137,7 +137,7 @@ def test_an_arch_that_is_wrong_is_not_said_again_of_every_net(read: Read) -> Non
 def test_a_net_that_cannot_be_is_named_by_its_place_in_the_ensemble(read: Read, net: str, rule: str) -> None:
     study = read(STUDY.replace("[E]", f"[E, {net}]"))
     with pytest.raises(SpecError) as caught:
-        resolve(study.variants)
+        resolve_variants(study.variants)
     (problem,) = caught.value.problems
     assert problem.path == "variants.both: train.ensemble[1]"
     assert rule in problem.rule
@@ -157,19 +157,19 @@ def test_a_search_proposes_single_nets(read: Read) -> None:
 
 def test_a_record_of_an_ensemble_must_have_the_costs_of_all_its_nets(tmp_path: Path) -> None:
     def of_one(record: Record, variant: str) -> Record:
-        alone: dict[str, Any] = {"costs": costs(record.run.arch).as_dict(), "audited": {}}
+        alone: dict[str, Any] = {"costs": compute_costs(record.run.arch).as_dict(), "audited": {}}
         return record.model_copy(update=alone if variant == "both" else {})
 
-    assert summary.of(made(tmp_path / "right", text=STUDY)).problems == ()
-    wrong = summary.of(made(tmp_path / "wrong", text=STUDY, change=of_one)).problems
+    assert summary.load_report(make_results_folder(tmp_path / "right", text=STUDY)).problems == ()
+    wrong = summary.load_report(make_results_folder(tmp_path / "wrong", text=STUDY, change=of_one)).problems
     assert len(wrong) == 3
     assert all(": costs.params: the arch has " in one for one in wrong)
 
 
 def test_a_record_must_be_of_the_nets_that_the_study_asks_for(tmp_path: Path) -> None:
-    folder = made(tmp_path / "other", text=STUDY)
+    folder = make_results_folder(tmp_path / "other", text=STUDY)
     text = (folder / "study.yaml").read_text(encoding="utf-8")
     (folder / "study.yaml").write_text(text.replace("[E]", "[A]"), encoding="utf-8")
-    wrong = summary.of(folder).problems
+    wrong = summary.load_report(folder).problems
     assert len(wrong) == 3
     assert all(": run.train.ensemble[0].stages" in one for one in wrong)

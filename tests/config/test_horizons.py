@@ -9,7 +9,7 @@ import pytest
 
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.models.width_matching import resolve
+from vgg_ablate.models.width_matching import resolve_variants
 
 STUDY = """\
 version: 1
@@ -47,11 +47,11 @@ def refusal(folder: Path, text: str, *overrides: str) -> str:
 
 def test_every_variant_stands_at_every_level_and_the_last_is_compared(tmp_path: Path) -> None:
     study = loaded(tmp_path)
-    assert [[variant.name for variant in variants] for variants in study.by_horizon] == [
+    assert [[variant.name for variant in variants] for variants in study.variants_by_horizon] == [
         ["base@2", "five@2"], ["base@4", "five@4"], ["base", "five"]
     ]  # fmt: skip
-    assert [variant.train.epochs for variant in study.every_variant] == [8, 8, 2, 2, 4, 4]
-    assert [variant.horizon for variant in study.every_variant] == [8, 8, 2, 2, 4, 4]
+    assert [variant.train.epochs for variant in study.all_variants] == [8, 8, 2, 2, 4, 4]
+    assert [variant.horizon for variant in study.all_variants] == [8, 8, 2, 2, 4, 4]
     assert study.horizon_variants[3].changes == {**study.variants[1].changes, "train.epochs": 4}
     assert study.variants[0].changes == {}
     assert load(tmp_path / "study.yaml") == study
@@ -67,7 +67,7 @@ def test_a_study_that_is_written_again_is_the_same_study(tmp_path: Path) -> None
 def test_a_budget_is_that_of_the_same_level(tmp_path: Path) -> None:
     text = STUDY.replace("train.epochs: [2, 4, 8]", "data.image_size: [8, 16]").replace("train.epochs, ", "macs, ")
     study = loaded(tmp_path, text.replace("[base@2, base@4, base]", "[base@8, base]"))
-    costs = {one.variant.name: one.costs.macs for one in resolve(study.every_variant)}
+    costs = {one.variant.name: one.costs.macs for one in resolve_variants(study.all_variants)}
     assert costs["base@8"] < 0.3 * costs["base"]
     for name in ("five@8", "five"):
         assert costs[name] == pytest.approx(costs[name.replace("five", "base")], rel=0.2)
@@ -151,7 +151,7 @@ def test_what_is_tuned_is_tuned_at_every_level_and_the_level_is_not_searched(tmp
     tune = "tune: {space: {train.lr: {low: 0.01, high: 0.4, log: true}}, trials: 2, epochs: 1}\n"
     tuned = "tuned: {base: {trial: 1, values: {train.lr: 0.2}}}\n"
     study = loaded(tmp_path, tune + tuned + STUDY)
-    rates = {variant.name: variant.train.lr for variant in study.every_variant}
+    rates = {variant.name: variant.train.lr for variant in study.all_variants}
     assert rates == {"base": 0.2, "base@2": 0.2, "base@4": 0.2, "five": 0.05, "five@2": 0.05, "five@4": 0.05}
     assert study.horizon_variants[0].changes == {"train.epochs": 2}
     assert {variant.horizon for variant in study.variants} == {8}

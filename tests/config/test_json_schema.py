@@ -10,14 +10,14 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from vgg_ablate.cli.init import FIRST
-from vgg_ablate.config.json_schema import schema
+from vgg_ablate.cli.init import FIRST_STUDY
+from vgg_ablate.config.json_schema import build_schema
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.training import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
 STUDIES = sorted((ROOT / "studies").rglob("*.yaml"))
-CHECKER = jsonschema.Draft202012Validator(schema())
+CHECKER = jsonschema.Draft202012Validator(build_schema())
 
 
 def wrong(text: str) -> list[str]:
@@ -28,7 +28,7 @@ def wrong(text: str) -> list[str]:
 
 def test_the_committed_schema_is_what_the_code_says() -> None:
     written = json.loads((ROOT / "schemas/study.schema.json").read_text(encoding="utf-8"))
-    assert written == schema(), "python -m vgg_ablate schema > schemas/study.schema.json"
+    assert written == build_schema(), "python -m vgg_ablate schema > schemas/study.schema.json"
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -52,7 +52,7 @@ def test_what_registration_needs_is_right_by_the_schema() -> None:
 
 
 def test_the_first_study_is_right_by_the_schema() -> None:
-    assert wrong(FIRST) == []
+    assert wrong(FIRST_STUDY) == []
 
 
 @pytest.mark.parametrize("name", PRESETS)

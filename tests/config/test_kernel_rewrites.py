@@ -10,12 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from tests.models.nets import arch
+from tests.models.nets import make_arch
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import Shape
-from vgg_ablate.config.kernel_rewrites import Plain, joined, rewritten
-from vgg_ablate.models.layers import Conv, Pool, layers, parts
-from vgg_ablate.models.receptive_field import sights
+from vgg_ablate.config.kernel_rewrites import PlainConv, apply_between, rewrite_stage
+from vgg_ablate.models.layers import Conv, Pool, build_layers, split_head
+from vgg_ablate.models.receptive_field import trace_receptive_fields
 
 SHAPE = Shape(64, 3, 10)
 CONV = st.sampled_from(["8", "8@5", "8@7", "8@1", "8@1x3"])
@@ -24,14 +24,14 @@ KEEPING = st.sampled_from([3, 5, 7, "1xn"])
 
 
 def fields_before_pools(net: Arch) -> list[tuple[int, int]]:
-    body, _ = parts(layers(net))
-    seen = sights(body)
+    body, _ = split_head(build_layers(net))
+    seen = trace_receptive_fields(body)
     return [seen[index - 1].field for index, layer in enumerate(body) if isinstance(layer, Pool)]
 
 
 def spelled(stages: str, **knobs: object) -> Arch:
     try:
-        return arch({"stages": stages, **knobs}, SHAPE)
+        return make_arch({"stages": stages, **knobs}, SHAPE)
     except ValueError:
         assume(False)
         raise
@@ -45,14 +45,14 @@ def test_the_receptive_field_after_every_stage_is_kept(stages: str, rules: list[
 @given(st.integers(1, 4), st.sampled_from([(5, 2), (7, 3)]))
 def test_what_was_merged_and_split_again_is_as_it_was(times: int, rule: tuple[int, int]) -> None:
     side, count = rule
-    convs = [Plain(8, (3, 3), "activation")] * (times * count)
-    assert rewritten(rewritten(convs, side), 3) == convs
+    convs = [PlainConv(8, (3, 3), "activation")] * (times * count)
+    assert rewrite_stage(rewrite_stage(convs, side), 3) == convs
 
 
 @given(st.integers(1, 9), st.sampled_from([(5, 2), (7, 3)]))
 def test_a_merge_leaves_one_activation_where_there_were_more(depth: int, rule: tuple[int, int]) -> None:
     side, count = rule
-    merged = rewritten([Plain(8, (3, 3), "activation")] * depth, side)
+    merged = rewrite_stage([PlainConv(8, (3, 3), "activation")] * depth, side)
     assert [conv.kernel for conv in merged] == [(side, side)] * (depth // count) + [(3, 3)] * (depth % count)
     assert all(conv.then == "activation" for conv in merged)
 
@@ -67,21 +67,23 @@ def test_factorised_into_rows_and_columns_there_is_an_activation_for_each(stages
 
 
 def test_d_with_1x1_in_place_of_the_last_3x3_is_c_and_b_with_5x5_is_the_shallow_net() -> None:
-    assert arch({"preset": "D", "kernel": "1x1-last"}) == arch("C")
-    assert arch({"preset": "B", "kernel": 5}) == arch("shallow")
-    assert arch({"preset": "shallow", "kernel": 3}) == arch("B")
-    assert arch({"preset": "B", "depth": [2, 2, 3, 3, 3]}) == arch("D")
-    assert arch({"preset": "D", "depth": [1, 1, 2, 2, 2]}) == arch("A")
+    assert make_arch({"preset": "D", "kernel": "1x1-last"}) == make_arch("C")
+    assert make_arch({"preset": "B", "kernel": 5}) == make_arch("shallow")
+    assert make_arch({"preset": "shallow", "kernel": 3}) == make_arch("B")
+    assert make_arch({"preset": "B", "depth": [2, 2, 3, 3, 3]}) == make_arch("D")
+    assert make_arch({"preset": "D", "depth": [1, 1, 2, 2, 2]}) == make_arch("A")
 
 
 def test_one_stage_can_be_rewritten_alone() -> None:
-    first = arch({"stages": [{"convs": [{"channels": 8}] * 2, "kernel": 5}, {"convs": [{"channels": 16}] * 2}]}, SHAPE)
-    assert first.notation() == "8@5 | 16 16"
+    first = make_arch(
+        {"stages": [{"convs": [{"channels": 8}] * 2, "kernel": 5}, {"convs": [{"channels": 16}] * 2}]}, SHAPE
+    )
+    assert first.to_notation() == "8@5 | 16 16"
 
 
 @given(st.integers(1, 8), st.sampled_from([None, 1, 2, 3]), st.sampled_from(["none", "norm"]))
 def test_only_the_last_of_a_stack_keeps_its_activation(depth: int, stack: int | None, between: str) -> None:
-    convs = joined([Plain(8, (3, 3), "activation")] * depth, between, stack)
+    convs = apply_between([PlainConv(8, (3, 3), "activation")] * depth, between, stack)
     size = stack or depth
     kept = [index for index, conv in enumerate(convs) if conv.then == "activation"]
     assert kept == sorted({*range(size - 1, depth, size), depth - 1})
@@ -115,14 +117,14 @@ def test_a_linear_stack_of_3x3_is_exactly_one_larger_kernel(seed: int, count: in
 )
 def test_a_rule_that_finds_nothing_says_so(stages: str, rule: object) -> None:
     with pytest.raises(ValueError, match="finds nothing to rewrite"):
-        arch({"stages": stages, "kernel": rule}, SHAPE)
+        make_arch({"stages": stages, "kernel": rule}, SHAPE)
 
 
 def test_a_stages_own_rule_that_finds_nothing_says_so() -> None:
     convs = [{"channels": 8}, {"channels": 8}]
-    assert arch({"stages": [{"convs": convs, "kernel": 3}]}, SHAPE).notation() == "8 8"
+    assert make_arch({"stages": [{"convs": convs, "kernel": 3}]}, SHAPE).to_notation() == "8 8"
     with pytest.raises(ValueError, match=r"stages\[0\].kernel 7 finds nothing to rewrite"):
-        arch({"stages": [{"convs": convs, "kernel": 7}]}, SHAPE)
+        make_arch({"stages": [{"convs": convs, "kernel": 7}]}, SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +133,11 @@ def test_a_stages_own_rule_that_finds_nothing_says_so() -> None:
 )
 def test_a_net_that_is_already_what_a_rule_writes_stays_as_it_is(stages: str, rule: object) -> None:
     """So that 3 can be a level beside 5."""
-    plain = arch({"stages": stages}, SHAPE)
-    assert arch({"stages": stages, "kernel": rule}, SHAPE).notation() == plain.notation() == stages
+    plain = make_arch({"stages": stages}, SHAPE)
+    assert make_arch({"stages": stages, "kernel": rule}, SHAPE).to_notation() == plain.to_notation() == stages
 
 
 def test_convolutions_stay_odd_and_padded() -> None:
-    net = layers(arch({"preset": "D", "kernel": [7, "1xn"]}))
+    net = build_layers(make_arch({"preset": "D", "kernel": [7, "1xn"]}))
     convs = [layer for layer in net if isinstance(layer, Conv)]
     assert all(layer.size == layer.size_in for layer in convs)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.notation import parse, written
+from vgg_ablate.config.notation import format_stages, parse_stages
 from vgg_ablate.config.presets import PRESETS
 
 CONV = st.fixed_dictionaries(
@@ -22,16 +22,16 @@ STAGE = st.fixed_dictionaries({"convs": st.lists(CONV, min_size=1, max_size=5), 
 
 @given(st.lists(STAGE, min_size=1, max_size=6))
 def test_what_is_written_is_read_back(stages: list[dict[str, object]]) -> None:
-    assert parse(written(stages)) == stages
+    assert parse_stages(format_stages(stages)) == stages
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_read_and_written_alike(name: str) -> None:
-    assert Arch.model_validate(name).notation() == PRESETS[name]["stages"]
+    assert Arch.model_validate(name).to_notation() == PRESETS[name]["stages"]
 
 
 def test_repeats_and_room_to_breathe() -> None:
-    assert parse("64*2|128~ 128@1x3/") == parse("64 64 | 128~ 128@1x3 /")
+    assert parse_stages("64*2|128~ 128@1x3/") == parse_stages("64 64 | 128~ 128@1x3 /")
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,5 @@ def test_repeats_and_room_to_breathe() -> None:
 )
 def test_an_error_points_at_the_token(text: str, said: str) -> None:
     with pytest.raises(ValueError, match="column") as caught:
-        parse(text)
+        parse_stages(text)
     assert str(caught.value).startswith(said)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.overrides import assigned, differences, joined, replaced, split
+from vgg_ablate.config.overrides import find_differences, join_path, replace_in_model, set_at_path, split_path
 from vgg_ablate.config.training import Train
-from vgg_ablate.config.types import Wrong
+from vgg_ablate.config.types import InvalidValueError
 
 NAMES = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
 
@@ -17,36 +17,36 @@ NAMES = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
 @given(NAMES, st.lists(NAMES | st.integers(0, 99), max_size=5))
 def test_a_path_is_its_parts(first: str, rest: list[str | int]) -> None:
     parts = (first, *rest)
-    assert split(joined(parts)) == parts
+    assert split_path(join_path(parts)) == parts
 
 
 @pytest.mark.parametrize("text", ["", ".", "a..b", "a[x]", "a[1", "a b]", "[", "a[-1]"])
 def test_what_is_no_path_is_refused(text: str) -> None:
-    with pytest.raises(Wrong, match="a path is names"):
-        split(text)
+    with pytest.raises(InvalidValueError, match="a path is names"):
+        split_path(text)
 
 
 def test_a_change_leaves_the_document_as_it_was() -> None:
     document = {"arch": {"preset": "D", "head": {"hidden": [4096]}}}
-    changed = assigned(document, "arch.head.hidden", [512])
+    changed = set_at_path(document, "arch.head.hidden", [512])
     assert changed["arch"]["head"]["hidden"] == [512]
     assert document == {"arch": {"preset": "D", "head": {"hidden": [4096]}}}
 
 
 def test_a_path_reaches_into_what_a_preset_leaves_unsaid() -> None:
-    arch = Arch.model_validate(assigned({"arch": {"preset": "D"}}, "arch.head.dropout", 0.0)["arch"])
+    arch = Arch.model_validate(set_at_path({"arch": {"preset": "D"}}, "arch.head.dropout", 0.0)["arch"])
     assert arch.head.hidden == (4096, 4096)
     assert arch.head.dropout == 0.0
-    arch = Arch.model_validate(assigned({"arch": "D"}, "arch.stages[4].depth", 1)["arch"])
-    assert arch.spelled_out().notation().endswith("| 512")
+    arch = Arch.model_validate(set_at_path({"arch": "D"}, "arch.stages[4].depth", 1)["arch"])
+    assert arch.to_normal_form().to_notation().endswith("| 512")
 
 
 def test_a_replaced_value_differs_in_that_alone() -> None:
     train = Train()
-    changed = replaced(train, "optimizer.momentum", 0.5)
-    assert differences(train, changed) == {"optimizer.momentum": (0.9, 0.5)}
-    assert differences(changed, train) == {"optimizer.momentum": (0.5, 0.9)}
-    assert differences(train, train) == {}
+    changed = replace_in_model(train, "optimizer.momentum", 0.5)
+    assert find_differences(train, changed) == {"optimizer.momentum": (0.9, 0.5)}
+    assert find_differences(changed, train) == {"optimizer.momentum": (0.5, 0.9)}
+    assert find_differences(train, train) == {}
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ def test_a_replaced_value_differs_in_that_alone() -> None:
     ],
 )
 def test_a_path_to_nothing_is_refused(path: str, rule: str) -> None:
-    with pytest.raises(Wrong, match=rule):
-        assigned({"arch": {"preset": "D", "width": 1.0}}, path, 1)
+    with pytest.raises(InvalidValueError, match=rule):
+        set_at_path({"arch": {"preset": "D", "width": 1.0}}, path, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vgg_ablate.config.registration import changes, deciding, hash_of
+from vgg_ablate.config.registration import build_deciding_content, hash_content, list_changed_parts
 from vgg_ablate.config.study import load
 
 STUDY = """\
@@ -33,10 +33,10 @@ def changed(folder: Path, old: str, new: str) -> list[str]:
     found = []
     for text in (STUDY, STUDY.replace(old, new, 1)):
         (folder / "study.yaml").write_text(text, encoding="utf-8")
-        found.append(deciding(load(folder / "study.yaml")))
+        found.append(build_deciding_content(load(folder / "study.yaml")))
     before, after = found
-    assert (hash_of(before) == hash_of(after)) == (before == after)
-    return changes(before, after)
+    assert (hash_content(before) == hash_content(after)) == (before == after)
+    return list_changed_parts(before, after)
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_what_does_not_decide_changes_nothing(tmp_path: Path, old: str, new: str
 
 
 def test_the_hash_is_sixteen_hex_digits_of_the_content_alone() -> None:
-    assert hash_of({"b": [1, 2], "a": None}) == hash_of({"a": None, "b": [1, 2]}) == "ee743f2fa2570a1b"
+    assert hash_content({"b": [1, 2], "a": None}) == hash_content({"a": None, "b": [1, 2]}) == "ee743f2fa2570a1b"

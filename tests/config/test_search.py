@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vgg_ablate.config.search import Constraint, Search, constraint
+from vgg_ablate.config.search import Constraint, Search, parse_constraint
 
 WRITTEN: dict[str, Any] = {
     "kind": "search",
@@ -67,7 +67,7 @@ def test_a_grid_is_every_combination() -> None:
     ],
 )
 def test_constraints_read_as_people_write_them(text: str, low: float | None, high: float | None) -> None:
-    made = Constraint.model_validate(constraint(text))
+    made = Constraint.model_validate(parse_constraint(text))
     assert (made.low, made.high) == (low, high)
 
 
@@ -88,8 +88,8 @@ def test_budgets_read_as_people_write_them(text: object, variants: int | None, h
 
 def test_a_constraint_says_how_far_outside_a_net_is() -> None:
     within = Constraint(cost="macs", low=50, high=100)
-    assert [within.excess({"macs": macs}) > 0 for macs in (49, 50, 100, 101)] == [True, False, False, True]
-    assert within.excess({"macs": 200}) == 1.0
+    assert [within.compute_excess({"macs": macs}) > 0 for macs in (49, 50, 100, 101)] == [True, False, False, True]
+    assert within.compute_excess({"macs": 200}) == 1.0
 
 
 @pytest.mark.parametrize(

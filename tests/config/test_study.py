@@ -45,7 +45,7 @@ def test_a_study_is_its_base_and_its_variants(write) -> None:  # type: ignore[no
     study = load(write(STUDY))
     assert [variant.name for variant in study.variants] == ["base", "five"]
     assert study.seed_list == (0, 1, 2)
-    assert study.variants[1].arch.spelled_out().notation() == "16@5 | 32@5 | 64@5"
+    assert study.variants[1].arch.to_normal_form().to_notation() == "16@5 | 32@5 | 64@5"
     assert study.base.train.lr == 0.001
 
 
@@ -54,7 +54,7 @@ def test_the_study_as_run_reads_back_as_the_same_study(write) -> None:  # type: 
     again = load(write(study.as_yaml(), "again.yaml"))
     assert again == study
     assert again.base.train.epochs == 7
-    assert again.base.arch.spelled_out().notation() == "16 16 | 32 32 | 64 64 64"
+    assert again.base.arch.to_normal_form().to_notation() == "16 16 | 32 32 | 64 64 64"
     assert again.claims[0].margin == 0.5
 
 
@@ -140,7 +140,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 def test_a_preset_changes_the_stages_and_keeps_what_was_given_beside_it(write) -> None:  # type: ignore[no-untyped-def]
     text = STUDY.replace('stages: "16 16 | 32 32 | 64 64", norm: batch', "preset: B, width: 0.25, norm: batch")
     study = load(write(text.replace("arch.kernel: 5", "arch.preset: C")))
-    assert study.variants[1].arch.spelled_out().notation().startswith("16 16 | 32 32 | 64 64 64@1 |")
+    assert study.variants[1].arch.to_normal_form().to_notation().startswith("16 16 | 32 32 | 64 64 64@1 |")
     assert study.variants[1].arch.head.dropout == 0.5
 
 

@@ -11,10 +11,10 @@ from torchvision.transforms.v2 import functional
 
 from vgg_ablate.config.training import Augment, ResizedCrop, ScaleJitter
 from vgg_ablate.data import resample
-from vgg_ablate.data.augment import Augmenter, Normaliser
+from vgg_ablate.data.augment import Augmenter, Normalizer
 
 IMAGES = torch.randint(0, 256, (20, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-AS_THEY_ARE = Normaliser(torch.zeros(3), torch.ones(3))
+AS_THEY_ARE = Normalizer(torch.zeros(3), torch.ones(3))
 EVERY = torch.arange(20)
 KINDS: dict[str, dict[str, Any]] = {
     "crop": {"crop_padding": 2},
@@ -78,15 +78,15 @@ def test_scale_jitter_resizes_to_a_side_of_the_range_and_crops() -> None:
 
 def test_a_resized_crop_is_torchvisions_of_the_same_box() -> None:
     top, left, height, width = (torch.tensor([[value]]).float() for value in (1, 2, 4, 3))
-    rows, columns = resample.within(top, left, height, width, 6)
+    rows, columns = resample.locate_box_pixels(top, left, height, width, 6)
     expected = functional.resized_crop(IMAGES[:1].permute(0, 3, 1, 2).float(), 1, 2, 4, 3, [6, 6], antialias=False)
-    assert torch.allclose(resample.sampled(IMAGES[:1], rows, columns), expected.permute(0, 2, 3, 1), atol=1e-3)
+    assert torch.allclose(resample.sample_bilinear(IMAGES[:1], rows, columns), expected.permute(0, 2, 3, 1), atol=1e-3)
 
 
 def test_boxes_have_the_area_and_the_ratio_that_were_asked_for() -> None:
-    draws = torch.rand(4000, resample.COLUMNS, generator=torch.Generator().manual_seed(0))
+    draws = torch.rand(4000, resample.DRAWS_PER_BOX, generator=torch.Generator().manual_seed(0))
     crop = ResizedCrop(area=(0.2, 0.6), ratio=(0.5, 2.0))
-    rows, columns = resample.drawn(Augment(resized_crop=crop), draws, 100, 50)
+    rows, columns = resample.compute_positions(Augment(resized_crop=crop), draws, 100, 50)
     tall, wide = (at[:, -1] - at[:, 0] for at in (rows, columns))  # a box's first and last line lie half a step inside
     area, ratio = tall * wide / 0.98**2 / 100**2, wide / tall
     for at in (rows, columns):
@@ -100,8 +100,10 @@ def test_boxes_have_the_area_and_the_ratio_that_were_asked_for() -> None:
 
 
 def test_a_box_that_never_fits_becomes_the_largest_of_the_nearest_ratio() -> None:
-    draws = torch.rand(5, resample.COLUMNS)
-    rows, columns = resample.drawn(Augment(resized_crop=ResizedCrop(area=(1.0, 1.0), ratio=(2.0, 3.0))), draws, 90, 9)
+    draws = torch.rand(5, resample.DRAWS_PER_BOX)
+    rows, columns = resample.compute_positions(
+        Augment(resized_crop=ResizedCrop(area=(1.0, 1.0), ratio=(2.0, 3.0))), draws, 90, 9
+    )
     assert rows[0].tolist() == pytest.approx([22 + 2 + 5 * k for k in range(9)], abs=0.6)  # 45 high, in the middle
     assert columns[0].tolist() == pytest.approx([4.5 + 10 * k for k in range(9)], abs=0.6)
 
@@ -111,12 +113,12 @@ def test_colours_shift_along_the_principal_components() -> None:
     assert torch.allclose(shift, shift[:, :1].expand_as(shift), atol=1e-3)  # one shift an image
     pixels = IMAGES.reshape(-1, 3).double()
     covariance = torch.cov(pixels.T, correction=0)
-    axes = resample.principal_axes([IMAGES[:7], IMAGES[7:]]).double()
+    axes = resample.compute_color_axes([IMAGES[:7], IMAGES[7:]]).double()
     assert torch.allclose(axes.T @ axes, covariance, rtol=1e-4, atol=1e-2)  # the axes carry the whole variance
 
 
 def test_cutout_takes_one_square_of_every_image() -> None:
-    marked = Normaliser(torch.full((3,), -1.0), torch.ones(3))  # no pixel is 0
+    marked = Normalizer(torch.full((3,), -1.0), torch.ones(3))  # no pixel is 0
     augmenter = Augmenter(Augment(cutout=3), IMAGES, 6, marked, 0)
     augmenter.begin(1)
     holes = (augmenter.batch(EVERY) == 0).all(1)
@@ -148,7 +150,7 @@ def test_one_augmentation_leaves_the_draws_of_the_others_alone() -> None:
 def test_normalising_is_torchvisions() -> None:
     mean, std = torch.tensor([100.0, 120.0, 130.0]), torch.tensor([50.0, 60.0, 70.0])
     expected = functional.normalize(IMAGES.permute(0, 3, 1, 2).float(), mean.tolist(), std.tolist())
-    found = Normaliser(mean, std)(IMAGES)
+    found = Normalizer(mean, std)(IMAGES)
     assert torch.allclose(found, expected, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
 

@@ -13,17 +13,17 @@ from PIL import Image, ImageOps
 
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import decode, sources
-from vgg_ablate.data.decode import Example, Source
+from vgg_ablate.data.decode import DecodedExample, RawExample
 from vgg_ablate.data.pixel_cache import read_split, write_split
-from vgg_ablate.data.splits import decoded
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.data.splits import load_decoded_dataset
+from vgg_ablate.errors import DatasetError
 
 GREY = np.linspace(0, 255, 64, dtype=np.uint8).reshape(8, 8)
 
 
-def read(path: Path, channels: int = 3, size: int = 8) -> decode.Images:
-    (example,) = decode.decode([Source(path, 0)], size, channels)
-    assert isinstance(example, Example)
+def read(path: Path, channels: int = 3, size: int = 8) -> decode.ImageArray:
+    (example,) = decode.decode_examples([RawExample(path, 0)], size, channels)
+    assert isinstance(example, DecodedExample)
     return np.frombuffer(example.pixels, np.uint8).reshape(size, size, channels)
 
 
@@ -69,7 +69,7 @@ def test_the_centre_square_is_kept_and_the_shorter_side_resized(tmp_path: Path) 
     assert read(saved(tmp_path, Image.fromarray(wide)), size=20).shape == (20, 20, 3)
 
 
-def plainly(path: Path, mode: str, size: int) -> decode.Images:
+def plainly(path: Path, mode: str, size: int) -> decode.ImageArray:
     """What PIL makes of a file: upright, in one mode, its centre at the size that ours is stored in."""
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image).convert(mode)
@@ -135,7 +135,7 @@ def test_files_of_many_kinds_and_sizes_stand_in_one_set(tmp_path: Path) -> None:
     listed = []
     for label, (kind, make) in enumerate(KINDS.items()):
         (tmp_path / kind).mkdir()
-        listed.append(Source(make(tmp_path / kind), label))
+        listed.append(RawExample(make(tmp_path / kind), label))
     index = write_split(tmp_path / "split", listed, 48, 3, skip_corrupt=False)
     found = read_split(tmp_path / "split")
     assert [label for _, label in index] == found.labels.tolist()
@@ -160,19 +160,19 @@ def broken(root: Path) -> Data:
 
 def test_a_corrupt_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     data = broken(tmp_path)
-    with pytest.raises(DataMissing, match=r"train/b/3\.png: .* \(and 1 more\); data\.on_corrupt: skip leaves"):
-        decoded(data, sources.fingerprint(data))
+    with pytest.raises(DatasetError, match=r"train/b/3\.png: .* \(and 1 more\); data\.on_corrupt: skip leaves"):
+        load_decoded_dataset(data, sources.compute_data_fingerprint(data))
 
 
 def test_corrupt_files_are_skipped_and_counted_where_the_study_says_so(tmp_path: Path) -> None:
     data = broken(tmp_path).model_copy(update={"on_corrupt": "skip"})
-    pool = decoded(data, sources.fingerprint(data))
+    pool = load_decoded_dataset(data, sources.compute_data_fingerprint(data))
     assert len(pool.train.labels) == 8
     assert [Path(line.split(": ")[0]).name for line in pool.train.skipped] == ["3.png", "4.png"]
 
 
 def test_decoding_tells_how_far_it_is(tmp_path: Path) -> None:
-    files = [Source(saved(tmp_path, Image.fromarray(GREY), f"{index}.png"), 0) for index in range(3)]
+    files = [RawExample(saved(tmp_path, Image.fromarray(GREY), f"{index}.png"), 0) for index in range(3)]
     told: list[tuple[int, int]] = []
     split = tmp_path / "split"
     write_split(split, files, 8, 1, skip_corrupt=False, progress=lambda done, of: told.append((done, of)))

@@ -10,8 +10,8 @@ import torch
 
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
-from vgg_ablate.data.splits import splits
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.data.splits import load_splits
+from vgg_ablate.errors import DatasetError
 
 TRAIN, TEST = 40, 10
 
@@ -34,7 +34,7 @@ def test_mnist_is_read_from_its_files_with_its_own_test_set(tmp_path: Path, monk
     mnist(tmp_path)
     monkeypatch.setenv("VGG_ABLATE_DATA", str(tmp_path))
     data = Data(name="mnist", image_size=32, channels=3)
-    three = splits(data, sources.fingerprint(data), 0, torch.device("cpu"), resident=True)
+    three = load_splits(data, sources.compute_data_fingerprint(data), 0, torch.device("cpu"), resident=True)
     assert [len(part) for part in (three.train, three.validation, three.test)] == [36, 4, TEST]
     images = three.train.images
     assert isinstance(images, torch.Tensor)
@@ -46,5 +46,5 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     mnist(tmp_path)
     (tmp_path / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(b"half")
     data = Data(name="mnist", root=str(tmp_path))
-    with pytest.raises(DataMissing, match=r"mnist cannot be read"):
-        splits(data, sources.fingerprint(data), 0, torch.device("cpu"))
+    with pytest.raises(DatasetError, match=r"mnist cannot be read"):
+        load_splits(data, sources.compute_data_fingerprint(data), 0, torch.device("cpu"))

@@ -22,13 +22,13 @@ from tests.training.small_runs import ended
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Data, Evaluate, Train
 from vgg_ablate.data import sources
-from vgg_ablate.data.decode import Images, Source
+from vgg_ablate.data.decode import ImageArray, RawExample
 from vgg_ablate.data.pixel_cache import compute_fingerprint, write_split
-from vgg_ablate.data.splits import decoded
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.data.splits import load_decoded_dataset
+from vgg_ablate.errors import DatasetError
 from vgg_ablate.records import Run
 from vgg_ablate.training.loop import train
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.training.settings import TrainingSettings
 
 CLASSES, EACH = 10, {"train": 4, "test": 1}
 STUDY = """\
@@ -53,7 +53,7 @@ class Folder:
 
     @property
     def fingerprint(self) -> str:
-        return sources.fingerprint(self.data)
+        return sources.compute_data_fingerprint(self.data)
 
     @property
     def paths(self) -> list[Path]:
@@ -67,7 +67,7 @@ class Folder:
         return np.stack([pixels(path) for path in paths]), np.array([int(path.parent.name[1:]) for path in paths])
 
 
-def pixels(path: Path) -> Images:
+def pixels(path: Path) -> ImageArray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -99,8 +99,8 @@ def folder(tmp_path: Path) -> Folder:
 def run_on(data: Data) -> Run:
     arch = Arch.model_validate({"stages": "4 | 8", "norm": "batch", "head": {"hidden": [8], "dropout": 0.5}})
     recipe = Train.model_validate({"epochs": 2, "batch_size": 8, "precision": "fp32"})
-    shaped = arch.with_shape(data.shape).spelled_out()
-    return Run(arch=shaped, data=data, train=recipe, fingerprint=sources.fingerprint(data), seed=5)
+    shaped = arch.with_shape(data.shape).to_normal_form()
+    return Run(arch=shaped, data=data, train=recipe, fingerprint=sources.compute_data_fingerprint(data), seed=5)
 
 
 @pytest.mark.parametrize("size", [32, 24])
@@ -121,7 +121,7 @@ def test_a_jpeg_folder_and_torchvisions_binary_files_of_its_pixels_are_one_run(
     results = []
     for data, cache in zip((first, other), caches, strict=True):  # each trains on what it has decoded itself
         monkeypatch.setenv("VGG_ABLATE_CACHE", str(cache))
-        results.append(ended(train(run_on(data), Settings())))
+        results.append(ended(train(run_on(data), TrainingSettings())))
     assert results[0] == results[1]
 
 
@@ -192,27 +192,27 @@ def test_any_change_to_what_is_learnt_or_tested_changes_it(folder: Folder, chang
 
 def test_grey_and_colour_are_two_fingerprints(folder: Folder) -> None:
     grey = folder.data.model_copy(update={"channels": 1})
-    assert sources.fingerprint(grey) != folder.fingerprint
+    assert sources.compute_data_fingerprint(grey) != folder.fingerprint
 
 
 def test_skipped_files_are_left_out(folder: Folder) -> None:
     before = folder.fingerprint
     (folder.root / "train/c3/torn.png").write_bytes(folder.paths[0].read_bytes()[:100])
-    assert sources.fingerprint(folder.data.model_copy(update={"on_corrupt": "skip"})) == before
-    with pytest.raises(DataMissing, match=r"torn\.png"):
-        sources.fingerprint(folder.data)
+    assert sources.compute_data_fingerprint(folder.data.model_copy(update={"on_corrupt": "skip"})) == before
+    with pytest.raises(DatasetError, match=r"torn\.png"):
+        sources.compute_data_fingerprint(folder.data)
 
 
 def test_files_are_decoded_once_and_again_when_they_were_written_to(folder: Folder) -> None:
     heard: list[tuple[int, int]] = []
 
     def fingerprint() -> str:
-        return sources.fingerprint(folder.data, lambda done, total: heard.append((done, total)))
+        return sources.compute_data_fingerprint(folder.data, lambda done, total: heard.append((done, total)))
 
     before = fingerprint()
     assert heard == [(40, 50), (50, 50)]
     assert fingerprint() == before
-    decoded(folder.data, before, lambda done, total: heard.append((done, total)))
+    load_decoded_dataset(folder.data, before, lambda done, total: heard.append((done, total)))
     assert len(heard) == 2
     times = folder.paths[0].stat()
     os.utime(folder.paths[0], ns=(times.st_atime_ns, times.st_mtime_ns + 1))
@@ -223,9 +223,9 @@ def test_files_are_decoded_once_and_again_when_they_were_written_to(folder: Fold
 def test_another_size_is_decoded_by_whoever_needs_it(folder: Folder) -> None:
     planned = folder.fingerprint
     larger = folder.data.model_copy(update={"image_size": 48})
-    assert sources.fingerprint(larger) == planned
+    assert sources.compute_data_fingerprint(larger) == planned
     heard: list[tuple[int, int]] = []
-    pool = decoded(larger, planned, lambda done, total: heard.append((done, total)))
+    pool = load_decoded_dataset(larger, planned, lambda done, total: heard.append((done, total)))
     assert heard == [(40, 40), (10, 10)]
     assert pool.train.images.shape == (40, 48, 48, 3)
 
@@ -234,7 +234,7 @@ def test_another_test_size_decodes_the_test_split_alone(folder: Folder) -> None:
     planned = folder.fingerprint
     scaled = folder.data.model_copy(update={"evaluate": Evaluate(scales=(40,))})
     heard: list[tuple[int, int]] = []
-    pool = decoded(scaled, planned, lambda done, total: heard.append((done, total)))
+    pool = load_decoded_dataset(scaled, planned, lambda done, total: heard.append((done, total)))
     assert heard == [(10, 10)]
     assert (pool.train.images.shape[1], pool.test.images.shape[1]) == (32, 40)
 
@@ -244,7 +244,7 @@ EXAMPLES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12
 
 def written(examples: list[tuple[int, int]], place: str) -> tuple[str, dict[str, bytes]]:
     """The fingerprint of a split of these, and its files."""
-    listed = [Source(np.full((2, 3, 1), level, np.uint8), label) for level, label in examples]
+    listed = [RawExample(np.full((2, 3, 1), level, np.uint8), label) for level, label in examples]
     with TemporaryDirectory(dir=place) as top:
         index = write_split(Path(top) / "split", listed, 2, 1, skip_corrupt=False)
         content = {path.name: path.read_bytes() for path in (Path(top) / "split").iterdir()}
@@ -293,7 +293,7 @@ def test_planning_imports_no_torch_even_where_torchvision_reads_the_files(tmp_pa
     mnist(tmp_path)
     done = plan_apart(tmp_path, tmp_path / "cache")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "False"), done.stderr
-    here = sources.fingerprint(Data(name="mnist", root=str(tmp_path)))
+    here = sources.compute_data_fingerprint(Data(name="mnist", root=str(tmp_path)))
     assert [path.name for path in (tmp_path / "cache/fingerprints").iterdir() if path.suffix != ".lock"]
     assert {path.name.split("-")[0] for path in (tmp_path / "cache/decoded").glob("[0-9a-f]*")} == {here}
 
@@ -303,6 +303,6 @@ def test_what_torchvision_says_of_damaged_files_is_said_by_planning(tmp_path: Pa
     (tmp_path / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(b"half")
     done = plan_apart(tmp_path, tmp_path / "cache")
     assert done.returncode == 4
-    with pytest.raises(DataMissing, match="mnist cannot be read") as caught:
-        sources.fingerprint(Data(name="mnist", root=str(tmp_path)))
+    with pytest.raises(DatasetError, match="mnist cannot be read") as caught:
+        sources.compute_data_fingerprint(Data(name="mnist", root=str(tmp_path)))
     assert str(caught.value) in done.stderr

@@ -15,16 +15,16 @@ from PIL import Image
 
 from vgg_ablate.config.training import Augment, Data, Evaluate, ScaleJitter
 from vgg_ablate.data import sources
-from vgg_ablate.data.resample import resized
-from vgg_ablate.data.splits import Split, Splits, decoded, splits
-from vgg_ablate.errors import DataMissing, StorageFailed
+from vgg_ablate.data.resample import resize_images
+from vgg_ablate.data.splits import Split, Splits, load_decoded_dataset, load_splits
+from vgg_ablate.errors import DatasetError, StorageError
 
 CPU = torch.device("cpu")
 DIGITS = Data(name="digits", image_size=16)
 
 
 def drawn(data: Data, seed: int) -> Splits:
-    return splits(data, sources.fingerprint(data), seed, CPU)
+    return load_splits(data, sources.compute_data_fingerprint(data), seed, CPU)
 
 
 def pixels(split: Split) -> torch.Tensor:
@@ -51,7 +51,7 @@ def test_three_splits_share_no_example_and_lose_none() -> None:
 
 
 def decoded_images(data: Data) -> torch.Tensor:
-    images = decoded(data, sources.fingerprint(data)).train.images
+    images = load_decoded_dataset(data, sources.compute_data_fingerprint(data)).train.images
     return torch.from_numpy(images.reshape(len(images), -1).copy())
 
 
@@ -92,35 +92,36 @@ def test_a_file_that_another_takes_the_place_of_is_read_again(tmp_path: Path) ->
     content.save(other)
     for file in (path, other):  # what follows the image is not looked at
         os.truncate(file, 200)
-    before, times = sources.fingerprint(data), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    before, times = sources.compute_data_fingerprint(data), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     os.utime(other, ns=times)
     other.rename(path)
-    assert sources.fingerprint(data) != before
+    assert sources.compute_data_fingerprint(data) != before
 
 
 def test_files_that_changed_since_the_plan_are_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = folder(tmp_path, images=7)
-    planned = sources.fingerprint(data)
+    planned = sources.compute_data_fingerprint(data)
     (tmp_path / "train/c0/0.png").unlink()
-    splits(data, planned, 0, CPU)  # the cache has what was planned
+    load_splits(data, planned, 0, CPU)  # the cache has what was planned
     monkeypatch.setenv("VGG_ABLATE_CACHE", str(tmp_path / "another machine"))
-    with pytest.raises(DataMissing, match="was planned with"):
-        splits(data, planned, 0, CPU)
+    with pytest.raises(DatasetError, match="was planned with"):
+        load_splits(data, planned, 0, CPU)
 
 
 def test_what_was_decoded_once_needs_its_files_no_more(tmp_path: Path) -> None:
     data = folder(tmp_path / "here")
-    planned = sources.fingerprint(data)
-    before = splits(data, planned, 0, CPU)
+    planned = sources.compute_data_fingerprint(data)
+    before = load_splits(data, planned, 0, CPU)
     (tmp_path / "here").rename(tmp_path / "gone")
-    assert torch.equal(pixels(splits(data, planned, 0, CPU).train), pixels(before.train))
+    assert torch.equal(pixels(load_splits(data, planned, 0, CPU).train), pixels(before.train))
 
 
 def test_two_processes_that_start_at_once_decode_to_the_same(tmp_path: Path) -> None:
     data = folder(tmp_path / "images", images=40)
     code = (
-        "import sys; from vgg_ablate.config.training import Data; from vgg_ablate.train import data, sources;"
-        "d = Data.model_validate_json(sys.argv[1]); p = data.decoded(d, sources.fingerprint(d));"
+        "import sys; from vgg_ablate.config.training import Data; from vgg_ablate.data import splits, sources;"
+        "d = Data.model_validate_json(sys.argv[1]); f = sources.compute_data_fingerprint(d);"
+        "p = splits.load_decoded_dataset(d, f);"
         "print(p.train.images.sum(), len(p.test.labels))"
     )
     command = [sys.executable, "-c", code, data.model_dump_json()]
@@ -134,7 +135,7 @@ def test_of_many_that_start_at_once_one_decodes_and_the_others_wait(tmp_path: Pa
     heard: list[int] = []
 
     def start(place: int) -> str:
-        return sources.fingerprint(data, lambda done, of: heard.append(place))
+        return sources.compute_data_fingerprint(data, lambda done, of: heard.append(place))
 
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(start, range(8)))
@@ -154,14 +155,14 @@ def test_only_test_images_are_stored_at_the_scales_of_testing(tmp_path: Path) ->
         assert torch.equal(pixels(plain.validation), pixels(other.validation))
         assert torch.equal(plain.mean, other.mean)
         assert torch.equal(plain.test.labels, other.test.labels)
-        back = resized(pixels(other.test), own or 0).double()
+        back = resize_images(pixels(other.test), own or 0).double()
         assert (back.mean((1, 2, 3)) - pixels(plain.test).double().mean((1, 2, 3))).abs().max() < 2, "other images"
 
 
 def test_runs_that_are_tested_in_other_ways_share_the_decoded_training_images(tmp_path: Path) -> None:
     data = folder(tmp_path)
     larger = data.model_copy(update={"evaluate": Evaluate(scales=(12,))})
-    first, second = (decoded(one, sources.fingerprint(one)) for one in (data, larger))
+    first, second = (load_decoded_dataset(one, sources.compute_data_fingerprint(one)) for one in (data, larger))
     assert first.train is second.train
     assert (first.test.images.shape[1], second.test.images.shape[1]) == (8, 12)
 
@@ -169,31 +170,33 @@ def test_runs_that_are_tested_in_other_ways_share_the_decoded_training_images(tm
 def test_a_missing_root_is_named_with_what_is_near(tmp_path: Path) -> None:
     folder(tmp_path / "flowers")
     data = Data(name="image-folder", image_size=8, classes=2, root=str(tmp_path / "flower"))
-    with pytest.raises(DataMissing, match=r"^data.root: .*flower is not there; did you mean 'flowers'\?$"):
-        sources.fingerprint(data)
+    with pytest.raises(DatasetError, match=r"^data.root: .*flower is not there; did you mean 'flowers'\?$"):
+        sources.compute_data_fingerprint(data)
 
 
 def test_missing_files_say_where_they_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match=r"cifar10 is not there: no .*cifar-10-batches-py.*download: true fetches it"):
-        sources.fingerprint(Data(name="cifar10", root=str(tmp_path)))
+    with pytest.raises(
+        DatasetError, match=r"cifar10 is not there: no .*cifar-10-batches-py.*download: true fetches it"
+    ):
+        sources.compute_data_fingerprint(Data(name="cifar10", root=str(tmp_path)))
 
 
 def test_class_folders_must_be_as_many_as_declared(tmp_path: Path) -> None:
     data = folder(tmp_path, classes=3).model_copy(update={"classes": 4})
-    with pytest.raises(DataMissing, match="holds 3 class folders, the study says 4"):
-        sources.fingerprint(data)
+    with pytest.raises(DatasetError, match="holds 3 class folders, the study says 4"):
+        sources.compute_data_fingerprint(data)
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VGG_ABLATE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(StorageFailed, match="file"):
+    with pytest.raises(StorageError, match="file"):
         drawn(DIGITS, 0)
 
 
 def test_digits_are_scaled_to_bytes_and_resized() -> None:
-    native = decoded(Data(name="digits"), sources.fingerprint(DIGITS)).train.images
-    larger = decoded(DIGITS, sources.fingerprint(DIGITS)).train.images
+    native = load_decoded_dataset(Data(name="digits"), sources.compute_data_fingerprint(DIGITS)).train.images
+    larger = load_decoded_dataset(DIGITS, sources.compute_data_fingerprint(DIGITS)).train.images
     assert (native.shape, larger.shape) == ((1797, 8, 8, 1), (1797, 16, 16, 1))
     assert (int(native.min()), int(native.max())) == (0, 255)
     assert np.abs(larger.mean((1, 2, 3)) - native.mean((1, 2, 3))).max() < 8

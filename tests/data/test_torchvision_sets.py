@@ -23,8 +23,8 @@ from torchvision import datasets
 from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources, torchvision_sets
-from vgg_ablate.data.splits import decoded, splits
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.data.splits import load_decoded_dataset, load_splits
+from vgg_ablate.errors import DatasetError
 
 Bytes = npt.NDArray[np.uint8]
 Patch = pytest.MonkeyPatch
@@ -167,8 +167,8 @@ ARRAYS: dict[str, Callable[[Path, Patch], None]] = {
 
 
 def test_no_data_set_of_arrays_is_left_out() -> None:
-    assert set(ARRAYS) == set(sources.FILES)
-    assert set(ARRAYS) | set(sources.FOLDERS) | {"digits"} == set(DATASETS)
+    assert set(ARRAYS) == set(sources.ARRAY_FILES)
+    assert set(ARRAYS) | set(sources.CLASS_FOLDERS) | {"digits"} == set(DATASETS)
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -177,13 +177,13 @@ def test_arrays_are_read_pixel_for_pixel_with_their_labels_and_splits(
 ) -> None:
     ARRAYS[name](tmp_path, monkeypatch)
     data = Data(name=name, root=str(tmp_path), validation_fraction=0.25)
-    pool = decoded(data, sources.fingerprint(data))
+    pool = load_decoded_dataset(data, sources.compute_data_fingerprint(data))
     for part, split in ((pool.train, "train"), (pool.test, "test")):
         images, labels = in_order(*made(name, split))
         assert np.array_equal(part.images, images)
         assert np.array_equal(part.labels, labels)
         assert set(labels) == set(range(data.shape.classes or 0))
-    three = splits(data, sources.fingerprint(data), 0, torch.device("cpu"))
+    three = load_splits(data, sources.compute_data_fingerprint(data), 0, torch.device("cpu"))
     classes = data.shape.classes or 0
     held = round(0.25 * 3 * classes)
     assert [len(part) for part in three[:3]] == [3 * classes - held, held, classes]
@@ -195,12 +195,12 @@ def test_files_that_are_not_the_real_ones_are_refused_with_a_way_out(
 ) -> None:
     ARRAYS[name](tmp_path, monkeypatch)
     data = Data(name=name, root=str(tmp_path))
-    _, path = sorted(sources.files(data))[-1]
+    _, path = sorted(sources.list_array_files(data))[-1]
     content = bytearray(path.read_bytes())
     content[-9] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataMissing) as caught:
-        sources.fingerprint(data)
+    with pytest.raises(DatasetError) as caught:
+        sources.compute_data_fingerprint(data)
     assert str(caught.value) == (
         f"{tmp_path}: {name} cannot be read: Dataset not found or corrupted; "
         "where its files are removed, data.download: true fetches them anew"
@@ -211,10 +211,10 @@ def test_files_that_are_not_the_real_ones_are_refused_with_a_way_out(
 def test_a_set_of_which_one_file_is_missing_is_missing(name: str, tmp_path: Path, monkeypatch: Patch) -> None:
     ARRAYS[name](tmp_path, monkeypatch)
     data = Data(name=name, root=str(tmp_path))
-    for _, path in sources.files(data):
+    for _, path in sources.list_array_files(data):
         path.rename(tmp_path / "away")
-        with pytest.raises(DataMissing, match=rf"^data\.name: {name} is not there: no {path} \(.*download: true"):
-            sources.fingerprint(data)
+        with pytest.raises(DatasetError, match=rf"^data\.name: {name} is not there: no {path} \(.*download: true"):
+            sources.compute_data_fingerprint(data)
         (tmp_path / "away").rename(path)
 
 
@@ -236,7 +236,7 @@ def as_torchvision_reads(seen: Any) -> tuple[Bytes, npt.NDArray[np.int64]]:
 
 
 def assert_equal_to(data: Data, train: Any, test: Any) -> None:
-    pool = decoded(data, sources.fingerprint(data))
+    pool = load_decoded_dataset(data, sources.compute_data_fingerprint(data))
     for part, seen in ((pool.train, train), (pool.test, test)):
         images, labels = in_order(*as_torchvision_reads(seen))
         assert np.array_equal(part.images, images)
@@ -268,5 +268,5 @@ def test_every_data_set_that_is_missing_says_in_one_line_how_to_get_it(name: str
         "imagenet": r"train/<class>/\* and val/<class>/\*, as torchvision\.datasets\.ImageNet unpacks .*image-net\.org",
         "image-folder": r"train/<class>/\* and test/<class>/\*, one folder a class",
     }.get(name, r"data\.download: true fetches it")
-    with pytest.raises(DataMissing, match=rf"^data\.name: {name} is not there: no .*{how}$"):
-        sources.fingerprint(data)
+    with pytest.raises(DatasetError, match=rf"^data\.name: {name} is not there: no .*{how}$"):
+        sources.compute_data_fingerprint(data)

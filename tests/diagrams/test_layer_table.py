@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from tests.models.nets import arch, family
+from tests.models.nets import archs, make_arch
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.diagrams import layer_table
 from vgg_ablate.formatting import table
 
 
 def test_the_data_have_what_the_design_promises() -> None:
-    found = layer_table.data(arch("D"), "D")
+    found = layer_table.build_arch_data(make_arch("D"), "D")
     assert (found["params"], found["macs"], found["activations"]) == (138_357_544, 15_470_264_320, 13_556_712)
     assert (found["receptive_field"], found["weight_layers"], found["activation_layers"]) == (212, 16, 15)
     conv = next(layer for layer in found["layers"] if layer["name"] == "conv3_2")
@@ -30,10 +30,10 @@ def test_the_data_have_what_the_design_promises() -> None:
     }
 
 
-@given(family())
+@given(archs())
 @settings(max_examples=60, deadline=None)
 def test_the_layers_add_up_to_the_net(net: Arch) -> None:
-    found = layer_table.data(net, "net")
+    found = layer_table.build_arch_data(net, "net")
     for cost in ("params", "macs", "activations"):
         assert sum(layer[cost] for layer in found["layers"]) == found[cost]
-    assert table.markdown(layer_table.layer_table(net, "net"))
+    assert table.render_markdown(layer_table.build_layer_table(net, "net"))

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.report.labels import assert_readable, labels, measured
+from tests.report.labels import assert_readable, find_labels, measure_text
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import Shape
 from vgg_ablate.config.presets import PRESETS
-from vgg_ablate.diagrams.network import drawn
-from vgg_ablate.diagrams.svg import width_of
-from vgg_ablate.diagrams.table1 import Described
+from vgg_ablate.diagrams.network import draw_networks
+from vgg_ablate.diagrams.svg import measure_text_width
+from vgg_ablate.diagrams.table1 import NetDescription
 from vgg_ablate.errors import SpecError
 
 
-def of(given: object, image_size: int = 32, name: str = "net") -> Described:
+def of(given: object, image_size: int = 32, name: str = "net") -> NetDescription:
     arch = Arch.model_validate(given).with_shape(Shape(image_size, 3, 10))
-    return Described(name, arch.spelled_out())
+    return NetDescription(name, arch.to_normal_form())
 
 
 stages = st.lists(
@@ -62,20 +62,20 @@ def test_labels_never_overlap(
     arch = {"stages": notation(some), "norm": norm, "head": {"hidden": hidden, "pool": pool}}
     try:
         one = of(arch, 64)
-        drawing = drawn([one])
+        drawing = draw_networks([one])
     except SpecError:  # a net that cannot exist
         return
     assert_readable(drawing)
-    assert_readable(drawn([of("B", 64, "base"), one]))
+    assert_readable(draw_networks([of("B", 64, "base"), one]))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_drawn(name: str) -> None:
-    assert_readable(drawn([of(name, 224, name)]))
+    assert_readable(draw_networks([of(name, 224, name)]))
 
 
 def test_the_same_nets_give_the_same_bytes() -> None:
-    assert drawn([of("D"), of("C")]) == drawn([of("D"), of("C")])
+    assert draw_networks([of("D"), of("C")]) == draw_networks([of("D"), of("C")])
 
 
 def boxes(svg: str) -> list[tuple[float, float]]:
@@ -84,7 +84,7 @@ def boxes(svg: str) -> list[tuple[float, float]]:
 
 
 def test_carriages_are_as_high_as_their_maps_and_as_wide_as_their_channels() -> None:
-    cars = boxes(drawn([of({"stages": "64 | 128 | 256 / 256", "head": {"hidden": []}}, 64)]))[:4]
+    cars = boxes(draw_networks([of({"stages": "64 | 128 | 256 / 256", "head": {"hidden": []}}, 64)]))[:4]
     widths, heights = [car[0] for car in cars], [car[1] for car in cars]
     assert widths == sorted(widths)
     assert heights == sorted(heights, reverse=True)
@@ -93,13 +93,13 @@ def test_carriages_are_as_high_as_their_maps_and_as_wide_as_their_channels() -> 
 
 
 def test_kernels_of_one_colour_share_their_place_in_the_legend() -> None:
-    words = [box.words for box in labels(drawn([of({"stages": "16 16@1x3 | 16@3x1 16@5 | 16@1x5"})]))]
+    words = [box.words for box in find_labels(draw_networks([of({"stages": "16 16@1x3 | 16@3x1 16@5 | 16@1x5"})]))]
     assert "conv 1×3, 3×1, 3×3" in words
     assert "conv 1×5, 5×5" in words
 
 
 def test_what_differs_from_the_base_is_said_in_words() -> None:
-    words = [box.words for box in labels(drawn([of("B"), of("shallow")]))]
+    words = [box.words for box in find_labels(draw_networks([of("B"), of("shallow")]))]
     assert "conv5-64 *" in words
     assert "gone *" in words
     assert "* differs from the base" in words
@@ -109,4 +109,4 @@ def test_what_differs_from_the_base_is_said_in_words() -> None:
 @settings(max_examples=60, deadline=None)
 def test_words_are_never_wider_than_they_were_thought_to_be(words: str) -> None:
     if words.strip():
-        assert measured(words.strip(), 10, False) <= width_of(words.strip(), 10) * 1.02
+        assert measure_text(words.strip(), 10, False) <= measure_text_width(words.strip(), 10) * 1.02

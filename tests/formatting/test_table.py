@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.formatting import numbers, table
-from vgg_ablate.formatting.table import Column, Count, Gap, Mean, Row, Table, Words
+from vgg_ablate.formatting.table import Column, CountCell, DifferenceCell, MeanCell, Table, TableRow, TextCell
 from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown
 
@@ -29,16 +29,20 @@ SAMPLE = Table(
     "A 5 % table & more",
     (Column("variant", "variant", "left"), Column("error, %", "error"), Column("Δ", "difference"), Column("n", "n")),
     (
-        Row((Words("base_1"), Mean(1.23456, 0.5, 5), Words("base"), Count(5)), "base"),
-        Row((Words("arch.norm"),), "block"),
-        Row((Words("a|b<c>"), Mean(1.5, nan, 1), Gap(0.25, 0.1, 5, 0.1, 0.4), Count(138_357_544)), "", frozenset({1})),
+        TableRow((TextCell("base_1"), MeanCell(1.23456, 0.5, 5), TextCell("base"), CountCell(5)), "base"),
+        TableRow((TextCell("arch.norm"),), "block"),
+        TableRow(
+            (TextCell("a|b<c>"), MeanCell(1.5, nan, 1), DifferenceCell(0.25, 0.1, 5, 0.1, 0.4), CountCell(138_357_544)),
+            "",
+            frozenset({1}),
+        ),
     ),
     ("A note on 100 % of it.",),
 )
 
 
 def test_csv_keeps_every_digit_and_leaves_headings_out() -> None:
-    rows = list(csv.DictReader(io.StringIO(table.csv(SAMPLE))))
+    rows = list(csv.DictReader(io.StringIO(table.render_csv(SAMPLE))))
     assert [row["variant"] for row in rows] == ["base_1", "a|b<c>"]
     assert float(rows[0]["error_mean"]) == 1.23456
     assert rows[1]["error_sd"] == ""
@@ -46,16 +50,16 @@ def test_csv_keeps_every_digit_and_leaves_headings_out() -> None:
 
 
 def test_markdown_has_one_line_a_row_and_escapes_bars() -> None:
-    lines = table.markdown(SAMPLE).splitlines()
+    lines = table.render_markdown(SAMPLE).splitlines()
     assert lines[2] == "| variant | error, % | Δ | n |"
     assert {line.replace("\\|", "").count("|") for line in lines[2:7]} == {5}
     assert "**1.50**" in lines[6]
 
 
 def test_latex_has_a_cell_for_every_column_and_no_bare_marks(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
-    for shown in (SAMPLE, *markdown.tables(summary.of(folder))):
-        text = table.latex(shown)
+    folder = make_results_folder(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
+    for shown in (SAMPLE, *markdown.build_tables(summary.load_report(folder))):
+        text = table.render_latex(shown)
         body = text.split("\\midrule", 1)[1].split("\\bottomrule")[0]
         for line in body.strip().splitlines():
             if line.endswith("\\\\") and "multicolumn" not in line:
@@ -67,14 +71,14 @@ def test_latex_has_a_cell_for_every_column_and_no_bare_marks(tmp_path: Path) -> 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(tmp_path: Path) -> None:
-    tables = [SAMPLE, *markdown.tables(summary.of(made(tmp_path / "pretend")))]
-    compiled([table.latex(shown) for shown in tables], tmp_path)
+    tables = [SAMPLE, *markdown.build_tables(summary.load_report(make_results_folder(tmp_path / "pretend")))]
+    compiled([table.render_latex(shown) for shown in tables], tmp_path)
 
 
 def test_sentences_are_broken_into_lines_and_names_are_not() -> None:
     name, sentence = "kernel=three+norm=batch+width=2", "a variant is better than another one"
     columns = (Column("a", "a", "left"), Column("b", "b", "left"))
-    text = table.latex(Table("t", "T", columns, (Row((Words(name), Words(sentence))),)))
+    text = table.render_latex(Table("t", "T", columns, (TableRow((TextCell(name), TextCell(sentence))),)))
     assert f"\n{name} & \\parbox[t]{{12em}}{{\\raggedright {sentence}\\strut}} \\\\\n" in text
 
 
@@ -112,14 +116,14 @@ class _Cells(HTMLParser):
 
 def test_html_is_balanced_and_carries_numbers_to_sort_by() -> None:
     cells = _Cells()
-    cells.feed(table.html(SAMPLE))
+    cells.feed(table.render_html(SAMPLE))
     assert not cells.open
     assert "1.23456" in cells.values
-    assert "<c>" not in table.html(SAMPLE)
+    assert "<c>" not in table.render_html(SAMPLE)
 
 
 def test_the_terminal_shows_every_row(capsys: pytest.CaptureFixture[str]) -> None:
-    table.printed([SAMPLE], width=80)
+    table.print_tables([SAMPLE], width=80)
     shown = capsys.readouterr().out
     assert "base_1" in shown
     assert "138.4 M" in shown
@@ -138,14 +142,14 @@ def test_the_terminal_shows_every_row(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_counts_have_four_digits_and_a_unit(value: int, text: str) -> None:
-    assert numbers.count(value) == text
+    assert numbers.format_count(value) == text
 
 
 def test_a_mean_has_two_digits_of_its_standard_error() -> None:
-    assert numbers.mean(12.345678, 0.5, 25) == "12.35 ± 0.50"
-    assert numbers.mean(12.345678, 12.0, 4) == "12.3 ± 12.0"
-    assert numbers.mean(12.345678, nan, 1) == "12.35"
-    assert numbers.mean(nan, nan, 0) == "–"
+    assert numbers.format_mean(12.345678, 0.5, 25) == "12.35 ± 0.50"
+    assert numbers.format_mean(12.345678, 12.0, 4) == "12.3 ± 12.0"
+    assert numbers.format_mean(12.345678, nan, 1) == "12.35"
+    assert numbers.format_mean(nan, nan, 0) == "–"
 
 
 @pytest.mark.parametrize(
@@ -159,11 +163,11 @@ def test_a_mean_has_two_digits_of_its_standard_error() -> None:
     ],
 )
 def test_an_edge_beside_zero_is_not_written_as_zero(low: float, high: float, se: float, text: str) -> None:
-    assert numbers.interval(low, high, se) == text
+    assert numbers.format_interval(low, high, se) == text
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
 def test_a_number_reads_back_to_what_was_rounded(value: float, places: int) -> None:
-    text = numbers.number(value, places).replace(",", "").replace("−", "-")
+    text = numbers.format_number(value, places).replace(",", "").replace("−", "-")
     assert float(text) == pytest.approx(round(value, places))
     assert text.strip("-0.") or not text.startswith("-")

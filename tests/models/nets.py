@@ -12,13 +12,13 @@ from vgg_ablate.config.datasets import Shape
 IMAGENET = Shape(224, 3, 1000)
 
 
-def arch(given: Any, shape: Shape = IMAGENET) -> Arch:
+def make_arch(given: Any, shape: Shape = IMAGENET) -> Arch:
     """A preset, or anything that can stand at `arch:`, in its normal form."""
-    return Arch.model_validate(given).with_shape(shape).spelled_out()
+    return Arch.model_validate(given).with_shape(shape).to_normal_form()
 
 
 @st.composite
-def written(draw: st.DrawFn, kernels: tuple[str, ...] = ("1", "3", "5", "1x3", "3x1")) -> dict[str, Any]:
+def arch_mappings(draw: st.DrawFn, kernels: tuple[str, ...] = ("1", "3", "5", "1x3", "3x1")) -> dict[str, Any]:
     """What a person could write at `arch:` for a small net."""
     conv = st.builds(
         lambda channels, side, bare: f"{4 * channels}@{side}{bare}",
@@ -44,7 +44,7 @@ def written(draw: st.DrawFn, kernels: tuple[str, ...] = ("1", "3", "5", "1x3", "
 
 
 @st.composite
-def family(draw: st.DrawFn) -> Arch:
+def archs(draw: st.DrawFn) -> Arch:
     """Small members of the family, in their normal form."""
     shape = Shape(draw(st.integers(12, 20)), draw(st.sampled_from([1, 3])), draw(st.integers(2, 12)))
-    return arch(draw(written()), shape)
+    return make_arch(draw(arch_mappings()), shape)

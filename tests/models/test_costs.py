@@ -6,11 +6,11 @@ import pytest
 import torch
 from torchvision import models
 
-from tests.models.nets import arch
-from vgg_ablate.models.costs import activations, costs, params
-from vgg_ablate.models.layers import Conv, Dense, layers
-from vgg_ablate.models.receptive_field import sights
-from vgg_ablate.models.vgg import build
+from tests.models.nets import make_arch
+from vgg_ablate.models.costs import compute_costs, count_activations, count_params
+from vgg_ablate.models.layers import Conv, Dense, build_layers
+from vgg_ablate.models.receptive_field import trace_receptive_fields
+from vgg_ablate.models.vgg import build_model
 
 # paper.md, sections 1 and 5: exact parameters, GMAC at 224 px, receptive field of pool5, weight layers
 PAPER = {
@@ -28,7 +28,7 @@ PAPER = {
 @pytest.mark.parametrize("name", PAPER)
 def test_a_preset_costs_what_the_paper_says(name: str) -> None:
     params, gmacs, field, depth = PAPER[name]
-    counted = costs(arch(name))
+    counted = compute_costs(make_arch(name))
     assert counted.params == params
     assert counted.weight_layers == depth
     if gmacs is not None:
@@ -43,7 +43,7 @@ TORCHVISION = ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg1
 def test_a_torchvision_preset_has_its_names_and_shapes(name: str) -> None:
     with torch.device("meta"):
         theirs = models.get_model(name, weights=None).state_dict()
-        ours = build(arch(name)).state_dict()
+        ours = build_model(make_arch(name)).state_dict()
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
 
 
@@ -63,19 +63,19 @@ def test_on_cifar_a_preset_costs_what_section_5_says(name: str) -> None:
     shape = {"preset": name, "image_size": 32, "classes": 10}
 
     def counted(*hidden: int, norm: str = "none") -> int:
-        return costs(arch({**shape, "head": {"hidden": list(hidden)}, "norm": norm})).params
+        return compute_costs(make_arch({**shape, "head": {"hidden": list(hidden)}, "norm": norm})).params
 
     convs = counted() - 5_130
     assert (convs, counted(), counted(512, 512), counted(norm="batch") - counted()) == CIFAR[name]
 
 
 def test_the_parameters_of_d_lie_where_section_5_says() -> None:
-    net = layers(arch("D"))
-    convs = [params(layer) for layer in net if isinstance(layer, Conv)]
+    net = build_layers(make_arch("D"))
+    convs = [count_params(layer) for layer in net if isinstance(layer, Conv)]
     wanted = [1_792, 36_928, 73_856, 147_584, 295_168, 590_080, 590_080, 1_180_160, *[2_359_808] * 5]
     assert convs == wanted
     assert sum(convs) == 14_714_688
-    assert [params(layer) for layer in net if isinstance(layer, Dense)] == [102_764_544, 16_781_312, 4_097_000]
+    assert [count_params(layer) for layer in net if isinstance(layer, Dense)] == [102_764_544, 16_781_312, 4_097_000]
 
 
 # paper.md, section 1: receptive fields of the last convolution, pool5 and fc6; elements that convolutions put out
@@ -90,8 +90,8 @@ SIGHT = {
 
 @pytest.mark.parametrize("name", SIGHT)
 def test_a_preset_sees_as_far_as_section_1_says(name: str) -> None:
-    net = layers(arch(name))
-    seen = {layer.name: sight.field[0] for layer, sight in zip(net, sights(net), strict=True)}
+    net = build_layers(make_arch(name))
+    seen = {layer.name: sight.field[0] for layer, sight in zip(net, trace_receptive_fields(net), strict=True)}
     last = [layer.name for layer in net if isinstance(layer, Conv)][-1]
-    outputs = sum(activations(layer) for layer in net if isinstance(layer, Conv))
+    outputs = sum(count_activations(layer) for layer in net if isinstance(layer, Conv))
     assert (seen[last], seen["pool5"], seen["fc6"], outputs) == SIGHT[name]

@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.models.nets import arch, family
+from tests.models.nets import archs, make_arch
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import Shape
 from vgg_ablate.config.training import Evaluate
 from vgg_ablate.models.dense_coverage import (
     MIN_COVERAGE,
-    coverage,
+    compute_coverage,
+    compute_dense_side,
     covers_enough,
-    dense_side,
+    find_nearest_scales,
     find_scale_problems,
-    nearest_scales,
 )
 
-B = arch("B", Shape(32, 3, 10))
-EIGHTH = arch({"stages": "16 16 | 32 32 | 64 64 /"}, Shape(28, 3, 10))  # the paper's geometry divided by eight
+B = make_arch("B", Shape(32, 3, 10))
+EIGHTH = make_arch({"stages": "16 16 | 32 32 | 64 64 /"}, Shape(28, 3, 10))  # the paper's geometry divided by eight
 
 
 @pytest.mark.parametrize(
@@ -33,28 +33,28 @@ EIGHTH = arch({"stages": "16 16 | 32 32 | 64 64 /"}, Shape(28, 3, 10))  # the pa
     ],
 )
 def test_windows_of_the_nets_size_at_multiples_of_the_stride_cover_the_image(net: Arch, scale: int, side: int) -> None:
-    assert dense_side(net, scale) == side
-    assert coverage(net, scale) == side**2 / scale**2
+    assert compute_dense_side(net, scale) == side
+    assert compute_coverage(net, scale) == side**2 / scale**2
 
 
 def test_a_net_that_drops_pixels_of_its_own_images_drops_as_many_of_larger_ones() -> None:
-    net = arch({"stages": "4@1 | 8@1 | 8@1"}, Shape(30, 3, 10))  # 30 -> 15 -> 7 -> 3: sees 24 pixels
-    assert [dense_side(net, scale) for scale in (30, 31, 32, 37, 38)] == [30, 30, 32, 32, 38]
-    assert [round(coverage(net, scale) * scale**2) for scale in (30, 32, 38)] == [24**2, 32**2, 32**2]
+    net = make_arch({"stages": "4@1 | 8@1 | 8@1"}, Shape(30, 3, 10))  # 30 -> 15 -> 7 -> 3: sees 24 pixels
+    assert [compute_dense_side(net, scale) for scale in (30, 31, 32, 37, 38)] == [30, 30, 32, 32, 38]
+    assert [round(compute_coverage(net, scale) * scale**2) for scale in (30, 32, 38)] == [24**2, 32**2, 32**2]
     assert covers_enough(net, 30), "the net sees no more of its centre crop"
-    assert nearest_scales(net, 38) == (33, 40)
+    assert find_nearest_scales(net, 38) == (33, 40)
 
 
 @settings(max_examples=50, deadline=None)
-@given(family(), st.integers(1, 40))
+@given(archs(), st.integers(1, 40))
 def test_the_scales_that_are_proposed_are_the_nearest_that_cover_enough(net: Arch, by: int) -> None:
     size = net.image_size or 0
     scale = size + by
-    below, above = nearest_scales(net, scale)
+    below, above = find_nearest_scales(net, scale)
     assert size <= below < scale < above
-    assert all(one == size or coverage(net, one) >= MIN_COVERAGE for one in (below, above))
+    assert all(one == size or compute_coverage(net, one) >= MIN_COVERAGE for one in (below, above))
     between = [one for one in range(below + 1, above) if one != scale]
-    assert all(coverage(net, one) < MIN_COVERAGE for one in between)
+    assert all(compute_coverage(net, one) < MIN_COVERAGE for one in between)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models.nets import arch
+from tests.models.nets import make_arch
 from vgg_ablate.config.datasets import Shape
-from vgg_ablate.models.effective_field import effective_field, field_of_noise, side_of_most
-from vgg_ablate.models.layers import layers, parts
-from vgg_ablate.models.receptive_field import centre_square
-from vgg_ablate.models.vgg import build
+from vgg_ablate.models.effective_field import average_field_over_noise, compute_effective_field, measure_field_side
+from vgg_ablate.models.layers import build_layers, split_head
+from vgg_ablate.models.receptive_field import compute_center_window
+from vgg_ablate.models.vgg import build_model
 
 
 @pytest.mark.parametrize(
@@ -19,28 +19,30 @@ from vgg_ablate.models.vgg import build
 )
 @pytest.mark.parametrize("size", [32, 45])
 def test_positive_linear_nets_see_exactly_their_theoretical_field(stages: str, size: int) -> None:
-    net = arch({"stages": stages, "pool": "average"}, Shape(size, 1, 2))
-    model = build(net)
+    net = make_arch({"stages": stages, "pool": "average"}, Shape(size, 1, 2))
+    model = build_model(net)
     with torch.no_grad():
         for weight in model.parameters():
             weight.fill_(1.0)
-    found = effective_field(model, torch.ones(1, 1, size, size))  # all is positive: ReLU lets everything through
-    rows, columns = centre_square(parts(layers(net))[0])
+    found = compute_effective_field(
+        model, torch.ones(1, 1, size, size)
+    )  # all is positive: ReLU lets everything through
+    rows, columns = compute_center_window(split_head(build_layers(net))[0])
     wanted = np.zeros((size, size), dtype=bool)
     wanted[max(rows[0], 0) : rows[1], max(columns[0], 0) : columns[1]] = True
     assert np.array_equal(found > 0, wanted)
 
 
 def test_the_field_of_noise_is_the_same_every_time_and_sums_to_one() -> None:
-    net = arch({"stages": "4 4 | 8 8", "norm": "batch"}, Shape(24, 1, 3))
-    found = field_of_noise(net, count=2)
-    assert np.array_equal(found, field_of_noise(net, count=2))
+    net = make_arch({"stages": "4 4 | 8 8", "norm": "batch"}, Shape(24, 1, 3))
+    found = average_field_over_noise(net, count=2)
+    assert np.array_equal(found, average_field_over_noise(net, count=2))
     assert found.sum() == pytest.approx(1)
 
 
 def test_nothing_is_seen_outside_the_theoretical_field() -> None:
-    net = arch({"stages": "8 8 | 8 8"}, Shape(40, 3, 10))
-    rows, columns = centre_square(parts(layers(net))[0])
-    found = field_of_noise(net, count=4)
+    net = make_arch({"stages": "8 8 | 8 8"}, Shape(40, 3, 10))
+    rows, columns = compute_center_window(split_head(build_layers(net))[0])
+    found = average_field_over_noise(net, count=4)
     assert found[rows[0] : rows[1], columns[0] : columns[1]].sum() == pytest.approx(1)
-    assert side_of_most(found) <= rows[1] - rows[0]
+    assert measure_field_side(found) <= rows[1] - rows[0]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models.nets import arch
-from vgg_ablate.models.costs import activations, macs, params
-from vgg_ablate.models.layers import Act, Conv, Dense, layers
-from vgg_ablate.models.receptive_field import sights
+from tests.models.nets import make_arch
+from vgg_ablate.models.costs import count_activations, count_macs, count_params
+from vgg_ablate.models.layers import Activation, Conv, Dense, build_layers
+from vgg_ablate.models.receptive_field import trace_receptive_fields
 
 # section 1: parameters of the convolutions, share of the dense layers in %
 SPLIT = {
@@ -20,45 +20,47 @@ SPLIT = {
 
 
 def convolutions(name: str) -> list[Conv]:
-    return [layer for layer in layers(arch(name)) if isinstance(layer, Conv)]
+    return [layer for layer in build_layers(make_arch(name)) if isinstance(layer, Conv)]
 
 
 def dense(name: str) -> list[Dense]:
-    return [layer for layer in layers(arch(name)) if isinstance(layer, Dense)]
+    return [layer for layer in build_layers(make_arch(name)) if isinstance(layer, Dense)]
 
 
 def weights(net: list[Conv]) -> int:
-    return sum(params(layer) - layer.channels for layer in net)
+    return sum(count_params(layer) - layer.channels for layer in net)
 
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_parameters_are_split_between_convolutions_and_dense_layers_as_section_1_says(name: str) -> None:
-    of_dense = sum(map(params, dense(name)))
-    of_convolutions = sum(map(params, convolutions(name)))
+    of_dense = sum(map(count_params, dense(name)))
+    of_convolutions = sum(map(count_params, convolutions(name)))
     assert of_dense == 123_642_856
     assert (of_convolutions, round(100 * of_dense / (of_dense + of_convolutions), 3)) == SPLIT[name]
 
 
 def test_d_is_split_as_section_5_says() -> None:
     convs, fully = convolutions("D"), dense("D")
-    total = sum(map(params, convs)) + sum(map(params, fully))
+    total = sum(map(count_params, convs)) + sum(map(count_params, fully))
     assert (weights(convs), sum(layer.channels for layer in convs)) == (14_710_464, 4_224)
-    assert [params(layer) - layer.features for layer in fully] == [102_760_448, 16_777_216, 4_096_000]
+    assert [count_params(layer) - layer.features for layer in fully] == [102_760_448, 16_777_216, 4_096_000]
     assert [layer.features for layer in fully] == [4_096, 4_096, 1_000]
-    assert round(100 * sum(map(params, convs)) / total, 4) == 10.6353
-    assert [round(100 * params(layer) / total, 4) for layer in fully] == [74.2746, 12.1289, 2.9612]
-    assert round(100 * params(fully[0]) / sum(map(params, fully)), 3) == 83.114
-    assert round(sum(map(macs, convs)) / 1e9, 4) == 15.3466
-    assert round(sum(map(macs, fully)) / 1e9, 4) == 0.1236
+    assert round(100 * sum(map(count_params, convs)) / total, 4) == 10.6353
+    assert [round(100 * count_params(layer) / total, 4) for layer in fully] == [74.2746, 12.1289, 2.9612]
+    assert round(100 * count_params(fully[0]) / sum(map(count_params, fully)), 3) == 83.114
+    assert round(sum(map(count_macs, convs)) / 1e9, 4) == 15.3466
+    assert round(sum(map(count_macs, fully)) / 1e9, 4) == 0.1236
 
 
 def test_the_shallow_net_is_confounded_with_weights_macs_and_activations() -> None:
     pairs, fives = convolutions("B"), convolutions("shallow")
     assert (weights(pairs), weights(fives)) == (9_402_048, 10_859_200)
-    assert sum(map(params, fives)) == 10_860_672
-    assert round(sum(map(macs, pairs)) / 1e9, 3) == 11.185
-    assert round(sum(map(macs, fives)) / 1e9, 3) == 9.232
-    acts = [sum(isinstance(layer, Act) for layer in layers(arch(name))) - 2 for name in ("B", "shallow")]
+    assert sum(map(count_params, fives)) == 10_860_672
+    assert round(sum(map(count_macs, pairs)) / 1e9, 3) == 11.185
+    assert round(sum(map(count_macs, fives)) / 1e9, 3) == 9.232
+    acts = [
+        sum(isinstance(layer, Activation) for layer in build_layers(make_arch(name))) - 2 for name in ("B", "shallow")
+    ]
     assert acts == [10, 5]
     of_pairs = [weights(pairs[at : at + 2]) for at in range(0, 10, 2)]
     of_fives = [weights([layer]) for layer in fives]
@@ -68,18 +70,18 @@ def test_the_shallow_net_is_confounded_with_weights_macs_and_activations() -> No
 
 
 def test_on_32_px_d_sees_the_whole_image_from_conv3_2_on() -> None:
-    net = layers(arch({"preset": "D", "image_size": 32}))
-    seen = {layer.name: sight.field for layer, sight in zip(net, sights(net), strict=True)}
+    net = build_layers(make_arch({"preset": "D", "image_size": 32}))
+    seen = {layer.name: sight.field for layer, sight in zip(net, trace_receptive_fields(net), strict=True)}
     assert (seen["conv3_1"], seen["conv3_2"], seen["conv3_3"]) == ((24, 24), (32, 32), (40, 40))
 
 
 def test_the_head_of_d_as_global_average_and_one_layer_is_nine_times_smaller() -> None:
-    net = layers(arch({"preset": "D", "head": {"hidden": [], "pool": "global"}}))
-    total = sum(map(params, net))
+    net = build_layers(make_arch({"preset": "D", "head": {"hidden": [], "pool": "global"}}))
+    total = sum(map(count_params, net))
     assert total == 15_227_688
     assert round(138_357_544 / total, 2) == 9.09
 
 
 def test_convolutions_put_out_as_much_as_the_maps_they_make() -> None:
-    assert sum(map(activations, convolutions("A-LRN"))) == 7_426_048
-    assert sum(map(activations, convolutions("D"))) == 13_547_520
+    assert sum(map(count_activations, convolutions("A-LRN"))) == 7_426_048
+    assert sum(map(count_activations, convolutions("D"))) == 13_547_520

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from tests.models.nets import arch, family
+from tests.models.nets import archs, make_arch
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.models import flop_audit as audited
-from vgg_ablate.models.costs import costs
-from vgg_ablate.models.dense_head import converted, convolutional
-from vgg_ablate.models.layers import Act, Conv, Norm, Pool, layers, parts
-from vgg_ablate.models.memory import training
-from vgg_ablate.models.vgg import build
+from vgg_ablate.models.costs import compute_costs
+from vgg_ablate.models.dense_head import convert_head, convert_state_dict
+from vgg_ablate.models.layers import Activation, Conv, Norm, Pool, build_layers, split_head
+from vgg_ablate.models.memory import estimate_training_memory
+from vgg_ablate.models.vgg import build_model
 
 TORCHVISION = ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
 
@@ -29,7 +29,7 @@ def flops_on_meta(net: Arch) -> int:
     assert net.image_size is not None
     assert net.in_channels is not None
     with torch.device("meta"):
-        model = build(net).eval()
+        model = build_model(net).eval()
         images = torch.zeros(1, net.in_channels, net.image_size, net.image_size)
     with FlopCounterMode(display=False) as counter:
         model(images)
@@ -37,16 +37,16 @@ def flops_on_meta(net: Arch) -> int:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(family())
+@given(archs())
 def test_macs_are_half_of_what_torch_counts(net: Arch) -> None:
-    assert 2 * costs(net).macs == flops_on_meta(net)
+    assert 2 * compute_costs(net).macs == flops_on_meta(net)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(family())
+@given(archs())
 def test_params_macs_and_activations_are_what_fvcore_counts(net: Arch) -> None:
-    assert audited.audit(net) == {"params": costs(net).params, "macs": costs(net).macs}
-    assert activations_by_fvcore(net) == costs(net).activations
+    assert audited.audit_costs(net) == {"params": compute_costs(net).params, "macs": compute_costs(net).macs}
+    assert activations_by_fvcore(net) == compute_costs(net).activations
 
 
 def activations_by_fvcore(net: Arch) -> int:
@@ -58,7 +58,7 @@ def activations_by_fvcore(net: Arch) -> int:
     images = torch.zeros(1, net.in_channels, net.image_size, net.image_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*")
-        analysis = ActivationCountAnalysis(build(net).eval(), images)
+        analysis = ActivationCountAnalysis(build_model(net).eval(), images)
         counted: Counter[str] = analysis.by_operator()
     return int(sum(count for name, count in counted.items() if name in ("conv", "linear", "addmm", "matmul")))
 
@@ -66,21 +66,21 @@ def activations_by_fvcore(net: Arch) -> int:
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvisions_own_numbers(name: str) -> None:
     meta = models.get_model_weights(name)["IMAGENET1K_V1"].meta
-    found = costs(arch(name))
+    found = compute_costs(make_arch(name))
     assert found.params == meta["num_params"]
     assert round(found.macs / 1e9, 3) == pytest.approx(meta["_ops"], abs=6e-4)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_weights_come_from_torchvision_and_go_there_with_the_same_logits(name: str) -> None:
-    net = arch(name)
+    net = make_arch(name)
     with torch.device("meta"):  # where nothing is drawn: the weights come next
-        theirs, ours, others = models.get_model(name), build(net), models.get_model(name)
+        theirs, ours, others = models.get_model(name), build_model(net), models.get_model(name)
     theirs.load_state_dict(weights_like(theirs.state_dict(), seed=0), assign=True)
     ours.load_state_dict(theirs.state_dict(), assign=True)
     found = logits(ours)
     assert_equal_but_for_the_order_of_sums(found, logits(theirs))
-    leaving = converted(ours.state_dict(), convolutional(net, back=True))  # as `export` writes them
+    leaving = convert_state_dict(ours.state_dict(), convert_head(net, back=True))  # as `export` writes them
     wanted = {key: weight.shape for key, weight in others.state_dict().items()}
     assert {key: weight.shape for key, weight in leaving.items()} == wanted
     others.load_state_dict(leaving, assign=True)
@@ -118,17 +118,17 @@ def weights_like(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.T
 
 
 @settings(max_examples=60, deadline=None)
-@given(family())
+@given(archs())
 def test_the_module_makes_maps_of_the_sizes_that_the_layers_say(net: Arch) -> None:
     assert net.image_size is not None
     assert net.in_channels is not None
-    body, _ = parts(layers(net))
-    model = build(net).eval()
+    body, _ = split_head(build_layers(net))
+    model = build_model(net).eval()
     maps = torch.zeros(2, net.in_channels, net.image_size, net.image_size)
     with torch.inference_mode():
         for layer, module in zip(body, model.features, strict=True):
             maps = module(maps)
-            assert isinstance(layer, Conv | Norm | Act | Pool)
+            assert isinstance(layer, Conv | Norm | Activation | Pool)
             assert maps.shape == (2, layer.channels, layer.size, layer.size)
         assert model(torch.zeros(2, net.in_channels, net.image_size, net.image_size)).shape == (2, net.classes)
 
@@ -137,7 +137,7 @@ def kept_by_autograd(net: Arch, batch: int) -> int:
     """Bytes of the storages that autograd keeps for the backward pass, weights aside."""
     assert net.image_size is not None
     assert net.in_channels is not None
-    model = build(net).train()
+    model = build_model(net).train()
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, tuple[int, torch.Tensor]] = {}
 
@@ -158,5 +158,7 @@ def kept_by_autograd(net: Arch, batch: int) -> int:
 @pytest.mark.parametrize("pool", ["max", "conv"])
 def test_the_estimated_memory_is_what_autograd_keeps(norm: str, activation: str, pool: str) -> None:
     given = {"stages": "16 16 | 32 32 | 64", "norm": norm, "activation": activation, "pool": pool}
-    net = arch({**given, "head": {"hidden": [64], "dropout": 0.5}, "image_size": 32, "in_channels": 3, "classes": 10})
-    assert training(net, 8).activations == pytest.approx(kept_by_autograd(net, 8), rel=0.05)
+    net = make_arch(
+        {**given, "head": {"hidden": [64], "dropout": 0.5}, "image_size": 32, "in_channels": 3, "classes": 10}
+    )
+    assert estimate_training_memory(net, 8).activations == pytest.approx(kept_by_autograd(net, 8), rel=0.05)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.models.nets import written
+from tests.models.nets import arch_mappings
 from vgg_ablate.config.arch import Arch, Match
 from vgg_ablate.config.study import Variant
 from vgg_ablate.config.training import Data, Train
 from vgg_ablate.errors import SpecError
-from vgg_ablate.models.costs import costs
-from vgg_ablate.models.width_matching import met, resolve
+from vgg_ablate.models.costs import compute_costs
+from vgg_ablate.models.width_matching import match_width, resolve_variants
 
 DATA, TRAIN = Data(name="digits", image_size=16), Train()
 COSTS = ("macs", "params", "activations")
@@ -32,50 +32,50 @@ def shaped(arch: dict[str, Any]) -> Arch:
 
 def can_be_met(arch: Arch, match: Match, wanted: float) -> bool:
     try:
-        met(arch, match, wanted)
+        match_width(arch, match, wanted)
     except SpecError:
         return False
     return True
 
 
 def cost(arch: Arch, of: str) -> int:
-    return int(getattr(costs(arch), of))
+    return int(getattr(compute_costs(arch), of))
 
 
 @settings(max_examples=40, deadline=None)
-@given(written(), st.floats(0.1, 8), st.floats(0.1, 8), st.sampled_from(COSTS))
+@given(arch_mappings(), st.floats(0.1, 8), st.floats(0.1, 8), st.sampled_from(COSTS))
 def test_a_wider_net_never_costs_less(arch: dict[str, Any], one: float, other: float, of: str) -> None:
     assume(1.0 not in (one, other))  # there channels stand as written, which a group norm may refuse
-    narrow, wide = (shaped({**arch, "width": width}).spelled_out() for width in sorted((one, other)))
+    narrow, wide = (shaped({**arch, "width": width}).to_normal_form() for width in sorted((one, other)))
     assert cost(narrow, of) <= cost(wide, of)
 
 
 @settings(max_examples=25, deadline=None)
-@given(written(), st.floats(0.3, 30), st.sampled_from(COSTS), st.sampled_from([0.001, 0.02, 0.2]))
+@given(arch_mappings(), st.floats(0.3, 30), st.sampled_from(COSTS), st.sampled_from([0.001, 0.02, 0.2]))
 def test_a_budget_is_met_within_the_tolerance_or_refused(
     arch: dict[str, Any], factor: float, of: str, tolerance: float
 ) -> None:
     net, match = shaped(arch), Match.model_validate({of: 1, "tolerance": tolerance})
-    wanted = round(factor * cost(net.spelled_out(), of))
-    near = [cost(net.model_copy(update={"width": 0.05 * step + 0.003}).spelled_out(), of) for step in range(1, 60)]
+    wanted = round(factor * cost(net.to_normal_form(), of))
+    near = [cost(net.model_copy(update={"width": 0.05 * step + 0.003}).to_normal_form(), of) for step in range(1, 60)]
     if min(abs(one - wanted) for one in near) > tolerance * wanted and not can_be_met(net, match, wanted):
         return
-    plain, found = met(net, match, wanted)
+    plain, found = match_width(net, match, wanted)
     assert found.got == cost(plain, of)
     assert abs(found.got - wanted) <= tolerance * wanted
     assert abs(found.got - wanted) <= min(abs(one - wanted) for one in near)
-    assert plain == net.model_copy(update={"width": found.width}).spelled_out()
+    assert plain == net.model_copy(update={"width": found.width}).to_normal_form()
 
 
 @settings(max_examples=20, deadline=None)
-@given(written(), st.floats(0.5, 4), st.sampled_from(COSTS))
+@given(arch_mappings(), st.floats(0.5, 4), st.sampled_from(COSTS))
 def test_what_has_been_matched_is_left_as_it_is(arch: dict[str, Any], factor: float, of: str) -> None:
     net, match = shaped(arch), Match.model_validate({of: 1, "tolerance": 0.9})
-    once, found = met(net, match, factor * cost(net.spelled_out(), of))
-    again, exactly = met(once, match, found.got)
+    once, found = match_width(net, match, factor * cost(net.to_normal_form(), of))
+    again, exactly = match_width(once, match, found.got)
     assert exactly.mismatch == 0
     assert again == once
-    better, _ = met(once, match, found.wanted)
+    better, _ = match_width(once, match, found.wanted)
     assert abs(cost(better, of) - found.wanted) <= abs(found.got - found.wanted)
 
 
@@ -83,7 +83,7 @@ def test_four_times_as_many_variants_take_about_four_times_as_long() -> None:
     def seconds(count: int) -> float:
         variants = [variant(f"v{index}", {**BASE, "width": 1 + index / 64}) for index in range(count)]
         began = time.process_time()
-        assert len(resolve(variants)) == count
+        assert len(resolve_variants(variants)) == count
         return time.process_time() - began
 
     few, many = min(seconds(400) for _ in range(3)), min(seconds(1600) for _ in range(2))
@@ -93,7 +93,7 @@ def test_four_times_as_many_variants_take_about_four_times_as_long() -> None:
 @pytest.mark.parametrize("of", COSTS)
 def test_a_variant_is_matched_to_another_and_to_a_number(of: str) -> None:
     five = {**BASE, "kernel": 5, "match": {of: "base", "tolerance": "5%"}}
-    base, matched, again = resolve(
+    base, matched, again = resolve_variants(
         [
             variant("base", BASE),
             variant("five", five),
@@ -108,12 +108,12 @@ def test_a_variant_is_matched_to_another_and_to_a_number(of: str) -> None:
     assert again.matched is not None
     assert again.matched.wanted == getattr(matched.costs, of)
     number = {**BASE, "match": {of: getattr(base.costs, of)}}
-    assert resolve([variant("number", number)])[0].arch == base.arch
+    assert resolve_variants([variant("number", number)])[0].arch == base.arch
 
 
 def test_channels_stay_multiples_of_a_group_norms_groups() -> None:
     arch = {"stages": "16 24 | 40 40", "norm": {"kind": "group", "groups": 8}, "match": {"macs": 3e6, "tolerance": 0.2}}
-    found = resolve([variant("grouped", arch)])[0]
+    found = resolve_variants([variant("grouped", arch)])[0]
     channels = [conv.channels for stage in found.arch.stages for conv in stage.convs]
     assert channels != [16, 24, 40, 40]
     assert all(count % 8 == 0 for count in channels)
@@ -121,12 +121,12 @@ def test_channels_stay_multiples_of_a_group_norms_groups() -> None:
 
 def refused(*variants: Variant) -> str:
     with pytest.raises(SpecError) as caught:
-        resolve(variants)
+        resolve_variants(variants)
     return str(caught.value)
 
 
 def test_a_budget_out_of_reach_is_refused_with_the_nearest_two() -> None:
-    least = resolve([variant("least", {"stages": "1 1 | 1 1", "norm": "batch"})])[0].costs.params
+    least = resolve_variants([variant("least", {"stages": "1 1 | 1 1", "norm": "batch"})])[0].costs.params
     assert refused(variant("small", {**BASE, "match": {"params": 10}})) == (
         "variants.small: arch.match: no width gives 10 params within 1.00%: "
         f"the nearest are {least} (1 1 | 1 1) and 420 (1 1 | 2 2)"

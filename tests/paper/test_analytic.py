@@ -11,7 +11,7 @@ from scipy.signal import convolve2d
 from vgg_ablate.paper import stacks
 from vgg_ablate.paper.analytic import COMPUTATIONS
 from vgg_ablate.paper.catalogue import CATALOGUE
-from vgg_ablate.paper.computed import Check, Computed
+from vgg_ablate.paper.computed import Check, Computation
 
 
 @pytest.mark.parametrize("name", COMPUTATIONS)
@@ -25,12 +25,12 @@ def test_every_statement_that_says_so_is_computed_and_no_other() -> None:
 
 
 def test_one_wrong_number_is_enough() -> None:
-    assert not Computed((Check("right", 1, 1), Check("wrong", 1, 2))).agrees
+    assert not Computation((Check("right", 1, 1), Check("wrong", 1, 2))).agrees
 
 
 @given(side=st.sampled_from([1, 3, 5]), other=st.sampled_from([1, 3, 5]), seed=st.integers(0, 2**32 - 1))
 def test_one_channel_kernels_compose_as_scipy_convolves_them(side: int, other: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     first, second = draw.standard_normal((side, side)), draw.standard_normal((other, other))
-    whole = stacks.composed(first[None, None], second[None, None])[0, 0]
+    whole = stacks.compose_kernels(first[None, None], second[None, None])[0, 0]
     np.testing.assert_allclose(whole, convolve2d(first, second), rtol=1e-12, atol=1e-12)

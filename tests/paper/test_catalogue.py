@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vgg_ablate.config.claims import names_of
+from vgg_ablate.config.claims import list_side_names
 from vgg_ablate.config.study import Study, Variant, load
 from vgg_ablate.config.training import Augment, Data, Evaluate
 from vgg_ablate.paper.catalogue import CATALOGUE
@@ -29,7 +29,7 @@ ONE_HORIZON = {"kernels": "data chosen by time", "init-map": "decides nothing", 
 IDS = [statement.id for statement in CATALOGUE]
 
 
-def order() -> list[str]:
+def read_study_order() -> list[str]:
     """The lines of studies/paper/order.txt: a study, and what else `run` is told."""
     lines = (STUDIES / "paper" / "order.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
@@ -70,10 +70,10 @@ def test_every_claim_on_photographs_that_names_a_statement_is_asked_by_it(studie
 
 
 def test_the_order_names_every_study_of_the_paper_and_trains_the_deciding_one_in_two_parts() -> None:
-    named = [line.split()[0].removeprefix("../") for line in order()]
+    named = [line.split()[0].removeprefix("../") for line in read_study_order()]
     assert sorted({*named}) == sorted(set(NAMES) - {"kernels"})
-    assert [line for line in order() if line.startswith("depth ")] == ["depth --until 20"]
-    assert all((STUDIES / "paper" / f"{line.split()[0]}.yaml").exists() for line in order())
+    assert [line for line in read_study_order() if line.startswith("depth ")] == ["depth --until 20"]
+    assert all((STUDIES / "paper" / f"{line.split()[0]}.yaml").exists() for line in read_study_order())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -199,7 +199,7 @@ def _sides(study: Study) -> Iterator[str]:
     for claim in study.claims:
         yield from (claim.trend.variants if claim.trend is not None else ())
         for side in ("a", "b"):
-            yield from (name for _, name in names_of(claim, side))
+            yield from (name for _, name in list_side_names(claim, side))
 
 
 def _levels(variant: Variant) -> set[str]:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.report.factories import Accuracy, made
+from tests.report.factories import Accuracy, make_results_folder
 from vgg_ablate.cli import app
 from vgg_ablate.config.study import load
-from vgg_ablate.errors import CheckFailed, StorageFailed
+from vgg_ablate.errors import CheckFailedError, StorageError
 from vgg_ablate.paper import scoreboard, writing
-from vgg_ablate.paper.computed import Check, Computed
-from vgg_ablate.paper.standing import Standing, standings
+from vgg_ablate.paper.computed import Check, Computation
+from vgg_ablate.paper.standing import Standing, collect_standings
 
 STUDIES = Path(__file__).parents[2] / "studies" / "paper"
 
@@ -23,74 +23,74 @@ STUDIES = Path(__file__).parents[2] / "studies" / "paper"
 TABLE = "<!-- claims: table -->"
 
 
-def ran(results: Path, study: str, accuracy: Accuracy) -> Path:
+def write_study_results(results: Path, study: str, accuracy: Accuracy) -> Path:
     """A results folder of a paper study, with pretend accuracies."""
-    return made(results / study, accuracy, text=load(STUDIES / f"{study}.yaml").as_yaml())
+    return make_results_folder(results / study, accuracy, text=load(STUDIES / f"{study}.yaml").as_yaml())
 
 
-def apart(worse: str, points: float) -> Accuracy:
+def make_one_worse(worse: str, points: float) -> Accuracy:
     """One variant so many points worse than all others; noise of a tenth of a point, of variant and seed."""
     return lambda variant, seed: (
         0.6 - points / 100 * (variant == worse) + np.random.default_rng([seed, *variant.encode()]).normal(0, 0.001)
     )
 
 
-def by_variant(points: dict[str, float]) -> Accuracy:
+def set_accuracies(points: dict[str, float]) -> Accuracy:
     """Accuracies that differ by variant, with the same noise."""
-    noise = apart("nobody", 0)
+    noise = make_one_worse("nobody", 0)
     return lambda variant, seed: noise(variant, seed) + points.get(variant.partition("@")[0], 0.0)
 
 
-def standing(results: Path, name: str) -> Standing:
-    return next(one for one in standings(results) if one.statement.id == name)
+def get_standing(results: Path, name: str) -> Standing:
+    return next(one for one in collect_standings(results) if one.statement.id == name)
 
 
 def test_without_results_nothing_that_trains_has_a_verdict(tmp_path: Path) -> None:
-    words = {one.word for one in standings(tmp_path) if one.statement.kind == "empirical"}
+    words = {one.word for one in collect_standings(tmp_path) if one.statement.kind == "empirical"}
     assert words == {"not run yet", "out of reach"}
 
 
 def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -> None:
-    assert {one.word for one in standings(tmp_path) if one.statement.kind == "analytic"} == {"supported"}
+    assert {one.word for one in collect_standings(tmp_path) if one.statement.kind == "analytic"} == {"supported"}
 
 
 def test_a_study_that_agrees_supports_the_statement_at_its_scale(tmp_path: Path) -> None:
-    ran(tmp_path, "depth", apart("shallow", 5.0))
-    found = standing(tmp_path, "E06")
+    write_study_results(tmp_path, "depth", make_one_worse("shallow", 5.0))
+    found = get_standing(tmp_path, "E06")
     assert found.word == "supported"
     assert found.scale == (
         "cifar10 (image-folder) at 32 px, all examples, 8 to 64 channels, norm batch, 40 epochs, 5 seeds"
     )
-    assert "supported at this scale" in scoreboard.page([found])
+    assert "supported at this scale" in scoreboard.render_page([found])
 
 
 def test_a_study_that_says_the_opposite_refutes_it(tmp_path: Path) -> None:
-    ran(tmp_path, "depth", apart("base", 5.0))
-    assert standing(tmp_path, "E06").word == "refuted"
+    write_study_results(tmp_path, "depth", make_one_worse("base", 5.0))
+    assert get_standing(tmp_path, "E06").word == "refuted"
 
 
 def test_one_refuted_claim_refutes_a_statement_of_several(tmp_path: Path) -> None:
-    ran(tmp_path, "depth", by_variant({"A": 0.0, "base": 0.06, "C": 0.02, "D": 0.04, "E": 0.04}))
-    words = {answer.asked.claim: answer.word for answer in standing(tmp_path, "E10").answers}
+    write_study_results(tmp_path, "depth", set_accuracies({"A": 0.0, "base": 0.06, "C": 0.02, "D": 0.04, "E": 0.04}))
+    words = {answer.asked.claim: answer.word for answer in get_standing(tmp_path, "E10").answers}
     assert words == {"deepest-beat-b": "refuted", "deepest-beat-c": "supported"}
-    assert standing(tmp_path, "E10").word == "refuted"
+    assert get_standing(tmp_path, "E10").word == "refuted"
 
 
 def test_a_fall_with_depth_that_one_step_breaks_supports_the_trend(tmp_path: Path) -> None:
-    ran(tmp_path, "depth", by_variant({"A": 0.0, "base": 0.01, "C": 0.02, "D": 0.04, "E": 0.037}))
-    assert standing(tmp_path, "E02").word == "supported"
+    write_study_results(tmp_path, "depth", set_accuracies({"A": 0.0, "base": 0.01, "C": 0.02, "D": 0.04, "E": 0.037}))
+    assert get_standing(tmp_path, "E02").word == "supported"
 
 
 def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
-    found = standing(tmp_path, "A06")
-    wrong = Standing(found.statement, Computed((Check("D", 138, 139, "million"),)), ())
+    found = get_standing(tmp_path, "A06")
+    wrong = Standing(found.statement, Computation((Check("D", 138, 139, "million"),)), ())
     assert wrong.word == "refuted"
-    assert "D: 139 million (claimed: 138)" in scoreboard.page([wrong])
+    assert "D: 139 million (claimed: 138)" in scoreboard.render_page([wrong])
 
 
 def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None:
-    found = standings(tmp_path)
-    page = scoreboard.page(found)
+    found = collect_standings(tmp_path)
+    page = scoreboard.render_page(found)
     for one in found:
         assert f"### {one.statement.id}\n" in page
         assert one.statement.text in page
@@ -98,7 +98,7 @@ def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None
 
 
 def test_the_json_has_what_the_command_line_promises(tmp_path: Path) -> None:
-    ran(tmp_path, "depth", apart("shallow", 5.0))
+    write_study_results(tmp_path, "depth", make_one_worse("shallow", 5.0))
     done = CliRunner().invoke(app, ["claims", "--results", str(tmp_path), "--json"])
     document = json.loads(done.stdout)
     assert len(document) == 45
@@ -117,38 +117,38 @@ def test_the_terminal_shows_all_of_them(tmp_path: Path) -> None:
 
 def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -> None:
     results = tmp_path / "results"
-    writing.write(results)
-    assert writing.check(results) == []
-    ran(results, "depth", apart("shallow", 5.0))
-    assert writing.check(results) != []
-    writing.write(results)
+    writing.write_scoreboard(results)
+    assert writing.find_outdated_files(results) == []
+    write_study_results(results, "depth", make_one_worse("shallow", 5.0))
+    assert writing.find_outdated_files(results) != []
+    writing.write_scoreboard(results)
     page = results / "paper" / "claims.md"
     page.write_text(page.read_text(encoding="utf-8").replace("E06", "E99"), encoding="utf-8")
-    assert any("E99" in line for line in writing.check(results))
+    assert any("E99" in line for line in writing.find_outdated_files(results))
 
 
 def test_report_check_guards_the_scoreboard_too(tmp_path: Path) -> None:
-    writing.write(tmp_path)
+    writing.write_scoreboard(tmp_path)
     assert CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"]).exit_code == 0
-    ran(tmp_path, "depth", apart("shallow", 5.0))
-    with pytest.raises(CheckFailed, match="25 supported"):
+    write_study_results(tmp_path, "depth", make_one_worse("shallow", 5.0))
+    with pytest.raises(CheckFailedError, match="25 supported"):
         CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"], catch_exceptions=False)
 
 
 def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
-    assert writing.check(tmp_path) == [
+    assert writing.find_outdated_files(tmp_path) == [
         f"{tmp_path}/paper/claims.md: is not there; python -m vgg_ablate claims writes it"
     ]
 
 
 def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "results"
-    readme.write_text(f"before\n{TABLE}\nstale\n{writing.END}\nafter\n", encoding="utf-8")
-    ran(results, "depth", apart("shallow", 5.0))
-    writing.write(results)
+    readme.write_text(f"before\n{TABLE}\nstale\n{writing.END_MARKER}\nafter\n", encoding="utf-8")
+    write_study_results(results, "depth", make_one_worse("shallow", 5.0))
+    writing.write_scoreboard(results)
     text = readme.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{TABLE}\n")
-    assert text.endswith(f"{writing.END}\nafter\n")
+    assert text.endswith(f"{writing.END_MARKER}\nafter\n")
     assert "stale" not in text
     assert "| E06: " in text
     assert "| N1: " not in text
@@ -158,17 +158,19 @@ def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
 def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> None:
     docs, results = tmp_path / "docs" / "reproduction.md", tmp_path / "results"
     docs.parent.mkdir()
-    docs.write_text(f"<!-- claims: E06 -->\n{writing.END} and <!-- claims: A01 -->\n{writing.END}", encoding="utf-8")
-    writing.write(results)
+    docs.write_text(
+        f"<!-- claims: E06 -->\n{writing.END_MARKER} and <!-- claims: A01 -->\n{writing.END_MARKER}", encoding="utf-8"
+    )
+    writing.write_scoreboard(results)
     text = docs.read_text(encoding="utf-8")
     assert "- depth/pair-beats-five: not run yet" in text
     assert "two 3x3: 5 pixels" in text
-    docs.write_text(f"<!-- claims: E99 -->\n{writing.END}", encoding="utf-8")
-    with pytest.raises(StorageFailed, match="no such statement"):
-        writing.write(results)
+    docs.write_text(f"<!-- claims: E99 -->\n{writing.END_MARKER}", encoding="utf-8")
+    with pytest.raises(StorageError, match="no such statement"):
+        writing.write_scoreboard(results)
 
 
 def test_a_marker_without_its_end_is_named(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"{TABLE}\n", encoding="utf-8")
-    with pytest.raises(StorageFailed, match="must follow"):
-        writing.write(tmp_path / "results")
+    with pytest.raises(StorageError, match="must follow"):
+        writing.write_scoreboard(tmp_path / "results")

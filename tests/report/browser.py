@@ -28,7 +28,7 @@ _FLAGS = (
 )
 
 
-def found() -> str:
+def find_chromium() -> str:
     """Where chromium is; the test is skipped where it is not."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
@@ -36,12 +36,12 @@ def found() -> str:
     return program
 
 
-def asked(page: Path, script: str, *, widths: tuple[int, ...]) -> list[Any]:
+def run_script(page: Path, script: str, *, widths: tuple[int, ...]) -> list[Any]:
     """What `script`, the body of a function, returns inside the page, in a frame of each width (CSS pixels)."""
-    return asked_all([page], script, widths=widths)
+    return run_script_on_pages([page], script, widths=widths)
 
 
-def asked_all(pages: Sequence[Path], script: str, *, widths: tuple[int, ...]) -> list[Any]:
+def run_script_on_pages(pages: Sequence[Path], script: str, *, widths: tuple[int, ...]) -> list[Any]:
     """The same of many pages in one browser: all widths of the first page, then of the next."""
     framed = pages[0].with_name("framed.html")
     frames: list[tuple[int, str]] = []
@@ -51,7 +51,7 @@ def asked_all(pages: Sequence[Path], script: str, *, widths: tuple[int, ...]) ->
         with_script.write_text(inside, encoding="utf-8")
         frames += [(width, f"{with_script.as_uri()}#frame-{len(frames) + at}") for at, width in enumerate(widths)]
     framed.write_text(_AROUND % "".join(_FRAME % frame for frame in frames), encoding="utf-8")
-    dumped = _run(found(), framed, "--dump-dom")
+    dumped = _run(find_chromium(), framed, "--dump-dom")
     answers = re.findall(r"<pre>(.*?)</pre>", dumped, re.DOTALL)
     assert len(answers) == len(frames), f"the pages said {len(answers)} things: {dumped[:500]}"
     told = dict(json.loads(html.unescape(answer)) for answer in answers)
@@ -85,7 +85,7 @@ addEventListener("load", () => {
 """
 
 # Every piece of text that is laid out, as [text, left, top, right, bottom]; folded parts are unfolded first.
-LAID_OUT = """
+LAYOUT_SCRIPT = """
 for (const folded of document.querySelectorAll("details")) folded.open = true;
 const pieces = [];
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -97,8 +97,8 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     if (box.width > 0.5) pieces.push([node.data.trim(), box.left, box.top, box.right, box.bottom]);
 }
 """
-FAULTS = (
-    LAID_OUT
+FIND_FAULTS_SCRIPT = (
+    LAYOUT_SCRIPT
     + """
 pieces.sort((a, b) => a[2] - b[2]);
 const overlaps = [];
@@ -131,7 +131,7 @@ for (const svg of document.querySelectorAll("figure svg")) {
 return { overlaps, overflows };
 """
 )
-SORTED = """
+SORT_SCRIPT = """
 const table = document.getElementById("comparison");
 const column = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.startsWith("test error"));
 const shown = () => [...table.tBodies[0].rows].map((row) => row.cells[column].dataset.value);

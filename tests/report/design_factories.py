@@ -39,10 +39,10 @@ DESIGNS = {
 }
 
 
-def made(folder: Path, kind: str) -> Path:
+def make_design_folder(folder: Path, kind: str) -> Path:
     """A study of that design with all its records; of a search, also what it proposed."""
     text = f"{HEAD}design:\n  kind: {kind}\n  {DESIGNS[kind][0]}\n"
-    factories.made(folder, text=text)
+    factories.make_results_folder(folder, text=text)
     if kind == "search":
-        factories.searched(folder, [{"arch.width": width} for width in (0.5, 1.5, 2.0)], {"winner-1": 1})
+        factories.add_search_records(folder, [{"arch.width": width} for width in (0.5, 1.5, 2.0)], {"winner-1": 1})
     return folder

@@ -11,8 +11,8 @@ import numpy as np
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import Study, Variant, load
-from vgg_ablate.models.costs import together
-from vgg_ablate.records import Epoch, Manifest, Outcome, Planned, Record, Run, Store, Tested
+from vgg_ablate.models.costs import combine_costs
+from vgg_ablate.records import Epoch, FinalMetrics, Manifest, Outcome, PlannedRun, Record, RecordStore, Run
 
 STUDY = """\
 version: 1
@@ -34,7 +34,7 @@ EXAMPLES = 5000  # to choose by, and those that the training error is measured o
 Accuracy = Callable[[str, int], float]
 
 
-def made(
+def make_results_folder(
     folder: Path,
     accuracy: Accuracy | None = None,
     *,
@@ -50,12 +50,12 @@ def made(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(text, encoding="utf-8")
     study = load(folder / "study.yaml")
-    accuracy = accuracy or pretended(study)
-    store, planned = Store(folder / "records"), []
+    accuracy = accuracy or make_accuracy(study)
+    store, planned = RecordStore(folder / "records"), []
     for seed in study.seed_list:
-        for variant in study.every_variant:
+        for variant in study.all_variants:
             run = _run(variant, seed, (fingerprints or {}).get(variant.name, "0" * 16))
-            planned.append(Planned(variant=variant.name, seed=seed, key=run.key))
+            planned.append(PlannedRun(variant=variant.name, seed=seed, key=run.key))
             if (variant.name, seed) in missing:
                 continue
             outcome = (outcomes or {}).get((variant.name, seed), Outcome.FINISHED)
@@ -67,14 +67,14 @@ def made(
     return folder
 
 
-def pretended(study: Study) -> Accuracy:
+def make_accuracy(study: Study) -> Accuracy:
     """Accuracies around 0.9, each variant a little lower than the one before, noise from the seed."""
-    noise = np.random.default_rng(7).normal(0, 0.004, (len(study.every_variant), 1 + max(study.seed_list)))
-    names = [variant.name for variant in study.every_variant]
+    noise = np.random.default_rng(7).normal(0, 0.004, (len(study.all_variants), 1 + max(study.seed_list)))
+    names = [variant.name for variant in study.all_variants]
     return lambda name, seed: float(0.95 - 0.02 * names.index(name) + noise[names.index(name), seed])
 
 
-def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping[str, int]) -> Path:
+def add_search_records(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping[str, int]) -> Path:
     """A results folder of a search: its proposals on two seeds of their own, its winners on the study's."""
     study, manifest = load(folder / "study.yaml"), Manifest.read(folder)
     named: dict[str, tuple[Mapping[str, Any], tuple[int, ...]]] = {}
@@ -85,9 +85,9 @@ def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping
         variant = study.variant(name, dict(point))
         for seed in seeds:
             run = _run(variant, seed, "0" * 16)
-            planned.append(Planned(variant=name, seed=seed, key=run.key))
+            planned.append(PlannedRun(variant=name, seed=seed, key=run.key))
             value = 0.9 + index / 100 + seed % 7 / 1000
-            Store(folder / "records").put(_record(run, Outcome.FINISHED, value, None))
+            RecordStore(folder / "records").put(_record(run, Outcome.FINISHED, value, None))
     known = {**manifest.provenance, "proposals": [dict(point) for point in points]}
     manifest.model_copy(update={"planned": tuple(planned), "provenance": known}).write(folder)
     return folder
@@ -95,7 +95,7 @@ def searched(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping
 
 def _run(variant: Variant, seed: int, fingerprint: str) -> Run:
     arch, *further = (
-        net.model_copy(update={"match": None}).with_shape(variant.data.shape).spelled_out()
+        net.model_copy(update={"match": None}).with_shape(variant.data.shape).to_normal_form()
         for net in (variant.arch, *variant.train.ensemble)
     )
     train = variant.train.model_copy(update={"ensemble": tuple(further)})
@@ -104,7 +104,7 @@ def _run(variant: Variant, seed: int, fingerprint: str) -> Run:
 
 @cache
 def _costs(archs: tuple[Arch, ...]) -> dict[str, int]:
-    return together(archs).as_dict()
+    return combine_costs(archs).as_dict()
 
 
 def _of_examples(share: float) -> float:
@@ -114,7 +114,7 @@ def _of_examples(share: float) -> float:
 
 def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Record:
     epochs, value = run.train.epochs, min(max(value, 0.001), 1.0)
-    tested = Tested(
+    tested = FinalMetrics(
         val_accuracy=_of_examples(value - 0.001),
         train_error=_of_examples(0.5 * (1 - value)),
         train_examples=EXAMPLES,

@@ -13,45 +13,45 @@ from matplotlib.textpath import TextPath
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Box(NamedTuple):
+class TextBox(NamedTuple):
     left: float
     top: float
     right: float
     bottom: float
     words: str
 
-    def overlaps(self, other: Box) -> bool:
+    def overlaps(self, other: TextBox) -> bool:
         return (
             self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
 
 @cache
-def measured(words: str, size: float, bold: bool) -> float:
+def measure_text(words: str, size: float, bold: bool) -> float:
     """Width in the widest of the fonts, by matplotlib."""
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
     return float(TextPath((0, 0), words, size=size, prop=font).get_extents().x1)
 
 
-def labels(svg: str) -> list[Box]:
+def find_labels(svg: str) -> list[TextBox]:
     """Where every text is, by the rules of SVG."""
     found = []
     for text in ET.fromstring(svg).iter(f"{SVG}text"):
         x, y, size = (float(text.attrib[name]) for name in ("x", "y", "font-size"))
         words = text.text or ""
-        long = measured(words, size, text.get("font-weight") == "bold")
+        long = measure_text(words, size, text.get("font-weight") == "bold")
         before = {"middle": long / 2, "end": long}.get(text.get("text-anchor", "start"), 0.0)
         if "transform" in text.attrib:
-            found.append(Box(x - 0.76 * size, y + before - long, x + 0.24 * size, y + before, words))
+            found.append(TextBox(x - 0.76 * size, y + before - long, x + 0.24 * size, y + before, words))
         else:
-            found.append(Box(x - before, y - 0.76 * size, x - before + long, y + 0.24 * size, words))
+            found.append(TextBox(x - before, y - 0.76 * size, x - before + long, y + 0.24 * size, words))
     return found
 
 
 def assert_readable(svg: str) -> None:
     root = ET.fromstring(svg)
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
-    boxes = labels(svg)
+    boxes = find_labels(svg)
     for one, other in combinations(boxes, 2):
         assert not one.overlaps(other), (one, other)
     for box in boxes:

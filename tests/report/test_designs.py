@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from tests.report.factories import made, searched
+from tests.report.factories import add_search_records, make_results_folder
 from vgg_ablate.analysis import summary
-from vgg_ablate.analysis.anova import analysed
-from vgg_ablate.analysis.effects import effects
+from vgg_ablate.analysis.anova import analyze_variance
+from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.formatting import table
 from vgg_ablate.report import design_tables, markdown
 
@@ -48,11 +48,11 @@ def report(folder: Path, design: str, errors: dict[str, float] | None = None) ->
     def accuracy(name: str, seed: int) -> float:
         return float(1 - known.get(name, 0.05) - noise[seed] - noise[50 + seed + 7 * len(name)] / 4)
 
-    return summary.of(made(folder / "pretend", accuracy, text=HEAD + design))
+    return summary.load_report(make_results_folder(folder / "pretend", accuracy, text=HEAD + design))
 
 
 def names(shown: table.Table) -> list[str]:
-    return [row.cells[0].shown() for row in shown.rows]
+    return [row.cells[0].to_text() for row in shown.rows]
 
 
 def test_left_out_parts_are_sorted_by_what_they_cost(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ design:
   parts: {norm: {arch.norm: none}, depth: {arch.depth: 1}, bias: {arch.bias: false}}
 """
     found = report(tmp_path, design, {"no-norm": 0.06, "no-depth": 0.09, "no-bias": 0.05})
-    assert names(design_tables.tables(found)[0]) == ["base", "– depth", "– norm", "– bias"]
+    assert names(design_tables.build_design_tables(found)[0]) == ["base", "– depth", "– norm", "– bias"]
 
 
 def test_the_road_says_what_each_step_adds(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ design:
   steps: {no-bias: {arch.bias: false}, no-norm: {arch.norm: none}}
 """
     found = report(tmp_path, design, {"base": 0.05, "no-bias": 0.06, "no-norm": 0.08})
-    (road,) = design_tables.tables(found)
+    (road,) = design_tables.build_design_tables(found)
     assert names(road) == ["base", "+ no-bias", "+ no-norm"]
     step = [row.cells[4].raw()[""] for row in road.rows]
     assert step[1:] == pytest.approx([1.0, 2.0], abs=0.3)
@@ -84,7 +84,7 @@ design:
   kind: one_factor_at_a_time
   factors: {arch.norm: [batch, none], arch.bias: [true, false]}
 """
-    found = names(design_tables.tables(report(tmp_path, design))[0])
+    found = names(design_tables.build_design_tables(report(tmp_path, design))[0])
     assert found == ["base", "arch.norm (base: batch)", "norm=none", "arch.bias (base: true)", "bias=false"]
 
 
@@ -100,7 +100,7 @@ def factorial(tmp_path: Path) -> summary.Report:
 
 
 def test_main_effects_and_interactions_are_contrasts_per_seed(factorial: summary.Report) -> None:
-    found = effects(factorial)
+    found = compute_effects(factorial)
     by_label = {effect.label: effect.difference.mean for effect in (*found.main, *found.interactions)}
     assert by_label["norm: none - batch"] == pytest.approx(2.0, abs=0.2)
     assert by_label["kernel: five - three"] == pytest.approx(3.0, abs=0.2)
@@ -125,7 +125,7 @@ def test_the_analysis_of_variance_is_statsmodels(sizes: list[int], seeds: int, s
     y = random.normal(5, 1, len(cells))[:, None] * np.ones(seeds) + block + random.normal(0, 0.5, (len(cells), seeds))
     levels = {f"v{at}": dict(zip(factors, cells[at], strict=True)) for at in random.permutation(len(cells)).tolist()}
     table = {name: dict(enumerate(y[int(name[1:])].tolist())) for name in levels}
-    found = {source.name: source for source in analysed(factors, levels, table, range(seeds))}
+    found = {source.name: source for source in analyze_variance(factors, levels, table, range(seeds))}
 
     rows = [
         {"y": table[name][seed], "seed": seed} | {path[5:]: level for path, level in its.items()}
@@ -153,7 +153,7 @@ def test_an_interaction_of_three_factors_alone_is_seen_as_that() -> None:
     levels = {"".join(cell): dict(zip("abc", cell, strict=True)) for cell in itertools.product("01", repeat=3)}
     noise = np.random.default_rng(1).normal(0, 0.1, (8, 5))
     table = {name: {seed: (-1) ** name.count("1") + noise[int(name, 2), seed] for seed in range(5)} for name in levels}
-    found = {source.name: source for source in analysed(factors, levels, table, range(5))}
+    found = {source.name: source for source in analyze_variance(factors, levels, table, range(5))}
     assert list(found) == ["seed", "a", "b", "c", "a × b", "a × c", "b × c", "a × b × c", "rest"]
     assert found["a × b × c"].omega_squared > 0.95
     assert all(source.omega_squared < 0.05 for name, source in found.items() if name not in ("a × b × c", "rest"))
@@ -163,23 +163,23 @@ def test_there_is_no_analysis_of_variance_where_a_cell_or_a_second_seed_is_lacki
     factors = {"a": ["0", "1"], "b": ["0", "1"]}
     levels = {"".join(cell): dict(zip("ab", cell, strict=True)) for cell in itertools.product("01", repeat=2)}
     table = {name: {0: float(name), 1: 2.0} for name in levels}
-    assert analysed(factors, levels, table, [0, 1])
-    assert not analysed(factors, levels, table, [0])
-    assert not analysed(factors, {name: levels[name] for name in ("00", "01", "10")}, table, [0, 1])
-    assert not analysed(factors, levels, {name: dict.fromkeys((0, 1), 3.0) for name in levels}, [0, 1])
+    assert analyze_variance(factors, levels, table, [0, 1])
+    assert not analyze_variance(factors, levels, table, [0])
+    assert not analyze_variance(factors, {name: levels[name] for name in ("00", "01", "10")}, table, [0, 1])
+    assert not analyze_variance(factors, levels, {name: dict.fromkeys((0, 1), 3.0) for name in levels}, [0, 1])
 
 
 def test_where_nothing_is_left_over_there_is_nothing_to_test_against() -> None:
     """Factors and seeds that add up exactly: sums of squares, and no F that is made of rounding."""
     levels = {a + b: {"a": a, "b": b} for a in "012" for b in "01"}
     table = {name: {seed: 0.1 * int(name[0]) + 0.7 * seed for seed in range(3)} for name in levels}
-    found = analysed({"a": ["0", "1", "2"], "b": ["0", "1"]}, levels, table, range(3))
+    found = analyze_variance({"a": ["0", "1", "2"], "b": ["0", "1"]}, levels, table, range(3))
     assert all(isnan(source.f) and isnan(source.p) for source in found)
     assert found[1].sum_of_squares == pytest.approx(0.12)
 
 
 def test_a_factorial_report_shows_levels_effects_and_variance(factorial: summary.Report) -> None:
-    assert [shown.name for shown in markdown.tables(factorial)] == [
+    assert [shown.name for shown in markdown.build_tables(factorial)] == [
         "comparison",
         "levels",
         "effects",
@@ -202,24 +202,28 @@ claims:
 
 
 def test_a_search_shows_its_winners_its_front_and_its_best_proposals(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", lambda variant, seed: 0.9 + seed / 500, text=HEAD + SEARCH)
-    found = summary.of(searched(folder, [{"arch.width": width} for width in (0.5, 1.25, 2.0)], {"winner-1": 2}))
-    comparison, front, history, _ = markdown.tables(found)
+    folder = make_results_folder(tmp_path / "pretend", lambda variant, seed: 0.9 + seed / 500, text=HEAD + SEARCH)
+    found = summary.load_report(
+        add_search_records(folder, [{"arch.width": width} for width in (0.5, 1.25, 2.0)], {"winner-1": 2})
+    )
+    comparison, front, history, _ = markdown.build_tables(found)
     assert found.problems == ()
     assert names(comparison) == ["base", "winner-1"]
     assert names(history) == ["s0002", "s0001", "s0000"]
     assert names(front) == ["s0000", "s0001", "s0002"]
-    assert [row.cells[1].shown() for row in front.rows] == ["width 0.5", "width 1.25", "width 2"]
+    assert [row.cells[1].to_text() for row in front.rows] == ["width 0.5", "width 1.25", "width 2"]
 
 
 def test_a_search_that_has_no_winner_yet_is_reported(tmp_path: Path) -> None:
-    found = summary.of(searched(made(tmp_path / "pretend", text=HEAD + SEARCH), [{"arch.width": 0.5}], {}))
+    found = summary.load_report(
+        add_search_records(make_results_folder(tmp_path / "pretend", text=HEAD + SEARCH), [{"arch.width": 0.5}], {})
+    )
     assert found.verdicts[0].verdict == "inconclusive"
     assert found.verdicts[0].reason.startswith("winner-1: seed 0 missing")
 
 
 def test_the_front_is_what_nothing_else_beats(factorial: summary.Report) -> None:
-    front = design_tables.front(factorial.rows)
+    front = design_tables.find_pareto_variants(factorial.rows)
     for row in factorial.rows:
         dominated = any(
             other.error.mean <= row.error.mean and other.costs["macs"] <= row.costs["macs"] and other is not row

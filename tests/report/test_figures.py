@@ -19,7 +19,7 @@ from matplotlib.text import Text
 
 from tests.report import design_factories, factories
 from vgg_ablate.analysis import summary
-from vgg_ablate.analysis.pairs import deciding_interval, gains
+from vgg_ablate.analysis.pairs import compute_deciding_interval, compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report.figures import canvas, cost_error, curves, forest, nets, registry, scales
 
@@ -51,7 +51,9 @@ def report_of(folder: Path, seed: int, spread: float) -> Report:
     draws = np.random.default_rng(seed)
     means = {name: draws.uniform(0.9, 0.98) for name in ("base", "five", "wide", "deep")}
     noise = {(name, s): draws.normal(0, spread) for name in means for s in range(6)}
-    return summary.of(factories.made(folder, lambda name, s: means[name] + noise[name, s], text=KINDS))
+    return summary.load_report(
+        factories.make_results_folder(folder, lambda name, s: means[name] + noise[name, s], text=KINDS)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 @pytest.fixture(scope="module", params=design_factories.DESIGNS)
 def design(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A report of every kind of design."""
-    return summary.of(design_factories.made(tmp_path_factory.mktemp("designs") / request.param, request.param))
+    return summary.load_report(
+        design_factories.make_design_folder(tmp_path_factory.mktemp("designs") / request.param, request.param)
+    )
 
 
 def hidden(figure: Figure) -> list[tuple[str, str]]:
@@ -95,29 +99,29 @@ def _beyond_the_limits(figure: Figure) -> set[Text]:
 
 
 def test_no_text_hides_another(report: Report) -> None:
-    with canvas.style():
-        found = {sketch.name: hidden(sketch.draw()) for sketch in registry.sketches(report)}
+    with canvas.use_style():
+        found = {sketch.name: hidden(sketch.draw()) for sketch in registry.build_figure_specs(report)}
     assert found == {name: [] for name in ("forest", "budget", "nets", "curves")}
 
 
 def test_every_design_has_its_figures_and_no_text_in_them_hides_another(design: Report) -> None:
-    sketches = list(registry.sketches(design))
+    sketches = list(registry.build_figure_specs(design))
     assert [sketch.name for sketch in sketches] == design_factories.DESIGNS[design.study.design.kind][1]
-    with canvas.style():
+    with canvas.use_style():
         found = {sketch.name: hidden(sketch.draw()) for sketch in sketches}
     assert found == {name: [] for name in found}
 
 
 def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
-    report = summary.of(factories.made(tmp_path / "kinds", text=KINDS))
+    report = summary.load_report(factories.make_results_folder(tmp_path / "kinds", text=KINDS))
     marks = {
         net.name: [
-            "gone" if one.item is None else (*nets.words(one.item), "new" if one.differs else "same")
+            "gone" if one.item is None else (*nets.format_layer(one.item), "new" if one.differs else "same")
             for block in net.blocks
             for one in block
             if one.item is None or one.item.kind != "pool"
         ]
-        for net in nets.nets(report)
+        for net in nets.collect_nets(report)
     }
     first, second = ("3×3", "4", "same"), ("3×3", "8", "same")
     head = ("fc", "10", "same")
@@ -129,11 +133,11 @@ def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
 
 def test_coordinates_are_rounded_and_words_are_not() -> None:
     def drawn() -> Figure:
-        figure = canvas.blank(2, 1)
+        figure = canvas.create_figure(2, 1)
         figure.text(1 / 3, 0.5, "+3.799 [3.600, 3.972]")
         return figure
 
-    svg = canvas.svg(drawn)
+    svg = canvas.render_svg(drawn)
     assert ">+3.799 [3.600, 3.972]<" in svg
     assert 'x="48"' in svg
 
@@ -141,17 +145,18 @@ def test_coordinates_are_rounded_and_words_are_not() -> None:
 def test_panels_of_a_factorial_design_have_titles_that_differ(tmp_path: Path) -> None:
     factors = "factors: {arch.norm: [batch, none], arch.activation: [relu, gelu], arch.width: [1, 2]}"
     text = f"{design_factories.HEAD}design:\n  kind: factorial\n  {factors}\n"
-    report = summary.of(factories.made(tmp_path / "cells", text=text))
-    with canvas.style():
-        titles = [axes.get_title(loc="left") for axes in curves.drawn(curves.curves(report)).axes]
+    report = summary.load_report(factories.make_results_folder(tmp_path / "cells", text=text))
+    with canvas.use_style():
+        titles = [axes.get_title(loc="left") for axes in curves.plot_curves(curves.collect_curves(report)).axes]
     assert len(set(titles)) == len(titles) == 8
     assert "none, gelu, 2" in titles
 
 
 def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -> None:
     code = (
-        "import sys; from vgg_ablate.report import model; from vgg_ablate.report.figures import album\n"
-        f"sys.stdout.write(''.join(one.svg for one in album.pictures(model.of({str(report.folder)!r}))))"
+        "import sys; from vgg_ablate.analysis import summary; from vgg_ablate.report.figures import registry\n"
+        f"report = summary.load_report({str(report.folder)!r})\n"
+        "sys.stdout.write(''.join(one.svg for one in registry.render_figures(report)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -160,11 +165,11 @@ def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -
         check=True,
         env={"PYTHONHASHSEED": "7", "PATH": ""},
     )
-    assert done.stdout == "".join(one.svg for one in registry.pictures(report))
+    assert done.stdout == "".join(one.svg for one in registry.render_figures(report))
 
 
 def test_a_figure_keeps_its_text_as_text_and_has_no_date(report: Report) -> None:
-    for one in registry.pictures(report):
+    for one in registry.render_figures(report):
         assert "<text" in one.svg
         assert "dc:date" not in one.svg
         assert "http://" not in one.svg.split("<g", 1)[1]
@@ -173,9 +178,9 @@ def test_a_figure_keeps_its_text_as_text_and_has_no_date(report: Report) -> None
 def test_drawings_by_another_matplotlib_are_not_compared() -> None:
     ours = '<p>1</p><svg viewBox="0 0 1 1">a</svg> Matplotlib v3.11.2'
     theirs = '<p>1</p><svg viewBox="0 0 1 1">b</svg> Matplotlib v3.9.0'
-    one, other = canvas.comparable(ours, theirs)
+    one, other = canvas.drop_incomparable_drawings(ours, theirs)
     assert one == other == "<p>1</p>"
-    assert canvas.comparable(ours, ours.replace("a<", "b<"))[1].count("b<") == 1
+    assert canvas.drop_incomparable_drawings(ours, ours.replace("a<", "b<"))[1].count("b<") == 1
 
 
 @settings(max_examples=8, deadline=None)
@@ -185,7 +190,7 @@ def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_facto
     for verdict in report.verdicts:
         if verdict.exact or verdict.reason:
             continue
-        low, high = deciding_interval(verdict)
+        low, high = compute_deciding_interval(verdict)
         inside = verdict.claim.region[0] < low and high < verdict.claim.region[1]
         beyond = high < verdict.claim.region[0] or low > verdict.claim.region[1]
         yes, no = (beyond, inside) if verdict.claim.kind == "different" else (inside, beyond)
@@ -194,7 +199,7 @@ def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_facto
 
 def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
     for verdict in report.verdicts:
-        found = gains(verdict, report.frame)
+        found = compute_gains(verdict, report.frame)
         assert verdict.exact or np.mean(list(found.values())) == pytest.approx(verdict.mean)
         assert len(found) == verdict.n
 
@@ -202,10 +207,10 @@ def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> None:
     found = [
-        cost_error.Point(str(index), False, {"macs": macs, "params": macs}, float(error), 0.0)
+        cost_error.CostPoint(str(index), False, {"macs": macs, "params": macs}, float(error), 0.0)
         for index, (macs, error) in enumerate(values)
     ]
-    front = {(point.costs["macs"], point.mean) for point in cost_error.front(found, "macs")}
+    front = {(point.costs["macs"], point.mean) for point in cost_error.find_front_points(found, "macs")}
     bettered = {
         (macs, error)
         for macs, error in values
@@ -216,20 +221,20 @@ def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> No
 
 def test_a_claim_without_an_estimate_has_its_row(tmp_path: Path) -> None:
     gone = frozenset({("five", seed) for seed in range(6)})
-    report = summary.of(factories.made(tmp_path / "gone", text=KINDS, missing=gone))
-    rows = forest.intervals(report)
+    report = summary.load_report(factories.make_results_folder(tmp_path / "gone", text=KINDS, missing=gone))
+    rows = forest.collect_forest_rows(report)
     assert [isnan(row.mean) for row in rows if row.name in ("better", "equivalent")] == [True, False]
-    with canvas.style():
-        assert hidden(forest.drawn(rows)) == []
+    with canvas.use_style():
+        assert hidden(forest.plot_forest(rows)) == []
 
 
 @given(st.integers(1, 10**14), st.floats(1.0, 1e9), st.sampled_from(["x", "y"]))
 @settings(max_examples=100, deadline=None)
 def test_an_axis_of_costs_can_be_read_whatever_they_are(low: int, ratio: float, way: Literal["x", "y"]) -> None:
-    figure = canvas.blank(3, 2)
+    figure = canvas.create_figure(3, 2)
     axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
     values = [low, round(low * ratio)]
-    scales.by_cost(axes, values, way)
+    scales.set_cost_scale(axes, values, way)
     axis, (first, last) = (axes.xaxis, axes.get_xlim()) if way == "x" else (axes.yaxis, axes.get_ylim())
     assert first < min(values) <= max(values) < last
     ticks = [tick for tick in axis.get_majorticklocs() if first <= tick <= last]

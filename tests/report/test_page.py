@@ -70,20 +70,22 @@ class Document(HTMLParser):
 
 
 def page_of(folder: Path) -> Path:
-    write.write(folder)
+    write.write_report(folder)
     return folder / "report.html"
 
 
 @pytest.fixture(scope="module")
 def pretend(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(factories.made(tmp_path_factory.mktemp("results") / "pretend"))
+    return page_of(factories.make_results_folder(tmp_path_factory.mktemp("results") / "pretend"))
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "long"
     outcomes = {("wide", 1): Outcome.DIVERGED}
-    return page_of(factories.made(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)})))
+    return page_of(
+        factories.make_results_folder(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)}))
+    )
 
 
 @pytest.mark.parametrize("which", ["pretend", "long"])
@@ -113,7 +115,7 @@ def test_every_link_leads_somewhere(which: str, request: pytest.FixtureRequest) 
 
 def test_every_run_stands_in_the_page_with_its_record(pretend: Path) -> None:
     links = set(Document(pretend.read_text(encoding="utf-8")).links)
-    report = summary.of(pretend.parent)
+    report = summary.load_report(pretend.parent)
     assert {f"records/{key}.json" for key in report.frame["key"]} <= links
 
 
@@ -134,8 +136,8 @@ def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None
 
 def test_the_command_is_one_that_can_be_typed(tmp_path: Path) -> None:
     command = ["__main__.py", "run", "studies/pretend.yaml", "seeds=5"]
-    folder = factories.made(tmp_path / "pretend", provenance={"command": command})
-    known = dict(markdown.provenance(summary.of(folder)))
+    folder = factories.make_results_folder(tmp_path / "pretend", provenance={"command": command})
+    known = dict(markdown.list_provenance(summary.load_report(folder)))
     assert known["command"] == "python -m vgg_ablate run studies/pretend.yaml seeds=5"
 
 
@@ -157,28 +159,28 @@ def test_a_run_that_diverged_or_is_missing_is_said(long: Path) -> None:
 
 
 def test_of_very_many_runs_the_page_lists_the_first_and_says_where_the_others_are(pretend: Path) -> None:
-    text = runs.runs(summary.of(pretend.parent), most=12)
+    text = runs.render_runs(summary.load_report(pretend.parent), most=12)
     assert text.count("<details") == 2
     assert '5 more runs are listed in <a href="runs.csv">' in text
 
 
 def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:
     text = factories.STUDY.replace("seeds: 5", "seeds: 150").replace("epochs: 2", "epochs: 100")
-    path = page_of(factories.made(tmp_path / "many", text=text))
+    path = page_of(factories.make_results_folder(tmp_path / "many", text=text))
     assert path.stat().st_size < 500_000
 
 
 @pytest.mark.parametrize("which", ["pretend", "long"])
 def test_in_a_browser_no_text_overlaps_or_overflows(which: str, request: pytest.FixtureRequest) -> None:
     path: Path = request.getfixturevalue(which)
-    for found in browser.asked(path, browser.FAULTS, widths=(1280, 400)):
+    for found in browser.run_script(path, browser.FIND_FAULTS_SCRIPT, widths=(1280, 400)):
         assert found == {"overlaps": [], "overflows": []}
 
 
 def test_in_a_browser_the_page_of_every_design_has_no_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
-    pages = [page_of(design_factories.made(tmp_path / kind, kind)) for kind in design_factories.DESIGNS]
+    pages = [page_of(design_factories.make_design_folder(tmp_path / kind, kind)) for kind in design_factories.DESIGNS]
     widths = (1280, 400)
-    for number, found in enumerate(browser.asked_all(pages, browser.FAULTS, widths=widths)):
+    for number, found in enumerate(browser.run_script_on_pages(pages, browser.FIND_FAULTS_SCRIPT, widths=widths)):
         assert found == {"overlaps": [], "overflows": []}, pages[number // len(widths)].parent.name
 
 
@@ -189,12 +191,12 @@ def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path) -> Non
         "<p style='width: 2000px'>wide</p></main></body>",
         encoding="utf-8",
     )
-    [found] = browser.asked(page, browser.FAULTS, widths=(400,))
+    [found] = browser.run_script(page, browser.FIND_FAULTS_SCRIPT, widths=(400,))
     assert found["overlaps"] == [["one", "two"]]
     assert any("too wide" in fault for fault in found["overflows"])
 
 
 def test_a_heading_sorts_its_table_both_ways(pretend: Path) -> None:
-    [(written, up, down)] = browser.asked(pretend, browser.SORTED, widths=(1280,))
+    [(written, up, down)] = browser.run_script(pretend, browser.SORT_SCRIPT, widths=(1280,))
     assert up == sorted(written, key=float)
     assert down == up[::-1]

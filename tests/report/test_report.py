@@ -9,37 +9,37 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.report.factories import STUDY, made
+from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.report import compare, markdown, write
 
 
 def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
-    write.write(made(tmp_path / "pretend"))
-    assert write.check(tmp_path / "pretend") == []
+    write.write_report(make_results_folder(tmp_path / "pretend"))
+    assert write.check_report(tmp_path / "pretend") == []
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "report.md", "table.tex"])
 def test_an_edited_report_fails_its_check_with_file_and_line(tmp_path: Path, name: str) -> None:
-    folder = made(tmp_path / "pretend")
-    write.write(folder)
+    folder = make_results_folder(tmp_path / "pretend")
+    write.write_report(folder)
     lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
     lines[2] = lines[2][:-1] + "!\n"
     (folder / name).write_text("".join(lines), encoding="utf-8")
-    (found,) = write.check(folder)
+    (found,) = write.check_report(folder)
     assert found.startswith(f"{folder / name}:3: the records say")
 
 
 def test_two_of_the_same_report_are_the_same_bytes(tmp_path: Path) -> None:
-    one = write.files(write.write(made(tmp_path / "a" / "pretend")))
-    two = write.files(write.write(made(tmp_path / "b" / "pretend")))
+    one = write.build_files(write.write_report(make_results_folder(tmp_path / "a" / "pretend")))
+    two = write.build_files(write.write_report(make_results_folder(tmp_path / "b" / "pretend")))
     assert one == two
 
 
 def test_a_diverged_seed_is_shown_and_makes_its_claims_inconclusive(tmp_path: Path) -> None:
-    folder = made(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
-    report = write.write(folder)
+    folder = make_results_folder(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
+    report = write.write_report(folder)
     small, same, weights = report.verdicts
     assert (small.verdict, small.reason, small.n) == ("inconclusive", "five: seed 2 diverged", 4)
     assert same.verdict == "refuted"
@@ -48,16 +48,19 @@ def test_a_diverged_seed_is_shown_and_makes_its_claims_inconclusive(tmp_path: Pa
 
 
 def test_the_json_has_what_the_design_lists(tmp_path: Path) -> None:
-    document = json.loads(write.as_json(summary.of(made(tmp_path / "pretend"))))
+    document = json.loads(write.serialize_report(summary.load_report(make_results_folder(tmp_path / "pretend"))))
     assert document["variants"][0].keys() >= {"name", "n", "mean", "sd", "params", "macs"}
     wanted = "id kind metric a b margin n mean sd ci_low ci_high p q verdict"
     assert document["claims"][0].keys() >= set(wanted.split())
 
 
 def test_two_results_are_set_beside_each_other(tmp_path: Path) -> None:
-    reports = [summary.of(made(tmp_path / name, provenance={"host": name})) for name in ("here", "there")]
-    found = compare.compared(reports)
-    assert [row.cells[0].shown() for row in found.tables[0].rows] == ["base", "five", "wide"]
+    reports = [
+        summary.load_report(make_results_folder(tmp_path / name, provenance={"host": name}))
+        for name in ("here", "there")
+    ]
+    found = compare.compare_reports(reports)
+    assert [row.cells[0].to_text() for row in found.tables[0].rows] == ["base", "five", "wide"]
     assert found.differences == ("provenance.host: here here; there there",)
 
 
@@ -68,13 +71,13 @@ def test_the_second_interval_needs_a_test_set_that_seeds_share(tmp_path: Path, d
     def drawn(variant: str, seed: int) -> NDArray[np.bool_]:
         return np.random.default_rng([seed, len(variant)]).random(300) < right[variant]
 
-    folder = made(
+    folder = make_results_folder(
         tmp_path / "pretend",
         lambda variant, seed: float(drawn(variant, seed).mean()),
         text=STUDY.replace("digits", data),
         correct=lambda variant, seed: np.packbits(drawn(variant, seed)).tobytes().hex(),
     )
-    small, *_ = write.write(folder).verdicts
+    small, *_ = write.write_report(folder).verdicts
     assert (small.beyond is not None) == known
     assert ("beyond this test set" in (folder / "report.md").read_text(encoding="utf-8").lower()) == known
 
@@ -84,7 +87,7 @@ def test_runs_in_two_precisions_are_said(tmp_path: Path) -> None:
         precision = "bf16" if variant == "wide" else "fp32"
         return record.model_copy(update={"environment": {**record.environment, "precision": precision}})
 
-    notes = markdown.notes(summary.of(made(tmp_path / "pretend", change=elsewhere)))
+    notes = markdown.build_notes(summary.load_report(make_results_folder(tmp_path / "pretend", change=elsewhere)))
     assert any(note.startswith("Runs were made in the precisions bf16, fp32") for note in notes)
 
 
@@ -93,9 +96,12 @@ def test_runs_that_two_studies_share_are_not_set_against_themselves(tmp_path: Pa
     fewer = (
         STUDY.replace("seeds: 5", "seeds: 3").replace("name: pretend", "name: fewer").replace("width: 2", "width: 3")
     )
-    reports = [summary.of(made(tmp_path / "pretend")), summary.of(made(tmp_path / "fewer", text=fewer))]
-    variants = compare.compared(reports).tables[0]
-    between = {row.cells[0].shown(): row.cells[-1].shown() for row in variants.rows}
+    reports = [
+        summary.load_report(make_results_folder(tmp_path / "pretend")),
+        summary.load_report(make_results_folder(tmp_path / "fewer", text=fewer)),
+    ]
+    variants = compare.compare_reports(reports).tables[0]
+    between = {row.cells[0].to_text(): row.cells[-1].to_text() for row in variants.rows}
     assert (between["base"], between["five"]) == ("same runs", "same runs")
     assert between["wide"].endswith("]")
     assert "records of base, five in common" in variants.notes[-1]
@@ -106,10 +112,10 @@ def test_what_differs_between_studies_is_said_as_people_write_it(tmp_path: Path)
     other = other.replace("image_size: 32}", "image_size: 32, limit: 900, augment: {flip: true}}")
     commands = [{"command": ["__main__.py", "run", f"studies/{name}.yaml"]} for name in ("pretend", "other")]
     reports = [
-        summary.of(made(tmp_path / "pretend", provenance=commands[0])),
-        summary.of(made(tmp_path / "other", text=other, provenance=commands[1])),
+        summary.load_report(make_results_folder(tmp_path / "pretend", provenance=commands[0])),
+        summary.load_report(make_results_folder(tmp_path / "other", text=other, provenance=commands[1])),
     ]
-    told = compare.compared(reports).differences
+    told = compare.compare_reports(reports).differences
     assert "data.limit: pretend none; other 900" in told
     assert "data.augment.flip: pretend false; other true" in told
     run = "python -m vgg_ablate run studies"
@@ -123,7 +129,7 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
         return record.model_copy(update={"environment": {**record.environment, "device_name": device}})
 
     text = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: five, metric: train_seconds}\n"
-    *_, quick = summary.of(made(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
+    *_, quick = summary.load_report(make_results_folder(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
     assert (quick.verdict, quick.reason) == ("inconclusive", "measured on several devices: a CPU, a GPU")
 
 
@@ -136,5 +142,5 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
     ],
 )
 def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], told: str) -> None:
-    report = summary.of(made(tmp_path / "pretend", provenance={"git": git}))
-    assert dict(markdown.provenance(report))["git"] == told
+    report = summary.load_report(make_results_folder(tmp_path / "pretend", provenance={"git": git}))
+    assert dict(markdown.list_provenance(report))["git"] == told

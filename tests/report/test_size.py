@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.report.factories import made
+from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import summary
 
 LARGE = """\
@@ -22,9 +22,9 @@ variants:
 
 def test_four_hundred_runs_take_a_fraction_of_ten_thousands_ten_seconds(tmp_path: Path) -> None:
     text = LARGE + "".join(f"  w{index}: {{arch.width: {1 + index / 10}}}\n" for index in range(1, 20))
-    folder = made(tmp_path / "large", text=text)
+    folder = make_results_folder(tmp_path / "large", text=text)
     start = time.process_time()
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     assert time.process_time() - start < 5
     assert len(report.frame) == 400
     assert len(report.epochs) == 4000

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vgg_ablate.runs.driver import Options, drive
+from vgg_ablate.runs.driver import RunOptions, run_plan
 from vgg_ablate.runs.plan import Plan
 
-Victims = Callable[[int], Iterable[int]]  # driver's process -> the processes that may be killed for its workers
+ListVictims = Callable[[int], Iterable[int]]  # driver's process -> the processes that may be killed for its workers
 
 
-class Driver:
+class DriverProcess:
     """`drive`, in a process of its own."""
 
-    def __init__(self, plan: Plan, folder: Path, options: Options) -> None:
+    def __init__(self, plan: Plan, folder: Path, options: RunOptions) -> None:
         context = multiprocessing.get_context("forkserver")
         pool = ["vgg_ablate.runs.workers.ray"] if options.pool == "ray" else []
         context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.harness", *pool])
@@ -48,8 +48,8 @@ class Storm:
 
     plan: Plan
     folder: Path
-    options: Options
-    victims: Victims = field(default_factory=lambda: children)
+    options: RunOptions
+    victims: ListVictims = field(default_factory=lambda: list_children)
     seed: int = 0
     workers: set[int] = field(default_factory=set)  # process ids, of those killed
     drivers: set[int] = field(default_factory=set)
@@ -65,16 +65,16 @@ class Storm:
             time.sleep(chance.uniform(*pause))
             assert driver.lives, "the study is over before the storm is"
             if len(self.drivers) < drivers and len(self.workers) >= (len(self.drivers) + 0.9) * workers / drivers:
-                self.drivers |= killed(driver.pid)
+                self.drivers |= kill_process(driver.pid)
                 assert driver.join() == -signal.SIGKILL
                 driver = self._start()
             elif found := [pid for pid in self.victims(driver.pid) if pid not in self.workers]:
-                self.workers |= killed(chance.choice(found))
+                self.workers |= kill_process(chance.choice(found))
         assert driver.join() == 0
 
-    def _start(self) -> Driver:
-        before, driver = self._epochs(), Driver(self.plan, self.folder, self.options)
-        until(lambda: self._epochs() > before or not driver.lives, 100)
+    def _start(self) -> DriverProcess:
+        before, driver = self._epochs(), DriverProcess(self.plan, self.folder, self.options)
+        wait_until(lambda: self._epochs() > before or not driver.lives, 100)
         return driver
 
     def _epochs(self) -> int:
@@ -82,21 +82,21 @@ class Storm:
         return path.read_bytes().count(b'"event": "epoch"') if path.exists() else 0
 
 
-def _drive(plan: Plan, folder: Path, options: Options, environment: dict[str, str]) -> None:
+def _drive(plan: Plan, folder: Path, options: RunOptions, environment: dict[str, str]) -> None:
     os.environ.update(environment)  # the server that forks may be older than some of it
-    assert drive(plan, folder, options).complete
+    assert run_plan(plan, folder, options).complete
 
 
-def children(pid: int) -> list[int]:
+def list_children(pid: int) -> list[int]:
     """The ids of the living children of a process."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except FileNotFoundError:
         return []
-    return [child for child in map(int, text.split()) if alive(child)]
+    return [child for child in map(int, text.split()) if is_process_alive(child)]
 
 
-def alive(pid: int) -> bool:
+def is_process_alive(pid: int) -> bool:
     """Is there such a process, and is it more than a line in a table?"""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -104,9 +104,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def killed(pid: int) -> set[int]:
+def kill_process(pid: int) -> set[int]:
     """The process, killed with -9; nothing where it was dead before."""
-    if not alive(pid):
+    if not is_process_alive(pid):
         return set()
     try:
         os.kill(pid, signal.SIGKILL)
@@ -115,7 +115,7 @@ def killed(pid: int) -> set[int]:
     return {pid}
 
 
-def until(met: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(met: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for a condition."""
     end = time.monotonic() + seconds
     while not met():

@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from tests import fake_training
-from vgg_ablate.records import Epoch, Run, Tested
-from vgg_ablate.runs.resources.memory_fit import predicted
-from vgg_ablate.runs.workers.protocol import Place
-from vgg_ablate.training.errors import OutOfMemory
+from vgg_ablate.records import Epoch, FinalMetrics, Run
+from vgg_ablate.runs.resources.memory_fit import predict_peak_bytes
+from vgg_ablate.runs.workers.protocol import WorkerContext
+from vgg_ablate.training.errors import OutOfMemoryError
 
 
-def bytes_of(run: Run) -> int:
+def compute_used_bytes(run: Run) -> int:
     """What the run takes."""
-    return 100 * predicted(run)
+    return 100 * predict_peak_bytes(run)
 
 
-def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
+def train(runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
     """Take the memory, train, give it back; `most`: the most runs that were ever on one GPU."""
     run, gpu = runs[0], place.folder / f"gpu-{os.environ['CUDA_VISIBLE_DEVICES']}"
     with _locked(place.folder):
         gpu.mkdir(exist_ok=True)
         others = [int(path.read_text()) for path in gpu.iterdir()]
-        if sum(others) + bytes_of(run) > int((place.folder / "memory").read_text()):
-            raise OutOfMemory(1, gpu.name)
-        (gpu / run.key).write_text(str(bytes_of(run)))
+        if sum(others) + compute_used_bytes(run) > int((place.folder / "memory").read_text()):
+            raise OutOfMemoryError(1, gpu.name)
+        (gpu / run.key).write_text(str(compute_used_bytes(run)))
         most = place.folder / "most"
         most.write_text(str(max(len(others) + 1, int(most.read_text() if most.exists() else 0))))
     evaluate = yield from fake_training.train(runs, place)
@@ -42,18 +42,18 @@ def train(runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Callabl
     return evaluate
 
 
-def prepare(run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+def prepare(run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
     """There are no images."""
 
 
-def facts(run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
+def facts(run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
     """Nothing."""
     return {}, {}
 
 
-def peak(run: Run, place: Place) -> int | None:
+def peak(run: Run, place: WorkerContext) -> int | None:
     """What it took."""
-    return bytes_of(run)
+    return compute_used_bytes(run)
 
 
 @contextmanager

@@ -10,16 +10,16 @@ import pytest
 
 from tests import fake_training
 from vgg_ablate.config.study import Study, load
-from vgg_ablate.records import Epoch, Outcome, Store
+from vgg_ablate.records import Epoch, Outcome, RecordStore
 from vgg_ablate.report import write
-from vgg_ablate.runs.driver import Finished, Options, drive
-from vgg_ablate.runs.plan import Plan, plan
-from vgg_ablate.runs.progress.events import events
-from vgg_ablate.runs.workers.protocol import Ended, Event, Job, Place, Reported
-from vgg_ablate.runs.workers.worker import perform
+from vgg_ablate.runs.driver import RunOptions, RunSummary, run_plan
+from vgg_ablate.runs.plan import Plan, build_plan
+from vgg_ablate.runs.progress.events import read_events
+from vgg_ablate.runs.workers.protocol import EpochEnded, Job, JobEnded, WorkerContext, WorkerEvent
+from vgg_ablate.runs.workers.worker import perform_job
 
 _AT = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
-TEXT = """\
+STUDY_TEMPLATE = """\
 version: 1
 name: {name}
 question: does it run?
@@ -30,7 +30,7 @@ train: {{epochs: {epochs}{keep}}}
 """
 
 
-def study(
+def make_study(
     folder: Path,
     *,
     name: str = "asked",
@@ -45,18 +45,18 @@ def study(
     file = folder / f"{name}.yaml"
     lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
     kept = ", keep: predictions" if keep else ""
-    text = TEXT.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds, keep=kept)
+    text = STUDY_TEMPLATE.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds, keep=kept)
     file.write_text(text + (f"variants:\n{lines}" if lines else ""))
     return load(file)
 
 
-class InProcess:
+class InProcessPool:
     """A pool without processes: a job is performed, whole, when it is polled."""
 
     slots = 1
 
     def __init__(self, folder: Path) -> None:
-        self._place, self._jobs = Place(folder=folder), list[Job]()
+        self._place, self._jobs = WorkerContext(folder=folder), list[Job]()
 
     def free(self) -> int:
         return 1 - len(self._jobs)
@@ -64,19 +64,19 @@ class InProcess:
     def submit(self, job: Job) -> None:
         self._jobs.append(job)
 
-    def poll(self, timeout: float) -> list[Event]:
-        events: list[Event] = []
+    def poll(self, timeout: float) -> list[WorkerEvent]:
+        events: list[WorkerEvent] = []
         for job in self._jobs:
             key = job.run.key
 
             def report(epoch: Epoch, key: str = key) -> bool:
-                events.append(Reported(key, epoch))
+                events.append(EpochEnded(key, epoch))
                 return False
 
             try:
-                events.append(perform(fake_training, job, self._place, report))
+                events.append(perform_job(fake_training, job, self._place, report))
             except ValueError as error:
-                events.append(Ended(key, Outcome.FAILED, str(error)))
+                events.append(JobEnded(key, Outcome.FAILED, str(error)))
         self._jobs.clear()
         return events
 
@@ -84,28 +84,28 @@ class InProcess:
     def close(self) -> None: ...
 
 
-def driven(plan: Plan, folder: Path, options: Options | None = None) -> Finished:
+def run_in_process(plan: Plan, folder: Path, options: RunOptions | None = None) -> RunSummary:
     """Run a plan in this process alone."""
-    return drive(plan, folder, options or OPTIONS, InProcess(folder))
+    return run_plan(plan, folder, options or OPTIONS, InProcessPool(folder))
 
 
-def undisturbed(plan: Plan, folder: Path) -> Path:
+def run_undisturbed(plan: Plan, folder: Path) -> Path:
     """The folder of a study that nobody has disturbed, and that has taken no time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fake_training, "PACE", 0.0)
-        assert driven(plan, folder).complete
+        patch.setattr(fake_training, "TIME_SCALE", 0.0)
+        assert run_in_process(plan, folder).complete
     return folder
 
 
-def planned(asked: Study) -> Plan:
+def build_fake_plan(asked: Study) -> Plan:
     """Its plan, with a made-up fingerprint."""
-    return plan(asked, fake_training.fingerprint)
+    return build_plan(asked, fake_training.fingerprint)
 
 
-OPTIONS = Options(workers=2, device="cpu", progress="none", training="tests.fake_training")
+OPTIONS = RunOptions(workers=2, device="cpu", progress="none", training="tests.fake_training")
 
 
-class Trained(NamedTuple):
+class TrainedEpoch(NamedTuple):
     """A line of `trained.log`: an epoch that some worker has trained; in `waiting.log`, 0: it has not begun."""
 
     key: str  # of the training
@@ -114,43 +114,43 @@ class Trained(NamedTuple):
     at: float  # Unix time
 
 
-def trained(folder: Path, name: str = "trained.log") -> list[Trained]:
+def read_trained_epochs(folder: Path, name: str = "trained.log") -> list[TrainedEpoch]:
     """Every epoch that any worker has trained, in order."""
     log = folder / name
     if not log.exists():
         return []
     lines = (line.split() for line in log.read_text().splitlines())
-    return [Trained(key, int(epoch), int(pid), float(at)) for key, epoch, pid, at in lines]
+    return [TrainedEpoch(key, int(epoch), int(pid), float(at)) for key, epoch, pid, at in lines]
 
 
-def epochs_trained(folder: Path) -> list[tuple[str, int]]:
+def list_trained_epochs(folder: Path) -> list[tuple[str, int]]:
     """(key, epoch) of every epoch that any worker has trained, in order."""
-    return [(line.key, line.epoch) for line in trained(folder)]
+    return [(line.key, line.epoch) for line in read_trained_epochs(folder)]
 
 
-def trained_again(folder: Path) -> list[Trained]:
+def find_retrained_epochs(folder: Path) -> list[TrainedEpoch]:
     """Epochs that were trained when all runs of the training had records; a file's time is exact to milliseconds."""
-    store, written = Store(folder / "records"), dict[str, float]()
+    store, written = RecordStore(folder / "records"), dict[str, float]()
     for record in store:
         training = record.run.training_key
         written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
-    return [line for line in trained(folder) if line.at > written[line.key] + 0.02]
+    return [line for line in read_trained_epochs(folder) if line.at > written[line.key] + 0.02]
 
 
-def told(folder: Path, event: str | None = None) -> list[dict[str, Any]]:
+def read_event_log(folder: Path, event: str | None = None) -> list[dict[str, Any]]:
     """What `events.jsonl` says, or those of one kind."""
     path = folder / "events.jsonl"
-    lines = events(path) if path.exists() else iter(())
+    lines = read_events(path) if path.exists() else iter(())
     return [line for line in lines if event in (None, line["event"])]
 
 
-def reported(folder: Path) -> dict[str, str]:
+def write_and_read_report(folder: Path) -> dict[str, str]:
     """The report on a folder: file -> text, without the moment at which it was started."""
-    write.write(folder)
+    write.write_report(folder)
     paths = [folder / name for name in ("runs.csv", "report.md", "table.tex", "report.html")]
     return {path.name: _AT.sub("", path.read_text()) for path in paths}
 
 
-def contents(folder: Path) -> dict[str, object]:
+def read_record_contents(folder: Path) -> dict[str, object]:
     """Key -> what a record says of the run, without what differs from machine to machine."""
-    return {record.key: (record.outcome, record.tested, record.epochs) for record in Store(folder / "records")}
+    return {record.key: (record.outcome, record.tested, record.epochs) for record in RecordStore(folder / "records")}

@@ -7,13 +7,13 @@ import subprocess
 
 import pytest
 
-PRIVATE = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private")
+UNSHARE_COMMAND = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private")
 
 
 def _possible() -> bool:
     if shutil.which("unshare") is None:
         return False
-    return subprocess.run([*PRIVATE, "true"], check=False, capture_output=True).returncode == 0
+    return subprocess.run([*UNSHARE_COMMAND, "true"], check=False, capture_output=True).returncode == 0
 
 
-needs_a_private_view = pytest.mark.skipif(not _possible(), reason="this system has no user namespaces")
+requires_user_namespaces = pytest.mark.skipif(not _possible(), reason="this system has no user namespaces")

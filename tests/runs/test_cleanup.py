@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.runs.chaos import Driver, until
-from tests.runs.harness import OPTIONS, contents, driven, planned, study
+from tests.runs.chaos import DriverProcess, wait_until
+from tests.runs.harness import OPTIONS, build_fake_plan, make_study, read_record_contents, run_in_process
 from tests.runs.test_search import TEXT, searched
-from vgg_ablate.errors import StudyHeld
-from vgg_ablate.records import Manifest, Store
+from vgg_ablate.errors import StudyLockedError
+from vgg_ablate.records import Manifest, RecordStore
 from vgg_ablate.runs.cleanup import find_orphans, remove_orphans
-from vgg_ablate.runs.leases import study_lock
+from vgg_ablate.runs.driver import open_ledger
+from vgg_ablate.runs.leases import hold_study_lock
 
 
 def run_clean(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -26,8 +28,8 @@ def run_clean(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def outdated(folder: Path) -> Path:
     """A results folder with three records of a variant that its study has no longer."""
-    driven(planned(study(folder.parent, variants=2)), folder)
-    driven(planned(study(folder.parent, variants=1)), folder)
+    run_in_process(build_fake_plan(make_study(folder.parent, variants=2)), folder)
+    run_in_process(build_fake_plan(make_study(folder.parent, variants=1)), folder)
     for path in (folder / "records").glob("*.json"):
         os.utime(path, (0, 0))
     return folder
@@ -36,7 +38,7 @@ def outdated(folder: Path) -> Path:
 def test_records_of_an_older_plan_are_set_aside_and_can_be_taken_back(tmp_path: Path) -> None:
     folder = outdated(tmp_path / "results")
     planned_keys = {cell.key for cell in Manifest.read(folder).planned}
-    store, before = Store(folder / "records"), contents(folder)
+    store, before = RecordStore(folder / "records"), read_record_contents(folder)
     lost = store.keys() - planned_keys
     assert len(lost) == 3
     refused = run_clean(folder)
@@ -49,28 +51,28 @@ def test_records_of_an_older_plan_are_set_aside_and_can_be_taken_back(tmp_path: 
     assert f"mv {folder}/records/aside/KEY.0.json {folder}/records/KEY.json" in done.stdout
     for key in lost:
         (folder / "records" / "aside" / f"{key}.0.json").rename(store.path(key))
-    assert contents(folder) == before
+    assert read_record_contents(folder) == before
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     folder = outdated(tmp_path / "results")
     done = run_clean(folder, "--dry-run")
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
-    assert len(Store(folder / "records").keys()) == 9
+    assert len(RecordStore(folder / "records").keys()) == 9
 
 
 def test_a_record_younger_than_the_manifest_stays(tmp_path: Path) -> None:
     folder = outdated(tmp_path / "results")
-    (key, *_) = sorted(Store(folder / "records").keys() - {cell.key for cell in Manifest.read(folder).planned})
+    (key, *_) = sorted(RecordStore(folder / "records").keys() - {cell.key for cell in Manifest.read(folder).planned})
     later = (folder / "manifest.json").stat().st_mtime + 1
-    os.utime(Store(folder / "records").path(key), (later, later))
+    os.utime(RecordStore(folder / "records").path(key), (later, later))
     assert key not in find_orphans(folder).records
     assert len(find_orphans(folder).records) == 2
 
 
 def test_a_record_that_a_neighbour_plans_stays(tmp_path: Path) -> None:
     folder = outdated(tmp_path / "results")
-    driven(planned(study(tmp_path, name="neighbour", variants=2)), tmp_path / "neighbour")
+    run_in_process(build_fake_plan(make_study(tmp_path, name="neighbour", variants=2)), tmp_path / "neighbour")
     assert find_orphans(folder).records == ()
 
 
@@ -93,26 +95,29 @@ def test_a_half_written_file_of_this_moment_stays(tmp_path: Path) -> None:
 
 def test_it_refuses_while_a_run_holds_the_folder(tmp_path: Path) -> None:
     folder = outdated(tmp_path / "results")
-    with study_lock(folder):
+    with hold_study_lock(folder):
         done = run_clean(folder, "--yes")
-    assert done.returncode == StudyHeld.exit_status
+    assert done.returncode == StudyLockedError.exit_status
     assert "is running this study" in done.stderr
-    assert len(Store(folder / "records").keys()) == 9
+    assert len(RecordStore(folder / "records").keys()) == 9
 
 
 @pytest.mark.timeout(300)
 def test_a_search_that_was_killed_keeps_its_records(tmp_path: Path) -> None:
     text = TEXT.replace("variants: 8", "variants: 40").replace("limit: 1", "limit: 30")
     plan, folder = searched(tmp_path, "", text), tmp_path / "results"
-    driver = Driver(plan, folder, replace(OPTIONS, workers=2))
-    store = Store(folder / "records")
-    until(lambda: len(store.keys()) >= 10)
-    assert run_clean(folder, "--yes").returncode == StudyHeld.exit_status
+    driver = DriverProcess(plan, folder, replace(OPTIONS, workers=2))
+    store = RecordStore(folder / "records")
+    wait_until(lambda: len(store.keys()) >= 10)
+    assert run_clean(folder, "--yes").returncode == StudyLockedError.exit_status
     os.kill(driver.pid, 9)
     driver.join()
-    before = contents(folder)
-    for path in (folder / "records").glob("*.json"):
-        os.utime(path, (0, 0))  # older than the manifest: the ledger alone knows them
+    before = read_record_contents(folder)
+    with closing(open_ledger("searched", folder, None, plan.study.design)) as ledger:
+        known = ledger.list_keys() & store.keys()
+    assert len(known) >= 8
+    for key in known:
+        os.utime(store.path(key), (0, 0))  # older than the manifest: the ledger alone protects them
     run_clean(folder, "--yes")
-    assert contents(folder) == before
-    assert driven(plan, folder).complete
+    assert read_record_contents(folder) == before
+    assert run_in_process(plan, folder).complete

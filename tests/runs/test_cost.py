@@ -8,59 +8,69 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.runs.harness import driven, planned, study
-from vgg_ablate.records import Store
+from tests.runs.harness import build_fake_plan, make_study, run_in_process
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.estimate import cost, probe
-from vgg_ablate.runs.estimate.cost import Pace
-from vgg_ablate.runs.resources.slots import Slot, slots
+from vgg_ablate.runs.estimate.cost import TimeModel
+from vgg_ablate.runs.resources.slots import Slot, build_slots
 
 
 def test_nothing_is_known_before_anything_has_run(tmp_path: Path) -> None:
-    bill = cost.bill(planned(study(tmp_path)), Store(tmp_path / "records"), [], slots("cpu", 2))
+    bill = cost.estimate_study_cost(
+        build_fake_plan(make_study(tmp_path)), RecordStore(tmp_path / "records"), [], build_slots("cpu", 2)
+    )
     assert (bill.seconds, bill.pace) == (None, None)
     assert [price.missing for price in bill.variants] == [3, 3, 3]
 
 
 def test_what_has_run_prices_what_has_not(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(planned(study(tmp_path, seeds=1)), folder)
-    wider = planned(study(tmp_path, seeds=3))
-    records = cost.known_records([folder / "records"], "cpu")
-    bill = cost.bill(wider, Store(folder / "records"), records, slots("cpu", 2))
+    run_in_process(build_fake_plan(make_study(tmp_path, seeds=1)), folder)
+    wider = build_fake_plan(make_study(tmp_path, seeds=3))
+    records = cost.read_machine_records([folder / "records"], "cpu")
+    bill = cost.estimate_study_cost(wider, RecordStore(folder / "records"), records, build_slots("cpu", 2))
     assert [price.missing for price in bill.variants] == [2, 2, 2]
     each = bill.variants[0].seconds or 0.0
     assert each == pytest.approx(2 * 100 / 1e4 * (1 + 1 / 27))  # 2 epochs of 100 images at 10,000 a second
-    assert bill.seconds == pytest.approx(cost.wall([each] * 6, 2))
-    assert cost.known_records([folder / "records"], "cuda") == []
+    assert bill.seconds == pytest.approx(cost.predict_wall_time([each] * 6, 2))
+    assert cost.read_machine_records([folder / "records"], "cuda") == []
 
 
 def test_hours_drop_the_last_seeds_first(tmp_path: Path) -> None:
-    folder, plan = tmp_path / "results", planned(study(tmp_path, seeds=3))
-    driven(planned(study(tmp_path, seeds=1)), folder)
-    records = cost.known_records([folder / "records"], "cpu")
+    folder, plan = tmp_path / "results", build_fake_plan(make_study(tmp_path, seeds=3))
+    run_in_process(build_fake_plan(make_study(tmp_path, seeds=1)), folder)
+    records = cost.read_machine_records([folder / "records"], "cpu")
     hours = (
-        cost.wall([cost.bill(plan, Store(folder), records, slots("cpu", 1)).variants[0].seconds or 0.0] * 4, 1) / 3600
+        cost.predict_wall_time(
+            [
+                cost.estimate_study_cost(plan, RecordStore(folder), records, build_slots("cpu", 1)).variants[0].seconds
+                or 0.0
+            ]
+            * 4,
+            1,
+        )
+        / 3600
     )
-    bill = cost.bill(plan, Store(folder), records, slots("cpu", 1), max_hours=hours)
+    bill = cost.estimate_study_cost(plan, RecordStore(folder), records, build_slots("cpu", 1), max_hours=hours)
     assert bill.dropped == tuple(cell.title for cell in plan.cells[4:])
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=30), st.integers(1, 8))
 def test_the_end_lies_between_the_work_over_the_slots_and_all_of_it(seconds: list[float], places: int) -> None:
-    end = cost.wall(seconds, places) - cost.wall([1e-9], 1)
+    end = cost.predict_wall_time(seconds, places) - cost.predict_wall_time([1e-9], 1)
     assert max(sum(seconds) / places, max(seconds)) <= end + 1e-6
     assert end <= sum(seconds) / places + max(seconds) + 1e-6
 
 
 def test_an_example_costs_a_fixed_part_and_its_macs() -> None:
-    assert Pace(1e-4, 1e-9, 3).seconds(10**6) == pytest.approx(1.1e-3)
+    assert TimeModel(1e-4, 1e-9, 3).seconds(10**6) == pytest.approx(1.1e-3)
 
 
 def test_a_pace_is_of_cpu_time_where_one_thread_trained(tmp_path: Path) -> None:
     """Runs that waited nine tenths of their time are priced as on a quiet machine."""
     folder = tmp_path / "results"
-    driven(planned(study(tmp_path, seeds=1)), folder)
-    quiet = cost.known_records([folder / "records"], "cpu")
+    run_in_process(build_fake_plan(make_study(tmp_path, seeds=1)), folder)
+    quiet = cost.read_machine_records([folder / "records"], "cpu")
     waited = [
         record.model_copy(
             update={
@@ -82,20 +92,23 @@ def test_a_pace_is_of_cpu_time_where_one_thread_trained(tmp_path: Path) -> None:
     one_thread = {"device": "cpu", "threads": 1}
     alone = [record.model_copy(update={"environment": one_thread}) for record in waited]
     several = [record.model_copy(update={"environment": {"device": "cpu", "threads": 2}}) for record in waited]
-    seen, expected = cost.pace(alone), cost.pace(quiet)
+    seen, expected = cost.fit_time_model(alone), cost.fit_time_model(quiet)
     assert seen is not None
     assert expected is not None
     assert seen.seconds(10**6) == pytest.approx(expected.seconds(10**6))
-    by_wall = cost.pace(several)
+    by_wall = cost.fit_time_model(several)
     assert by_wall is not None
     assert by_wall.seconds(10**6) == pytest.approx(10 * expected.seconds(10**6))
 
 
 def test_the_probe_is_made_once(tmp_path: Path) -> None:
-    plan, slot = planned(study(tmp_path, more="  deep: {arch.stages: '8 8 8 8 | 8'}\n")), Slot("cpu-0", "cpu")
-    probe.probe(plan, tmp_path / "probes", slot, "tests.fake_training")
-    store = Store(tmp_path / "probes" / "records")
+    plan, slot = (
+        build_fake_plan(make_study(tmp_path, more="  deep: {arch.stages: '8 8 8 8 | 8'}\n")),
+        Slot("cpu-0", "cpu"),
+    )
+    probe.probe_machine(plan, tmp_path / "probes", slot, "tests.fake_training")
+    store = RecordStore(tmp_path / "probes" / "records")
     assert len({record.run for record in store}) == 2  # two nets, each with a key of its own
     log = (tmp_path / "probes" / "trained.log").read_text()
-    probe.probe(plan, tmp_path / "probes", slot, "tests.fake_training")
+    probe.probe_machine(plan, tmp_path / "probes", slot, "tests.fake_training")
     assert (tmp_path / "probes" / "trained.log").read_text() == log

@@ -18,10 +18,10 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from optuna.storages import RDBStorage
 
-from tests.runs.harness import driven, planned, study
+from tests.runs.harness import build_fake_plan, make_study, run_in_process
 from vgg_ablate.config.study import load
-from vgg_ablate.records import Manifest, Store
-from vgg_ablate.runs.ledger.storage import embedded
+from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install 'vgg_ablate[dashboard]'")
@@ -52,7 +52,7 @@ AT_ONCE = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no pro
 def searched(folder: Path, text: str = SEARCH) -> Plan:
     file = folder / "searched.yaml"
     file.write_text(text)
-    return planned(load(file))
+    return build_fake_plan(load(file))
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def answered(folder: Path, path: str) -> Any:
     """What its application says without a server."""
     environment: dict[str, Any] = {"QUERY_STRING": "after=0", "PATH_INFO": path}
     setup_testing_defaults(environment)
-    storage = RDBStorage(embedded(folder))
+    storage = RDBStorage(build_default_url(folder))
     try:
         said = b"".join(optuna_dashboard.wsgi(storage)(environment, lambda status, headers, problem=None: None))
     finally:
@@ -100,7 +100,7 @@ def attributes(of: dict[str, Any]) -> dict[str, str]:
 
 def test_a_search_is_shown_with_its_values_its_epochs_and_what_was_refused(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(searched(tmp_path), folder)
+    run_in_process(searched(tmp_path), folder)
     with dashboard(folder) as address:
         (summary,) = asked(f"{address}/api/studies")["study_summaries"]
         shown = asked(f"{address}/api/studies/{summary['study_id']}?after=0")
@@ -126,7 +126,7 @@ def test_a_search_is_shown_with_its_values_its_epochs_and_what_was_refused(tmp_p
             assert trial["constraints"][0] > 0
             assert told["reason"] == f"outside the constraints: params {int(told['params']):,}"
             continue
-        record = Store(folder / "records").get(told["keys"])
+        record = RecordStore(folder / "records").get(told["keys"])
         seen.add(str(record.outcome))
         assert (trial["state"], trial["constraints"][0] <= 0) == ("Complete", True)
         steps = [(one["step"], one["value"]) for one in trial["intermediate_values"]]
@@ -138,12 +138,12 @@ def test_a_search_is_shown_with_its_values_its_epochs_and_what_was_refused(tmp_p
 
 def test_a_plan_is_shown_as_one_trial_a_run(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(planned(study(tmp_path, seeds=2, more="  bad: {train.lr: 150}\n")), folder)
+    run_in_process(build_fake_plan(make_study(tmp_path, seeds=2, more="  bad: {train.lr: 150}\n")), folder)
     shown = answered(folder, "/api/studies/1")
     cells = {cell.key: cell for cell in Manifest.read(folder).planned}
     assert {attributes(trial)["key"] for trial in shown["trials"]} == cells.keys()
     for trial in shown["trials"]:
-        told, record = attributes(trial), Store(folder / "records").get(attributes(trial)["key"])
+        told, record = attributes(trial), RecordStore(folder / "records").get(attributes(trial)["key"])
         assert told["run"] == f"{cells[told['key']].variant}/{cells[told['key']].seed}"
         assert trial["params"][0]["param_external_value"] == str(record.run.train.lr)
         assert trial["state"] == ("Fail" if told["run"].startswith("bad/") else "Complete")

@@ -12,13 +12,13 @@ from tests.data.test_splits import DIGITS, folder
 from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
-from vgg_ablate.data.splits import splits
+from vgg_ablate.data.splits import load_splits
 from vgg_ablate.runs.resources import dataset_size
 
 
 def drawn(data: Data) -> tuple[int, int]:
     """To train on, and of all three splits, as training draws them."""
-    parts = splits(data, sources.fingerprint(data), 0, torch.device("cpu"))[:3]
+    parts = load_splits(data, sources.compute_data_fingerprint(data), 0, torch.device("cpu"))[:3]
     return len(parts[0]), sum(map(len, parts))
 
 
@@ -28,20 +28,20 @@ def test_the_files_of_an_image_folder_are_counted(tmp_path: Path, tested: bool, 
     data = folder(tmp_path, images=11).model_copy(update={"limit": limit})
     if not tested:
         shutil.rmtree(tmp_path / "test")
-    assert (dataset_size.trained_on(data), dataset_size.held(data)) == drawn(data)
+    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == drawn(data)
 
 
 @pytest.mark.parametrize("limit", [None, 100])
 def test_digits_have_the_examples_that_are_drawn(limit: int | None) -> None:
     data = DIGITS.model_copy(update={"limit": limit})
-    assert (dataset_size.trained_on(data), dataset_size.held(data)) == drawn(data)
+    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == drawn(data)
 
 
 def test_a_folder_that_is_not_there_has_an_unknown_size(tmp_path: Path) -> None:
     data = Data(name="image-folder", image_size=8, classes=2, root=str(tmp_path / "nowhere"))
-    assert (dataset_size.trained_on(data), dataset_size.held(data)) == (None, 0)
+    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == (None, 0)
 
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"image-folder"}))
 def test_every_named_data_set_has_a_known_size(name: str) -> None:
-    assert dataset_size.held(Data(name=name, image_size=32)) > 1_000
+    assert dataset_size.count_examples(Data(name=name, image_size=32)) > 1_000

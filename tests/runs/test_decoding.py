@@ -11,18 +11,18 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from tests.runs.harness import OPTIONS, planned, study
+from tests.runs.harness import OPTIONS, build_fake_plan, make_study
 from vgg_ablate.config.study import load
-from vgg_ablate.data.sources import fingerprint
+from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.records import Epoch
-from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.plan import Cell, plan
+from vgg_ablate.runs.driver import run_plan
+from vgg_ablate.runs.plan import StudyCell, build_plan
 from vgg_ablate.runs.progress.eta import Forecast
-from vgg_ablate.runs.progress.events import events
-from vgg_ablate.runs.progress.views import Lines, Picture, State
+from vgg_ablate.runs.progress.events import read_events
+from vgg_ablate.runs.progress.views import PlainView, ProgressState, RichView
 from vgg_ablate.runs.workers import training
-from vgg_ablate.runs.workers.protocol import Decoding, Job, Place
-from vgg_ablate.runs.workers.worker import perform
+from vgg_ablate.runs.workers.protocol import DecodingProgress, Job, WorkerContext
+from vgg_ablate.runs.workers.worker import perform_job
 
 FOLDER = """\
 version: 1
@@ -35,10 +35,10 @@ train: {{epochs: 1, batch_size: 4, precision: fp32}}
 """
 
 
-def state(folder: Path) -> tuple[State, Cell]:
+def state(folder: Path) -> tuple[ProgressState, StudyCell]:
     """A study whose first run has been handed out."""
-    (cell,) = planned(study(folder, variants=0, seeds=1)).cells
-    return State("asked", 1, 0, Forecast(1), running={cell.key: (cell, None)}), cell
+    (cell,) = build_fake_plan(make_study(folder, variants=0, seeds=1)).cells
+    return ProgressState("asked", 1, 0, Forecast(1), running={cell.key: (cell, None)}), cell
 
 
 def test_the_first_run_decodes_and_tells_of_both_splits_and_the_second_does_not(
@@ -51,27 +51,29 @@ def test_the_first_run_decodes_and_tells_of_both_splits_and_the_second_does_not(
             for index in range(count):
                 Image.new("RGB", (8, 8), (index, 99, 7)).save(tmp_path / split / label / f"{index}.png")
     (tmp_path / "asked.yaml").write_text(FOLDER.format(root=tmp_path))
-    cells = plan(load(tmp_path / "asked.yaml"), fingerprint).cells
+    cells = build_plan(load(tmp_path / "asked.yaml"), compute_data_fingerprint).cells
     shutil.rmtree(tmp_path / "cache")  # as on another machine than the one that has planned
-    told: list[list[Decoding | Epoch]] = []
+    told: list[list[DecodingProgress | Epoch]] = []
     for cell in cells:
-        heard = list[Decoding | Epoch]()
+        heard = list[DecodingProgress | Epoch]()
 
-        def epoch(said: Epoch, heard: list[Decoding | Epoch] = heard) -> bool:
+        def epoch(said: Epoch, heard: list[DecodingProgress | Epoch] = heard) -> bool:
             heard.append(said)
             return False
 
-        perform(training, Job(cell.run, cell.costs), Place(folder=tmp_path / "results"), epoch, heard.append)
+        perform_job(
+            training, Job(cell.run, cell.costs), WorkerContext(folder=tmp_path / "results"), epoch, heard.append
+        )
         told.append(heard)
-    assert told[0][:-1] == [Decoding(cells[0].key, 22, 22)]
+    assert told[0][:-1] == [DecodingProgress(cells[0].key, 22, 22)]
     assert isinstance(told[0][-1], Epoch)
     assert len(told[1]) == 1
 
 
 def test_a_worker_process_tells_the_driver_now_and_then_and_at_the_end(tmp_path: Path) -> None:
-    made, folder = planned(study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
-    drive(made, folder, replace(OPTIONS, workers=1, training="tests.runs.fake_decoding"))
-    told = list(events(folder / "events.jsonl"))
+    made, folder = build_fake_plan(make_study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
+    run_plan(made, folder, replace(OPTIONS, workers=1, training="tests.runs.fake_decoding"))
+    told = list(read_events(folder / "events.jsonl"))
     kinds = [event["event"] for event in told]
     assert kinds == ["began", "started", *["decoding"] * (len(told) - 5), "epoch", "epoch", "ended"]
     assert len(told) < 50  # of 600 times that the worker was told
@@ -81,7 +83,7 @@ def test_a_worker_process_tells_the_driver_now_and_then_and_at_the_end(tmp_path:
 
 def test_plain_lines_say_it_but_not_once_a_second(tmp_path: Path) -> None:
     out = StringIO()
-    lines, (began, cell) = Lines(out), state(tmp_path)
+    lines, (began, cell) = PlainView(out), state(tmp_path)
     lines.began(began)
     for done in (12_000, 13_000, 60_000):
         began.decoding[cell.key] = (done, 60_000)
@@ -93,7 +95,7 @@ def test_a_terminal_shows_it_beside_the_run_until_all_are_decoded(tmp_path: Path
     began, cell = state(tmp_path)
     for done, shown in ((12_000, "decoding digits: 12,000 of 60,000 images"), (60_000, "starting")):
         out = StringIO()
-        picture = Picture(Console(file=out, force_terminal=True, width=120))
+        picture = RichView(Console(file=out, force_terminal=True, width=120))
         began.decoding[cell.key] = (done, 60_000)
         picture.began(began)
         picture.decoding(cell, done, 60_000)

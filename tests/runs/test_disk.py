@@ -14,27 +14,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.harness import OPTIONS, driven, epochs_trained, planned, study
-from tests.runs.mount_namespace import PRIVATE, needs_a_private_view
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Store
-from vgg_ablate.runs.driver import Options, drive
+from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, make_study, run_in_process
+from tests.runs.mount_namespace import UNSHARE_COMMAND, requires_user_namespaces
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import RecordStore
+from vgg_ablate.runs.driver import RunOptions, run_plan
 from vgg_ablate.runs.plan import Plan
 
 
-def limited(plan: Plan, folder: Path, options: Options, largest: int, said: Connection) -> None:
+def limited(plan: Plan, folder: Path, options: RunOptions, largest: int, said: Connection) -> None:
     """Drive with no file larger than that many bytes; send the exit status and the message."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     try:
-        drive(plan, folder, options)
-    except StorageFailed as error:
+        run_plan(plan, folder, options)
+    except StorageError as error:
         said.send((error.exit_status, str(error)))
     said.close()
 
 
 @pytest.mark.parametrize(("largest", "ledger"), [(500, "study.db"), (250_000, "study.db"), (30_000, "study.journal")])
 def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest: int, ledger: str) -> None:
-    plan, folder = planned(study(tmp_path, variants=9, seeds=8)), tmp_path / "results"
+    plan, folder = build_fake_plan(make_study(tmp_path, variants=9, seeds=8)), tmp_path / "results"
     scheme = "journal" if ledger.endswith("journal") else "sqlite"
     options = replace(OPTIONS, storage=f"{scheme}:///{folder / ledger}")
     heard, said = multiprocessing.Pipe()
@@ -48,10 +48,10 @@ def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest:
     assert status == 4
     assert str(folder) in message
 
-    before = Store(folder / "records").keys()
-    assert all(record.key in before for record in Store(folder / "records"))  # each is whole
-    assert drive(plan, folder, options).complete
-    trained = epochs_trained(folder)
+    before = RecordStore(folder / "records").keys()
+    assert all(record.key in before for record in RecordStore(folder / "records"))  # each is whole
+    assert run_plan(plan, folder, options).complete
+    trained = list_trained_epochs(folder)
     assert len({key for key, _ in trained}) == 80
     assert not [key for key in before if trained.count((key, 1)) > 1]
 
@@ -74,13 +74,13 @@ except StorageFailed as error:
 """
 
 
-@needs_a_private_view
+@requires_user_namespaces
 def test_a_folder_that_cannot_be_written_can_be_looked_at(tmp_path: Path) -> None:
-    folder, wider = tmp_path / "results", planned(study(tmp_path, variants=2))
-    driven(planned(study(tmp_path, variants=1)), folder)
+    folder, wider = tmp_path / "results", build_fake_plan(make_study(tmp_path, variants=2))
+    run_in_process(build_fake_plan(make_study(tmp_path, variants=1)), folder)
     (tmp_path / "all").write_bytes(pickle.dumps((wider, folder, OPTIONS)))
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    command = [*PRIVATE, sys.executable, "-c", READ_ONLY, str(tmp_path / "all")]
+    command = [*UNSHARE_COMMAND, sys.executable, "-c", READ_ONLY, str(tmp_path / "all")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"3\n4 {folder / 'study.lock'}: Read-only file system\n"
-    assert driven(wider, folder).complete
+    assert run_in_process(wider, folder).complete

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests import fake_training
-from tests.runs.harness import OPTIONS, driven, epochs_trained, planned
-from vgg_ablate.analysis.summary import of
+from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, run_in_process
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, Store
+from vgg_ablate.records import Manifest, RecordStore
 from vgg_ablate.runs.estimate import cost
-from vgg_ablate.runs.rebuild import rebuild
-from vgg_ablate.runs.resources.slots import slots
-from vgg_ablate.runs.status import of_manifest
+from vgg_ablate.runs.rebuild import rebuild_ledger
+from vgg_ablate.runs.resources.slots import build_slots
+from vgg_ablate.runs.status import read_status
 
 STUDY = """\
 version: 1
@@ -37,7 +37,7 @@ def study(folder: Path, text: str = STUDY) -> Study:
 
 
 def test_the_lowest_level_comes_first_and_within_it_seed_by_seed_the_longest(tmp_path: Path) -> None:
-    plan = planned(study(tmp_path))
+    plan = build_fake_plan(study(tmp_path))
     assert [cell.title for cell in plan.cells] == [
         "long@1/0", "base@1/0", "long@1/1", "base@1/1",
         "long@2/0", "base@2/0", "long@2/1", "base@2/1",
@@ -48,34 +48,34 @@ def test_the_lowest_level_comes_first_and_within_it_seed_by_seed_the_longest(tmp
 
 
 def test_levels_are_trained_up_to_the_one_that_is_asked_for_and_then_the_rest(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path)), tmp_path / "results"
-    first = driven(plan, folder, replace(OPTIONS, until=1))
+    plan, folder = build_fake_plan(study(tmp_path)), tmp_path / "results"
+    first = run_in_process(plan, folder, replace(OPTIONS, until=1))
     assert (first.asked, first.trained, first.left_out, first.missing) == (12, 4, 8, 0)
     assert first.complete
     first.raise_for_failures()
-    assert Store(folder / "records").keys() == {cell.key for cell in plan.cells if cell.horizon == 1}
+    assert RecordStore(folder / "records").keys() == {cell.key for cell in plan.cells if cell.horizon == 1}
     assert len(Manifest.read(folder).planned) == 12
-    assert of_manifest(folder).missing == 8
-    assert of(folder).problems == ()
+    assert read_status(folder).missing == 8
+    assert load_report(folder).problems == ()
 
-    again = driven(plan, folder, replace(OPTIONS, until=2.5))
+    again = run_in_process(plan, folder, replace(OPTIONS, until=2.5))
     assert (again.recorded, again.trained, again.left_out) == (4, 4, 4)
-    last = driven(plan, folder)
+    last = run_in_process(plan, folder)
     assert (last.recorded, last.trained, last.left_out, last.complete) == (8, 4, 0, True)
-    assert len(epochs_trained(folder)) == 4 * (1 + 2 + 3)
+    assert len(list_trained_epochs(folder)) == 4 * (1 + 2 + 3)
     (folder / "study.db").unlink()
-    assert rebuild(plan.study, folder, None, fake_training.fingerprint) == 12
+    assert rebuild_ledger(plan.study, folder, None, fake_training.fingerprint) == 12
 
 
 def test_a_failure_up_to_the_level_is_still_one(tmp_path: Path) -> None:
     text = STUDY.replace('{arch.stages: "8 8 8 8 | 8"}', "{train.lr: 150}")
-    finished = driven(planned(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=1))
+    finished = run_in_process(build_fake_plan(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=1))
     assert (finished.outcomes, finished.complete) == ({"finished": 2, "diverged": 2}, False)
 
 
 def test_every_level_has_its_price(tmp_path: Path) -> None:
-    plan = planned(study(tmp_path))
-    bill = cost.bill(plan, Store(tmp_path / "records"), [], slots("cpu", 1))
+    plan = build_fake_plan(study(tmp_path))
+    bill = cost.estimate_study_cost(plan, RecordStore(tmp_path / "records"), [], build_slots("cpu", 1))
     assert {price.variant: price.missing for price in bill.variants} == dict.fromkeys(
         ("base", "long", "base@1", "long@1", "base@2", "long@2"), 2
     )
@@ -95,6 +95,6 @@ def test_a_level_that_trains_nothing_is_refused_before_anything_is_written(
     tmp_path: Path, text: str, said: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        driven(planned(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=0.5))
+        run_in_process(build_fake_plan(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=0.5))
     assert str(caught.value).startswith(said)
     assert not (tmp_path / "results").exists()

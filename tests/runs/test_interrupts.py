@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.harness import OPTIONS, InProcess, driven, planned, study
-from vgg_ablate.records import Store
-from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.interrupts import deferred
-from vgg_ablate.runs.workers.protocol import Event
+from tests.runs.harness import OPTIONS, InProcessPool, build_fake_plan, make_study, run_in_process
+from vgg_ablate.records import RecordStore
+from vgg_ablate.runs.driver import run_plan
+from vgg_ablate.runs.interrupts import defer_interrupts
+from vgg_ablate.runs.workers.protocol import WorkerEvent
 
 
 class Finalised:
@@ -35,7 +35,7 @@ def both() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_asked_for_in_a_step_is_done_after_it(number: signal.Signals) -> None:
-    with deferred() as check:
+    with defer_interrupts() as check:
         check()
         signal.raise_signal(number)
         with pytest.raises(KeyboardInterrupt):
@@ -44,14 +44,14 @@ def test_what_was_asked_for_in_a_step_is_done_after_it(number: signal.Signals) -
 
 
 def test_it_is_heard_in_a_finaliser_too() -> None:
-    with deferred() as check:
+    with defer_interrupts() as check:
         Finalised()
         with pytest.raises(KeyboardInterrupt):
             check()
 
 
 def test_the_second_does_not_wait() -> None:
-    with deferred():
+    with defer_interrupts():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -60,7 +60,7 @@ def test_the_second_does_not_wait() -> None:
 @pytest.mark.parametrize("left", [signal.SIG_DFL, signal.SIG_IGN])
 def test_a_signal_that_nobody_handles_is_left_alone(left: signal.Handlers) -> None:
     signal.signal(signal.SIGTERM, left)
-    with deferred():
+    with defer_interrupts():
         assert signal.getsignal(signal.SIGTERM) is left
 
 
@@ -68,7 +68,7 @@ def test_a_thread_changes_nothing() -> None:
     seen: list[object] = []
 
     def elsewhere() -> None:
-        with deferred() as check:
+        with defer_interrupts() as check:
             check()
             seen.append(signal.getsignal(signal.SIGINT))
 
@@ -78,17 +78,17 @@ def test_a_thread_changes_nothing() -> None:
     assert seen == [signal.default_int_handler]
 
 
-class Interrupted(InProcess):
+class Interrupted(InProcessPool):
     """Ctrl-C comes while a run is performed, in a place where an exception is dropped."""
 
-    def poll(self, timeout: float) -> list[Event]:
+    def poll(self, timeout: float) -> list[WorkerEvent]:
         Finalised()
         return super().poll(timeout)
 
 
 def test_a_study_ends_after_the_step_and_goes_on_later(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=2)), tmp_path / "results"
+    plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=2)), tmp_path / "results"
     with pytest.raises(KeyboardInterrupt):
-        drive(plan, folder, OPTIONS, Interrupted(folder))
-    assert len(Store(folder / "records").keys()) == 1
-    assert driven(plan, folder).complete
+        run_plan(plan, folder, OPTIONS, Interrupted(folder))
+    assert len(RecordStore(folder / "records").keys()) == 1
+    assert run_in_process(plan, folder).complete

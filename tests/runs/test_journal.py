@@ -12,11 +12,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests import fake_training
-from tests.runs.harness import OPTIONS, driven, planned, study
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.runs.driver import opened
+from tests.runs.harness import OPTIONS, build_fake_plan, make_study, run_in_process
+from vgg_ablate.errors import StorageError
+from vgg_ablate.runs.driver import open_ledger
 from vgg_ablate.runs.ledger import storage
-from vgg_ablate.runs.rebuild import rebuild
+from vgg_ablate.runs.rebuild import rebuild_ledger
 
 
 @pytest.fixture
@@ -25,19 +25,19 @@ def journal(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
     path = folder / "study.journal"
     options = replace(OPTIONS, storage=f"journal:///{path}")
-    assert driven(planned(study(tmp_path)), folder, options).complete
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder, options).complete
     assert not (folder / "study.db").exists()
     return path
 
 
 def mirrored(journal: Path) -> int:
-    with closing(opened("asked", journal.parent, None)) as ledger:
+    with closing(open_ledger("asked", journal.parent, None)) as ledger:
         return len(ledger.mirrored())
 
 
 def test_it_holds_what_a_database_holds_and_the_next_start_finds_it(tmp_path: Path, journal: Path) -> None:
     assert mirrored(journal) == 9
-    assert driven(planned(study(tmp_path, variants=3)), journal.parent).trained == 3
+    assert run_in_process(build_fake_plan(make_study(tmp_path, variants=3)), journal.parent).trained == 3
     assert mirrored(journal) == 12
     assert not (journal.parent / "study.db").exists()
     plain = optuna.load_study(
@@ -52,31 +52,31 @@ def test_a_torn_last_line_is_cut_off_and_its_record_told_again(tmp_path: Path, j
     whole = journal.read_bytes()
     torn = whole[: int(len(whole) * kept)].rstrip(b"\n")
     journal.write_bytes(torn)
-    assert driven(planned(study(tmp_path)), journal.parent).trained == 0
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), journal.parent).trained == 0
     assert mirrored(journal) == 9
     assert journal.read_bytes().startswith(torn[: torn.rfind(b"\n") + 1])
-    with closing(opened("asked", journal.parent, None)) as ledger:
+    with closing(open_ledger("asked", journal.parent, None)) as ledger:
         assert {trial.state for trial in ledger.study.get_trials()} == {TrialState.COMPLETE}
 
 
 def test_a_damaged_line_is_said_the_file_moved_aside_and_made_again(tmp_path: Path, journal: Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:5], b"no operation at all\n", *lines[5:]]))
-    with pytest.raises(StorageFailed, match=r"study\.journal: a line .*moved to study\.journal\.damaged: run again"):
-        driven(planned(study(tmp_path)), journal.parent)
+    with pytest.raises(StorageError, match=r"study\.journal: a line .*moved to study\.journal\.damaged: run again"):
+        run_in_process(build_fake_plan(make_study(tmp_path)), journal.parent)
     options = replace(OPTIONS, storage=f"journal:///{journal}")
-    assert driven(planned(study(tmp_path)), journal.parent, options).trained == 0
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), journal.parent, options).trained == 0
     assert mirrored(journal) == 9
 
 
 def test_it_is_made_again_from_the_records(tmp_path: Path, journal: Path) -> None:
-    assert rebuild(study(tmp_path), journal.parent, None, fake_training.fingerprint) == 9
+    assert rebuild_ledger(make_study(tmp_path), journal.parent, None, fake_training.fingerprint) == 9
     assert mirrored(journal) == 9
 
 
 def test_it_is_what_a_network_file_system_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "is_remote", lambda path: True)
     folder = tmp_path / "results"
-    assert driven(planned(study(tmp_path)), folder).complete
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder).complete
     assert (folder / "study.journal").exists()
     assert mirrored(folder / "study.journal") == 9

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.runs.harness import driven, planned, study
-from vgg_ablate.records import Store
+from tests.runs.harness import build_fake_plan, make_study, run_in_process
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.resources import memory_fit
-from vgg_ablate.runs.resources.slots import Slot, machine_memory, slots
+from vgg_ablate.runs.resources.slots import Slot, build_slots, read_memory_limit
 
 
 def on(memory: int, together: int = 1) -> tuple[Slot, ...]:
@@ -19,10 +19,10 @@ LARGE = Slot("cuda1-0", "cuda", "1", memory=1 << 60)
 
 
 def test_a_run_fits_where_its_peak_is_no_more_than_the_smallest_device_has(tmp_path: Path) -> None:
-    run = planned(study(tmp_path)).cells[0].run
-    peak = memory_fit.of(on(1 << 40)).peak(run)
-    assert memory_fit.of(on(peak)).hindrance(run, peak) is None
-    short = memory_fit.of(on(peak - 1)).hindrance(run, peak)
+    run = build_fake_plan(make_study(tmp_path)).cells[0].run
+    peak = memory_fit.find_smallest_device(on(1 << 40)).peak(run)
+    assert memory_fit.find_smallest_device(on(peak)).hindrance(run, peak) is None
+    short = memory_fit.find_smallest_device(on(peak - 1)).hindrance(run, peak)
     assert short is not None
     assert short.startswith("will not fit: predicted peak memory ")
     assert "GPU 0 has " in short
@@ -30,32 +30,35 @@ def test_a_run_fits_where_its_peak_is_no_more_than_the_smallest_device_has(tmp_p
 
 
 def test_runs_that_share_a_device_must_fit_together(tmp_path: Path) -> None:
-    run = planned(study(tmp_path)).cells[0].run
-    peak = memory_fit.of(on(1 << 40)).peak(run)
-    assert memory_fit.of(on(3 * peak, 3)).hindrance(run, peak) is None
-    crowded = str(memory_fit.of(on(3 * peak - 1, 3)).hindrance(run, peak))
+    run = build_fake_plan(make_study(tmp_path)).cells[0].run
+    peak = memory_fit.find_smallest_device(on(1 << 40)).peak(run)
+    assert memory_fit.find_smallest_device(on(3 * peak, 3)).hindrance(run, peak) is None
+    crowded = str(memory_fit.find_smallest_device(on(3 * peak - 1, 3)).hindrance(run, peak))
     assert crowded.startswith("3 at once will not fit: ")
     assert crowded.endswith("room for 2")
 
 
 def test_examples_that_would_fill_the_device_are_streamed_and_not_counted(tmp_path: Path) -> None:
-    run = planned(study(tmp_path)).cells[0].run
-    whole, alone = memory_fit.of(on(1 << 40)).peak(run), memory_fit.of(on(1)).peak(run)
+    run = build_fake_plan(make_study(tmp_path)).cells[0].run
+    whole, alone = (
+        memory_fit.find_smallest_device(on(1 << 40)).peak(run),
+        memory_fit.find_smallest_device(on(1)).peak(run),
+    )
     held = 1 + round(1797 * 0.2)  # `limit: 1`, and what digits tests on
     assert whole - alone == held * (run.arch.image_size or 0) ** 2
 
 
 def test_what_libraries_take_is_read_off_measured_peaks(tmp_path: Path) -> None:
-    folder, plan = tmp_path / "results", planned(study(tmp_path))
-    driven(plan, folder)
-    here, run = memory_fit.of(on(1 << 40)), plan.cells[0].run
+    folder, plan = tmp_path / "results", build_fake_plan(make_study(tmp_path))
+    run_in_process(plan, folder)
+    here, run = memory_fit.find_smallest_device(on(1 << 40)), plan.cells[0].run
     records = [
         record.model_copy(update={"environment": {"peak_bytes": here.peak(record.run) + 1000}})
-        for record in Store(folder / "records")
+        for record in RecordStore(folder / "records")
     ]
-    assert memory_fit.of(on(1 << 40), records).peak(run) == here.peak(run) + 1000
+    assert memory_fit.find_smallest_device(on(1 << 40), records).peak(run) == here.peak(run) + 1000
 
 
 def test_the_memory_of_this_machine_is_known() -> None:
-    assert (machine_memory() or 0) > 1 << 28
-    assert {slot.memory for slot in slots("cpu", 2)} == {machine_memory()}
+    assert (read_memory_limit() or 0) > 1 << 28
+    assert {slot.memory for slot in build_slots("cpu", 2)} == {read_memory_limit()}

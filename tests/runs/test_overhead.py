@@ -6,7 +6,7 @@ from benchmarks import driver
 
 
 def test_a_run_that_takes_no_time_costs_milliseconds() -> None:
-    figures = driver.measured(runs=100, workers=1)
+    figures = driver.measure_driver(runs=100, workers=1)
     assert figures["runs"] == 100
     assert 0 < figures["cpu_ms_per_run"] < 50
     assert figures["restart_s"] < 2

@@ -9,16 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.runs.fake_gpu import bytes_of
-from tests.runs.harness import OPTIONS, planned, study
+from tests.runs.fake_gpu import compute_used_bytes
+from tests.runs.harness import OPTIONS, build_fake_plan, make_study
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Run, Store
-from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.resources.memory_fit import predicted
-from vgg_ablate.runs.resources.packing import CONTEXT, Packing, device_of, fitting, foreseen, usable
-from vgg_ablate.runs.resources.slots import Slot, packed, slots
+from vgg_ablate.records import RecordStore, Run
+from vgg_ablate.runs.driver import run_plan
+from vgg_ablate.runs.resources.memory_fit import predict_peak_bytes
+from vgg_ablate.runs.resources.packing import (
+    CUDA_CONTEXT_BYTES,
+    GpuPacking,
+    compute_usable_bytes,
+    count_fitting_runs,
+    get_slot_device,
+    predict_slots,
+)
+from vgg_ablate.runs.resources.slots import Slot, build_slots, parse_runs_per_gpu
 from vgg_ablate.runs.workers.local import LocalPool
-from vgg_ablate.runs.workers.protocol import Place
+from vgg_ablate.runs.workers.protocol import WorkerContext
 
 SIZES = (16, 32, 64, 128)  # batches
 
@@ -35,31 +42,35 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """Of four sizes by turns."""
     folder = tmp_path_factory.mktemp("runs")
     more = "".join(f"  b{size}: {{train.batch_size: {size}, train.lr: 0.3}}\n" for size in SIZES)
-    cells = planned(study(folder, variants=0, seeds=6, more=more)).cells
+    cells = build_fake_plan(make_study(folder, variants=0, seeds=6, more=more)).cells
     return [cell.run for cell in cells if cell.variant != "base"]
 
 
 def test_workers_share_pretend_gpus_without_running_out_of_memory(tmp_path: Path) -> None:
     at_once = 3
-    plan, folder = planned(study(tmp_path, seeds=4, milliseconds=50)), tmp_path / "results"
-    memory = round((at_once + 0.5) * bytes_of(plan.cells[0].run) / 0.9)
+    plan, folder = build_fake_plan(make_study(tmp_path, seeds=4, milliseconds=50)), tmp_path / "results"
+    memory = round((at_once + 0.5) * compute_used_bytes(plan.cells[0].run) / 0.9)
     places = fake(2, 5, memory)
     folder.mkdir()
-    (folder / "memory").write_text(str(usable(memory)))
-    pool = LocalPool(places, "tests.runs.fake_gpu", Place(folder=folder), Packing(places))
-    finished = drive(plan, folder, OPTIONS, pool)
+    (folder / "memory").write_text(str(compute_usable_bytes(memory)))
+    pool = LocalPool(places, "tests.runs.fake_gpu", WorkerContext(folder=folder), GpuPacking(places))
+    finished = run_plan(plan, folder, OPTIONS, pool)
     assert finished.outcomes == {"finished": 12}
-    assert {record.environment["peak_bytes"] for record in Store(folder / "records")} == {bytes_of(plan.cells[0].run)}
+    assert {record.environment["peak_bytes"] for record in RecordStore(folder / "records")} == {
+        compute_used_bytes(plan.cells[0].run)
+    }
     assert pool.slots == 2 * at_once
     assert len(list((folder / "logs").iterdir())) == 2 * at_once  # one a worker that was started
     assert int((folder / "most").read_text()) <= at_once
 
 
 def test_without_packing_the_same_gpus_run_out_of_memory(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path, seeds=4, milliseconds=50)), tmp_path / "results"
+    plan, folder = build_fake_plan(make_study(tmp_path, seeds=4, milliseconds=50)), tmp_path / "results"
     folder.mkdir()
-    (folder / "memory").write_text(str(round(1.5 * bytes_of(plan.cells[0].run))))
-    finished = drive(plan, folder, OPTIONS, LocalPool(fake(1, 3, None), "tests.runs.fake_gpu", Place(folder=folder)))
+    (folder / "memory").write_text(str(round(1.5 * compute_used_bytes(plan.cells[0].run))))
+    finished = run_plan(
+        plan, folder, OPTIONS, LocalPool(fake(1, 3, None), "tests.runs.fake_gpu", WorkerContext(folder=folder))
+    )
     assert finished.outcomes["out_of_memory"] > 0
 
 
@@ -74,24 +85,24 @@ def test_no_device_is_filled_beyond_its_memory_nor_left_empty(
     runs: list[Run], memory: int, off: tuple[float, ...], gpus: int, choices: list[int]
 ) -> None:
     """Peaks are far from the prediction, and not quite in proportion to it."""
-    takes = {run.key: round(7 * predicted(run) * off[SIZES.index(run.train.batch_size)]) for run in runs}
+    takes = {run.key: round(7 * predict_peak_bytes(run) * off[SIZES.index(run.train.batch_size)]) for run in runs}
     total = memory * max(takes.values()) // 10
-    packing, free = Packing(fake(gpus, 8, total)), list(fake(gpus, 8, total))
+    packing, free = GpuPacking(fake(gpus, 8, total)), list(fake(gpus, 8, total))
     waiting, running, seen = list(runs), dict[str, tuple[Slot, Run]](), set[int]()
     for choice in [*choices, *[0] * 80]:
         while waiting and (devices := packing.devices(waiting[0], free, {})):
             run = waiting.pop(0)
-            slot = next(slot for slot in free if device_of(slot) == devices[0])
+            slot = next(slot for slot in free if get_slot_device(slot) == devices[0])
             free.remove(slot)
-            there = [takes[key] for key, (other, _) in running.items() if device_of(other) == devices[0]]
+            there = [takes[key] for key, (other, _) in running.items() if get_slot_device(other) == devices[0]]
             assert not there or (seen and sum(there) + takes[run.key] <= total)
             running[run.key] = (slot, run)
             packing.begin(run, devices[0])
         if waiting and len(seen) == len(SIZES):  # everything is known: what waits would not have fitted anywhere
-            for device in {device_of(slot) for slot in free}:
-                there = [takes[key] for key, (slot, _) in running.items() if device_of(slot) == device]
+            for device in {get_slot_device(slot) for slot in free}:
+                there = [takes[key] for key, (slot, _) in running.items() if get_slot_device(slot) == device]
                 assert there
-                assert sum(there) + takes[waiting[0].key] > usable(total)
+                assert sum(there) + takes[waiting[0].key] > compute_usable_bytes(total)
         if not running:
             break
         key = list(running)[choice % len(running)]
@@ -105,7 +116,7 @@ def test_no_device_is_filled_beyond_its_memory_nor_left_empty(
 
 def test_nothing_shares_a_gpu_whose_memory_is_unknown(runs: list[Run]) -> None:
     places = fake(1, 4, None)
-    packing = Packing(places)
+    packing = GpuPacking(places)
     packing.begin(runs[0], "0")
     packing.end(runs[0].key, 1000)
     packing.begin(runs[1], "0")
@@ -114,9 +125,9 @@ def test_nothing_shares_a_gpu_whose_memory_is_unknown(runs: list[Run]) -> None:
 
 def test_every_process_on_a_gpu_holds_a_context_those_that_wait_too(runs: list[Run]) -> None:
     run, others = runs[0], runs[4::4]
-    memory = round((2 * 1000 + 3 * CONTEXT) / 0.9) + 10
+    memory = round((2 * 1000 + 3 * CUDA_CONTEXT_BYTES) / 0.9) + 10
     places = tuple(Slot(f"cuda0-{place}", "cuda", "0", memory=memory) for place in range(4))
-    packing = Packing(places)
+    packing = GpuPacking(places)
     packing.begin(run, "0")
     packing.end(run.key, 1000)
     packing.begin(others[0], "0")
@@ -125,15 +136,15 @@ def test_every_process_on_a_gpu_holds_a_context_those_that_wait_too(runs: list[R
 
 
 def test_a_plan_foresees_how_many_will_share(runs: list[Run]) -> None:
-    largest = max(map(predicted, runs))
+    largest = max(map(predict_peak_bytes, runs))
     places = fake(2, 8, round(3.5 * largest / 0.9))
-    assert len(foreseen(places, runs, [])) == 2 * 3
-    assert fitting(fake(1, 8, 1), largest) == 1
-    assert len(foreseen(slots("cpu", 5), runs, [])) == 5
+    assert len(predict_slots(places, runs, [])) == 2 * 3
+    assert count_fitting_runs(fake(1, 8, 1), largest) == 1
+    assert len(predict_slots(build_slots("cpu", 5), runs, [])) == 5
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "many", "1.5", ""])
 def test_packing_is_auto_or_a_number(wrong: str) -> None:
-    assert (packed("auto"), packed("3")) == ("auto", 3)
+    assert (parse_runs_per_gpu("auto"), parse_runs_per_gpu("3")) == ("auto", 3)
     with pytest.raises(SpecError, match=f"--packing: is auto, or how many runs share a GPU: 1 or more, got '{wrong}'"):
-        packed(wrong)
+        parse_runs_per_gpu(wrong)

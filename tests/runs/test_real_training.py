@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.chaos import Driver, children, killed, until
-from tests.runs.harness import told
+from tests.runs.chaos import DriverProcess, kill_process, list_children, wait_until
+from tests.runs.harness import read_event_log
 from vgg_ablate.config.study import load
-from vgg_ablate.data.sources import fingerprint
-from vgg_ablate.models.costs import costs
-from vgg_ablate.records import Record, Store
-from vgg_ablate.runs.driver import Options, drive
-from vgg_ablate.runs.plan import plan
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.data.sources import compute_data_fingerprint
+from vgg_ablate.models.costs import compute_costs
+from vgg_ablate.records import Record, RecordStore
+from vgg_ablate.runs.driver import RunOptions, run_plan
+from vgg_ablate.runs.plan import build_plan
+from vgg_ablate.training.settings import TrainingSettings
 
 STUDY = """\
 version: 1
@@ -26,11 +26,11 @@ data: {name: digits, image_size: 8, limit: 300, augment: {crop_padding: 1}}
 arch: {stages: "4 | 8", norm: batch, head: {hidden: [8], dropout: 0.5}}
 train: {epochs: 40, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
 """
-OPTIONS = Options(workers=1, device="cpu", progress="none")
+OPTIONS = RunOptions(workers=1, device="cpu", progress="none")
 
 
 def the_record(folder: Path) -> Record:
-    (record,) = Store(folder / "records")
+    (record,) = RecordStore(folder / "records")
     return record
 
 
@@ -39,28 +39,30 @@ def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_a
     tmp_path: Path,
 ) -> None:
     (tmp_path / "killed.yaml").write_text(STUDY)
-    asked, folder = plan(load(tmp_path / "killed.yaml"), fingerprint), tmp_path / "killed"
-    driver, reached, dead = Driver(asked, folder, OPTIONS), [], set[int]()
+    asked, folder = build_plan(load(tmp_path / "killed.yaml"), compute_data_fingerprint), tmp_path / "killed"
+    driver, reached, dead = DriverProcess(asked, folder, OPTIONS), [], set[int]()
     for victim, epoch in (("worker", 8), ("driver", 18), ("worker", 28)):
-        until(lambda epoch=epoch: any(event["epoch"] >= epoch for event in told(folder, "epoch")))  # type: ignore[misc]
-        (worker,) = children(driver.pid)
-        dead |= killed(worker if victim == "worker" else driver.pid)
+        wait_until(lambda epoch=epoch: any(event["epoch"] >= epoch for event in read_event_log(folder, "epoch")))  # type: ignore[misc]
+        (worker,) = list_children(driver.pid)
+        dead |= kill_process(worker if victim == "worker" else driver.pid)
         if victim == "driver":
             assert driver.join() == -signal.SIGKILL
-            driver = Driver(asked, folder, OPTIONS)
-        reached.append(max(event["epoch"] for event in told(folder, "epoch")))
+            driver = DriverProcess(asked, folder, OPTIONS)
+        reached.append(max(event["epoch"] for event in read_event_log(folder, "epoch")))
     assert driver.join() == 0
     assert len(dead) == 3
 
-    record, every = the_record(folder), Settings().checkpoint_every
+    record, every = the_record(folder), TrainingSettings().checkpoint_every
     assert [epoch.epoch for epoch in record.epochs] == list(range(1, 41))
-    trained = {(event["epoch"], event["seconds"]) for event in told(folder, "epoch")}  # those of a checkpoint are equal
+    trained = {
+        (event["epoch"], event["seconds"]) for event in read_event_log(folder, "epoch")
+    }  # those of a checkpoint are equal
     assert len(trained) <= 40 + 3 * every, "a kill costs the epochs since the last checkpoint"
     assert len(trained) < 40 + sum(reached) / 2, "from the start it would cost all"
     assert not list((folder / "checkpoints").iterdir())
-    assert record.audited["macs"] == record.costs["macs"] == sum(costs(arch).macs for arch in record.run.archs)
+    assert record.audited["macs"] == record.costs["macs"] == sum(compute_costs(arch).macs for arch in record.run.archs)
 
-    assert drive(asked, tmp_path / "calm", OPTIONS).complete
+    assert run_plan(asked, tmp_path / "calm", OPTIONS).complete
     calm = the_record(tmp_path / "calm")
     assert calm.tested == record.tested  # accuracies, losses and the prediction of every example
     measured = {"seconds", "cpu_seconds", "images_per_second"}

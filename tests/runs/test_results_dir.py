@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.runs.harness import driven, planned
-from vgg_ablate.analysis.summary import of
+from tests.runs.harness import build_fake_plan, run_in_process
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import StorageError
 from vgg_ablate.records import Manifest
 from vgg_ablate.report import markdown
-from vgg_ablate.runs.leases import study_lock
+from vgg_ablate.runs.leases import hold_study_lock
 
 STUDY = """\
 version: 1
@@ -34,7 +34,7 @@ claims:
 def run(folder: Path, text: str = STUDY) -> int:
     """The number of runs that were trained."""
     (folder / "asked.yaml").write_text(text, encoding="utf-8")
-    finished = driven(planned(load(folder / "asked.yaml")), folder / "results")
+    finished = run_in_process(build_fake_plan(load(folder / "asked.yaml")), folder / "results")
     assert finished.complete
     return finished.trained
 
@@ -44,7 +44,7 @@ def provenance(folder: Path) -> dict[str, Any]:
 
 
 def notes(folder: Path) -> list[str]:
-    said = markdown.notes(of(folder / "results"))
+    said = markdown.build_notes(load_report(folder / "results"))
     return [note for note in said if note.startswith(("Registered", "Changed"))]
 
 
@@ -53,7 +53,7 @@ def test_claims_that_are_edited_or_added_after_everything_is_recorded_are_judged
     edited = STUDY.replace("kind: better", "kind: different, margin: 1")
     edited += "  - {id: two, text: u, kind: worse, a: v0, b: base}\n"
     assert run(tmp_path, edited) == 0
-    assert [(one.claim.id, one.claim.kind, one.claim.margin) for one in of(tmp_path / "results").verdicts] == [
+    assert [(one.claim.id, one.claim.kind, one.claim.margin) for one in load_report(tmp_path / "results").verdicts] == [
         ("one", "different", 1), ("two", "worse", 0)
     ]  # fmt: skip
     assert len(provenance(tmp_path)["history"]) == 2
@@ -67,11 +67,11 @@ def test_a_lost_or_torn_study_is_written_again(tmp_path: Path, torn: bytes | Non
     path = tmp_path / "results" / "study.yaml"
     whole = path.read_bytes()
     path.unlink() if torn is None else path.write_bytes(torn)
-    with pytest.raises(StorageFailed):
-        of(tmp_path / "results")
+    with pytest.raises(StorageError):
+        load_report(tmp_path / "results")
     assert run(tmp_path) == 0
     assert path.read_bytes() == whole
-    assert of(tmp_path / "results").problems == ()
+    assert load_report(tmp_path / "results").problems == ()
 
 
 def test_the_registration_is_written_before_the_first_training_and_stays(tmp_path: Path) -> None:
@@ -112,13 +112,13 @@ def test_what_changes_after_the_first_record_is_named_with_its_time(tmp_path: Pa
 
 
 def test_a_study_may_be_changed_until_its_first_record(tmp_path: Path) -> None:
-    from vgg_ablate.runs.results_dir import write_down
+    from vgg_ablate.runs.results_dir import write_study_files
 
     for text in (STUDY, STUDY.replace("kind: better", "kind: worse")):
         (tmp_path / "asked.yaml").write_text(text, encoding="utf-8")
-        plan = planned(load(tmp_path / "asked.yaml"))
-        with study_lock(tmp_path / "results"):
-            write_down(plan.study, plan.planned, tmp_path / "results", trains=True)
+        plan = build_fake_plan(load(tmp_path / "asked.yaml"))
+        with hold_study_lock(tmp_path / "results"):
+            write_study_files(plan.study, plan.planned, tmp_path / "results", trains=True)
     last = provenance(tmp_path)["history"][-1]
     assert last["changed"] == []
     assert provenance(tmp_path)["registration"]["hash"] == last["deciding"]
@@ -139,5 +139,5 @@ def test_a_registration_that_was_damaged_is_named(tmp_path: Path, registration: 
     manifest = Manifest.read(tmp_path / "results")
     known = {**manifest.provenance, "registration": registration}
     manifest.model_copy(update={"provenance": known}).write(tmp_path / "results")
-    with pytest.raises(StorageFailed, match=r"manifest\.json: provenance: registration must "):
-        of(tmp_path / "results")
+    with pytest.raises(StorageError, match=r"manifest\.json: provenance: registration must "):
+        load_report(tmp_path / "results")

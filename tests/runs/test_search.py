@@ -13,13 +13,13 @@ import optuna
 import pytest
 
 from tests.runs.chaos import Storm
-from tests.runs.harness import OPTIONS, contents, driven, epochs_trained, planned
-from vgg_ablate.config.search import FIRST_SEED
+from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, read_record_contents, run_in_process
+from vgg_ablate.config.search import FIRST_SEARCH_SEED
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, Outcome, Store
+from vgg_ablate.records import Manifest, Outcome, RecordStore
 from vgg_ablate.report import write
-from vgg_ablate.runs.driver import drive, opened
+from vgg_ablate.runs.driver import open_ledger, run_plan
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.search import controller
 
@@ -41,12 +41,12 @@ design:
 def searched(folder: Path, more: str = "", text: str = TEXT) -> Plan:
     file = folder / "searched.yaml"
     file.write_text(text + more)
-    return planned(load(file))
+    return build_fake_plan(load(file))
 
 
 def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     objectives = load(folder / "study.yaml").design
-    with closing(opened("searched", folder, None, objectives)) as ledger:
+    with closing(open_ledger("searched", folder, None, objectives)) as ledger:
         return ledger.study.get_trials()
 
 
@@ -59,18 +59,18 @@ def by_variant(folder: Path) -> dict[str, list[int]]:
 
 def test_the_budget_is_a_total_and_the_winners_are_trained_on_seeds_not_seen(tmp_path: Path) -> None:
     plan, folder = searched(tmp_path, "  seeds: 2\n  best: 2\n"), tmp_path / "results"
-    finished = driven(plan, folder)
+    finished = run_in_process(plan, folder)
     assert (finished.asked, finished.trained, finished.complete) == (2 + 8 * 2 + 2 * 2, 22, True)
     seeds = by_variant(folder)
     assert seeds.pop("base") == seeds.pop("winner-1") == seeds.pop("winner-2") == [0, 1]
     assert len(seeds) == 8
-    assert set(map(tuple, seeds.values())) == {(FIRST_SEED, FIRST_SEED + 1)}
+    assert set(map(tuple, seeds.values())) == {(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + 1)}
 
-    trained = epochs_trained(folder)
+    trained = list_trained_epochs(folder)
     manifest = (folder / "manifest.json").read_bytes()
-    again = driven(plan, folder)
+    again = run_in_process(plan, folder)
     assert (again.asked, again.trained, again.complete) == (22, 0, True)
-    assert epochs_trained(folder) == trained
+    assert list_trained_epochs(folder) == trained
     assert (folder / "manifest.json").read_bytes() == manifest
 
     wider = searched(tmp_path, "  seeds: 2\n  best: 2\n", TEXT.replace("variants: 8", "variants: 10"))
@@ -78,15 +78,15 @@ def test_the_budget_is_a_total_and_the_winners_are_trained_on_seeds_not_seen(tmp
 
 
 def _variants(plan: Plan, folder: Path) -> dict[str, list[int]]:
-    driven(plan, folder)
+    run_in_process(plan, folder)
     return by_variant(folder)
 
 
 def test_the_winner_is_the_best_mean_over_the_search_seeds(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(searched(tmp_path, "  seeds: 2\n"), folder)
+    run_in_process(searched(tmp_path, "  seeds: 2\n"), folder)
     told = {trial.user_attrs["variant"]: trial.value or 0.0 for trial in trials(folder)}
-    records = {record.key: record for record in Store(folder / "records")}
+    records = {record.key: record for record in RecordStore(folder / "records")}
     cells = Manifest.read(folder).planned
     for name, value in told.items():
         errors = [1 - records[cell.key].tested.val_accuracy for cell in cells if cell.variant == name]  # type: ignore[union-attr]
@@ -99,8 +99,8 @@ def test_the_winner_is_the_best_mean_over_the_search_seeds(tmp_path: Path) -> No
 def test_proposals_train_for_epochs_of_their_own_and_winners_for_the_studys(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     plan = searched(tmp_path, "  epochs: 2\n  pruner: hyperband\n")
-    driven(plan, folder)
-    records = {record.key: record for record in Store(folder / "records")}
+    run_in_process(plan, folder)
+    records = {record.key: record for record in RecordStore(folder / "records")}
     epochs: dict[str, set[int]] = {}
     for cell in Manifest.read(folder).planned:
         epochs.setdefault(cell.variant, set()).add(records[cell.key].run.train.epochs)
@@ -112,16 +112,16 @@ def test_proposals_train_for_epochs_of_their_own_and_winners_for_the_studys(tmp_
 @pytest.mark.parametrize("sampler", ["nsga2", "random", "{kind: gp, startup_trials: 3}"])
 def test_other_samplers_search_to_the_end(tmp_path: Path, sampler: str) -> None:
     plan = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 5"))
-    assert driven(plan, tmp_path / "results", replace(OPTIONS, storage="memory")).complete
+    assert run_in_process(plan, tmp_path / "results", replace(OPTIONS, storage="memory")).complete
 
 
 @pytest.mark.parametrize("sampler", ["qmc", "{kind: tpe, startup_trials: 2}"])
 def test_every_sampler_proposes_the_same_after_a_restart(tmp_path: Path, sampler: str) -> None:
     plan = searched(tmp_path, f"  sampler: {sampler}\n")
-    driven(plan, tmp_path / "whole")
+    run_in_process(plan, tmp_path / "whole")
     shorter = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 4"))
-    driven(shorter, tmp_path / "halved")
-    driven(plan, tmp_path / "halved")
+    run_in_process(shorter, tmp_path / "halved")
+    run_in_process(plan, tmp_path / "halved")
     points = [[trial.params for trial in trials(tmp_path / name)] for name in ("whole", "halved")]
     assert points[0] == points[1]
     assert len(points[0]) == 8
@@ -131,7 +131,7 @@ def test_a_grid_is_trained_whole_and_once(tmp_path: Path) -> None:
     space = "space: {arch.norm: [none, batch], train.lr: {low: 0.02, high: 0.06, step: 0.02}}"
     text = TEXT.replace(TEXT.split("\n")[9].strip(), space)
     folder = tmp_path / "results"
-    finished = driven(searched(tmp_path, "  sampler: grid\n", text), folder)
+    finished = run_in_process(searched(tmp_path, "  sampler: grid\n", text), folder)
     points = [tuple(trial.params.values()) for trial in trials(folder)]
     assert len(points) == len(set(points)) == 6
     assert finished.complete
@@ -139,8 +139,8 @@ def test_a_grid_is_trained_whole_and_once(tmp_path: Path) -> None:
 
 def test_what_is_outside_the_constraints_is_never_trained(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(searched(tmp_path, "  constraints: [params <= 2000]\n"), folder)
-    proposed = [record for record in Store(folder / "records") if record.run.seed >= FIRST_SEED]
+    run_in_process(searched(tmp_path, "  constraints: [params <= 2000]\n"), folder)
+    proposed = [record for record in RecordStore(folder / "records") if record.run.seed >= FIRST_SEARCH_SEED]
     assert len(proposed) == 8
     assert max(record.costs["params"] for record in proposed) <= 2000
     refused = [trial for trial in trials(folder) if trial.constraints["params"] > 0]
@@ -151,22 +151,22 @@ def test_what_is_outside_the_constraints_is_never_trained(tmp_path: Path) -> Non
 def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
     plan = searched(tmp_path, "  constraints: [params <= 2]\n  sampler: random\n")
     with pytest.raises(SpecError, match="none of 200 proposals is within the constraints"):
-        driven(plan, tmp_path / "results", replace(OPTIONS, storage="memory"))
+        run_in_process(plan, tmp_path / "results", replace(OPTIONS, storage="memory"))
 
 
 def test_a_space_smaller_than_the_budget_is_searched_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controller, "_BARREN", 40)
     text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {arch.norm: [none, batch]}")
     folder = tmp_path / "results"
-    assert driven(searched(tmp_path, "  sampler: random\n", text), folder).complete
+    assert run_in_process(searched(tmp_path, "  sampler: random\n", text), folder).complete
     count = len(trials(folder))
-    assert driven(searched(tmp_path, "  sampler: random\n", text), folder).trained == 0
+    assert run_in_process(searched(tmp_path, "  sampler: random\n", text), folder).trained == 0
     assert len(trials(folder)) == count
 
 
 def test_several_objectives_and_their_front(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(searched(tmp_path, "  objectives: [val_error, macs]\n  best: 8\n"), folder)
+    run_in_process(searched(tmp_path, "  objectives: [val_error, macs]\n  best: 8\n"), folder)
     told = {trial.user_attrs["variant"]: trial.values for trial in trials(folder)}
     front = [
         name
@@ -179,7 +179,7 @@ def test_several_objectives_and_their_front(tmp_path: Path) -> None:
 def test_losers_are_stopped_and_what_was_stopped_is_no_winner(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     text = TEXT.replace("variants: 8", "variants: 20").replace("limit: 1", "limit: 20")
-    finished = drive(
+    finished = run_plan(
         searched(tmp_path, "  seeds: 3\n  pruner: {kind: median, startup_trials: 3}\n", text), folder, OPTIONS
     )
     states = Counter(trial.state.name for trial in trials(folder))
@@ -197,15 +197,15 @@ def test_other_pruners_stop_losers_too(tmp_path: Path, pruner: str) -> None:
     text = TEXT.replace("variants: 8", "variants: 12").replace("limit: 1", "limit: 60")  # time for a word to come back
     text = text.replace("epochs: 3", "epochs: 6")
     folder = tmp_path / "results"
-    assert drive(searched(tmp_path, f"  pruner: {pruner}\n", text), folder, OPTIONS).complete
+    assert run_plan(searched(tmp_path, f"  pruner: {pruner}\n", text), folder, OPTIONS).complete
     assert Counter(trial.state.name for trial in trials(folder))["PRUNED"] > 0
-    assert any(record.outcome is Outcome.PRUNED for record in Store(folder / "records"))
+    assert any(record.outcome is Outcome.PRUNED for record in RecordStore(folder / "records"))
 
 
 def test_a_diverged_proposal_is_told_as_the_worst_and_a_failed_one_stays_open(tmp_path: Path) -> None:
     text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {train.lr: [0.1, 150, 350]}")
     folder = tmp_path / "results"
-    finished = driven(searched(tmp_path, "  sampler: grid\n", text), folder)
+    finished = run_in_process(searched(tmp_path, "  sampler: grid\n", text), folder)
     told: dict[Any, Any] = {trial.params["train.lr"]: trial for trial in trials(folder)}
     assert told[150].value == 1.0
     assert told[350].state is optuna.trial.TrialState.RUNNING
@@ -215,11 +215,11 @@ def test_a_diverged_proposal_is_told_as_the_worst_and_a_failed_one_stays_open(tm
 
 def test_a_lost_ledger_of_a_search_is_made_again_and_nothing_is_trained(tmp_path: Path) -> None:
     plan, folder = searched(tmp_path, "  seeds: 2\n"), tmp_path / "results"
-    driven(plan, folder)
+    run_in_process(plan, folder)
     before = [(trial.params, trial.values, trial.state) for trial in trials(folder)]
     for path in folder.glob("study.db*"):
         path.unlink()
-    assert driven(plan, folder).trained == 0
+    assert run_in_process(plan, folder).trained == 0
     assert [(trial.params, trial.values, trial.state) for trial in trials(folder)] == before
 
 
@@ -230,7 +230,7 @@ def test_a_storm_over_a_search_trains_each_proposal_once(tmp_path: Path) -> None
     Storm(plan, folder, replace(OPTIONS, workers=3)).blow(workers=6, drivers=3, pause=(0.05, 0.2))
     assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
     assert len(trials(folder)) == 12
-    assert len(Store(folder / "records").keys()) == 2 + 12 * 2 + 2
+    assert len(RecordStore(folder / "records").keys()) == 2 + 12 * 2 + 2
 
 
 @pytest.mark.parametrize("lost", [1, 5, 20])
@@ -238,16 +238,16 @@ def test_a_storm_over_a_search_trains_each_proposal_once(tmp_path: Path) -> None
 def test_proposals_whose_records_are_lost_are_trained_again(tmp_path: Path, lost: int, pruner: str) -> None:
     text = TEXT.replace("variants: 8", "variants: 20")
     plan, folder = searched(tmp_path, f"  pruner: {pruner}\n", text), tmp_path / "results"
-    driven(plan, folder)
-    before, points = contents(folder), [trial.params for trial in trials(folder)]
+    run_in_process(plan, folder)
+    before, points = read_record_contents(folder), [trial.params for trial in trials(folder)]
     proposed = [cell.key for cell in Manifest.read(folder).planned if cell.variant.startswith("s0")]
     for key in random.Random(0).sample(proposed, lost):
-        Store(folder / "records").path(key).unlink()
+        RecordStore(folder / "records").path(key).unlink()
 
-    again = driven(plan, folder)
+    again = run_in_process(plan, folder)
     assert (again.trained, again.complete) == (lost, True)
-    assert contents(folder) == before, "a pruned run stops at the epoch at which it was stopped"
+    assert read_record_contents(folder) == before, "a pruned run stops at the epoch at which it was stopped"
     assert [trial.params for trial in trials(folder)] == points
-    write.write(folder)
-    assert write.check(folder) == []
+    write.write_report(folder)
+    assert write.check_report(folder) == []
     assert len(by_variant(folder)) == 1 + 20 + 1

@@ -18,34 +18,34 @@ from tests import fake_training
 from tests.runs.chaos import Storm
 from tests.runs.harness import (
     OPTIONS,
-    contents,
-    driven,
-    epochs_trained,
-    planned,
-    reported,
-    study,
-    told,
-    trained_again,
-    undisturbed,
+    build_fake_plan,
+    find_retrained_epochs,
+    list_trained_epochs,
+    make_study,
+    read_event_log,
+    read_record_contents,
+    run_in_process,
+    run_undisturbed,
+    write_and_read_report,
 )
 from vgg_ablate.analysis import summary, validation
 from vgg_ablate.config.study import load
-from vgg_ablate.data.sources import fingerprint
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Epoch, Manifest, Outcome, Record, Run, Store, predictions_path
+from vgg_ablate.data.sources import compute_data_fingerprint
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import Epoch, Manifest, Outcome, Record, RecordStore, Run, build_predictions_path
 from vgg_ablate.report.markdown import sum_training_seconds
 from vgg_ablate.runs.cleanup import find_orphans
-from vgg_ablate.runs.driver import Options, drive
+from vgg_ablate.runs.driver import RunOptions, run_plan
 from vgg_ablate.runs.estimate import cost as cost_estimate
-from vgg_ablate.runs.leases import Superseded, break_lease
-from vgg_ablate.runs.plan import Plan, plan
+from vgg_ablate.runs.leases import LeaseLostError, break_lease
+from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.eta import Forecast
-from vgg_ablate.runs.resources.slots import slots
+from vgg_ablate.runs.resources.slots import build_slots
 from vgg_ablate.runs.workers import training
-from vgg_ablate.runs.workers.protocol import Job, Place
-from vgg_ablate.runs.workers.worker import Evaluation, Training, perform
+from vgg_ablate.runs.workers.protocol import Job, WorkerContext
+from vgg_ablate.runs.workers.worker import EvaluateRun, TrainingBackend, perform_job
 from vgg_ablate.training import predictions
-from vgg_ablate.training.evaluate import Scored, together
+from vgg_ablate.training.evaluate import Predictions, average_predictions
 
 EVALUATED = """\
   flipped: {data.evaluate.flip: true}
@@ -58,7 +58,7 @@ MEASURED = {"seconds", "cpu_seconds", "images_per_second"}  # of an epoch: never
 
 def evaluated(folder: Path, **more: Any) -> Plan:
     """Two trainings on each seed, for three and two evaluations."""
-    return planned(study(folder, variants=0, more=EVALUATED, **more))
+    return build_fake_plan(make_study(folder, variants=0, more=EVALUATED, **more))
 
 
 def test_runs_that_differ_only_in_their_evaluation_have_one_training_key(tmp_path: Path) -> None:
@@ -85,73 +85,77 @@ def test_what_is_kept_is_part_of_no_key(tmp_path: Path) -> None:
     assert (kept.key, kept.training_key) == (run.key, run.training_key)
 
 
-@pytest.mark.parametrize("go", [drive, driven])
+@pytest.mark.parametrize("go", [run_plan, run_in_process])
 def test_one_training_serves_several_records_and_the_events_show_it(
-    tmp_path: Path, go: Callable[[Plan, Path, Options], object]
+    tmp_path: Path, go: Callable[[Plan, Path, RunOptions], object]
 ) -> None:
     asked, folder = evaluated(tmp_path, seeds=2), tmp_path / "results"
     go(asked, folder, OPTIONS)
-    assert Store(folder / "records").keys() == {cell.key for cell in asked.cells}
+    assert RecordStore(folder / "records").keys() == {cell.key for cell in asked.cells}
     trainings = {cell.run.training_key for cell in asked.cells}
-    assert sorted(epochs_trained(folder)) == sorted((key, epoch) for key in trainings for epoch in (1, 2))
-    started = {f"{event['variant']}/{event['seed']}": event.get("shares", []) for event in told(folder, "started")}
+    assert sorted(list_trained_epochs(folder)) == sorted((key, epoch) for key in trainings for epoch in (1, 2))
+    started = {
+        f"{event['variant']}/{event['seed']}": event.get("shares", []) for event in read_event_log(folder, "started")
+    }
     assert {(title, *shares) for title, shares in started.items()} == {
         (f"{first}/{seed}", *(f"{other}/{seed}" for other in others))
         for first, *others in (("base", "flipped", "crops"), ("fast", "fast-flipped"))
         for seed in (0, 1)
     }
-    assert len(told(folder, "epoch")) == 2 * len(trainings)
-    assert Counter(event["key"] for event in told(folder, "ended")) == Counter(cell.key for cell in asked.cells)
+    assert len(read_event_log(folder, "epoch")) == 2 * len(trainings)
+    assert Counter(event["key"] for event in read_event_log(folder, "ended")) == Counter(
+        cell.key for cell in asked.cells
+    )
     assert not list((folder / "checkpoints").iterdir())
 
 
 def test_the_records_are_those_of_runs_that_were_trained_each_for_itself(tmp_path: Path) -> None:
     asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
-    driven(asked, folder)
+    run_in_process(asked, folder)
     for cell in asked.cells:
-        place = Place(folder=tmp_path / "alone" / cell.variant)
+        place = WorkerContext(folder=tmp_path / "alone" / cell.variant)
         place.folder.mkdir(parents=True)
-        perform(fake_training, Job(cell.run, cell.costs), place, lambda epoch: False)
-        assert contents(place.folder) == {cell.key: contents(folder)[cell.key]}
+        perform_job(fake_training, Job(cell.run, cell.costs), place, lambda epoch: False)
+        assert read_record_contents(place.folder) == {cell.key: read_record_contents(folder)[cell.key]}
 
 
 def test_an_evaluation_that_is_added_later_trains_once_more_and_says_so(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "results"
-    driven(planned(study(tmp_path, variants=0, seeds=1)), folder)
-    before = contents(folder)
+    run_in_process(build_fake_plan(make_study(tmp_path, variants=0, seeds=1)), folder)
+    before = read_record_contents(folder)
     more = "  flipped: {data.evaluate.flip: true}\n  crops: {data.evaluate.view: crops}\n"
-    wider = planned(study(tmp_path, variants=0, seeds=1, more=more))
+    wider = build_fake_plan(make_study(tmp_path, variants=0, seeds=1, more=more))
     capfd.readouterr()
-    driven(wider, folder, replace(OPTIONS, progress="plain"))
+    run_in_process(wider, folder, replace(OPTIONS, progress="plain"))
     said = "trained again: 'flipped/0', 'crops/0' ask for another evaluation of a recorded training"
     assert capfd.readouterr().err.count(said) == 1
-    assert [event["reason"] for event in told(folder, "started") if "reason" in event] == [said]
+    assert [event["reason"] for event in read_event_log(folder, "started") if "reason" in event] == [said]
     (base,) = before
-    assert Counter(epochs_trained(folder)) == {(base, 1): 2, (base, 2): 2}
-    after = contents(folder)
+    assert Counter(list_trained_epochs(folder)) == {(base, 1): 2, (base, 2): 2}
+    after = read_record_contents(folder)
     assert after[base] == before[base]
     assert len(after) == 3
-    store = Store(folder / "records")
+    store = RecordStore(folder / "records")
     assert not any("retrained_differs" in record.tested.details for record in store if record.tested)
     assert len({record.epochs for record in store}) == 1
 
 
 def test_of_two_records_one_that_is_deleted_is_made_again_alone(tmp_path: Path) -> None:
     asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
-    driven(asked, folder)
-    store, before = Store(folder / "records"), contents(folder)
+    run_in_process(asked, folder)
+    store, before = RecordStore(folder / "records"), read_record_contents(folder)
     for variant, repeats in (("flipped", "flipped/0"), ("base", "base/0")):
         (cell,) = (cell for cell in asked.cells if cell.variant == variant)
         store.path(cell.key).unlink()
         kept = {path: path.read_bytes() for path in store.folder.iterdir()}
-        finished = driven(asked, folder)
+        finished = run_in_process(asked, folder)
         assert (finished.recorded, finished.trained, finished.complete) == (4, 1, True)
-        assert told(folder, "started")[-1]["reason"].startswith(f"trained again: '{repeats}' asks")
-        assert told(folder, "started")[-1]["key"] == cell.key
+        assert read_event_log(folder, "started")[-1]["reason"].startswith(f"trained again: '{repeats}' asks")
+        assert read_event_log(folder, "started")[-1]["key"] == cell.key
         assert all(path.read_bytes() == text for path, text in kept.items())
-    assert contents(folder) == before
+    assert read_record_contents(folder) == before
 
 
 @dataclass
@@ -159,9 +163,9 @@ class Interrupted:
     """The pretend training, stopped in the `at`-th evaluation."""
 
     at: int
-    seam: Training
+    seam: TrainingBackend
 
-    def train(self, runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Evaluation]:
+    def train(self, runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, EvaluateRun]:
         evaluate = yield from self.seam.train(runs, place)
         left = iter(range(self.at))
 
@@ -187,13 +191,13 @@ train: {{epochs: 6, batch_size: 16, lr: 0.1, precision: fp32{keep}}}
 variants:
 """
 FLIPPED = "  flipped: {data.evaluate.flip: true}\n"
-REAL = Options(workers=1, device="cpu", progress="none")
+REAL = RunOptions(workers=1, device="cpu", progress="none")
 
 
 def real(folder: Path, more: str, *, name: str = "shared", seeds: int = 1, keep: str = "") -> Plan:
     """A study that really trains."""
     (folder / f"{name}.yaml").write_text(STUDY.format(seeds=seeds, keep=keep) + more)
-    return plan(load(folder / f"{name}.yaml"), fingerprint)
+    return build_plan(load(folder / f"{name}.yaml"), compute_data_fingerprint)
 
 
 def numbers(record: Record) -> tuple[object, ...]:
@@ -202,16 +206,16 @@ def numbers(record: Record) -> tuple[object, ...]:
 
 
 def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(tmp_path: Path) -> None:
-    asked, place = real(tmp_path, FLIPPED), Place(folder=tmp_path / "results")
+    asked, place = real(tmp_path, FLIPPED), WorkerContext(folder=tmp_path / "results")
     base, flipped = asked.cells
-    job, store = Job(base.run, base.costs, (flipped.run,)), Store(place.records)
+    job, store = Job(base.run, base.costs, (flipped.run,)), RecordStore(place.records)
     with pytest.raises(InterruptedError):
-        perform(Interrupted(1, training), job, place, lambda epoch: False)
+        perform_job(Interrupted(1, training), job, place, lambda epoch: False)
     assert store.keys() == {base.key}
     assert place.checkpoint(base.key).exists()
     (division, _) = asked.divide(store.keys(), unfinished={base.key})
     assert [(cell.title, cell.repeats) for cell in division] == [("flipped/0", "")], "nothing is repeated"
-    perform(training, Job(flipped.run, flipped.costs), place, lambda epoch: False)
+    perform_job(training, Job(flipped.run, flipped.costs), place, lambda epoch: False)
     first, second = store.get(base.key), store.get(flipped.key)
     assert first.epochs == second.epochs, "times too: they are those of the checkpoint"
     assert not place.checkpoint(base.key).exists()
@@ -220,34 +224,34 @@ def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(
 def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     more = FLIPPED + "  crops: {data.evaluate: {view: [single, crops], scales: 12, grid: 2}}\n"
     asked, folder = real(tmp_path, more), tmp_path / "together"
-    assert drive(asked, folder, REAL).complete
-    assert [len(told(folder, kind)) for kind in ("started", "epoch", "ended")] == [1, 6, 3]
-    store = Store(folder / "records")
+    assert run_plan(asked, folder, REAL).complete
+    assert [len(read_event_log(folder, kind)) for kind in ("started", "epoch", "ended")] == [1, 6, 3]
+    store = RecordStore(folder / "records")
     for cell in asked.cells:
-        place = Place(folder=tmp_path / cell.variant)
-        perform(training, Job(cell.run, cell.costs), place, lambda epoch: False)
-        assert numbers(store.get(cell.key)) == numbers(Store(place.records).get(cell.key))
+        place = WorkerContext(folder=tmp_path / cell.variant)
+        perform_job(training, Job(cell.run, cell.costs), place, lambda epoch: False)
+        assert numbers(store.get(cell.key)) == numbers(RecordStore(place.records).get(cell.key))
     assert len({record.tested.details["test_loss"] for record in store if record.tested}) == 3
     seconds = store.get(asked.cells[0].key).train_seconds
-    assert sum_training_seconds(summary.of(folder)) == seconds, "not three times"
+    assert sum_training_seconds(summary.load_report(folder)) == seconds, "not three times"
 
     (cell,) = (cell for cell in asked.cells if cell.variant == "crops")
     before = store.get(cell.key)
     store.path(cell.key).unlink()
-    assert drive(asked, folder, REAL).complete
+    assert run_plan(asked, folder, REAL).complete
     assert numbers(store.get(cell.key)) == numbers(before), "trained again, it comes to the same"
-    assert sum_training_seconds(summary.of(folder)) == seconds + store.get(cell.key).train_seconds
+    assert sum_training_seconds(summary.load_report(folder)) == seconds + store.get(cell.key).train_seconds
 
 
 def test_a_repeated_training_that_differs_from_its_record_says_where(tmp_path: Path) -> None:
-    asked, place = real(tmp_path, FLIPPED), Place(folder=tmp_path / "results")
+    asked, place = real(tmp_path, FLIPPED), WorkerContext(folder=tmp_path / "results")
     base, flipped = asked.cells
-    perform(training, Job(base.run, base.costs), place, lambda epoch: False)
-    store = Store(place.records)
+    perform_job(training, Job(base.run, base.costs), place, lambda epoch: False)
+    store = RecordStore(place.records)
     stored = store.get(base.key)
     other = stored.epochs[2].model_copy(update={"val_loss": 9.5})
     changed = stored.model_copy(update={"epochs": (*stored.epochs[:2], other, *stored.epochs[3:])})
-    perform(training, Job(flipped.run, flipped.costs, repeats=changed), place, lambda epoch: False)
+    perform_job(training, Job(flipped.run, flipped.costs, repeats=changed), place, lambda epoch: False)
     tested = store.get(flipped.key).tested
     assert tested is not None
     now = stored.epochs[2].val_loss
@@ -255,12 +259,12 @@ def test_a_repeated_training_that_differs_from_its_record_says_where(tmp_path: P
 
     elsewhere = changed.model_copy(update={"environment": changed.environment | {"torch": "1.0"}})
     store.path(flipped.key).unlink()
-    perform(training, Job(flipped.run, flipped.costs, repeats=elsewhere), place, lambda epoch: False)
+    perform_job(training, Job(flipped.run, flipped.costs, repeats=elsewhere), place, lambda epoch: False)
     assert "retrained_differs" not in (store.get(flipped.key).tested or tested).details
 
 
 def test_whoever_has_lost_one_run_of_a_training_has_lost_all(tmp_path: Path) -> None:
-    asked, place = evaluated(tmp_path, seeds=1), Place(folder=tmp_path / "results")
+    asked, place = evaluated(tmp_path, seeds=1), WorkerContext(folder=tmp_path / "results")
     (group,) = (cell for cell in asked.divide(set()).trainings if cell.variant == "base")
     job = Job(group.run, group.costs, tuple(cell.run for cell in group.shares))
     place.folder.mkdir()
@@ -269,9 +273,9 @@ def test_whoever_has_lost_one_run_of_a_training_has_lost_all(tmp_path: Path) -> 
         break_lease(place.lease(job.runs[-1].key))
         return False
 
-    with pytest.raises(Superseded):
-        perform(fake_training, job, place, broken)
-    assert Store(place.records).keys() == set()
+    with pytest.raises(LeaseLostError):
+        perform_job(fake_training, job, place, broken)
+    assert RecordStore(place.records).keys() == set()
     assert sorted(path.name for path in (place.folder / "locks").iterdir()) == sorted(run.key for run in job.runs[:-1])
 
 
@@ -280,28 +284,30 @@ def test_whoever_has_lost_one_run_of_a_training_has_lost_all(tmp_path: Path) -> 
 )
 def test_what_a_training_comes_to_is_recorded_of_all_its_runs(tmp_path: Path, lr: int, outcome: Outcome) -> None:
     more = f"  bad: {{train.lr: {lr}}}\n  bad-flipped: {{train.lr: {lr}, data.evaluate.flip: true}}\n"
-    asked = planned(study(tmp_path, variants=0, seeds=1, more=more))
-    finished = driven(asked, tmp_path / "results")
+    asked = build_fake_plan(make_study(tmp_path, variants=0, seeds=1, more=more))
+    finished = run_in_process(asked, tmp_path / "results")
     assert finished.outcomes == {"finished": 1, str(outcome): 2}
-    assert driven(asked, tmp_path / "results").trained == 0
+    assert run_in_process(asked, tmp_path / "results").trained == 0
 
 
 def test_a_training_that_kills_its_worker_every_time_is_given_up_with_all_its_runs(tmp_path: Path) -> None:
     more = "  deadly: {train.lr: 500}\n  deadly-flipped: {train.lr: 500, data.evaluate.flip: true}\n"
-    asked = planned(study(tmp_path, variants=0, seeds=1, more=more))
-    finished = drive(asked, tmp_path / "results", OPTIONS)
+    asked = build_fake_plan(make_study(tmp_path, variants=0, seeds=1, more=more))
+    finished = run_plan(asked, tmp_path / "results", OPTIONS)
     assert (finished.lost, finished.outcomes) == (("deadly/0", "deadly-flipped/0"), {"finished": 1})
 
 
 def test_a_plan_prices_shared_trainings_once(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    driven(planned(study(tmp_path, variants=0, seeds=1)), folder)
-    records = cost_estimate.known_records([folder / "records"], "cpu")
-    place = slots("cpu", 1)
-    plain = cost_estimate.bill(planned(study(tmp_path, variants=0, seeds=3)), Store(folder), records, place)
-    shared = cost_estimate.bill(
-        planned(study(tmp_path, variants=0, seeds=3, more="  flipped: {data.evaluate.flip: true}\n")),
-        Store(folder),
+    run_in_process(build_fake_plan(make_study(tmp_path, variants=0, seeds=1)), folder)
+    records = cost_estimate.read_machine_records([folder / "records"], "cpu")
+    place = build_slots("cpu", 1)
+    plain = cost_estimate.estimate_study_cost(
+        build_fake_plan(make_study(tmp_path, variants=0, seeds=3)), RecordStore(folder), records, place
+    )
+    shared = cost_estimate.estimate_study_cost(
+        build_fake_plan(make_study(tmp_path, variants=0, seeds=3, more="  flipped: {data.evaluate.flip: true}\n")),
+        RecordStore(folder),
         records,
         place,
     )
@@ -311,18 +317,20 @@ def test_a_plan_prices_shared_trainings_once(tmp_path: Path) -> None:
     forecast = Forecast(1)
     forecast.expect(evaluated(tmp_path, seeds=3).divide(set()).trainings)
     assert forecast.known == 15, "runs, not trainings: none of them is unnamed"
-    tight = cost_estimate.bill(evaluated(tmp_path, seeds=3), Store(folder), records, place, max_hours=1e-9)
+    tight = cost_estimate.estimate_study_cost(
+        evaluated(tmp_path, seeds=3), RecordStore(folder), records, place, max_hours=1e-9
+    )
     assert len(tight.dropped) == 15, "those that share a training are dropped with it"
 
 
 def test_a_checkpoint_is_asked_for_as_long_as_one_of_its_runs_is_missing(tmp_path: Path) -> None:
     asked, folder = evaluated(tmp_path, seeds=1), tmp_path / "results"
-    driven(asked, folder)
+    run_in_process(asked, folder)
     runs = {cell.variant: cell.run for cell in asked.cells}
     checkpoint = folder / "checkpoints" / runs["base"].key
     checkpoint.write_text("2")
     assert find_orphans(folder).paths == (checkpoint,)
-    Store(folder / "records").path(runs["flipped"].key).unlink()
+    RecordStore(folder / "records").path(runs["flipped"].key).unlink()
     assert find_orphans(folder).paths == ()
     assert {cell.training_key for cell in Manifest.read(folder).planned} == {"", runs["base"].key, runs["fast"].key}
 
@@ -335,16 +343,16 @@ def test_a_storm_over_shared_trainings_loses_nothing_and_trains_nothing_twice(tm
         f"  c{index}: {{train.lr: {0.1 + index / 1000}, data.evaluate.view: crops}}\n"
         for index in range(6)
     )
-    asked = planned(study(tmp_path, variants=0, seeds=4, epochs=5, milliseconds=30, more=lines))
+    asked = build_fake_plan(make_study(tmp_path, variants=0, seeds=4, epochs=5, milliseconds=30, more=lines))
     folder = tmp_path / "storm"
     storm = Storm(asked, folder, replace(OPTIONS, workers=3))
     storm.blow(workers=15, drivers=5, pause=(0.05, 0.2))
 
-    calm = undisturbed(asked, tmp_path / "calm")
-    assert contents(folder) == contents(calm)
-    assert reported(folder) == reported(calm)
-    assert trained_again(folder) == []
-    times = Counter(epochs_trained(folder))
+    calm = run_undisturbed(asked, tmp_path / "calm")
+    assert read_record_contents(folder) == read_record_contents(calm)
+    assert write_and_read_report(folder) == write_and_read_report(calm)
+    assert find_retrained_epochs(folder) == []
+    times = Counter(list_trained_epochs(folder))
     assert set(times) == {(cell.run.training_key, epoch) for cell in asked.cells for epoch in range(1, 6)}
     kills = len(storm.workers) + 3 * len(storm.drivers)
     assert times.total() - len(times) <= kills, "a training goes on from its last checkpoint: one epoch a kill at most"
@@ -362,25 +370,25 @@ ENSEMBLE = '  together: {train.ensemble: [{}, {stages: "6 | 8"}]}\n'
 def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Path) -> None:
     nets = real(tmp_path, NETS, keep=KEPT)
     folder = tmp_path / "results"
-    assert drive(nets, folder, REAL).complete
+    assert run_plan(nets, folder, REAL).complete
     wider = real(tmp_path, NETS + ENSEMBLE, keep=KEPT)
-    bill = cost_estimate.bill(wider, Store(folder / "records"), [], slots("cpu", 1))
+    bill = cost_estimate.estimate_study_cost(wider, RecordStore(folder / "records"), [], build_slots("cpu", 1))
     assert (bill.trainings, bill.averages) == (0, 1)
-    finished = drive(wider, folder, REAL)
+    finished = run_plan(wider, folder, REAL)
     assert (finished.recorded, finished.trained, finished.complete) == (3, 1, True)
     (cell,) = (cell for cell in wider.cells if cell.variant == "together")
     members = [net.key for net in cell.run.nets]
     assert {cell.key for cell in nets.cells} == set(members)
-    (event,) = [event for event in told(folder, "started") if event["key"] == cell.key]
+    (event,) = [event for event in read_event_log(folder, "started") if event["key"] == cell.key]
     assert event["averages"] == members
-    assert [event["key"] for event in told(folder, "epoch")].count(cell.key) == 0
+    assert [event["key"] for event in read_event_log(folder, "epoch")].count(cell.key) == 0
 
-    store = Store(folder / "records")
+    store = RecordStore(folder / "records")
     record = store.get(cell.key)
     tested = record.tested
     assert tested is not None
     assert (record.epochs, tested.details["members"]) == ((), members)
-    each = [np.load(predictions_path(folder / "predictions", key)) for key in members]
+    each = [np.load(build_predictions_path(folder / "predictions", key)) for key in members]
     mean = np.mean([one["test"].astype(np.float64) for one in each], axis=0)
     right = mean.argmax(1) == each[0]["test_labels"]
     assert tested.test_accuracy == right.mean()
@@ -388,9 +396,9 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     shown = np.mean([one["validation"].astype(np.float64) for one in each], axis=0)
     assert tested.val_accuracy == (shown.argmax(1) == each[0]["validation_labels"]).mean()
 
-    alone = Place(folder=tmp_path / "trained")
-    perform(training, Job(cell.run, cell.costs), alone, lambda epoch: False)
-    trained = Store(alone.records).get(cell.key)
+    alone = WorkerContext(folder=tmp_path / "trained")
+    perform_job(training, Job(cell.run, cell.costs), alone, lambda epoch: False)
+    trained = RecordStore(alone.records).get(cell.key)
     assert trained.tested is not None
     assert abs(trained.tested.test_accuracy - tested.test_accuracy) <= 0.001
     assert abs(trained.tested.val_accuracy - tested.val_accuracy) <= 0.001
@@ -402,82 +410,92 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     )
 
     (planned_cell,) = (one for one in wider.planned if one.key == cell.key)
-    asked = validation.asked(wider.study)["together"]
-    assert validation.wrong(record, planned_cell, asked) is None
+    asked = validation.resolve_expected_variants(wider.study)["together"]
+    assert validation.find_contradiction(record, planned_cell, asked) is None
     wrong = tested.model_copy(update={"details": tested.details | {"members": members[:2]}})
-    assert "members" in (validation.wrong(record.model_copy(update={"tested": wrong}), planned_cell, asked) or "")
+    assert "members" in (
+        validation.find_contradiction(record.model_copy(update={"tested": wrong}), planned_cell, asked) or ""
+    )
     assert record.stalled is False
-    row = summary.of(folder).frame.set_index("key").loc[cell.key]
+    row = summary.load_report(folder).frame.set_index("key").loc[cell.key]
     assert (bool(row["trained"]), bool(row["disturbed"]), np.isnan(row["train_seconds"])) == (True, False, True)
     assert 0.3 < tested.test_accuracy < 1, "neither chance nor a ceiling"
-    reported(folder)
+    write_and_read_report(folder)
 
 
 def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None:
     more = "  second: {train.replicate: 1}\n  two: {train.ensemble: [{}]}\n"
-    asked = planned(study(tmp_path, variants=0, seeds=2, more=more, keep=True))
+    asked = build_fake_plan(make_study(tmp_path, variants=0, seeds=2, more=more, keep=True))
     folder = tmp_path / "results"
-    assert drive(asked, folder, OPTIONS).complete
+    assert run_plan(asked, folder, OPTIONS).complete
     ensembles = {cell.key for cell in asked.cells if cell.variant == "two"}
-    assert not ensembles & {key for key, _ in epochs_trained(folder)}
+    assert not ensembles & {key for key, _ in list_trained_epochs(folder)}
     for key in ensembles:
-        record = Store(folder / "records").get(key)
+        record = RecordStore(folder / "records").get(key)
         assert record.tested is not None
         assert record.tested.details["members"] == [net.key for net in record.run.nets]
-        assert predictions_path(folder / "predictions", key).exists()
-    alone = driven(asked, tmp_path / "alone")
+        assert build_predictions_path(folder / "predictions", key).exists()
+    alone = run_in_process(asked, tmp_path / "alone")
     assert alone.complete
-    assert contents(tmp_path / "alone") == contents(folder)
+    assert read_record_contents(tmp_path / "alone") == read_record_contents(folder)
 
-    other = planned(study(tmp_path, name="other", variants=0, seeds=2, more=more, keep=True))
+    other = build_fake_plan(make_study(tmp_path, name="other", variants=0, seeds=2, more=more, keep=True))
     results = tmp_path / "beside"
     shutil.copytree(folder, results / "asked")
     for key in ensembles:
-        Store(results / "asked" / "records").path(key).unlink()
-    finished = driven(other, results / "other")
+        RecordStore(results / "asked" / "records").path(key).unlink()
+    finished = run_in_process(other, results / "other")
     assert (finished.adopted, finished.trained) == (4, 2)
-    assert epochs_trained(results / "other") == [], "kept predictions come with records of other studies"
+    assert list_trained_epochs(results / "other") == [], "kept predictions come with records of other studies"
 
 
 @pytest.mark.parametrize("lr", [150, 350])
 def test_an_ensemble_whose_nets_do_not_finish_is_trained_itself(tmp_path: Path, lr: int) -> None:
     more = f"  second: {{train.replicate: 1, train.lr: {lr}}}\n  two: {{train.ensemble: [{{}}], train.lr: {lr}}}\n"
-    asked = planned(study(tmp_path, variants=0, seeds=1, more=more + f"  first: {{train.lr: {lr}}}\n", keep=True))
-    finished = driven(asked, tmp_path / "results")
+    asked = build_fake_plan(
+        make_study(tmp_path, variants=0, seeds=1, more=more + f"  first: {{train.lr: {lr}}}\n", keep=True)
+    )
+    finished = run_in_process(asked, tmp_path / "results")
     assert finished.missing == 0
     assert finished.outcomes["finished"] == 1
-    assert "averages" not in json.dumps(told(tmp_path / "results", "started"))
+    assert "averages" not in json.dumps(read_event_log(tmp_path / "results", "started"))
 
 
 def test_damaged_predictions_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     more = "  second: {train.replicate: 1}\n"
-    driven(planned(study(tmp_path, variants=0, seeds=1, more=more, keep=True)), tmp_path / "results")
-    asked = planned(study(tmp_path, variants=0, seeds=1, more=more + "  two: {train.ensemble: [{}]}\n", keep=True))
-    path = predictions_path(tmp_path / "results" / "predictions", asked.cells[-1].run.nets[0].key)
+    run_in_process(
+        build_fake_plan(make_study(tmp_path, variants=0, seeds=1, more=more, keep=True)), tmp_path / "results"
+    )
+    asked = build_fake_plan(
+        make_study(tmp_path, variants=0, seeds=1, more=more + "  two: {train.ensemble: [{}]}\n", keep=True)
+    )
+    path = build_predictions_path(tmp_path / "results" / "predictions", asked.cells[-1].run.nets[0].key)
     path = next(path for path in (tmp_path / "results" / "predictions").iterdir())
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(StorageFailed, match=r"\.npz: not the predictions of a run; without the file"):
-        driven(asked, tmp_path / "results")
+    with pytest.raises(StorageError, match=r"\.npz: not the predictions of a run; without the file"):
+        run_in_process(asked, tmp_path / "results")
     path.unlink()
-    assert driven(asked, tmp_path / "results").complete
+    assert run_in_process(asked, tmp_path / "results").complete
 
 
 def test_predictions_say_what_torch_says(tmp_path: Path) -> None:
     chance = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 10, (200,), generator=chance)
-    each = [Scored(torch.randn(200, 10, generator=chance), labels) for _ in range(3)]
+    each = [Predictions(torch.randn(200, 10, generator=chance), labels) for _ in range(3)]
     for index, one in enumerate(each):
         probabilities = one.logits.softmax(1).half().numpy()
-        kept = predictions.Predictions(probabilities, labels.numpy(), probabilities, labels.numpy())
-        predictions.write(tmp_path, str(index), kept)
-    stored = [predictions.read(tmp_path, str(index)) for index in range(3)]
-    halved = [Scored(torch.from_numpy(one.test).double().log(), labels) for one in stored]
-    scored, mean = together(halved), predictions.average(stored)
-    assert predictions.accuracy(mean.test, mean.test_labels) == scored.accuracy()
-    assert predictions.accuracy(mean.test, mean.test_labels, 5) == scored.accuracy(5)
-    assert predictions.correct_bits(mean.test, mean.test_labels) == scored.correct_bits()
-    told = predictions.describe(mean.test, mean.test_labels)
+        kept = predictions.StoredPredictions(probabilities, labels.numpy(), probabilities, labels.numpy())
+        predictions.write_predictions(tmp_path, str(index), kept)
+    stored = [predictions.read_predictions(tmp_path, str(index)) for index in range(3)]
+    halved = [Predictions(torch.from_numpy(one.test).double().log(), labels) for one in stored]
+    scored, mean = average_predictions(halved), predictions.average_stored_predictions(stored)
+    assert predictions.compute_accuracy(mean.test, mean.test_labels) == scored.accuracy()
+    assert predictions.compute_accuracy(mean.test, mean.test_labels, 5) == scored.accuracy(5)
+    assert predictions.pack_correct_bits(mean.test, mean.test_labels) == scored.correct_bits()
+    told = predictions.compute_test_details(mean.test, mean.test_labels)
     assert told["test_loss"] == pytest.approx(scored.loss, rel=1e-3)
     assert (told["class_accuracy"], told["confusion"]) == (scored.class_accuracy(), scored.confusion())
     with pytest.raises(ValueError, match="the same examples"):
-        predictions.average([stored[0], stored[1]._replace(test_labels=(stored[1].test_labels + 1) % 10)])
+        predictions.average_stored_predictions(
+            [stored[0], stored[1]._replace(test_labels=(stored[1].test_labels + 1) % 10)]
+        )

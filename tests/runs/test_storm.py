@@ -9,23 +9,35 @@ from pathlib import Path
 import pytest
 
 from tests.runs.chaos import Storm
-from tests.runs.harness import OPTIONS, contents, epochs_trained, planned, reported, study, trained_again, undisturbed
+from tests.runs.harness import (
+    OPTIONS,
+    build_fake_plan,
+    find_retrained_epochs,
+    list_trained_epochs,
+    make_study,
+    read_record_contents,
+    run_undisturbed,
+    write_and_read_report,
+)
 
 
 @pytest.mark.timeout(600)
 def test_a_storm_of_kills_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)), tmp_path / "storm"
+    plan, folder = (
+        build_fake_plan(make_study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)),
+        tmp_path / "storm",
+    )
     assert len(plan.cells) == 60
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
     storm.blow(workers=30, drivers=10, pause=(0.05, 0.2))
     assert len(storm.workers) >= 30
     assert len(storm.drivers) == 10
 
-    calm = undisturbed(plan, tmp_path / "calm")
-    assert contents(folder) == contents(calm)
-    assert reported(folder) == reported(calm)
-    assert trained_again(folder) == []
-    times = Counter(epochs_trained(folder))
+    calm = run_undisturbed(plan, tmp_path / "calm")
+    assert read_record_contents(folder) == read_record_contents(calm)
+    assert write_and_read_report(folder) == write_and_read_report(calm)
+    assert find_retrained_epochs(folder) == []
+    times = Counter(list_trained_epochs(folder))
     assert set(times) == {(cell.key, epoch) for cell in plan.cells for epoch in range(1, 7)}
     kills = len(storm.workers) + 3 * len(storm.drivers)
     assert times.total() - len(times) <= kills, "a run goes on from its last checkpoint: at most one epoch a kill"

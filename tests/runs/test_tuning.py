@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from tests.runs.chaos import Storm
 from tests.runs.harness import (
     OPTIONS,
-    contents,
-    driven,
-    epochs_trained,
-    planned,
-    study,
-    told,
-    trained_again,
-    undisturbed,
+    build_fake_plan,
+    find_retrained_epochs,
+    list_trained_epochs,
+    make_study,
+    read_event_log,
+    read_record_contents,
+    run_in_process,
+    run_undisturbed,
 )
-from vgg_ablate.config.search import Between
+from vgg_ablate.config.search import NumberRange
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import Tune
-from vgg_ablate.errors import RunsFailed, SpecError
-from vgg_ablate.records import Manifest, Store
-from vgg_ablate.runs.ledger.storage import embedded
+from vgg_ablate.errors import RunsFailedError, SpecError
+from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.search.sampler import sample_points
 from vgg_ablate.runs.search.tuning import TuningSource, list_runs, plan_tuning
@@ -46,11 +46,11 @@ def tuned(
     folder: Path, *, trials: int = 6, epochs: str = "[2, 6]", pruner: str = "successive_halving", **more: int
 ) -> Plan:
     """A study of the base and two others (unless `more` says otherwise) that is tuned first."""
-    asked = study(folder, name="tuned", **more)  # type: ignore[arg-type]
+    asked = make_study(folder, name="tuned", **more)  # type: ignore[arg-type]
     file = folder / "tuned.yaml"
     file.write_text(file.read_text() + TUNE.format(trials=trials, epochs=epochs, pruner=pruner))
     assert len(load(file).variants) == len(asked.variants)
-    return planned(load(file))
+    return build_fake_plan(load(file))
 
 
 def winners(folder: Path) -> dict[str, tuple[int | None, dict[str, object]]]:
@@ -60,9 +60,9 @@ def winners(folder: Path) -> dict[str, tuple[int | None, dict[str, object]]]:
 
 def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path, variants=2, seeds=2), tmp_path / "out"
-    assert driven(plan, folder).complete
+    assert run_in_process(plan, folder).complete
 
-    manifest, store = Manifest.read(folder), Store(folder / "records")
+    manifest, store = Manifest.read(folder), RecordStore(folder / "records")
     for name in ("base", "v0", "v1"):
         runs = [run for run in manifest.tuning if run.variant == name]
         assert len({run.trial for run in runs}) == 6
@@ -82,92 +82,94 @@ def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path
 
 def test_running_again_trains_nothing_and_keeps_the_winners(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
-    driven(plan, folder)
-    before, chosen = epochs_trained(folder), winners(folder)
-    again = driven(planned(load(tmp_path / "tuned.yaml")), folder)
+    run_in_process(plan, folder)
+    before, chosen = list_trained_epochs(folder), winners(folder)
+    again = run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder)
     assert again.trained == 0
-    assert epochs_trained(folder) == before
+    assert list_trained_epochs(folder) == before
     assert winners(folder) == chosen
-    assert driven(planned(load(folder / "study.yaml")), folder).trained == 0, "the saved study has its winners"
+    assert run_in_process(build_fake_plan(load(folder / "study.yaml")), folder).trained == 0, (
+        "the saved study has its winners"
+    )
 
 
 def test_a_lost_study_file_is_tuned_again_from_the_records(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
-    driven(plan, folder)
-    before, chosen = epochs_trained(folder), winners(folder)
+    run_in_process(plan, folder)
+    before, chosen = list_trained_epochs(folder), winners(folder)
     (folder / "study.yaml").unlink()
     (folder / "manifest.json").unlink()
-    assert driven(plan, folder).complete
+    assert run_in_process(plan, folder).complete
     assert winners(folder) == chosen
-    assert epochs_trained(folder) == before
+    assert list_trained_epochs(folder) == before
 
 
 def test_a_winner_stays_where_its_records_are_lost(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
-    driven(plan, folder)
-    chosen, before = winners(folder), epochs_trained(folder)
+    run_in_process(plan, folder)
+    chosen, before = winners(folder), list_trained_epochs(folder)
     for run in Manifest.read(folder).tuning:
-        Store(folder / "records").path(run.key).unlink(missing_ok=True)
-    assert driven(plan, folder).complete
+        RecordStore(folder / "records").path(run.key).unlink(missing_ok=True)
+    assert run_in_process(plan, folder).complete
     assert winners(folder) == chosen
-    assert epochs_trained(folder) == before
+    assert list_trained_epochs(folder) == before
 
 
 def test_another_space_is_tuned_anew(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
-    driven(plan, folder)
-    count = len(epochs_trained(folder))
+    run_in_process(plan, folder)
+    count = len(list_trained_epochs(folder))
     text = (tmp_path / "tuned.yaml").read_text().replace("1.0e-5", "1.0e-4")
     (tmp_path / "tuned.yaml").write_text(text)
-    assert driven(planned(load(tmp_path / "tuned.yaml")), folder).complete
-    assert len(epochs_trained(folder)) > count
+    assert run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder).complete
+    assert len(list_trained_epochs(folder)) > count
 
 
 def test_more_seeds_are_trained_with_the_same_winners(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path, seeds=2), tmp_path / "out"
-    driven(plan, folder)
+    run_in_process(plan, folder)
     chosen = winners(folder)
     text = (tmp_path / "tuned.yaml").read_text().replace("seeds: 2", "seeds: 3")
     (tmp_path / "tuned.yaml").write_text(text)
-    more = driven(planned(load(tmp_path / "tuned.yaml")), folder)
+    more = run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder)
     assert more.trained == 3
     assert winners(folder) == chosen
 
 
 def test_without_a_trained_trial_the_recipe_stays_and_nothing_is_chosen(tmp_path: Path) -> None:
     file = tmp_path / "tuned.yaml"
-    study(tmp_path, name="tuned", variants=0, seeds=2)
+    make_study(tmp_path, name="tuned", variants=0, seeds=2)
     space = "{train.lr: {low: 150, high: 180}}"  # the pretend training diverges there
     file.write_text(file.read_text() + f"tune: {{space: {space}, trials: 3, epochs: 2, pruner: none}}\n")
     folder = tmp_path / "out"
-    assert driven(planned(load(file)), folder).complete
+    assert run_in_process(build_fake_plan(load(file)), folder).complete
     assert winners(folder) == {"base": (None, {})}
     assert load(folder / "study.yaml").base.train.lr == load(file).base.train.lr
 
 
 def test_a_bug_in_a_trial_is_named_and_trained_again_on_request(tmp_path: Path) -> None:
     file = tmp_path / "tuned.yaml"
-    study(tmp_path, name="tuned", variants=0, seeds=2)
+    make_study(tmp_path, name="tuned", variants=0, seeds=2)
     space = "{train.lr: {low: 310, high: 380}}"
     file.write_text(file.read_text() + f"tune: {{space: {space}, trials: 2, epochs: 2, pruner: none}}\n")
-    with pytest.raises(RunsFailed, match=r"the tuning is not complete; 2 failed.*--retry failed"):
-        driven(planned(load(file)), tmp_path / "out")
+    with pytest.raises(RunsFailedError, match=r"the tuning is not complete; 2 failed.*--retry failed"):
+        run_in_process(build_fake_plan(load(file)), tmp_path / "out")
 
 
 def test_the_ledger_shows_the_trials_of_every_variant(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
-    driven(plan, folder)
-    names = {one.study_name for one in optuna.get_all_study_summaries(embedded(folder))}
+    run_in_process(plan, folder)
+    names = {one.study_name for one in optuna.get_all_study_summaries(build_default_url(folder))}
     assert names == {"tuned", *(f"tuned: tuning of {name}" for name in ("base", "v0", "v1"))}
-    ledger = optuna.load_study(study_name="tuned: tuning of v0", storage=embedded(folder))
+    ledger = optuna.load_study(study_name="tuned: tuning of v0", storage=build_default_url(folder))
     states = [trial.state.name for trial in ledger.trials]
     assert (len(states), states.count("PRUNED")) == (6, 4)
 
 
 def test_the_events_name_the_tuning_and_the_order_is_by_rung(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path, variants=0), tmp_path / "out"
-    driven(plan, folder)
-    started = [line["variant"] for line in told(folder, "started")]
+    run_in_process(plan, folder)
+    started = [line["variant"] for line in read_event_log(folder, "started")]
     assert started[:6] == [f"tune-base-{number}@2" for number in range(6)]
     assert all(name.endswith("@6") for name in started[6:8])
     assert started[8:] == ["base"] * 3
@@ -177,7 +179,7 @@ def test_the_plain_view_counts_the_trials_and_estimates_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = tuned(tmp_path)
-    driven(plan, tmp_path / "out", replace(OPTIONS, progress="plain"))
+    run_in_process(plan, tmp_path / "out", replace(OPTIONS, progress="plain"))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "tuned, tuning: 0 of 24 runs recorded, 1 at a time"
     assert "tune-base-" in lines[8]
@@ -190,10 +192,10 @@ def test_a_storm_of_kills_tunes_as_if_nothing_had_happened(tmp_path: Path) -> No
     folder = tmp_path / "storm"
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
     storm.blow(workers=14, drivers=6, pause=(0.05, 0.2))
-    calm = undisturbed(plan, tmp_path / "calm")
+    calm = run_undisturbed(plan, tmp_path / "calm")
     assert winners(folder) == winners(calm)
-    assert contents(folder) == contents(calm)
-    assert trained_again(folder) == []
+    assert read_record_contents(folder) == read_record_contents(calm)
+    assert find_retrained_epochs(folder) == []
 
 
 @given(trials=st.integers(1, 40))
@@ -208,7 +210,7 @@ def test_trials_fall_as_epochs_rise_and_one_is_left(trials: int) -> None:
 
 def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) -> None:
     plan = tuned(tmp_path, variants=0)
-    source = TuningSource(plan_tuning(plan.study, plan.fingerprint), Store(tmp_path / "records"))
+    source = TuningSource(plan_tuning(plan.study, plan.fingerprint), RecordStore(tmp_path / "records"))
     handed = []
     while (cell := source.next()) is not None:
         handed.append(cell.key)
@@ -216,9 +218,9 @@ def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) 
 
 
 def test_points_lie_in_the_space_and_are_the_same_at_every_call() -> None:
-    space: dict[str, Between | list[object]] = {
-        "train.lr": Between(low=0.01, high=0.4, log=True),
-        "arch.head.dropout": Between(low=0.0, high=0.5),
+    space: dict[str, NumberRange | list[object]] = {
+        "train.lr": NumberRange(low=0.01, high=0.4, log=True),
+        "arch.head.dropout": NumberRange(low=0.0, high=0.5),
         "train.batch_size": [32, 64],
     }
     for sampler in ("qmc", "random"):
@@ -230,19 +232,19 @@ def test_points_lie_in_the_space_and_are_the_same_at_every_call() -> None:
 
 
 def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
-    study(tmp_path, name="tuned", variants=0)
+    make_study(tmp_path, name="tuned", variants=0)
     file = tmp_path / "tuned.yaml"
     file.write_text(
         file.read_text()
         + "variants: {flipped: {data.evaluate.flip: true}}\n"
         + TUNE.format(trials=4, epochs="2", pruner="none")
     )
-    plan, folder = planned(load(file)), tmp_path / "out"
+    plan, folder = build_fake_plan(load(file)), tmp_path / "out"
     runs = list_runs(plan_tuning(plan.study, plan.fingerprint))
     assert len(runs) == 8
     assert len({run.key for run in runs}) == 4
-    driven(plan, folder)
-    assert len([line for line in told(folder, "started") if line["variant"].startswith("tune-")]) == 4
+    run_in_process(plan, folder)
+    assert len([line for line in read_event_log(folder, "started") if line["variant"].startswith("tune-")]) == 4
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_tuned_is_one_line(tmp_path: Path, more: str, rule: str) -> None:
-    study(tmp_path, name="tuned", variants=0)
+    make_study(tmp_path, name="tuned", variants=0)
     file = tmp_path / "tuned.yaml"
     file.write_text(file.read_text() + more + "\n")
     with pytest.raises(SpecError, match=rule) as caught:

@@ -11,13 +11,22 @@ from pathlib import Path
 import pytest
 
 from tests import fake_training
-from tests.runs.chaos import Driver, alive, until
-from tests.runs.harness import OPTIONS, contents, epochs_trained, planned, study, told, trained, undisturbed
-from vgg_ablate.records import Epoch, Run, Store
-from vgg_ablate.runs.leases import Superseded, break_lease
-from vgg_ablate.runs.workers.protocol import Job, Place
-from vgg_ablate.runs.workers.watchdog import Watch
-from vgg_ablate.runs.workers.worker import perform
+from tests.runs.chaos import DriverProcess, is_process_alive, wait_until
+from tests.runs.harness import (
+    OPTIONS,
+    build_fake_plan,
+    list_trained_epochs,
+    make_study,
+    read_event_log,
+    read_record_contents,
+    read_trained_epochs,
+    run_undisturbed,
+)
+from vgg_ablate.records import Epoch, RecordStore, Run
+from vgg_ablate.runs.leases import LeaseLostError, break_lease
+from vgg_ablate.runs.workers.protocol import Job, WorkerContext
+from vgg_ablate.runs.workers.watchdog import Watchdog
+from vgg_ablate.runs.workers.worker import perform_job
 
 
 @dataclass
@@ -29,11 +38,11 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def passes(self, seconds: float, watch: Watch) -> list[str]:
+    def passes(self, seconds: float, watch: Watchdog) -> list[str]:
         """Looking every second; the reasons for which a run was given up."""
         for _ in range(round(seconds)):
             self.now += 1
-            if found := watch.silent():
+            if found := watch.find_silent_runs():
                 return [lost.reason for lost in found]
         return []
 
@@ -44,27 +53,27 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watch(clock: Clock) -> Watch:
-    return Watch(60, clock)
+def watch(clock: Clock) -> Watchdog:
+    return Watchdog(60, clock)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return planned(study(tmp_path, variants=0, seeds=1, epochs=3)).cells[0].run
+    return build_fake_plan(make_study(tmp_path, variants=0, seeds=1, epochs=3)).cells[0].run
 
 
 def epoch(number: int, seconds: float) -> Epoch:
     return Epoch(epoch=number, train_loss=1, val_loss=1, val_accuracy=0, lr=1, seconds=seconds, images_per_second=1)
 
 
-def test_a_run_without_a_sign_of_life_is_given_up(clock: Clock, watch: Watch, run: Run) -> None:
+def test_a_run_without_a_sign_of_life_is_given_up(clock: Clock, watch: Watchdog, run: Run) -> None:
     watch.begin(run)
     assert clock.passes(60, watch) == []
     assert clock.passes(2, watch) == ["no sign of life for 61 s"]
 
 
 def test_signs_of_life_keep_a_run_that_takes_hours_to_its_first_epoch_or_to_test(
-    clock: Clock, watch: Watch, run: Run
+    clock: Clock, watch: Watchdog, run: Run
 ) -> None:
     watch.begin(run)
     for hour in range(4):
@@ -77,7 +86,7 @@ def test_signs_of_life_keep_a_run_that_takes_hours_to_its_first_epoch_or_to_test
 
 
 def test_a_run_that_lives_and_ends_no_epoch_is_given_up_after_ten_of_its_longest_and_the_limit(
-    clock: Clock, watch: Watch, run: Run
+    clock: Clock, watch: Watchdog, run: Run
 ) -> None:
     watch.begin(run)
     watch.epoch(run.key, epoch(1, 30))  # from a checkpoint: it took half a minute when it was trained
@@ -92,7 +101,7 @@ def test_a_run_that_lives_and_ends_no_epoch_is_given_up_after_ten_of_its_longest
 
 @pytest.mark.parametrize("stops", [0.01, 0.02, 0.04])
 def test_a_run_that_stops_in_mid_epoch_is_said_to_give_no_sign(
-    clock: Clock, watch: Watch, run: Run, stops: float
+    clock: Clock, watch: Watchdog, run: Run, stops: float
 ) -> None:
     watch.begin(run)
     clock.now += 0.04
@@ -102,18 +111,18 @@ def test_a_run_that_stops_in_mid_epoch_is_said_to_give_no_sign(
     reasons: list[str] = []
     for _ in range(10_000):
         clock.now += 0.01
-        reasons += [lost.reason for lost in watch.silent()]
+        reasons += [lost.reason for lost in watch.find_silent_runs()]
     assert reasons[0] == "no sign of life for 60 s"
 
 
-def test_a_run_that_waits_for_a_machine_may_wait(clock: Clock, watch: Watch, run: Run) -> None:
+def test_a_run_that_waits_for_a_machine_may_wait(clock: Clock, watch: Watchdog, run: Run) -> None:
     watch.begin(run, waiting=True)
     assert clock.passes(10_000, watch) == []
     watch.alive(run.key)
     assert len(clock.passes(61, watch)) == 1
 
 
-def test_a_driver_that_was_away_itself_blames_nobody(clock: Clock, watch: Watch, run: Run) -> None:
+def test_a_driver_that_was_away_itself_blames_nobody(clock: Clock, watch: Watchdog, run: Run) -> None:
     watch.begin(run)
     assert clock.passes(30, watch) == []
     clock.now += 10_000
@@ -123,7 +132,7 @@ def test_a_driver_that_was_away_itself_blames_nobody(clock: Clock, watch: Watch,
 
 @pytest.mark.parametrize("last", [1, 3])
 def test_whoever_has_lost_its_lease_writes_no_record_and_the_next_goes_on(tmp_path: Path, run: Run, last: int) -> None:
-    place, job = Place(folder=tmp_path / "results"), Job(run, {})
+    place, job = WorkerContext(folder=tmp_path / "results"), Job(run, {})
     place.folder.mkdir()
     heirs: list[int] = []
 
@@ -133,29 +142,32 @@ def test_whoever_has_lost_its_lease_writes_no_record_and_the_next_goes_on(tmp_pa
             heirs.append(os.open(place.lease(run.key), os.O_CREAT))  # the next holder's file has the name now
         return False
 
-    with pytest.raises(Superseded, match="given to another"):
-        perform(fake_training, job, place, broken)
-    assert Store(place.records).keys() == set()
+    with pytest.raises(LeaseLostError, match="given to another"):
+        perform_job(fake_training, job, place, broken)
+    assert RecordStore(place.records).keys() == set()
     assert place.lease(run.key).exists(), "a lease that is another's is left alone"
     for heir in heirs:
         os.close(heir)
-    perform(fake_training, job, place, lambda epoch: False)
-    assert sorted(epochs_trained(place.folder)) == [(run.key, number) for number in (1, 2, 3)]
-    assert Counter(epochs_trained(place.folder)).most_common(1)[0][1] == 1
+    perform_job(fake_training, job, place, lambda epoch: False)
+    assert sorted(list_trained_epochs(place.folder)) == [(run.key, number) for number in (1, 2, 3)]
+    assert Counter(list_trained_epochs(place.folder)).most_common(1)[0][1] == 1
     assert not place.lease(run.key).exists()
 
 
 def test_a_stopped_worker_is_noticed_and_its_run_handed_out_again(tmp_path: Path) -> None:
-    plan, folder = planned(study(tmp_path, variants=1, seeds=2, epochs=10, milliseconds=40)), tmp_path / "results"
-    driver = Driver(plan, folder, replace(OPTIONS, silence=3.0))
-    until(lambda: len(trained(folder)) > 3)
-    stopped = trained(folder)[-1]
+    plan, folder = (
+        build_fake_plan(make_study(tmp_path, variants=1, seeds=2, epochs=10, milliseconds=40)),
+        tmp_path / "results",
+    )
+    driver = DriverProcess(plan, folder, replace(OPTIONS, heartbeat_timeout_s=3.0))
+    wait_until(lambda: len(read_trained_epochs(folder)) > 3)
+    stopped = read_trained_epochs(folder)[-1]
     os.kill(stopped.pid, signal.SIGSTOP)
     assert driver.join() == 0
-    assert not alive(stopped.pid), "it can never wake up"
-    lost = told(folder, "lost")  # on a busy machine others may have been slow, too
+    assert not is_process_alive(stopped.pid), "it can never wake up"
+    lost = read_event_log(folder, "lost")  # on a busy machine others may have been slow, too
     assert any(event["key"] == stopped.key and event["reason"].startswith("no sign of life for ") for event in lost), (
         lost
     )
-    assert contents(folder) == contents(undisturbed(plan, tmp_path / "calm"))
-    assert len(epochs_trained(folder)) <= 4 * 10 + len(lost)
+    assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
+    assert len(list_trained_epochs(folder)) <= 4 * 10 + len(lost)

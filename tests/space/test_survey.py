@@ -20,7 +20,7 @@ from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models.costs import Costs
-from vgg_ablate.models.width_matching import resolve
+from vgg_ablate.models.width_matching import resolve_variants
 from vgg_ablate.space import pareto
 from vgg_ablate.space import survey as space_survey
 
@@ -94,7 +94,7 @@ def study(folder: Path, axes: str) -> Study:
 def one_by_one(asked: Study, point: dict[str, Any]) -> Costs | None:
     assert isinstance(asked.design, Search)
     try:
-        return resolve([asked.base, asked.variant("one", asked.design.changes(point))])[-1].costs
+        return resolve_variants([asked.base, asked.variant("one", asked.design.changes(point))])[-1].costs
     except SpecError:
         return None
 
@@ -106,7 +106,7 @@ def one_by_one(asked: Study, point: dict[str, Any]) -> Costs | None:
 )
 def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str, count: int) -> None:
     asked = study(tmp_path, axes)
-    found = space_survey.of_study(asked)
+    found = space_survey.build_space(asked)
     points = next(found.chunks(draw=count, most=0))
     costs = found.costs(points)
     alone = [one_by_one(asked, found.point(points, index)) for index in range(count)]
@@ -117,13 +117,15 @@ def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str, count: i
 
 def test_a_survey_of_matched_nets_says_how_many_meet_their_budget_at_no_width(tmp_path: Path) -> None:
     asked = study(tmp_path, BY_RANGE)
-    survey = space_survey.of_study(asked).survey(draw=40)
-    points = next(space_survey.of_study(asked).chunks(draw=40))
+    survey = space_survey.build_space(asked).survey(draw=40)
+    points = next(space_survey.build_space(asked).chunks(draw=40))
     assert isinstance(asked.design, Search)
     refused = []
     for index in range(40):
         try:
-            resolve([asked.variant("one", asked.design.changes(space_survey.of_study(asked).point(points, index)))])
+            resolve_variants(
+                [asked.variant("one", asked.design.changes(space_survey.build_space(asked).point(points, index)))]
+            )
         except SpecError as error:
             refused.append("no width gives" in str(error))
     assert (survey.exist, survey.unmatched) == (40 - len(refused), sum(refused))
@@ -142,7 +144,7 @@ def test_a_survey_of_matched_nets_says_how_many_meet_their_budget_at_no_width(tm
 def test_points_are_drawn_as_optuna_draws_a_searchs_first_proposals(
     tmp_path: Path, between: str, theirs: BaseDistribution
 ) -> None:
-    found = space_survey.of_study(study(tmp_path, f"    arch.width: {between}\n"))
+    found = space_survey.build_space(study(tmp_path, f"    arch.width: {between}\n"))
     (points,) = found.chunks(draw=5_000, most=0)
     ours = [found.point(points, index)["arch.width"] for index in range(5_000)]
     random, ledger, trial = RandomSampler(seed=0), optuna.create_study(), optuna.trial.create_trial(value=0.0)
@@ -154,12 +156,12 @@ def test_points_are_drawn_as_optuna_draws_a_searchs_first_proposals(
 
 def test_a_survey_counts_what_meets_the_constraints(tmp_path: Path) -> None:
     asked = study(tmp_path, BY_LABEL)
-    found = space_survey.of_study(asked)
+    found = space_survey.build_space(asked)
     survey = found.survey()
     assert isinstance(asked.design, Search)
     alone = [one_by_one(asked, point) for point in asked.design.grid()]
     there = [one for one in alone if one is not None]
-    meet = [one for one in there if all(bound.excess(one.as_dict()) <= 0 for bound in asked.design.constraints)]
+    meet = [one for one in there if all(bound.compute_excess(one.as_dict()) <= 0 for bound in asked.design.constraints)]
     assert (survey.size, survey.seen) == (len(alone), len(alone))
     assert (survey.exist, survey.meet) == (len(there), len(meet))
     assert survey.low["params"] == min(one.params for one in meet)
@@ -176,7 +178,7 @@ def test_a_survey_counts_what_meets_the_constraints(tmp_path: Path) -> None:
 )
 @settings(max_examples=150, deadline=None)
 def test_a_front_grown_in_chunks_is_the_front(rows: np.ndarray[Any, np.dtype[np.int64]], chunk: int) -> None:
-    front = pareto.Front()
+    front = pareto.ParetoFront()
     for start in range(0, len(rows), chunk):
         part = rows[start : start + chunk]
         joined = front.offer(part[:, 0], part[:, 1], -part[:, 2])
@@ -188,7 +190,7 @@ def test_a_front_grown_in_chunks_is_the_front(rows: np.ndarray[Any, np.dtype[np.
 
 
 def test_a_hundred_thousand_nets_take_less_than_a_second(tmp_path: Path) -> None:
-    found = space_survey.of_study(study(tmp_path, BY_STAGE))
+    found = space_survey.build_space(study(tmp_path, BY_STAGE))
     found.costs(next(found.chunks(draw=10, most=0)))  # the tables
     start = process_time()
     survey = found.survey(draw=200_000)
@@ -197,7 +199,7 @@ def test_a_hundred_thousand_nets_take_less_than_a_second(tmp_path: Path) -> None
 
 
 def test_a_larger_space_is_drawn_from_and_the_draw_is_the_same_every_time(tmp_path: Path) -> None:
-    found = space_survey.of_study(study(tmp_path, BY_STAGE))
+    found = space_survey.build_space(study(tmp_path, BY_STAGE))
     assert found.size is None
     assert found.survey(draw=2_000) == found.survey(draw=2_000)
 
@@ -215,11 +217,11 @@ def test_a_larger_space_is_drawn_from_and_the_draw_is_the_same_every_time(tmp_pa
 )
 def test_a_space_that_cannot_be_counted_says_why(tmp_path: Path, axes: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
-        space_survey.of_study(study(tmp_path, axes))
+        space_survey.build_space(study(tmp_path, axes))
 
 
 def test_a_study_without_a_search_has_no_space(tmp_path: Path) -> None:
     path = tmp_path / "plain.yaml"
     path.write_text(STUDY.partition("design:")[0] + "design: list\n")
     with pytest.raises(SpecError, match="its design is not a search"):
-        space_survey.of_study(load(path))
+        space_survey.build_space(load(path))

@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.models.nets import family
+from tests.models.nets import archs
 from vgg_ablate.config.arch import Arch, GroupNorm, NoNorm
 from vgg_ablate.config.datasets import Shape
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.training import Evaluate
-from vgg_ablate.data.views import views
-from vgg_ablate.models.dense_coverage import coverage, covered_sides, dense_side
-from vgg_ablate.models.dense_head import class_map, convolutional, slid
-from vgg_ablate.models.vgg import Vgg, build
-from vgg_ablate.training.fusion import folded
+from vgg_ablate.data.views import iterate_views
+from vgg_ablate.models.dense_coverage import compute_coverage, compute_covered_sides, compute_dense_side
+from vgg_ablate.models.dense_head import compute_class_map, convert_head, convert_model
+from vgg_ablate.models.vgg import Vgg, build_model
+from vgg_ablate.training.fusion import fold_batch_norms
 
 
 def with_head(arch: Arch, pool: str | int, seed: int) -> Vgg:
     head = arch.head.model_copy(update={"pool": pool, "convolutional": False})
     generator = torch.Generator().manual_seed(seed)
-    return build(arch.model_copy(update={"head": head}), generator).double().eval()
+    return build_model(arch.model_copy(update={"head": head}), generator).double().eval()
 
 
 def larger(model: Vgg, by: int, seed: int) -> Tensor:
@@ -47,33 +47,33 @@ def windows(model: Vgg, images: Tensor) -> Tensor:
 
 
 @settings(max_examples=30, deadline=None)
-@given(family(), st.sampled_from([0, 4, 8]), st.integers(0, 2**20))
+@given(archs(), st.sampled_from([0, 4, 8]), st.integers(0, 2**20))
 def test_sliding_a_net_is_asking_its_dense_head_about_every_window(arch: Arch, by: int, seed: int) -> None:
     model = with_head(arch, "none", seed)
     images = larger(model, by, seed)
     with torch.inference_mode():
         asked = windows(model, images)
-        assert torch.allclose(class_map(slid(model), images), asked, rtol=1e-9, atol=1e-9)
-        over = folded(slid(model), torch.float64)(images)
+        assert torch.allclose(compute_class_map(convert_model(model), images), asked, rtol=1e-9, atol=1e-9)
+        over = fold_batch_norms(convert_model(model), torch.float64)(images)
     assert torch.allclose(over, asked.mean((2, 3)), rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=15, deadline=None)
-@given(family(), st.integers(0, 2**20))
+@given(archs(), st.integers(0, 2**20))
 def test_a_net_that_pools_globally_says_what_it_says_as_it_is(arch: Arch, seed: int) -> None:
     model = with_head(arch, "global", seed)
     images = larger(model, 8, seed)
     with torch.inference_mode():
-        assert torch.allclose(slid(model)(images), model(images), rtol=1e-9, atol=1e-9)
+        assert torch.allclose(convert_model(model)(images), model(images), rtol=1e-9, atol=1e-9)
 
 
 def test_a_net_that_pools_to_the_side_its_maps_have_slides_and_to_another_does_not() -> None:
-    arch = Arch.model_validate({"stages": "4 | 8", "image_size": 8, "in_channels": 3, "classes": 5}).spelled_out()
+    arch = Arch.model_validate({"stages": "4 | 8", "image_size": 8, "in_channels": 3, "classes": 5}).to_normal_form()
     same, smaller = with_head(arch, 2, 0), with_head(arch, 1, 0)
     images = larger(same, 4, 0)
     with torch.inference_mode():
-        assert torch.allclose(slid(same)(images), windows(same, images).mean((2, 3)), rtol=1e-9, atol=1e-9)
-        assert torch.allclose(slid(smaller)(images), smaller(images), rtol=1e-9, atol=1e-9)
+        assert torch.allclose(convert_model(same)(images), windows(same, images).mean((2, 3)), rtol=1e-9, atol=1e-9)
+        assert torch.allclose(convert_model(smaller)(images), smaller(images), rtol=1e-9, atol=1e-9)
 
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ def positive(given: dict[str, Any], size: int) -> Vgg:
     """
     shown = Arch.model_validate(given).with_shape(Shape(size, 3, 5))
     pool = "average" if shown.pool == "max" else shown.pool
-    model = build(shown.model_copy(update={"pool": pool}).spelled_out()).double().eval()
+    model = build_model(shown.model_copy(update={"pool": pool}).to_normal_form()).double().eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 1:
@@ -112,24 +112,24 @@ def influence(model: Vgg, scale: int) -> Tensor:
     """bool, scale x scale: the pixels that the logits of a dense evaluation depend on, by autograd."""
     places = torch.arange(scale, dtype=torch.uint8)
     pixels = torch.stack(torch.meshgrid(places, places, indexing="ij"), -1)[None]  # every pixel says where it is
-    (view,) = views(pixels, Evaluate(view=("dense",), scales=(scale,)), model.arch)
+    (view,) = iterate_views(pixels, Evaluate(view=("dense",), scales=(scale,)), model.arch)
     rows, columns = view.images[0].long().unbind(-1)
     images = torch.rand(1, 3, scale, scale, dtype=torch.float64).add(0.5).requires_grad_()
-    slid(model)(images[:, :, rows, columns]).sum().backward()
+    convert_model(model)(images[:, :, rows, columns]).sum().backward()
     assert images.grad is not None
     return images.grad[0].ne(0).any(0)
 
 
 def agrees(model: Vgg, scale: int) -> None:
     """Fail where autograd and the arithmetic differ."""
-    side = dense_side(model.arch, scale)
+    side = compute_dense_side(model.arch, scale)
     first = (scale - side) // 2
-    rows, columns = covered_sides(model.arch, side)
+    rows, columns = compute_covered_sides(model.arch, side)
     wanted = torch.zeros(scale, scale, dtype=torch.bool)
     wanted[first : first + rows, first : first + columns] = True
     seen = influence(model, scale)
-    assert torch.equal(seen, wanted), f"{model.arch.notation()} at {scale}: {side}, {rows} x {columns}"
-    assert coverage(model.arch, scale) == seen.sum().item() / scale**2
+    assert torch.equal(seen, wanted), f"{model.arch.to_notation()} at {scale}: {side}, {rows} x {columns}"
+    assert compute_coverage(model.arch, scale) == seen.sum().item() / scale**2
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -152,7 +152,7 @@ def test_dense_evaluation_of_a_small_net_sees_the_centre_that_the_arithmetic_say
 
 
 @settings(max_examples=50, deadline=None)
-@given(family(), st.integers(0, 20))
+@given(archs(), st.integers(0, 20))
 def test_dense_evaluation_of_any_net_sees_the_centre_that_the_arithmetic_says(arch: Arch, by: int) -> None:
     norm = NoNorm(kind="none") if isinstance(arch.norm, GroupNorm) else arch.norm  # its statistics see every pixel
     size = arch.image_size or 0
@@ -161,23 +161,25 @@ def test_dense_evaluation_of_any_net_sees_the_centre_that_the_arithmetic_says(ar
 
 
 @settings(max_examples=30, deadline=None)
-@given(family(), st.integers(0, 20))
+@given(archs(), st.integers(0, 20))
 def test_the_crop_before_dense_evaluation_takes_no_place_from_the_class_map(arch: Arch, by: int) -> None:
     scale = (arch.image_size or 0) + by
-    side = dense_side(arch, scale)
-    model = slid(build(arch).eval())
+    side = compute_dense_side(arch, scale)
+    model = convert_model(build_model(arch).eval())
     with torch.inference_mode():
-        sides = [class_map(model, torch.zeros(1, arch.in_channels or 0, one, one)).shape for one in (scale, side)]
+        sides = [
+            compute_class_map(model, torch.zeros(1, arch.in_channels or 0, one, one)).shape for one in (scale, side)
+        ]
     assert sides[0] == sides[1]
     assert side <= scale
-    assert dense_side(arch, arch.image_size or 0) == arch.image_size
+    assert compute_dense_side(arch, arch.image_size or 0) == arch.image_size
 
 
 def test_sliding_shares_the_nets_weights_and_leaves_it_as_it_was() -> None:
     arch = Arch.model_validate({"stages": "4 | 8", "norm": "batch", "image_size": 8, "in_channels": 3, "classes": 5})
-    model = build(arch.spelled_out(), torch.Generator().manual_seed(0)).train()
-    over = slid(model)
+    model = build_model(arch.to_normal_form(), torch.Generator().manual_seed(0)).train()
+    over = convert_model(model)
     assert over.training
     assert [part.get_parameter("weight").dim() for part in (model.classifier[0], over.classifier[0])] == [2, 4]
     assert {weight.data_ptr() for weight in over.parameters()} == {weight.data_ptr() for weight in model.parameters()}
-    assert slid(over).arch == over.arch == convolutional(model.arch)
+    assert convert_model(over).arch == over.arch == convert_head(model.arch)

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.models.vgg import build
-from vgg_ablate.training.fusion import Swift, folded
+from vgg_ablate.models.vgg import build_model
+from vgg_ablate.training.fusion import FusedForward, fold_batch_norms
 
 NETS: dict[str, dict[str, Any]] = {
     "batch": {"norm": "batch"},
@@ -30,8 +30,8 @@ NETS: dict[str, dict[str, Any]] = {
 
 def net(kind: str) -> nn.Module:
     arch = Arch.model_validate({"stages": "8 8 | 16", "head": {"hidden": [12]}, "classes": 5, **NETS[kind]})
-    shaped = arch.model_copy(update={"image_size": 12, "in_channels": 3}).spelled_out()
-    return build(shaped, torch.Generator().manual_seed(0)).double()
+    shaped = arch.model_copy(update={"image_size": 12, "in_channels": 3}).to_normal_form()
+    return build_model(shaped, torch.Generator().manual_seed(0)).double()
 
 
 def images(count: int = 6) -> torch.Tensor:
@@ -47,7 +47,7 @@ def gradients(model: nn.Module, forward: Any) -> list[torch.Tensor]:
 @pytest.mark.parametrize("kind", NETS)
 def test_scores_and_gradients_are_the_nets(kind: str) -> None:
     model = net(kind).train()
-    swift = Swift(model)
+    swift = FusedForward(model)
     assert torch.allclose(swift(images()), model(images()), atol=1e-12)
     for ours, theirs in zip(gradients(model, swift), gradients(model, model), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-10)
@@ -58,7 +58,7 @@ def test_a_folded_net_scores_as_the_net_does(kind: str) -> None:
     model = net(kind).train()
     for _ in range(3):
         model(images())  # statistics that are not the identity's
-    still = folded(model, torch.float64)
+    still = fold_batch_norms(model, torch.float64)
     assert torch.allclose(still(images()), model.eval()(images()), atol=1e-10)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in still.modules())
 
@@ -67,12 +67,12 @@ def test_a_bias_that_is_not_zero_is_kept() -> None:
     model = net("batch").eval()
     with torch.no_grad():
         next(iter(model.get_submodule("features").children())).get_parameter("bias").fill_(0.5)
-    assert torch.allclose(Swift(model)(images()), model(images()), atol=1e-12)
+    assert torch.allclose(FusedForward(model)(images()), model(images()), atol=1e-12)
 
 
 def test_folding_leaves_the_net_as_it_was() -> None:
     model = net("batch").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    folded(model, torch.bfloat16)
+    fold_batch_norms(model, torch.bfloat16)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

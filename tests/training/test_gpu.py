@@ -7,7 +7,7 @@ import torch
 
 from tests.training.small_runs import asked, ended
 from vgg_ablate.training.loop import train
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.training.settings import TrainingSettings
 
 pytestmark = [
     pytest.mark.gpu,
@@ -20,14 +20,14 @@ def test_a_gpu_trains_to_about_what_a_cpu_does(kind: str) -> None:
     run = asked(
         optimizer=kind, lr=0.01, arch={"norm": "none", "head": {"hidden": []}}, data={"augment": {"flip": True}}
     )
-    there, _ = ended(train(run, Settings(device="cuda")))
-    here, _ = ended(train(run, Settings()))
+    there, _ = ended(train(run, TrainingSettings(device="cuda")))
+    here, _ = ended(train(run, TrainingSettings()))
     assert [epoch.train_loss for epoch in there] == pytest.approx([epoch.train_loss for epoch in here], rel=0.02)
 
 
 def test_streamed_images_train_alike_on_a_gpu() -> None:
     run = asked(data={"augment": {"crop_padding": 1, "flip": True}}, lr=0.01)
-    streamed, _ = ended(train(run, Settings(device="cuda", resident=False)))
-    resident, _ = ended(train(run, Settings(device="cuda", resident=True)))
+    streamed, _ = ended(train(run, TrainingSettings(device="cuda", resident=False)))
+    resident, _ = ended(train(run, TrainingSettings(device="cuda", resident=True)))
     losses = [epoch.train_loss for epoch in resident]
     assert [epoch.train_loss for epoch in streamed] == pytest.approx(losses, rel=0.02)

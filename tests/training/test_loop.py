@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests.training.small_runs import asked, ended, net
-from vgg_ablate.errors import DeviceMissing, StorageFailed
+from vgg_ablate.errors import DeviceNotFoundError, StorageError
 from vgg_ablate.models import checkpoints
-from vgg_ablate.training.errors import Diverged
+from vgg_ablate.training.errors import DivergedError
 from vgg_ablate.training.loop import train
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.training.settings import TrainingSettings
 
-HERE = Settings()
+HERE = TrainingSettings()
 GOLDEN = [2.48897, 2.27295]  # nats, of two epochs
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -63,7 +63,7 @@ def test_training_leaves_the_process_as_it_was() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(recipe: str, tmp_path: Path) -> None:
     run = asked(epochs=4, data={"augment": {"crop_padding": 1}}, **RECIPES[recipe])
-    settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=2)
+    settings = TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=2)
     whole = ended(train(run, HERE))
     killed = train(run, settings)
     for _ in range(3):  # killed in the fourth epoch, one epoch after the checkpoint
@@ -73,42 +73,42 @@ def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(recipe: st
 
 
 def test_another_runs_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
-    settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=1)
+    settings = TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=1)
     next(train(asked(seed=1), settings))
     assert ended(train(asked(seed=0), settings)) == ended(train(asked(seed=0), HERE))
 
 
 def test_a_torn_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"half")
-    with pytest.raises(StorageFailed, match="run: not a checkpoint"):
-        next(train(asked(), Settings(checkpoint=tmp_path / "run")))
+    with pytest.raises(StorageError, match="run: not a checkpoint"):
+        next(train(asked(), TrainingSettings(checkpoint=tmp_path / "run")))
 
 
 def test_a_checkpoint_holds_nothing_that_runs(tmp_path: Path) -> None:
-    settings = Settings(checkpoint=tmp_path / "run", checkpoint_every=1)
+    settings = TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=1)
     next(train(asked(), settings))
     content = torch.load(tmp_path / "run", weights_only=True)
     assert {"features.0.weight", "classifier.0.weight"} <= content["nets"][0]["net"].keys()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_its_epoch() -> None:
-    with pytest.raises(Diverged, match="in epoch 1") as caught:
+    with pytest.raises(DivergedError, match="in epoch 1") as caught:
         ended(train(asked(lr=1e30, arch={"norm": "none"}), HERE))
     assert caught.value.epoch == 1
 
 
 def test_a_last_step_that_spoils_the_net_ends_the_run_in_the_same_epoch() -> None:
     one_step = asked(lr=1e30, batch_size=10_000, arch={"norm": "none"})
-    with pytest.raises(Diverged, match="in epoch 1"):
+    with pytest.raises(DivergedError, match="in epoch 1"):
         ended(train(one_step, HERE))
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
-    with pytest.raises(DeviceMissing, match="no device 'gpu'"):
-        next(train(asked(), Settings(device="gpu")))
+    with pytest.raises(DeviceNotFoundError, match="no device 'gpu'"):
+        next(train(asked(), TrainingSettings(device="gpu")))
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceMissing, match="cuda:3 is not on this machine"):
-            next(train(asked(), Settings(device="cuda:3")))
+        with pytest.raises(DeviceNotFoundError, match="cuda:3 is not on this machine"):
+            next(train(asked(), TrainingSettings(device="cuda:3")))
 
 
 def test_correctness_is_kept_for_every_test_example() -> None:
@@ -159,8 +159,8 @@ def test_how_the_test_set_is_shown_changes_nothing_in_training(
     for name, how in (("default", {}), ("other", evaluate)):
         path = tmp_path / f"{name}.safetensors"
         run = asked(data={**data, "evaluate": how})
-        epochs.append(ended(train(run, Settings(weights=path)))[0])
-        weights.append(checkpoints.loaded(path)[1].state_dict())
+        epochs.append(ended(train(run, TrainingSettings(weights=path)))[0])
+        weights.append(checkpoints.load_safetensors(path)[1].state_dict())
     assert epochs[0] == epochs[1]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
@@ -175,7 +175,7 @@ STREAMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", STREAMS)
 def test_images_that_are_streamed_train_to_the_same_bits(kind: str) -> None:
     run = asked(data=STREAMS[kind], micro_batch=16)
-    assert ended(train(run, Settings(resident=False))) == ended(train(run, Settings(resident=True)))
+    assert ended(train(run, TrainingSettings(resident=False))) == ended(train(run, TrainingSettings(resident=True)))
 
 
 def test_the_loop_trains_to_what_it_trained_to_before() -> None:
@@ -203,9 +203,11 @@ def test_every_kind_of_layer_trains_in_every_precision(arch: dict[str, Any], pre
 
 
 def test_slow_epochs_are_kept_one_by_one(tmp_path: Path) -> None:
-    slow = train(asked(epochs=3), Settings(checkpoint=tmp_path / "run", checkpoint_every=5, checkpoint_seconds=0.0))
+    slow = train(
+        asked(epochs=3), TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=5, checkpoint_seconds=0.0)
+    )
     next(slow)
     assert (tmp_path / "run").exists()
-    quick = train(asked(epochs=3), Settings(checkpoint=tmp_path / "other", checkpoint_every=5))
+    quick = train(asked(epochs=3), TrainingSettings(checkpoint=tmp_path / "other", checkpoint_every=5))
     next(quick)
     assert not (tmp_path / "other").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.small_runs import asked
-from vgg_ablate.training.memory import peak_bytes
+from vgg_ablate.training.memory import estimate_peak_bytes
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
@@ -23,8 +23,8 @@ def test_the_prediction_is_within_a_quarter_of_what_was_measured() -> None:
 
 
 def test_more_examples_at_once_need_more_and_micro_batches_less() -> None:
-    whole = peak_bytes(asked(batch_size=64), examples=400, precision="fp32")
-    assert peak_bytes(asked(batch_size=128), examples=400, precision="fp32") > whole
-    assert peak_bytes(asked(batch_size=64, micro_batch=8), examples=400, precision="fp32") < whole
-    assert peak_bytes(asked(batch_size=64, optimizer="adamw"), examples=400, precision="fp32") > whole
-    assert peak_bytes(asked(batch_size=64), examples=400, precision="bf16") < whole
+    whole = estimate_peak_bytes(asked(batch_size=64), examples=400, precision="fp32")
+    assert estimate_peak_bytes(asked(batch_size=128), examples=400, precision="fp32") > whole
+    assert estimate_peak_bytes(asked(batch_size=64, micro_batch=8), examples=400, precision="fp32") < whole
+    assert estimate_peak_bytes(asked(batch_size=64, optimizer="adamw"), examples=400, precision="fp32") > whole
+    assert estimate_peak_bytes(asked(batch_size=64), examples=400, precision="bf16") < whole

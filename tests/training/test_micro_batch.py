@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from tests.training.small_runs import asked, ended
-from vgg_ablate.training.errors import OutOfMemory
+from vgg_ablate.training.errors import OutOfMemoryError
 from vgg_ablate.training.loop import train
 from vgg_ablate.training.micro_batch import MicroBatches
-from vgg_ablate.training.settings import Settings
-from vgg_ablate.training.step import Updater
+from vgg_ablate.training.settings import TrainingSettings
+from vgg_ablate.training.step import TrainStep
 
 PLAIN = {"norm": "none", "head": {"hidden": []}}
 
 
 def test_micro_batches_add_up_to_the_batch() -> None:
-    whole, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_grad_norm=1.0), Settings()))
-    parts, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_grad_norm=1.0, micro_batch=8), Settings()))
+    whole, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_grad_norm=1.0), TrainingSettings()))
+    parts, _ = ended(train(asked(arch=PLAIN, lr=0.01, clip_grad_norm=1.0, micro_batch=8), TrainingSettings()))
     assert [epoch.train_loss for epoch in parts] == pytest.approx([epoch.train_loss for epoch in whole], rel=1e-4)
     assert [epoch.val_loss for epoch in parts] == pytest.approx([epoch.val_loss for epoch in whole], rel=1e-3)
 
@@ -55,11 +55,11 @@ def test_what_does_not_fit_is_halved_until_it_does(error: BaseException) -> None
     assert loss.item() == pytest.approx(7.5)
 
 
-def cramped(room: int) -> Callable[[Updater, Tensor, float], Tensor]:
+def cramped(room: int) -> Callable[[TrainStep, Tensor, float], Tensor]:
     """A backward pass for which the device has room for so many examples."""
-    whole = Updater._backward
+    whole = TrainStep._backward
 
-    def backward(updater: Updater, examples: Tensor, share: float) -> Tensor:
+    def backward(updater: TrainStep, examples: Tensor, share: float) -> Tensor:
         if len(examples) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(updater, examples, share)
@@ -70,10 +70,10 @@ def cramped(room: int) -> Callable[[Updater, Tensor, float], Tensor]:
 def test_memory_that_ran_out_is_remembered_by_a_run_that_is_killed_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, settings = asked(epochs=4), Settings(checkpoint=tmp_path / "checkpoint", checkpoint_every=2)
+    run, settings = asked(epochs=4), TrainingSettings(checkpoint=tmp_path / "checkpoint", checkpoint_every=2)
     with monkeypatch.context() as patch:
-        patch.setattr(Updater, "_backward", cramped(10))
-        undisturbed, tested = ended(train(run, Settings()))
+        patch.setattr(TrainStep, "_backward", cramped(10))
+        undisturbed, tested = ended(train(run, TrainingSettings()))
         killed = train(run, settings)
         for _ in range(3):
             next(killed)
@@ -89,7 +89,7 @@ def test_memory_that_ran_out_is_remembered_by_a_run_that_is_killed_and_goes_on(
 
 def test_it_gives_up_at_one() -> None:
     device = Device(0, MemoryError())
-    with pytest.raises(OutOfMemory, match="cpu: out of memory in epoch 3 with micro-batches of 1"):
+    with pytest.raises(OutOfMemoryError, match="cpu: out of memory in epoch 3 with micro-batches of 1"):
         MicroBatches(16, "cpu").loss(torch.arange(16), device.backward, device.seen.clear, 3)
 
 

@@ -6,21 +6,21 @@ import torch
 
 from tests.training.small_runs import asked, ended
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.models.vgg import build
+from vgg_ablate.models.vgg import build_model
 from vgg_ablate.records import Run
 from vgg_ablate.training.loop import train
-from vgg_ablate.training.pretrain import copied
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.training.pretrain import copy_layers
+from vgg_ablate.training.settings import TrainingSettings
 
 
 def shaped(preset: str) -> Arch:
     knobs = {"preset": preset, "width": 0.0625, "head": {"hidden": [8, 8]}, "classes": 4, "image_size": 32}
-    return Arch.model_validate({**knobs, "in_channels": 3}).spelled_out()
+    return Arch.model_validate({**knobs, "in_channels": 3}).to_normal_form()
 
 
 def test_the_papers_layers_go_from_a_to_d_by_block_name() -> None:
-    source, net = (build(shaped(name), torch.Generator().manual_seed(seed)) for seed, name in enumerate("AD"))
-    names = copied(source, shaped("A"), net, shaped("D"), convs=4)
+    source, net = (build_model(shaped(name), torch.Generator().manual_seed(seed)) for seed, name in enumerate("AD"))
+    names = copy_layers(source, shaped("A"), net, shaped("D"), convs=4)
     assert names == ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"]
     theirs, ours = source.state_dict(), net.state_dict()
     assert torch.equal(ours["features.0.weight"], theirs["features.0.weight"])  # conv1_1
@@ -34,12 +34,12 @@ def pretraining() -> Run:
 
 
 def test_a_pretrained_run_starts_from_what_was_learned() -> None:
-    epochs, tested = ended(train(pretraining(), Settings()))
-    plain, _ = ended(train(asked(epochs=1), Settings()))
+    epochs, tested = ended(train(pretraining(), TrainingSettings()))
+    plain, _ = ended(train(asked(epochs=1), TrainingSettings()))
     assert tested.details["pretrained"] == ["conv1_1", "conv2_1", "fc6", "fc7"]
     assert epochs[0].train_loss != plain[0].train_loss
     assert len(epochs) == 1
 
 
 def test_a_pretrained_run_repeats() -> None:
-    assert ended(train(pretraining(), Settings())) == ended(train(pretraining(), Settings()))
+    assert ended(train(pretraining(), TrainingSettings())) == ended(train(pretraining(), TrainingSettings()))

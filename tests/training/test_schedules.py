@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from vgg_ablate.config.training import Plateau, Train
-from vgg_ablate.training.schedules import learning_rate, plateau_drops
+from vgg_ablate.config.training import PlateauSchedule, Train
+from vgg_ablate.training.schedules import compute_learning_rate, count_plateau_drops
 
 
 def rates(schedule: Any, epochs: int = 12, **more: Any) -> list[float]:
     train = Train.model_validate({"schedule": schedule, "epochs": epochs, "lr": 0.5, **more})
-    return [learning_rate(train, epoch, []) for epoch in range(epochs)]
+    return [compute_learning_rate(train, epoch, []) for epoch in range(epochs)]
 
 
 def oracle(make: Any, epochs: int = 12) -> list[float]:
@@ -57,11 +57,11 @@ def test_warm_up_rises_to_the_schedule() -> None:
 
 
 def test_the_papers_schedule_drops_three_times_and_no_more() -> None:
-    schedule = Plateau(kind="plateau", patience=2)
-    assert plateau_drops(schedule, [0.1, 0.2, 0.2]) == 0
-    assert plateau_drops(schedule, [0.1, 0.2, 0.2, 0.2]) == 1
-    assert plateau_drops(schedule, [0.1, 0.2, 0.2, 0.3, 0.2, 0.2]) == 1
-    assert plateau_drops(schedule, [0.5] * 40) == 3
+    schedule = PlateauSchedule(kind="plateau", patience=2)
+    assert count_plateau_drops(schedule, [0.1, 0.2, 0.2]) == 0
+    assert count_plateau_drops(schedule, [0.1, 0.2, 0.2, 0.2]) == 1
+    assert count_plateau_drops(schedule, [0.1, 0.2, 0.2, 0.3, 0.2, 0.2]) == 1
+    assert count_plateau_drops(schedule, [0.5] * 40) == 3
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 4))
@@ -72,5 +72,7 @@ def test_plateau_is_torchs_without_a_limit(tenths: list[int], patience: int) -> 
     )
     for tenth in tenths:
         torchs.step(tenth / 10)
-    drops = plateau_drops(Plateau(kind="plateau", patience=patience, max_drops=99), [tenth / 10 for tenth in tenths])
+    drops = count_plateau_drops(
+        PlateauSchedule(kind="plateau", patience=patience, max_drops=99), [tenth / 10 for tenth in tenths]
+    )
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.1**drops)

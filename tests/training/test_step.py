@@ -10,31 +10,31 @@ import torch
 from tests.training.small_runs import asked
 from vgg_ablate.config.training import Augment, Train
 from vgg_ablate.data import image_size
-from vgg_ablate.data.augment import Augmenter, Normaliser
+from vgg_ablate.data.augment import Augmenter, Normalizer
 from vgg_ablate.errors import SpecError
-from vgg_ablate.models.vgg import build
-from vgg_ablate.training.cuda_graph import rehearsed
-from vgg_ablate.training.optimizers import optimiser
-from vgg_ablate.training.step import Updater
+from vgg_ablate.models.vgg import build_model
+from vgg_ablate.training.cuda_graph import rehearse_step
+from vgg_ablate.training.optimizers import build_optimizer
+from vgg_ablate.training.step import TrainStep
 
 IMAGES = torch.randint(0, 256, (32, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def updater(**recipe: Any) -> Updater:
+def updater(**recipe: Any) -> TrainStep:
     run = asked(**recipe)
-    net = build(run.arch, torch.Generator().manual_seed(0)).train()
-    augmenter = Augmenter(Augment(), IMAGES, 8, Normaliser(torch.zeros(1), torch.ones(1)), 0)
+    net = build_model(run.arch, torch.Generator().manual_seed(0)).train()
+    augmenter = Augmenter(Augment(), IMAGES, 8, Normalizer(torch.zeros(1), torch.ones(1)), 0)
     train = Train.model_validate({"batch_size": 16, **recipe})
-    made = Updater(net, optimiser(train, net), augmenter, torch.arange(32) % 10, train, "fp32", 16)
+    made = TrainStep(net, build_optimizer(train, net), augmenter, torch.arange(32) % 10, train, "fp32", 16)
     made.begin(1)
     return made
 
 
-def states(made: Updater, *, rehearse_at: int | None) -> list[torch.Tensor]:
+def states(made: TrainStep, *, rehearse_at: int | None) -> list[torch.Tensor]:
     torch.manual_seed(0)
     for step in range(3):
         if step == rehearse_at:
-            rehearsed(made.whole_step, made.state, [])
+            rehearse_step(made.whole_step, made.state, [])
         made.update(torch.arange(16) + step, 0.01)
     return made.state()
 
@@ -59,4 +59,4 @@ def test_a_rehearsal_changes_nothing(kind: str, rehearse_at: int) -> None:
 )
 def test_a_net_that_does_not_fit_its_data_is_refused(arch: dict[str, Any], data: dict[str, Any], path: str) -> None:
     with pytest.raises(SpecError, match=f"^{path}"):
-        image_size.image_size(asked(arch=arch, data=data))
+        image_size.check_image_size(asked(arch=arch, data=data))

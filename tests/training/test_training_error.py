@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.training.small_runs import asked, ended
-from vgg_ablate.data.splits import splits
+from vgg_ablate.data.splits import load_splits
 from vgg_ablate.models import checkpoints
 from vgg_ablate.training import trainer
 from vgg_ablate.training.loop import train
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.training.settings import TrainingSettings
 
 AUGMENTED = {"augment": {"crop_padding": 2, "flip": True, "cutout": 4}}
 
@@ -22,11 +22,11 @@ AUGMENTED = {"augment": {"crop_padding": 2, "flip": True, "cutout": 4}}
 def test_the_training_error_is_that_of_the_first_training_examples_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, resident: bool
 ) -> None:
-    monkeypatch.setattr(trainer, "TRAIN_EXAMPLES", most)
+    monkeypatch.setattr(trainer, "MAX_TRAIN_ERROR_EXAMPLES", most)
     run = asked(data=AUGMENTED, arch={"norm": "batch"}, lr=0.02)
-    _, tested = ended(train(run, Settings(weights=tmp_path / "net.safetensors", resident=resident)))
-    _, net = checkpoints.loaded(tmp_path / "net.safetensors")
-    three = splits(run.data, run.fingerprint, run.seed, torch.device("cpu"), resident=True)
+    _, tested = ended(train(run, TrainingSettings(weights=tmp_path / "net.safetensors", resident=resident)))
+    _, net = checkpoints.load_safetensors(tmp_path / "net.safetensors")
+    three = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"), resident=True)
     assert isinstance(three.train.images, torch.Tensor)
     images = ((three.train.images.float() - three.mean) / three.std).permute(0, 3, 1, 2)[:most]
     with torch.inference_mode():
@@ -39,7 +39,7 @@ def test_the_training_error_is_that_of_the_first_training_examples_as_they_are(
 
 def test_variants_of_a_seed_are_measured_on_the_same_training_examples() -> None:
     one, other = (
-        splits(run.data, run.fingerprint, run.seed, torch.device("cpu")).train.first(50)
+        load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu")).train.first(50)
         for run in (asked(), asked(arch={"stages": "4 | 8"}, batch_size=16, data=AUGMENTED))
     )
     assert torch.equal(one.labels, other.labels)
@@ -50,7 +50,7 @@ def test_variants_of_a_seed_are_measured_on_the_same_training_examples() -> None
 
 def test_every_epoch_has_its_cpu_time_and_the_size_of_the_validation_split() -> None:
     run = asked(data={"limit": None}, epochs=2)
-    epochs = list(train(run, Settings()))
-    three = splits(run.data, run.fingerprint, run.seed, torch.device("cpu"))
+    epochs = list(train(run, TrainingSettings()))
+    three = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"))
     assert [epoch.val_examples for epoch in epochs] == [len(three.validation)] * 2
     assert all(0 < epoch.cpu_seconds < 1.5 * epoch.seconds for epoch in epochs)

@@ -15,14 +15,14 @@ from math import nan, prod
 import numpy as np
 from scipy import special
 
-from vgg_ablate.analysis.stats import Floats
-from vgg_ablate.config.claims import Levels
+from vgg_ablate.analysis.stats import FloatArray
+from vgg_ablate.config.claims import FactorLevels
 
 _NOTHING = 1e-12  # of the total: what rounding leaves where the factors and the seed explain everything
 
 
 @dataclass(frozen=True)
-class Source:
+class AnovaRow:
     """A line of the analysis of variance."""
 
     name: str
@@ -33,9 +33,12 @@ class Source:
     omega_squared: float = nan  # the share of the variance that it explains, without small-sample bias
 
 
-def analysed(
-    factors: Mapping[str, Sequence[str]], levels: Levels, table: Mapping[str, Mapping[int, float]], seeds: Sequence[int]
-) -> tuple[Source, ...]:
+def analyze_variance(
+    factors: Mapping[str, Sequence[str]],
+    levels: FactorLevels,
+    table: Mapping[str, Mapping[int, float]],
+    seeds: Sequence[int],
+) -> tuple[AnovaRow, ...]:
     """The seed, the main effects, the interactions from two factors to all, the rest.
 
     `table` has the value of every variant and seed. Empty where a cell or a second seed is lacking, or nothing varies.
@@ -49,12 +52,12 @@ def analysed(
     return tuple(_sources(y, list(factors))) if np.ptp(y) > 0 else ()
 
 
-def short(factor: str) -> str:
+def shorten_factor(factor: str) -> str:
     """The last part of a factor's path."""
     return factor.rsplit(".", 1)[-1]
 
 
-def _sources(y: Floats, factors: Sequence[str]) -> Iterator[Source]:
+def _sources(y: FloatArray, factors: Sequence[str]) -> Iterator[AnovaRow]:
     """`y` has an axis a factor, then the seeds."""
     block = len(factors)
     parts = [(block,), *(part for order in range(1, block + 1) for part in itertools.combinations(range(block), order))]
@@ -66,18 +69,18 @@ def _sources(y: Floats, factors: Sequence[str]) -> Iterator[Source]:
         found = _effect(y, part)
         squares, dof = _squares(found) * y.size / found.size, prod(y.shape[axis] - 1 for axis in part)
         f = squares / dof / error
-        yield Source(
-            "seed" if part == (block,) else " × ".join(short(factors[axis]) for axis in part),
+        yield AnovaRow(
+            "seed" if part == (block,) else " × ".join(shorten_factor(factors[axis]) for axis in part),
             dof,
             squares,
             f,
             float(special.fdtrc(dof, left, f)),
             max(0.0, (squares - dof * error) / (total + error)),
         )
-    yield Source("rest", left, rest)
+    yield AnovaRow("rest", left, rest)
 
 
-def _effect(y: Floats, part: Sequence[int]) -> Floats:
+def _effect(y: FloatArray, part: Sequence[int]) -> FloatArray:
     """What these axes do together and no fewer of them: deviations along them, means along all others."""
     for axis in range(y.ndim):
         mean = y.mean(axis=axis, keepdims=True)
@@ -85,5 +88,5 @@ def _effect(y: Floats, part: Sequence[int]) -> Floats:
     return y
 
 
-def _squares(values: Floats) -> float:
+def _squares(values: FloatArray) -> float:
     return float((values**2).sum())

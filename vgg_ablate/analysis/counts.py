@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from vgg_ablate.analysis.stats import Floats
+from vgg_ablate.analysis.stats import FloatArray
 
 _SHARES = 513  # of runs that train, at which the largest tail is looked for
 _TIE = 1e-9  # between statistics that are equal but for rounding
 
 
-class Counts(NamedTuple):
+class TrainedCounts(NamedTuple):
     """Runs that trained, and all runs, of the two sides."""
 
     trained_a: int
@@ -55,7 +55,7 @@ class Counts(NamedTuple):
 
 def count_trained(
     frame: pd.DataFrame, weights: Mapping[str, float], seeds: Sequence[int]
-) -> tuple[Counts, tuple[str, ...]]:
+) -> tuple[TrainedCounts, tuple[str, ...]]:
     """The counts of a claim's sides over planned seeds, and the runs that say nothing: "five: seed 3 missing".
 
     Variants of one side are pooled. A diverged run has not trained; one without a record, out of memory or failed is
@@ -74,7 +74,7 @@ def count_trained(
             place = 0 if weight > 0 else 2
             counts[place] += trained
             counts[place + 1] += 1
-    return Counts(*counts), tuple(lacking)
+    return TrainedCounts(*counts), tuple(lacking)
 
 
 def _trained(frame: pd.DataFrame) -> dict[tuple[str, int], tuple[str, bool | None]]:
@@ -104,7 +104,7 @@ def _barnard(trained_a: int, runs_a: int, trained_b: int, runs_b: int) -> float:
     return min(1.0, float(tails[best]))
 
 
-def _pooled_z(runs_a: int, runs_b: int) -> Floats:
+def _pooled_z(runs_a: int, runs_b: int) -> FloatArray:
     """|z| of every table, trained of a x trained of b; 0 where all or none have trained."""
     a, b = np.arange(runs_a + 1)[:, None], np.arange(runs_b + 1)[None, :]
     pooled = (a + b) / (runs_a + runs_b)
@@ -113,7 +113,7 @@ def _pooled_z(runs_a: int, runs_b: int) -> Floats:
     return np.asarray(np.divide(difference, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0))
 
 
-def _binomial(shares: Floats, runs: int) -> Floats:
+def _binomial(shares: FloatArray, runs: int) -> FloatArray:
     """P(k of so many runs train), shares x k."""
     k = np.arange(runs + 1)
     ways = special.gammaln(runs + 1) - special.gammaln(k + 1) - special.gammaln(runs - k + 1)  # no overflow past 1,000

@@ -13,10 +13,10 @@ from math import nan
 import numpy as np
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.anova import Source, analysed, short
-from vgg_ablate.analysis.metrics import by_seed
-from vgg_ablate.analysis.summary import METRIC, Difference, Report, compared
-from vgg_ablate.config.claims import Levels
+from vgg_ablate.analysis.anova import AnovaRow, analyze_variance, shorten_factor
+from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, compute_paired_difference
+from vgg_ablate.config.claims import FactorLevels
 
 
 @dataclass(frozen=True)
@@ -26,28 +26,28 @@ class Effect:
     factors: tuple[str, ...]  # one: a main effect; two: an interaction
     label: str  # "kernel: 5 - 3", "kernel: 5 - 3, at norm: batch more than at none"
     weights: Mapping[str, float]
-    difference: Difference
+    difference: PairedDifference
     p: float
     q: float = nan  # Holm's, over the effects of its kind
 
 
 @dataclass(frozen=True)
-class Effects:
+class FactorialEffects:
     """What a factorial design says. Empty `sources`: some cell or seed is missing, and no honest analysis is left."""
 
     factors: Mapping[str, tuple[str, ...]]  # factor -> levels, the reference first
     means: Mapping[tuple[str, str], tuple[float, ...]]  # (factor, level) -> mean over its variants, per whole seed
     main: tuple[Effect, ...]
     interactions: tuple[Effect, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[AnovaRow, ...]
     seeds: tuple[int, ...]  # that every variant of the design has finished
 
 
-def effects(report: Report) -> Effects:
+def compute_effects(report: Report) -> FactorialEffects:
     """Of a report whose variants have levels of two or more factors each."""
     levels = {name: its for name, its in report.levels.items() if its}
     factors = _factors(levels, report.levels.get(report.study.base.name, {}))
-    table = by_seed(report.frame, METRIC)
+    table = collect_by_seed(report.frame, PRIMARY_METRIC)
     seeds = tuple(seed for seed in report.study.seed_list if all(seed in table.get(name, {}) for name in levels))
     means = {
         (factor, level): tuple(
@@ -57,17 +57,17 @@ def effects(report: Report) -> Effects:
         for factor, its_levels in factors.items()
         for level in its_levels
     }
-    return Effects(
+    return FactorialEffects(
         factors,
         means,
         _corrected(_main(factors, levels, table, seeds)),
         _corrected(_interactions(factors, levels, table, seeds)),
-        analysed(factors, levels, table, seeds),
+        analyze_variance(factors, levels, table, seeds),
         seeds,
     )
 
 
-def _factors(levels: Levels, base: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _factors(levels: FactorLevels, base: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """The base's level is the reference, else the first that was written."""
     factors: dict[str, list[str]] = {}
     for its in levels.values():
@@ -82,18 +82,24 @@ def _factors(levels: Levels, base: Mapping[str, str]) -> dict[str, tuple[str, ..
 
 
 def _main(
-    factors: Mapping[str, Sequence[str]], levels: Levels, table: Mapping[str, Mapping[int, float]], seeds: Sequence[int]
+    factors: Mapping[str, Sequence[str]],
+    levels: FactorLevels,
+    table: Mapping[str, Mapping[int, float]],
+    seeds: Sequence[int],
 ) -> Iterator[Effect]:
     for factor, (reference, *others) in factors.items():
         for level in others:
             weights = _mean_of(levels, {factor: level}, 1.0)
             for name, weight in _mean_of(levels, {factor: reference}, -1.0).items():
                 weights[name] = weights.get(name, 0.0) + weight
-            yield _effect((factor,), f"{short(factor)}: {level} - {reference}", weights, table, seeds)
+            yield _effect((factor,), f"{shorten_factor(factor)}: {level} - {reference}", weights, table, seeds)
 
 
 def _interactions(
-    factors: Mapping[str, Sequence[str]], levels: Levels, table: Mapping[str, Mapping[int, float]], seeds: Sequence[int]
+    factors: Mapping[str, Sequence[str]],
+    levels: FactorLevels,
+    table: Mapping[str, Mapping[int, float]],
+    seeds: Sequence[int],
 ) -> Iterator[Effect]:
     for (one, its), (two, others) in itertools.combinations(factors.items(), 2):
         for level, other in itertools.product(its[1:], others[1:]):
@@ -102,11 +108,12 @@ def _interactions(
                 sign = (1 if a == level else -1) * (1 if b == other else -1)
                 for name, weight in _mean_of(levels, {one: a, two: b}, sign).items():
                     weights[name] = weights.get(name, 0.0) + weight
-            label = f"{short(one)}: {level} - {its[0]}, at {short(two)} {other} more than at {short(two)} {others[0]}"
+            short_one, short_two = shorten_factor(one), shorten_factor(two)
+            label = f"{short_one}: {level} - {its[0]}, at {short_two} {other} more than at {short_two} {others[0]}"
             yield _effect((one, two), label, weights, table, seeds)
 
 
-def _mean_of(levels: Levels, where: Mapping[str, str], sign: float) -> dict[str, float]:
+def _mean_of(levels: FactorLevels, where: Mapping[str, str], sign: float) -> dict[str, float]:
     here = [name for name, its in levels.items() if all(its.get(factor) == level for factor, level in where.items())]
     return {name: sign / len(here) for name in here}
 
@@ -119,16 +126,16 @@ def _effect(
     seeds: Sequence[int],
 ) -> Effect:
     values = {seed: sum(weight * table[name][seed] for name, weight in weights.items()) for seed in seeds}
-    difference = compared(values, dict.fromkeys(values, 0.0))
+    difference = compute_paired_difference(values, dict.fromkeys(values, 0.0))
     p = nan
     if difference.n >= 2 and difference.sd > 0:
-        p = float(stats.evidence(stats.paired(list(values.values())), (0.0, 0.0), outside=True).p)
+        p = float(stats.compute_evidence(stats.estimate_paired(list(values.values())), (0.0, 0.0), outside=True).p)
     return Effect(factors, label, weights, difference, p)
 
 
 def _corrected(found: Iterator[Effect]) -> tuple[Effect, ...]:
     effects = list(found)
-    q = stats.holm([1.0 if np.isnan(effect.p) else effect.p for effect in effects])
+    q = stats.adjust_holm([1.0 if np.isnan(effect.p) else effect.p for effect in effects])
     return tuple(
         effect if np.isnan(effect.p) else replace(effect, q=float(adjusted))
         for effect, adjusted in zip(effects, q, strict=True)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vgg_ablate.analysis.results import EPOCH, Results, read
-from vgg_ablate.analysis.stats import Floats
-from vgg_ablate.records import Outcome, Planned, Record, stalled_at
+from vgg_ablate.analysis.results import EPOCH_FIELDS, Results, read_results
+from vgg_ablate.analysis.stats import FloatArray
+from vgg_ablate.records import Outcome, PlannedRun, Record, is_at_chance
 
 MISSING, DAMAGED = "missing", "damaged"
 RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip through CSV or parquet
@@ -74,17 +74,17 @@ _MOST_WAITING = 1.2  # times CPU time: the wall time of an undisturbed run
 
 def frame(folder: str | Path) -> pd.DataFrame:
     """One row a planned run of a results folder. Raises StorageFailed where there is no study in it."""
-    return runs_of(read(folder))
+    return build_run_frame(read_results(folder))
 
 
-def epochs(folder: str | Path) -> pd.DataFrame:
+def read_epoch_frame(folder: str | Path) -> pd.DataFrame:
     """One row an epoch of every recorded run of a results folder."""
-    return epochs_of(read(folder))
+    return build_epoch_frame(read_results(folder))
 
 
-def runs_of(results: Results) -> pd.DataFrame:
+def build_run_frame(results: Results) -> pd.DataFrame:
     """One row a planned run, in the order of the study's variants, then seeds."""
-    variants = results.study.every_variant
+    variants = results.study.all_variants
     order = {variant.name: index for index, variant in enumerate(variants)}
     horizons = {variant.name: variant.horizon for variant in variants}
     cells = sorted(results.manifest.planned, key=lambda cell: (order.get(cell.variant, len(order)), cell.seed))
@@ -92,11 +92,11 @@ def runs_of(results: Results) -> pd.DataFrame:
     return pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
 
 
-def epochs_of(results: Results) -> pd.DataFrame:
+def build_epoch_frame(results: Results) -> pd.DataFrame:
     """One row an epoch of every recorded run, in the order of the plan."""
     cells = [cell for cell in results.manifest.planned if cell.key in results.epochs]
     lengths = [len(results.epochs[cell.key]) for cell in cells]
-    values = np.concatenate([np.empty((0, len(EPOCH))), *(results.epochs[cell.key] for cell in cells)])
+    values = np.concatenate([np.empty((0, len(EPOCH_FIELDS))), *(results.epochs[cell.key] for cell in cells)])
     named = {
         "study": [results.study.name] * len(cells),
         "variant": [cell.variant for cell in cells],
@@ -106,10 +106,10 @@ def epochs_of(results: Results) -> pd.DataFrame:
     columns: dict[str, Any] = {
         name: np.repeat(np.array(column, dtype=object), lengths) for name, column in named.items()
     }
-    return pd.DataFrame(columns | dict(zip(EPOCH, values.T, strict=True))).astype(EPOCH_COLUMNS)
+    return pd.DataFrame(columns | dict(zip(EPOCH_FIELDS, values.T, strict=True))).astype(EPOCH_COLUMNS)
 
 
-def written(table: pd.DataFrame) -> str:
+def serialize_frame(table: pd.DataFrame) -> str:
     """The table as CSV text, every number in full."""
     return str(table.to_csv(index=False, lineterminator="\n"))
 
@@ -131,7 +131,7 @@ def _parsed(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
     return column.replace("", "nan").astype(dtype) if dtype == "float64" else column.astype(dtype)
 
 
-def _run(results: Results, cell: Planned) -> dict[str, Any]:
+def _run(results: Results, cell: PlannedRun) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys((name for name, dtype in RUN_COLUMNS.items() if dtype == "str"), "")
     row |= {"study": results.study.name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, "epochs": 0}
     record = results.records.get(cell.key)
@@ -142,9 +142,9 @@ def _run(results: Results, cell: Planned) -> dict[str, Any]:
     return row | {"outcome": MISSING, "reason": "no record"}
 
 
-def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
+def _recorded(record: Record, epochs: FloatArray) -> dict[str, Any]:
     environment = record.environment
-    cpu_seconds = float(epochs[:, EPOCH.index("cpu_seconds")].sum())
+    cpu_seconds = float(epochs[:, EPOCH_FIELDS.index("cpu_seconds")].sum())
     return {
         "outcome": record.outcome.value,
         "trained": _is_trained(record, epochs),
@@ -156,8 +156,8 @@ def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
         "params_audited": record.audited.get("params"),
         "macs_audited": record.audited.get("macs"),
         "epochs": len(epochs),
-        "train_loss": epochs[-1, EPOCH.index("train_loss")] if len(epochs) else None,
-        "val_loss": epochs[-1, EPOCH.index("val_loss")] if len(epochs) else None,
+        "train_loss": epochs[-1, EPOCH_FIELDS.index("train_loss")] if len(epochs) else None,
+        "val_loss": epochs[-1, EPOCH_FIELDS.index("val_loss")] if len(epochs) else None,
         "train_seconds": None if record.averaged else record.train_seconds,
         "images_per_second": None if record.averaged else record.images_per_second,
         "train_cpu_seconds": cpu_seconds or None,
@@ -171,7 +171,7 @@ def _recorded(record: Record, epochs: Floats) -> dict[str, Any]:
     } | _tested(record)
 
 
-def _is_trained(record: Record, epochs: Floats) -> bool | None:
+def _is_trained(record: Record, epochs: FloatArray) -> bool | None:
     """Whether a run ended above chance level, which a diverged one did not; None where it was cut short."""
     if record.outcome is Outcome.DIVERGED:
         return False
@@ -179,8 +179,8 @@ def _is_trained(record: Record, epochs: Floats) -> bool | None:
         return None if record.stalled is None else not record.stalled
     if record.outcome is not Outcome.FINISHED or not len(epochs):
         return None
-    last = dict(zip(EPOCH, epochs[-1].tolist(), strict=True))
-    stalled = stalled_at(last["val_accuracy"], round(last["val_examples"]), record.run.classes)
+    last = dict(zip(EPOCH_FIELDS, epochs[-1].tolist(), strict=True))
+    stalled = is_at_chance(last["val_accuracy"], round(last["val_examples"]), record.run.classes)
     return None if stalled is None else not stalled
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from vgg_ablate.analysis.verdicts import AtHorizon, Examples, Verdict, judge
-from vgg_ablate.config.claims import Quantities
-from vgg_ablate.config.horizons import at_level
+from vgg_ablate.analysis.verdicts import CorrectExamples, HorizonVerdict, Verdict, judge_claims
+from vgg_ablate.config.claims import TrendQuantities
+from vgg_ablate.config.horizons import format_level_name
 from vgg_ablate.config.study import Study
 
 
@@ -17,8 +17,8 @@ def judge_horizons(
     study: Study,
     verdicts: Sequence[Verdict],
     frame: pd.DataFrame,
-    quantities: Quantities,
-    examples: Examples | None = None,
+    quantities: TrendQuantities,
+    examples: CorrectExamples | None = None,
 ) -> tuple[Verdict, ...]:
     """The verdicts, each with what is found at every level, and whether the two longest levels agree.
 
@@ -31,9 +31,9 @@ def judge_horizons(
     found = {verdict.claim.id: {study.horizon_levels[-1]: verdict} for verdict in about}
     levels = {variant.name: variant.levels for variant in study.variants}
     for level in study.horizon_levels[:-1]:
-        names = {at_level(variant.name, level): variant.name for variant in study.variants}
+        names = {format_level_name(variant.name, level): variant.name for variant in study.variants}
         at = frame[frame["variant"].isin(list(names))]
-        judged = judge(
+        judged = judge_claims(
             [verdict.claim for verdict in about],
             at.assign(variant=at["variant"].map(names)),
             study.seed_list,
@@ -53,7 +53,7 @@ def judge_horizons(
 def _with_levels(verdict: Verdict, study: Study, found: Mapping[float, Verdict]) -> Verdict:
     at = {str(level): found[level] for level in study.horizon_levels}
     shown = {
-        level: AtHorizon(one.mean, one.ci_low, one.ci_high, one.verdict, complete=one.complete)
+        level: HorizonVerdict(one.mean, one.ci_low, one.ci_high, one.verdict, complete=one.complete)
         for level, one in at.items()
     }
     one, other = list(at.values())[-2:]
@@ -65,7 +65,7 @@ def _by_name(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str
     return {name: numbers[lower] for lower, name in names.items() if lower in numbers}
 
 
-def _renamed(examples: Examples | None, names: Mapping[str, str]) -> Examples | None:
+def _renamed(examples: CorrectExamples | None, names: Mapping[str, str]) -> CorrectExamples | None:
     if examples is None:
         return None
     return {(names[name], seed): rows for (name, seed), rows in examples.items() if name in names}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgg_ablate.config.claims import HIGHER_IS_BETTER, IN_POINTS, Claim
+from vgg_ablate.config.claims import HIGHER_IS_BETTER_METRICS, PERCENTAGE_SUFFIXES, Claim
 
-PERCENT = (*IN_POINTS, "trained")  # metrics of these endings are shown as percentages, their differences as points
-TIMED = frozenset({"train_seconds", "images_per_second"})  # they say something of the device too
+PERCENT_SUFFIXES = (
+    *PERCENTAGE_SUFFIXES,
+    "trained",
+)  # metrics of these endings are shown as percentages, their differences as points
+TIMED_METRICS = frozenset({"train_seconds", "images_per_second"})  # they say something of the device too
 NOUNS = {
     "test_error": "test error",
     "test_accuracy": "test accuracy",
@@ -32,38 +35,38 @@ _STEPS = {  # of what a trend is over: one of these
 }
 
 
-def scale(metric: str) -> float:
+def get_scale(metric: str) -> float:
     """What a fraction is multiplied by to be shown: 100 for errors and accuracies."""
-    return 100.0 if metric.endswith(PERCENT) else 1.0
+    return 100.0 if metric.endswith(PERCENT_SUFFIXES) else 1.0
 
 
-def sign(metric: str) -> int:
+def get_sign(metric: str) -> int:
     """+1 where higher is better, else -1."""
-    return 1 if metric in HIGHER_IS_BETTER else -1
+    return 1 if metric in HIGHER_IS_BETTER_METRICS else -1
 
 
-def by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
+def collect_by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
     """variant -> seed -> the metric as it is shown, of the finished runs that count for it."""
     table: dict[str, dict[int, float]] = {}
-    finished = frame[(frame["outcome"] == "finished") & ~left_out(frame, metric)]
+    finished = frame[(frame["outcome"] == "finished") & ~find_excluded_runs(frame, metric)]
     for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
         if not pd.isna(value):
-            table.setdefault(str(variant), {})[int(seed)] = float(value) * scale(metric)
+            table.setdefault(str(variant), {})[int(seed)] = float(value) * get_scale(metric)
     return table
 
 
-def left_out(frame: pd.DataFrame, metric: str) -> pd.Series[bool]:
+def find_excluded_runs(frame: pd.DataFrame, metric: str) -> pd.Series[bool]:
     """Return for every run whether a mean of the metric leaves it out.
 
     Times leave out disturbed runs. Errors and accuracies leave out stalled ones: the error of a net that has learned
     nothing is that of guessing, and a mean over both describes neither. Runs that others trained may lack the columns.
     """
-    if metric in TIMED:
+    if metric in TIMED_METRICS:
         return _flag(frame, "disturbed", when=True)
-    return stalled(frame)
+    return find_stalled_runs(frame)
 
 
-def stalled(frame: pd.DataFrame) -> pd.Series[bool]:
+def find_stalled_runs(frame: pd.DataFrame) -> pd.Series[bool]:
     """Return for every run whether it finished at chance level."""
     return _flag(frame, "trained", when=False) & (frame["outcome"] == "finished")
 
@@ -76,7 +79,7 @@ def _flag(frame: pd.DataFrame, column: str, *, when: bool) -> pd.Series[bool]:
 
 def unit(metric: str) -> str:
     """Of a difference: points for errors and accuracies."""
-    if scale(metric) != 1:
+    if get_scale(metric) != 1:
         return "pp"
     return {"train_seconds": "s", "images_per_second": "images/s"}.get(metric, "")
 

@@ -7,21 +7,21 @@ from math import isnan
 import pandas as pd
 from scipy import special
 
-from vgg_ablate.analysis.metrics import by_seed, sign
+from vgg_ablate.analysis.metrics import collect_by_seed, get_sign
 from vgg_ablate.analysis.verdicts import Verdict
 
 
-def gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
+def compute_gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
     """seed -> the gain of a over b, in the verdict's unit, for the seeds that the estimate rests on."""
     if verdict.exact or verdict.claim.metric == "trained":  # runs are counted, not paired
         return {}
-    table = by_seed(frame, verdict.claim.metric)
+    table = collect_by_seed(frame, verdict.claim.metric)
     weights = verdict.weights.items()
-    direction = sign(verdict.claim.metric)
+    direction = get_sign(verdict.claim.metric)
     return {seed: direction * sum(weight * table[name][seed] for name, weight in weights) for seed in verdict.seeds}
 
 
-def deciding_interval(verdict: Verdict) -> tuple[float, float]:
+def compute_deciding_interval(verdict: Verdict) -> tuple[float, float]:
     """The interval that lies inside the claimed region, outside it, or across an edge exactly as the verdict says.
 
     Holm's q = factor x p asks for p <= alpha / factor: the interval of level 1 - alpha / factor. For a single claim it

@@ -12,15 +12,15 @@ from scipy import special
 
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.formatting import numbers
-from vgg_ablate.records import Epoch, Record, Tested
+from vgg_ablate.records import Epoch, FinalMetrics, Record
 
-DECIDES = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
+BITWISE_ENVIRONMENT = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
 _ROUNDED = 0.001  # of the test set: answers that float16 probabilities of an ensemble's nets may change
 _CLOCK = {"seconds", "cpu_seconds", "images_per_second"}  # of an epoch: never the same twice
 
 
 @dataclass(frozen=True)
-class Verified:
+class Reproduction:
     """Whether a run could be had again, how closely that was asked, and what differs, a sentence each."""
 
     agrees: bool
@@ -28,7 +28,7 @@ class Verified:
     differences: tuple[str, ...]
 
 
-def verified(stored: Record, again: Record, of_variant: Sequence[Record]) -> Verified:
+def compare_reproduction(stored: Record, again: Record, of_variant: Sequence[Record]) -> Reproduction:
     """Compare a record with the same run trained again; `of_variant` are the records of all of its variant's seeds.
 
     Where everything that decides the bits agrees (device, threads, precision, torch), every number must be the same.
@@ -39,22 +39,22 @@ def verified(stored: Record, again: Record, of_variant: Sequence[Record]) -> Ver
     other = list(_environment(stored, again))
     if not other:
         differences = tuple(_numbers(stored, again))
-        return Verified(not differences, True, differences)
+        return Reproduction(not differences, True, differences)
     inside, said = _inside(again, of_variant)
-    return Verified(inside, False, (*other, said))
+    return Reproduction(inside, False, (*other, said))
 
 
-def _composed(stored: Tested, again: Record) -> Verified:
+def _composed(stored: FinalMetrics, again: Record) -> Reproduction:
     """An ensemble that was evaluated by kept predictions, beside one that was trained: float16 moves few answers."""
     if again.tested is None:
-        return Verified(False, False, (f"outcome: recorded finished, now {again.outcome}",))
+        return Reproduction(False, False, (f"outcome: recorded finished, now {again.outcome}",))
     apart = abs(stored.test_accuracy - again.tested.test_accuracy)
     said = f"recorded {stored.test_accuracy!r} by kept predictions, trained {again.tested.test_accuracy!r}"
-    return Verified(apart <= _ROUNDED, False, (f"tested.test_accuracy: {said}",))
+    return Reproduction(apart <= _ROUNDED, False, (f"tested.test_accuracy: {said}",))
 
 
 def _environment(stored: Record, again: Record) -> Iterator[str]:
-    for name in DECIDES:
+    for name in BITWISE_ENVIRONMENT:
         before, now = stored.environment.get(name), again.environment.get(name)
         if before != now:
             yield f"environment.{name}: recorded on {before!r}, now {now!r}: not compared bit for bit"
@@ -71,7 +71,7 @@ def _numbers(stored: Record, again: Record) -> Iterator[str]:
         yield from _fields("tested", stored.tested, again.tested, {"details"})
 
 
-def _fields(place: str, before: Epoch | Tested, now: Epoch | Tested, left_out: set[str]) -> Iterator[str]:
+def _fields(place: str, before: Epoch | FinalMetrics, now: Epoch | FinalMetrics, left_out: set[str]) -> Iterator[str]:
     old, new = before.model_dump(exclude=left_out), now.model_dump(exclude=left_out)
     for name, value in old.items():
         if value != new[name]:
@@ -88,10 +88,10 @@ def _inside(again: Record, of_variant: Sequence[Record]) -> tuple[bool, str]:
     found = 100 * (1 - again.tested.test_accuracy)
     n, mean, sd = len(errors), float(np.mean(errors)), float(np.std(errors, ddof=1))
     reach = float(special.stdtrit(n - 1, 0.975)) * sd * sqrt(1 + 1 / n)
-    interval = numbers.interval(mean - reach, mean + reach, sd / sqrt(n))
+    interval = numbers.format_interval(mean - reach, mean + reach, sd / sqrt(n))
     inside = mean - reach <= found <= mean + reach
     where = "inside" if inside else "outside"
-    said = f"test error {numbers.number(found, 2)} %, {where} {interval}, the interval for one more of {n} seeds"
+    said = f"test error {numbers.format_number(found, 2)} %, {where} {interval}, the interval for one more of {n} seeds"
     return inside, said
 
 

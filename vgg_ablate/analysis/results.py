@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from vgg_ablate.analysis import validation
-from vgg_ablate.analysis.saved_study import named
-from vgg_ablate.analysis.stats import Floats
-from vgg_ablate.analysis.validation import Asked
+from vgg_ablate.analysis.saved_study import read_study_and_problems
+from vgg_ablate.analysis.stats import FloatArray
+from vgg_ablate.analysis.validation import ExpectedVariant
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Manifest, Planned, Record, Store
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import Manifest, PlannedRun, Record, RecordStore
 
-EPOCH = (
+EPOCH_FIELDS = (
     "epoch",
     "train_loss",
     "val_loss",
@@ -45,7 +45,7 @@ class Results:
     study: Study
     manifest: Manifest
     records: Mapping[str, Record]  # key -> record, of planned runs, without its epochs
-    epochs: Mapping[str, Floats]  # key -> epochs x EPOCH
+    epochs: Mapping[str, FloatArray]  # key -> epochs x EPOCH
     damaged: Mapping[str, str]  # key -> why its record cannot be used
     problems: tuple[str, ...] = field(default=())
     tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record, of the tuning's trials
@@ -53,17 +53,17 @@ class Results:
 
     def whole(self, key: str) -> Record:
         """A record with its epochs. Raises StorageFailed where it cannot be read."""
-        return Store(self.folder / "records").get(key)
+        return RecordStore(self.folder / "records").get(key)
 
 
-def read(folder: str | Path) -> Results:
+def read_results(folder: str | Path) -> Results:
     """Raises StorageFailed where there is no manifest or no study; everything else that is wrong is in `problems`."""
     folder = Path(folder)
     manifest, twice = _once(Manifest.read(folder))
-    study, left_out = named(folder)
-    store = Store(folder / "records")
+    study, left_out = read_study_and_problems(folder)
+    store = RecordStore(folder / "records")
     with _undisturbed():
-        asked = validation.asked(study)
+        asked = validation.resolve_expected_variants(study)
         records, epochs, damaged = _records(store, manifest.planned, asked)
         tuning, torn = _tuning_records(store, manifest)
     problems = [
@@ -81,17 +81,17 @@ def read(folder: str | Path) -> Results:
     return Results(folder, study, manifest, records, epochs, damaged, told, tuning, _costs(asked))
 
 
-def recorded(study: Study, planned: Iterable[Planned], folder: Path) -> Results:
+def read_planned_results(study: Study, planned: Iterable[PlannedRun], folder: Path) -> Results:
     """What a folder has recorded of these cells of a study, whatever its own study.yaml and manifest say."""
     cells = tuple(planned)
     with _undisturbed():
-        asked = validation.asked(study)
-        records, epochs, damaged = _records(Store(folder / "records"), cells, asked)
+        asked = validation.resolve_expected_variants(study)
+        records, epochs, damaged = _records(RecordStore(folder / "records"), cells, asked)
     manifest = Manifest(study=study.name, base=study.base.name, planned=cells)
     return Results(folder, study, manifest, records, epochs, damaged, costs=_costs(asked))
 
 
-def _costs(asked: Mapping[str, Asked]) -> dict[str, Mapping[str, int]]:
+def _costs(asked: Mapping[str, ExpectedVariant]) -> dict[str, Mapping[str, int]]:
     return {name: one.costs for name, one in asked.items()}
 
 
@@ -120,21 +120,21 @@ def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
 
 
 def _records(
-    store: Store, planned: Iterable[Planned], asked: Mapping[str, Asked]
-) -> tuple[dict[str, Record], dict[str, Floats], dict[str, str]]:
+    store: RecordStore, planned: Iterable[PlannedRun], asked: Mapping[str, ExpectedVariant]
+) -> tuple[dict[str, Record], dict[str, FloatArray], dict[str, str]]:
     there = store.keys()
     records: dict[str, Record] = {}
-    epochs: dict[str, Floats] = {}
+    epochs: dict[str, FloatArray] = {}
     damaged: dict[str, str] = {}
     for cell in planned:
         if cell.key not in there or cell.key in records:
             continue
         try:
             record = store.get(cell.key)
-        except StorageFailed as error:
+        except StorageError as error:
             damaged[cell.key] = str(error)
             continue
-        wrong = validation.wrong(record, cell, asked.get(cell.variant))
+        wrong = validation.find_contradiction(record, cell, asked.get(cell.variant))
         if wrong:
             damaged[cell.key] = f"{store.path(cell.key)}: {wrong}"
             continue
@@ -143,21 +143,21 @@ def _records(
     return records, epochs, damaged
 
 
-def _tuning_records(store: Store, manifest: Manifest) -> tuple[dict[str, Record], list[str]]:
+def _tuning_records(store: RecordStore, manifest: Manifest) -> tuple[dict[str, Record], list[str]]:
     """The records of the tuning's trials, and what is wrong with those that cannot be read."""
     there, found, torn = store.keys(), dict[str, Record](), list[str]()
     for run in manifest.tuning:
         if run.key in there and run.key not in found:
             try:
                 found[run.key] = store.get(run.key)
-            except StorageFailed as error:
+            except StorageError as error:
                 torn.append(str(error))
     return found, torn
 
 
-def _array(record: Record) -> Floats:
-    values = [[getattr(epoch, name) for name in EPOCH] for epoch in record.epochs]
-    return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH))
+def _array(record: Record) -> FloatArray:
+    values = [[getattr(epoch, name) for name in EPOCH_FIELDS] for epoch in record.epochs]
+    return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH_FIELDS))
 
 
 def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]:
@@ -167,7 +167,7 @@ def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]
         problems.append(f"{path}: study: study.yaml beside it is {study.name!r}, got {manifest.study!r}")
     if manifest.base != study.base.name:
         problems.append(f"{path}: base: the study's base is {study.base.name!r}, got {manifest.base!r}")
-    asked = {variant.name for variant in study.every_variant}
+    asked = {variant.name for variant in study.all_variants}
     planned = {cell.variant for cell in manifest.planned}
     if asked - planned:
         problems.append(f"{path}: planned: the study asks for {_listed(asked - planned)}, which it does not plan")
@@ -177,21 +177,21 @@ def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]
     return problems
 
 
-def _strays(store: Store, manifest: Manifest, asked: Mapping[str, Asked]) -> list[str]:
+def _strays(store: RecordStore, manifest: Manifest, asked: Mapping[str, ExpectedVariant]) -> list[str]:
     """Records of another study, or of an older plan; of the first one it is said in what it differs from this study."""
     asked_for = {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
     strays = sorted(store.keys() - asked_for)
     if not strays:
         return []
     try:
-        other = validation.nearest(store.get(strays[0]), asked)
-    except StorageFailed as error:
+        other = validation.describe_nearest_variant(store.get(strays[0]), asked)
+    except StorageError as error:
         other = str(error).removeprefix(f"{store.path(strays[0])}: ")
     names, told = _listed(f"{key}.json" for key in strays), f" ({strays[0]}.json: {other})" if other else ""
     return [f"{store.folder}: {names}: of no run that this study plans, not used{told}"]
 
 
-def _bases(store: Store, records: Iterable[Record]) -> list[str]:
+def _bases(store: RecordStore, records: Iterable[Record]) -> list[str]:
     """One data set has one content: two fingerprints under one name are two studies in one folder."""
     first: dict[tuple[Any, ...], Record] = {}
     problems = []

@@ -9,25 +9,25 @@ from pathlib import Path
 
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.study import Study
-from vgg_ablate.errors import Problem, SpecError, StorageFailed
+from vgg_ablate.errors import Problem, SpecError, StorageError
 
 _CLAIM = re.compile(r"^claims\[(\d+)\]")
 
 
-def saved(folder: Path) -> Study:
+def read_saved_study(folder: Path) -> Study:
     """Without the claims that cannot be judged. Raises StorageFailed where there is no study that can be read."""
-    return named(folder)[0]
+    return read_study_and_problems(folder)[0]
 
 
-def named(folder: Path) -> tuple[Study, list[str]]:
+def read_study_and_problems(folder: Path) -> tuple[Study, list[str]]:
     """The same, and what is wrong with each of the claims that are left out."""
     path = folder / "study.yaml"
     if not path.exists():
-        raise StorageFailed(f"{path}: No such file; has this study been run?")
+        raise StorageError(f"{path}: No such file; has this study been run?")
     try:
-        return _judgeable(yaml_loader.read(path))
+        return _judgeable(yaml_loader.read_document(path))
     except SpecError as error:
-        raise StorageFailed(f"{path}: the saved study is not valid: {error.problems[0]}") from error
+        raise StorageError(f"{path}: the saved study is not valid: {error.problems[0]}") from error
 
 
 def _judgeable(document: yaml_loader.Document) -> tuple[Study, list[str]]:

@@ -12,31 +12,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 Region = tuple[float, float]  # (lo, hi): an open interval of gains
 
 
 class Estimate(NamedTuple):
     """A mean with its standard error and degrees of freedom; arrays of one shape."""
 
-    mean: Floats
-    se: Floats
-    dof: Floats
+    mean: FloatArray
+    se: FloatArray
+    dof: FloatArray
 
-    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Student's two-sided interval."""
         reach = special.stdtrit(self.dof, (1 + level) / 2) * self.se
         return self.mean - reach, self.mean + reach
 
-    def p_above(self, edge: float) -> Floats:
+    def p_above(self, edge: float) -> FloatArray:
         """One-sided p-value of the evidence that the true mean is above `edge`."""
         return _tail(self, edge, 1.0)
 
-    def p_below(self, edge: float) -> Floats:
+    def p_below(self, edge: float) -> FloatArray:
         """One-sided p-value of the evidence that the true mean is below `edge`."""
         return _tail(self, edge, -1.0)
 
-    def probability(self, region: Region) -> Floats:
+    def probability(self, region: Region) -> FloatArray:
         """P(true mean in region | data), with a flat prior: from the same t distribution."""
         return _tail(self, region[1], 1.0) - _tail(self, region[0], 1.0)
 
@@ -44,12 +44,12 @@ class Estimate(NamedTuple):
 class Evidence(NamedTuple):
     """p-values for and against "the true mean lies in the region", and the two-sided p-value of the nearer one."""
 
-    supporting: Floats
-    refuting: Floats
-    p: Floats
+    supporting: FloatArray
+    refuting: FloatArray
+    p: FloatArray
 
 
-def paired(differences: ArrayLike) -> Estimate:
+def estimate_paired(differences: ArrayLike) -> Estimate:
     """The mean difference; seeds on the last axis, at least two of them."""
     d = np.asarray(differences, dtype=np.float64)
     n = d.shape[-1]
@@ -57,12 +57,12 @@ def paired(differences: ArrayLike) -> Estimate:
     return Estimate(d.mean(axis=-1), se, np.full(d.shape[:-1], n - 1.0))
 
 
-def without_noise(differences: ArrayLike) -> Floats:
+def round_off_noise(differences: ArrayLike) -> FloatArray:
     """Rounded to 1e-9 points, or seconds: 6 - 5 % and 5 - 4 % are one difference, though not always one float."""
     return np.asarray(np.round(np.asarray(differences, dtype=np.float64), 9) + 0.0, dtype=np.float64)
 
 
-def welch(values: ArrayLike, weights: ArrayLike) -> Estimate:
+def estimate_welch(values: ArrayLike, weights: ArrayLike) -> Estimate:
     """The contrast sum(w_v mean(values_v)) as if its variants were unpaired and of unequal variance.
 
     `values` is ... x variants x seeds. Degrees of freedom by Welch and Satterthwaite.
@@ -76,7 +76,7 @@ def welch(values: ArrayLike, weights: ArrayLike) -> Estimate:
     return Estimate((w * y.mean(axis=-1)).sum(axis=-1), np.sqrt(variance), dof)
 
 
-def pooled(values: ArrayLike, weights: ArrayLike) -> Estimate:
+def estimate_pooled(values: ArrayLike, weights: ArrayLike) -> Estimate:
     """The same contrast as if its variants were unpaired and of one variance: Student's two-sample t for two."""
     y, w = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     variants, n = y.shape[-2:]
@@ -85,7 +85,7 @@ def pooled(values: ArrayLike, weights: ArrayLike) -> Estimate:
     return Estimate((w * y.mean(axis=-1)).sum(axis=-1), se, np.full(np.shape(se), variants * (n - 1.0)))
 
 
-def evidence(estimate: Estimate, region: Region, *, outside: bool = False) -> Evidence:
+def compute_evidence(estimate: Estimate, region: Region, *, outside: bool = False) -> Evidence:
     """For and against the true mean in `region`; with `outside`, in the complement of the closed region."""
     low, high = region
     inside = np.maximum(estimate.p_above(low), estimate.p_below(high))
@@ -94,7 +94,7 @@ def evidence(estimate: Estimate, region: Region, *, outside: bool = False) -> Ev
     return Evidence(supporting, refuting, np.minimum(1.0, 2 * np.minimum(supporting, refuting)))
 
 
-def holm(p_values: ArrayLike) -> Floats:
+def adjust_holm(p_values: ArrayLike) -> FloatArray:
     """Holm's (1979) adjusted p-values, over the last axis."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, axis=-1, kind="stable")
@@ -105,7 +105,7 @@ def holm(p_values: ArrayLike) -> Floats:
     return q
 
 
-def hedges_g(gain: float, values: ArrayLike) -> float:
+def compute_hedges_g(gain: float, values: ArrayLike) -> float:
     """The gain in standard deviations between seeds, pooled over the variants (variants x seeds), without small-sample
     bias: Hedges (1981), exact factor. NaN where nothing varies."""
     y = np.asarray(values, dtype=np.float64)
@@ -117,7 +117,7 @@ def hedges_g(gain: float, values: ArrayLike) -> float:
     return float(factor * gain / sd)
 
 
-def beyond_this_test_set(differences: ArrayLike, half_width: float, level: float = 0.95) -> float:
+def compute_crossed_half_width(differences: ArrayLike, half_width: float, level: float = 0.95) -> float:
     """Half the width of the interval of a mean over seeds x examples, where the examples are a sample too.
 
     `half_width` is that of the interval over the seeds alone. Seeds and examples are crossed random effects: the
@@ -135,7 +135,7 @@ def beyond_this_test_set(differences: ArrayLike, half_width: float, level: float
     return float(np.hypot(half_width, special.stdtrit(examples - 1, (1 + level) / 2) * se))
 
 
-def _tail(estimate: Estimate, edge: float, side: float) -> Floats:
+def _tail(estimate: Estimate, edge: float, side: float) -> FloatArray:
     """P(true mean < edge | data) for side 1, P(true mean > edge | data) for side -1: t around the mean."""
     if np.isinf(edge):
         return np.full(np.shape(estimate.mean), 1.0 if edge * side > 0 else 0.0)

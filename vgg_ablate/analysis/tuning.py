@@ -8,13 +8,13 @@ from math import nan
 from statistics import fmean
 
 from vgg_ablate.analysis.summary import Report
-from vgg_ablate.config.overrides import value_at
-from vgg_ablate.config.tuning import Tuned
+from vgg_ablate.config.overrides import get_model_value
+from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Value, Words
+from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
 from vgg_ablate.records import Outcome, Record
 
-NOT_TRAINED = 100.0  # percent: the validation error that a trial counts with if it diverged
+FAILED_TRIAL_ERROR = 100.0  # percent: the validation error that a trial counts with if it diverged
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class VariantTrials:
     variant: str
     errors: dict[int, dict[int, float]]  # epochs -> trial -> error, mean over the tuning's seeds
     as_written: float  # of the study's recipe at the fewest epochs; NaN where it was no trial
-    winner: Tuned | None  # None: the tuning is not complete
+    winner: TuningWinner | None  # None: the tuning is not complete
 
     @property
     def first_rung(self) -> list[float]:
@@ -49,7 +49,7 @@ def collect_trials(report: Report) -> list[VariantTrials]:
             epochs: {trial: fmean(of) for trial, of in sorted(trials.items())}
             for epochs, trials in sorted(found[variant.name].items())
         }
-        recipe = {path: value_at(written[variant.name], path) for path in first[variant.name]}
+        recipe = {path: get_model_value(written[variant.name], path) for path in first[variant.name]}
         is_recipe = recipe == first[variant.name]
         as_written = errors[min(errors)].get(0, nan) if is_recipe else nan
         made.append(VariantTrials(variant.name, errors, as_written, variant.tuned))
@@ -96,16 +96,16 @@ def build_tuning_table(report: Report) -> Table | None:
     )
 
 
-def _row(trials: VariantTrials, paths: Sequence[str]) -> Row:
+def _row(trials: VariantTrials, paths: Sequence[str]) -> TableRow:
     winner, first = trials.winner, trials.errors[min(trials.errors)]
     word = (
         "not complete" if winner is None else "none: recipe kept" if winner.trial is None else f"trial {winner.trial}"
     )
     values = {} if winner is None else winner.values
-    cells: list[Value] = [Words(trials.variant), Count(len(first)), Words(word)]
-    cells += [Words(_shown(values.get(path))) for path in paths]
+    cells: list[TableCell] = [TextCell(trials.variant), CountCell(len(first)), TextCell(word)]
+    cells += [TextCell(_shown(values.get(path))) for path in paths]
     error = nan if winner is None or winner.val_error is None else 100 * winner.val_error
-    return Row((*cells, Quantity(error, "fixed"), Quantity(trials.as_written, "fixed")))
+    return TableRow((*cells, QuantityCell(error, "fixed"), QuantityCell(trials.as_written, "fixed")))
 
 
 def _shown(value: object) -> str:
@@ -121,5 +121,5 @@ def list_untuned(report: Report) -> list[str]:
 
 def _error(record: Record) -> float:
     if record.outcome is not Outcome.FINISHED or not record.epochs:
-        return NOT_TRAINED
+        return FAILED_TRIAL_ERROR
     return 100 * (1 - record.epochs[-1].val_accuracy)

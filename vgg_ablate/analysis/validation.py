@@ -12,17 +12,17 @@ import numpy as np
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import Shape
-from vgg_ablate.config.overrides import differences
+from vgg_ablate.config.overrides import find_differences
 from vgg_ablate.config.study import Study, Variant
-from vgg_ablate.config.training import DECLARATION, Train
+from vgg_ablate.config.training import DECLARATION_FIELDS, Train
 from vgg_ablate.errors import SpecError
-from vgg_ablate.models.width_matching import resolve
-from vgg_ablate.records import Planned, Record, Tested
+from vgg_ablate.models.width_matching import resolve_variants
+from vgg_ablate.records import FinalMetrics, PlannedRun, Record
 
 _ROUNDING = 1e-9  # relative: what adding floats up in another order may change
 
 
-class Asked(NamedTuple):
+class ExpectedVariant(NamedTuple):
     """What a study asks for in one variant."""
 
     variant: Variant
@@ -31,16 +31,18 @@ class Asked(NamedTuple):
     costs: dict[str, int]
 
 
-def asked(study: Study) -> dict[str, Asked]:
+def resolve_expected_variants(study: Study) -> dict[str, ExpectedVariant]:
     """By variant; nothing where the study's variants cannot be (then nothing can contradict it)."""
     try:
-        resolved = resolve(study.every_variant)
+        resolved = resolve_variants(study.all_variants)
     except SpecError:
         return {}
-    return {one.variant.name: Asked(one.variant, one.arch, one.train, one.costs.as_dict()) for one in resolved}
+    return {
+        one.variant.name: ExpectedVariant(one.variant, one.arch, one.train, one.costs.as_dict()) for one in resolved
+    }
 
 
-def wrong(record: Record, cell: Planned, asked: Asked | None) -> str | None:
+def find_contradiction(record: Record, cell: PlannedRun, asked: ExpectedVariant | None) -> str | None:
     """What makes a record unfit for its cell, in words."""
     if record.run.seed != cell.seed:
         return f"run.seed: the manifest plans seed {cell.seed} of {cell.variant}, got {record.run.seed}"
@@ -55,7 +57,7 @@ def wrong(record: Record, cell: Planned, asked: Asked | None) -> str | None:
     return None if asked is None else _unlike(record, asked)
 
 
-def nearest(record: Record, asked: Mapping[str, Asked]) -> str:
+def describe_nearest_variant(record: Record, asked: Mapping[str, ExpectedVariant]) -> str:
     """Of a record that no cell asks for: which variant it is most like, and where it differs; empty where none is."""
     found = [(list(_differences(record, one)), name) for name, one in asked.items()]
     if not found:
@@ -87,7 +89,7 @@ def _unfinished(record: Record) -> str | None:
     return _miscounted(tested)
 
 
-def _miscomposed(record: Record, tested: Tested) -> str | None:
+def _miscomposed(record: Record, tested: FinalMetrics) -> str | None:
     """The members of an ensemble that was not trained itself."""
     nets, members = [net.key for net in record.run.nets], tested.details["members"]
     if not record.run.train.ensemble or members != nets:
@@ -132,7 +134,7 @@ def _misadded(record: Record) -> str | None:
     return None
 
 
-def _miscounted(tested: Tested) -> str | None:
+def _miscounted(tested: FinalMetrics) -> str | None:
     """The test accuracies against the test examples that were classified rightly."""
     top5 = tested.test_top5_accuracy
     if top5 is not None and top5 < tested.test_accuracy:
@@ -162,7 +164,7 @@ def _confused(confusion: object, right: int) -> str | None:
     return f"tested.details.confusion: {right} examples are right by the bits, its diagonal does not add up to that"
 
 
-def _unlike(record: Record, asked: Asked) -> str | None:
+def _unlike(record: Record, asked: ExpectedVariant) -> str | None:
     """Where the run is not the study's variant: the first path that differs."""
     for path, wanted, got in _differences(record, asked):
         return f"{path}: the study's variant {asked.variant.name} says {wanted!r}, got {got!r}"
@@ -172,7 +174,7 @@ def _unlike(record: Record, asked: Asked) -> str | None:
     return None
 
 
-def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, object]]:
+def _differences(record: Record, asked: ExpectedVariant) -> Iterator[tuple[str, object, object]]:
     """Path, what the study says, what the run was. Data of one shape that are declared otherwise do not differ."""
     variant, run = asked.variant, record.run
     for field in Shape._fields:
@@ -186,6 +188,6 @@ def _differences(record: Record, asked: Asked) -> Iterator[tuple[str, object, ob
     ):
         if wanted == ran:
             continue
-        for path, (one, other) in differences(wanted, ran).items():
-            if (name != "data" or path not in DECLARATION) and (name, path) != ("train", "keep"):
+        for path, (one, other) in find_differences(wanted, ran).items():
+            if (name != "data" or path not in DECLARATION_FIELDS) and (name, path) != ("train", "keep"):
                 yield f"run.{name}.{path}", one, other

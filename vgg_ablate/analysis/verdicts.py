@@ -15,27 +15,38 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vgg_ablate.analysis import power, stats
-from vgg_ablate.analysis.counts import Counts, count_trained
-from vgg_ablate.analysis.methods import LEFT_OUT, METHODS, Cells, Tried, Word, cells_of, estimated, tried
-from vgg_ablate.analysis.metrics import TIMED, by_seed, left_out, sign
-from vgg_ablate.analysis.stats import Estimate, Floats
-from vgg_ablate.config.claims import EXACT, Claim, Levels, Quantities
+from vgg_ablate.analysis.counts import TrainedCounts, count_trained
+from vgg_ablate.analysis.methods import (
+    LEFT_OUT,
+    METHODS,
+    ContrastValues,
+    MethodResult,
+    VerdictWord,
+    collect_contrast_values,
+    estimate_gain,
+    judge_by_method,
+)
+from vgg_ablate.analysis.metrics import TIMED_METRICS, collect_by_seed, find_excluded_runs, get_sign
+from vgg_ablate.analysis.stats import Estimate, FloatArray
+from vgg_ablate.config.claims import EXACT_METRICS, Claim, FactorLevels, TrendQuantities
 
 ALPHA = 0.05
 FEWEST_SEEDS = 3
 
 Contrasts = Mapping[str, Mapping[str, float]]  # claim's id -> variant -> weight
-Examples = Mapping[tuple[str, int], NDArray[np.bool_]]  # (variant, seed) -> was each test example classified rightly?
+CorrectExamples = Mapping[
+    tuple[str, int], NDArray[np.bool_]
+]  # (variant, seed) -> was each test example classified rightly?
 
 
 @dataclass(frozen=True)
-class AtHorizon:
+class HorizonVerdict:
     """What a claim comes to at one level of the study's horizons."""
 
     mean: float
     ci_low: float
     ci_high: float
-    verdict: Word
+    verdict: VerdictWord
     complete: bool  # has every run that it is about a record?
 
 
@@ -46,7 +57,7 @@ class Verdict:
 
     claim: Claim
     weights: Mapping[str, float]  # of every variant in the difference
-    verdict: Word
+    verdict: VerdictWord
     reason: str = ""  # of an inconclusive verdict, beyond "the interval straddles an edge"
     exact: bool = False
     seeds: tuple[int, ...] = ()  # that every variant has finished, at the look
@@ -65,11 +76,13 @@ class Verdict:
     hedges_g: float = nan
     detectable: float = nan  # the smallest difference that so many seeds see with 80 % power
     seeds_to_decide: int | None = None
-    sensitivity: Mapping[str, Word] = field(default_factory=dict)  # method -> the verdict by it
+    sensitivity: Mapping[str, VerdictWord] = field(default_factory=dict)  # method -> the verdict by it
     beyond: tuple[float, float] | None = None  # the interval where the test set's examples are a sample too
-    counts: Counts | None = None  # of a claim on the runs that trained
+    counts: TrainedCounts | None = None  # of a claim on the runs that trained
     complete: bool = True  # has every run that it is about a record, at the look?
-    horizons: Mapping[str, AtHorizon] = field(default_factory=dict)  # level -> what is found there; the last decides
+    horizons: Mapping[str, HorizonVerdict] = field(
+        default_factory=dict
+    )  # level -> what is found there; the last decides
     stable: bool | None = None  # do the two longest horizons have one verdict? None: not both are recorded
 
     @property
@@ -78,7 +91,7 @@ class Verdict:
         return len(self.seeds)
 
     @property
-    def finer(self) -> str:
+    def interval_word(self) -> str:
         """A finer word: where the interval lies between worse, negligible and better."""
         if self.counts is not None:  # by the test: the interval can disagree with it at the edge
             side = "more" if self.mean > 0 else "fewer"
@@ -86,15 +99,15 @@ class Verdict:
         return _finer(self.ci_low, self.ci_high, self.claim.margin)
 
 
-def judge(
+def judge_claims(
     claims: Sequence[Claim],
     frame: pd.DataFrame,
     seeds: Sequence[int],
     *,
-    levels: Levels | None = None,
+    levels: FactorLevels | None = None,
     looks: Sequence[int] | None = None,
-    examples: Examples | None = None,
-    quantities: Quantities | None = None,
+    examples: CorrectExamples | None = None,
+    quantities: TrendQuantities | None = None,
 ) -> tuple[Verdict, ...]:
     """The verdict on every claim, from runs as `report.frame.frame` lists them.
 
@@ -104,23 +117,23 @@ def judge(
     """
     levels = levels if levels is not None else {str(name): {} for name in frame["variant"].unique()}
     looks = tuple(looks or (len(seeds),))
-    contrasts = {claim.id: claim.contrast(levels, quantities) for claim in claims}
+    contrasts = {claim.id: claim.compute_contrast(levels, quantities) for claim in claims}
     judged: dict[str, Verdict] = {}
     for metric in dict.fromkeys(claim.metric for claim in claims):
         family = [claim for claim in claims if claim.metric == metric]
-        if metric in EXACT:
+        if metric in EXACT_METRICS:
             judged |= _exact(family, frame, contrasts)
         else:
             judged |= _at_looks(family, frame, seeds, contrasts, looks)
     return tuple(_beyond(judged[claim.id], examples) for claim in claims)
 
 
-def spent(looks: Sequence[int]) -> list[float]:
+def split_alpha_over_looks(looks: Sequence[int]) -> list[float]:
     """The error rate that each look may spend: in proportion to the seeds that it adds, so that they sum to ALPHA."""
     return [ALPHA * (now - before) / looks[-1] for before, now in zip((0, *looks), looks, strict=False)]
 
 
-def unseeded(frame: pd.DataFrame) -> dict[str, str]:
+def find_unseeded_variants(frame: pd.DataFrame) -> dict[str, str]:
     """Variants whose finished runs are the same for all of three or more seeds, in every number that a seed moves."""
     finished = frame[frame["outcome"] == "finished"]
     groups = finished.groupby("variant", sort=False)
@@ -140,7 +153,7 @@ def _exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[float]
     if absent:
         reason = f"no record of {', '.join(absent)}"
         return Verdict(claim, weights, "inconclusive", reason, exact=True, complete=False)
-    gain = sign(claim.metric) * float(sum(weight * float(known[name]) for name, weight in weights.items()))
+    gain = get_sign(claim.metric) * float(sum(weight * float(known[name]) for name, weight in weights.items()))
     low, high = claim.region
     holds = not low <= gain <= high if claim.kind == "different" else low < gain < high
     return Verdict(
@@ -160,7 +173,7 @@ def _at_looks(
     claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, looks: tuple[int, ...]
 ) -> dict[str, Verdict]:
     """The first look at which a claim is decided stands; else the last look that has been reached."""
-    alphas = spent(looks)
+    alphas = split_alpha_over_looks(looks)
     reached = [count for count in looks if _recorded(frame, seeds[:count])] or [looks[0]]
     judged: dict[str, Verdict] = {}
     for count, alpha in zip(reached, alphas, strict=False):
@@ -186,7 +199,7 @@ def _counted(
     few = {name: min(counts.runs_a, counts.runs_b) for name, (counts, _) in found.items()}
     p_values = [found[claim.id][0].p_value() if few[claim.id] >= FEWEST_SEEDS else 1.0 for claim in claims]
     judged = {}
-    for claim, p, q in zip(claims, p_values, stats.holm(p_values), strict=True):
+    for claim, p, q in zip(claims, p_values, stats.adjust_holm(p_values), strict=True):
         counts, lacking = found[claim.id]
         verdict = Verdict(claim, contrasts[claim.id], "inconclusive", alpha=alpha, family=len(claims))
         if min(counts.runs_a, counts.runs_b):
@@ -203,7 +216,7 @@ def _counted(
     return judged
 
 
-def _word_of_counts(claim: Claim, difference: float, q: float, alpha: float) -> Word:
+def _word_of_counts(claim: Claim, difference: float, q: float, alpha: float) -> VerdictWord:
     """A difference that the test finds supports the claim or refutes it by its direction alone."""
     if q > alpha or difference == 0:
         return "inconclusive"
@@ -214,12 +227,13 @@ def _family(
     claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, alpha: float
 ) -> dict[str, Verdict]:
     metric = claims[0].metric
-    table = by_seed(frame, metric)
+    table = collect_by_seed(frame, metric)
     outcomes = _outcomes(frame, metric)
-    same = unseeded(frame)
-    cells = {claim.id: cells_of(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims}
+    same = find_unseeded_variants(frame)
+    cells = {claim.id: collect_contrast_values(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims}
     by_method = {
-        method: tried(claims, [estimated(cells[claim.id], method) for claim in claims], alpha) for method in METHODS
+        method: judge_by_method(claims, [estimate_gain(cells[claim.id], method) for claim in claims], alpha)
+        for method in METHODS
     }
     judged = {}
     for index, claim in enumerate(claims):
@@ -237,14 +251,14 @@ def _family(
 
 def _outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
     """(variant, seed) -> what became of the run; `LEFT_OUT` where it finished and the metric leaves it out."""
-    told = frame["outcome"].mask((frame["outcome"] == "finished") & left_out(frame, metric), LEFT_OUT)
+    told = frame["outcome"].mask((frame["outcome"] == "finished") & find_excluded_runs(frame, metric), LEFT_OUT)
     return {
         (str(variant), int(seed)): str(outcome)
         for variant, seed, outcome in zip(frame["variant"], frame["seed"], told, strict=True)
     }
 
 
-def _hindrance(verdict: Verdict, cells: Cells, same: Mapping[str, str]) -> str:
+def _hindrance(verdict: Verdict, cells: ContrastValues, same: Mapping[str, str]) -> str:
     """Why no verdict can be given, whatever the numbers; empty where one can."""
     for name in verdict.weights:
         if name in same and len(cells.seeds) >= FEWEST_SEEDS:
@@ -264,14 +278,16 @@ def _listed(lacking: Sequence[str]) -> str:
 
 def _machines(verdict: Verdict, frame: pd.DataFrame) -> str:
     """Seconds and images per second are compared on one device only."""
-    if verdict.claim.metric not in TIMED or "device_name" not in frame.columns:
+    if verdict.claim.metric not in TIMED_METRICS or "device_name" not in frame.columns:
         return ""
     runs = frame[frame["variant"].isin(list(verdict.weights)) & (frame["outcome"] == "finished")]
     devices = sorted({str(name) for name in runs["device_name"]})
     return f"measured on several devices: {', '.join(devices)}" if len(devices) > 1 else ""
 
 
-def _described(claim: Claim, weights: Mapping[str, float], cells: Cells, tried: Tried, alpha: float) -> Verdict:
+def _described(
+    claim: Claim, weights: Mapping[str, float], cells: ContrastValues, tried: MethodResult, alpha: float
+) -> Verdict:
     verdict = Verdict(claim, weights, tried.word, seeds=cells.seeds, alpha=alpha)
     differences = cells.differences
     if tried.estimate is None:
@@ -288,8 +304,8 @@ def _described(claim: Claim, weights: Mapping[str, float], cells: Cells, tried: 
         q=tried.q,
         probability=_probability(claim, tried.estimate),
         wins=int((differences > 0).sum()),
-        hedges_g=stats.hedges_g(float(tried.estimate.mean), cells.values),
-        detectable=power.smallest_detectable(sd, len(cells.seeds), alpha),
+        hedges_g=stats.compute_hedges_g(float(tried.estimate.mean), cells.values),
+        detectable=power.compute_detectable_difference(sd, len(cells.seeds), alpha),
     )
 
 
@@ -305,7 +321,7 @@ def _more_seeds(verdict: Verdict, family: int) -> int | None:
     if verdict.verdict != "inconclusive" or not verdict.sd > 0 or verdict.n < 2:
         return None
     alpha = verdict.alpha / family
-    return power.seeds_to_decide(verdict.claim.region, verdict.mean, verdict.sd, verdict.n, alpha)
+    return power.compute_seeds_to_decide(verdict.claim.region, verdict.mean, verdict.sd, verdict.n, alpha)
 
 
 def _finer(low: float, high: float, margin: float) -> str:
@@ -320,12 +336,12 @@ def _finer(low: float, high: float, margin: float) -> str:
     return "unclear"
 
 
-def _beyond(verdict: Verdict, examples: Examples | None) -> Verdict:
+def _beyond(verdict: Verdict, examples: CorrectExamples | None) -> Verdict:
     """With the second interval, where every test example of every run is known and the runs share one test set."""
     metric = verdict.claim.metric
     if not examples or verdict.n < 2 or metric not in ("test_error", "test_accuracy"):
         return verdict
-    total: Floats | None = None
+    total: FloatArray | None = None
     for name, weight in verdict.weights.items():
         rows = [examples.get((name, seed)) for seed in verdict.seeds]
         present = [row for row in rows if row is not None]
@@ -337,5 +353,5 @@ def _beyond(verdict: Verdict, examples: Examples | None) -> Verdict:
         total = part if total is None else total + part
     if total is None or total.shape[1] < 2:
         return verdict
-    half = stats.beyond_this_test_set(100.0 * total, (verdict.ci_high - verdict.ci_low) / 2, 1 - verdict.alpha)
+    half = stats.compute_crossed_half_width(100.0 * total, (verdict.ci_high - verdict.ci_low) / 2, 1 - verdict.alpha)
     return replace(verdict, beyond=(verdict.mean - half, verdict.mean + half))

@@ -21,14 +21,14 @@ OUT = Annotated[Path | None, typer.Option(metavar="DIR", help="The results folde
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def loaded(study: Path, overrides: list[str] | None) -> Study:
+def load_study(study: Path, overrides: list[str] | None) -> Study:
     """The study of a file, with overrides."""
     from vgg_ablate.config.study import load
 
     return load(study, overrides or ())
 
 
-def results_folder(study: Path, out: Path | None) -> Path:
+def find_results_folder(study: Path, out: Path | None) -> Path:
     """The results folder that STUDY means: itself where it is a folder, otherwise that of the study's name."""
     if out is not None:
         return out
@@ -36,4 +36,4 @@ def results_folder(study: Path, out: Path | None) -> Path:
         return study
     if study.suffix not in (".yaml", ".yml"):
         raise SpecError(Problem("is neither a study file (.yaml) nor a results folder", place=str(study)))
-    return Path("results") / loaded(study, None).name
+    return Path("results") / load_study(study, None).name

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from vgg_ablate.cli.arguments import OVERRIDES, STUDY, loaded
-from vgg_ablate.cli.targets import print_mismatches, remark, remark_on_warmup
+from vgg_ablate.cli.arguments import OVERRIDES, STUDY, load_study
+from vgg_ablate.cli.targets import print_mismatches, warn_about_size, warn_about_warmup
 from vgg_ablate.errors import SpecError
 
 
 def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     """Say whether a study is valid; name everything that is wrong with it, and where."""
-    from vgg_ablate.models.width_matching import resolve
+    from vgg_ablate.models.width_matching import resolve_variants
 
-    read = loaded(study, overrides)
+    read = load_study(study, overrides)
     try:
-        nets = resolve(read.every_variant)
+        nets = resolve_variants(read.all_variants)
     except SpecError as error:
-        raise read.located(error) from error
-    if problems := read.trend_problems({one.variant.name: one.costs.as_dict() for one in nets}):
+        raise read.with_locations(error) from error
+    if problems := read.find_trend_problems({one.variant.name: one.costs.as_dict() for one in nets}):
         raise SpecError(problems)
     compared = nets[: len(read.variants)]
-    remark(compared)
-    remark_on_warmup(compared)
-    variants, seeds, levels = len(read.variants), len(read.seed_list), len(read.by_horizon)
+    warn_about_size(compared)
+    warn_about_warmup(compared)
+    variants, seeds, levels = len(read.variants), len(read.seed_list), len(read.variants_by_horizon)
     horizons = f" x {levels} horizons" if read.horizons else ""
     runs = f"{variants} variants x {seeds} seeds{horizons} = {variants * seeds * levels} runs"
     effect = "" if read.smallest_effect is None else f"; smallest effect: {read.smallest_effect:g} pp"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vgg_ablate.cli.arguments import JSON
-from vgg_ablate.errors import CheckFailed
+from vgg_ablate.errors import CheckFailedError
 
 
 def claims(
@@ -17,17 +17,17 @@ def claims(
     as_json: JSON = False,
 ) -> None:
     """Say where every claim of the VGG paper stands; write DIR/paper/claims.md."""
-    from vgg_ablate.formatting.table import printed
+    from vgg_ablate.formatting.table import print_tables
     from vgg_ablate.paper import scoreboard, writing
 
     if check:
-        differences = writing.check(results)
+        differences = writing.find_outdated_files(results)
         if differences:
-            raise CheckFailed("\n".join(differences))
+            raise CheckFailedError("\n".join(differences))
         print(f"{results}/paper: the scoreboard is what the records say")
         return
-    found = writing.write(results)
+    found = writing.write_scoreboard(results)
     if as_json:
-        print(scoreboard.as_json(found))
+        print(scoreboard.serialize_standings(found))
     else:
-        printed([scoreboard.table(found)])
+        print_tables([scoreboard.build_scoreboard_table(found)])

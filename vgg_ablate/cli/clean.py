@@ -24,10 +24,10 @@ def clean(folders: FOLDERS = None, dry_run: DRY = False, yes: YES = False, aside
     Refuse while a run holds the folder. A record moves to records/aside/, from where it can be moved back.
     """
     from vgg_ablate.runs.cleanup import find_orphans, remove_orphans
-    from vgg_ablate.runs.leases import study_lock
+    from vgg_ablate.runs.leases import hold_study_lock
 
     for folder in folders or sorted(path.parent for path in Path("results").glob("*/manifest.json")):
-        with study_lock(folder):
+        with hold_study_lock(folder):
             orphans = find_orphans(folder, aside=aside)
             for path in orphans.paths:
                 print(path)

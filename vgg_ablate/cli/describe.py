@@ -12,7 +12,7 @@ from vgg_ablate.cli.arguments import JSON
 from vgg_ablate.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from vgg_ablate.models.width_matching import Resolved
+    from vgg_ablate.models.width_matching import ResolvedVariant
 
 TARGET = Annotated[
     str | None,
@@ -71,33 +71,36 @@ def describe(
 
 
 def _told(target: str, image_size: int | None, classes: int | None, svg: Path | None, *, as_json: bool) -> None:
-    from vgg_ablate.cli.targets import remark, resolved
+    from vgg_ablate.cli.targets import resolve_target, warn_about_size
 
-    nets = resolved(target, image_size, classes)
-    remark(nets)
+    nets = resolve_target(target, image_size, classes)
+    warn_about_size(nets)
     if svg is not None:
         from vgg_ablate.diagrams import network, table1
-        from vgg_ablate.records import replace_whole
+        from vgg_ablate.records import replace_file
 
-        replace_whole(svg, network.drawn([table1.variant(one) for one in nets]))
+        replace_file(svg, network.draw_networks([table1.describe_variant(one) for one in nets]))
         print(f"written: {svg}", file=sys.stderr)
     _said(nets, as_json=as_json)
 
 
-def _said(nets: tuple[Resolved, ...], *, as_json: bool) -> None:
+def _said(nets: tuple[ResolvedVariant, ...], *, as_json: bool) -> None:
     import json
 
     from vgg_ablate.diagrams import layer_table, table1
     from vgg_ablate.formatting import table
 
-    named = [table1.variant(one) for one in nets]
+    named = [table1.describe_variant(one) for one in nets]
     if as_json:
-        found = [layer_table.variant(one) for one in named]
+        found = [layer_table.build_variant_data(one) for one in named]
         print(json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1))
     elif len(named) == 1:
-        each = [(table1.column(one), layer_table.layer_table(one.arch, one.name)) for one in named[0].nets]
-        table.printed([shown for pair in each for shown in pair])
+        each = [
+            (table1.build_table1_column(one), layer_table.build_layer_table(one.arch, one.name))
+            for one in named[0].nets
+        ]
+        table.print_tables([shown for pair in each for shown in pair])
         if named[0].ensemble:
-            table.printed([table1.summary(named)])
+            table.print_tables([table1.build_cost_table(named)])
     else:
-        table.printed(table1.side_by_side(named))
+        table.print_tables(table1.build_variant_tables(named))

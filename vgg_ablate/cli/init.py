@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import StorageError
 
-FIRST = """\
+FIRST_STUDY = """\
 version: 1
 name: first
 question: Does batch normalisation help a small VGG on scanned digits?
@@ -30,7 +30,7 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(FIRST)
+            file.write(FIRST_STUDY)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     print(f"{path}: written; now: python -m vgg_ablate run {path}")

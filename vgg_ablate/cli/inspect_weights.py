@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vgg_ablate.errors import DataMissing, Problem, SpecError
+from vgg_ablate.errors import DatasetError, Problem, SpecError
 
 if TYPE_CHECKING:
-    from vgg_ablate.analysis.reproduce import Verified
-    from vgg_ablate.analysis.stats import Floats
+    from vgg_ablate.analysis.reproduce import Reproduction
+    from vgg_ablate.analysis.stats import FloatArray
     from vgg_ablate.config.arch import Arch
-    from vgg_ablate.diagrams.filters import Seen
+    from vgg_ablate.diagrams.filters import FieldMeasurement
     from vgg_ablate.models.vgg import Vgg
-    from vgg_ablate.records import Planned, Run
+    from vgg_ablate.records import PlannedRun, Run
 
 _WEIGHTS, _RECORD = ".safetensors", ".json"
 
@@ -35,32 +35,32 @@ class _Trained:
     model: Vgg
     run: Run | None  # that gave the weights; None: the file does not say
     picture: Path  # where its filters are drawn unless it is said
-    repeated: tuple[Planned, Verified] | None = None  # of a record: how the second training compares
+    repeated: tuple[PlannedRun, Reproduction] | None = None  # of a record: how the second training compares
 
     def judge(self) -> None:
         """Say on stderr that a record's run was had again. Raises CheckFailed where it was not."""
-        from vgg_ablate.cli.reproduce_run import judged
+        from vgg_ablate.cli.reproduce_run import describe_agreement
 
         if self.repeated is not None:
-            print(judged(*self.repeated, done="shown, but "), file=sys.stderr)
+            print(describe_agreement(*self.repeated, done="shown, but "), file=sys.stderr)
 
 
 def draw_filters(path: Path, svg: Path | None, device: str | None, *, as_json: bool) -> None:
     """Draw the first convolution's filters of a weights file, or of a record; or print them as numbers."""
     from vgg_ablate.diagrams import filters
-    from vgg_ablate.models.effective_field import first_filters
-    from vgg_ablate.records import replace_whole
+    from vgg_ablate.models.effective_field import extract_first_filters
+    from vgg_ablate.records import replace_file
 
     if not is_trained(str(path)):
         rule = "is neither a weights file (.safetensors) nor a record (.json); `export STUDY VARIANT` makes the first"
         raise SpecError(Problem(rule, place=str(path)))
     net = _trained(path, device)
-    kernels = first_filters(net.model)
+    kernels = extract_first_filters(net.model)
     if as_json:
         print(json.dumps({"name": net.name, "shape": kernels.shape, "filters": kernels.tolist()}))
     if svg is not None or not as_json:
         where = svg or net.picture
-        replace_whole(where, filters.filters(kernels, net.name))
+        replace_file(where, filters.draw_filters(kernels, net.name))
         print(f"written: {where}", file=sys.stderr if as_json else sys.stdout)
     net.judge()
 
@@ -73,8 +73,8 @@ def draw_field(
     Of a trained net over images of its data set, where they can be had; otherwise over noise.
     """
     from vgg_ablate.diagrams import filters
-    from vgg_ablate.formatting.table import printed
-    from vgg_ablate.records import replace_whole
+    from vgg_ablate.formatting.table import print_tables
+    from vgg_ablate.records import replace_file
 
     net = None
     if is_trained(target):
@@ -88,46 +88,50 @@ def draw_field(
         seen, inputs = _fields_of_drawn(target, image_size, classes)
         drawn = "weights as first drawn, from seed 0"
     how = f"{drawn}; mean over {inputs}"
-    print(filters.as_json(seen, how)) if as_json else printed([filters.table(seen, how)])
+    print(filters.serialize_fields(seen, how)) if as_json else print_tables([filters.build_field_table(seen, how)])
     if svg is not None:
-        replace_whole(svg, filters.fields(seen, how))
+        replace_file(svg, filters.draw_fields(seen, how))
         print(f"written: {svg}", file=sys.stderr)
     if net is not None:
         net.judge()
 
 
-def _field_of_trained(net: _Trained) -> tuple[Floats, str]:
+def _field_of_trained(net: _Trained) -> tuple[FloatArray, str]:
     """The field, and over what it was averaged."""
-    from vgg_ablate.models.effective_field import IMAGES, field_of_images, field_of_noise
+    from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, average_field_over_noise
 
     if net.run is not None:
-        from vgg_ablate.data.samples import examples
+        from vgg_ablate.data.samples import load_validation_images
 
         try:
-            images = examples(net.run, IMAGES)
-        except DataMissing as error:
+            images = load_validation_images(net.run, IMAGE_COUNT)
+        except DatasetError as error:
             print(f"{error}: noise in place of images", file=sys.stderr)
         else:
-            return field_of_images(net.model, images), f"{len(images)} validation images of {net.run.data.name}"
-    return field_of_noise(net.arch, net.model), f"{IMAGES} images of noise"
+            return average_field_over_images(
+                net.model, images
+            ), f"{len(images)} validation images of {net.run.data.name}"
+    return average_field_over_noise(net.arch, net.model), f"{IMAGE_COUNT} images of noise"
 
 
-def _fields_of_drawn(target: str, image_size: int | None, classes: int | None) -> tuple[list[Seen], str]:
-    from vgg_ablate.cli.targets import resolved
-    from vgg_ablate.models.effective_field import IMAGES, field_of_noise
+def _fields_of_drawn(target: str, image_size: int | None, classes: int | None) -> tuple[list[FieldMeasurement], str]:
+    from vgg_ablate.cli.targets import resolve_target
+    from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_noise
 
-    nets = resolved(target, image_size, classes)
-    return [_seen(one.variant.name, one.arch, field_of_noise(one.arch)) for one in nets], f"{IMAGES} images of noise"
+    nets = resolve_target(target, image_size, classes)
+    return [
+        _seen(one.variant.name, one.arch, average_field_over_noise(one.arch)) for one in nets
+    ], f"{IMAGE_COUNT} images of noise"
 
 
-def _seen(name: str, arch: Arch, field: Floats) -> Seen:
-    from vgg_ablate.diagrams.filters import Seen
-    from vgg_ablate.models.effective_field import side_of_most
-    from vgg_ablate.models.layers import layers, parts
-    from vgg_ablate.models.receptive_field import centre_square
+def _seen(name: str, arch: Arch, field: FloatArray) -> FieldMeasurement:
+    from vgg_ablate.diagrams.filters import FieldMeasurement
+    from vgg_ablate.models.effective_field import measure_field_side
+    from vgg_ablate.models.layers import build_layers, split_head
+    from vgg_ablate.models.receptive_field import compute_center_window
 
-    rows, columns = centre_square(parts(layers(arch))[0])
-    return Seen(name, field, rows, columns, min(side_of_most(field), len(field)))
+    rows, columns = compute_center_window(split_head(build_layers(arch))[0])
+    return FieldMeasurement(name, field, rows, columns, min(measure_field_side(field), len(field)))
 
 
 def _trained(path: Path, device: str | None) -> _Trained:
@@ -136,12 +140,12 @@ def _trained(path: Path, device: str | None) -> _Trained:
 
 
 def _of_weights(path: Path) -> _Trained:
-    from vgg_ablate.models.checkpoints import loaded, origin
+    from vgg_ablate.models.checkpoints import load_safetensors, read_run_json
     from vgg_ablate.records import Run
 
-    arch, model = loaded(path)
-    told = origin(path)
-    run = None if told is None else Run.of_file(told, str(path))
+    arch, model = load_safetensors(path)
+    told = read_run_json(path)
+    run = None if told is None else Run.from_json(told, str(path))
     name = path.resolve().parent.name if path.stem == "model" else path.stem  # as `export` names its files
     return _Trained(name, arch, model, run, path.with_suffix(".filters.svg"))
 
@@ -150,14 +154,14 @@ def _of_record(path: Path, device: str | None) -> _Trained:
     """Records hold no weights: the run is trained again, as `export` does it."""
     from tempfile import TemporaryDirectory
 
-    from vgg_ablate.cli.reproduce_run import of_record, trained
-    from vgg_ablate.models.checkpoints import loaded
+    from vgg_ablate.cli.reproduce_run import find_recorded_run, retrain_with_weights
+    from vgg_ablate.models.checkpoints import load_safetensors
 
-    results, one = of_record(path)
+    results, one = find_recorded_run(path)
     with TemporaryDirectory() as folder:
         weights = Path(folder) / "model.safetensors"
-        _, found = trained(results, one, device, weights)
-        arch, model = loaded(weights)
+        _, found = retrain_with_weights(results, one, device, weights)
+        arch, model = load_safetensors(weights)
     picture = Path("exports") / results.study.name / f"{one.variant}-{one.seed}.filters.svg"
     run = results.records[one.key].run
     return _Trained(f"{one.variant}/{one.seed}", arch, model, run, picture, (one, found))

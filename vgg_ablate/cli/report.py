@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, results_folder
-from vgg_ablate.errors import CheckFailed
+from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder
+from vgg_ablate.errors import CheckFailedError
 
 STUDIES = Annotated[
     list[Path], typer.Argument(metavar="STUDY...", help="Study files, or results folders; two are set side by side.")
@@ -19,36 +19,36 @@ CHECK = Annotated[bool, typer.Option("--check", help="Write nothing; fail where 
 
 def report(studies: STUDIES, out: OUT = None, check: CHECK = False, as_json: JSON = False) -> None:
     """Write the report of a study's records into its results folder, and print it; of several, side by side."""
-    folders = [results_folder(study, out) for study in studies]
+    folders = [find_results_folder(study, out) for study in studies]
     if check:
         _checked(folders)
     elif len(folders) == 1:
-        written(folders[0], as_json=as_json)
+        write_and_print_report(folders[0], as_json=as_json)
     else:
         _beside(folders, as_json=as_json)
 
 
-def written(folder: Path, *, as_json: bool) -> None:
+def write_and_print_report(folder: Path, *, as_json: bool) -> None:
     """Write the report of a results folder and print it: tables and notes, or one JSON document."""
     from vgg_ablate.formatting import table
     from vgg_ablate.report import markdown, write
 
-    made = write.write(folder)
+    made = write.write_report(folder)
     if as_json:
-        print(write.as_json(made))
+        print(write.serialize_report(made))
     else:
-        table.printed(markdown.tables(made))
-        for note in markdown.notes(made):
+        table.print_tables(markdown.build_tables(made))
+        for note in markdown.build_notes(made):
             print(f"note: {note}", file=sys.stderr)
         print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
     if made.problems:
-        raise CheckFailed("\n".join(made.problems))
+        raise CheckFailedError("\n".join(made.problems))
 
 
 def _checked(folders: list[Path]) -> None:
     differences = [difference for folder in folders for difference in _difference(folder)]
     if differences:
-        raise CheckFailed("\n".join(differences))
+        raise CheckFailedError("\n".join(differences))
     for folder in folders:
         print(f"{folder}: the report is what the records say")
 
@@ -58,10 +58,10 @@ def _difference(folder: Path) -> list[str]:
     if (folder / "claims.md").exists():
         from vgg_ablate.paper import writing as scoreboard
 
-        return scoreboard.check(folder.parent)
+        return scoreboard.find_outdated_files(folder.parent)
     from vgg_ablate.report import write
 
-    return write.check(folder)
+    return write.check_report(folder)
 
 
 def _beside(folders: list[Path], *, as_json: bool) -> None:
@@ -69,12 +69,12 @@ def _beside(folders: list[Path], *, as_json: bool) -> None:
     from vgg_ablate.formatting import table
     from vgg_ablate.report import compare
 
-    reports = [summary.of(folder) for folder in folders]
-    found = compare.compared(reports)
+    reports = [summary.load_report(folder) for folder in folders]
+    found = compare.compare_reports(reports)
     if as_json:
-        print(compare.as_json(found))
+        print(compare.serialize_comparison(found))
     else:
-        table.printed(found.tables)
+        table.print_tables(found.tables)
         print(
             "What differs between the studies:" if found.differences else "The studies differ in nothing that is known."
         )
@@ -82,4 +82,4 @@ def _beside(folders: list[Path], *, as_json: bool) -> None:
             print(f"  {difference}")
     problems = [f"{report.folder}: {problem}" for report in reports for problem in report.problems]
     if problems:
-        raise CheckFailed("\n".join(problems))
+        raise CheckFailedError("\n".join(problems))

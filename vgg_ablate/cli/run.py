@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, loaded
-from vgg_ablate.cli.report import written
+from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, load_study
+from vgg_ablate.cli.report import write_and_print_report
 
 INTERRUPTED = 130  # exit status: 128 + SIGINT, as shells count
 Progress = Literal["auto", "rich", "plain", "none"]
@@ -27,7 +27,7 @@ class Retry(StrEnum):
 
 WORKERS = Annotated[int | None, typer.Option(metavar="N", min=1, help="Default: one a core, or one a GPU.")]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:0,1")]
-PACKING = Annotated[
+RUNS_PER_GPU = Annotated[
     str, typer.Option(metavar="auto|N", help="Runs on one GPU at once; auto: as many as are seen to fit.")
 ]
 STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: a file. memory: none.")]
@@ -41,7 +41,7 @@ UNTIL = Annotated[
         metavar="LEVEL", help="Train only the horizons up to this level now; the others stay missing (exit status 0)."
     ),
 ]
-SILENCE = Annotated[
+HEARTBEAT_TIMEOUT = Annotated[
     float, typer.Option(metavar="SECONDS", min=1, help="Without a sign of life, after which a run is handed out again.")
 ]
 
@@ -51,7 +51,7 @@ def run(
     overrides: OVERRIDES = None,
     workers: WORKERS = None,
     device: DEVICE = "auto",
-    packing: PACKING = "1",
+    packing: RUNS_PER_GPU = "1",
     storage: STORAGE = None,
     out: OUT = None,
     retry: RETRY = None,
@@ -59,22 +59,22 @@ def run(
     until: UNTIL = None,
     pool: POOL = "local",
     address: ADDRESS = None,
-    silence: SILENCE = 120,
+    silence: HEARTBEAT_TIMEOUT = 120,
     progress: Annotated[Progress, typer.Option(help="How to show progress, on stderr.")] = "auto",
     as_json: JSON = False,
 ) -> None:
     """Train every run of a study that has no record yet, then print the comparison and the verdicts."""
     from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
-    from vgg_ablate.runs.leases import holder
-    from vgg_ablate.runs.resources.slots import packed
+    from vgg_ablate.runs.leases import read_lock_holder
+    from vgg_ablate.runs.resources.slots import parse_runs_per_gpu
 
-    asked = loaded(study, overrides)
+    asked = load_study(study, overrides)
     folder = out or Path("results") / asked.name
-    options = driver.Options(
+    options = driver.RunOptions(
         workers=workers,
         device=device,
-        packing=packed(packing),
+        packing=parse_runs_per_gpu(packing),
         storage=storage,
         progress=progress,
         retry=frozenset(map(Outcome, retry or ())),
@@ -82,10 +82,10 @@ def run(
         until=until,
         pool=pool,
         address=address,
-        silence=silence,
+        heartbeat_timeout_s=silence,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a batch system ends a job: like Ctrl-C
-    if wait and (held := holder(folder)) is not None:
+    if wait and (held := read_lock_holder(folder)) is not None:
         print(f"{folder}: {held} is running this study; waiting", file=sys.stderr)
     try:
         finished = driver.run(asked, folder, options)
@@ -98,7 +98,7 @@ def run(
         print(f"left for later: {count} at {asked.horizon_path} {levels} (run without --until)", file=sys.stderr)
     if finished.complete and finished.recorded == finished.asked:
         print(_nothing_to_train(folder, finished.asked), file=sys.stderr)
-    written(folder, as_json=as_json)
+    write_and_print_report(folder, as_json=as_json)
     finished.raise_for_failures()
 
 
@@ -110,11 +110,11 @@ def _nothing_to_train(folder: Path, asked: int) -> str:
 
 def _to_go_on(folder: Path) -> str:
     """What an interrupted study has come to."""
-    from vgg_ablate.runs.results_dir import manifest
-    from vgg_ablate.runs.status import status
+    from vgg_ablate.runs.results_dir import read_manifest
+    from vgg_ablate.runs.status import compute_status
 
-    told = manifest(folder)
+    told = read_manifest(folder)
     if told is None:
         return "interrupted; run again to go on: nothing is recorded"
-    found = status(told.planned, folder)
+    found = compute_status(told.planned, folder)
     return f"interrupted; run again to go on: {found.recorded} of {found.asked} runs recorded"

@@ -9,4 +9,4 @@ def schema() -> None:
 
     from vgg_ablate.config import json_schema as written
 
-    print(json.dumps(written.schema(), indent=1))
+    print(json.dumps(written.build_schema(), indent=1))

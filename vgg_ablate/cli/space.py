@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OVERRIDES, STUDY, loaded
+from vgg_ablate.cli.arguments import JSON, OVERRIDES, STUDY, load_study
 
 if TYPE_CHECKING:
     from vgg_ablate.space.survey import Survey
@@ -31,11 +31,11 @@ def space(
     import json
     from time import perf_counter
 
-    from vgg_ablate.space.survey import of_study
+    from vgg_ablate.space.survey import build_space
 
-    asked = loaded(study, overrides)
+    asked = load_study(study, overrides)
     start = perf_counter()
-    found = of_study(asked).survey(draw)
+    found = build_space(asked).survey(draw)
     seconds = perf_counter() - start
     print(f"{found.seen:,} nets counted in {seconds:.1f} s ({found.seen / seconds:,.0f}/s)", file=sys.stderr)
     if front is not None:
@@ -47,11 +47,11 @@ def space(
 
 
 def _write(found: Survey, path: Path, name: str) -> None:
-    from vgg_ablate.records import replace_whole
-    from vgg_ablate.report.html.front import as_csv, as_svg
+    from vgg_ablate.records import replace_file
+    from vgg_ablate.report.html.front import draw_front, serialize_front
 
-    replace_whole(path, as_csv(found.front))
-    replace_whole(path.with_suffix(".svg"), as_svg(found.front, name))
+    replace_file(path, serialize_front(found.front))
+    replace_file(path.with_suffix(".svg"), draw_front(found.front, name))
     print(f"written: {path} and {path.with_suffix('.svg')}", file=sys.stderr)
 
 
@@ -79,10 +79,10 @@ def print_survey(found: Survey) -> None:
     for path, scale in found.scales.items():
         print(f"  {path} has no step: drawn {scale}")
     if found.unmatched is not None:
-        missed = numbers.percentage(found.unmatched / found.seen)
+        missed = numbers.format_percentage(found.unmatched / found.seen)
         print(f"{found.unmatched:,} meet their budget at no width ({missed}); the others are counted at theirs")
-    print(f"{found.exist:,} exist ({numbers.percentage(found.exist / found.seen)})")
-    print(f"{found.meet:,} meet the constraints ({numbers.percentage(found.meet / found.seen)})")
+    print(f"{found.exist:,} exist ({numbers.format_percentage(found.exist / found.seen)})")
+    print(f"{found.meet:,} meet the constraints ({numbers.format_percentage(found.meet / found.seen)})")
     for cost, low in found.low.items():
-        print(f"  {cost}: {numbers.count(low)} to {numbers.count(found.high[cost])}")
+        print(f"  {cost}: {numbers.format_count(low)} to {numbers.format_count(found.high[cost])}")
     print(f"{len(found.front):,} are not bettered by another in params, macs and receptive_field together")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, loaded, results_folder
+from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, find_results_folder, load_study
 
 if TYPE_CHECKING:
-    from vgg_ablate.runs.status import Status
+    from vgg_ablate.runs.status import StudyStatus
 
 REBUILD = Annotated[bool, typer.Option(help="Make the ledger again from the records.")]
 STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger, for --rebuild; default: a file.")]
@@ -22,7 +22,7 @@ def status(
     study: RESULTS, out: OUT = None, rebuild: REBUILD = False, storage: STORAGE = None, as_json: JSON = False
 ) -> None:
     """Say what is recorded, what is missing, what has failed, and who is at work on it. Locks and writes nothing."""
-    folder = results_folder(study, out)
+    folder = find_results_folder(study, out)
     if rebuild:
         _rebuilt(folder, storage)
         return
@@ -33,18 +33,18 @@ def status(
         _print(folder, found)
 
 
-def _found(study: Path, folder: Path) -> Status:
+def _found(study: Path, folder: Path) -> StudyStatus:
     """Of what the study file asks for now; of a folder, or a search, of what was asked for when it ran."""
-    from vgg_ablate.runs.plan import plan
-    from vgg_ablate.runs.progress.reading import fingerprint
-    from vgg_ablate.runs.status import of_manifest, status
+    from vgg_ablate.runs.plan import build_plan
+    from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+    from vgg_ablate.runs.status import compute_status, read_status
 
-    if study.is_dir() or loaded(study, None).design.kind == "search":
-        return of_manifest(folder)
-    return status(plan(loaded(study, None), fingerprint).planned, folder)
+    if study.is_dir() or load_study(study, None).design.kind == "search":
+        return read_status(folder)
+    return compute_status(build_plan(load_study(study, None), fingerprint_with_notice).planned, folder)
 
 
-def _print(folder: Path, found: Status) -> None:
+def _print(folder: Path, found: StudyStatus) -> None:
     print(f"{folder}: {found.recorded} of {found.asked} runs recorded, {found.missing} missing")
     if found.held_by:
         print(f"{found.held_by} is running it")
@@ -56,8 +56,8 @@ def _print(folder: Path, found: Status) -> None:
 
 
 def _rebuilt(folder: Path, storage: str | None) -> None:
-    from vgg_ablate.runs.progress.reading import fingerprint
-    from vgg_ablate.runs.rebuild import rebuild
+    from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+    from vgg_ablate.runs.rebuild import rebuild_ledger
 
-    count = rebuild(loaded(folder / "study.yaml", None), folder, storage, fingerprint)
+    count = rebuild_ledger(load_study(folder / "study.yaml", None), folder, storage, fingerprint_with_notice)
     print(f"{folder}: the ledger was made again from the records: {count} trials")

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config import kernel_rewrites
 from vgg_ablate.config.datasets import Shape
-from vgg_ablate.config.notation import parse, written
+from vgg_ablate.config.notation import format_stages, parse_stages
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.types import (
     ByKind,
@@ -22,33 +22,33 @@ from vgg_ablate.config.types import (
     Depth,
     Flag,
     Fraction,
-    Frozen,
+    FrozenModel,
+    InvalidValueError,
     Positive,
     Size,
     Width,
-    Wrong,
-    parsed_with,
+    parse_text_with,
 )
-from vgg_ablate.errors import nearest
+from vgg_ablate.errors import find_nearest
 
-Then = Literal["activation", "norm", "nothing"]
-Between = Literal["activation", "norm", "none"]
-Rewriting = Literal[3, 5, 7, "1x1-last", "1xn"]
+AfterConv = Literal["activation", "norm", "nothing"]
+BetweenConvs = Literal["activation", "norm", "none"]
+KernelRule = Literal[3, 5, 7, "1x1-last", "1xn"]
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, int | str) else value
 
 
-Kernel = Annotated[tuple[Rewriting, ...], BeforeValidator(_listed)]
+Kernel = Annotated[tuple[KernelRule, ...], BeforeValidator(_listed)]
 
 
-class Conv(Frozen):
+class ConvConfig(FrozenModel):
     """One convolution: stride 1, padded so that the map keeps its size (paper, section 2.1)."""
 
     channels: Size
     kernel: tuple[Size, Size] = (3, 3)  # rows, columns; both odd
-    then: Then = "activation"  # what follows it: norm and activation, the norm alone, or nothing
+    then: AfterConv = "activation"  # what follows it: norm and activation, the norm alone, or nothing
 
     @field_validator("kernel", mode="before")
     @classmethod
@@ -63,24 +63,24 @@ class Conv(Frozen):
         return kernel
 
 
-class Stage(Frozen):
+class Stage(FrozenModel):
     """Convolutions on maps of one size, then a pooling that halves them."""
 
-    convs: tuple[Conv, ...] = Field(min_length=1)
+    convs: tuple[ConvConfig, ...] = Field(min_length=1)
     pool: Flag = True
     depth: Depth | None = None  # that many convolutions: the last one repeated, or the rest dropped
     channels: Size | None = None  # of every convolution of the stage
     kernel: Kernel | None = None  # instead of the arch's
-    between: Between | None = None  # instead of the arch's
+    between: BetweenConvs | None = None  # instead of the arch's
 
 
-class NoNorm(Frozen):
+class NoNorm(FrozenModel):
     """Nothing."""
 
     kind: Literal["none"]
 
 
-class BatchNorm(Frozen):
+class BatchNorm(FrozenModel):
     """Batch normalisation after every convolution."""
 
     kind: Literal["batch"]
@@ -88,7 +88,7 @@ class BatchNorm(Frozen):
     momentum: Positive = 0.1
 
 
-class GroupNorm(Frozen):
+class GroupNorm(FrozenModel):
     """Group normalisation after every convolution; `groups` must divide its channels."""
 
     kind: Literal["group"]
@@ -96,7 +96,7 @@ class GroupNorm(Frozen):
     eps: Positive = 1e-5
 
 
-class LocalResponseNorm(Frozen):
+class LocalResponseNorm(FrozenModel):
     """AlexNet's normalisation, once, after the first convolution's activation: the paper's A-LRN (section 2.1).
 
     `convention: sum` multiplies alpha by the raw sum of squares, as AlexNet's formula does; `mean` divides it by
@@ -111,14 +111,14 @@ class LocalResponseNorm(Frozen):
     convention: Literal["sum", "mean"] = "sum"
 
 
-class NormalInit(Frozen):
+class NormalInit(FrozenModel):
     """Weights from a normal distribution, biases 0: the paper's initialisation (section 3.1: variance 1e-2)."""
 
     kind: Literal["normal"]
     std: Positive = 0.1
 
 
-class KaimingInit(Frozen):
+class KaimingInit(FrozenModel):
     """He et al. (arXiv:1502.01852); `head_std` draws the dense layers from N(0, head_std) as torchvision does.
 
     `fan_out` without `head_std` makes the few classes' weights so large that a net may never start to learn.
@@ -129,18 +129,18 @@ class KaimingInit(Frozen):
     head_std: Positive | None = None
 
 
-class GlorotInit(Frozen):
+class GlorotInit(FrozenModel):
     """Glorot and Bengio (2010), which the authors found to make pre-training unnecessary (section 3.1)."""
 
     kind: Literal["glorot"]
     distribution: Literal["normal", "uniform"] = "normal"
 
 
-Norm = Annotated[NoNorm | BatchNorm | GroupNorm | LocalResponseNorm, Field(discriminator="kind"), ByKind]
-Init = Annotated[NormalInit | KaimingInit | GlorotInit, Field(discriminator="kind"), ByKind]
+NormConfig = Annotated[NoNorm | BatchNorm | GroupNorm | LocalResponseNorm, Field(discriminator="kind"), ByKind]
+InitConfig = Annotated[NormalInit | KaimingInit | GlorotInit, Field(discriminator="kind"), ByKind]
 
 
-class Head(Frozen):
+class Head(FrozenModel):
     """From the last map to the classes: an optional pooling, hidden dense layers, the class layer."""
 
     hidden: tuple[Size, ...] = Field(default=(), max_length=3)
@@ -149,13 +149,13 @@ class Head(Frozen):
     convolutional: Flag = False  # dense layers as convolutions: same weights, class maps for larger images
 
 
-class Match(Frozen):
+class Match(FrozenModel):
     """Scale the width until one cost meets a budget: another variant's, or a number."""
 
     macs: str | Positive | Count | None = None
     params: str | Positive | Count | None = None
     activations: str | Positive | Count | None = None
-    tolerance: Annotated[float, Field(strict=True, gt=0, lt=1), parsed_with(lambda text: _percent(text))] = 0.01
+    tolerance: Annotated[float, Field(strict=True, gt=0, lt=1), parse_text_with(lambda text: _percent(text))] = 0.01
 
     @model_validator(mode="after")
     def _one_cost(self) -> Self:
@@ -181,21 +181,21 @@ def _percent(text: str) -> float:
     return float(text[:-1]) / 100
 
 
-class Arch(Frozen):
+class Arch(FrozenModel):
     """A VGG: stages of convolutions, and a head. Every field is one thing that a study can change."""
 
-    stages: Annotated[tuple[Stage, ...], parsed_with(parse)] = Field(min_length=1)
+    stages: Annotated[tuple[Stage, ...], parse_text_with(parse_stages)] = Field(min_length=1)
     width: Width = 1.0  # multiplies the channels of every convolution
     depth: Depth | tuple[Depth, ...] | None = None  # convolutions per stage: for all stages, or one number each
     kernel: Kernel = ()  # rewritings that keep the receptive field; see config/kernel_rewrites.py
-    between: Between = "activation"  # what stands between the convolutions of one stack
+    between: BetweenConvs = "activation"  # what stands between the convolutions of one stack
     stack: Count | None = None  # convolutions in one stack; None: the stage is the stack
     head: Head = Head()
-    norm: Norm = NoNorm(kind="none")
+    norm: NormConfig = NoNorm(kind="none")
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
     pool: Literal["max", "average", "conv"] = "max"  # conv: a 2x2 convolution with stride 2
     bias: Flag = True  # of the convolutions
-    init: Init = KaimingInit(kind="kaiming")
+    init: InitConfig = KaimingInit(kind="kaiming")
     image_size: Size | None = None  # pixels a side; None: the data set's
     in_channels: Size | None = None  # None: the data set's
     classes: Size | None = None  # None: the data set's
@@ -206,7 +206,7 @@ class Arch(Frozen):
     def _from_preset(cls, given: Any) -> Any:
         if isinstance(given, str):
             given = {"preset": given}
-        return with_preset(given) if isinstance(given, dict) and "preset" in given else given
+        return apply_preset(given) if isinstance(given, dict) and "preset" in given else given
 
     @model_validator(mode="after")
     def _depth_per_stage(self) -> Self:
@@ -214,9 +214,9 @@ class Arch(Frozen):
             raise ValueError(f"depth lists {len(self.depth)} numbers for {len(self.stages)} stages")
         return self
 
-    def notation(self) -> str:
+    def to_notation(self) -> str:
         """The stages in the compact notation of config/notation.py."""
-        return written(stage.model_dump() for stage in self.stages)
+        return format_stages(stage.model_dump() for stage in self.stages)
 
     def with_shape(self, shape: Shape) -> Arch:
         """The same net for examples of `shape`, where it does not say its own."""
@@ -228,7 +228,7 @@ class Arch(Frozen):
             }
         )
 
-    def spelled_out(self) -> Arch:
+    def to_normal_form(self) -> Arch:
         """The same net with every knob turned into plain stages. `match` must have been met before.
 
         Raises ValueError where a rewriting finds nothing to rewrite, or `match` is still there.
@@ -238,33 +238,33 @@ class Arch(Frozen):
         stages = self._plain_stages()
         given = self.model_copy(update={"kernel": ()})._plain_stages() if self.kernel else ()
         if stages == given and not all(
-            kernel_rewrites.holds(stage.convs, rule) for stage in stages for rule in self.kernel
+            kernel_rewrites.is_rewritten(stage.convs, rule) for stage in stages for rule in self.kernel
         ):
-            raise ValueError(f"kernel {_shown(self.kernel)} finds nothing to rewrite in {self.notation()!r}")
+            raise ValueError(f"kernel {_shown(self.kernel)} finds nothing to rewrite in {self.to_notation()!r}")
         plain = {"width": 1.0, "depth": None, "kernel": (), "between": "activation", "stack": None}
         return self.model_copy(update={"stages": stages, **plain})
 
     def _plain_stages(self) -> tuple[Stage, ...]:
-        return tuple(self.plain_stage(index) for index in range(len(self.stages)))
+        return tuple(self.build_plain_stage(index) for index in range(len(self.stages)))
 
-    def plain_stage(self, index: int) -> Stage:
+    def build_plain_stage(self, index: int) -> Stage:
         """One stage of the normal form. Raises ValueError where its own rewriting finds nothing to rewrite."""
         stage = self.stages[index]
         depth = self.depth[index] if isinstance(self.depth, tuple) else self.depth
         convs = _deepened(stage.convs, stage.depth or depth)
         channels = [stage.channels or conv.channels for conv in convs]
         plain = [
-            kernel_rewrites.Plain(self._scaled(wide), conv.kernel, conv.then)
+            kernel_rewrites.PlainConv(self._scaled(wide), conv.kernel, conv.then)
             for wide, conv in zip(channels, convs, strict=True)
         ]
         for rule in self.kernel if stage.kernel is None else stage.kernel:
-            rewritten = kernel_rewrites.rewritten(plain, rule)
-            if stage.kernel is not None and rewritten == plain and not kernel_rewrites.holds(plain, rule):
+            rewritten = kernel_rewrites.rewrite_stage(plain, rule)
+            if stage.kernel is not None and rewritten == plain and not kernel_rewrites.is_rewritten(plain, rule):
                 raise ValueError(f"stages[{index}].kernel {rule} finds nothing to rewrite in the stage")
             plain = rewritten
-        plain = kernel_rewrites.joined(plain, stage.between or self.between, self.stack)
+        plain = kernel_rewrites.apply_between(plain, stage.between or self.between, self.stack)
         return Stage(
-            convs=tuple(Conv(channels=c.channels, kernel=c.kernel, then=c.then) for c in plain), pool=stage.pool
+            convs=tuple(ConvConfig(channels=c.channels, kernel=c.kernel, then=c.then) for c in plain), pool=stage.pool
         )
 
     def _scaled(self, channels: int) -> int:
@@ -275,12 +275,12 @@ class Arch(Frozen):
         return groups * max(1, round(channels * self.width / groups))
 
 
-def with_preset(given: dict[str, Any]) -> dict[str, Any]:
+def apply_preset(given: dict[str, Any]) -> dict[str, Any]:
     """The preset's fields, under those that were given beside it; `head`, `norm` and `init` merge field by field."""
     name = given["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         rule = f"unknown preset; there are {', '.join(PRESETS)}"
-        raise Wrong(rule, field="preset", got=name, nearest=nearest(str(name), PRESETS))
+        raise InvalidValueError(rule, field="preset", got=name, nearest=find_nearest(str(name), PRESETS))
     merged: dict[str, Any] = dict(PRESETS[name])
     for key, value in given.items():
         if key == "preset":
@@ -292,7 +292,7 @@ def with_preset(given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _deepened(convs: tuple[Conv, ...], depth: int | None) -> tuple[Conv, ...]:
+def _deepened(convs: tuple[ConvConfig, ...], depth: int | None) -> tuple[ConvConfig, ...]:
     if depth is None:
         return convs
     return convs[:depth] + (convs[-1],) * (depth - len(convs))

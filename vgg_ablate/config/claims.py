@@ -9,15 +9,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vgg_ablate.config.search import COSTS
-from vgg_ablate.config.types import Frozen, Name, NonNegative, Wrong
-from vgg_ablate.errors import nearest
+from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
+from vgg_ablate.errors import find_nearest
 
-Levels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; no factors: an empty mapping
-Quantities = Mapping[str, Mapping[str, float]]  # what a trend is over -> variant -> its number
-Side = str | Annotated[tuple[str, ...], Field(min_length=1)]
+FactorLevels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; no factors: an empty mapping
+TrendQuantities = Mapping[str, Mapping[str, float]]  # what a trend is over -> variant -> its number
+ClaimSide = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
-Kind = Literal["better", "worse", "not_worse", "equivalent", "different"]
-Metric = Literal[
+ClaimKind = Literal["better", "worse", "not_worse", "equivalent", "different"]
+MetricName = Literal[
     "test_error",
     "test_accuracy",
     "val_error",
@@ -30,13 +30,13 @@ Metric = Literal[
     "images_per_second",
     "trained",
 ]
-EXACT: frozenset[str] = frozenset({"params", "macs", "activations"})  # the same for every seed
-HIGHER_IS_BETTER: frozenset[str] = frozenset({"test_accuracy", "val_accuracy", "images_per_second", "trained"})
-IN_POINTS = ("error", "accuracy")  # metrics of these endings are compared in percentage points
-MILLIONS: frozenset[str] = frozenset({"params", "macs", "activations"})  # a trend over these is per million
+EXACT_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # the same for every seed
+HIGHER_IS_BETTER_METRICS: frozenset[str] = frozenset({"test_accuracy", "val_accuracy", "images_per_second", "trained"})
+PERCENTAGE_SUFFIXES = ("error", "accuracy")  # metrics of these endings are compared in percentage points
+PER_MILLION_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # a trend over these is per million
 
 
-class Trend(Frozen):
+class Trend(FrozenModel):
     """The slope of the gain over a quantity of the variants, by least squares, one slope per seed.
 
     `over` is a cost of the nets (weight_layers, params, ...), the path of a number in the study (train.epochs), or a
@@ -46,7 +46,7 @@ class Trend(Frozen):
     over: str
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
 
-    def slope(self, quantities: Quantities) -> dict[str, float]:
+    def slope(self, quantities: TrendQuantities) -> dict[str, float]:
         """The weight of every variant in the slope, (x - mean x) / sum((x - mean x)^2); weights sum to 0.
 
         A variant at the mean has weight 0 and stays: its runs are part of what the claim is about. Raises Wrong where a
@@ -54,17 +54,17 @@ class Trend(Frozen):
         """
         numbers = quantities.get(self.over, {})
         if lacking := [name for name in self.variants if name not in numbers]:
-            raise Wrong(f"has no number for {lacking[0]}", field="trend.over", got=self.over)
+            raise InvalidValueError(f"has no number for {lacking[0]}", field="trend.over", got=self.over)
         mean = sum(numbers[name] for name in self.variants) / len(self.variants)
         apart = {name: numbers[name] - mean for name in self.variants}
         if len({numbers[name] for name in self.variants}) == 1:
             rule = f"is {numbers[self.variants[0]]:.15g} in every variant: there is no slope"
-            raise Wrong(rule, field="trend.over", got=self.over)
+            raise InvalidValueError(rule, field="trend.over", got=self.over)
         squares = sum(value**2 for value in apart.values())
         return {name: value / squares for name, value in apart.items()}
 
 
-class Claim(Frozen):
+class Claim(FrozenModel):
     """`a` is `kind` than `b` on `metric` by `margin`; margins of errors and accuracies are percentage points.
 
     A side is a variant, or `factor=level`: the mean over all variants at that level (a main effect), or a list of
@@ -79,11 +79,11 @@ class Claim(Frozen):
 
     id: Name
     text: str
-    kind: Kind
-    a: Side | None = None
-    b: Side = "base"
+    kind: ClaimKind
+    a: ClaimSide | None = None
+    b: ClaimSide = "base"
     trend: Trend | None = None
-    metric: Metric = "test_error"
+    metric: MetricName = "test_error"
     margin: NonNegative = 0.0
     smallest_effect: NonNegative | None = None  # the smallest difference that matters; None: the study's
     within: str | None = None  # factor=level
@@ -92,11 +92,11 @@ class Claim(Frozen):
     @model_validator(mode="after")
     def _sides_or_a_trend(self) -> Self:
         if self.trend is None and self.a is None:
-            raise Wrong("must be given", field="a")
+            raise InvalidValueError("must be given", field="a")
         if self.trend is not None:
             for field in ("a", "b", "within", "against"):
                 if field in self.model_fields_set:
-                    raise Wrong("a claim with a trend has no sides", field=field, got=getattr(self, field))
+                    raise InvalidValueError("a claim with a trend has no sides", field=field, got=getattr(self, field))
         return self
 
     @model_validator(mode="after")
@@ -104,18 +104,18 @@ class Claim(Frozen):
         if self.metric != "trained":
             return self
         if self.margin:
-            raise Wrong("a claim on `trained` takes no margin", field="margin", got=self.margin)
+            raise InvalidValueError("a claim on `trained` takes no margin", field="margin", got=self.margin)
         if self.kind not in ("better", "worse", "different"):
-            raise Wrong("a claim on `trained` is better, worse or different", field="kind", got=self.kind)
+            raise InvalidValueError("a claim on `trained` is better, worse or different", field="kind", got=self.kind)
         if self.trend is not None or self.against is not None:
             field = "trend" if self.trend is not None else "against"
-            raise Wrong("a claim on `trained` compares two sides: it counts runs", field=field)
+            raise InvalidValueError("a claim on `trained` compares two sides: it counts runs", field=field)
         return self
 
     @model_validator(mode="after")
     def _needs_a_margin(self) -> Self:
         if self.kind in ("equivalent", "not_worse") and self.margin == 0:
-            raise Wrong(f"a claim of kind {self.kind} needs a margin greater than 0", field="margin")
+            raise InvalidValueError(f"a claim of kind {self.kind} needs a margin greater than 0", field="margin")
         return self
 
     @model_validator(mode="after")
@@ -124,7 +124,7 @@ class Claim(Frozen):
             raise ValueError("against needs within: the effect within one level against that within another")
         return self
 
-    def contrast(self, levels: Levels, quantities: Quantities | None = None) -> dict[str, float]:
+    def compute_contrast(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> dict[str, float]:
         """The weight of every variant in "a minus b", or in the slope of a trend; weights sum to 0.
 
         `levels` has every variant of the study, `quantities` the numbers that trends are over. Raises Wrong, with the
@@ -135,17 +135,17 @@ class Claim(Frozen):
         weights = dict.fromkeys(levels, 0.0)
         for place, sign in ((self.within, 1), (self.against, -1)) if self.against else ((self.within, 1),):
             field = "within" if sign > 0 else "against"
-            sides = {side: _shares(side, names_of(self, side), field, place, levels) for side in ("a", "b")}
+            sides = {side: _shares(side, list_side_names(self, side), field, place, levels) for side in ("a", "b")}
             self._must_not_overlap(sides["a"], sides["b"])
             for side, shares in sides.items():
                 for cell, share in shares.items():
                     weights[cell] += sign * (1 if side == "a" else -1) * share
         weights = {name: weight for name, weight in weights.items() if abs(weight) > 1e-12}
         if not weights:
-            raise Wrong("compares a thing with itself", field="b", got=self.b)
+            raise InvalidValueError("compares a thing with itself", field="b", got=self.b)
         return weights
 
-    def problems(self, levels: Levels, quantities: Quantities | None = None) -> list[Wrong]:
+    def problems(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> list[InvalidValueError]:
         """Everything that is wrong with its sides and places, each with its field; empty where `contrast` works.
 
         A trend over a cost that `quantities` leaves out is not judged: costs are known once the nets are.
@@ -154,8 +154,8 @@ class Claim(Frozen):
         known = self.trend is None or self.trend.over not in COSTS or self.trend.over in (quantities or {})
         if not found and known:
             try:
-                self.contrast(levels, quantities)
-            except Wrong as wrong:
+                self.compute_contrast(levels, quantities)
+            except InvalidValueError as wrong:
                 found.append(wrong)
         return found
 
@@ -170,28 +170,28 @@ class Claim(Frozen):
             "different": (-self.margin, self.margin),
         }[self.kind]
 
-    def _side_problems(self, levels: Levels) -> list[Wrong]:
+    def _side_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
         found = []
-        sides = [pair for side in ("a", "b") for pair in names_of(self, side)]
+        sides = [pair for side in ("a", "b") for pair in list_side_names(self, side)]
         places = [(field, getattr(self, field)) for field in ("within", "against")]
         for field, name in (*sides, *places):
             if name is None or (field not in ("within", "against") and name in levels):
                 continue
             try:
                 _at(field, name, levels)
-            except Wrong as wrong:
+            except InvalidValueError as wrong:
                 found.append(wrong)
         return found
 
-    def _trend_problems(self, levels: Levels) -> list[Wrong]:
-        found: list[Wrong] = []
+    def _trend_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
+        found: list[InvalidValueError] = []
         for index, name in enumerate(self.trend.variants if self.trend is not None else ()):
             field = f"trend.variants[{index}]"
             if name not in levels:
                 rule = f"no such variant; there are {', '.join(sorted(levels)[:12])}"
-                found.append(Wrong(rule, field=field, got=name, nearest=nearest(name, levels)))
+                found.append(InvalidValueError(rule, field=field, got=name, nearest=find_nearest(name, levels)))
             elif self.trend is not None and name in self.trend.variants[:index]:
-                found.append(Wrong("is listed twice", field=field, got=name))
+                found.append(InvalidValueError("is listed twice", field=field, got=name))
         return found
 
     def _must_not_overlap(self, a: Mapping[str, float], b: Mapping[str, float]) -> None:
@@ -199,19 +199,19 @@ class Claim(Frozen):
         lists = isinstance(self.a, tuple) or isinstance(self.b, tuple)
         shared = [name for name in a if name in b]
         if (lists or self.metric == "trained") and shared and self.a != self.b:
-            raise Wrong(f"{shared[0]} is on both sides", field="b", got=self.b)
+            raise InvalidValueError(f"{shared[0]} is on both sides", field="b", got=self.b)
 
 
-def names_of(claim: Claim, side: str) -> list[tuple[str, str]]:
+def list_side_names(claim: Claim, side: str) -> list[tuple[str, str]]:
     """Field and name of everything that makes up a side: `a`, or `a[0]` and `a[1]` of a list; none of a trend."""
-    given: Side | None = getattr(claim, side) if claim.trend is None else None
+    given: ClaimSide | None = getattr(claim, side) if claim.trend is None else None
     if given is None or isinstance(given, str):
         return [] if given is None else [(side, given)]
     return [(f"{side}[{index}]", name) for index, name in enumerate(given)]
 
 
 def _shares(
-    side: str, names: Sequence[tuple[str, str]], field: str, place: str | None, levels: Levels
+    side: str, names: Sequence[tuple[str, str]], field: str, place: str | None, levels: FactorLevels
 ) -> dict[str, float]:
     """The variants that a side stands for, each with its share of the mean."""
     shares: dict[str, float] = {}
@@ -219,25 +219,25 @@ def _shares(
         cells = _cells(name_field, name, field, place, levels)
         for cell in cells:
             if cell in shares:
-                raise Wrong(f"{cell} is on this side twice", field=name_field, got=name)
+                raise InvalidValueError(f"{cell} is on this side twice", field=name_field, got=name)
             shares[cell] = 1 / len(cells) / len(names)
     return shares
 
 
-def _cells(side: str, name: str, field: str, place: str | None, levels: Levels) -> list[str]:
+def _cells(side: str, name: str, field: str, place: str | None, levels: FactorLevels) -> list[str]:
     """The variants that a name on a side stands for."""
     here = list(levels) if place is None else _at(field, place, levels)
     if name in levels:
         if name not in here:
-            raise Wrong(f"the variant {name} is not at this level", field=field, got=place)
+            raise InvalidValueError(f"the variant {name} is not at this level", field=field, got=place)
         return [name]
     cells = [variant for variant in _at(side, name, levels) if variant in here]
     if not cells:
-        raise Wrong(f"no variant is at {name} and at this level", field=field, got=place)
+        raise InvalidValueError(f"no variant is at {name} and at this level", field=field, got=place)
     return cells
 
 
-def _at(field: str, place: str, levels: Levels) -> list[str]:
+def _at(field: str, place: str, levels: FactorLevels) -> list[str]:
     """The variants at `factor=level`, where the factor may be the last part of its path."""
     factor, equals, level = place.rpartition("=")
     found = [variant for variant, its in levels.items() if equals and level in _named(factor, its)]
@@ -246,7 +246,7 @@ def _at(field: str, place: str, levels: Levels) -> list[str]:
         known |= set() if field in ("within", "against") else set(levels)
         what = "no such level of a factor" if field in ("within", "against") else "no such variant"
         there = f"; there are {', '.join(sorted(known)[:12])}" if known else "; this design has no factors"
-        raise Wrong(what + there, field=field, got=place, nearest=nearest(place, known))
+        raise InvalidValueError(what + there, field=field, got=place, nearest=find_nearest(place, known))
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 
 from vgg_ablate.config.search import Search
-from vgg_ablate.config.types import ByKind, Frozen, Name, Wrong
+from vgg_ablate.config.types import ByKind, FrozenModel, InvalidValueError, Name
 
 Changes = dict[str, Any]  # path -> new value
 Factor = list[Any] | dict[str, Changes]  # values of the path that names it, or label -> changes
@@ -24,16 +24,18 @@ def _told_apart(factors: dict[str, Factor]) -> dict[str, Factor]:
     for factor, given in factors.items():
         labels = list(given) if isinstance(given, dict) else [_label(value) for value in given]
         if not labels:
-            raise Wrong("needs a level", field=factor)
+            raise InvalidValueError("needs a level", field=factor)
         if twice := [label for label in labels if labels.count(label) > 1]:
-            raise Wrong("two levels have this name; `name: {path: value}` gives one", field=factor, got=twice[0])
+            raise InvalidValueError(
+                "two levels have this name; `name: {path: value}` gives one", field=factor, got=twice[0]
+            )
     return factors
 
 
 Factors = Annotated[dict[str, Factor], AfterValidator(_told_apart)]
 
 
-class Cell(NamedTuple):
+class DesignCell(NamedTuple):
     """One variant of a design, before it is applied to the base."""
 
     name: str
@@ -41,73 +43,75 @@ class Cell(NamedTuple):
     levels: dict[str, str]  # factor -> level
 
 
-class AsListed(Frozen):
+class ListedVariants(FrozenModel):
     """The variants that were given, and no others."""
 
     kind: Literal["list"]
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[DesignCell]:
         """None of its own."""
         return []
 
 
-class OneFactorAtATime(Frozen):
+class OneFactorAtATime(FrozenModel):
     """Every level of every factor, the others as in the base."""
 
     kind: Literal["one_factor_at_a_time"]
     factors: Factors = Field(min_length=1)
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[DesignCell]:
         """One cell a level."""
         return [
-            Cell(_name({factor: level}), changes, {factor: level})
+            DesignCell(_name({factor: level}), changes, {factor: level})
             for factor, levels in self.factors.items()
             for level, changes in _levels(factor, levels).items()
         ]
 
 
-class LeaveOneOut(Frozen):
+class LeaveOneOut(FrozenModel):
     """The base without one of its parts at a time; a part says which changes take it away."""
 
     kind: Literal["leave_one_out"]
     parts: dict[Name, Changes] = Field(min_length=1)
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[DesignCell]:
         """One cell a part."""
-        return [Cell(f"no-{part}", changes, {"without": part}) for part, changes in self.parts.items()]
+        return [DesignCell(f"no-{part}", changes, {"without": part}) for part, changes in self.parts.items()]
 
 
-class Cumulative(Frozen):
+class Cumulative(FrozenModel):
     """The road from the base: every step keeps the changes of those before it."""
 
     kind: Literal["cumulative"]
     steps: dict[Name, Changes] = Field(min_length=1)
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[DesignCell]:
         """One cell a step, in order."""
         road = itertools.accumulate(self.steps.items(), lambda before, step: (step[0], {**before[1], **step[1]}))
-        return [Cell(name, dict(changes), {"step": name}) for name, changes in road]
+        return [DesignCell(name, dict(changes), {"step": name}) for name, changes in road]
 
 
-class Factorial(Frozen):
+class Factorial(FrozenModel):
     """Every combination of the factors' levels."""
 
     kind: Literal["factorial"]
     factors: Factors = Field(min_length=2)
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[DesignCell]:
         """One cell a combination, the last factor varying fastest."""
         named = [[(name, *level) for level in _levels(name, factor).items()] for name, factor in self.factors.items()]
         cells = []
         for combination in itertools.product(*named):
             levels = {factor: level for factor, level, _ in combination}
             changes = {path: value for *_, changes in combination for path, value in changes.items()}
-            cells.append(Cell(_name(levels), changes, levels))
+            cells.append(DesignCell(_name(levels), changes, levels))
         return cells
 
 
 Design = Annotated[
-    AsListed | OneFactorAtATime | LeaveOneOut | Cumulative | Factorial | Search, Field(discriminator="kind"), ByKind
+    ListedVariants | OneFactorAtATime | LeaveOneOut | Cumulative | Factorial | Search,
+    Field(discriminator="kind"),
+    ByKind,
 ]
 
 

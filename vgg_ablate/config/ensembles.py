@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.overrides import assigned
-from vgg_ablate.config.types import Wrong
+from vgg_ablate.config.overrides import set_at_path
+from vgg_ablate.config.types import InvalidValueError
 
 
-def unfolded(study: Any) -> Any:
+def expand_ensemble(study: Any) -> Any:
     """A study as written, with every net of `train.ensemble` as a whole arch; the study given is left as it is.
 
     A net is a preset's name, or fields and paths below `arch` with their new values: `E`, `{preset: E}`, `{kernel: 5}`,
@@ -42,7 +42,7 @@ def _changed(arch: Any, net: Any) -> Any:
     document: dict[str, Any] = {"arch": arch if isinstance(arch, Mapping) else {"preset": arch}}
     for path, value in changes.items():
         try:
-            document = assigned(document, f"arch.{path}", value)
-        except Wrong:
+            document = set_at_path(document, f"arch.{path}", value)
+        except InvalidValueError:
             document = {"arch": {**document["arch"], path: value}}
     return document["arch"]

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from vgg_ablate.config.presets import PRESETS
-from vgg_ablate.config.study import Written
+from vgg_ablate.config.study import StudyFile
 from vgg_ablate.config.training import RECIPES
 
 _ONE_OR_MORE = ("kernel", "view", "scales")  # fields whose single item may be written without a list
 
 
-def schema() -> dict[str, Any]:
+def build_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
-    found: dict[str, Any] = _short_forms(Written.model_json_schema())
+    found: dict[str, Any] = _short_forms(StudyFile.model_json_schema())
     found.pop("required")
     found["properties"]["extends"] = {"type": "string", "description": "The study file that this one is merged over."}
     found["properties"]["seeds"]["oneOf"].append({"type": "integer", "minimum": 1})

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 _STACK = {5: 2, 7: 3}  # how many 3x3 see as far as one n x n
 
 
-class Plain(NamedTuple):
+class PlainConv(NamedTuple):
     """One convolution, without its model."""
 
     channels: int
@@ -23,7 +23,7 @@ class Plain(NamedTuple):
     then: str
 
 
-def rewritten(convs: Sequence[Plain], rule: int | str) -> list[Plain]:
+def rewrite_stage(convs: Sequence[PlainConv], rule: int | str) -> list[PlainConv]:
     """The convolutions of one stage after one rule; unchanged where the rule finds nothing."""
     if rule == 3:
         return [part for conv in convs for part in _split(conv)]
@@ -34,7 +34,7 @@ def rewritten(convs: Sequence[Plain], rule: int | str) -> list[Plain]:
     return _merged(convs, int(rule))
 
 
-class Shaped(Protocol):
+class HasKernel(Protocol):
     """Anything with a kernel."""
 
     @property
@@ -42,14 +42,14 @@ class Shaped(Protocol):
         """Rows, columns."""
 
 
-def holds(convs: Iterable[Shaped], rule: int | str) -> bool:
+def is_rewritten(convs: Iterable[HasKernel], rule: int | str) -> bool:
     """Is every convolution already what the rule writes, so that nothing is left to do?"""
     if rule == "1xn":
         return all(min(conv.kernel) == 1 < max(conv.kernel) for conv in convs)
     return all(conv.kernel == (rule, rule) for conv in convs)
 
 
-def joined(convs: Sequence[Plain], between: str, stack: int | None) -> list[Plain]:
+def apply_between(convs: Sequence[PlainConv], between: str, stack: int | None) -> list[PlainConv]:
     """The convolutions with `between` after all but the last of every stack of `stack` (None: of them all)."""
     if between == "activation":
         return list(convs)
@@ -62,8 +62,8 @@ def joined(convs: Sequence[Plain], between: str, stack: int | None) -> list[Plai
     ]
 
 
-def _merged(convs: Sequence[Plain], side: int) -> list[Plain]:
-    count, done, rest = _STACK[side], list[Plain](), list(convs)
+def _merged(convs: Sequence[PlainConv], side: int) -> list[PlainConv]:
+    count, done, rest = _STACK[side], list[PlainConv](), list(convs)
     while rest:
         group = rest[:count]
         if len(group) == count and all(conv.kernel == (3, 3) for conv in group):
@@ -74,7 +74,7 @@ def _merged(convs: Sequence[Plain], side: int) -> list[Plain]:
     return done
 
 
-def _split(conv: Plain) -> list[Plain]:
+def _split(conv: PlainConv) -> list[PlainConv]:
     rows, columns = conv.kernel
     if rows != columns or rows not in _STACK:
         return [conv]
@@ -82,13 +82,13 @@ def _split(conv: Plain) -> list[Plain]:
     return [inner] * (_STACK[rows] - 1) + [conv._replace(kernel=(3, 3))]
 
 
-def _last_as_1x1(convs: Sequence[Plain]) -> list[Plain]:
+def _last_as_1x1(convs: Sequence[PlainConv]) -> list[PlainConv]:
     if len(convs) < 3 or convs[-1].kernel != (3, 3):
         return list(convs)
     return [*convs[:-1], convs[-1]._replace(kernel=(1, 1))]
 
 
-def _separated(conv: Plain) -> list[Plain]:
+def _separated(conv: PlainConv) -> list[PlainConv]:
     rows, columns = conv.kernel
     if rows == 1 or columns == 1:
         return [conv]

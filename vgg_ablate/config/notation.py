@@ -23,7 +23,7 @@ _THEN = {None: "activation", "~norm": "norm", "~": "nothing"}
 _MARK = {then: mark or "" for mark, then in _THEN.items()}
 
 
-def parse(text: str) -> list[dict[str, Any]]:
+def parse_stages(text: str) -> list[dict[str, Any]]:
     """Text -> stages as plain data. Raises ValueError that names the token and its column (from 1)."""
     stages: list[dict[str, Any]] = []
     convs: list[dict[str, Any]] = []
@@ -69,7 +69,7 @@ def _convolutions(token: str, column: int) -> list[dict[str, Any]]:
     return [dict(conv) for _ in range(times)]
 
 
-def written(stages: Iterable[Mapping[str, Any]]) -> str:
+def format_stages(stages: Iterable[Mapping[str, Any]]) -> str:
     """Stages as plain data -> text; `parse(written(stages)) == stages`."""
     parts: list[str] = []
     pooled = True

@@ -13,7 +13,7 @@ _PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples ar
 _CLAIM = {"kind", "a", "b", "trend", "metric", "margin", "smallest_effect", "within", "against"}  # not its text
 
 
-def deciding(study: Study) -> dict[str, Any]:
+def build_deciding_content(study: Study) -> dict[str, Any]:
     """Everything that decides what the study will say, as plain JSON data: claims and variants by their names.
 
     Texts, expectations, places of data and the machine are left out.
@@ -37,18 +37,21 @@ def deciding(study: Study) -> dict[str, Any]:
     return plain
 
 
-def hash_of(decides: Mapping[str, Any]) -> str:
+def hash_content(decides: Mapping[str, Any]) -> str:
     """16 hex digits of the SHA-256 of its canonical JSON."""
     return hashlib.sha256(_canonical(decides).encode()).hexdigest()[:16]
 
 
-def changed_since(registration: Mapping[str, Any], study: Study, decides: Mapping[str, Any]) -> list[str]:
+def find_registration_changes(registration: Mapping[str, Any], study: Study, decides: Mapping[str, Any]) -> list[str]:
     """Paths of what a study decides otherwise than its registration; `registered` where the date is another."""
     day = study.registered.isoformat() if study.registered is not None else None
-    return [*(["registered"] if registration["date"] != day else []), *changes(registration["deciding"], decides)]
+    return [
+        *(["registered"] if registration["date"] != day else []),
+        *list_changed_parts(registration["deciding"], decides),
+    ]
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def list_changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Paths of everything that differs: `claims[small].margin`, `variants[five].arch.kernel`, `seeds`."""
     found: list[str] = []
     for key in sorted(before.keys() | after.keys()):

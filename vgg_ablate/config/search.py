@@ -29,8 +29,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from vgg_ablate.config.types import ByKind, Count, Flag, Frozen, Name, Number, Positive, Whole, Wrong, parsed_with
-from vgg_ablate.errors import nearest
+from vgg_ablate.config.types import (
+    ByKind,
+    Count,
+    Flag,
+    FrozenModel,
+    InvalidValueError,
+    Name,
+    Number,
+    Positive,
+    Whole,
+    parse_text_with,
+)
+from vgg_ablate.errors import find_nearest
 
 Changes = dict[str, Any]  # path -> new value
 Objective = Literal["val_error", "params", "macs", "activations", "train_seconds"]
@@ -41,7 +52,7 @@ _BOUND = re.compile(
 )
 
 
-class Between(Frozen):
+class NumberRange(FrozenModel):
     """A number from `low` to `high`, both included; whole where both are whole."""
 
     low: Whole | Number
@@ -69,34 +80,34 @@ class Between(Frozen):
         if self.whole:
             return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
         if self.step is None:
-            raise Wrong("a grid needs a step, or a list of values", got=f"{self.low} to {self.high}")
+            raise InvalidValueError("a grid needs a step, or a list of values", got=f"{self.low} to {self.high}")
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
         return tuple(self.low + index * self.step for index in range(count))
 
 
 def _dimension(value: Any) -> str:
-    if isinstance(value, Between) or (isinstance(value, Mapping) and {"low", "high"} & value.keys()):
+    if isinstance(value, NumberRange) or (isinstance(value, Mapping) and {"low", "high"} & value.keys()):
         return "Between[number]"
     return "dict[label]" if isinstance(value, Mapping) else "list[choice]"
 
 
 def _distinct(values: list[Any]) -> list[Any]:
     """A choice that stands there twice would be counted twice."""
-    known = [plain(value) for value in values]
+    known = [encode_choice(value) for value in values]
     if twice := [value for value, word in zip(values, known, strict=True) if known.count(word) > 1]:
-        raise Wrong("this choice is listed twice", got=twice[0])
+        raise InvalidValueError("this choice is listed twice", got=twice[0])
     return values
 
 
-Dimension = Annotated[
-    Annotated[Between, Tag("Between[number]")]
+SearchDimension = Annotated[
+    Annotated[NumberRange, Tag("Between[number]")]
     | Annotated[list[Any], Field(min_length=1), AfterValidator(_distinct), Tag("list[choice]")]
     | Annotated[dict[Name, Changes], Field(min_length=1), Tag("dict[label]")],
     Discriminator(_dimension),
 ]
 
 
-class Constraint(Frozen):
+class Constraint(FrozenModel):
     """`40e6 <= macs <= 60e6`: a cost of an arch, between two bounds, both included."""
 
     cost: str
@@ -106,10 +117,12 @@ class Constraint(Frozen):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise Wrong(f"no {self.cost} lies between these bounds", got=f"{self.low:.15g} to {self.high:.15g}")
+            raise InvalidValueError(
+                f"no {self.cost} lies between these bounds", got=f"{self.low:.15g} to {self.high:.15g}"
+            )
         return self
 
-    def excess(self, costs: Mapping[str, int]) -> float:
+    def compute_excess(self, costs: Mapping[str, int]) -> float:
         """How far outside, as a fraction of the bound that is broken; at most 0: inside."""
         value = costs[self.cost]
         under = -math.inf if self.low is None else (self.low - value) / max(abs(self.low), 1.0)
@@ -117,14 +130,16 @@ class Constraint(Frozen):
         return max(under, over)
 
 
-def constraint(text: str) -> dict[str, Any]:
+def parse_constraint(text: str) -> dict[str, Any]:
     """`macs <= 60e6`, `40e6 <= macs <= 60e6` -> the fields of a Constraint. Raises Wrong."""
     match = _BOUND.fullmatch(text.strip())
     if match is None or not (match["below"] or match["sign"]):
-        raise Wrong("a constraint is a cost and its bounds, such as macs <= 60e6 or 1e6 <= params <= 5e6", got=text)
+        raise InvalidValueError(
+            "a constraint is a cost and its bounds, such as macs <= 60e6 or 1e6 <= params <= 5e6", got=text
+        )
     if match["cost"] not in COSTS:
-        raise Wrong(
-            f"unknown cost; there are {', '.join(COSTS)}", got=match["cost"], nearest=nearest(match["cost"], COSTS)
+        raise InvalidValueError(
+            f"unknown cost; there are {', '.join(COSTS)}", got=match["cost"], nearest=find_nearest(match["cost"], COSTS)
         )
     bounds: dict[str, Any] = {"cost": match["cost"]}
     if match["below"]:
@@ -140,7 +155,7 @@ def _bound(text: str, sign: str) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise Wrong("a bound is a number, such as 60e6", got=text) from error
+        raise InvalidValueError("a bound is a number, such as 60e6", got=text) from error
     return {
         "<=": math.floor(value),
         "<": math.ceil(value) - 1,
@@ -149,52 +164,52 @@ def _bound(text: str, sign: str) -> float:
     }[sign] * 1.0
 
 
-class Tpe(Frozen):
+class TpeSampler(FrozenModel):
     """Tree-structured Parzen estimator, multivariate, aware of what is running (Bergstra et al. 2011; Optuna)."""
 
     kind: Literal["tpe"]
     startup_trials: Count = 10  # variants drawn at random before it begins to learn
 
 
-class NsgaII(Frozen):
+class NsgaIISampler(FrozenModel):
     """Non-dominated sorting genetic algorithm II (Deb et al. 2002; Optuna)."""
 
     kind: Literal["nsga2"]
     population: Annotated[int, Field(strict=True, ge=2)] = 50
 
 
-class GaussianProcess(Frozen):
+class GaussianProcessSampler(FrozenModel):
     """Bayesian optimisation by a Gaussian process (Optuna); for few, long runs."""
 
     kind: Literal["gp"]
     startup_trials: Count = 10
 
 
-class Random(Frozen):
+class RandomSampler(FrozenModel):
     """Independent draws."""
 
     kind: Literal["random"]
 
 
-class Qmc(Frozen):
+class QmcSampler(FrozenModel):
     """Quasi-Monte Carlo: a scrambled Sobol sequence; independent draws that fill the space evenly."""
 
     kind: Literal["qmc"]
 
 
-class Grid(Frozen):
+class GridSampler(FrozenModel):
     """Every combination, in an order drawn from the seed, so that an interrupted grid is balanced."""
 
     kind: Literal["grid"]
 
 
-class NoPruner(Frozen):
+class NoPruner(FrozenModel):
     """Every run goes to its end."""
 
     kind: Literal["none"]
 
 
-class Median(Frozen):
+class MedianPruner(FrozenModel):
     """Stops a variant whose validation error is above the median of the others at the same epoch."""
 
     kind: Literal["median"]
@@ -202,7 +217,7 @@ class Median(Frozen):
     warmup_epochs: Whole = 0  # epochs before which nothing is stopped
 
 
-class Halving(Frozen):
+class SuccessiveHalvingPruner(FrozenModel):
     """Asynchronous successive halving: the best 1/reduction_factor of each rung go on (Li et al. 2018)."""
 
     kind: Literal["successive_halving"]
@@ -210,7 +225,7 @@ class Halving(Frozen):
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
 
 
-class Hyperband(Frozen):
+class HyperbandPruner(FrozenModel):
     """Several successive halvings with different first rungs (Li et al. 2017)."""
 
     kind: Literal["hyperband"]
@@ -218,14 +233,20 @@ class Hyperband(Frozen):
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
 
 
-Sampler = Annotated[Tpe | NsgaII | GaussianProcess | Random | Qmc | Grid, Field(discriminator="kind"), ByKind]
-Pruner = Annotated[NoPruner | Median | Halving | Hyperband, Field(discriminator="kind"), ByKind]
+Sampler = Annotated[
+    TpeSampler | NsgaIISampler | GaussianProcessSampler | RandomSampler | QmcSampler | GridSampler,
+    Field(discriminator="kind"),
+    ByKind,
+]
+Pruner = Annotated[
+    NoPruner | MedianPruner | SuccessiveHalvingPruner | HyperbandPruner, Field(discriminator="kind"), ByKind
+]
 
 
 _AMOUNT = re.compile(r"(?:(?P<variants>\d+) *variants?)|(?:(?P<time>\d+(?:\.\d+)?) *(?P<unit>h|hours?|min|minutes?))")
 
 
-def amounts(given: Any) -> Any:
+def parse_budget(given: Any) -> Any:
     """`60 variants`, `4 h`, `90 min`, or variants and a time with a comma between, as a mapping; a mapping as it is."""
     if isinstance(given, dict):
         return given
@@ -234,13 +255,15 @@ def amounts(given: Any) -> Any:
         found = _AMOUNT.fullmatch(part.strip())
         name = "hours" if found and found["time"] else "variants"
         if found is None or name in read:
-            raise Wrong("must be so many variants, or hours of training: 60 variants, or 4 h, or both", got=given)
+            raise InvalidValueError(
+                "must be so many variants, or hours of training: 60 variants, or 4 h, or both", got=given
+            )
         hours = float(found["time"] or 0) / (60 if (found["unit"] or "").startswith("min") else 1)
         read[name] = hours if found["time"] else int(found["variants"])
     return read
 
 
-class Budget(Frozen):
+class SearchBudget(FrozenModel):
     """When the search ends, over all starts together: at so many variants, or after so many hours of training."""
 
     variants: Count | None = None
@@ -253,10 +276,10 @@ class Budget(Frozen):
         return self
 
 
-FIRST_SEED = 1_000_000  # of a search: beyond any that a study names
+FIRST_SEARCH_SEED = 1_000_000  # of a search: beyond any that a study names
 
 
-class Search(Frozen):
+class Search(FrozenModel):
     """A sampler proposes variants, within constraints and a budget.
 
     A proposed variant is judged on `seeds` seeds of the search's own. The `best` of them then become variants like any
@@ -264,12 +287,14 @@ class Search(Frozen):
     """
 
     kind: Literal["search"]
-    space: dict[str, Dimension] = Field(min_length=1)  # path, or a name where every value is a label -> its values
-    constraints: tuple[Annotated[Constraint, parsed_with(constraint)], ...] = ()
+    space: dict[str, SearchDimension] = Field(
+        min_length=1
+    )  # path, or a name where every value is a label -> its values
+    constraints: tuple[Annotated[Constraint, parse_text_with(parse_constraint)], ...] = ()
     objectives: tuple[Objective, ...] = Field(default=("val_error",), min_length=1, max_length=3)
-    sampler: Sampler = Tpe(kind="tpe")
+    sampler: Sampler = TpeSampler(kind="tpe")
     pruner: Pruner = NoPruner(kind="none")
-    budget: Annotated[Budget, BeforeValidator(amounts)]
+    budget: Annotated[SearchBudget, BeforeValidator(parse_budget)]
     epochs: Count | None = None  # of a proposal; None: as many as the study's variants and the winners train
     seeds: Annotated[Count, Field(le=1000)] = 1
     best: Annotated[Whole, Field(le=1000)] = 1
@@ -278,7 +303,7 @@ class Search(Frozen):
     @classmethod
     def _once(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         if len(set(objectives)) < len(objectives):
-            raise Wrong("an objective counts once", got=list(objectives))
+            raise InvalidValueError("an objective counts once", got=list(objectives))
         return objectives
 
     @model_validator(mode="after")
@@ -286,13 +311,15 @@ class Search(Frozen):
         if self.pruner.kind != "none" and self.objectives != ("val_error",):
             raise ValueError("a pruner compares validation errors: it needs objectives: [val_error]")
         if self.budget.variants is not None and self.best > self.budget.variants:
-            raise Wrong(f"{self.budget.variants} variants cannot have so many winners", field="best", got=self.best)
+            raise InvalidValueError(
+                f"{self.budget.variants} variants cannot have so many winners", field="best", got=self.best
+            )
         if self.sampler.kind == "grid":
             self.grid()
         return self
 
     @property
-    def promised(self) -> tuple[str, ...]:
+    def winner_names(self) -> tuple[str, ...]:
         """The names that the winners will have: claims may speak of them."""
         return tuple(f"winner-{rank}" for rank in range(1, self.best + 1))
 
@@ -309,21 +336,21 @@ class Search(Frozen):
     def values(self, path: str) -> tuple[Any, ...] | None:
         """The choices at a path, as a ledger can hold them: values and labels; None for a number in between."""
         dimension = self.space[path]
-        if isinstance(dimension, Between):
+        if isinstance(dimension, NumberRange):
             return None
-        return tuple(map(plain, dimension))
+        return tuple(map(encode_choice, dimension))
 
     def changes(self, point: Mapping[str, Any]) -> Changes:
         """The changes of the base that a proposed point stands for."""
         changes: Changes = {}
         for path, value in point.items():
             dimension = self.space[path]
-            if isinstance(dimension, Between):
+            if isinstance(dimension, NumberRange):
                 changes[path] = value
             elif isinstance(dimension, dict):
                 changes |= dimension[value]
             else:
-                changes[path] = next(one for one in dimension if plain(one) == value)
+                changes[path] = next(one for one in dimension if encode_choice(one) == value)
         return changes
 
     def grid(self) -> list[dict[str, Any]]:
@@ -331,12 +358,12 @@ class Search(Frozen):
         axes = []
         for path, dimension in self.space.items():
             try:
-                axes.append(dimension.grid() if isinstance(dimension, Between) else self.values(path) or ())
-            except Wrong as wrong:
-                raise Wrong(str(wrong), field=f"space.{path}", got=wrong.got) from wrong
+                axes.append(dimension.grid() if isinstance(dimension, NumberRange) else self.values(path) or ())
+            except InvalidValueError as wrong:
+                raise InvalidValueError(str(wrong), field=f"space.{path}", got=wrong.got) from wrong
         return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*axes)]
 
 
-def plain(value: Any) -> Any:
+def encode_choice(value: Any) -> Any:
     """A choice as a ledger holds it: numbers and words as they are, anything else as JSON."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)

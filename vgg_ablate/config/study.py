@@ -27,23 +27,30 @@ from pydantic import (
 
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.claims import IN_POINTS, MILLIONS, Claim, Quantities
-from vgg_ablate.config.designs import AsListed, Cell, Design
-from vgg_ablate.config.ensembles import unfolded
-from vgg_ablate.config.horizons import CHANGEABLE, Horizons, Level, at_level, overlap, path_and_levels
-from vgg_ablate.config.overrides import assigned, find_at, joined, split
-from vgg_ablate.config.search import COSTS, FIRST_SEED, Search
+from vgg_ablate.config.claims import PER_MILLION_METRICS, PERCENTAGE_SUFFIXES, Claim, TrendQuantities
+from vgg_ablate.config.designs import Design, DesignCell, ListedVariants
+from vgg_ablate.config.ensembles import expand_ensemble
+from vgg_ablate.config.horizons import (
+    CHANGEABLE_KEYS,
+    HorizonLevel,
+    Horizons,
+    format_level_name,
+    paths_overlap,
+    split_horizons,
+)
+from vgg_ablate.config.overrides import get_at_path, join_path, set_at_path, split_path
+from vgg_ablate.config.search import COSTS, FIRST_SEARCH_SEED, Search
 from vgg_ablate.config.training import Data, Train
-from vgg_ablate.config.tuning import Tune, Tuned
-from vgg_ablate.config.types import Count, Frozen, Name, NonNegative, Positive, Whole, Wrong
-from vgg_ablate.errors import Problem, SpecError, nearest
+from vgg_ablate.config.tuning import Tune, TuningWinner
+from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Name, NonNegative, Positive, Whole
+from vgg_ablate.errors import Problem, SpecError, find_nearest
 
-BASE = "base"
-_CHANGEABLE = (*CHANGEABLE, "tune")
+BASE_NAME = "base"
+_CHANGEABLE = (*CHANGEABLE_KEYS, "tune")
 _LISTED = ("variants", "claims", "design", "horizons", "tuned")  # what a variant does not have
 
 
-class Expect(Frozen):
+class Expectation(FrozenModel):
     """What the study should cost and find, written before it ran."""
 
     minutes: Positive | None = None
@@ -51,16 +58,16 @@ class Expect(Frozen):
     finds: str | None = None
 
 
-class Looks(Frozen):
+class Looks(FrozenModel):
     """Seeds that are looked at in steps: after 5, then after 10 (the error rate is spent over the looks)."""
 
-    looks: tuple[Annotated[Count, Field(le=FIRST_SEED)], ...] = Field(min_length=1)
+    looks: tuple[Annotated[Count, Field(le=FIRST_SEARCH_SEED)], ...] = Field(min_length=1)
 
     @field_validator("looks")
     @classmethod
     def _growing(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if any(one >= other for one, other in pairwise(looks)):
-            raise Wrong("each look takes more seeds than the one before", got=list(looks))
+            raise InvalidValueError("each look takes more seeds than the one before", got=list(looks))
         return looks
 
 
@@ -69,22 +76,22 @@ def _counted(value: Any) -> Any:
     if isinstance(value, list | tuple | dict | Looks):
         return value
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Wrong("must be how many, or a list of seeds, or looks", got=value)
-    if not 1 <= value <= FIRST_SEED:
-        raise Wrong(f"must be from 1 to {FIRST_SEED}", got=value)
+        raise InvalidValueError("must be how many, or a list of seeds, or looks", got=value)
+    if not 1 <= value <= FIRST_SEARCH_SEED:
+        raise InvalidValueError(f"must be from 1 to {FIRST_SEARCH_SEED}", got=value)
     return list(range(value))
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise Wrong("is one run however often it is listed", got=seed)
+            raise InvalidValueError("is one run however often it is listed", got=seed)
     return seeds
 
 
 Seeds = Annotated[
     Annotated[
-        tuple[Annotated[Whole, Field(lt=FIRST_SEED)], ...],
+        tuple[Annotated[Whole, Field(lt=FIRST_SEARCH_SEED)], ...],
         Field(min_length=1, json_schema_extra={"uniqueItems": True}),
         AfterValidator(_distinct),
         Tag("tuple[int]"),
@@ -102,15 +109,15 @@ def _as_date(value: Any) -> date:
             return date.fromisoformat(value)
     if type(value) is date:
         return value
-    raise Wrong("must be a date such as 2026-11-25", got=value)
+    raise InvalidValueError("must be a date such as 2026-11-25", got=value)
 
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-Day = Annotated[date, BeforeValidator(_as_date)]
+RegistrationDate = Annotated[date, BeforeValidator(_as_date)]
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*(@[0-9.e+-]+)?$", max_length=110)]
 
 
-class Variant(Frozen):
+class Variant(FrozenModel):
     """Base + changes, with a name; at a lower level of the study's horizons, `name@level`."""
 
     name: VariantName
@@ -119,19 +126,19 @@ class Variant(Frozen):
     train: Train
     changes: dict[str, Any] = Field(default_factory=dict)  # path -> new value
     levels: dict[str, str] = Field(default_factory=dict)  # factor -> level, in a design with factors
-    horizon: Level | None = None  # its level of the study's horizons; None: the study has none
+    horizon: HorizonLevel | None = None  # its level of the study's horizons; None: the study has none
     tune: Tune | None = None  # how its settings are searched for before its runs
-    tuned: Tuned | None = None  # what that search found; its values are in arch, data and train already
+    tuned: TuningWinner | None = None  # what that search found; its values are in arch, data and train already
 
 
-class Written(Frozen):
+class StudyFile(FrozenModel):
     """The keys of a study file."""
 
     version: Literal[1]
     name: Name
     question: str
-    expect: Expect = Expect()
-    registered: Day | None = None  # when the claims were fixed, before anything was trained
+    expect: Expectation = Expectation()
+    registered: RegistrationDate | None = None  # when the claims were fixed, before anything was trained
     smallest_effect: NonNegative | None = None  # of claims on errors and accuracies, in percentage points
     seeds: Seeds = (0, 1, 2, 3, 4)
     horizons: Horizons | None = None  # {path: levels}; the last level decides
@@ -139,8 +146,8 @@ class Written(Frozen):
     arch: Arch
     train: Train = Train()
     tune: Tune | None = None
-    tuned: dict[Name, Tuned] = Field(default_factory=dict)  # variant -> its winner; written by `run`
-    design: Design = AsListed(kind="list")
+    tuned: dict[Name, TuningWinner] = Field(default_factory=dict)  # variant -> its winner; written by `run`
+    design: Design = ListedVariants(kind="list")
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
     claims: tuple[Claim, ...] = ()
     on_error: Literal["continue", "stop"] = "continue"
@@ -148,16 +155,16 @@ class Written(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _nets_in_full(cls, given: Any) -> Any:
-        return unfolded(given)
+        return expand_ensemble(given)
 
 
-class Study(Frozen):
+class Study(FrozenModel):
     """One question: what is compared, over which seeds, and what is claimed."""
 
     name: Name
     question: str
-    expect: Expect
-    registered: Day | None = None
+    expect: Expectation
+    registered: RegistrationDate | None = None
     smallest_effect: NonNegative | None = None
     seeds: Seeds
     horizons: Horizons | None = None
@@ -167,7 +174,7 @@ class Study(Frozen):
     claims: tuple[Claim, ...]
     on_error: Literal["continue", "stop"]
     tune: Tune | None
-    tuned: dict[Name, Tuned]
+    tuned: dict[Name, TuningWinner]
     _document: yaml_loader.Document = PrivateAttr(default_factory=lambda: yaml_loader.Document({}))
 
     @property
@@ -186,12 +193,12 @@ class Study(Frozen):
         return self.variants[0]
 
     @property
-    def every_variant(self) -> tuple[Variant, ...]:
+    def all_variants(self) -> tuple[Variant, ...]:
         """Those that are compared, then the same at the lower levels of the horizons."""
         return self.variants + self.horizon_variants
 
     @property
-    def by_horizon(self) -> tuple[tuple[Variant, ...], ...]:
+    def variants_by_horizon(self) -> tuple[tuple[Variant, ...], ...]:
         """The variants of every level of the horizons, the lowest first; all in one where there are none."""
         count = len(self.variants)
         lower = (self.horizon_variants[start : start + count] for start in range(0, len(self.horizon_variants), count))
@@ -200,12 +207,12 @@ class Study(Frozen):
     @property
     def horizon_path(self) -> str:
         """The path that the horizons change, such as `train.epochs`; empty where there are none."""
-        return path_and_levels(self.horizons)[0]
+        return split_horizons(self.horizons)[0]
 
     @property
-    def horizon_levels(self) -> tuple[Level, ...]:
+    def horizon_levels(self) -> tuple[HorizonLevel, ...]:
         """The levels of the horizons, the lowest first; none where there are none."""
-        return path_and_levels(self.horizons)[1]
+        return split_horizons(self.horizons)[1]
 
     @property
     def levels(self) -> dict[str, Mapping[str, str]]:
@@ -213,25 +220,25 @@ class Study(Frozen):
         levels: dict[str, Mapping[str, str]] = {one.name: one.levels for one in self.variants}
         return levels | {one.name: {} for one in self.horizon_variants}
 
-    def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> Quantities:
+    def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> TrendQuantities:
         """What the claims' trends are over -> variant -> its number; `costs` of the variants where they are known.
 
         Params, MACs and activations are in millions: a slope for each of them would be lost in rounding.
         """
-        found = _quantities(self.claims, self.every_variant)
+        found = _quantities(self.claims, self.all_variants)
         wanted = {claim.trend.over for claim in self.claims if claim.trend is not None} & set(COSTS)
         if costs is not None:
-            steps = {cost: 1e6 if cost in MILLIONS else 1.0 for cost in wanted}
+            steps = {cost: 1e6 if cost in PER_MILLION_METRICS else 1.0 for cost in wanted}
             found |= {cost: {name: its[cost] / step for name, its in costs.items()} for cost, step in steps.items()}
         return found
 
-    def trend_problems(self, costs: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+    def find_trend_problems(self, costs: Mapping[str, Mapping[str, int]]) -> list[Problem]:
         """Claims whose trend is over a cost that does not vary, or is not known; `costs`: variant -> cost -> number."""
         quantities, problems = self.quantities(costs), list[Problem]()
         for index, claim in enumerate(self.claims):
             if claim.trend is not None:
                 problems += [
-                    Problem(str(wrong), path, self.place_of(path), wrong.got, wrong.nearest)
+                    Problem(str(wrong), path, self.locate_path(path), wrong.got, wrong.nearest)
                     for wrong in claim.problems(self.levels, quantities)
                     for path in [f"claims[{index}].{wrong.field}"]
                 ]
@@ -244,12 +251,12 @@ class Study(Frozen):
     def variant(self, name: str, changes: dict[str, Any]) -> Variant:
         """The base with these changes: what a search proposes. Raises SpecError where it cannot be."""
         problems: list[Problem] = []
-        made = _variant(Cell(name, changes, {}), self._document, _core(self._document), ("design",), problems)
+        made = _variant(DesignCell(name, changes, {}), self._document, _core(self._document), ("design",), problems)
         if made is None:
             raise SpecError(problems)
         return made
 
-    def with_winners(self, tuned: Mapping[str, Tuned]) -> Self:
+    def with_winners(self, tuned: Mapping[str, TuningWinner]) -> Self:
         """Return the study with these winners of the tuning applied to their variants."""
         written = {name: winner.model_dump(mode="json", exclude_none=True) for name, winner in tuned.items()}
         return type(self).of(yaml_loader.Document({**self._document.data, "tuned": written}, self._document.places))
@@ -261,7 +268,7 @@ class Study(Frozen):
     def as_yaml(self) -> str:
         """The study as it is run: `extends` merged, overrides applied. `load` reads it back."""
         text = io.StringIO()
-        yaml_loader.write(self._document.data, text)
+        yaml_loader.write_yaml(self._document.data, text)
         return text.getvalue()
 
     @property
@@ -270,14 +277,14 @@ class Study(Frozen):
         place = self._document.place(())
         return Path(place) if place else None
 
-    def place_of(self, path: str) -> str:
+    def locate_path(self, path: str) -> str:
         """`file:line:col` of a path such as `variants.five: arch.kernel`, or of the nearest thing around it."""
-        return self._document.place(split(path.partition(":")[0])) if path else ""
+        return self._document.place(split_path(path.partition(":")[0])) if path else ""
 
-    def located(self, error: SpecError) -> SpecError:
+    def with_locations(self, error: SpecError) -> SpecError:
         """The same problems, with the places where the study was written."""
         return SpecError(
-            Problem(one.rule, one.path, one.place or self.place_of(one.path), one.got, one.nearest)
+            Problem(one.rule, one.path, one.place or self.locate_path(one.path), one.got, one.nearest)
             for one in error.problems
         )
 
@@ -285,9 +292,9 @@ class Study(Frozen):
     def of(cls, document: yaml_loader.Document) -> Self:
         """The study that a document describes. Raises SpecError with every problem in it."""
         try:
-            written = Written.model_validate(document.data)
+            written = StudyFile.model_validate(document.data)
         except ValidationError as error:
-            raise SpecError(yaml_loader.problems(error, Written, document)) from error
+            raise SpecError(yaml_loader.build_problems(error, StudyFile, document)) from error
         at_last, shown = _at_last_level(written, document)
         variants = _variants(at_last, shown)
         tuned = _tuned(at_last, variants, shown)
@@ -300,7 +307,7 @@ class Study(Frozen):
         ]
         if problems:
             raise SpecError(problems)
-        given = {name: getattr(written, name) for name in cls.model_fields if name in Written.model_fields}
+        given = {name: getattr(written, name) for name in cls.model_fields if name in StudyFile.model_fields}
         claims = tuple(_with_smallest_effect(claim, written.smallest_effect) for claim in written.claims)
         study = cls(**{**given, "variants": tuned, "horizon_variants": lower, "claims": claims})
         study._document = document
@@ -309,12 +316,12 @@ class Study(Frozen):
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study file, with `path=value` overrides on top. Raises SpecError with every problem found."""
-    document = yaml_loader.read(Path(path))
+    document = yaml_loader.read_document(Path(path))
     problems: list[Problem] = []
     for override in overrides:
         try:
             document = _overridden(document, override)
-        except Wrong as wrong:
+        except InvalidValueError as wrong:
             problems.append(Problem(str(wrong), override.split("=")[0], "command line", wrong.got, wrong.nearest))
     if problems:
         raise SpecError(problems)
@@ -324,51 +331,59 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 def _overridden(document: yaml_loader.Document, override: str) -> yaml_loader.Document:
     path, equals, text = override.partition("=")
     if not equals:
-        raise Wrong("an override is path=value", got=override)
-    if split(path)[0] not in Written.model_fields:
-        raise Wrong("unknown key", got=path, nearest=nearest(str(split(path)[0]), Written.model_fields))
-    data = assigned(document.data, path, yaml_loader.scalar(text))
-    return yaml_loader.Document(data, {**document.places, split(path): "command line"})
+        raise InvalidValueError("an override is path=value", got=override)
+    if split_path(path)[0] not in StudyFile.model_fields:
+        raise InvalidValueError(
+            "unknown key", got=path, nearest=find_nearest(str(split_path(path)[0]), StudyFile.model_fields)
+        )
+    data = set_at_path(document.data, path, yaml_loader.parse_scalar(text))
+    return yaml_loader.Document(data, {**document.places, split_path(path): "command line"})
 
 
-def _at_last_level(written: Written, document: yaml_loader.Document) -> tuple[Written, yaml_loader.Document]:
+def _at_last_level(written: StudyFile, document: yaml_loader.Document) -> tuple[StudyFile, yaml_loader.Document]:
     """The study with the last level of its horizons; as it is without any. Raises SpecError."""
-    path, levels = path_and_levels(written.horizons)
+    path, levels = split_horizons(written.horizons)
     if not path:
         return written, document
-    place, given = document.place(("horizons", path)), find_at(document.data, path)
+    place, given = document.place(("horizons", path)), get_at_path(document.data, path)
     if given is not None and given != levels[-1]:
         rule = f"the horizons set this: leave it out, or let it be their last level, {levels[-1]}"
-        raise SpecError(Problem(rule, path, document.place(split(path)), given))
+        raise SpecError(Problem(rule, path, document.place(split_path(path)), given))
     try:
-        data = assigned(document.data, path, levels[-1])
-    except Wrong as wrong:
+        data = set_at_path(document.data, path, levels[-1])
+    except InvalidValueError as wrong:
         raise SpecError(Problem(str(wrong), f"horizons.{path}", place, wrong.got, wrong.nearest)) from wrong
-    around = dict.fromkeys(_around(split(path), document.places), place)
+    around = dict.fromkeys(_around(split_path(path), document.places), place)
     shown = yaml_loader.Document(data, {**document.places, **around})
     try:
-        return Written.model_validate(data), shown
+        return StudyFile.model_validate(data), shown
     except ValidationError as error:
-        raise SpecError(yaml_loader.problems(error, Written, shown)) from error
+        raise SpecError(yaml_loader.build_problems(error, StudyFile, shown)) from error
 
 
-def _lower_levels(written: Written, document: yaml_loader.Document, variants: Sequence[Variant]) -> tuple[Variant, ...]:
+def _lower_levels(
+    written: StudyFile, document: yaml_loader.Document, variants: Sequence[Variant]
+) -> tuple[Variant, ...]:
     """The variants at every level of the horizons but the last, the lowest first. Raises SpecError."""
-    path, levels = path_and_levels(written.horizons)
+    path, levels = split_horizons(written.horizons)
     names, core = {variant.name for variant in variants}, _core(document)
     lower, problems = list[Variant](), list[Problem]()
     for level in levels[:-1]:
         for variant in variants:
             found = variant.tuned.values if variant.tuned is not None else {}
-            cell = Cell(variant.name, {**variant.changes, **found, path: level}, {})
+            cell = DesignCell(variant.name, {**variant.changes, **found, path: level}, {})
             made = _variant(cell, document, core, ("horizons",), problems)
             if made is None:
                 continue
-            changed: dict[str, Any] = {"name": at_level(variant.name, level), "horizon": level, "tuned": variant.tuned}
+            changed: dict[str, Any] = {
+                "name": format_level_name(variant.name, level),
+                "horizon": level,
+                "tuned": variant.tuned,
+            }
             changed["changes"] = {**variant.changes, path: level}
             match = made.arch.match
             if match is not None and match.target in names:  # the budget is that of the same level
-                match = match.model_copy(update={match.cost: at_level(str(match.target), level)})
+                match = match.model_copy(update={match.cost: format_level_name(str(match.target), level)})
                 changed["arch"] = made.arch.model_copy(update={"match": match})
             lower.append(made.model_copy(update=changed))
     if problems:  # a level that cannot be is wrong in every variant, and said once
@@ -378,7 +393,7 @@ def _lower_levels(written: Written, document: yaml_loader.Document, variants: Se
 
 def _with_smallest_effect(claim: Claim, of_study: float | None) -> Claim:
     """With the study's where the claim has none and is in the study's unit: an error's or accuracy's points."""
-    in_points = claim.metric.endswith(IN_POINTS) and claim.trend is None
+    in_points = claim.metric.endswith(PERCENTAGE_SUFFIXES) and claim.trend is None
     if claim.smallest_effect is not None or of_study is None or not in_points:
         return claim
     return claim.model_copy(update={"smallest_effect": of_study})
@@ -398,8 +413,8 @@ def _quantities(claims: Sequence[Claim], variants: Sequence[Variant]) -> dict[st
 
 def _number_of(variant: Variant, over: str) -> float | None:
     """A variant's number at a path, or its level of a factor where that is a number; None where there is neither."""
-    with contextlib.suppress(Wrong):
-        given = find_at(variant.model_dump(mode="json", include=set(CHANGEABLE)), over)
+    with contextlib.suppress(InvalidValueError):
+        given = get_at_path(variant.model_dump(mode="json", include=set(CHANGEABLE_KEYS)), over)
         if isinstance(given, int | float) and not isinstance(given, bool):
             return float(given)
     for factor, level in variant.levels.items():
@@ -409,21 +424,21 @@ def _number_of(variant: Variant, over: str) -> float | None:
     return None
 
 
-def _variants(written: Written, document: yaml_loader.Document) -> tuple[Variant, ...]:
+def _variants(written: StudyFile, document: yaml_loader.Document) -> tuple[Variant, ...]:
     """The base, then the design's cells, then the list; a cell that equals the base is the base."""
-    path, horizons = path_and_levels(written.horizons)
+    path, horizons = split_horizons(written.horizons)
     last = horizons[-1] if horizons else None
     base = Variant(
-        name=BASE, arch=written.arch, data=written.data, train=written.train, tune=written.tune, horizon=last
+        name=BASE_NAME, arch=written.arch, data=written.data, train=written.train, tune=written.tune, horizon=last
     )
-    listed = [Cell(name, changes, {}) for name, changes in written.variants.items()]
+    listed = [DesignCell(name, changes, {}) for name, changes in written.variants.items()]
     variants, problems, core = [base], list[Problem](), _core(document)
     for cell in [*written.design.cells(), *listed]:
         where = ("variants", cell.name) if cell.name in written.variants else ("design",)
-        if path and (twice := [one for one in cell.changes if overlap(split(one), split(path))]):
+        if path and (twice := [one for one in cell.changes if paths_overlap(split_path(one), split_path(path))]):
             rule = f"the horizons set {path} for every variant"
             place = document.place((*where, twice[0]))
-            problems.append(Problem(rule, f"{joined(where)}.{twice[0]}", place, cell.changes[twice[0]]))
+            problems.append(Problem(rule, f"{join_path(where)}.{twice[0]}", place, cell.changes[twice[0]]))
             continue
         variant = _variant(cell, document, core, where, problems)
         if variant is None:
@@ -438,7 +453,7 @@ def _variants(written: Written, document: yaml_loader.Document) -> tuple[Variant
 
 
 def _variant(
-    cell: Cell,
+    cell: DesignCell,
     document: yaml_loader.Document,
     core: yaml_loader.Document,
     where: tuple[str, ...],
@@ -448,15 +463,17 @@ def _variant(
     for path, value in cell.changes.items():
         place = document.place((*where, path))
         try:
-            if split(path)[0] not in _CHANGEABLE:
-                raise Wrong("a change begins with arch, data or train", nearest=nearest(path, _CHANGEABLE))
-            data = assigned(data, path, value)
-        except Wrong as wrong:
-            problems.append(Problem(str(wrong), f"{joined(where)}.{path}", place, wrong.got, wrong.nearest))
+            if split_path(path)[0] not in _CHANGEABLE:
+                raise InvalidValueError(
+                    "a change begins with arch, data or train", nearest=find_nearest(path, _CHANGEABLE)
+                )
+            data = set_at_path(data, path, value)
+        except InvalidValueError as wrong:
+            problems.append(Problem(str(wrong), f"{join_path(where)}.{path}", place, wrong.got, wrong.nearest))
             return None
-        places |= dict.fromkeys(_around(split(path), places), place)
+        places |= dict.fromkeys(_around(split_path(path), places), place)
     try:
-        changed = Written.model_validate(data)
+        changed = StudyFile.model_validate(data)
         return Variant(
             name=cell.name,
             arch=changed.arch,
@@ -469,13 +486,13 @@ def _variant(
     except ValidationError as error:
         changed_document = yaml_loader.Document(data, places)
         problems.extend(
-            Problem(one.rule, f"{joined(where)}: {one.path}", one.place, one.got, one.nearest)
-            for one in yaml_loader.problems(error, Written, changed_document)
+            Problem(one.rule, f"{join_path(where)}: {one.path}", one.place, one.got, one.nearest)
+            for one in yaml_loader.build_problems(error, StudyFile, changed_document)
         )
         return None
 
 
-def _tuned(written: Written, variants: tuple[Variant, ...], document: yaml_loader.Document) -> tuple[Variant, ...]:
+def _tuned(written: StudyFile, variants: tuple[Variant, ...], document: yaml_loader.Document) -> tuple[Variant, ...]:
     """The variants with the winners of their tuning. Raises SpecError where a winner cannot be applied."""
     problems, made, core = list[Problem](), list[Variant](), _core(document)
     for variant in variants:
@@ -483,13 +500,13 @@ def _tuned(written: Written, variants: tuple[Variant, ...], document: yaml_loade
         if winner is None:
             made.append(variant)
             continue
-        cell = Cell(variant.name, {**variant.changes, **winner.values}, variant.levels)
+        cell = DesignCell(variant.name, {**variant.changes, **winner.values}, variant.levels)
         changed = _variant(cell, document, core, ("tuned", variant.name), problems)
         same = {"changes": variant.changes, "horizon": variant.horizon, "tuned": winner}
         made.append((changed or variant).model_copy(update=same))
     known = {variant.name for variant in variants}
     problems += [
-        Problem("no such variant", f"tuned.{name}", document.place(("tuned", name)), name, nearest(name, known))
+        Problem("no such variant", f"tuned.{name}", document.place(("tuned", name)), name, find_nearest(name, known))
         for name in written.tuned
         if name not in known
     ]
@@ -500,7 +517,7 @@ def _tuned(written: Written, variants: tuple[Variant, ...], document: yaml_loade
 
 def _untunable(variants: Sequence[Variant], horizons: Horizons | None, document: yaml_loader.Document) -> list[Problem]:
     """A setting is either searched for or given; and what is searched for gets one budget in all variants."""
-    problems, base, level = list[Problem](), variants[0], path_and_levels(horizons)[0]
+    problems, base, level = list[Problem](), variants[0], split_horizons(horizons)[0]
     for variant in variants:
         place = document.place(("variants", variant.name))
         if (variant.tune is None) != (base.tune is None):
@@ -511,7 +528,11 @@ def _untunable(variants: Sequence[Variant], horizons: Horizons | None, document:
             rule = "trials, epochs, pruner and seeds of tune must be those of the base: every variant gets one budget"
             problems.append(Problem(rule, f"variants.{variant.name}: tune", place))
         own = variant is base or variant.tune != base.tune
-        if own and level and (twice := [path for path in variant.tune.space if overlap(split(path), split(level))]):
+        if (
+            own
+            and level
+            and (twice := [path for path in variant.tune.space if paths_overlap(split_path(path), split_path(level))])
+        ):
             place = document.place(("tune", "space", twice[0]))
             problems.append(Problem("the horizons set this for every variant", f"tune.space.{twice[0]}", place))
         problems += [
@@ -532,7 +553,7 @@ def _core(document: yaml_loader.Document) -> yaml_loader.Document:
     return yaml_loader.Document(data, places)
 
 
-def _around(parts: tuple[str | int, ...], places: yaml_loader.Places) -> set[tuple[str | int, ...]]:
+def _around(parts: tuple[str | int, ...], places: yaml_loader.SourceLocations) -> set[tuple[str | int, ...]]:
     """The changed part, all that lies below it, and what is above it but for the top: where its errors show."""
     below = {place for place in places if place[: len(parts)] == parts}
     above = {parts[:length] for length in range(1, len(parts) + 1)}
@@ -552,7 +573,7 @@ def _spelled_out(arch: Arch) -> Arch:
     if arch.match is not None:
         return arch
     with contextlib.suppress(ValueError):
-        return arch.spelled_out()
+        return arch.to_normal_form()
     return arch
 
 
@@ -572,7 +593,7 @@ def _twins(variants: Sequence[Variant], document: yaml_loader.Document) -> list[
     return problems
 
 
-def _unsearchable(written: Written, document: yaml_loader.Document) -> list[Problem]:
+def _unsearchable(written: StudyFile, document: yaml_loader.Document) -> list[Problem]:
     """A search weighs one net a proposal; variants beside it may be ensembles."""
     if not isinstance(written.design, Search):
         return []
@@ -585,7 +606,7 @@ def _unsearchable(written: Written, document: yaml_loader.Document) -> list[Prob
         for name, dimension in written.design.space.items()
         if any(path.startswith("train.ensemble") for path in (name, *_changed(dimension)))
     ]
-    return [Problem(rule, joined(parts), document.place(parts)) for parts in found]
+    return [Problem(rule, join_path(parts), document.place(parts)) for parts in found]
 
 
 def _changed(dimension: Any) -> set[str]:
@@ -595,13 +616,13 @@ def _changed(dimension: Any) -> set[str]:
 
 
 def _claim_problems(
-    written: Written, variants: Sequence[Variant], lower: Sequence[Variant], document: yaml_loader.Document
+    written: StudyFile, variants: Sequence[Variant], lower: Sequence[Variant], document: yaml_loader.Document
 ) -> list[Problem]:
     levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in variants}
     levels |= {variant.name: {} for variant in lower}
     ids, problems = set[str](), list[Problem]()
     if isinstance(written.design, Search):
-        levels |= {name: {} for name in written.design.promised}
+        levels |= {name: {} for name in written.design.winner_names}
     quantities = _quantities(written.claims, [*variants, *lower])
     for index, claim in enumerate(written.claims):
         if claim.id in ids:
@@ -610,6 +631,6 @@ def _claim_problems(
             )
         ids.add(claim.id)
         for wrong in claim.problems(levels, quantities):
-            place = document.place(("claims", index, *split(wrong.field)))
+            place = document.place(("claims", index, *split_path(wrong.field)))
             problems.append(Problem(str(wrong), f"claims[{index}].{wrong.field}", place, wrong.got, wrong.nearest))
     return problems

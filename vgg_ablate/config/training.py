@@ -13,18 +13,18 @@ from vgg_ablate.config.types import (
     Count,
     Flag,
     Fraction,
-    Frozen,
+    FrozenModel,
+    InvalidValueError,
     NonNegative,
     Positive,
     Share,
     Size,
     Whole,
-    Wrong,
 )
-from vgg_ablate.errors import nearest
+from vgg_ablate.errors import find_nearest
 
 
-class ResizedCrop(Frozen):
+class ResizedCrop(FrozenModel):
     """A box of a random part of the image's area and a random ratio of its sides, resized to the image size."""
 
     area: tuple[Share, Share] = (0.08, 1.0)  # smallest and largest part of the area
@@ -35,11 +35,11 @@ class ResizedCrop(Frozen):
         for name in ("area", "ratio"):
             low, high = getattr(self, name)
             if low > high:
-                raise Wrong("must be [smallest, largest]", field=name, got=[low, high])
+                raise InvalidValueError("must be [smallest, largest]", field=name, got=[low, high])
         return self
 
 
-class ScaleJitter(Frozen):
+class ScaleJitter(FrozenModel):
     """The shorter side is resized to S pixels, S drawn from [low, high]; then a random crop (paper, section 3.1)."""
 
     low: Size
@@ -48,11 +48,11 @@ class ScaleJitter(Frozen):
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if self.low > self.high:
-            raise Wrong("must not be less than low", field="high", got=self.high)
+            raise InvalidValueError("must not be less than low", field="high", got=self.high)
         return self
 
 
-class Augment(Frozen):
+class Augment(FrozenModel):
     """What is done to training images, batch by batch, drawn from (seed, epoch, index)."""
 
     crop_padding: Whole = 0  # pixels of padding around the image before a random crop back to its size
@@ -66,18 +66,18 @@ class Augment(Frozen):
     def _one_crop(self) -> Self:
         given = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
         if len(given) > 1:
-            raise Wrong("there can be one kind of crop", field=given[1], got=f"{given[0]} and {given[1]}")
+            raise InvalidValueError("there can be one kind of crop", field=given[1], got=f"{given[0]} and {given[1]}")
         return self
 
 
-View = Literal["single", "dense", "crops"]
+EvaluationView = Literal["single", "dense", "crops"]
 
 
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str | int) else value
 
 
-class Evaluate(Frozen):
+class Evaluate(FrozenModel):
     """How validation and test images are shown; the class probabilities of all views are averaged (paper, section 3.2).
 
     `single` is the centre crop. `dense` slides the whole net over the image, its dense layers as convolutions; scales
@@ -86,7 +86,7 @@ class Evaluate(Frozen):
     crop at the training scale.
     """
 
-    view: Annotated[tuple[View, ...], BeforeValidator(_one_or_more)] = Field(("single",), min_length=1)
+    view: Annotated[tuple[EvaluationView, ...], BeforeValidator(_one_or_more)] = Field(("single",), min_length=1)
     flip: Flag = False  # every view and its mirror image
     scales: Annotated[tuple[Size, ...], BeforeValidator(_one_or_more)] = ()  # shorter sides Q; none: the image size
     grid: Count = 5
@@ -94,10 +94,10 @@ class Evaluate(Frozen):
 
 # Fields of `data` that say how its examples are declared and where they are. What the examples are is said by the
 # fingerprint of their pixels and by Data.shape, so that one content declared in two ways is one run.
-DECLARATION = frozenset({"name", "root", "download", "on_corrupt", "image_size", "channels", "classes"})
+DECLARATION_FIELDS = frozenset({"name", "root", "download", "on_corrupt", "image_size", "channels", "classes"})
 
 
-class Data(Frozen):
+class Data(FrozenModel):
     """A data set and how it is split. `root` and `download` say where it is, not what: they change no result."""
 
     name: str
@@ -119,7 +119,7 @@ class Data(Frozen):
     def _known(cls, name: str) -> str:
         if name not in DATASETS:
             rule = f"unknown data set; there are {', '.join(DATASETS)}"
-            raise Wrong(rule, got=name, nearest=nearest(name, DATASETS))
+            raise InvalidValueError(rule, got=name, nearest=find_nearest(name, DATASETS))
         return name
 
     @model_validator(mode="after")
@@ -138,9 +138,11 @@ class Data(Frozen):
         size, jitter = self.shape.image_size, self.augment.scale_jitter
         assert size is not None  # _shaped checks it
         if jitter is not None and jitter.low < size:
-            raise Wrong(f"must not be less than the image size {size}", field="augment", got=jitter.low)
+            raise InvalidValueError(f"must not be less than the image size {size}", field="augment", got=jitter.low)
         if small := [scale for scale in self.evaluate.scales if scale < size]:
-            raise Wrong(f"scales must not be less than the image size {size}", field="evaluate", got=small[0])
+            raise InvalidValueError(
+                f"scales must not be less than the image size {size}", field="evaluate", got=small[0]
+            )
         return self
 
     @property
@@ -163,7 +165,7 @@ class Data(Frozen):
         return max(self.train_size, *self.evaluate.scales, 1)
 
 
-class Sgd(Frozen):
+class Sgd(FrozenModel):
     """Stochastic gradient descent with momentum (paper, section 3.1)."""
 
     kind: Literal["sgd"]
@@ -171,7 +173,7 @@ class Sgd(Frozen):
     nesterov: Flag = False
 
 
-class AdamW(Frozen):
+class AdamW(FrozenModel):
     """Adam with decoupled weight decay (arXiv:1711.05101)."""
 
     kind: Literal["adamw"]
@@ -179,20 +181,20 @@ class AdamW(Frozen):
     eps: Positive = 1e-8
 
 
-class Constant(Frozen):
+class ConstantSchedule(FrozenModel):
     """The learning rate as given."""
 
     kind: Literal["constant"]
 
 
-class Cosine(Frozen):
+class CosineSchedule(FrozenModel):
     """Half a cosine from the learning rate to `min_factor` times it, step by step."""
 
     kind: Literal["cosine"]
     min_factor: Fraction = 0.0
 
 
-class Step(Frozen):
+class StepSchedule(FrozenModel):
     """Multiplied by `factor` every `step_epochs` epochs."""
 
     kind: Literal["step"]
@@ -200,14 +202,14 @@ class Step(Frozen):
     factor: Positive = 0.1
 
 
-class OneCycle(Frozen):
+class OneCycleSchedule(FrozenModel):
     """Linear rise over `rise_fraction` of the training, then linear fall to 0."""
 
     kind: Literal["one_cycle"]
     rise_fraction: Fraction = 0.25
 
 
-class Plateau(Frozen):
+class PlateauSchedule(FrozenModel):
     """Multiply by `factor` when validation accuracy has not improved for `patience` epochs, at most `max_drops` times.
 
     With factor 0.1 and 3 drops this is the paper's schedule (section 3.1).
@@ -220,10 +222,14 @@ class Plateau(Frozen):
 
 
 Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind"), ByKind]
-Schedule = Annotated[Constant | Cosine | Step | OneCycle | Plateau, Field(discriminator="kind"), ByKind]
+Schedule = Annotated[
+    ConstantSchedule | CosineSchedule | StepSchedule | OneCycleSchedule | PlateauSchedule,
+    Field(discriminator="kind"),
+    ByKind,
+]
 
 
-class PreTrain(Frozen):
+class PreTrain(FrozenModel):
     """Train a shallower net first, with the same recipe, and start from its layers (paper, section 3.1; claim E16).
 
     The first `convs` convolutions go to those of the same block and place (conv3_1 to conv3_1), the dense layers to
@@ -255,7 +261,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-class Train(Frozen):
+class Train(FrozenModel):
     """The training. What it leaves out changes no result: device, workers and folders are not here.
 
     With an `ensemble` of n further nets (paper, section 4.4), the i-th is the arch's net trained as `replicate + i`, by
@@ -270,7 +276,7 @@ class Train(Frozen):
     lr: Positive = 0.05
     weight_decay: NonNegative = 5e-4
     decay_norms: Flag = True  # weight decay on norms and biases too
-    schedule: Schedule = Cosine(kind="cosine")
+    schedule: Schedule = CosineSchedule(kind="cosine")
     warmup_epochs: NonNegative = 0.0
     label_smoothing: Fraction = 0.0
     clip_grad_norm: Positive | None = None
@@ -292,11 +298,13 @@ class Train(Frozen):
         name = given["preset"]
         if name not in RECIPES:
             rule = f"unknown recipe; there are {', '.join(RECIPES)}"
-            raise Wrong(rule, field="preset", got=name, nearest=nearest(str(name), RECIPES))
+            raise InvalidValueError(rule, field="preset", got=name, nearest=find_nearest(str(name), RECIPES))
         return {**RECIPES[name], **{key: value for key, value in given.items() if key != "preset"}}
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
-            raise Wrong(f"must divide batch_size {self.batch_size}", field="micro_batch", got=self.micro_batch)
+            raise InvalidValueError(
+                f"must divide batch_size {self.batch_size}", field="micro_batch", got=self.micro_batch
+            )
         return self

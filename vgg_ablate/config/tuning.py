@@ -19,16 +19,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from vgg_ablate.config.search import Between
-from vgg_ablate.config.types import Count, Frozen, NonNegative, Whole, Wrong
+from vgg_ablate.config.search import NumberRange
+from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, NonNegative, Whole
 
-MOST_TRIALS = 1000
+MAX_TRIALS = 1000
 _TUNABLE = ("arch", "data.augment", "train")
 _FIXED = ("train.epochs", "train.replicate", "train.ensemble", "train.keep")
 
 Choices = Annotated[list[Any], Field(min_length=2)]
-Dimension = Annotated[
-    Annotated[Between, Tag("Between[number]")] | Annotated[Choices, Tag("list[choice]")],
+TuningDimension = Annotated[
+    Annotated[NumberRange, Tag("Between[number]")] | Annotated[Choices, Tag("list[choice]")],
     Discriminator(lambda value: "list[choice]" if isinstance(value, list) else "Between[number]"),
 ]
 
@@ -37,7 +37,7 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-class Tune(Frozen):
+class Tune(FrozenModel):
     """Find the best settings of every variant by validation error, with the same number of trials for each.
 
     Trial 0 is the variant as written, where it lies in the space; the others are points of one sequence that all
@@ -45,8 +45,8 @@ class Tune(Frozen):
     first, and the best go on to the next number, so that each number of epochs gets about the same budget.
     """
 
-    space: dict[str, Dimension] = Field(min_length=1)  # path -> its range, or a list of values
-    trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] = 8  # of each variant
+    space: dict[str, TuningDimension] = Field(min_length=1)  # path -> its range, or a list of values
+    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 8  # of each variant
     epochs: Annotated[tuple[Count, ...], BeforeValidator(_one_or_more)] = Field(min_length=1)  # of a trial, rising
     pruner: Literal["none", "successive_halving"] = "successive_halving"  # none: every trial trains for all `epochs`
     sampler: Literal["qmc", "random"] = "qmc"  # scrambled Sobol points, or independent draws
@@ -57,22 +57,24 @@ class Tune(Frozen):
     def _tunable(cls, space: dict[str, Any]) -> dict[str, Any]:
         for path in space:
             if not path.startswith(tuple(f"{root}." for root in _TUNABLE)):
-                raise Wrong(f"can be tuned: what lies below {', '.join(_TUNABLE)}", field=path, got=path)
+                raise InvalidValueError(f"can be tuned: what lies below {', '.join(_TUNABLE)}", field=path, got=path)
             if path.startswith(_FIXED):
-                raise Wrong("cannot be tuned", field=path, got=path)
+                raise InvalidValueError("cannot be tuned", field=path, got=path)
         return space
 
     @field_validator("epochs")
     @classmethod
     def _rising(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
         if any(one >= other for one, other in pairwise(epochs)):
-            raise Wrong("each number of epochs must be greater than the one before", got=list(epochs))
+            raise InvalidValueError("each number of epochs must be greater than the one before", got=list(epochs))
         return epochs
 
     @model_validator(mode="after")
     def _one_length_without_a_pruner(self) -> Self:
         if self.pruner == "none" and len(self.epochs) > 1:
-            raise Wrong("without a pruner there is one number of epochs", field="epochs", got=list(self.epochs))
+            raise InvalidValueError(
+                "without a pruner there is one number of epochs", field="epochs", got=list(self.epochs)
+            )
         return self
 
     @property
@@ -90,7 +92,7 @@ class Tune(Frozen):
         return self.trials, self.epochs, self.pruner, self.seeds
 
 
-class Tuned(Frozen):
+class TuningWinner(FrozenModel):
     """The winner of a variant's tuning."""
 
     trial: Whole | None = None  # its number; None: no trial trained above chance, so the recipe stays as written

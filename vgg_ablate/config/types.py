@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """An immutable value: keyword-only, no unknown keys, checked when made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -28,20 +28,20 @@ Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
 
 
-def by_kind(value: Any) -> Any:
+def expand_kind(value: Any) -> Any:
     """`batch` is short for `{kind: batch}`."""
     return {"kind": value} if isinstance(value, str) else value
 
 
-ByKind = BeforeValidator(by_kind)
+ByKind = BeforeValidator(expand_kind)
 
 
-def parsed_with(parse: Callable[[str], Any]) -> BeforeValidator:
+def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:
     """Text is read by `parse`; anything else goes on as it is."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-class Wrong(ValueError):
+class InvalidValueError(ValueError):
     """A rule that a value breaks, with the field below it, what was given, and the nearest right word."""
 
     def __init__(self, rule: str, *, field: str = "", got: object = None, nearest: str | None = None) -> None:

@@ -15,11 +15,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from vgg_ablate.config.overrides import Parts, joined
-from vgg_ablate.config.types import Wrong
-from vgg_ablate.errors import Problem, SpecError, nearest
+from vgg_ablate.config.overrides import PathParts, join_path
+from vgg_ablate.config.types import InvalidValueError
+from vgg_ablate.errors import Problem, SpecError, find_nearest
 
-Places = dict[Parts, str]
+SourceLocations = dict[PathParts, str]
 
 _BRANCH = re.compile(r"constrained-\w+|int|float|str|bool|[\w-]+\[.*")  # what pydantic calls the kinds of a union
 _RULES = {  # in other words than pydantic's
@@ -40,29 +40,29 @@ class Document:
     """
 
     data: dict[str, Any] = field(compare=False)
-    places: Places = field(default_factory=dict, compare=False)
+    places: SourceLocations = field(default_factory=dict, compare=False)
 
-    def place(self, parts: Parts) -> str:
+    def place(self, parts: PathParts) -> str:
         """The place of the part, or of the nearest thing around it."""
         while parts and parts not in self.places:
             parts = parts[:-1]
         return self.places.get(parts, "")
 
 
-def read(path: Path) -> Document:
+def read_document(path: Path) -> Document:
     """Read a study file, over the one that it `extends:`. Raises SpecError."""
     return _read(path, ())
 
 
-def scalar(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
     """The value that YAML gives a text such as `3`, `1e-3`, `none` or `[64, 64]`. Raises Wrong."""
     try:
         return _plain(_yaml().load(text), (), "", {})
     except YAMLError as error:
-        raise Wrong("not a YAML value", got=text) from error
+        raise InvalidValueError("not a YAML value", got=text) from error
 
 
-def write(data: Mapping[str, Any], stream: typing.TextIO) -> None:
+def write_yaml(data: Mapping[str, Any], stream: typing.TextIO) -> None:
     """Plain data as YAML."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
@@ -100,7 +100,7 @@ def _read(path: Path, below: tuple[Path, ...]) -> Document:
         raise SpecError(Problem(str(error.problem).split("\n")[0], place=place)) from error
     if not isinstance(loaded, CommentedMap):
         raise SpecError(Problem("a study is a mapping of keys to values", place=str(path)))
-    places: Places = {(): str(path)}
+    places: SourceLocations = {(): str(path)}
     data = _plain(loaded, (), str(path), places)
     extended = data.pop("extends", None)
     if extended is None:
@@ -111,7 +111,7 @@ def _read(path: Path, below: tuple[Path, ...]) -> Document:
     return Document(_merged(under.data, data), {**under.places, **places})
 
 
-def _plain(node: Any, parts: Parts, file: str, places: Places) -> Any:
+def _plain(node: Any, parts: PathParts, file: str, places: SourceLocations) -> Any:
     """Plain dicts, lists, strings, ints and floats; fills `places`."""
     if isinstance(node, CommentedMap):
         for key in node:
@@ -148,7 +148,9 @@ def _merged(under: Any, over: Any) -> Any:
     return merged
 
 
-def problems(error: ValidationError, model: type[BaseModel], document: Document, below: Parts = ()) -> list[Problem]:
+def build_problems(
+    error: ValidationError, model: type[BaseModel], document: Document, below: PathParts = ()
+) -> list[Problem]:
     """Every error of a model's check, as a Problem with its place in the document; one a path.
 
     Where a value may be one of several kinds, pydantic has an error for each: they are alternatives. And a list whose
@@ -171,7 +173,7 @@ def _follows(detail: Any, error: ValidationError) -> bool:
     return detail["type"] == "too_short" and any(one[: len(loc)] == loc for one in below)
 
 
-def _problem(detail: Any, model: type[BaseModel], document: Document, below: Parts) -> Problem:
+def _problem(detail: Any, model: type[BaseModel], document: Document, below: PathParts) -> Problem:
     parts = (*below, *_written_parts(detail["loc"], document, below))
     rule, got, meant = _rule(detail), detail["input"], None
     expected = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
@@ -179,25 +181,25 @@ def _problem(detail: Any, model: type[BaseModel], document: Document, below: Par
     match detail["type"]:
         case "extra_forbidden":
             rule, got = "unknown key", detail["loc"][-1]
-            meant = nearest(str(got), _field_names(model, detail["loc"][:-1]))
+            meant = find_nearest(str(got), _field_names(model, detail["loc"][:-1]))
         case "missing":
             rule, got = "must be given", None
         case "union_tag_invalid":
             got = got.get("kind") if isinstance(got, dict) else got
-            rule, meant = f"must be one of {', '.join(tags)}", nearest(str(got), tags)
+            rule, meant = f"must be one of {', '.join(tags)}", find_nearest(str(got), tags)
         case "union_tag_not_found":
             rule = "must say which kind"
         case "literal_error":
-            meant = nearest(str(got), expected)
+            meant = find_nearest(str(got), expected)
         case "value_error":
             wrong = detail["ctx"]["error"]
             rule = str(wrong)
-            if isinstance(wrong, Wrong):
+            if isinstance(wrong, InvalidValueError):
                 parts = (*parts, wrong.field) if wrong.field else parts
                 got, meant = wrong.got, wrong.nearest
             got = None if isinstance(got, dict) else got
     rule = rule.replace("Input should be", "must be").replace("Value error, ", "")
-    return Problem(rule, joined(parts), document.place(parts), got, meant)
+    return Problem(rule, join_path(parts), document.place(parts), got, meant)
 
 
 def _rule(detail: Any) -> str:
@@ -205,7 +207,7 @@ def _rule(detail: Any) -> str:
     return str(detail["msg"]) if other is None else other.format_map(detail.get("ctx", {}))
 
 
-def _written_parts(loc: Iterable[str | int], document: Document, below: Parts) -> Parts:
+def _written_parts(loc: Iterable[str | int], document: Document, below: PathParts) -> PathParts:
     """pydantic's loc without the tags that it adds for unions: what is not in the document is kept only at the end."""
     node: Any = document.data
     for part in below:

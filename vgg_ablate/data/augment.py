@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from vgg_ablate.config.training import Augment
 from vgg_ablate.data import resample, streaming
-from vgg_ablate.data.rng import Stream, generator
-from vgg_ablate.data.streaming import Streamed
+from vgg_ablate.data.rng import RandomStream, make_torch_generator
+from vgg_ablate.data.streaming import StreamedImages
 
 
-class Purpose(IntEnum):
+class AugmentDraw(IntEnum):
     """What is drawn. The numbers are part of every result: append, never renumber."""
 
     CROP = 0
@@ -27,7 +27,7 @@ class Purpose(IntEnum):
     CUTOUT = 3
 
 
-class Normaliser:
+class Normalizer:
     """N x H x W x C in units of 1/255 -> float, N x C x H x W in channels_last, by the training split's statistics."""
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
@@ -48,7 +48,7 @@ class Augmenter:
     """Examples of the training split, as an epoch shows them."""
 
     def __init__(
-        self, augment: Augment, images: Tensor | Streamed, size: int, normalise: Normaliser, seed: int
+        self, augment: Augment, images: Tensor | StreamedImages, size: int, normalise: Normalizer, seed: int
     ) -> None:
         """`images`: uint8, N x H x W x C, resident or on disk; they are shown at `size` pixels a side."""
         self._augment, self._size, self._normalise, self._seed = augment, size, normalise, seed
@@ -58,11 +58,13 @@ class Augmenter:
         self._count, stored, _, self._channels = shape
         self._side = stored if self._boxed else size + 2 * augment.crop_padding
         self._device = images.device
-        self._axes = resample.principal_axes(streaming.parts(images, 4096)) if augment.pca_color_std else None
-        self._source = images if isinstance(images, Streamed) else None
-        self._images = torch.empty(0) if isinstance(images, Streamed) else self._prepared(images)
-        self._drawn: dict[Purpose, Tensor] = {}  # for every example
-        self._held: dict[Purpose, Tensor] = {}  # for those that `batch` can show
+        self._axes = (
+            resample.compute_color_axes(streaming.iterate_batches(images, 4096)) if augment.pca_color_std else None
+        )
+        self._source = images if isinstance(images, StreamedImages) else None
+        self._images = torch.empty(0) if isinstance(images, StreamedImages) else self._prepared(images)
+        self._drawn: dict[AugmentDraw, Tensor] = {}  # for every example
+        self._held: dict[AugmentDraw, Tensor] = {}  # for those that `batch` can show
 
     @property
     def streamed(self) -> bool:
@@ -75,10 +77,10 @@ class Augmenter:
         Tables stay where they are in memory: a recorded graph reads them there.
         """
         wanted = {
-            Purpose.CROP: resample.COLUMNS if self._boxed else 2 * bool(self._augment.crop_padding),
-            Purpose.FLIP: int(self._augment.flip),
-            Purpose.COLOUR: self._channels if self._augment.pca_color_std else 0,
-            Purpose.CUTOUT: 2 * bool(self._augment.cutout),
+            AugmentDraw.CROP: resample.DRAWS_PER_BOX if self._boxed else 2 * bool(self._augment.crop_padding),
+            AugmentDraw.FLIP: int(self._augment.flip),
+            AugmentDraw.COLOUR: self._channels if self._augment.pca_color_std else 0,
+            AugmentDraw.CUTOUT: 2 * bool(self._augment.cutout),
         }
         for purpose, columns in wanted.items():
             if columns:
@@ -104,7 +106,7 @@ class Augmenter:
     def _prepared(self, images: Tensor) -> Tensor:
         """As they are kept on the device: at the size to be shown, padded, a number a pixel."""
         padding = self._augment.crop_padding
-        still = images if self._boxed else resample.resized(images, self._size)
+        still = images if self._boxed else resample.resize_images(images, self._size)
         padded = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
         return _words(padded) if self._moved else padded
 
@@ -112,21 +114,21 @@ class Augmenter:
         """float, N x C x H x W in channels_last, normalised: the examples (int64 indices) as this epoch shows them."""
         images = self._in_boxes(examples) if self._boxed else self._cropped(examples)
         if self._axes is not None:
-            weights = self._held[Purpose.COLOUR][examples] * self._augment.pca_color_std
+            weights = self._held[AugmentDraw.COLOUR][examples] * self._augment.pca_color_std
             images = images.float() + (weights @ self._axes)[:, None, None, :]
         shown = self._normalise(images)
         return self._with_holes(shown, examples) if self._augment.cutout else shown
 
-    def _table(self, epoch: int, purpose: Purpose, columns: int) -> Tensor:
+    def _table(self, epoch: int, purpose: AugmentDraw, columns: int) -> Tensor:
         """N x columns: uniform in [0, 1), and normal for colours."""
-        chance = generator(self._seed, Stream.AUGMENT, epoch, purpose)
-        draw = torch.randn if purpose is Purpose.COLOUR else torch.rand
+        chance = make_torch_generator(self._seed, RandomStream.AUGMENT, epoch, purpose)
+        draw = torch.randn if purpose is AugmentDraw.COLOUR else torch.rand
         table = draw(self._count, columns, generator=chance)
         return table.to(self._device, non_blocking=True)
 
     def _flipped(self, examples: Tensor) -> Tensor:
         """bool, N x 1."""
-        return self._held[Purpose.FLIP][examples] < 0.5
+        return self._held[AugmentDraw.FLIP][examples] < 0.5
 
     def _cropped(self, examples: Tensor) -> Tensor:
         """Crops from the padded images, and flips: one gather."""
@@ -136,7 +138,7 @@ class Augmenter:
         along = torch.arange(self._size, device=examples.device)
         rows = columns = along.expand(len(examples), -1)
         if padding:
-            offsets = (self._held[Purpose.CROP][examples] * (2 * padding + 1)).long()
+            offsets = (self._held[AugmentDraw.CROP][examples] * (2 * padding + 1)).long()
             rows, columns = offsets[:, :1] + along, offsets[:, 1:] + along
         if self._augment.flip:
             columns = torch.where(self._flipped(examples), columns.flip(1), columns)
@@ -150,16 +152,16 @@ class Augmenter:
 
     def _in_boxes(self, examples: Tensor) -> Tensor:
         """Boxes of the stored images, resized."""
-        draws = self._held[Purpose.CROP][examples]
-        rows, columns = resample.drawn(self._augment, draws, self._side, self._size)
+        draws = self._held[AugmentDraw.CROP][examples]
+        rows, columns = resample.compute_positions(self._augment, draws, self._side, self._size)
         if self._augment.flip:
             columns = torch.where(self._flipped(examples), columns.flip(1), columns)
-        return resample.sampled(self._images[examples], rows, columns)
+        return resample.sample_bilinear(self._images[examples], rows, columns)
 
     def _with_holes(self, images: Tensor, examples: Tensor) -> Tensor:
         """A square with its centre anywhere in the image becomes 0: the mean colour."""
         side, along = self._augment.cutout, torch.arange(self._size, device=examples.device)
-        first = (self._held[Purpose.CUTOUT][examples] * self._size).long() - side // 2
+        first = (self._held[AugmentDraw.CUTOUT][examples] * self._size).long() - side // 2
         within = (along >= first[:, :, None]) & (along < first[:, :, None] + side)  # N x 2 x size
         return images.masked_fill((within[:, 0, :, None] & within[:, 1, None, :])[:, None], 0.0)
 
@@ -171,7 +173,7 @@ def _words(images: Tensor) -> Tensor:
     return functional.pad(images, (0, 1)).view(torch.int32).flatten()
 
 
-def _keep(tables: dict[Purpose, Tensor], purpose: Purpose, table: Tensor) -> None:
+def _keep(tables: dict[AugmentDraw, Tensor], purpose: AugmentDraw, table: Tensor) -> None:
     """Put the table where the one before it was."""
     if purpose in tables and tables[purpose].shape == table.shape:
         tables[purpose].copy_(table)

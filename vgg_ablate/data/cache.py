@@ -10,30 +10,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_ablate.config.training import Data
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import StorageError
 
 
-def cache_folder() -> Path:
+def get_cache_dir() -> Path:
     """$VGG_ABLATE_CACHE, or vgg_ablate in the user's cache folder."""
     if given := os.environ.get("VGG_ABLATE_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgg_ablate"
 
 
-def root(data: Data) -> Path:
+def find_data_root(data: Data) -> Path:
     """The folder that holds the data set's files, or would.
 
     `data.root`, which may lie below $VGG_ABLATE_DATA; or $VGG_ABLATE_DATA itself; or `data` in the cache folder.
     """
     around = os.environ.get("VGG_ABLATE_DATA")
     if data.root is None:
-        return Path(around).expanduser() if around else cache_folder() / "data"
+        return Path(around).expanduser() if around else get_cache_dir() / "data"
     given = Path(data.root).expanduser()
     return Path(around).expanduser() / given if around else given
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def hold_cache_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a file or folder of the cache, which need not exist yet: one process at a time is inside.
 
     Where the disk knows no locks all are inside at once, and the first to end stays. Raises StorageFailed.
@@ -42,7 +42,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = (path.parent / f".{path.name}.lock").open("a")
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}; $VGG_ABLATE_CACHE names another folder") from error
+        raise StorageError(f"{path}: {error.strerror}; $VGG_ABLATE_CACHE names another folder") from error
     with lock:
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -50,14 +50,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
+def make_scratch_dir(parent: Path) -> Iterator[Path]:
     """Make a folder inside `parent` that is gone at the end. Raises StorageFailed, also for what is written inside."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(".aside", ".", parent, ignore_cleanup_errors=True) as aside:
             yield Path(aside)
     except OSError as error:
-        raise StorageFailed(f"{parent}: {error.strerror or error}; $VGG_ABLATE_CACHE names another folder") from error
+        raise StorageError(f"{parent}: {error.strerror or error}; $VGG_ABLATE_CACHE names another folder") from error
 
 
 def move_into_place(aside: Path, folder: Path) -> None:

@@ -19,24 +19,24 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-DECODING = 2  # bumped by hand when the same files decode to other pixels; part of the cache's names
+DECODING_VERSION = 2  # bumped by hand when the same files decode to other pixels; part of the cache's names
 
-Images = npt.NDArray[np.uint8]  # N x H x W x C; one image: H x W x C
-Labels = npt.NDArray[np.int64]
-Progress = Callable[[int, int], None]  # images done, of how many
+ImageArray = npt.NDArray[np.uint8]  # N x H x W x C; one image: H x W x C
+LabelArray = npt.NDArray[np.int64]
+ReportProgress = Callable[[int, int], None]  # images done, of how many
 
 _THREADS = min(16, os.cpu_count() or 1)  # PIL decodes outside the interpreter's lock
 _BATCH = 64  # images per task: a task for each small image would cost more than decoding it
 
 
-class Source(NamedTuple):
+class RawExample(NamedTuple):
     """One example before it is decoded: an image file, or its pixels (uint8, H x W x C)."""
 
-    image: str | Path | Images
+    image: str | Path | ImageArray
     label: int
 
 
-class Example(NamedTuple):
+class DecodedExample(NamedTuple):
     """One decoded example."""
 
     digest: bytes  # SHA-256 of the native pixels and their shape
@@ -44,17 +44,19 @@ class Example(NamedTuple):
     pixels: bytes  # size x size x channels, as stored
 
 
-class Unreadable(NamedTuple):
+class UnreadableImage(NamedTuple):
     """An image file that cannot be decoded."""
 
     path: str | Path
     reason: str
 
 
-def decode(sources: Sequence[Source], size: int, channels: int) -> Iterator[Example | Unreadable]:
+def decode_examples(
+    sources: Sequence[RawExample], size: int, channels: int
+) -> Iterator[DecodedExample | UnreadableImage]:
     """Yield every source, in order, decoded to `size` pixels a side and `channels` channels."""
     Image.init()  # PIL loads its rarer formats at first need, and a second thread would miss them meanwhile
-    waiting: deque[Future[list[Example | Unreadable]]] = deque()
+    waiting: deque[Future[list[DecodedExample | UnreadableImage]]] = deque()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as threads:
         for at in range(0, len(sources), _BATCH):
             waiting.append(threads.submit(_decode_batch, sources[at : at + _BATCH], size, channels))
@@ -95,11 +97,11 @@ def fit_square(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _decode_batch(sources: Sequence[Source], size: int, channels: int) -> list[Example | Unreadable]:
+def _decode_batch(sources: Sequence[RawExample], size: int, channels: int) -> list[DecodedExample | UnreadableImage]:
     return [_decode_one(source, size, channels) for source in sources]
 
 
-def _decode_one(source: Source, size: int, channels: int) -> Example | Unreadable:
+def _decode_one(source: RawExample, size: int, channels: int) -> DecodedExample | UnreadableImage:
     if isinstance(source.image, np.ndarray):
         grey = source.image.shape[2] == 1
         image = Image.fromarray(np.ascontiguousarray(source.image[..., 0] if grey else source.image))
@@ -108,9 +110,9 @@ def _decode_one(source: Source, size: int, channels: int) -> Example | Unreadabl
         with Image.open(source.image) as image:
             return _make_example(image, source.label, size, channels)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        return Unreadable(source.image, str(error))
+        return UnreadableImage(source.image, str(error))
 
 
-def _make_example(image: Image.Image, label: int, size: int, channels: int) -> Example:
+def _make_example(image: Image.Image, label: int, size: int, channels: int) -> DecodedExample:
     native = convert_native(image, channels)
-    return Example(digest_native(native), label, fit_square(native, size).tobytes())
+    return DecodedExample(digest_native(native), label, fit_square(native, size).tobytes())

@@ -7,7 +7,7 @@ from vgg_ablate.models.dense_coverage import find_scale_problems
 from vgg_ablate.records import Run
 
 
-def image_size(run: Run) -> int:
+def check_image_size(run: Run) -> int:
     """Pixels a side that the net is shown. Raises SpecError where its shape and the data's do not fit."""
     size, channels, classes = run.data.shape
     shown = run.arch.image_size or size

@@ -15,43 +15,43 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vgg_ablate.data.decode import Images, Labels, Progress, Source, Unreadable, decode
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.data.decode import ImageArray, LabelArray, RawExample, ReportProgress, UnreadableImage, decode_examples
+from vgg_ablate.errors import DatasetError
 
 _CHUNK = 4096  # images that are copied at once
 _TOLD_EVERY = 100  # images between two calls of the progress
 
-Index = list[tuple[bytes, int]]  # (digest, label) of every example of a split, sorted
+ExampleIndex = list[tuple[bytes, int]]  # (digest, label) of every example of a split, sorted
 
 
-class Decoded(NamedTuple):
+class DecodedSplit(NamedTuple):
     """Images and labels of a split, and the files that could not be read."""
 
-    images: Images
-    labels: Labels
+    images: ImageArray
+    labels: LabelArray
     skipped: tuple[str, ...] = ()
 
 
 def write_split(
     folder: Path,
-    sources: Sequence[Source],
+    sources: Sequence[RawExample],
     size: int,
     channels: int,
     *,
     skip_corrupt: bool,
-    progress: Progress | None = None,
-) -> Index:
+    progress: ReportProgress | None = None,
+) -> ExampleIndex:
     """Decode a split into the new folder and return its examples, sorted as they are stored.
 
     Raises DataMissing naming the files that cannot be read, unless they are to be skipped.
     """
     folder.mkdir()
-    index: Index = []
+    index: ExampleIndex = []
     skipped: list[str] = []
     unsorted = folder / "unsorted"  # in the order of the sources: digests are known only after decoding
     with open(unsorted, "wb") as file:
-        for done, example in enumerate(decode(sources, size, channels), start=1):
-            if isinstance(example, Unreadable):
+        for done, example in enumerate(decode_examples(sources, size, channels), start=1):
+            if isinstance(example, UnreadableImage):
                 skipped.append(f"{example.path}: {example.reason}")
             else:
                 index.append((example.digest, example.label))
@@ -60,7 +60,7 @@ def write_split(
                 progress(done, len(sources))
     if skipped and not skip_corrupt:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        raise DataMissing(f"{skipped[0]}{more}; data.on_corrupt: skip leaves such files out")
+        raise DatasetError(f"{skipped[0]}{more}; data.on_corrupt: skip leaves such files out")
     order = sorted(range(len(index)), key=index.__getitem__)
     index = [index[row] for row in order]
     _write_sorted(folder / "images.npy", unsorted, np.array(order, np.int64), (len(index), size, size, channels))
@@ -70,14 +70,14 @@ def write_split(
     return index
 
 
-def read_split(folder: Path) -> Decoded:
+def read_split(folder: Path) -> DecodedSplit:
     """Return a split that `write_split` has written; its images are memory-mapped."""
-    images: Images = np.load(folder / "images.npy", mmap_mode="r")
-    labels: Labels = np.load(folder / "labels.npy")
-    return Decoded(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
+    images: ImageArray = np.load(folder / "images.npy", mmap_mode="r")
+    labels: LabelArray = np.load(folder / "labels.npy")
+    return DecodedSplit(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
 
 
-def compute_fingerprint(splits: Mapping[str, Index]) -> str:
+def compute_fingerprint(splits: Mapping[str, ExampleIndex]) -> str:
     """Return 16 hex digits of the SHA-256 of which examples, with which labels, each split holds."""
     content = hashlib.sha256()
     for split, index in sorted(splits.items()):
@@ -87,7 +87,7 @@ def compute_fingerprint(splits: Mapping[str, Index]) -> str:
     return content.hexdigest()[:16]
 
 
-def _write_sorted(path: Path, unsorted: Path, order: Labels, shape: tuple[int, ...]) -> None:
+def _write_sorted(path: Path, unsorted: Path, order: LabelArray, shape: tuple[int, ...]) -> None:
     """Write an .npy file of the rows of `unsorted` in this order.
 
     Written as a stream and not through a memory map, in which a full disk would kill the process instead of raising.

@@ -12,12 +12,12 @@ from torch.nn import functional
 from vgg_ablate.config.training import Augment, ResizedCrop, ScaleJitter
 
 _TRIES = 10  # boxes drawn for one that fits into the image, as torchvision draws them
-COLUMNS = 2 * _TRIES + 2  # uniform draws for one box
+DRAWS_PER_BOX = 2 * _TRIES + 2  # uniform draws for one box
 
-Sampled = tuple[Tensor, Tensor]  # rows and columns, float, N x size: where to look, in stored pixels
+PixelPositions = tuple[Tensor, Tensor]  # rows and columns, float, N x size: where to look, in stored pixels
 
 
-def drawn(augment: Augment, draws: Tensor, stored: int, size: int) -> Sampled:
+def compute_positions(augment: Augment, draws: Tensor, stored: int, size: int) -> PixelPositions:
     """The box of every example. `draws`: uniform, N x COLUMNS; `stored`: pixels a side of the images."""
     if augment.scale_jitter is not None:
         return _jittered(augment.scale_jitter, draws, stored, size)
@@ -25,12 +25,12 @@ def drawn(augment: Augment, draws: Tensor, stored: int, size: int) -> Sampled:
     return _resized_crops(augment.resized_crop, draws, stored, size)
 
 
-def within(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int) -> Sampled:
+def locate_box_pixels(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int) -> PixelPositions:
     """Each box (N x 1, in pixels) resized to `size` pixels a side by itself: nothing outside it is looked at."""
     return _along(top, height, size), _along(left, width, size)
 
 
-def sampled(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def sample_bilinear(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """float, N x size x size x C: images (N x H x W x C) looked up at rows and columns."""
     side = images.shape[1]
     vertical, horizontal = ((2 * at + 1) / side - 1 for at in (rows, columns))  # as grid_sample counts: -1 to 1
@@ -41,7 +41,7 @@ def sampled(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return found.permute(0, 2, 3, 1)
 
 
-def resized(images: Tensor, size: int) -> Tensor:
+def resize_images(images: Tensor, size: int) -> Tensor:
     """Square uint8 images, N x H x H x C, resized to `size` pixels a side: bilinear, antialiased, rounded."""
     if images.shape[1] == size:
         return images
@@ -58,7 +58,7 @@ def resized(images: Tensor, size: int) -> Tensor:
     return torch.cat(parts).contiguous()
 
 
-def principal_axes(parts: Iterable[Tensor]) -> Tensor:
+def compute_color_axes(parts: Iterable[Tensor]) -> Tensor:
     """C x C: a row for every principal component of the pixels' colours, as long as its standard deviation.
 
     AlexNet (2012, section 4.1) shifts colours by these, each times a draw from N(0, 0.1). `parts`: uint8, all images.
@@ -74,7 +74,7 @@ def principal_axes(parts: Iterable[Tensor]) -> Tensor:
     return axes.T.float()
 
 
-def _jittered(jitter: ScaleJitter, draws: Tensor, stored: int, size: int) -> Sampled:
+def _jittered(jitter: ScaleJitter, draws: Tensor, stored: int, size: int) -> PixelPositions:
     """The image resized to S x S, and a crop of it: the same pixels as a box of the stored image."""
     scale = jitter.low + (draws[:, :1] * (jitter.high - jitter.low + 1)).floor()  # S
     first = (draws[:, 1:3] * (scale - size + 1)).floor()  # top, left of the crop
@@ -83,7 +83,7 @@ def _jittered(jitter: ScaleJitter, draws: Tensor, stored: int, size: int) -> Sam
     return rows.clamp(0, stored - 1), columns.clamp(0, stored - 1)
 
 
-def _resized_crops(crop: ResizedCrop, draws: Tensor, stored: int, size: int) -> Sampled:
+def _resized_crops(crop: ResizedCrop, draws: Tensor, stored: int, size: int) -> PixelPositions:
     """torchvision's RandomResizedCrop: the first of ten boxes that fits, or else the largest of the nearest ratio."""
     low, high = (math.log(ratio) for ratio in crop.ratio)
     area = (crop.area[0] + draws[:, :_TRIES] * (crop.area[1] - crop.area[0])) * stored**2
@@ -99,7 +99,7 @@ def _resized_crops(crop: ResizedCrop, draws: Tensor, stored: int, size: int) -> 
     corner = (draws[:, -2:] * (space + 1)).floor()
     centre = (space / 2).round()
     corner = torch.where(some, corner, centre)
-    return within(corner[:, :1], corner[:, 1:], height, width, size)
+    return locate_box_pixels(corner[:, :1], corner[:, 1:], height, width, size)
 
 
 def _largest(crop: ResizedCrop, stored: int) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import torch
 from vgg_ablate.records import Run
 
 
-class Stream(IntEnum):
+class RandomStream(IntEnum):
     """What chance is used for. The numbers are part of every result: append, never renumber."""
 
     SPLIT = 0
@@ -25,22 +25,22 @@ class Stream(IntEnum):
     DRAW = 5  # the seed of all but the split, where a training is drawn again
 
 
-def numbers(seed: int, stream: Stream, *more: int) -> np.random.Generator:
+def make_numpy_generator(seed: int, stream: RandomStream, *more: int) -> np.random.Generator:
     """A numpy generator for one stream, and for one epoch of it where `more` says which."""
     return np.random.default_rng(np.random.SeedSequence([seed, stream, *more]))
 
 
-def derived(seed: int, stream: Stream, *more: int) -> int:
+def derive_torch_seed(seed: int, stream: RandomStream, *more: int) -> int:
     """A seed for torch: 63 bits."""
     (state,) = np.random.SeedSequence([seed, stream, *more]).generate_state(1, np.uint64)
     return int(state) >> 1
 
 
-def chance(run: Run) -> int:
+def choose_training_seed(run: Run) -> int:
     """The seed of a run's streams but for its split: of its first draw the run's own, of others one for each."""
-    return derived(run.seed, Stream.DRAW, run.train.replicate) if run.train.replicate else run.seed
+    return derive_torch_seed(run.seed, RandomStream.DRAW, run.train.replicate) if run.train.replicate else run.seed
 
 
-def generator(seed: int, stream: Stream, *more: int) -> torch.Generator:
+def make_torch_generator(seed: int, stream: RandomStream, *more: int) -> torch.Generator:
     """A torch generator on the CPU for one stream."""
-    return torch.Generator().manual_seed(derived(seed, stream, *more))
+    return torch.Generator().manual_seed(derive_torch_seed(seed, stream, *more))

@@ -16,17 +16,17 @@ import numpy as np
 
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache, pixel_cache, torchvision_sets
-from vgg_ablate.data.decode import DECODING, Progress, Source
-from vgg_ablate.errors import DataMissing, nearest
-from vgg_ablate.records import link_into_place
+from vgg_ablate.data.decode import DECODING_VERSION, RawExample, ReportProgress
+from vgg_ablate.errors import DatasetError, find_nearest
+from vgg_ablate.records import write_once
 
-IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 _IDX = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 _BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
 _BINARY = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
 
-FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root
+ARRAY_FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root
     "mnist": tuple(f"MNIST/raw/{file}" for file in _IDX),
     "fashion-mnist": tuple(f"FashionMNIST/raw/{file}" for file in _IDX),
     "kmnist": tuple(f"KMNIST/raw/{file}" for file in _IDX),
@@ -35,38 +35,38 @@ FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its 
     "svhn": ("train_32x32.mat", "test_32x32.mat"),
     "stl10": tuple(f"stl10_binary/{file}" for file in _BINARY),
 }
-FOLDERS: dict[str, tuple[str, str, str]] = {  # below the root: (folder, training, test) of one folder per class
+CLASS_FOLDERS: dict[str, tuple[str, str, str]] = {  # below the root: (folder, training, test) of one folder per class
     "imagenette": ("imagenette2", "train", "val"),
     "imagenet": ("", "train", "val"),
     "image-folder": ("", "train", "test"),
 }
 SPLITS = torchvision_sets.SPLITS
 _REMEDIES = {
-    **dict.fromkeys([*FILES, "imagenette"], "data.download: true fetches it"),
+    **dict.fromkeys([*ARRAY_FILES, "imagenette"], "data.download: true fetches it"),
     "imagenet": "its root holds train/<class>/* and val/<class>/*, as torchvision.datasets.ImageNet unpacks the"
     " archives of image-net.org",
     "image-folder": "its root holds train/<class>/* and test/<class>/*, one folder a class",
 }
-FETCHED = frozenset(FILES) | {"imagenette"}  # ImageNet's owners let nobody else hand it out
+DOWNLOADABLE = frozenset(ARRAY_FILES) | {"imagenette"}  # ImageNet's owners let nobody else hand it out
 
 
-def fingerprint(data: Data, progress: Progress | None = None) -> str:
+def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None) -> str:
     """Return 16 hex digits of the SHA-256 of the data set's native pixels, labels and splits.
 
     Where the data lie, what their files are named, and their format are not part of it. The first call for a list of
     files decodes them, into the cache too; later ones compare their numbers, sizes and times. Raises DataMissing.
     """
-    if data.download and data.name in FETCHED:
+    if data.download and data.name in DOWNLOADABLE:
         _fetched(data)
-    kept = cache.cache_folder() / "fingerprints" / _listing(data)
+    kept = cache.get_cache_dir() / "fingerprints" / _listing(data)
     if not kept.exists():
-        with cache.locked(kept):
+        with cache.hold_cache_lock(kept):
             if not kept.exists():
-                link_into_place(kept, _decode(data, progress))
+                write_once(kept, _decode(data, progress))
     return kept.read_text(encoding="ascii")
 
 
-def prepare(data: Data, planned: str, split: str, size: int, progress: Progress | None = None) -> Path:
+def prepare_split(data: Data, planned: str, split: str, size: int, progress: ReportProgress | None = None) -> Path:
     """Return the cache folder of a split at `size` pixels a side, decoded where it is not there yet.
 
     `planned` is the fingerprint that the files had. Raises DataMissing where they are others now. Safe when several
@@ -74,7 +74,7 @@ def prepare(data: Data, planned: str, split: str, size: int, progress: Progress 
     """
     folder = _folder(data, planned, split, size)
     if not folder.is_dir():
-        with cache.locked(folder):
+        with cache.hold_cache_lock(folder):
             if not folder.is_dir():
                 _check_unchanged(data, planned, progress)
             if not folder.is_dir():  # the check has decoded it, unless the files are known or the size is another
@@ -87,30 +87,30 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
 
     Raises DataMissing where the folder is not there or its classes are not as declared.
     """
-    below, train, test = FOLDERS[data.name]
-    top = cache.root(data) / below
+    below, train, test = CLASS_FOLDERS[data.name]
+    top = cache.find_data_root(data) / below
     classes = _classes(data, top / train)
     folder = top / (train if split == "train" else test)
     if split == "test" and not folder.is_dir() and data.name == "image-folder":
         return []
     if (found := _classes(data, folder)) != classes:
         differing = ", ".join(sorted(set(found) ^ set(classes)))
-        raise DataMissing(f"{folder}: its class folders differ from those of {train}: {differing}")
+        raise DatasetError(f"{folder}: its class folders differ from those of {train}: {differing}")
     images: list[tuple[str, int]] = []
     for label, name in enumerate(classes):
         within = os.path.join(folder, name)  # strings: a Path for each of a million files takes seconds
-        names = (file for file in sorted(os.listdir(within)) if os.path.splitext(file)[1].lower() in IMAGES)
+        names = (file for file in sorted(os.listdir(within)) if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES)
         images += [(os.path.join(within, file), label) for file in names]
     return images
 
 
-def files(data: Data) -> Iterator[tuple[str, Path]]:
+def list_array_files(data: Data) -> Iterator[tuple[str, Path]]:
     """Yield name and path of each file of a data set whose files hold arrays. Raises DataMissing."""
     if data.name == "digits":
         yield "digits.csv.gz", _digits()
         return
-    top = cache.root(data)
-    for name in FILES[data.name]:
+    top = cache.find_data_root(data)
+    for name in ARRAY_FILES[data.name]:
         if not (top / name).is_file():
             raise _missing(data, top / name)
         yield name, top / name
@@ -118,9 +118,9 @@ def files(data: Data) -> Iterator[tuple[str, Path]]:
 
 def _listing(data: Data) -> str:
     """32 hex digits: which files they are, how they are read, and that nobody has written to them since."""
-    listing = hashlib.sha256(
-        f"{DECODING} {data.name} {data.shape.channels} {data.on_corrupt}\n{cache.root(data).resolve()}\n".encode()
-    )
+    root = cache.find_data_root(data).resolve()
+    reading = f"{DECODING_VERSION} {data.name} {data.shape.channels} {data.on_corrupt}"
+    listing = hashlib.sha256(f"{reading}\n{root}\n".encode())
     for name, path in _listed(data):
         about = os.stat(path)
         listing.update(f"{name}\0{about.st_ino}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
@@ -129,32 +129,32 @@ def _listing(data: Data) -> str:
 
 def _listed(data: Data) -> Iterator[tuple[str, str]]:
     """What each file is to the data set, and its path."""
-    if data.name not in FOLDERS:
-        yield from ((name, str(path)) for name, path in files(data))
+    if data.name not in CLASS_FOLDERS:
+        yield from ((name, str(path)) for name, path in list_array_files(data))
         return
-    below = len(str(cache.root(data)))
+    below = len(str(cache.find_data_root(data)))
     for split in SPLITS:
         yield from ((f"{split} {label} {path[below:]}", path) for path, label in list_images(data, split))
 
 
 def _folder(data: Data, fingerprint: str, split: str, size: int) -> Path:
     """The cache folder of a split. Data sets of the same pixels share it."""
-    name = f"{fingerprint}-{split}-{size}-v{DECODING}"
+    name = f"{fingerprint}-{split}-{size}-v{DECODING_VERSION}"
     if data.on_corrupt == "skip":  # which files were skipped is kept beside the pixels, and is not the same elsewhere
-        name += "-" + hashlib.sha256(str(cache.root(data).resolve()).encode()).hexdigest()[:8]
-    return cache.cache_folder() / "decoded" / name
+        name += "-" + hashlib.sha256(str(cache.find_data_root(data).resolve()).encode()).hexdigest()[:8]
+    return cache.get_cache_dir() / "decoded" / name
 
 
-def _check_unchanged(data: Data, planned: str, progress: Progress | None = None) -> None:
-    if (found := fingerprint(data, progress)) != planned:
-        raise DataMissing(f"{data.name}: its files are {found}, the run was planned with {planned}")
+def _check_unchanged(data: Data, planned: str, progress: ReportProgress | None = None) -> None:
+    if (found := compute_data_fingerprint(data, progress)) != planned:
+        raise DatasetError(f"{data.name}: its files are {found}, the run was planned with {planned}")
 
 
-def _decode(data: Data, progress: Progress | None) -> str:
+def _decode(data: Data, progress: ReportProgress | None) -> str:
     """Decode both splits into the cache, at the sizes that these data are shown at; return the fingerprint."""
     sources, sizes = _sources(data), {"train": data.train_size, "test": data.test_size}
     total, done = sum(map(len, sources.values())), 0
-    with cache.scratch_folder(cache.cache_folder() / "decoded") as aside:
+    with cache.make_scratch_dir(cache.get_cache_dir() / "decoded") as aside:
         indices = {}
         for split, listed in sources.items():
             told = progress and _after(progress, done, total)
@@ -166,59 +166,59 @@ def _decode(data: Data, progress: Progress | None) -> str:
     return found
 
 
-def _decode_split(data: Data, planned: str, split: str, size: int, progress: Progress | None) -> None:
+def _decode_split(data: Data, planned: str, split: str, size: int, progress: ReportProgress | None) -> None:
     """Decode one split, at another size, of files that were found to be the planned ones."""
-    with cache.scratch_folder(cache.cache_folder() / "decoded") as aside:
+    with cache.make_scratch_dir(cache.get_cache_dir() / "decoded") as aside:
         _write(data, aside / split, _sources(data)[split], size, progress)
         _check_unchanged(data, planned)  # nobody has written to them meanwhile
         cache.move_into_place(aside / split, _folder(data, planned, split, size))
 
 
 def _write(
-    data: Data, folder: Path, listed: Sequence[Source], size: int, progress: Progress | None
-) -> pixel_cache.Index:
+    data: Data, folder: Path, listed: Sequence[RawExample], size: int, progress: ReportProgress | None
+) -> pixel_cache.ExampleIndex:
     skip = data.on_corrupt == "skip"
     return pixel_cache.write_split(folder, listed, size, data.shape.channels, skip_corrupt=skip, progress=progress)
 
 
-def _after(progress: Progress, before: int, total: int) -> Progress:
+def _after(progress: ReportProgress, before: int, total: int) -> ReportProgress:
     """Progress of one split as that of the set."""
     return lambda done, _: progress(before + done, total)
 
 
-def _sources(data: Data) -> dict[str, Sequence[Source]]:
+def _sources(data: Data) -> dict[str, Sequence[RawExample]]:
     """Every example of each split, not yet decoded."""
-    if data.name in FOLDERS:
-        return {split: [Source(path, label) for path, label in list_images(data, split)] for split in SPLITS}
+    if data.name in CLASS_FOLDERS:
+        return {split: [RawExample(path, label) for path, label in list_images(data, split)] for split in SPLITS}
     if data.name == "digits":
         return {"train": _scans(), "test": []}
     return {
-        split: [Source(image, label) for image, label in zip(arrays.images, arrays.labels.tolist(), strict=True)]
+        split: [RawExample(image, label) for image, label in zip(arrays.images, arrays.labels.tolist(), strict=True)]
         for split, arrays in torchvision_sets.read_arrays(data).items()
     }
 
 
-def _scans() -> list[Source]:
+def _scans() -> list[RawExample]:
     """The digits: 8 x 8 scans that count from 0 to 16, row by row, and a label."""
     rows = np.loadtxt(_digits(), dtype=np.int64, delimiter=",")
     scaled = np.round(rows[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    return [Source(scan, label) for scan, label in zip(scaled, rows[:, -1].tolist(), strict=True)]
+    return [RawExample(scan, label) for scan, label in zip(scaled, rows[:, -1].tolist(), strict=True)]
 
 
 def _fetched(data: Data) -> None:
     """Fetch the files where the study asks for it and they are not there."""
-    if data.name in FILES:
-        there = all((cache.root(data) / name).is_file() for name in FILES[data.name])
+    if data.name in ARRAY_FILES:
+        there = all((cache.find_data_root(data) / name).is_file() for name in ARRAY_FILES[data.name])
     else:
-        there = (cache.root(data) / FOLDERS[data.name][0]).is_dir()
+        there = (cache.find_data_root(data) / CLASS_FOLDERS[data.name][0]).is_dir()
     if not there:
-        torchvision_sets.download(data)
+        torchvision_sets.download_files(data)
 
 
 def _digits() -> Path:
     package = find_spec("sklearn")
     if package is None or package.origin is None:
-        raise DataMissing("digits: scikit-learn, which ships the scans, is not installed")
+        raise DatasetError("digits: scikit-learn, which ships the scans, is not installed")
     return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
@@ -227,18 +227,18 @@ def _classes(data: Data, folder: Path) -> list[str]:
         raise _missing(data, folder)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) != data.shape.classes:
-        raise DataMissing(f"{folder}: holds {len(names)} class folders, the study says {data.shape.classes}")
+        raise DatasetError(f"{folder}: holds {len(names)} class folders, the study says {data.shape.classes}")
     return names
 
 
-def _missing(data: Data, path: Path) -> DataMissing:
+def _missing(data: Data, path: Path) -> DatasetError:
     """One line: what is not there, where the root came from, and the way out."""
-    top = cache.root(data)
+    top = cache.find_data_root(data)
     if data.root and not top.exists():
         beside = [entry.name for entry in top.parent.iterdir()] if top.parent.is_dir() else []
-        close = nearest(top.name, beside)
+        close = find_nearest(top.name, beside)
         meant = f"; did you mean {close!r}?" if close else ""
         below = "" if top.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it lies in"
-        return DataMissing(f"data.root: {top} is not there{meant or below}")
+        return DatasetError(f"data.root: {top} is not there{meant or below}")
     origin = "data.root" if data.root else "$VGG_ABLATE_DATA, or data.root in the study, names another folder"
-    return DataMissing(f"data.name: {data.name} is not there: no {path} ({origin}); {_REMEDIES[data.name]}")
+    return DatasetError(f"data.name: {data.name} is not there: no {path} ({origin}); {_REMEDIES[data.name]}")

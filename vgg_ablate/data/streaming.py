@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg_ablate.data.decode import Images, Labels
+from vgg_ablate.data.decode import ImageArray, LabelArray
 
 _SHARE = 0.5  # of the memory that is free: what resident images may fill
 
 
-class Streamed:
+class StreamedImages:
     """The images of a split, on disk: uint8, N x H x W x C."""
 
-    def __init__(self, images: Images, rows: Labels, device: torch.device) -> None:
+    def __init__(self, images: ImageArray, rows: LabelArray, device: torch.device) -> None:
         """`images`: the memory map; `rows`: which of them are the split's."""
         self._images, self._rows, self.device = images, rows, device
         self.shape = (len(rows), *images.shape[1:])
@@ -26,9 +26,9 @@ class Streamed:
         self._ahead: Future[Tensor] | None = None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
 
-    def first(self, count: int) -> Streamed:
+    def first(self, count: int) -> StreamedImages:
         """The first `count` images, or all where there are fewer."""
-        return Streamed(self._images, self._rows[:count], self.device)
+        return StreamedImages(self._images, self._rows[:count], self.device)
 
     def announce(self, batches: Tensor) -> None:
         """The batches (int64 indices, one a row) that `take` will be asked for, in this order."""
@@ -59,7 +59,7 @@ class Streamed:
         return images.pin_memory() if self.device.type == "cuda" else images
 
 
-def fits(byte_count: int, device: torch.device) -> bool:
+def fits_in_memory(byte_count: int, device: torch.device) -> bool:
     """Whether so many bytes of images may live on the device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -68,8 +68,8 @@ def fits(byte_count: int, device: torch.device) -> bool:
     return byte_count <= free * _SHARE
 
 
-def parts(images: Tensor | Streamed, count: int) -> Iterator[Tensor]:
+def iterate_batches(images: Tensor | StreamedImages, count: int) -> Iterator[Tensor]:
     """All images in order, `count` at a time, on the device."""
-    if isinstance(images, Streamed):
+    if isinstance(images, StreamedImages):
         return images.split(count)
     return iter(torch.split(images, count))

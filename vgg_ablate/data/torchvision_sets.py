@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.errors import DatasetError
 
 _CLASSES = {  # of torchvision.datasets
     "mnist": "MNIST",
@@ -30,23 +30,23 @@ SPLITS = ("train", "test")
 _BY_SPLIT = {"svhn": "test", "stl10": "test", "imagenette": "val"}  # `split="test"`; the others say `train=False`
 
 
-class Arrays(NamedTuple):
+class SplitArrays(NamedTuple):
     """A split as its files hold it."""
 
     images: npt.NDArray[np.uint8]  # N x H x W x C
     labels: npt.NDArray[np.int64]
 
 
-def download(data: Data) -> None:
+def download_files(data: Data) -> None:
     """Fetch both splits into the root. Raises DataMissing where that fails."""
     if _has_torch():
         _download(data)
     else:
-        with cache.scratch_folder(cache.cache_folder()) as folder:
+        with cache.make_scratch_dir(cache.get_cache_dir()) as folder:
             _ask_subprocess("download", data, folder)
 
 
-def read_arrays(data: Data) -> dict[str, Arrays]:
+def read_arrays(data: Data) -> dict[str, SplitArrays]:
     """Return the `train` and `test` splits of a data set whose files hold arrays.
 
     torchvision reads them, and checks its MD5 sums before it unpickles CIFAR's batches. In a process that has not
@@ -55,10 +55,10 @@ def read_arrays(data: Data) -> dict[str, Arrays]:
     """
     if _has_torch():
         return {split: _read(data, split) for split in SPLITS}
-    with cache.scratch_folder(cache.cache_folder()) as folder:
+    with cache.make_scratch_dir(cache.get_cache_dir()) as folder:
         _ask_subprocess("read", data, folder)
         return {
-            split: Arrays(np.load(folder / f"{split}-images.npy"), np.load(folder / f"{split}-labels.npy"))
+            split: SplitArrays(np.load(folder / f"{split}-images.npy"), np.load(folder / f"{split}-labels.npy"))
             for split in SPLITS
         }
 
@@ -74,9 +74,9 @@ def _ask_subprocess(task: str, data: Data, folder: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
     if (error := folder / "error").exists():
-        raise DataMissing(error.read_text(encoding="utf-8"))
+        raise DatasetError(error.read_text(encoding="utf-8"))
     if done.returncode:
-        raise DataMissing(f"{data.name}: torchvision's reader ended with status {done.returncode}")
+        raise DatasetError(f"{data.name}: torchvision's reader ended with status {done.returncode}")
 
 
 def _answer(task: str, document: str, place: str) -> None:
@@ -90,34 +90,34 @@ def _answer(task: str, document: str, place: str) -> None:
             arrays = _read(data, split)
             np.save(folder / f"{split}-images.npy", arrays.images)
             np.save(folder / f"{split}-labels.npy", arrays.labels)
-    except DataMissing as error:
+    except DatasetError as error:
         (folder / "error").write_text(str(error), encoding="utf-8")
 
 
 def _download(data: Data) -> None:
-    root = cache.root(data)
+    root = cache.find_data_root(data)
     try:
         root.mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
             _opened(data.name, root, split, download=True)
     except (OSError, URLError, RuntimeError) as error:
         reason = f"{data.name} could not be fetched into {root}: {_first_line(error)}"
-        raise DataMissing(f"data.download: {reason}") from error
+        raise DatasetError(f"data.download: {reason}") from error
 
 
-def _read(data: Data, split: str) -> Arrays:
-    root = cache.root(data)
+def _read(data: Data, split: str) -> SplitArrays:
+    root = cache.find_data_root(data)
     try:
         opened = _opened(data.name, root, split, download=False)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:  # torchvision asserts where a file is torn
         reason = _first_line(error).partition(". You can use")[0]  # torchvision's own option
         remedy = "where its files are removed, data.download: true fetches them anew"
-        raise DataMissing(f"{root}: {data.name} cannot be read: {reason}; {remedy}") from error
+        raise DatasetError(f"{root}: {data.name} cannot be read: {reason}; {remedy}") from error
     images = np.asarray(opened.data)
     if data.name in {"svhn", "stl10"}:  # N x C x H x W
         images = images.transpose(0, 2, 3, 1)
     labels = opened.targets if hasattr(opened, "targets") else opened.labels
-    return Arrays(images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64))
+    return SplitArrays(images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64))
 
 
 def _opened(name: str, root: Path, split: str, *, download: bool) -> Any:

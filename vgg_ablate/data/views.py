@@ -11,17 +11,17 @@ from torch import Tensor
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Augment, Evaluate
 from vgg_ablate.data import resample
-from vgg_ablate.models.dense_coverage import dense_side
+from vgg_ablate.models.dense_coverage import compute_dense_side
 
 
-class Shown(NamedTuple):
+class ImageView(NamedTuple):
     """One view of a batch."""
 
     images: Tensor  # uint8, N x H x W x C
     whole: bool  # the net slides over them: they may be larger than those that it was built for
 
 
-def views(images: Tensor, how: Evaluate, arch: Arch) -> Iterator[Shown]:
+def iterate_views(images: Tensor, how: Evaluate, arch: Arch) -> Iterator[ImageView]:
     """Yield every view of a batch of square images (uint8, N x H x H x C) for a net of this arch.
 
     A dense view is the centred square that the class map covers (models/dense_coverage.py).
@@ -29,14 +29,14 @@ def views(images: Tensor, how: Evaluate, arch: Arch) -> Iterator[Shown]:
     size = arch.image_size
     assert size is not None  # a net could not have been built
     for scale in how.scales or (size,):
-        scaled = resample.resized(images, scale)
+        scaled = resample.resize_images(images, scale)
         for kind in how.view:
             if kind == "dense":
-                seen = [Shown(_centre(scaled, dense_side(arch, scale)), whole=True)]
+                seen = [ImageView(_centre(scaled, compute_dense_side(arch, scale)), whole=True)]
             else:
                 corners = _grid(scale, size, how.grid) if kind == "crops" else [(scale - size) // 2]
                 seen = [
-                    Shown(scaled[:, top : top + size, left : left + size], whole=False)
+                    ImageView(scaled[:, top : top + size, left : left + size], whole=False)
                     for top in corners
                     for left in corners
                 ]
@@ -46,7 +46,7 @@ def views(images: Tensor, how: Evaluate, arch: Arch) -> Iterator[Shown]:
                     yield view._replace(images=view.images.flip(2))
 
 
-def validation(augment: Augment) -> Evaluate:
+def get_validation_view(augment: Augment) -> Evaluate:
     """Return what validation between epochs shows: the centre crop at the training scale, never `data.evaluate`.
 
     The training scale is the middle of the scale jitter, or without jitter the net's image size.
@@ -67,6 +67,6 @@ def _grid(scale: int, size: int, count: int) -> list[int]:
     return sorted({round(step * (scale - size) / (count - 1)) for step in range(count)})
 
 
-def mean_of(probabilities: list[Tensor]) -> Tensor:
+def average_probabilities(probabilities: list[Tensor]) -> Tensor:
     """Log of the mean class probabilities of several views, or of several nets: N x classes."""
     return torch.stack(probabilities).mean(0).clamp_min(1e-30).log()

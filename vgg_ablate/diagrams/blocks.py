@@ -9,20 +9,20 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 from vgg_ablate.config.arch import LocalResponseNorm
-from vgg_ablate.models.costs import macs, params
-from vgg_ablate.models.layers import Act, Conv, Dense, Dropout, Layer, Norm, Pool, parts
+from vgg_ablate.models.costs import count_macs, count_params
+from vgg_ablate.models.layers import Activation, Conv, Dense, Dropout, Layer, Norm, Pool, split_head
 
-Kind = Literal["conv", "lrn", "pool", "dense"]
-HEAD = "head"
+ItemKind = Literal["conv", "lrn", "pool", "dense"]
+HEAD_BLOCK = "head"
 _POOLS = {"max": "maxpool", "average": "avgpool"}
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LayerItem:
     """A layer with what belongs to it: the norm and the activation that follow a convolution."""
 
     name: str
-    kind: Kind
+    kind: ItemKind
     channels: int
     size_in: int
     size: int  # of its maps; 1: a vector
@@ -43,7 +43,7 @@ class Item:
             return self._pooling()
         if self.kind == "dense" and self.kernel is None:
             return f"FC-{self.channels}"
-        return f"conv{kernel_name(self.kernel)}-{self.channels}"
+        return f"conv{format_kernel(self.kernel)}-{self.channels}"
 
     @property
     def extras(self) -> str:
@@ -58,7 +58,7 @@ class Item:
         """Label and extras."""
         return ", ".join(part for part in (self.label, self.extras) if part)
 
-    def same_as(self, other: Item) -> bool:
+    def same_as(self, other: LayerItem) -> bool:
         """Is it the same kind of layer? Where it stands, and what goes into it, does not matter."""
         return (self.kind, self.described) == (other.kind, other.described)
 
@@ -76,19 +76,19 @@ class Block:
 
     name: str  # 1, 2, ..., head
     size: int  # of the maps that come in
-    items: tuple[Item, ...]
+    items: tuple[LayerItem, ...]
 
 
-def blocks(net: tuple[Layer, ...]) -> tuple[Block, ...]:
+def build_blocks(net: tuple[Layer, ...]) -> tuple[Block, ...]:
     """The blocks of a net's layers, in order."""
     found: list[Block] = []
     for name, placed in groupby(_placed(net), key=lambda one: one[0]):
-        items = tuple(_items((layer for _, layer in placed), in_head=name == HEAD))
+        items = tuple(_items((layer for _, layer in placed), in_head=name == HEAD_BLOCK))
         found.append(Block(name, items[0].size_in, items))
     return tuple(found)
 
 
-def kernel_name(kernel: tuple[int, int] | None) -> str:
+def format_kernel(kernel: tuple[int, int] | None) -> str:
     """3 for 3x3, as the paper writes it; 1x3."""
     if kernel is None:
         return ""
@@ -96,16 +96,16 @@ def kernel_name(kernel: tuple[int, int] | None) -> str:
     return str(rows) if rows == columns else f"{rows}x{columns}"
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def sort_block_names(names: Iterable[str]) -> list[str]:
     """Names of blocks as they follow each other: 1, 2, ..., head."""
-    return sorted(names, key=lambda name: (name == HEAD, 0 if name == HEAD else int(name)))
+    return sorted(names, key=lambda name: (name == HEAD_BLOCK, 0 if name == HEAD_BLOCK else int(name)))
 
 
-class Marked(NamedTuple):
+class ItemPair(NamedTuple):
     """What stands at one place of a block, and what the base has there; None: nothing."""
 
-    item: Item | None
-    base: Item | None
+    item: LayerItem | None
+    base: LayerItem | None
 
     @property
     def differs(self) -> bool:
@@ -115,12 +115,12 @@ class Marked(NamedTuple):
         return not self.item.same_as(self.base)
 
     @property
-    def gone(self) -> bool:
+    def is_missing(self) -> bool:
         """Does only the base have something here?"""
         return self.item is None and self.base is not None
 
 
-class Places(NamedTuple):
+class SlotCounts(NamedTuple):
     """How many places blocks need so that their layers stand side by side."""
 
     first: int  # of a head: the pooling before its layers
@@ -128,82 +128,82 @@ class Places(NamedTuple):
     last: int  # a stage's pooling, or a head's class layer
 
 
-def places(these: Iterable[Block | None]) -> Places:
+def count_slots(these: Iterable[Block | None]) -> SlotCounts:
     """The places that are enough for every one of the blocks."""
     split = [_split(block) for block in these]
-    return Places(*(max(len(part) for part in parts) for parts in zip(*split, strict=True)))
+    return SlotCounts(*(max(len(part) for part in parts) for parts in zip(*split, strict=True)))
 
 
-def marked(block: Block | None, base: Block | None, room: Places | None = None) -> tuple[Marked, ...]:
+def align_blocks(block: Block | None, base: Block | None, room: SlotCounts | None = None) -> tuple[ItemPair, ...]:
     """A block beside the base's, place by place; of one that has fewer layers, the last of them are missing.
 
     Poolings stand beside poolings, and a class layer beside the class layer.
     """
-    room = room or places([block, base])
-    pairs: list[Marked] = []
+    room = room or count_slots([block, base])
+    pairs: list[ItemPair] = []
     for here, there, length in zip(_split(block), _split(base), room, strict=True):
-        pairs += map(Marked, _padded(here, length), _padded(there, length))
+        pairs += map(ItemPair, _padded(here, length), _padded(there, length))
     return tuple(pairs)
 
 
-def _split(block: Block | None) -> tuple[list[Item], list[Item], list[Item]]:
+def _split(block: Block | None) -> tuple[list[LayerItem], list[LayerItem], list[LayerItem]]:
     """What comes first, what may be more or less, what comes last."""
     items = [] if block is None else list(block.items)
-    in_head = block is not None and block.name == HEAD
+    in_head = block is not None and block.name == HEAD_BLOCK
     first = [item for item in items if in_head and item.kind == "pool"]
     rest = items[len(first) :]
     last = [item for item in rest[-1:] if in_head or item.kind == "pool"]
     return first, rest[: len(rest) - len(last)], last
 
 
-def _padded(items: list[Item], length: int) -> list[Item | None]:
+def _padded(items: list[LayerItem], length: int) -> list[LayerItem | None]:
     return [*items, *[None] * (length - len(items))]
 
 
 def _placed(net: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
     """Every layer with the name of its block: the number of its stage, or the head."""
-    body, head = parts(net)
+    body, head = split_head(net)
     for layer in body:
         number = re.search(r"(\d+)(?:_\d+)?$", layer.name)
         assert number is not None, layer.name
         yield number.group(1), layer
-    yield from ((HEAD, layer) for layer in head)
+    yield from ((HEAD_BLOCK, layer) for layer in head)
 
 
-def _items(net: Iterable[Layer], *, in_head: bool) -> Iterator[Item]:
-    last: Item | None = None
+def _items(net: Iterable[Layer], *, in_head: bool) -> Iterator[LayerItem]:
+    last: LayerItem | None = None
     for layer in net:
         made = _item(layer, in_head=in_head)
         if made is not None:
             if last is not None:
                 yield last
             last = made
-        elif last is not None and isinstance(layer, Norm | Act | Dropout):
+        elif last is not None and isinstance(layer, Norm | Activation | Dropout):
             last = _followed(last, layer)
     if last is not None:
         yield last
 
 
-def _item(layer: Layer, *, in_head: bool) -> Item | None:
+def _item(layer: Layer, *, in_head: bool) -> LayerItem | None:
     match layer:
         case Conv(name, _, channels, kernel, stride):
-            kind: Kind = "dense" if in_head else "pool" if stride == 2 else "conv"
-            made = Item(name, kind, channels, layer.size_in, layer.size, kernel, "conv" if stride == 2 else "")
+            kind: ItemKind = "dense" if in_head else "pool" if stride == 2 else "conv"
+            made = LayerItem(name, kind, channels, layer.size_in, layer.size, kernel, "conv" if stride == 2 else "")
         case Dense():
-            made = Item(layer.name, "dense", layer.features, 1, 1)
+            made = LayerItem(layer.name, "dense", layer.features, 1, 1)
         case Pool():
-            made = Item(layer.name, "pool", layer.channels, layer.size_in, layer.size, pooling=layer.kind)
+            made = LayerItem(layer.name, "pool", layer.channels, layer.size_in, layer.size, pooling=layer.kind)
         case Norm(spec=LocalResponseNorm()):
-            made = Item(layer.name, "lrn", layer.channels, layer.size, layer.size)
+            made = LayerItem(layer.name, "lrn", layer.channels, layer.size, layer.size)
         case _:
             return None
-    return replace(made, params=params(layer), macs=macs(layer))
+    return replace(made, params=count_params(layer), macs=count_macs(layer))
 
 
-def _followed(item: Item, layer: Norm | Act | Dropout) -> Item:
+def _followed(item: LayerItem, layer: Norm | Activation | Dropout) -> LayerItem:
     match layer:
-        case Act():
+        case Activation():
             return replace(item, activation=layer.kind)
         case Dropout():
             return replace(item, dropout=layer.probability)
-    return replace(item, norm=layer.spec.kind, params=item.params + params(layer))
+    return replace(item, norm=layer.spec.kind, params=item.params + count_params(layer))

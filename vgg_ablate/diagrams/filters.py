@@ -10,8 +10,8 @@ from math import ceil, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from vgg_ablate.diagrams.svg import Sheet, cut, width_of
-from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Words
+from vgg_ablate.diagrams.svg import SvgSheet, measure_text_width, truncate_text
+from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableRow, TextCell
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ _ABREAST, _ROW = 4, 326.0  # panels in a row, pixels from one row to the next
 
 
 @dataclass(frozen=True)
-class Seen:
+class FieldMeasurement:
     """How far the centre unit of a net's last map could see, and how far it does."""
 
     name: str
@@ -40,7 +40,7 @@ class Seen:
         return max(self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
 
 
-def filters(kernels: Floats, name: str) -> str:
+def draw_filters(kernels: Floats, name: str) -> str:
     """The first convolution's filters (filters x channels x rows x columns) as SVG.
 
     Three channels are shown as colours, each filter on its own scale, grey being 0. Otherwise the mean over channels,
@@ -48,7 +48,7 @@ def filters(kernels: Floats, name: str) -> str:
     """
     shown = kernels[:_MOST]
     across = ceil(sqrt(len(shown) * 1.6))
-    sheet, colours = Sheet(), _colours(shown)
+    sheet, colours = SvgSheet(), _colours(shown)
     for index in range(len(shown)):
         row, column = divmod(index, across)
         corner = (_MARGIN + column * (_TILE + _GAP), 58 + row * (_TILE + _GAP))
@@ -57,20 +57,20 @@ def filters(kernels: Floats, name: str) -> str:
     words = f"{len(kernels)} filters of {kernels.shape[2]}×{kernels.shape[3]} on {channels}"
     words += f", the first {_MOST}" if len(kernels) > _MOST else ""
     scale = "colours: red, green, blue; grey: 0" if kernels.shape[1] == 3 else "orange: positive, blue: negative"
-    width = max(2 * _MARGIN + across * (_TILE + _GAP), 2 * _MARGIN + width_of(words, 10.0))
-    sheet.text(_MARGIN, 30, cut(name, 14.0, width - 2 * _MARGIN), size=14.0, fill=INK, bold=True)
+    width = max(2 * _MARGIN + across * (_TILE + _GAP), 2 * _MARGIN + measure_text_width(words, 10.0))
+    sheet.text(_MARGIN, 30, truncate_text(name, 14.0, width - 2 * _MARGIN), size=14.0, fill=INK, bold=True)
     sheet.text(_MARGIN, 46, words, size=10.0, fill=SOFT)
     foot = 58 + ceil(len(shown) / across) * (_TILE + _GAP)
     sheet.text(_MARGIN, foot + 12, scale, size=9.5, fill=SOFT)
     return sheet.written(width, foot + 12 + _MARGIN, f"{name}: first filters", words)
 
 
-def fields(nets: Sequence[Seen], how: str) -> str:
+def draw_fields(nets: Sequence[FieldMeasurement], how: str) -> str:
     """Effective fields beside each other as SVG: darker is more gradient, on a square-root scale.
 
     `how` says over which weights and inputs.
     """
-    sheet = Sheet()
+    sheet = SvgSheet()
     for index, one in enumerate(nets):
         row, column = divmod(index, _ABREAST)
         _panel(sheet, one, _MARGIN + column * (_PANEL + 2 * _MARGIN), row * _ROW)
@@ -78,22 +78,22 @@ def fields(nets: Sequence[Seen], how: str) -> str:
     for colour, words in ((INK, "theoretical receptive field"), (_EFFECTIVE, "holds 95 % of the gradient")):
         sheet.box(x, y - 9, 10, 10, "none", f'stroke="{colour}" stroke-width="2"')
         sheet.text(x + 15, y, words, size=9.5, fill=SOFT)
-        x, y = (x, y + 16) if len(nets) == 1 else (x + 29 + width_of(words, 9.5), y)
+        x, y = (x, y + 16) if len(nets) == 1 else (x + 29 + measure_text_width(words, 9.5), y)
     width = min(len(nets), _ABREAST) * (_PANEL + 2 * _MARGIN)
     names = ", ".join(one.name for one in nets)
     return sheet.written(width, y + _MARGIN, "Effective receptive fields", f"{names}: {how}")
 
 
-def table(nets: Sequence[Seen], how: str) -> Table:
+def build_field_table(nets: Sequence[FieldMeasurement], how: str) -> Table:
     """A row a net; `how` says over which weights and inputs."""
     rows = [
-        Row(
+        TableRow(
             (
-                Words(one.name),
-                Count(len(one.field)),
-                Count(one.could),
-                Count(one.side),
-                Quantity(one.side**2 / one.could**2, "percentage"),
+                TextCell(one.name),
+                CountCell(len(one.field)),
+                CountCell(one.could),
+                CountCell(one.side),
+                QuantityCell(one.side**2 / one.could**2, "percentage"),
             )
         )
         for one in nets
@@ -109,7 +109,7 @@ def table(nets: Sequence[Seen], how: str) -> Table:
     return Table("fields", "The centre unit of the last map", columns, tuple(rows), (note, how))
 
 
-def as_json(nets: Sequence[Seen], how: str) -> str:
+def serialize_fields(nets: Sequence[FieldMeasurement], how: str) -> str:
     """The same as one document: a net, or a list of them. `sees` lies around the gradient's middle, in pixels."""
     found = [
         {
@@ -127,9 +127,9 @@ def as_json(nets: Sequence[Seen], how: str) -> str:
     return json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1)
 
 
-def _panel(sheet: Sheet, one: Seen, x: float, y: float) -> None:
+def _panel(sheet: SvgSheet, one: FieldMeasurement, x: float, y: float) -> None:
     pixel, top = _PANEL / len(one.field), y + 58 + 8
-    name, words = cut(one.name, 14.0, 0.88 * _PANEL), f"could see {one.could} px, sees {one.side} px"
+    name, words = truncate_text(one.name, 14.0, 0.88 * _PANEL), f"could see {one.could} px, sees {one.side} px"
     sheet.text(x, y + 30, name, size=14.0, fill=INK, bold=True)
     sheet.text(x, y + 46, words, size=10.0, fill=SOFT)
     sheet.box(x, top, _PANEL, _PANEL, "#ffffff", f'stroke="{RULE}"')
@@ -149,7 +149,13 @@ def _panel(sheet: Sheet, one: Seen, x: float, y: float) -> None:
 
 
 def _outline(
-    sheet: Sheet, x: float, top: float, pixel: float, rows: tuple[float, float], columns: tuple[float, float], ink: str
+    sheet: SvgSheet,
+    x: float,
+    top: float,
+    pixel: float,
+    rows: tuple[float, float],
+    columns: tuple[float, float],
+    ink: str,
 ) -> None:
     """A square in pixels of the image; what lies outside is drawn just outside the frame."""
     low, high = -6.0, _PANEL + 6.0
@@ -168,7 +174,7 @@ def _binned(field: Floats) -> Floats:
     return binned
 
 
-def _tile(sheet: Sheet, colours: list[list[str]], corner: tuple[float, float]) -> None:
+def _tile(sheet: SvgSheet, colours: list[list[str]], corner: tuple[float, float]) -> None:
     high, wide = _TILE / len(colours), _TILE / len(colours[0])
     for row, line in enumerate(colours):
         for column, colour in enumerate(line):

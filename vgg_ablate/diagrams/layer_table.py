@@ -6,83 +6,83 @@ import json
 from typing import Any
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.diagrams.table1 import Described
+from vgg_ablate.diagrams.table1 import NetDescription
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Value, Words
-from vgg_ablate.models.costs import activations, costs, macs, params
-from vgg_ablate.models.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, layers
-from vgg_ablate.models.memory import training
-from vgg_ablate.models.receptive_field import Sight, sights
+from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
+from vgg_ablate.models.costs import compute_costs, count_activations, count_macs, count_params
+from vgg_ablate.models.layers import Activation, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, build_layers
+from vgg_ablate.models.memory import estimate_training_memory
+from vgg_ablate.models.receptive_field import ReceptiveField, trace_receptive_fields
 
 _BATCH = 128  # of the memory estimate
 
 
 def as_json(arch: Arch, name: str) -> str:
     """One document: the costs, and every layer with its kernel, channels, size, receptive field and costs."""
-    return json.dumps(data(arch, name), indent=1)
+    return json.dumps(build_arch_data(arch, name), indent=1)
 
 
-def variant(one: Described) -> dict[str, Any]:
+def build_variant_data(one: NetDescription) -> dict[str, Any]:
     """A variant as plain data: its net, what sets it apart; of an ensemble what all nets cost, and each further net."""
-    found = {**data(one.arch, one.name), **one.differences()}
+    found = {**build_arch_data(one.arch, one.name), **one.differences()}
     if one.ensemble:
-        further = [data(net.arch, net.name) for net in one.nets[1:]]
+        further = [build_arch_data(net.arch, net.name) for net in one.nets[1:]]
         bytes_each = [net.pop("training_bytes") for net in (found, *further)]
         summed = {name: sum(one[name] for one in bytes_each) for name in ("total", "activations")}
         found |= {**one.costs.as_dict(), "training_bytes": {"batch_size": _BATCH, **summed}, "ensemble": further}
     return found
 
 
-def data(arch: Arch, name: str) -> dict[str, Any]:
+def build_arch_data(arch: Arch, name: str) -> dict[str, Any]:
     """The same as plain data, from an arch in its normal form."""
-    net = layers(arch)
-    rows = [_layer(layer, sight) for layer, sight in zip(net, sights(net), strict=True)]
-    memory = training(arch, _BATCH)
+    net = build_layers(arch)
+    rows = [_layer(layer, sight) for layer, sight in zip(net, trace_receptive_fields(net), strict=True)]
+    memory = estimate_training_memory(arch, _BATCH)
     return {
         "name": name,
-        "notation": arch.notation(),
+        "notation": arch.to_notation(),
         "image_size": arch.image_size,
         "in_channels": arch.in_channels,
         "classes": arch.classes,
-        **costs(arch).as_dict(),
+        **compute_costs(arch).as_dict(),
         "training_bytes": {"batch_size": _BATCH, "total": memory.total, "activations": memory.activations},
         "layers": rows,
     }
 
 
-def _layer(layer: Layer, sight: Sight) -> dict[str, Any]:
+def _layer(layer: Layer, sight: ReceptiveField) -> dict[str, Any]:
     before, after = _channels(layer)
     return {
         "name": layer.name,
-        "kind": kind(layer),
+        "kind": get_layer_kind(layer),
         "kernel": _window(layer),
         "in": before,
         "out": after,
         "size": _size(layer),
         "receptive_field": max(sight.field),
         "stride": sight.stride,
-        "activations": activations(layer),
-        "params": params(layer),
-        "macs": macs(layer),
+        "activations": count_activations(layer),
+        "params": count_params(layer),
+        "macs": count_macs(layer),
     }
 
 
-def kind(layer: Layer) -> str:
+def get_layer_kind(layer: Layer) -> str:
     """A word for a kind of layer: conv, batch, group, lrn, relu, max, average, adaptive, flatten, dense, dropout."""
     match layer:
         case Norm():
             return layer.spec.kind
-        case Act() | Pool():
+        case Activation() | Pool():
             return layer.kind
     return type(layer).__name__.lower()
 
 
-def layer_table(arch: Arch, name: str) -> Table:
+def build_layer_table(arch: Arch, name: str) -> Table:
     """Every layer with its window, channels, size, receptive field, and its share of params and macs."""
-    whole = data(arch, name)
+    whole = build_arch_data(arch, name)
     rows = [_row(layer, whole) for layer in whole["layers"] if layer["kind"] not in ("flatten", "dropout")]
     total = ("total", "", "", "", "")
-    sums = (Count(whole["params"]), Words(""), Count(whole["macs"]), Words(""))
+    sums = (CountCell(whole["params"]), TextCell(""), CountCell(whole["macs"]), TextCell(""))
     return Table(
         "layers",
         f"{name}: layers",
@@ -97,25 +97,27 @@ def layer_table(arch: Arch, name: str) -> Table:
             Column("MACs", "macs"),
             Column("share", "macs_share"),
         ),
-        (*rows, Row((*map(Words, total), *sums), bold=frozenset({0, 5, 7}))),
+        (*rows, TableRow((*map(TextCell, total), *sums), bold=frozenset({0, 5, 7}))),
         _notes(whole),
     )
 
 
-def _row(layer: dict[str, Any], whole: dict[str, Any]) -> Row:
+def _row(layer: dict[str, Any], whole: dict[str, Any]) -> TableRow:
     kernel = "×".join(map(str, layer["kernel"])) if layer["kernel"] else ""
     changes = f"{layer['in']} → {layer['out']}" if layer["in"] != layer["out"] or layer["params"] else f"{layer['out']}"
-    cells: list[Value] = [
-        Words(layer["name"]),
-        Words(kernel),
-        Words(changes),
-        Words(f"{layer['size']}×{layer['size']}"),
-        Count(layer["receptive_field"]),
+    cells: list[TableCell] = [
+        TextCell(layer["name"]),
+        TextCell(kernel),
+        TextCell(changes),
+        TextCell(f"{layer['size']}×{layer['size']}"),
+        CountCell(layer["receptive_field"]),
     ]
     for cost in ("params", "macs"):
         spent, total = layer[cost], whole[cost]
-        cells += [Count(spent), Quantity(spent / total, "percentage")] if spent else [Words(""), Words("")]
-    return Row(tuple(cells))
+        cells += (
+            [CountCell(spent), QuantityCell(spent / total, "percentage")] if spent else [TextCell(""), TextCell("")]
+        )
+    return TableRow(tuple(cells))
 
 
 def _notes(whole: dict[str, Any]) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ def _notes(whole: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{whole['weight_layers']} weight layers, {whole['activation_layers']} activation layers; the last map sees "
         f"{whole['receptive_field']} px of an image of {whole['image_size']}; "
-        f"{numbers.count(whole['activations'])} activations.",
+        f"{numbers.format_count(whole['activations'])} activations.",
         f"Training at batch {memory['batch_size']} in fp32 takes about {_bytes(memory['total'])} "
         f"({_bytes(memory['activations'])} of them activations), libraries' workspaces aside.",
     )
@@ -148,7 +150,7 @@ def _channels(layer: Layer) -> tuple[int, int]:
     match layer:
         case Conv():
             return layer.in_channels, layer.channels
-        case Norm() | Pool() | Act():
+        case Norm() | Pool() | Activation():
             return layer.channels, layer.channels
         case Dense():
             return layer.in_features, layer.features
@@ -157,4 +159,4 @@ def _channels(layer: Layer) -> tuple[int, int]:
 
 
 def _size(layer: Layer) -> int:
-    return layer.size if isinstance(layer, Conv | Norm | Pool | Act) else 1
+    return layer.size if isinstance(layer, Conv | Norm | Pool | Activation) else 1

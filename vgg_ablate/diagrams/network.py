@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import sqrt
 
-from vgg_ablate.diagrams.blocks import HEAD, Block, Item, blocks, in_order, marked
-from vgg_ablate.diagrams.svg import Sheet, cut, width_of
-from vgg_ablate.diagrams.table1 import Described
+from vgg_ablate.diagrams.blocks import HEAD_BLOCK, Block, LayerItem, align_blocks, build_blocks, sort_block_names
+from vgg_ablate.diagrams.svg import SvgSheet, measure_text_width, truncate_text
+from vgg_ablate.diagrams.table1 import NetDescription
 from vgg_ablate.formatting import numbers
 
 INK, SOFT, RULE, BAND = "#1c2126", "#5c656e", "#c9cfd5", "#eef1f4"
@@ -31,7 +31,7 @@ class _Wagon:
     """One block of one train: its carriages, those that stand for missing ones with the base's size."""
 
     block: Block
-    cars: tuple[tuple[Item, bool, bool], ...]  # what is drawn, does it differ, is it missing
+    cars: tuple[tuple[LayerItem, bool, bool], ...]  # what is drawn, does it differ, is it missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +46,22 @@ class _Scale:
         """Of a map's side."""
         return max(7.0, self.highest * sqrt(size / self.largest))
 
-    def width(self, item: Item) -> float:
+    def width(self, item: LayerItem) -> float:
         """Of a carriage."""
         if item.kind in ("pool", "lrn"):
             return 13.0
         return max(11.0, self.across * sqrt(item.channels))
 
 
-def drawn(nets: Sequence[Described]) -> str:
+def draw_networks(nets: Sequence[NetDescription]) -> str:
     """One net with its layers' shares of params and MACs; or several under each other, the first being the base."""
     trains = _trains(nets)
     scale = _scale(trains, 150.0 if len(nets) == 1 else 64.0)
     columns = _columns(trains, scale, shares=nets[0] if len(nets) == 1 else None)
     right = max(x + width for x, width in columns.values())
-    longest = max(width_of(_costs_words(one, nets[0]), _LABEL) for one in nets)
+    longest = max(measure_text_width(_costs_words(one, nets[0]), _LABEL) for one in nets)
     width = max(right + _MARGIN, min(longest, _READABLE) + 2 * _MARGIN)
-    sheet = Sheet()
+    sheet = SvgSheet()
     y = _MARGIN
     for one, train in zip(nets, trains, strict=True):
         y = _train(sheet, one, nets[0], train, scale, columns, y, width)
@@ -73,23 +73,23 @@ def drawn(nets: Sequence[Described]) -> str:
     return sheet.written(width, y + _MARGIN, names, f"{about} {_spoken(nets[0])}")
 
 
-def _trains(nets: Sequence[Described]) -> list[list[_Wagon]]:
-    found = [{block.name: block for block in blocks(one.net)} for one in nets]
+def _trains(nets: Sequence[NetDescription]) -> list[list[_Wagon]]:
+    found = [{block.name: block for block in build_blocks(one.net)} for one in nets]
     return [
         [wagon for name in _names(found) if (wagon := _wagon(each.get(name), found[0].get(name)))] for each in found
     ]
 
 
 def _names(found: Sequence[dict[str, Block]]) -> list[str]:
-    return in_order({name for each in found for name in each})
+    return sort_block_names({name for each in found for name in each})
 
 
 def _wagon(block: Block | None, base: Block | None) -> _Wagon | None:
     named = block or base
     if named is None:
         return None
-    pairs = marked(block, base)
-    cars = ((shown, pair.differs, pair.gone) for pair in pairs if (shown := pair.item or pair.base) is not None)
+    pairs = align_blocks(block, base)
+    cars = ((shown, pair.differs, pair.is_missing) for pair in pairs if (shown := pair.item or pair.base) is not None)
     return _Wagon(named, tuple(cars))
 
 
@@ -102,17 +102,17 @@ def _scale(trains: Sequence[Sequence[_Wagon]], highest: float) -> _Scale:
 
 
 def _columns(
-    trains: Sequence[Sequence[_Wagon]], scale: _Scale, shares: Described | None
+    trains: Sequence[Sequence[_Wagon]], scale: _Scale, shares: NetDescription | None
 ) -> dict[str, tuple[float, float]]:
     """Where every block stands: left and width; blocks of one name stand under each other."""
     widths: dict[str, float] = {}
     for train in trains:
         for wagon in train:
             words = [_size_words(wagon.block), *(_share_words(wagon, shares) if shares else [])]
-            needed = max([_length(wagon, scale), *(width_of(one, _SMALL) for one in words)])
+            needed = max([_length(wagon, scale), *(measure_text_width(one, _SMALL) for one in words)])
             widths[wagon.block.name] = max(widths.get(wagon.block.name, 0.0), needed)
-    found, x = dict[str, tuple[float, float]](), _MARGIN + (width_of("params", _SMALL) + 8 if shares else 0.0)
-    for name in in_order(widths):
+    found, x = dict[str, tuple[float, float]](), _MARGIN + (measure_text_width("params", _SMALL) + 8 if shares else 0.0)
+    for name in sort_block_names(widths):
         found[name] = (x, widths[name])
         x += widths[name] + _BETWEEN
     return found
@@ -122,14 +122,14 @@ def _length(wagon: _Wagon, scale: _Scale) -> float:
     return sum(_pitch(item, scale) for item, _, _ in wagon.cars) - _GAP
 
 
-def _pitch(item: Item, scale: _Scale) -> float:
+def _pitch(item: LayerItem, scale: _Scale) -> float:
     return max(scale.width(item) + _GAP, _PITCH)
 
 
 def _train(
-    sheet: Sheet,
-    one: Described,
-    base: Described,
+    sheet: SvgSheet,
+    one: NetDescription,
+    base: NetDescription,
     train: Sequence[_Wagon],
     scale: _Scale,
     columns: dict[str, tuple[float, float]],
@@ -138,10 +138,12 @@ def _train(
 ) -> float:
     """One net, from `y` downwards; returns where the next thing may begin."""
     sheet.text(_MARGIN, y + _TITLE, one.name, size=_TITLE, fill=INK, bold=True)
-    sheet.text(_MARGIN, y + 30, cut(_costs_words(one, base), _LABEL, width - 2 * _MARGIN), size=_LABEL, fill=SOFT)
+    sheet.text(
+        _MARGIN, y + 30, truncate_text(_costs_words(one, base), _LABEL, width - 2 * _MARGIN), size=_LABEL, fill=SOFT
+    )
     top = y + 48
     if one.changes:
-        sheet.text(_MARGIN, y + 44, cut(one.changes, _LABEL, width - 2 * _MARGIN), size=_LABEL, fill=INK)
+        sheet.text(_MARGIN, y + 44, truncate_text(one.changes, _LABEL, width - 2 * _MARGIN), size=_LABEL, fill=INK)
         top += 14
     rail = top + 12 + scale.height(max(wagon.block.size for wagon in train))
     left = min(x for x, _ in columns.values())
@@ -155,7 +157,7 @@ def _train(
     return rail + 10 + max(_label_length(train), 10.0) + 12
 
 
-def _wagon_drawn(sheet: Sheet, wagon: _Wagon, scale: _Scale, x: float, rail: float) -> None:
+def _wagon_drawn(sheet: SvgSheet, wagon: _Wagon, scale: _Scale, x: float, rail: float) -> None:
     for item, differs, missing in wagon.cars:
         pitch, across = _pitch(item, scale), scale.width(item)
         _car(sheet, item, scale, x, rail, missing)
@@ -163,7 +165,7 @@ def _wagon_drawn(sheet: Sheet, wagon: _Wagon, scale: _Scale, x: float, rail: flo
             high = scale.height(item.size_in if item.kind == "pool" else item.size)
             sheet.box(x - 2, rail - high - 2, across + 4, high + 2, "none", f'stroke="{INK}" stroke-width="1.6"')
         words = _label(item, differs, missing)
-        if width_of(words, _LABEL, bold=differs) <= across:
+        if measure_text_width(words, _LABEL, bold=differs) <= across:
             sheet.text(x + across / 2, rail + 14, words, size=_LABEL, fill=INK, anchor="middle", bold=differs)
         else:
             where = (x + across / 2 + 3.6, rail + 7)
@@ -171,7 +173,7 @@ def _wagon_drawn(sheet: Sheet, wagon: _Wagon, scale: _Scale, x: float, rail: flo
         x += pitch
 
 
-def _car(sheet: Sheet, item: Item, scale: _Scale, x: float, rail: float, missing: bool) -> None:
+def _car(sheet: SvgSheet, item: LayerItem, scale: _Scale, x: float, rail: float, missing: bool) -> None:
     across, high = scale.width(item), scale.height(item.size)
     fill, more = ("none", _DASHES) if missing else (_fill(item), "")
     if item.kind == "pool":
@@ -185,14 +187,14 @@ def _car(sheet: Sheet, item: Item, scale: _Scale, x: float, rail: float, missing
         sheet.box(x + across - 3, rail - high, 3, high, INK)
 
 
-def _fill(item: Item) -> str:
+def _fill(item: LayerItem) -> str:
     if item.kind == "conv":
         side = max(item.kernel or (3, 3))
         return _KERNELS[min(_KERNELS, key=lambda known: (abs(known - side), known))]
     return {"pool": _POOL, "dense": _DENSE, "lrn": _LRN}[item.kind]
 
 
-def _label(item: Item, differs: bool, missing: bool) -> str:
+def _label(item: LayerItem, differs: bool, missing: bool) -> str:
     if missing:
         return "gone *"
     words = f"{item.label} linear" if item.kind == "conv" and not item.activation else item.label
@@ -201,21 +203,21 @@ def _label(item: Item, differs: bool, missing: bool) -> str:
 
 def _label_length(train: Sequence[_Wagon]) -> float:
     return max(
-        width_of(_label(item, differs, missing), _LABEL, bold=differs)
+        measure_text_width(_label(item, differs, missing), _LABEL, bold=differs)
         for wagon in train
         for item, differs, missing in wagon.cars
     )
 
 
 def _size_words(block: Block) -> str:
-    return "head" if block.name == HEAD else f"{block.size}×{block.size}"
+    return "head" if block.name == HEAD_BLOCK else f"{block.size}×{block.size}"
 
 
-def _costs_words(one: Described, base: Described) -> str:
+def _costs_words(one: NetDescription, base: NetDescription) -> str:
     cost, other = one.costs, base.costs
     words = [
-        f"{numbers.count(cost.params)} params{_ratio(cost.params, other.params, one is base)}",
-        f"{numbers.count(cost.macs)} MACs{_ratio(cost.macs, other.macs, one is base)}",
+        f"{numbers.format_count(cost.params)} params{_ratio(cost.params, other.params, one is base)}",
+        f"{numbers.format_count(cost.macs)} MACs{_ratio(cost.macs, other.macs, one is base)}",
         f"{cost.weight_layers} weight layers",
         f"receptive field {cost.receptive_field} px",
     ]
@@ -223,28 +225,29 @@ def _costs_words(one: Described, base: Described) -> str:
 
 
 def _ratio(value: int, base: int, is_base: bool) -> str:
-    return "" if is_base else f" (×{numbers.plain(value / base)})"
+    return "" if is_base else f" (×{numbers.format_compact(value / base)})"
 
 
-def _spoken(one: Described) -> str:
+def _spoken(one: NetDescription) -> str:
     return f"{one.name}: {_costs_words(one, one)}."
 
 
-_COSTS: dict[str, Callable[[Item], int]] = {"params": lambda item: item.params, "MACs": lambda item: item.macs}
+_COSTS: dict[str, Callable[[LayerItem], int]] = {"params": lambda item: item.params, "MACs": lambda item: item.macs}
 
 
-def _share_words(wagon: _Wagon, one: Described) -> list[str]:
+def _share_words(wagon: _Wagon, one: NetDescription) -> list[str]:
     drawn = one.nets[0].costs
     whole = {"params": drawn.params, "MACs": drawn.macs}
     return [
-        numbers.percentage(sum(cost(item) for item, _, _ in wagon.cars) / whole[name]) for name, cost in _COSTS.items()
+        numbers.format_percentage(sum(cost(item) for item, _, _ in wagon.cars) / whole[name])
+        for name, cost in _COSTS.items()
     ]
 
 
 def _shares(
-    sheet: Sheet,
+    sheet: SvgSheet,
     train: Sequence[_Wagon],
-    one: Described,
+    one: NetDescription,
     scale: _Scale,
     columns: dict[str, tuple[float, float]],
     y: float,
@@ -267,7 +270,7 @@ def _shares(
     return y
 
 
-def _legend(sheet: Sheet, trains: Sequence[Sequence[_Wagon]], y: float, width: float) -> float:
+def _legend(sheet: SvgSheet, trains: Sequence[Sequence[_Wagon]], y: float, width: float) -> float:
     """What stands for what, as far as it is in the picture."""
     cars = [car for train in trains for wagon in train for car in wagon.cars]
     items = [item for item, _, missing in cars if not missing]
@@ -285,7 +288,7 @@ def _legend(sheet: Sheet, trains: Sequence[Sequence[_Wagon]], y: float, width: f
         entries.append(("none", "* differs from the base"))
     x = _MARGIN
     for fill, words in entries:
-        needed = 16 + width_of(words, _SMALL) + 14
+        needed = 16 + measure_text_width(words, _SMALL) + 14
         if x > _MARGIN and x + needed > width - _MARGIN:
             x, y = _MARGIN, y + 16
         outline = f'stroke="{INK}" stroke-width="1.4"' if fill == "none" else ""

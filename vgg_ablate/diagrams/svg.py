@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from html import escape
 from typing import Literal
 
-FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
+FONT_FAMILY = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
 _WIDE, _NARROW = set("mwMW@%&#+=<>~^×→−±"), set(" .,:;|!'ijl()[]tfr/-")
 
 
-class Sheet:
+class SvgSheet:
     """What has been drawn so far. Lengths are CSS pixels; y grows downwards."""
 
     def __init__(self) -> None:
@@ -55,24 +55,24 @@ class Sheet:
         """The whole file, on white paper."""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(height)}" '
-            f'viewBox="0 0 {_n(width)} {_n(height)}" role="img" font-family="{FONTS}">'
+            f'viewBox="0 0 {_n(width)} {_n(height)}" role="img" font-family="{FONT_FAMILY}">'
         )
         words = [f"<title>{escape(title)}</title>", f"<desc>{escape(description)}</desc>"]
         paper = f'<rect width="{_n(width)}" height="{_n(height)}" fill="#ffffff"/>'
         return "\n".join([head, *words, paper, *self._parts, "</svg>"]) + "\n"
 
 
-def width_of(words: str, size: float, *, bold: bool = False) -> float:
+def measure_text_width(words: str, size: float, *, bold: bool = False) -> float:
     """No less than the width of the words in any of the fonts."""
     ems = sum(1.0 if mark in _WIDE else 0.42 if mark in _NARROW else 0.79 if mark.isupper() else 0.65 for mark in words)
     return ems * size * (1.12 if bold else 1.0)
 
 
-def cut(words: str, size: float, width: float) -> str:
+def truncate_text(words: str, size: float, width: float) -> str:
     """The words, or as much of them as fits, with an ellipsis."""
-    if width_of(words, size) <= width:
+    if measure_text_width(words, size) <= width:
         return words
-    while words and width_of(words + "...", size) > width:
+    while words and measure_text_width(words + "...", size) > width:
         words = words[:-1]
     return words.rstrip(" ,:·") + "..."
 

@@ -7,19 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.diagrams.blocks import HEAD, Block, Marked, blocks, in_order, marked, places
+from vgg_ablate.diagrams.blocks import (
+    HEAD_BLOCK,
+    Block,
+    ItemPair,
+    align_blocks,
+    build_blocks,
+    count_slots,
+    sort_block_names,
+)
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Value, Words
-from vgg_ablate.models.costs import Costs, together
-from vgg_ablate.models.layers import Layer, layers
-from vgg_ablate.models.width_matching import Matched, Resolved
+from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
+from vgg_ablate.models.costs import Costs, combine_costs
+from vgg_ablate.models.layers import Layer, build_layers
+from vgg_ablate.models.width_matching import ResolvedVariant, WidthMatch
 
-ABREAST = 6  # variants in one table side by side, as in the paper's Table 1
+VARIANTS_PER_TABLE = 6  # variants in one table side by side, as in the paper's Table 1
 MARK = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class NetDescription:
     """A net with its name, and what sets it apart from the base."""
 
     name: str
@@ -29,20 +37,20 @@ class Described:
     ensemble: tuple[Arch, ...] = ()  # further nets that answer with it
 
     @property
-    def nets(self) -> tuple[Described, ...]:
+    def nets(self) -> tuple[NetDescription, ...]:
         """Each of its nets alone: itself, or itself and the others of the ensemble."""
-        further = [Described(f"{self.name}, net {place}", arch) for place, arch in enumerate(self.ensemble, 2)]
+        further = [NetDescription(f"{self.name}, net {place}", arch) for place, arch in enumerate(self.ensemble, 2)]
         return (replace(self, ensemble=()), *further)
 
     @property
     def net(self) -> tuple[Layer, ...]:
         """Its layers; of an ensemble, those of the first net."""
-        return layers(self.arch)
+        return build_layers(self.arch)
 
     @property
     def costs(self) -> Costs:
         """Of one example's forward pass, through all nets."""
-        return together((self.arch, *self.ensemble))
+        return combine_costs((self.arch, *self.ensemble))
 
     def differences(self) -> dict[str, str]:
         """What sets it apart from the base, where anything does."""
@@ -50,52 +58,55 @@ class Described:
         return {name: words for name, words in found.items() if words}
 
 
-def variant(resolved: Resolved) -> Described:
+def describe_variant(resolved: ResolvedVariant) -> NetDescription:
     """A variant of a study."""
-    changes = ", ".join(f"{path}: {shortly(value)}" for path, value in resolved.variant.changes.items())
-    left = "" if resolved.matched is None else left_over(resolved.matched)
-    return Described(resolved.variant.name, resolved.arch, changes, left, resolved.ensemble)
+    changes = ", ".join(f"{path}: {format_value(value)}" for path, value in resolved.variant.changes.items())
+    left = "" if resolved.matched is None else format_mismatch(resolved.matched)
+    return NetDescription(resolved.variant.name, resolved.arch, changes, left, resolved.ensemble)
 
 
-def column(one: Described) -> Table:
+def build_table1_column(one: NetDescription) -> Table:
     """The paper's Table 1 (section 2.1) has one such column a net."""
     rows = [_block_row(f"input: {_input(one.arch)}")]
-    for block in blocks(one.net):
+    for block in build_blocks(one.net):
         rows.append(_block_row(_heading(block)))
-        rows += [Row((Words(item.described),)) for item in block.items]
-    rows.append(Row((Words("soft-max"),)))
+        rows += [TableRow((TextCell(item.described),)) for item in block.items]
+    rows.append(TableRow((TextCell("soft-max"),)))
     caption = f"{one.name}: {one.costs.weight_layers} weight layers"
     return Table("column", caption, (Column(one.name, "layer", "left"),), tuple(rows))
 
 
-def side_by_side(nets: Sequence[Described]) -> list[Table]:
+def build_variant_tables(nets: Sequence[NetDescription]) -> list[Table]:
     """Of a study's variants, the base first: what each costs, and Table 1 with what differs from the base marked."""
-    return [summary(nets), *(_abreast(nets[0], nets[1:][at : at + ABREAST - 1]) for at in _starts(len(nets) - 1))]
+    return [
+        build_cost_table(nets),
+        *(_abreast(nets[0], nets[1:][at : at + VARIANTS_PER_TABLE - 1]) for at in _starts(len(nets) - 1)),
+    ]
 
 
-def summary(nets: Sequence[Described]) -> Table:
+def build_cost_table(nets: Sequence[NetDescription]) -> Table:
     """One row a variant."""
     base = nets[0].costs
     rows = []
     for one in nets:
         cost = one.costs
-        cells: tuple[Value, ...] = (
-            Words(one.name),
-            Words(one.changes),
-            Count(cost.params),
-            Quantity(cost.params / base.params, "plain"),
-            Count(cost.macs),
-            Quantity(cost.macs / base.macs, "plain"),
-            Count(cost.activations),
-            Count(cost.receptive_field),
-            Count(cost.weight_layers),
-            Count(cost.activation_layers),
-            Words(one.mismatch),
+        cells: tuple[TableCell, ...] = (
+            TextCell(one.name),
+            TextCell(one.changes),
+            CountCell(cost.params),
+            QuantityCell(cost.params / base.params, "plain"),
+            CountCell(cost.macs),
+            QuantityCell(cost.macs / base.macs, "plain"),
+            CountCell(cost.activations),
+            CountCell(cost.receptive_field),
+            CountCell(cost.weight_layers),
+            CountCell(cost.activation_layers),
+            TextCell(one.mismatch),
         )
-        rows.append(Row(cells, "base" if one is nets[0] else ""))
+        rows.append(TableRow(cells, "base" if one is nets[0] else ""))
     columns: tuple[Column, ...] = _SUMMARY_COLUMNS
     if not any(one.mismatch for one in nets):
-        columns, rows = columns[:-1], [Row(row.cells[:-1], row.style) for row in rows]
+        columns, rows = columns[:-1], [TableRow(row.cells[:-1], row.style) for row in rows]
     notes = ["params and macs of one example; × is the ratio to the base; the receptive field is in pixels"]
     if any(one.ensemble for one in nets):
         notes.append(_ENSEMBLES)
@@ -118,14 +129,14 @@ _SUMMARY_COLUMNS = (
 )
 
 
-def _abreast(base: Described, others: Sequence[Described]) -> Table:
+def _abreast(base: NetDescription, others: Sequence[NetDescription]) -> Table:
     """The base at the left; what differs from it in bold, with a mark."""
     shown = [base, *others]
-    found = [{block.name: block for block in blocks(one.net)} for one in shown]
-    rows: list[Row] = []
-    for name in in_order({name for each in found for name in each}):
+    found = [{block.name: block for block in build_blocks(one.net)} for one in shown]
+    rows: list[TableRow] = []
+    for name in sort_block_names({name for each in found for name in each}):
         here = [each.get(name) for each in found]
-        rows.append(_block_row("head" if name == HEAD else f"block {name}"))
+        rows.append(_block_row("head" if name == HEAD_BLOCK else f"block {name}"))
         rows += _marked_rows(here)
     columns = tuple(Column(one.name, one.name, "left") for one in shown)
     notes = [f"bold with {MARK}: not as in {base.name}; –: a layer less", _reading(base.arch)]
@@ -134,23 +145,23 @@ def _abreast(base: Described, others: Sequence[Described]) -> Table:
     return Table("side_by_side", f"The variants beside {base.name}", columns, tuple(rows), tuple(notes))
 
 
-def _marked_rows(here: Sequence[Block | None]) -> list[Row]:
-    columns = [marked(block, here[0], places(here)) for block in here]
+def _marked_rows(here: Sequence[Block | None]) -> list[TableRow]:
+    columns = [align_blocks(block, here[0], count_slots(here)) for block in here]
     rows = []
     for cells in zip(*columns, strict=True):
         different = frozenset(index for index, cell in enumerate(cells) if cell.differs)
-        rows.append(Row(tuple(Words(_marked_words(cell)) for cell in cells), bold=different))
+        rows.append(TableRow(tuple(TextCell(_marked_words(cell)) for cell in cells), bold=different))
     return rows
 
 
-def _marked_words(cell: Marked) -> str:
+def _marked_words(cell: ItemPair) -> str:
     if cell.item is None:
-        return f"{numbers.DASH} {MARK}" if cell.gone else ""
+        return f"{numbers.DASH} {MARK}" if cell.is_missing else ""
     return f"{cell.item.described} {MARK}" if cell.differs else cell.item.described
 
 
 def _heading(block: Block) -> str:
-    return "head" if block.name == HEAD else f"block {block.name}: maps of {block.size}x{block.size}"
+    return "head" if block.name == HEAD_BLOCK else f"block {block.name}: maps of {block.size}x{block.size}"
 
 
 def _input(arch: Arch) -> str:
@@ -164,27 +175,27 @@ def _reading(arch: Arch) -> str:
     return "every convolution and hidden dense layer names the activation that follows it; linear: none"
 
 
-def _block_row(text: str) -> Row:
-    return Row((Words(text),), "block")
+def _block_row(text: str) -> TableRow:
+    return TableRow((TextCell(text),), "block")
 
 
 def _starts(others: int) -> range:
-    return range(0, max(1, others), ABREAST - 1)
+    return range(0, max(1, others), VARIANTS_PER_TABLE - 1)
 
 
-def left_over(met: Matched) -> str:
+def format_mismatch(met: WidthMatch) -> str:
     """+0.31 % of 3.76 M macs: what is left of the difference between a matched cost and its budget."""
-    return f"{_percent(met.mismatch)} of {numbers.count(met.wanted)} {met.cost}"
+    return f"{_percent(met.mismatch)} of {numbers.format_count(met.wanted)} {met.cost}"
 
 
 def _percent(fraction: float) -> str:
-    return f"{numbers.number(100 * fraction, 2, signed=True)} %"
+    return f"{numbers.format_number(100 * fraction, 2, signed=True)} %"
 
 
-def shortly(value: object) -> str:
+def format_value(value: object) -> str:
     """A new value as a person would write it in YAML."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {shortly(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {format_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(shortly(inner) for inner in value) + "]"
+        return "[" + ", ".join(format_value(inner) for inner in value) + "]"
     return json.dumps(value) if isinstance(value, bool) or value is None else str(value)

@@ -20,45 +20,45 @@ from rich.text import Text as RichText
 
 from vgg_ablate.formatting import numbers
 
-Raw = str | int | float | None
-Style = Literal["", "base", "block"]  # of a row; a block row is a heading over the rows below it
+RawValue = str | int | float | None
+RowStyle = Literal["", "base", "block"]  # of a row; a block row is a heading over the rows below it
 
 
 @dataclass(frozen=True)
-class Words:
+class TextCell:
     """Text."""
 
     text: str
     link: str = ""  # of the HTML face
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """As it is."""
         return self.text
 
-    def raw(self) -> dict[str, Raw]:
+    def raw(self) -> dict[str, RawValue]:
         """As it is."""
         return {"": self.text}
 
 
 @dataclass(frozen=True)
-class Mean:
+class MeanCell:
     """A mean over seeds, with its standard deviation."""
 
     mean: float
     sd: float
     n: int
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """12.34 ± 0.56."""
-        return numbers.mean(self.mean, self.sd, self.n)
+        return numbers.format_mean(self.mean, self.sd, self.n)
 
-    def raw(self) -> dict[str, Raw]:
+    def raw(self) -> dict[str, RawValue]:
         """mean and sd."""
         return {"mean": self.mean, "sd": self.sd}
 
 
 @dataclass(frozen=True)
-class Gap:
+class DifferenceCell:
     """A difference with its interval; `sd` is that of the differences, over `n` seeds."""
 
     mean: float
@@ -67,57 +67,59 @@ class Gap:
     low: float
     high: float
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """+1.23 [0.12, 2.34]."""
-        return numbers.gap(self.mean, self.low, self.high, self.sd / sqrt(self.n) if self.n > 1 else float("nan"))
+        return numbers.format_difference(
+            self.mean, self.low, self.high, self.sd / sqrt(self.n) if self.n > 1 else float("nan")
+        )
 
-    def raw(self) -> dict[str, Raw]:
+    def raw(self) -> dict[str, RawValue]:
         """The difference and the ends of its interval."""
         return {"": self.mean, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
-class Count:
+class CountCell:
     """A whole number such as params or macs; None: unknown."""
 
     value: int | None
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """138.4 M."""
-        return numbers.DASH if self.value is None else numbers.count(self.value)
+        return numbers.DASH if self.value is None else numbers.format_count(self.value)
 
-    def raw(self) -> dict[str, Raw]:
+    def raw(self) -> dict[str, RawValue]:
         """In full."""
         return {"": self.value}
 
 
 @dataclass(frozen=True)
-class Quantity:
+class QuantityCell:
     """Any other number, with the way to show it."""
 
     value: float
     how: Literal["rate", "p", "percentage", "plain", "fixed", "seconds"]
     link: str = ""  # of the HTML face
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """By its kind."""
         show = {
-            "rate": numbers.rate,
-            "p": numbers.p_value,
-            "percentage": numbers.percentage,
-            "plain": numbers.plain,
-            "fixed": numbers.fixed,
-            "seconds": numbers.seconds,
+            "rate": numbers.format_rate,
+            "p": numbers.format_p_value,
+            "percentage": numbers.format_percentage,
+            "plain": numbers.format_compact,
+            "fixed": numbers.format_fixed,
+            "seconds": numbers.format_seconds,
         }[self.how]
         return show(self.value)
 
-    def raw(self) -> dict[str, Raw]:
+    def raw(self) -> dict[str, RawValue]:
         """In full."""
         return {"": self.value}
 
 
 @dataclass(frozen=True)
-class Range:
+class RangeCell:
     """A median over runs with the smallest and the largest value; a dash without a run."""
 
     median: float
@@ -125,18 +127,18 @@ class Range:
     high: float
     how: Literal["rate", "seconds"]
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """2,310 [2,250, 2,400]; the median alone where all are shown as it is."""
-        show = {"rate": numbers.rate, "seconds": numbers.seconds}[self.how]
+        show = {"rate": numbers.format_rate, "seconds": numbers.format_seconds}[self.how]
         median, low, high = show(self.median), show(self.low), show(self.high)
         return median if median == low == high else f"{median} [{low}, {high}]"
 
-    def raw(self) -> dict[str, Raw]:
+    def raw(self) -> dict[str, RawValue]:
         """In full."""
         return {"": self.median, "low": self.low, "high": self.high}
 
 
-Value = Words | Mean | Gap | Count | Quantity | Range
+TableCell = TextCell | MeanCell | DifferenceCell | CountCell | QuantityCell | RangeCell
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,11 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row; `bold` are indices of its cells. A block row has one cell, its heading."""
 
-    cells: tuple[Value, ...]
-    style: Style = ""
+    cells: tuple[TableCell, ...]
+    style: RowStyle = ""
     bold: frozenset[int] = frozenset()
 
 
@@ -164,11 +166,11 @@ class Table:
     name: str  # a word: the LaTeX label
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = field(default=())
 
 
-def markdown(table: Table) -> str:
+def render_markdown(table: Table) -> str:
     """GitHub's tables. Bold is bold; the base is in italics, a block's heading too."""
     lines = [
         f"**{_md(table.caption)}**",
@@ -187,7 +189,7 @@ def markdown(table: Table) -> str:
     return "\n".join([*lines, "", *(f"<sub>{_md(note)}</sub>  " for note in table.notes)]).rstrip() + "\n"
 
 
-def csv(table: Table) -> str:
+def render_csv(table: Table) -> str:
     """Every number in full; a mean becomes `<name>_mean` and `<name>_sd`. Block headings are left out."""
     records = [_record(row, table) for row in table.rows if row.style != "block"]
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -198,7 +200,7 @@ def csv(table: Table) -> str:
     return text.getvalue()
 
 
-def latex(table: Table) -> str:
+def render_latex(table: Table) -> str:
     """A booktabs table, made smaller where it is wider than the line. Needs booktabs, graphicx and xcolor."""
     alignment = "".join("r" if column.align == "right" else "l" for column in table.columns)
     heading = " & ".join(_tex(column.heading) for column in table.columns)
@@ -224,7 +226,7 @@ def latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def html(table: Table) -> str:
+def render_html(table: Table) -> str:
     """A <table> whose cells carry their number in `data-value`, for sorting."""
     lines = [f'<table id="{_attribute(table.name)}">', f"<caption>{_escaped(table.caption)}</caption>", "<thead><tr>"]
     lines += [f'<th scope="col" class="{column.align}">{_escaped(column.heading)}</th>' for column in table.columns]
@@ -237,7 +239,7 @@ def html(table: Table) -> str:
     return "\n".join([*lines, "</table>"]) + "\n"
 
 
-def terminal(table: Table) -> RichTable:
+def render_terminal(table: Table) -> RichTable:
     """For a rich console: the base is dim, the best is bold."""
     face = RichTable(title=table.caption, caption="\n".join(table.notes) or None, title_justify="left")
     face.caption_justify = "left"
@@ -250,21 +252,21 @@ def terminal(table: Table) -> RichTable:
     return face
 
 
-def printed(tables: Sequence[Table], *, width: int | None = None) -> None:
+def print_tables(tables: Sequence[Table], *, width: int | None = None) -> None:
     """The tables on stdout: in colour on a terminal, plain when piped."""
     console = Console(width=width, highlight=False)
     if width is None and not console.is_terminal:
         console = Console(width=160, highlight=False)
     for table in tables:
-        console.print(terminal(table))
+        console.print(render_terminal(table))
 
 
-def _shown(row: Row, table: Table) -> list[str]:
-    texts = [cell.shown() for cell in row.cells]
+def _shown(row: TableRow, table: Table) -> list[str]:
+    texts = [cell.to_text() for cell in row.cells]
     return texts + [""] * (len(table.columns) - len(texts))
 
 
-def _record(row: Row, table: Table) -> dict[str, Raw]:
+def _record(row: TableRow, table: Table) -> dict[str, RawValue]:
     return {
         "_".join(part for part in (column.name, part) if part): value
         for column, cell in zip(table.columns, row.cells, strict=True)
@@ -272,7 +274,7 @@ def _record(row: Row, table: Table) -> dict[str, Raw]:
     }
 
 
-def _full(value: Raw) -> str:
+def _full(value: RawValue) -> str:
     if value is None or (isinstance(value, float) and isnan(value)):
         return ""
     return repr(value) if isinstance(value, float) else str(value)
@@ -315,9 +317,9 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(mark, mark) for mark in text.replace("\n", " "))
 
 
-def _tex_row(row: Row, table: Table) -> str:
+def _tex_row(row: TableRow, table: Table) -> str:
     if row.style == "block":
-        return f"\\midrule\n\\multicolumn{{{len(table.columns)}}}{{l}}{{\\emph{{{_tex(row.cells[0].shown())}}}}} \\\\"
+        return f"\\midrule\n\\multicolumn{{{len(table.columns)}}}{{l}}{{\\emph{{{_tex(row.cells[0].to_text())}}}}} \\\\"
     shown = [
         _PARAGRAPH % _tex(text) if column.align == "left" and _is_sentence(text) else _tex(text)
         for text, column in zip(_shown(row, table), table.columns, strict=True)
@@ -336,9 +338,9 @@ def _attribute(text: str) -> str:
     return html_format.escape(text, quote=True)
 
 
-def _html_row(row: Row, table: Table) -> str:
+def _html_row(row: TableRow, table: Table) -> str:
     if row.style == "block":
-        heading = _escaped(row.cells[0].shown())
+        heading = _escaped(row.cells[0].to_text())
         return f'<tr class="block"><th colspan="{len(table.columns)}" scope="rowgroup">{heading}</th></tr>'
     cells = []
     for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
@@ -350,11 +352,11 @@ def _html_row(row: Row, table: Table) -> str:
     return f"<tr{kind}>{''.join(cells)}</tr>"
 
 
-def _sortable(value: Raw) -> str:
+def _sortable(value: RawValue) -> str:
     """Twelve digits: the last ones are those of a machine and its libraries, and a page must not be."""
     return f"{value:.12g}" if isinstance(value, float) and not isnan(value) else _full(value)
 
 
-def _linked(cell: Value) -> str:
-    text, link = _escaped(cell.shown()), cell.link if isinstance(cell, Words | Quantity) else ""
+def _linked(cell: TableCell) -> str:
+    text, link = _escaped(cell.to_text()), cell.link if isinstance(cell, TextCell | QuantityCell) else ""
     return f'<a href="{_attribute(link)}">{text}</a>' if link else text

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from vgg_ablate.config.arch import Arch, LocalResponseNorm
-from vgg_ablate.models.layers import Act, Conv, Dense, Layer, Norm, layers, parts
-from vgg_ablate.models.receptive_field import sights
+from vgg_ablate.models.layers import Activation, Conv, Dense, Layer, Norm, build_layers, split_head
+from vgg_ablate.models.receptive_field import trace_receptive_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +31,28 @@ class Costs:
         return asdict(self)
 
 
-def costs(arch: Arch) -> Costs:
+def compute_costs(arch: Arch) -> Costs:
     """The costs of an arch in its normal form. Raises SpecError where it cannot exist."""
-    net = layers(arch)
+    net = build_layers(arch)
     return Costs(
-        params=sum(params(layer) for layer in net),
-        macs=sum(macs(layer) for layer in net),
-        activations=sum(activations(layer) for layer in net),
-        receptive_field=receptive_field(parts(net)[0]),
+        params=sum(count_params(layer) for layer in net),
+        macs=sum(count_macs(layer) for layer in net),
+        activations=sum(count_activations(layer) for layer in net),
+        receptive_field=compute_receptive_field(split_head(net)[0]),
         weight_layers=sum(isinstance(layer, Conv | Dense) for layer in net),
-        activation_layers=sum(isinstance(layer, Act) for layer in net),
+        activation_layers=sum(isinstance(layer, Activation) for layer in net),
     )
 
 
-def together(nets: Sequence[Arch]) -> Costs:
+def combine_costs(nets: Sequence[Arch]) -> Costs:
     """Of an ensemble: params, macs and activations are sums; the receptive field and numbers of layers, the largest."""
-    each = [costs(arch) for arch in nets]
+    each = [compute_costs(arch) for arch in nets]
     summed = {name: sum(getattr(one, name) for one in each) for name in ("params", "macs", "activations")}
     largest = ("receptive_field", "weight_layers", "activation_layers")
     return Costs(**summed, **{name: max(getattr(one, name) for one in each) for name in largest})
 
 
-def params(layer: Layer) -> int:
+def count_params(layer: Layer) -> int:
     """Trained weights and biases."""
     match layer:
         case Conv():
@@ -67,7 +67,7 @@ def params(layer: Layer) -> int:
     return 0
 
 
-def macs(layer: Layer) -> int:
+def count_macs(layer: Layer) -> int:
     """Multiply-accumulates."""
     match layer:
         case Conv():
@@ -78,7 +78,7 @@ def macs(layer: Layer) -> int:
     return 0
 
 
-def activations(layer: Layer) -> int:
+def count_activations(layer: Layer) -> int:
     """Elements put out by a convolution or a dense layer."""
     match layer:
         case Conv():
@@ -88,7 +88,7 @@ def activations(layer: Layer) -> int:
     return 0
 
 
-def receptive_field(net: Iterable[Layer]) -> int:
+def compute_receptive_field(net: Iterable[Layer]) -> int:
     """Pixels a side that one unit of the last of these layers sees; of oblong kernels, the longer way."""
-    seen = sights(net)
+    seen = trace_receptive_fields(net)
     return max(seen[-1].field) if seen else 1

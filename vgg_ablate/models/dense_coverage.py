@@ -13,7 +13,7 @@ from itertools import count
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Evaluate
 from vgg_ablate.errors import Problem
-from vgg_ablate.models.layers import Conv, Layer, Pool, layers, parts
+from vgg_ablate.models.layers import Conv, Layer, Pool, build_layers, split_head
 
 MIN_COVERAGE = 0.9  # of the image's area: less is an error
 _PATH = "data.evaluate.scales"
@@ -21,7 +21,7 @@ _PATH = "data.evaluate.scales"
 Window = tuple[int, int, int]  # of a convolution or pooling, in one direction: kernel, stride, padding
 
 
-def dense_side(arch: Arch, scale: int) -> int:
+def compute_dense_side(arch: Arch, scale: int) -> int:
     """Return the side, in pixels, of the centred square that dense evaluation shows of an image of `scale` pixels.
 
     It is the largest side that gives the class map of the whole image and of which poolings drop either nothing or as
@@ -33,7 +33,7 @@ def dense_side(arch: Arch, scale: int) -> int:
     return scale - spare + (dropped if dropped <= spare else 0)
 
 
-def covered_sides(arch: Arch, side: int) -> tuple[int, int]:
+def compute_covered_sides(arch: Arch, side: int) -> tuple[int, int]:
     """Return how many rows and columns of a square of `side` pixels can influence the last map, from the first one on.
 
     Zero padding and the statistics of a group norm are not counted.
@@ -42,13 +42,13 @@ def covered_sides(arch: Arch, side: int) -> tuple[int, int]:
     return rows, columns
 
 
-def coverage(arch: Arch, scale: int) -> float:
+def compute_coverage(arch: Arch, scale: int) -> float:
     """Return the fraction of an image's area that dense evaluation at `scale` pixels covers."""
-    rows, columns = covered_sides(arch, dense_side(arch, scale))
+    rows, columns = compute_covered_sides(arch, compute_dense_side(arch, scale))
     return rows * columns / scale**2
 
 
-def nearest_scales(arch: Arch, scale: int) -> tuple[int, int]:
+def find_nearest_scales(arch: Arch, scale: int) -> tuple[int, int]:
     """Return the nearest scales below and above `scale` that cover enough. `scale` must exceed the net's image size.
 
     Both exist: the image size covers enough by definition, and less than two strides are lost however large the scale.
@@ -64,7 +64,7 @@ def covers_enough(arch: Arch, scale: int) -> bool:
     The net's own image size always does: there it is the centre crop, whatever the poolings drop of it.
     """
     size = _image_size(arch)
-    return scale == size or (scale > size and coverage(arch, scale) >= MIN_COVERAGE)
+    return scale == size or (scale > size and compute_coverage(arch, scale) >= MIN_COVERAGE)
 
 
 def find_scale_problems(arch: Arch, evaluate: Evaluate) -> list[Problem]:
@@ -74,8 +74,10 @@ def find_scale_problems(arch: Arch, evaluate: Evaluate) -> list[Problem]:
         if scale < size:
             problems.append(Problem(f"must not be less than the net's image size {size}", _PATH, got=scale))
         elif "dense" in evaluate.view and not covers_enough(arch, scale):
-            below, above = nearest_scales(arch, scale)
-            covers = f"dense evaluation at {scale} pixels covers {int(100 * coverage(arch, scale))} % of the image"
+            below, above = find_nearest_scales(arch, scale)
+            covers = (
+                f"dense evaluation at {scale} pixels covers {int(100 * compute_coverage(arch, scale))} % of the image"
+            )
             enough = f"cover at least {100 * MIN_COVERAGE:.0f} %"
             problems.append(Problem(f"{covers}; nearest scales that {enough}: {below}, {above}", _PATH))
     return problems
@@ -89,7 +91,7 @@ def _image_size(arch: Arch) -> int:
 
 def _windows(arch: Arch) -> tuple[list[Window], list[Window]]:
     """The windows of the layers that make maps, in order: along rows, along columns."""
-    body = parts(layers(arch))[0]
+    body = split_head(build_layers(arch))[0]
     return list(_windows_along(body, 0)), list(_windows_along(body, 1))
 
 

@@ -9,21 +9,21 @@ from torch import Tensor
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.models.vgg import Vgg, build
+from vgg_ablate.models.vgg import Vgg, build_model
 
 
-def convolutional(arch: Arch, *, back: bool = False) -> Arch:
+def convert_head(arch: Arch, *, back: bool = False) -> Arch:
     """The same net with a convolutional head; `back`: with a dense one."""
     return arch.model_copy(update={"head": arch.head.model_copy(update={"convolutional": not back})})
 
 
-def converted(state: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
+def convert_state_dict(state: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
     """A state_dict for `arch`, from one whose head is dense where this one is convolutional, or the other way round.
 
     The weights are the same numbers, seen in another shape. Raises SpecError where they are not of this net.
     """
     with torch.device("meta"):
-        wanted = build(arch).state_dict()
+        wanted = build_model(arch).state_dict()
     if missing := wanted.keys() ^ state.keys():
         raise SpecError(Problem("the weights are of another net", got=f"{sorted(missing)[0]} on one side only"))
     for name, weight in state.items():
@@ -33,20 +33,20 @@ def converted(state: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
     return {name: state[name].reshape(wanted[name].shape) for name in wanted}
 
 
-def slid(model: Vgg) -> Vgg:
+def convert_model(model: Vgg) -> Vgg:
     """The net with a convolutional head, for images of any size; its weights are the model's own, not a copy.
 
     Where the head pools to the side that the last map has, as torchvision's does at 224 pixels, it slides; where it
     pools to another side, or globally, the net takes any size as it is.
     """
-    arch = convolutional(model.arch)
+    arch = convert_head(model.arch)
     with torch.device("meta"):
-        whole = build(arch)
-    whole.load_state_dict(converted(model.state_dict(), arch), assign=True)
+        whole = build_model(arch)
+    whole.load_state_dict(convert_state_dict(model.state_dict(), arch), assign=True)
     return whole.train(model.training)
 
 
-def class_map(model: Vgg, images: Tensor) -> Tensor:
+def compute_class_map(model: Vgg, images: Tensor) -> Tensor:
     """Logits of a convolutional head for every place: N x classes x rows x columns.
 
     On images as large as those that the net was built for it is 1 x 1; on larger ones floor(Q / 32) - 6 for five

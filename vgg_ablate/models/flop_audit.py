@@ -14,8 +14,8 @@ with warnings.catch_warnings():  # fvcore 0.1.5 scripts functions when it is imp
     from fvcore.nn import FlopCountAnalysis
 
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.models.costs import costs
-from vgg_ablate.models.vgg import build
+from vgg_ablate.models.costs import compute_costs
+from vgg_ablate.models.vgg import build_model
 
 _FREE = {  # operators that do no multiply-accumulates of convolutions or dense layers, each with its reason
     "aten::max_pool2d": "compares",
@@ -42,7 +42,7 @@ _FREE = {  # operators that do no multiply-accumulates of convolutions or dense 
 _MACS = ("conv", "linear", "addmm", "matmul")  # what fvcore calls the operators that `macs` counts
 
 
-class Uncounted(Exception):
+class FlopAuditError(Exception):
     """fvcore met an operator that is in no list, or counts something else than the closed form: a bug to report."""
 
 
@@ -51,7 +51,7 @@ def _audited(arch: Arch) -> tuple[int, int]:
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
     assert arch.image_size is not None
     assert arch.in_channels is not None
-    model = build(arch).eval()  # in train mode the trace would change batch statistics
+    model = build_model(arch).eval()  # in train mode the trace would change batch statistics
     analysis = FlopCountAnalysis(model, torch.zeros(1, arch.in_channels, arch.image_size, arch.image_size))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with warnings.catch_warnings():  # it traces with torch.jit, as above
@@ -59,15 +59,17 @@ def _audited(arch: Arch) -> tuple[int, int]:
         counted = analysis.by_operator()
         unknown = set(analysis.unsupported_ops()) - _FREE.keys()
     if unknown:
-        raise Uncounted(f"fvcore cannot count {', '.join(sorted(unknown))} in {arch.notation()!r}")
+        raise FlopAuditError(f"fvcore cannot count {', '.join(sorted(unknown))} in {arch.to_notation()!r}")
     macs = sum(count for name, count in counted.items() if name in _MACS)
     return sum(parameter.numel() for parameter in model.parameters()), int(macs)
 
 
-def audit(arch: Arch) -> dict[str, int]:
+def audit_costs(arch: Arch) -> dict[str, int]:
     """`params` and `macs` by tracing. Raises Uncounted where they are not those of the closed form."""
     params, macs = _audited(arch)
-    closed = costs(arch)
+    closed = compute_costs(arch)
     if (params, macs) != (closed.params, closed.macs):
-        raise Uncounted(f"fvcore counts {params} params, {macs} macs; the closed form {closed.params}, {closed.macs}")
+        raise FlopAuditError(
+            f"fvcore counts {params} params, {macs} macs; the closed form {closed.params}, {closed.macs}"
+        )
     return {"params": params, "macs": macs}

@@ -36,7 +36,7 @@ class Norm:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Activation:
     """An activation of `channels` maps of `size` x `size`; of a vector: `size` is 1."""
 
     name: str
@@ -82,11 +82,11 @@ class Dropout:
     probability: float
 
 
-HEAD = ("avgpool", "flatten", "fc")  # how the names of the layers begin with which a head may begin
-Layer = Conv | Norm | Act | Pool | Flatten | Dense | Dropout
+HEAD_PREFIXES = ("avgpool", "flatten", "fc")  # how the names of the layers begin with which a head may begin
+Layer = Conv | Norm | Activation | Pool | Flatten | Dense | Dropout
 
 
-def layers(arch: Arch) -> tuple[Layer, ...]:
+def build_layers(arch: Arch) -> tuple[Layer, ...]:
     """The layers of an arch in its normal form (`Arch.spelled_out`), in order.
 
     A kernel may be larger than its map, since maps are padded: but no further than one ring of it may lie outside
@@ -105,20 +105,20 @@ def layers(arch: Arch) -> tuple[Layer, ...]:
     return (*found, *_head(arch, channels, size))
 
 
-def parts(net: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+def split_head(net: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
     """The layers that make maps, and those of the head."""
-    heads = (index for index, layer in enumerate(net) if layer.name.startswith(HEAD))
+    heads = (index for index, layer in enumerate(net) if layer.name.startswith(HEAD_PREFIXES))
     end = next(heads, len(net))
     return net[:end], net[end:]
 
 
-def shared(source: Arch, arch: Arch, convs: int) -> tuple[str, ...]:
+def find_copyable_layers(source: Arch, arch: Arch, convs: int) -> tuple[str, ...]:
     """Names of the convolutions and dense layers that both nets have in one shape: those that weights can be copied to.
 
     Of the source's convolutions only the first `convs` count.
     """
-    ours = {layer.name: _weights(layer) for layer in layers(arch)}
-    theirs = [layer for layer in layers(source) if isinstance(layer, Conv | Dense)]
+    ours = {layer.name: _weights(layer) for layer in build_layers(arch)}
+    theirs = [layer for layer in build_layers(source) if isinstance(layer, Conv | Dense)]
     late = [layer.name for layer in theirs if isinstance(layer, Conv)][convs:]
     return tuple(layer.name for layer in theirs if layer.name not in late and ours.get(layer.name) == _weights(layer))
 
@@ -145,7 +145,7 @@ def _convolutions(arch: Arch, index: int, stage: Stage, channels: int, size: int
         if conv.then != "nothing" and isinstance(arch.norm, BatchNorm | GroupNorm):
             yield _norm(arch.norm, index, number, channels, size)
         if conv.then == "activation":
-            yield Act(f"{arch.activation}{name}", arch.activation, channels, size)
+            yield Activation(f"{arch.activation}{name}", arch.activation, channels, size)
             if isinstance(arch.norm, LocalResponseNorm) and (index, number) == (0, 1):
                 yield Norm(f"lrn{name}", arch.norm, channels, size)
 
@@ -185,5 +185,5 @@ def _head(arch: Arch, channels: int, size: int) -> Iterator[Layer]:
         else:
             yield Dense(f"fc{name}", before * window * window, after)
         if number < len(head.hidden):
-            yield Act(f"{arch.activation}{name}", arch.activation, after, 1)
+            yield Activation(f"{arch.activation}{name}", arch.activation, after, 1)
             yield Dropout(f"dropout{name}", after, head.dropout)

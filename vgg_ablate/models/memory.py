@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vgg_ablate.config.arch import Arch, LocalResponseNorm
-from vgg_ablate.models.costs import costs, params
-from vgg_ablate.models.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, layers
+from vgg_ablate.models.costs import compute_costs, count_params
+from vgg_ablate.models.layers import Activation, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, build_layers
 
 MANY_PARAMS = 10**9  # more than any VGG had: surely a mistake
 _ONE_COPY = ("relu", "tanh")  # activations of which only the output is kept: theirs, or in place of what they got
@@ -14,7 +14,7 @@ _INDEX = 8  # bytes of an index that max-pooling keeps an element
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryEstimate:
     """Bytes while training: what is there all the time, and what a batch adds until its backward pass."""
 
     weights: int  # as trained: fp32
@@ -28,21 +28,23 @@ class Memory:
         return self.weights + self.gradients + self.optimiser + self.activations
 
 
-def training(arch: Arch, batch_size: int, *, precision_bytes: int = 4, states: int = 1) -> Memory:
+def estimate_training_memory(
+    arch: Arch, batch_size: int, *, precision_bytes: int = 4, states: int = 1
+) -> MemoryEstimate:
     """The estimate for an arch in its normal form; `states` are the optimiser's numbers a parameter (momentum: 1)."""
-    net = layers(arch)
-    weights = 4 * sum(params(layer) for layer in net)
+    net = build_layers(arch)
+    weights = 4 * sum(count_params(layer) for layer in net)
     image = (arch.in_channels or 0) * (arch.image_size or 0) ** 2 * precision_bytes
     kept = image + sum(_kept(layer, precision_bytes) for layer in net)
-    return Memory(weights, weights, states * weights, batch_size * kept)
+    return MemoryEstimate(weights, weights, states * weights, batch_size * kept)
 
 
-def output_bytes(arch: Arch, batch_size: int, *, precision_bytes: int = 4) -> int:
+def compute_output_bytes(arch: Arch, batch_size: int, *, precision_bytes: int = 4) -> int:
     """Bytes that the outputs of convolutions and dense layers fill: the `activations` of the costs, for a batch."""
-    return costs(arch).activations * precision_bytes * batch_size
+    return compute_costs(arch).activations * precision_bytes * batch_size
 
 
-def warning(params: int) -> str | None:
+def build_size_warning(params: int) -> str | None:
     """One line for more parameters than anybody means; None where they are fewer."""
     if params < MANY_PARAMS:
         return None
@@ -61,7 +63,7 @@ def _kept(layer: Layer, size: int) -> int:
             return 4 * layer.channels * layer.size**2 * size  # padded squares, their mean, its power, the quotient
         case Norm():
             return layer.channels * layer.size**2 * size
-        case Act():
+        case Activation():
             return 0 if layer.kind in _ONE_COPY else layer.channels * layer.size**2 * size
         case Pool():
             index = _INDEX if layer.kind == "max" else 0

@@ -9,17 +9,17 @@ from typing import NamedTuple
 from vgg_ablate.models.layers import Conv, Dense, Flatten, Layer, Pool
 
 
-class Sight(NamedTuple):
+class ReceptiveField(NamedTuple):
     """What one unit of a layer's output sees, and how far apart two neighbours look; rows, columns."""
 
     field: tuple[int, int]
     stride: int  # 0 where there are no neighbours: a vector
 
 
-def sights(net: Iterable[Layer]) -> tuple[Sight, ...]:
+def trace_receptive_fields(net: Iterable[Layer]) -> tuple[ReceptiveField, ...]:
     """Layer by layer: a window of k units widens the field by (k - 1) x stride so far (Araujo et al., Distill 2019)."""
-    found: list[Sight] = []
-    sight, size = Sight((1, 1), 1), 1
+    found: list[ReceptiveField] = []
+    sight, size = ReceptiveField((1, 1), 1), 1
     for layer in net:
         match layer:
             case Conv():
@@ -35,17 +35,17 @@ def sights(net: Iterable[Layer]) -> tuple[Sight, ...]:
             case Flatten():
                 sight = _widened(sight, (size, size), 0)
             case Dense():
-                sight = Sight(sight.field, 0)
+                sight = ReceptiveField(sight.field, 0)
         found.append(sight)
     return tuple(found)
 
 
-def _widened(sight: Sight, window: tuple[int, int], stride: int) -> Sight:
+def _widened(sight: ReceptiveField, window: tuple[int, int], stride: int) -> ReceptiveField:
     rows, columns = (field + (side - 1) * sight.stride for field, side in zip(sight.field, window, strict=True))
-    return Sight((rows, columns), sight.stride * stride)
+    return ReceptiveField((rows, columns), sight.stride * stride)
 
 
-def centre_square(body: Iterable[Layer]) -> tuple[tuple[int, int], tuple[int, int]]:
+def compute_center_window(body: Iterable[Layer]) -> tuple[tuple[int, int], tuple[int, int]]:
     """The pixels, first and one past the last, that the last map's centre unit could see: of rows, of columns.
 
     They may lie outside the image, where the padding is.

@@ -5,8 +5,19 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vgg_ablate.config.arch import Arch, BatchNorm, GlorotInit, GroupNorm, Init, KaimingInit, NormalInit
-from vgg_ablate.models.layers import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, layers, parts
+from vgg_ablate.config.arch import Arch, BatchNorm, GlorotInit, GroupNorm, InitConfig, KaimingInit, NormalInit
+from vgg_ablate.models.layers import (
+    Activation,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Norm,
+    Pool,
+    build_layers,
+    split_head,
+)
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -25,12 +36,12 @@ class Vgg(nn.Module):
         """`arch` is in its normal form."""
         super().__init__()
         self.arch = arch
-        body, head = parts(layers(arch))
+        body, head = split_head(build_layers(arch))
         pools = [layer for layer in head if isinstance(layer, Pool)]
         dense = any(isinstance(layer, Flatten) for layer in head)
-        weights = [module(layer) for layer in head if isinstance(layer, Dense | Conv | Act | Dropout)]
-        self.features = nn.Sequential(*(module(layer) for layer in body))
-        self.avgpool = module(pools[0]) if pools else nn.Identity()
+        weights = [build_module(layer) for layer in head if isinstance(layer, Dense | Conv | Activation | Dropout)]
+        self.features = nn.Sequential(*(build_module(layer) for layer in body))
+        self.avgpool = build_module(pools[0]) if pools else nn.Identity()
         self.flatten = nn.Flatten() if dense else nn.Identity()
         self.classifier = nn.Sequential(*weights, *([] if dense else [nn.AdaptiveAvgPool2d(1), nn.Flatten()]))
 
@@ -40,14 +51,14 @@ class Vgg(nn.Module):
         return logits
 
 
-def build(arch: Arch, generator: torch.Generator | None = None) -> Vgg:
+def build_model(arch: Arch, generator: torch.Generator | None = None) -> Vgg:
     """The module of an arch in its normal form, its weights drawn from `generator`."""
     model = Vgg(arch)
-    initialise(model, arch.init, generator)
+    initialize_weights(model, arch.init, generator)
     return model
 
 
-def module(layer: Layer) -> nn.Module:
+def build_module(layer: Layer) -> nn.Module:
     """The torch module of one layer."""
     match layer:
         case Conv():
@@ -56,7 +67,7 @@ def module(layer: Layer) -> nn.Module:
             )
         case Norm():
             return _norm(layer)
-        case Act():
+        case Activation():
             return _activation(layer.kind)
         case Pool(kind="adaptive"):
             return nn.AdaptiveAvgPool2d((layer.size, layer.size))
@@ -95,7 +106,7 @@ class _LocalResponseNorm(nn.LocalResponseNorm):
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, init: Init, generator: torch.Generator | None = None) -> None:
+def initialize_weights(model: nn.Module, init: InitConfig, generator: torch.Generator | None = None) -> None:
     """Draw every convolution's and dense layer's weights; biases are 0, norms are the identity."""
     for part in model.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
@@ -104,7 +115,7 @@ def initialise(model: nn.Module, init: Init, generator: torch.Generator | None =
                 part.bias.zero_()
 
 
-def _draw(part: nn.Conv2d | nn.Linear, init: Init, generator: torch.Generator | None) -> None:
+def _draw(part: nn.Conv2d | nn.Linear, init: InitConfig, generator: torch.Generator | None) -> None:
     weight = part.weight
     match init:
         case NormalInit():

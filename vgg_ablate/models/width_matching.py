@@ -9,16 +9,16 @@ from functools import cache
 from vgg_ablate.config.arch import Arch, Match
 from vgg_ablate.config.study import Variant
 from vgg_ablate.config.training import Train
-from vgg_ablate.errors import Problem, SpecError, nearest
-from vgg_ablate.models.costs import Costs, costs, together
+from vgg_ablate.errors import Problem, SpecError, find_nearest
+from vgg_ablate.models.costs import Costs, combine_costs, compute_costs
 from vgg_ablate.models.dense_coverage import find_scale_problems
-from vgg_ablate.models.layers import shared
+from vgg_ablate.models.layers import find_copyable_layers
 
-NARROWEST, WIDEST = 1e-3, 1e4  # multipliers that are tried
+MIN_WIDTH, MAX_WIDTH = 1e-3, 1e4  # multipliers that are tried
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class WidthMatch:
     """How a budget was met."""
 
     cost: str
@@ -33,13 +33,13 @@ class Matched:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedVariant:
     """A variant, and the net that it is."""
 
     variant: Variant
     arch: Arch  # the normal form
     costs: Costs  # of all its nets
-    matched: Matched | None = None
+    matched: WidthMatch | None = None
     ensemble: tuple[Arch, ...] = ()  # the further nets, in the normal form
 
     @property
@@ -50,9 +50,9 @@ class Resolved:
         )
 
 
-def resolve(variants: Sequence[Variant]) -> tuple[Resolved, ...]:
+def resolve_variants(variants: Sequence[Variant]) -> tuple[ResolvedVariant, ...]:
     """The net of every variant. Raises SpecError that names every variant that cannot exist."""
-    done: dict[str, Resolved] = {}
+    done: dict[str, ResolvedVariant] = {}
     problems = _unmatchable(variants)
     waiting = [] if problems else list(variants)
     while waiting:
@@ -86,7 +86,7 @@ def _unmatchable(variants: Sequence[Variant]) -> list[Problem]:
         path, target = _path(variant, "arch.match"), targets[variant.name]
         if target is not None and target not in targets:
             rule = f"the budget is that of no variant; there are {', '.join(targets)}"
-            problems.append(Problem(rule, path, got=target, nearest=nearest(target, targets)))
+            problems.append(Problem(rule, path, got=target, nearest=find_nearest(target, targets)))
             continue
         road = [variant.name]
         while target is not None and target in targets and target not in road:
@@ -109,37 +109,37 @@ def _target(variant: Variant) -> str | None:
     return match.target if match is not None and isinstance(match.target, str) else None
 
 
-def _resolved(variant: Variant, done: dict[str, Resolved]) -> Resolved:
+def _resolved(variant: Variant, done: dict[str, ResolvedVariant]) -> ResolvedVariant:
     arch = variant.arch.with_shape(variant.data.shape)
     if variant.train.ensemble:
         return _ensemble(variant, arch)
     if arch.match is None:
-        plain = arch.spelled_out()
-        return Resolved(variant, plain, costs(plain))
+        plain = arch.to_normal_form()
+        return ResolvedVariant(variant, plain, compute_costs(plain))
     target = arch.match.target
     wanted = float(getattr(done[target].costs, arch.match.cost)) if isinstance(target, str) else float(target)
-    plain, found = met(arch, arch.match, wanted)
-    return Resolved(variant, plain, costs(plain), found)
+    plain, found = match_width(arch, arch.match, wanted)
+    return ResolvedVariant(variant, plain, compute_costs(plain), found)
 
 
-def _pretrained(resolved: Resolved) -> None:
+def _pretrained(resolved: ResolvedVariant) -> None:
     """Raises SpecError where the net that is trained first cannot exist, or has nothing to copy."""
     before, path = resolved.variant.train.pretrain, "train.pretrain.arch"
     if before is None:
         return
     try:
-        source = before.arch.with_shape(resolved.variant.data.shape).spelled_out()
-        alike = [shared(source, arch, before.convs) for arch in (resolved.arch, *resolved.ensemble)]
+        source = before.arch.with_shape(resolved.variant.data.shape).to_normal_form()
+        alike = [find_copyable_layers(source, arch, before.convs) for arch in (resolved.arch, *resolved.ensemble)]
     except SpecError as error:
         raise SpecError([Problem(one.rule, path, one.place, one.got, one.nearest) for one in error.problems]) from error
     except ValueError as error:
         raise SpecError(Problem(str(error), path)) from error
     if not all(alike):
         rule = "no layer has the name and shape of one of the net that it is for"
-        raise SpecError(Problem(rule, path, got=source.notation()))
+        raise SpecError(Problem(rule, path, got=source.to_notation()))
 
 
-def _check_scales(resolved: Resolved) -> None:
+def _check_scales(resolved: ResolvedVariant) -> None:
     """Raise SpecError where a net cannot be tested at a scale of `data.evaluate`; equal problems share a line."""
     evaluate = resolved.variant.data.evaluate
     found = [one for arch in (resolved.arch, *resolved.ensemble) for one in find_scale_problems(arch, evaluate)]
@@ -147,39 +147,39 @@ def _check_scales(resolved: Resolved) -> None:
         raise SpecError(dict.fromkeys(found))
 
 
-def _ensemble(variant: Variant, arch: Arch) -> Resolved:
+def _ensemble(variant: Variant, arch: Arch) -> ResolvedVariant:
     nets, problems = list[Arch](), list[Problem]()
     for place, net in enumerate((arch, *variant.train.ensemble)):
         where = f"train.ensemble[{place - 1}]" if place else "arch"
         try:
             if net.match is not None:
                 raise SpecError(Problem("a match scales one net: the nets of an ensemble have widths of their own"))
-            nets.append(net.with_shape(variant.data.shape).spelled_out())
-            costs(nets[-1])
+            nets.append(net.with_shape(variant.data.shape).to_normal_form())
+            compute_costs(nets[-1])
         except SpecError as error:
             problems += [Problem(one.rule, where, one.place, one.got, one.nearest) for one in error.problems]
         except ValueError as error:
             problems.append(Problem(str(error), where))
     if problems:
         raise SpecError(problems)
-    return Resolved(variant, nets[0], together(nets), ensemble=tuple(nets[1:]))
+    return ResolvedVariant(variant, nets[0], combine_costs(nets), ensemble=tuple(nets[1:]))
 
 
-def met(arch: Arch, match: Match, wanted: float) -> tuple[Arch, Matched]:
+def match_width(arch: Arch, match: Match, wanted: float) -> tuple[Arch, WidthMatch]:
     """The arch at the width that comes nearest to the budget. Raises SpecError where none is within the tolerance."""
 
     def spelled(width: float) -> Arch:
-        return arch.model_copy(update={"match": None, "width": width}).spelled_out()
+        return arch.model_copy(update={"match": None, "width": width}).to_normal_form()
 
     @cache
     def cost(width: float) -> int:
-        return int(getattr(costs(spelled(width)), match.cost))
+        return int(getattr(compute_costs(spelled(width)), match.cost))
 
     widths = _bracket(cost, wanted)
     width = min(widths, key=lambda width: abs(cost(width) - wanted))
-    found = Matched(match.cost, wanted, cost(width), width)
+    found = WidthMatch(match.cost, wanted, cost(width), width)
     if abs(found.mismatch) > match.tolerance:
-        nets = " and ".join(f"{cost(width):,} ({spelled(width).notation()})" for width in widths)
+        nets = " and ".join(f"{cost(width):,} ({spelled(width).to_notation()})" for width in widths)
         rule = f"no width gives {wanted:,.0f} {match.cost} within {match.tolerance:.2%}: the nearest are {nets}"
         raise SpecError(Problem(rule, "arch.match"))
     return spelled(width), found
@@ -190,8 +190,8 @@ def _bracket(cost: Callable[[float], int], wanted: float) -> tuple[float, float]
 
     Where the narrowest net costs more already, or the widest less, it is the narrowest or widest two.
     """
-    below, above = NARROWEST, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide
-    while cost(above) <= wanted and above < WIDEST:
+    below, above = MIN_WIDTH, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide
+    while cost(above) <= wanted and above < MAX_WIDTH:
         below, above = above, above * 2
     if cost(below) > wanted:
         return below, _next(cost, below, above)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from vgg_ablate.models.costs import macs, params
+from vgg_ablate.models.costs import count_macs, count_params
 from vgg_ablate.models.layers import Conv, Dense, Pool
-from vgg_ablate.paper.computed import Check, Computed
-from vgg_ablate.paper.nets import convolutions, net
-from vgg_ablate.paper.stacks import convolved
+from vgg_ablate.paper.computed import Check, Computation
+from vgg_ablate.paper.nets import build_net_layers, select_convs
+from vgg_ablate.paper.stacks import convolve_maps
 
 _SIDES = {224: 1, 256: 2, 288: 3, 352: 5, 384: 6, 416: 7, 512: 10}  # pixels of the image -> of the class map
 _TRAINING_IMAGES = 1_281_167  # ILSVRC-2012
 
 
-def dense_as_convolutional() -> Computed:
+def check_dense_as_convolution() -> Computation:
     """A14: the same weights; and the same output, on small maps and in float64."""
     pairs = zip(_dense(), _as_convolutions(224), strict=True)
-    same = [params(dense) == params(conv) for dense, conv in pairs]
+    same = [count_params(dense) == count_params(conv) for dense, conv in pairs]
     draw = np.random.default_rng(0)
     maps, hidden, classes = (draw.standard_normal(shape) for shape in ((6, 7, 7), (5, 6, 7, 7), (4, 5, 1, 1)))
     flat = classes[:, :, 0, 0] @ np.maximum(hidden.reshape(5, -1) @ maps.reshape(-1), 0)
-    slid = convolved(np.maximum(convolved(maps, hidden), 0), classes)
-    return Computed(
+    slid = convolve_maps(np.maximum(convolve_maps(maps, hidden), 0), classes)
+    return Computation(
         (
-            Check("fc6 as a 7x7 convolution", 102_764_544, params(_as_convolutions(224)[0]), "params"),
+            Check("fc6 as a 7x7 convolution", 102_764_544, count_params(_as_convolutions(224)[0]), "params"),
             Check("params of fc6, fc7 and fc8 stay", True, all(same)),
             Check("class map at the training size", (4, 1, 1), slid.shape),
             Check("output stays, to 1e-12", True, bool(np.allclose(slid[:, 0, 0], flat, rtol=1e-12, atol=0))),
@@ -32,19 +32,19 @@ def dense_as_convolutional() -> Computed:
     )
 
 
-def class_map_sizes() -> Computed:
+def check_class_map_sizes() -> Computation:
     """A15."""
-    return Computed(
+    return Computation(
         tuple(Check(f"{size} px", side, _as_convolutions(size)[-1].size, "a side") for size, side in _SIDES.items())
     )
 
 
-def crops_against_dense() -> Computed:
+def check_crop_macs() -> Computation:
     """A17: D, square image."""
     crops = 3 * 5 * 5 * 2
     of_crops = crops * _dense_macs(224)
     of_dense = sum(2 * _dense_macs(size) for size in (256, 384, 512))
-    return Computed(
+    return Computation(
         (
             Check("5x5 grid and flips over 3 scales", 150, crops, "crops"),
             Check("crops", 2320.5, round(of_crops / 1e9, 1), "G macs"),
@@ -54,21 +54,21 @@ def crops_against_dense() -> Computed:
     )
 
 
-def iterations_as_epochs() -> Computed:
+def check_training_epochs() -> Computation:
     """A18."""
     epochs = 370_000 * 256 / _TRAINING_IMAGES
-    return Computed((Check("370,000 x 256 / 1,281,167", 74, round(epochs), "epochs"),))
+    return Computation((Check("370,000 x 256 / 1,281,167", 74, round(epochs), "epochs"),))
 
 
 def _dense() -> list[Dense]:
-    return [layer for layer in net("D") if isinstance(layer, Dense)]
+    return [layer for layer in build_net_layers("D") if isinstance(layer, Dense)]
 
 
 def _as_convolutions(image_size: int) -> list[Conv]:
     """D's dense layers as convolutions over the last map of an image of `image_size` pixels a side."""
-    size = [layer for layer in net("D", image_size) if isinstance(layer, Pool)][-1].size
-    kernel = [layer for layer in net("D") if isinstance(layer, Pool)][-1].size
-    channels, found = convolutions(net("D"))[-1].channels, []
+    size = [layer for layer in build_net_layers("D", image_size) if isinstance(layer, Pool)][-1].size
+    kernel = [layer for layer in build_net_layers("D") if isinstance(layer, Pool)][-1].size
+    channels, found = select_convs(build_net_layers("D"))[-1].channels, []
     for dense in _dense():
         after = size - kernel + 1
         found.append(Conv(dense.name, channels, dense.features, (kernel, kernel), 1, (0, 0), True, size, after))
@@ -77,5 +77,5 @@ def _as_convolutions(image_size: int) -> list[Conv]:
 
 
 def _dense_macs(image_size: int) -> int:
-    layers = (*convolutions(net("D", image_size)), *_as_convolutions(image_size))
-    return sum(macs(layer) for layer in layers)
+    layers = (*select_convs(build_net_layers("D", image_size)), *_as_convolutions(image_size))
+    return sum(count_macs(layer) for layer in layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Value = int | float | bool | str | tuple[int, ...]
+CheckValue = int | float | bool | str | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +12,8 @@ class Check:
     """One number, or shape, that must be what is claimed."""
 
     what: str
-    claimed: Value  # as printed, or as it follows from what is printed
-    found: Value  # computed here, at the precision of what is printed
+    claimed: CheckValue  # as printed, or as it follows from what is printed
+    found: CheckValue  # computed here, at the precision of what is printed
     unit: str = ""
 
     @property
@@ -23,7 +23,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class Computation:
     """All checks of one statement."""
 
     checks: tuple[Check, ...]

@@ -10,20 +10,20 @@ from typing import Any
 
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Row, Table, Words, markdown
-from vgg_ablate.paper.computed import Check, Computed
-from vgg_ablate.paper.standing import Answer, Standing
+from vgg_ablate.formatting.table import Column, Table, TableRow, TextCell, render_markdown
+from vgg_ablate.paper.computed import Check, Computation
+from vgg_ablate.paper.standing import ClaimAnswer, Standing
 from vgg_ablate.report import wording
 
 _KINDS = {"analytic": "Computed", "empirical": "Trained", "note": "The note"}
 
 
-def table(standings: Sequence[Standing]) -> Table:
+def build_scoreboard_table(standings: Sequence[Standing]) -> Table:
     """One row a statement, a heading a kind."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for kind, heading in _KINDS.items():
-        rows.append(Row((Words(heading),), style="block"))
-        rows.extend(Row(_cells(one)) for one in standings if one.statement.kind == kind)
+        rows.append(TableRow((TextCell(heading),), style="block"))
+        rows.extend(TableRow(_cells(one)) for one in standings if one.statement.kind == kind)
     columns = (
         Column("id", "id", "left"),
         Column("statement", "statement", "left"),
@@ -31,16 +31,16 @@ def table(standings: Sequence[Standing]) -> Table:
         Column("verdict", "verdict", "left"),
         Column("evidence", "evidence", "left"),
     )
-    return Table("paper", "Where the paper's claims stand", columns, tuple(rows), (tally(standings),))
+    return Table("paper", "Where the paper's claims stand", columns, tuple(rows), (describe_counts(standings),))
 
 
-def tally(standings: Sequence[Standing]) -> str:
+def describe_counts(standings: Sequence[Standing]) -> str:
     """How many statements stand how."""
     counts = Counter(one.word for one in standings)
     return f"{len(standings)} statements: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()) + "."
 
 
-def page(standings: Sequence[Standing]) -> str:
+def render_page(standings: Sequence[Standing]) -> str:
     """The whole scoreboard in Markdown."""
     lines = [
         "# Where the paper's claims stand",
@@ -48,7 +48,7 @@ def page(standings: Sequence[Standing]) -> str:
         "K. Simonyan and A. Zisserman, arXiv:1409.1556v6, and the study note that this project started from.",
         "Written by `python -m vgg_ablate claims` from arithmetic and from the records under results/; do not edit.",
         "",
-        tally(standings),
+        describe_counts(standings),
         "Verdicts of trained studies hold at the scale that stands beside them, and say nothing about ImageNet.",
         "A statement is supported where every claim that decides it is, and refuted where one is refuted.",
         "",
@@ -58,43 +58,45 @@ def page(standings: Sequence[Standing]) -> str:
         lines += ["", f"## {heading}"]
         for one in standings:
             if one.statement.kind == kind:
-                lines += ["", f"### {one.statement.id}", "", section(one).rstrip("\n")]
+                lines += ["", f"### {one.statement.id}", "", render_statement(one).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
-def readme(standings: Sequence[Standing]) -> str:
+def render_readme_table(standings: Sequence[Standing]) -> str:
     """Paper | here | verdict: what was trained, and one line for what was computed."""
     analytic = [one for one in standings if one.statement.kind == "analytic"]
     agree = sum(one.word == "supported" for one in analytic)
     rows = [
-        Row(
+        TableRow(
             (
-                Words(f"A01 to A{len(analytic)}: what arithmetic settles"),
-                Words("computed exactly"),
-                Words(f"{agree} hold"),
+                TextCell(f"A01 to A{len(analytic)}: what arithmetic settles"),
+                TextCell("computed exactly"),
+                TextCell(f"{agree} hold"),
             )
         )
     ]
     rows += [
-        Row((Words(_paper(one)), Words(_here(one)), Words(_verdict(one))))
+        TableRow((TextCell(_paper(one)), TextCell(_here(one)), TextCell(_verdict(one))))
         for one in standings
         if any(answer.verdict for answer in one.deciding)
     ]
     columns = tuple(Column(name, name, "left") for name in ("paper", "here", "verdict"))
-    return markdown(Table("claims", "The paper's claims, here", columns, tuple(rows), (tally(standings),)))
+    return render_markdown(
+        Table("claims", "The paper's claims, here", columns, tuple(rows), (describe_counts(standings),))
+    )
 
 
-def section(one: Standing) -> str:
+def render_statement(one: Standing) -> str:
     """One statement in Markdown, with all that bears on it."""
     return "\n".join([f"{one.statement.text} **{_verdict(one)}**", "", *_points(one)]) + "\n"
 
 
-def as_json(standings: Sequence[Standing]) -> str:
+def serialize_standings(standings: Sequence[Standing]) -> str:
     """A list, one object a statement."""
     return json.dumps([_object(one) for one in standings], indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def evidence(standing: Standing) -> str:
+def describe_evidence(standing: Standing) -> str:
     """What fits one cell of a table: the first checks, and what the claims say that decide."""
     parts = [_computed(standing.computed, most=3)] if standing.computed else []
     parts += [_answer(answer) for answer in standing.deciding]
@@ -136,10 +138,11 @@ def _scales(one: Standing) -> dict[str, list[str]]:
     return found
 
 
-def _cells(one: Standing) -> tuple[Words, ...]:
+def _cells(one: Standing) -> tuple[TextCell, ...]:
     statement = one.statement
     return tuple(
-        Words(text) for text in (statement.id, statement.text, statement.numbers, _verdict(one), evidence(one))
+        TextCell(text)
+        for text in (statement.id, statement.text, statement.numbers, _verdict(one), describe_evidence(one))
     )
 
 
@@ -147,7 +150,7 @@ def _verdict(one: Standing) -> str:
     return f"{one.word} at this scale" if one.scale and one.word in ("supported", "refuted") else one.word
 
 
-def _computed(computed: Computed, most: int = 99) -> str:
+def _computed(computed: Computation, most: int = 99) -> str:
     first = sorted(computed.checks, key=lambda check: check.agrees)[:most]  # what is wrong before what is right
     rest = len(computed.checks) - len(first)
     return "; ".join(_check(check) for check in first) + (f"; and {rest} more" if rest else "")
@@ -163,10 +166,10 @@ def _check(check: Check) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)
-    return numbers.number(value, 0) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return numbers.format_number(value, 0) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _answer(answer: Answer) -> str:
+def _answer(answer: ClaimAnswer) -> str:
     beside = "" if answer.asked.decides else " (beside)"
     name = f"{answer.asked.study}/{answer.asked.claim}{beside}"
     if answer.verdict is None:
@@ -178,8 +181,8 @@ def _found(verdict: Verdict) -> str:
     """`two 3x3 beat one 5x5: gain +0.42 pp [0.10, 0.74], n = 5`, and what is in the way of a verdict."""
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
-    found = f"{verdict.claim.text}: gain {wording.estimated(verdict)}, n = {verdict.n}"
-    needed = wording.seeds_needed(verdict)
+    found = f"{verdict.claim.text}: gain {wording.format_estimate(verdict)}, n = {verdict.n}"
+    needed = wording.format_seeds_needed(verdict)
     more = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
     return "; ".join(part for part in (found, verdict.reason, more) if part)
 
@@ -212,14 +215,14 @@ def _object(one: Standing) -> dict[str, Any]:
     }
 
 
-def _checks(computed: Computed | None) -> list[dict[str, Any]]:
+def _checks(computed: Computation | None) -> list[dict[str, Any]]:
     return [
         {"computed": check.what, "claimed": check.claimed, "found": check.found, "agrees": check.agrees}
         for check in (computed.checks if computed else ())
     ]
 
 
-def _claim(answer: Answer) -> dict[str, Any]:
+def _claim(answer: ClaimAnswer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "study": answer.asked.study,
         "claim": answer.asked.claim,

@@ -12,22 +12,22 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.paper.analytic import COMPUTATIONS
 from vgg_ablate.paper.catalogue import CATALOGUE
-from vgg_ablate.paper.computed import Computed
-from vgg_ablate.paper.statement import Asked, Statement
+from vgg_ablate.paper.computed import Computation
+from vgg_ablate.paper.statement import ClaimReference, Statement
 
-Word = Literal["supported", "refuted", "inconclusive", "not run yet", "out of reach"]
+StandingWord = Literal["supported", "refuted", "inconclusive", "not run yet", "out of reach"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClaimAnswer:
     """What one claim of a study says; without a verdict where its study has no results."""
 
-    asked: Asked
+    asked: ClaimReference
     verdict: Verdict | None
     scale: str = ""  # at which its study was run, in words
 
     @property
-    def word(self) -> Word:
+    def word(self) -> StandingWord:
         """The verdict's."""
         return self.verdict.verdict if self.verdict else "not run yet"
 
@@ -37,11 +37,11 @@ class Standing:
     """A statement, and all that bears on it."""
 
     statement: Statement
-    computed: Computed | None
-    answers: tuple[Answer, ...]
+    computed: Computation | None
+    answers: tuple[ClaimAnswer, ...]
 
     @property
-    def deciding(self) -> tuple[Answer, ...]:
+    def deciding(self) -> tuple[ClaimAnswer, ...]:
         """The answers that decide."""
         return tuple(answer for answer in self.answers if answer.asked.decides)
 
@@ -51,22 +51,24 @@ class Standing:
         return "; ".join(dict.fromkeys(answer.scale for answer in self.deciding if answer.verdict))
 
     @property
-    def word(self) -> Word:
+    def word(self) -> StandingWord:
         """Refuted by one is refuted; supported is what everything that decides supports."""
         if self.statement.out_of_reach:
             return "out of reach"
-        words: list[Word] = [answer.word for answer in self.deciding]
+        words: list[StandingWord] = [answer.word for answer in self.deciding]
         if self.computed:
             words.append("supported" if self.computed.agrees else "refuted")
-        first: tuple[Word, ...] = ("refuted", "not run yet", "inconclusive")
+        first: tuple[StandingWord, ...] = ("refuted", "not run yet", "inconclusive")
         return next((word for word in first if word in words), "supported")
 
 
-def standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
+def collect_standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
     """Every statement, with what the folders below `results` say. Raises StorageFailed where one cannot be read."""
     catalogue = tuple(catalogue)
     studies = dict.fromkeys(asked.study for statement in catalogue for asked in statement.asked)
-    reports = {name: summary.of(results / name) for name in studies if (results / name / "manifest.json").exists()}
+    reports = {
+        name: summary.load_report(results / name) for name in studies if (results / name / "manifest.json").exists()
+    }
     return tuple(_standing(statement, reports) for statement in catalogue)
 
 
@@ -75,14 +77,14 @@ def _standing(statement: Statement, reports: Mapping[str, Report]) -> Standing:
     return Standing(statement, computed, tuple(_answer(asked, reports.get(asked.study)) for asked in statement.asked))
 
 
-def _answer(asked: Asked, report: Report | None) -> Answer:
+def _answer(asked: ClaimReference, report: Report | None) -> ClaimAnswer:
     if report is None:
-        return Answer(asked, None)
+        return ClaimAnswer(asked, None)
     verdict = next((one for one in report.verdicts if one.claim.id == asked.claim), None)
-    return Answer(asked, verdict, scale(report))
+    return ClaimAnswer(asked, verdict, describe_scale(report))
 
 
-def scale(report: Report) -> str:
+def describe_scale(report: Report) -> str:
     """At which scale a study's verdicts hold: data, widths, norm, epochs."""
     base = report.study.base
     data, train = base.data, base.train

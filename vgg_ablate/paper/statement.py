@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ClaimReference:
     """A claim of a study that bears on a statement. One that does not decide is shown beside the verdict."""
 
     study: str  # studies/paper/<study>.yaml, or one beside that folder; its results are in results/<study>/
@@ -32,5 +32,5 @@ class Statement:
     metric: str = ""
     caveats: tuple[str, ...] = ()
     computed: bool = False
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[ClaimReference, ...] = ()
     out_of_reach: str = ""

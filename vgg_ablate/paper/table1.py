@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from vgg_ablate.models.costs import activations, macs, params, receptive_field
-from vgg_ablate.models.layers import Act, Conv, Dense, Layer, Norm, Pool
-from vgg_ablate.paper.computed import Check, Computed
-from vgg_ablate.paper.nets import TABLE_1, convolutions, net, total_params
+from vgg_ablate.models.costs import compute_receptive_field, count_activations, count_macs, count_params
+from vgg_ablate.models.layers import Activation, Conv, Dense, Layer, Norm, Pool
+from vgg_ablate.paper.computed import Check, Computation
+from vgg_ablate.paper.nets import TABLE_1_NETS, build_net_layers, select_convs, sum_params
 
 _EXACT = {  # weights and biases, as they follow from Table 1; torchvision counts the same for A, B, D and E
     "A": 132_863_336,
@@ -22,114 +22,116 @@ _WEIGHT_LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}  # T
 _OVERFEAT = 144  # millions, section 2.2
 
 
-def parameters() -> Computed:
+def check_param_counts() -> Computation:
     """A06."""
-    counted = {name: total_params(net(name)) for name in TABLE_1}
-    exact = (Check(name, _EXACT[name], counted[name], "params") for name in TABLE_1)
-    printed = (Check(name, _MILLIONS[name], round(counted[name] / 1e6), "million") for name in TABLE_1)
-    return Computed((*exact, *printed))
+    counted = {name: sum_params(build_net_layers(name)) for name in TABLE_1_NETS}
+    exact = (Check(name, _EXACT[name], counted[name], "params") for name in TABLE_1_NETS)
+    printed = (Check(name, _MILLIONS[name], round(counted[name] / 1e6), "million") for name in TABLE_1_NETS)
+    return Computation((*exact, *printed))
 
 
-def weight_layers() -> Computed:
+def check_weight_layers() -> Computation:
     """A07."""
-    return Computed(
+    return Computation(
         tuple(Check(name, layers, _weight_layers(name), "layers") for name, layers in _WEIGHT_LAYERS.items())
     )
 
 
-def widths_and_sizes() -> Computed:
+def check_widths_and_sizes() -> Computation:
     """A08."""
     checks = []
-    for name in TABLE_1:
-        pools = [layer for layer in net(name) if isinstance(layer, Pool)]
+    for name in TABLE_1_NETS:
+        pools = [layer for layer in build_net_layers(name) if isinstance(layer, Pool)]
         checks.append(Check(f"{name} widths", (64, 128, 256, 512, 512), tuple(pool.channels for pool in pools)))
         checks.append(Check(f"{name} sizes", (112, 56, 28, 14, 7), tuple(pool.size for pool in pools), "pixels"))
-    return Computed(tuple(checks))
+    return Computation(tuple(checks))
 
 
-def no_more_than_overfeat() -> Computed:
+def check_overfeat_bound() -> Computation:
     """A09: at the precision that the paper gives, millions."""
-    deepest = round(total_params(net("E")) / 1e6)
-    return Computed((Check(f"E has {deepest} million, no more than {_OVERFEAT}", True, deepest <= _OVERFEAT),))
+    deepest = round(sum_params(build_net_layers("E")) / 1e6)
+    return Computation((Check(f"E has {deepest} million, no more than {_OVERFEAT}", True, deepest <= _OVERFEAT),))
 
 
-def fields_of_b_and_c() -> Computed:
+def check_fields_of_b_and_c() -> Computation:
     """A10."""
     wanted = (140, 156, 348)
-    return Computed(tuple(Check(name, wanted, _fields(net(name)), "pixels") for name in ("B", "C")))
+    return Computation(tuple(Check(name, wanted, _fields(build_net_layers(name)), "pixels") for name in ("B", "C")))
 
 
-def one_by_one() -> Computed:
+def check_added_1x1_convs() -> Computation:
     """A11: C minus B."""
-    b, c = net("B"), net("C")
-    added = [layer for layer in convolutions(c) if layer.kernel == (1, 1)]
-    return Computed(
+    b, c = build_net_layers("B"), build_net_layers("C")
+    added = [layer for layer in select_convs(c) if layer.kernel == (1, 1)]
+    return Computation(
         (
             Check("1x1 from C channels to C", True, all(layer.in_channels == layer.channels for layer in added)),
-            Check("ReLU", 3, _count(c, Act) - _count(b, Act), "more"),
-            Check("params", 591_104, total_params(c) - total_params(b), "more"),
+            Check("ReLU", 3, _count(c, Activation) - _count(b, Activation), "more"),
+            Check("params", 591_104, sum_params(c) - sum_params(b), "more"),
             Check("macs", 462_422_016, _macs(c) - _macs(b), "more"),
         )
     )
 
 
-def equal_depth() -> Computed:
+def check_equal_depth() -> Computation:
     """A12: and D minus C."""
-    c, d = net("C"), net("D")
-    return Computed(
+    c, d = build_net_layers("C"), build_net_layers("D")
+    return Computation(
         (
             Check("C", 16, _weight_layers("C"), "weight layers"),
             Check("D", 16, _weight_layers("D"), "weight layers"),
-            Check("params of D", 4_718_592, total_params(d) - total_params(c), "more than C's"),
+            Check("params of D", 4_718_592, sum_params(d) - sum_params(c), "more than C's"),
             Check("macs of D, G", 3.6994, round((_macs(d) - _macs(c)) / 1e9, 4), "more than C's"),
         )
     )
 
 
-def shallow_sees_as_far() -> Computed:
+def check_field_of_shallow() -> Computation:
     """A13: after each block, before its pooling."""
     wanted = (5, 14, 32, 68, 140)
-    return Computed(tuple(Check(name, wanted, _before_pools(net(name)), "pixels") for name in ("B", "shallow")))
+    return Computation(
+        tuple(Check(name, wanted, _before_pools(build_net_layers(name)), "pixels") for name in ("B", "shallow"))
+    )
 
 
-def lrn_costs() -> Computed:
+def check_lrn_costs() -> Computation:
     """A16: one more tensor, as large as the first convolution's output."""
-    plain, normalised = net("A"), net("A-LRN")
+    plain, normalised = build_net_layers("A"), build_net_layers("A-LRN")
     extra = sum(layer.channels * layer.size**2 for layer in normalised if isinstance(layer, Norm))
-    share = extra / sum(activations(layer) for layer in convolutions(plain))
-    return Computed(
+    share = extra / sum(count_activations(layer) for layer in select_convs(plain))
+    return Computation(
         (
-            Check("params", 0, total_params(normalised) - total_params(plain), "more"),
+            Check("params", 0, sum_params(normalised) - sum_params(plain), "more"),
             Check("elements", 3_211_264, extra, "more"),
             Check("of A's convolution outputs", 43.2, round(100 * share, 1), "%"),
         )
     )
 
 
-def dense_share() -> Computed:
+def check_dense_share() -> Computation:
     """N5: of D; and the note's own net."""
-    layers = net("D")
-    dense = [params(layer) for layer in layers if isinstance(layer, Dense)]
-    total = total_params(layers)
-    return Computed(
+    layers = build_net_layers("D")
+    dense = [count_params(layer) for layer in layers if isinstance(layer, Dense)]
+    total = sum_params(layers)
+    return Computation(
         (
             Check("three dense layers of D", 123_642_856, sum(dense), "params"),
             Check("... of all its params", 89.36, round(100 * sum(dense) / total, 2), "%"),
             Check("the first of them", 74.27, round(100 * dense[0] / total, 2), "%"),
-            Check("the note's net", 138_320_616, total_params(net("note")), "params"),
+            Check("the note's net", 138_320_616, sum_params(build_net_layers("note")), "params"),
         )
     )
 
 
-def carriages() -> Computed:
+def check_block_chain() -> Computation:
     """N6: every block takes up what the one before it puts out."""
     linked = [
         before.channels == after.in_channels and after.size_in in (before.size, before.size // 2)
-        for before, after in pairwise(convolutions(net("D")))
+        for before, after in pairwise(select_convs(build_net_layers("D")))
     ]
-    pools = [layer for layer in net("D") if isinstance(layer, Pool)]
+    pools = [layer for layer in build_net_layers("D") if isinstance(layer, Pool)]
     halved = [pool.size * 2 == pool.size_in for pool in pools]
-    return Computed(
+    return Computation(
         (
             Check("blocks, each ending with a pooling", 5, len(pools)),
             Check("every convolution fits the one before it", True, all(linked)),
@@ -138,14 +140,14 @@ def carriages() -> Computed:
     )
 
 
-def channels_and_classes() -> Computed:
+def check_channels_and_classes() -> Computation:
     """N7: they change the first convolution and the last dense layer, and nothing else."""
-    usual, grey = net("note"), net("note", channels=1, classes=10)
+    usual, grey = build_net_layers("note"), build_net_layers("note", channels=1, classes=10)
     differing = [one.name for one, other in zip(usual, grey, strict=True) if one != other]
-    return Computed(
+    return Computation(
         (
             Check("layers that differ", "conv1_1, fc8", ", ".join(differing)),
-            Check("params", 138_320_616 - 2 * 9 * 64 - 990 * 4097, total_params(grey), "at 1 channel, 10 classes"),
+            Check("params", 138_320_616 - 2 * 9 * 64 - 990 * 4097, sum_params(grey), "at 1 channel, 10 classes"),
         )
     )
 
@@ -155,15 +157,21 @@ def _fields(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
     features = [layer for layer in layers if isinstance(layer, Conv | Pool)]
     maps = features[-1].size
     fc6 = Conv("fc6", features[-1].channels, 1, (maps, maps), 1, (0, 0), True, maps, 1)
-    return receptive_field(features[:-1]), receptive_field(features), receptive_field([*features, fc6])
+    return (
+        compute_receptive_field(features[:-1]),
+        compute_receptive_field(features),
+        compute_receptive_field([*features, fc6]),
+    )
 
 
 def _before_pools(layers: tuple[Layer, ...]) -> tuple[int, ...]:
-    return tuple(receptive_field(layers[:index]) for index, layer in enumerate(layers) if isinstance(layer, Pool))
+    return tuple(
+        compute_receptive_field(layers[:index]) for index, layer in enumerate(layers) if isinstance(layer, Pool)
+    )
 
 
 def _weight_layers(name: str) -> int:
-    return _count(net(name), Conv | Dense)
+    return _count(build_net_layers(name), Conv | Dense)
 
 
 def _count(layers: tuple[Layer, ...], kind: object) -> int:
@@ -171,4 +179,4 @@ def _count(layers: tuple[Layer, ...], kind: object) -> int:
 
 
 def _macs(layers: tuple[Layer, ...]) -> int:
-    return sum(macs(layer) for layer in layers)
+    return sum(count_macs(layer) for layer in layers)

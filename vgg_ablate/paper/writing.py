@@ -11,35 +11,35 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import StorageError
 from vgg_ablate.paper import scoreboard
-from vgg_ablate.paper.standing import Standing, standings
-from vgg_ablate.records import replace_whole
+from vgg_ablate.paper.standing import Standing, collect_standings
+from vgg_ablate.records import replace_file
 
-END = "<!-- claims: end -->"
-_MARKED = re.compile(rf"(<!-- claims: (?P<what>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END}|\Z)", re.DOTALL)
+END_MARKER = "<!-- claims: end -->"
+_MARKED = re.compile(rf"(<!-- claims: (?P<what>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END_MARKER}|\Z)", re.DOTALL)
 _DOCUMENTS = ("README.md", "docs/reproduction.md")  # beside the folder of results
 
 
-def write(results: Path) -> tuple[Standing, ...]:
+def write_scoreboard(results: Path) -> tuple[Standing, ...]:
     """Write the page and the marked parts. Raises StorageFailed."""
-    found = standings(results)
+    found = collect_standings(results)
     for path, text in _files(results, found).items():
-        replace_whole(path, text)
+        replace_file(path, text)
     return found
 
 
-def check(results: Path) -> list[str]:
+def find_outdated_files(results: Path) -> list[str]:
     """How the files differ from what arithmetic and the records say; empty where they do not."""
     return [
         difference
-        for path, text in _files(results, standings(results)).items()
+        for path, text in _files(results, collect_standings(results)).items()
         for difference in _differences(path, text)
     ]
 
 
 def _files(results: Path, found: Sequence[Standing]) -> dict[Path, str]:
-    files = {results / "paper" / "claims.md": scoreboard.page(found)}
+    files = {results / "paper" / "claims.md": scoreboard.render_page(found)}
     for name in _DOCUMENTS:
         path = results.absolute().parent / name
         if path.exists():
@@ -53,12 +53,12 @@ def _filled(path: Path, text: str, found: Sequence[Standing]) -> str:
 
     def part(match: re.Match[str]) -> str:
         begin, what, _, end = match.groups()
-        if end != END:
-            raise StorageFailed(f"{path}: {END!r} must follow {begin.strip()!r}")
+        if end != END_MARKER:
+            raise StorageError(f"{path}: {END_MARKER!r} must follow {begin.strip()!r}")
         if what != "table" and what not in known:
-            raise StorageFailed(f"{path}: {begin.strip()!r}: there is no such statement")
-        inside = scoreboard.readme(found) if what == "table" else scoreboard.section(known[what])
-        return f"{begin}{inside}{END}"
+            raise StorageError(f"{path}: {begin.strip()!r}: there is no such statement")
+        inside = scoreboard.render_readme_table(found) if what == "table" else scoreboard.render_statement(known[what])
+        return f"{begin}{inside}{END_MARKER}"
 
     return _MARKED.sub(part, text)
 

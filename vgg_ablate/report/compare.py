@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.metrics import by_seed
-from vgg_ablate.analysis.summary import METRIC, Difference, Report
+from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Count, Mean, Row, Table, Value, Words
+from vgg_ablate.formatting.table import Column, CountCell, MeanCell, Table, TableCell, TableRow, TextCell
 from vgg_ablate.report import markdown, wording
 from vgg_ablate.report import tables as report_tables
 
 
 @dataclass(frozen=True)
-class Compared:
+class StudyComparison:
     """The tables, and what differs between the studies and their manifests, a sentence each."""
 
     reports: tuple[Report, ...]
@@ -30,17 +30,17 @@ class Compared:
     differences: tuple[str, ...]
 
 
-def compared(reports: Sequence[Report]) -> Compared:
+def compare_reports(reports: Sequence[Report]) -> StudyComparison:
     """Set reports beside each other. Raises SpecError where they share no variant."""
     titles = _titles(reports)
     shared = _shared(reports)
     tables = [_variants(reports, titles, shared)]
     if any(report.verdicts for report in reports):
         tables.append(_claims(reports, titles))
-    return Compared(tuple(reports), tuple(tables), tuple(_differences(reports, titles)))
+    return StudyComparison(tuple(reports), tuple(tables), tuple(_differences(reports, titles)))
 
 
-def as_json(found: Compared) -> str:
+def serialize_comparison(found: StudyComparison) -> str:
     """One JSON document."""
     document = {
         "studies": _titles(found.reports),
@@ -58,22 +58,22 @@ def as_json(found: Compared) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def unpaired(one: Sequence[float], other: Sequence[float]) -> Difference:
+def estimate_unpaired_difference(one: Sequence[float], other: Sequence[float]) -> PairedDifference:
     """Mean of `one` minus mean of `other`, with Welch's 95 % interval; `n` is the smaller number of seeds."""
     n = min(len(one), len(other))
     if not n:
-        return Difference(0)
+        return PairedDifference(0)
     mean = float(np.mean(one) - np.mean(other))
     if n < 2:
-        return Difference(n, mean)
+        return PairedDifference(n, mean)
     parts = [np.var(sample, ddof=1) / len(sample) for sample in (one, other)]
     variance = float(sum(parts))
     if variance == 0:
-        return Difference(n, mean, 0.0, mean, mean)
+        return PairedDifference(n, mean, 0.0, mean, mean)
     below = sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (one, other), strict=True))
     estimate = stats.Estimate(np.asarray(mean), np.sqrt(np.asarray(variance)), np.asarray(variance**2 / below))
     low, high = estimate.interval()
-    return Difference(n, mean, float(np.sqrt(variance * n)), float(low), float(high))
+    return PairedDifference(n, mean, float(np.sqrt(variance * n)), float(low), float(high))
 
 
 def _titles(reports: Sequence[Report]) -> list[str]:
@@ -102,19 +102,27 @@ def _variants(reports: Sequence[Report], titles: Sequence[str], shared: Sequence
         ]
     if len(reports) == 2:
         columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, pp [95 %]", "between"))
-    seeds = [by_seed(report.frame, METRIC) for report in reports]
+    seeds = [collect_by_seed(report.frame, PRIMARY_METRIC) for report in reports]
     rows, same = [], [name for name in shared if _same_runs(reports, name)]
     for name in shared:
         own = [next(row for row in report.rows if row.name == name) for report in reports]
-        cells: list[Value] = [Words(name)]
+        cells: list[TableCell] = [TextCell(name)]
         for row in own:
-            error: Value = Mean(row.error.mean, row.error.sd, row.n)
-            cells += [Count(row.n), error, Words("base") if row.is_base else report_tables.difference(row.to_base)]
+            error: TableCell = MeanCell(row.error.mean, row.error.sd, row.n)
+            cells += [
+                CountCell(row.n),
+                error,
+                TextCell("base") if row.is_base else report_tables.build_difference_cell(row.to_base),
+            ]
         if len(reports) == 2:
             first, second = (list(table.get(name, {}).values()) for table in seeds)
-            cells.append(Words("same runs") if name in same else report_tables.difference(unpaired(second, first)))
+            cells.append(
+                TextCell("same runs")
+                if name in same
+                else report_tables.build_difference_cell(estimate_unpaired_difference(second, first))
+            )
         bold = frozenset(2 + 3 * index for index, row in enumerate(own) if row.best)
-        rows.append(Row(tuple(cells), "base" if own[0].is_base else "", bold))
+        rows.append(TableRow(tuple(cells), "base" if own[0].is_base else "", bold))
     notes = [
         "n: seeds that finished. ± is the standard deviation over seeds. Bold: the best and its equals.",
         "Differences within a study are paired by seed, between studies they are not (Welch's 95 % interval).",
@@ -144,12 +152,12 @@ def _claims(reports: Sequence[Report], titles: Sequence[str]) -> Table:
     found = [{verdict.claim.id: verdict for verdict in report.verdicts} for report in reports]
     rows = []
     for claim in dict.fromkeys(chain.from_iterable(found)):
-        cells: list[Value] = [Words(claim)]
+        cells: list[TableCell] = [TextCell(claim)]
         for verdicts in found:
             verdict = verdicts.get(claim)
-            cells.append(Words(verdict.verdict if verdict else numbers.DASH))
-            cells.append(Words(wording.estimated(verdict) if verdict else numbers.DASH))
-        rows.append(Row(tuple(cells)))
+            cells.append(TextCell(verdict.verdict if verdict else numbers.DASH))
+            cells.append(TextCell(wording.format_estimate(verdict) if verdict else numbers.DASH))
+        rows.append(TableRow(tuple(cells)))
     return Table("beside-claims", "Claims and verdicts", columns, tuple(rows))
 
 
@@ -168,7 +176,7 @@ def _differences(reports: Sequence[Report], titles: Sequence[str]) -> list[str]:
 def _told(report: Report) -> dict[str, str]:
     base = report.study.base
     known = {name: value for name, value in report.provenance.items() if name not in ("history", "at", "looks")}
-    known |= {name: told for name, told in markdown.provenance(report) if name == "command"}
+    known |= {name: told for name, told in markdown.list_provenance(report) if name == "command"}
     known |= {"looks": report.study.looks} if len(report.study.looks) > 1 else {}
     whole = {
         "arch": base.arch.model_dump(mode="json"),

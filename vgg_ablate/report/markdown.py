@@ -9,34 +9,34 @@ from typing import Any
 from vgg_ablate.analysis import tuning
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
-from vgg_ablate.config.registration import changed_since, deciding, hash_of
+from vgg_ablate.config.registration import build_deciding_content, find_registration_changes, hash_content
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
-from vgg_ablate.formatting.table import markdown as table_markdown
+from vgg_ablate.formatting.table import render_markdown as table_markdown
 from vgg_ablate.report import design_tables, wording
 from vgg_ablate.report import tables as report_tables
-from vgg_ablate.report.figures.registry import Picture
+from vgg_ablate.report.figures.registry import RenderedFigure
 
 # Said in other words, or nobody's business.
 _ELSEWHERE = frozenset({"file", "history", "seeds", "looks", "host", "proposals", "registration"})
 
 
-def markdown(report: Report, pictures: Sequence[Picture] = ()) -> str:
+def build_markdown(report: Report, pictures: Sequence[RenderedFigure] = ()) -> str:
     """The whole file; pictures are shown from the files beside it."""
     parts = [f"# {report.study.name}", report.study.question, *_problems(report), *_verdicts(report)]
-    parts += [table_markdown(table) for table in tables(report)]
+    parts += [table_markdown(table) for table in build_tables(report)]
     parts += [*_pictures(pictures), *_notes(report), *_ending(report)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def tables(report: Report) -> list[Table]:
+def build_tables(report: Report) -> list[Table]:
     """Every table of the report, in order."""
     tuned = tuning.build_tuning_table(report)
-    verdicts = [report_tables.verdicts(report)] if report.verdicts else []
-    return [*design_tables.tables(report), *verdicts, *([tuned] if tuned else [])]
+    verdicts = [report_tables.build_verdict_table(report)] if report.verdicts else []
+    return [*design_tables.build_design_tables(report), *verdicts, *([tuned] if tuned else [])]
 
 
-def notes(report: Report) -> list[str]:
+def build_notes(report: Report) -> list[str]:
     """What a reader must know beside the tables, a sentence each."""
     return [
         *_registered(report),
@@ -49,7 +49,7 @@ def notes(report: Report) -> list[str]:
     ]
 
 
-def expected(report: Report) -> list[str]:
+def list_expectations(report: Report) -> list[str]:
     """What the study expected before it ran, beside what came of it, a sentence each."""
     expect, lines = report.study.expect, []
     if expect.finds:
@@ -57,8 +57,8 @@ def expected(report: Report) -> list[str]:
     if report.verdicts:
         found = ", ".join(f"{verdict.claim.id} {verdict.verdict}" for verdict in report.verdicts)
         lines.append(f"Found: {found}.")
-    spent = numbers.seconds(sum_training_seconds(report))
-    asked = f" Expected: {numbers.plain(expect.minutes)} minutes" if expect.minutes else ""
+    spent = numbers.format_seconds(sum_training_seconds(report))
+    asked = f" Expected: {numbers.format_compact(expect.minutes)} minutes" if expect.minutes else ""
     asked += f" on {expect.device}" if expect.device else ""
     lines.append(f"Training took {spent}, summed over all runs.{asked + '.' if asked else ''}")
     return lines
@@ -74,7 +74,7 @@ def sum_training_seconds(report: Report) -> float:
     return float(runs.drop_duplicates(["training", "started", "train_seconds"])["train_seconds"].sum())
 
 
-def provenance(report: Report) -> list[tuple[str, str]]:
+def list_provenance(report: Report) -> list[tuple[str, str]]:
     """Where and how the study was run: name and value."""
     known: Mapping[str, Any] = report.provenance
     seeds = ", ".join(str(seed) for seed in report.study.seed_list)
@@ -87,12 +87,12 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     return [("seeds", seeds), *told.items()]
 
 
-def again(report: Report) -> str:
+def format_rerun_command(report: Report) -> str:
     """The command that runs the study again."""
     return f"python -m vgg_ablate run results/{report.study.name}/study.yaml"
 
 
-def _pictures(pictures: Sequence[Picture]) -> list[str]:
+def _pictures(pictures: Sequence[RenderedFigure]) -> list[str]:
     shown = [f"![{one.title}](figures/{one.name}.svg)\n\n**{one.title}.** {one.caption}" for one in pictures]
     return ["## Figures", *shown] if shown else []
 
@@ -110,8 +110,12 @@ def _verdicts(report: Report) -> list[str]:
 
 
 def _verdict(verdict: Verdict) -> Iterator[str]:
-    yield f"- **{verdict.verdict}** {verdict.claim.text} (`{verdict.claim.id}`). {wording.reading(verdict)}"
-    for told in (wording.evidence(verdict), wording.sensitivity(verdict), wording.beyond(verdict)):
+    yield f"- **{verdict.verdict}** {verdict.claim.text} (`{verdict.claim.id}`). {wording.describe_result(verdict)}"
+    for told in (
+        wording.describe_evidence(verdict),
+        wording.describe_sensitivity(verdict),
+        wording.describe_crossed_interval(verdict),
+    ):
         if told:
             yield f"  - {told[0].upper()}{told[1:]}."
     if len(verdict.looks) > 1:
@@ -119,7 +123,7 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 
 
 def _notes(report: Report) -> list[str]:
-    said = notes(report)
+    said = build_notes(report)
     return ["## Notes", "\n".join(f"- {note}" for note in said)] if said else []
 
 
@@ -130,10 +134,13 @@ def _registered(report: Report) -> Iterator[str]:
         if report.study.registered is not None:
             yield f"study.yaml says registered {report.study.registered}; the manifest has no registration of it."
         return
-    recorded, changed = told["recorded"], changed_since(told, report.study, deciding(report.study))
-    before = "before the first record" if recorded == 0 else f"when {numbers.count(recorded)} runs were recorded"
+    recorded, changed = (
+        told["recorded"],
+        find_registration_changes(told, report.study, build_deciding_content(report.study)),
+    )
+    before = "before the first record" if recorded == 0 else f"when {numbers.format_count(recorded)} runs were recorded"
     said = "what decides has changed since" if changed else "nothing that decides has changed since"
-    if hash_of(told["deciding"]) != told["hash"]:
+    if hash_content(told["deciding"]) != told["hash"]:
         said = "what it says was edited: it does not have this hash"
     yield f"Registered {told['date']} (hash {told['hash']}, written {told['registered_at']}), {before}; {said}."
     for at, names in _by_time(report, changed).items():
@@ -208,9 +215,9 @@ def _mixed(report: Report) -> Iterator[str]:
 
 
 def _ending(report: Report) -> list[str]:
-    found = "\n".join(f"- {line}" for line in expected(report))
-    known = "\n".join(f"- {name}: {value}" for name, value in provenance(report))
-    command = f"```sh\n{again(report)}\n```"
+    found = "\n".join(f"- {line}" for line in list_expectations(report))
+    known = "\n".join(f"- {name}: {value}" for name, value in list_provenance(report))
+    command = f"```sh\n{format_rerun_command(report)}\n```"
     return [
         *("## Expected and found", found),
         *("## Provenance", known),

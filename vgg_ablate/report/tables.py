@@ -6,25 +6,35 @@ from collections.abc import Mapping, Sequence
 from math import nan
 from typing import Literal
 
-from vgg_ablate.analysis.metrics import NOUNS, TIMED, unit
-from vgg_ablate.analysis.summary import Difference, Report, Row
+from vgg_ablate.analysis.metrics import NOUNS, TIMED_METRICS, unit
+from vgg_ablate.analysis.summary import PairedDifference, Report, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Count, Gap, Mean, Quantity, Range, Table, Value, Words
-from vgg_ablate.formatting.table import Row as Line
+from vgg_ablate.formatting.table import (
+    Column,
+    CountCell,
+    DifferenceCell,
+    MeanCell,
+    QuantityCell,
+    RangeCell,
+    Table,
+    TableCell,
+    TextCell,
+)
+from vgg_ablate.formatting.table import TableRow as Line
 from vgg_ablate.report import wording
 
 _ERROR = 2  # the index of the test error among the comparison's columns
 
 
-def variants_table(
+def build_comparison_table(
     report: Report,
     name: str,
     caption: str,
-    blocks: Sequence[tuple[str | None, Sequence[Row]]],
+    blocks: Sequence[tuple[str | None, Sequence[VariantRow]]],
     *,
     titles: Mapping[str, str] | None = None,
-    extra: tuple[Column, Mapping[str, Value]] | None = None,
+    extra: tuple[Column, Mapping[str, TableCell]] | None = None,
 ) -> Table:
     """One row a variant: n, test error, difference to the base, costs, speed; in blocks that may have a heading.
 
@@ -47,14 +57,14 @@ def variants_table(
     lines: list[Line] = []
     for heading, rows in blocks:
         if heading is not None:
-            lines.append(Line((Words(heading),), "block"))
+            lines.append(Line((TextCell(heading),), "block"))
         for row in rows:
             title = (titles or {}).get(row.name, row.name)
             lines.append(_line(row, title, others, extra[1][row.name] if extra else None))
     return Table(name, caption, columns, tuple(lines), _notes(report))
 
 
-def verdicts(report: Report) -> Table:
+def build_verdict_table(report: Report) -> Table:
     """One row a claim."""
     columns = (
         Column("claim", "claim", "left"),
@@ -80,9 +90,9 @@ def verdicts(report: Report) -> Table:
     return Table("verdicts", "Claims and verdicts", columns, lines, tuple(notes))
 
 
-def difference(found: Difference) -> Value:
+def build_difference_cell(found: PairedDifference) -> TableCell:
     """A cell for a difference; a dash where there is none."""
-    return Gap(found.mean, found.sd, found.n, found.low, found.high) if found.n else Words(numbers.DASH)
+    return DifferenceCell(found.mean, found.sd, found.n, found.low, found.high) if found.n else TextCell(numbers.DASH)
 
 
 def _claimed(report: Report) -> list[str]:
@@ -96,42 +106,42 @@ def _heading(metric: str) -> str:
     return f"{NOUNS[metric]}, {shown}" if shown and metric != "train_seconds" else NOUNS[metric]
 
 
-def _line(row: Row, title: str, others: Sequence[str], extra: Value | None) -> Line:
-    error: Value = Mean(row.error.mean, row.error.sd, row.error.n)
+def _line(row: VariantRow, title: str, others: Sequence[str], extra: TableCell | None) -> Line:
+    error: TableCell = MeanCell(row.error.mean, row.error.sd, row.error.n)
     ended = ", ".join(f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(row.outcomes.items()))
     state = ", ".join(words for words in (ended, row.training_state) if words)
-    cells: tuple[Value, ...] = (
-        Words(f"{title} ({state})" if state else title, f"#runs-{row.name}"),
-        Count(row.n),
-        error if row.n else Words(outcomes(row) or numbers.DASH),
-        Words("base") if row.is_base else difference(row.to_base),
+    cells: tuple[TableCell, ...] = (
+        TextCell(f"{title} ({state})" if state else title, f"#runs-{row.name}"),
+        CountCell(row.n),
+        error if row.n else TextCell(format_outcomes(row) or numbers.DASH),
+        TextCell("base") if row.is_base else build_difference_cell(row.to_base),
         *(() if extra is None else (extra,)),
         *(_other(row, metric) for metric in others),
-        Count(row.costs.get("params")),
-        Count(row.costs.get("macs")),
+        CountCell(row.costs.get("params")),
+        CountCell(row.costs.get("macs")),
         _time(row, "images_per_second"),
     )
     return Line(cells, "base" if row.is_base else "", frozenset({_ERROR}) if row.best else frozenset())
 
 
-def outcomes(row: Row) -> str:
+def format_outcomes(row: VariantRow) -> str:
     """`stalled 3/5, diverged 2/5`: what became of the runs that no mean has; empty where there are none."""
     counts = {**row.outcomes, "stalled": len(row.stalled)}
     told = (f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(counts.items()) if count)
     return ", ".join(told)
 
 
-def _time(row: Row, metric: str) -> Value:
+def _time(row: VariantRow, metric: str) -> TableCell:
     found = row.times.get(metric)
     how: Literal["rate", "seconds"] = "rate" if metric == "images_per_second" else "seconds"
-    return Range(found.median, found.low, found.high, how) if found else Range(nan, nan, nan, how)
+    return RangeCell(found.median, found.low, found.high, how) if found else RangeCell(nan, nan, nan, how)
 
 
-def _other(row: Row, metric: str) -> Value:
-    if metric in TIMED:
+def _other(row: VariantRow, metric: str) -> TableCell:
+    if metric in TIMED_METRICS:
         return _time(row, metric)
     found = row.metrics.get(metric)
-    return Mean(found.mean, found.sd, found.n) if found else Words(numbers.DASH)
+    return MeanCell(found.mean, found.sd, found.n) if found else TextCell(numbers.DASH)
 
 
 def _notes(report: Report) -> tuple[str, ...]:
@@ -170,16 +180,16 @@ def _counted_twice(report: Report) -> str:
 
 def _claim(verdict: Verdict) -> Line:
     known = verdict.n >= 2 and not verdict.exact
-    cells: tuple[Value, ...] = (
-        Words(verdict.claim.id, f"#claim-{verdict.claim.id}"),
-        Words(verdict.verdict),
-        Words(wording.hypothesis(verdict.claim)),
-        Words(wording.estimated(verdict)),
-        Words("exact") if verdict.exact else Count(verdict.n),
-        Quantity(verdict.q, "p"),
-        Quantity(verdict.probability if known else nan, "percentage"),
-        Words(f"{verdict.wins}/{verdict.n}" if known else numbers.DASH),
-        Quantity(verdict.detectable if known else nan, "fixed"),
-        Words(wording.seeds_needed(verdict)),
+    cells: tuple[TableCell, ...] = (
+        TextCell(verdict.claim.id, f"#claim-{verdict.claim.id}"),
+        TextCell(verdict.verdict),
+        TextCell(wording.describe_hypothesis(verdict.claim)),
+        TextCell(wording.format_estimate(verdict)),
+        TextCell("exact") if verdict.exact else CountCell(verdict.n),
+        QuantityCell(verdict.q, "p"),
+        QuantityCell(verdict.probability if known else nan, "percentage"),
+        TextCell(f"{verdict.wins}/{verdict.n}" if known else numbers.DASH),
+        QuantityCell(verdict.detectable if known else nan, "fixed"),
+        TextCell(wording.format_seeds_needed(verdict)),
     )
     return Line(cells, "", frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))

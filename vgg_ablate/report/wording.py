@@ -7,25 +7,25 @@ from math import isnan, sqrt
 
 from vgg_ablate.analysis.metrics import NOUNS, unit_of
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.config.claims import EXACT, Claim, Side
+from vgg_ablate.config.claims import EXACT_METRICS, Claim, ClaimSide
 from vgg_ablate.formatting import numbers
 
-MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
+VERDICT_MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
-def side(given: Side | None) -> str:
+def describe_side(given: ClaimSide | None) -> str:
     """A side in words: `D`, or `the mean of D and E`."""
     if given is None or isinstance(given, str):
         return given or ""
     return f"the mean of {_listed(given)}" if len(given) > 1 else given[0]
 
 
-def hypothesis(claim: Claim) -> str:
+def describe_hypothesis(claim: Claim) -> str:
     """`base better than five by more than 0.5 pp (test error)`."""
     margin = _with_unit(_plain(claim.margin, claim.metric), claim)
     if claim.trend is not None:
         return f"{_slope(claim, margin)} over {_listed(claim.trend.variants)} ({NOUNS[claim.metric]})"
-    b = side(claim.b)
+    b = describe_side(claim.b)
     relation = {
         "better": f"better than {b}" + (f" by more than {margin}" if claim.margin else ""),
         "worse": f"worse than {b}" + (f" by more than {margin}" if claim.margin else ""),
@@ -35,91 +35,97 @@ def hypothesis(claim: Claim) -> str:
     }[claim.kind]
     where = f", within {claim.within}" if claim.within else ""
     where += f" more than within {claim.against}" if claim.against else ""
-    return f"{side(claim.a)} {relation}{where} ({NOUNS[claim.metric]})"
+    return f"{describe_side(claim.a)} {relation}{where} ({NOUNS[claim.metric]})"
 
 
-def reading(verdict: Verdict) -> str:
+def describe_result(verdict: Verdict) -> str:
     """What was found, in one sentence."""
     claim = verdict.claim
     if isnan(verdict.mean):
         return f"Nothing can be said: {verdict.reason}."
     if verdict.exact:
         if claim.trend is not None:
-            return f"{_gain(claim)}: {estimated(verdict)}; exact, the same on every seed."
+            return f"{_gain(claim)}: {format_estimate(verdict)}; exact, the same on every seed."
         relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
-        by = f" by {numbers.count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
+        by = f" by {numbers.format_count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
         return f"{_side(claim)} is {relation}{by}; exact, the same on every seed."
     if verdict.counts is not None:
-        found = f"{_counted(verdict)}: {estimated(verdict)}"
+        found = f"{_counted(verdict)}: {format_estimate(verdict)}"
     elif claim.trend is not None:
-        found = f"{_gain(claim)}: {estimated(verdict)}"
+        found = f"{_gain(claim)}: {format_estimate(verdict)}"
     else:
-        found = f"{_side(claim)} gains {estimated(verdict)} over {side(claim.b)} in {NOUNS[claim.metric]}"
+        found = (
+            f"{_side(claim)} gains {format_estimate(verdict)} over {describe_side(claim.b)} in {NOUNS[claim.metric]}"
+        )
     if verdict.verdict == "inconclusive":
         return f"{found}; inconclusive: {_why(verdict)}."
-    return f"{found} ({verdict.finer})."
+    return f"{found} ({verdict.interval_word})."
 
 
-def beside(verdict: Verdict) -> str:
+def describe_method(verdict: Verdict) -> str:
     """The same where the estimate stands beside it: of what over what, and how it is to be taken."""
     claim = verdict.claim
     if isnan(verdict.mean) or verdict.exact:
-        return reading(verdict)
+        return describe_result(verdict)
     if verdict.counts is not None:
         found = _counted(verdict)
     elif claim.trend is not None:
         found = _gain(claim)
     else:
-        found = f"Gain of {_side(claim)} over {side(claim.b)} in {NOUNS[claim.metric]}"
-    taken = _why(verdict) if verdict.verdict == "inconclusive" else verdict.finer
+        found = f"Gain of {_side(claim)} over {describe_side(claim.b)} in {NOUNS[claim.metric]}"
+    taken = _why(verdict) if verdict.verdict == "inconclusive" else verdict.interval_word
     return f"{found}. {taken[0].upper()}{taken[1:]}."
 
 
-def estimated(verdict: Verdict) -> str:
+def format_estimate(verdict: Verdict) -> str:
     """`+0.42 pp [0.10, 0.74]`."""
     metric = verdict.claim.metric
     if isnan(verdict.mean):
         return numbers.DASH
     if verdict.exact:
         per = "" if verdict.claim.trend is None else f" {unit_of(verdict.claim)}"
-        return f"{numbers.count(verdict.mean, signed=True)} {NOUNS[metric]}{per}"
+        return f"{numbers.format_count(verdict.mean, signed=True)} {NOUNS[metric]}{per}"
     se = _se(verdict)
-    found = _with_unit(numbers.number(verdict.mean, numbers.decimals(se), signed=True), verdict.claim)
+    found = _with_unit(numbers.format_number(verdict.mean, numbers.choose_decimals(se), signed=True), verdict.claim)
     if isnan(verdict.ci_low):
         return found
-    return f"{found} {numbers.interval(verdict.ci_low, verdict.ci_high, se)}"
+    return f"{found} {numbers.format_interval(verdict.ci_low, verdict.ci_high, se)}"
 
 
-def seeds_needed(verdict: Verdict) -> str:
+def format_seeds_needed(verdict: Verdict) -> str:
     """How many seeds would decide, or that none of a feasible number would."""
     if verdict.exact or verdict.verdict != "inconclusive":
         return numbers.DASH
     if verdict.seeds_to_decide is None:
         return numbers.DASH if verdict.reason or verdict.counts is not None else "> 1,000"
-    return numbers.count(verdict.seeds_to_decide)
+    return numbers.format_count(verdict.seeds_to_decide)
 
 
-def evidence(verdict: Verdict) -> str:
+def describe_evidence(verdict: Verdict) -> str:
     """The numbers behind a verdict: n, p, q, P, wins, g, what could have been seen."""
     if verdict.exact or verdict.n < 2 or isnan(verdict.p):
         return ""
     if verdict.counts is not None:
-        q = f"q = {numbers.p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<")
-        return f"{_counted(verdict)}; Barnard's exact test: p = {numbers.p_value(verdict.p)}; {q}".replace("= <", "<")
-    detectable = _with_unit(numbers.number(verdict.detectable, numbers.decimals(_se(verdict))), verdict.claim)
+        q = f"q = {numbers.format_p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<")
+        return f"{_counted(verdict)}; Barnard's exact test: p = {numbers.format_p_value(verdict.p)}; {q}".replace(
+            "= <", "<"
+        )
+    detectable = _with_unit(
+        numbers.format_number(verdict.detectable, numbers.choose_decimals(_se(verdict))), verdict.claim
+    )
     parts = [
         f"{verdict.n} seeds",
-        f"p = {numbers.p_value(verdict.p)}".replace("= <", "<"),
-        f"q = {numbers.p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<"),
-        f"P(as claimed) {numbers.percentage(verdict.probability)}",
+        f"p = {numbers.format_p_value(verdict.p)}".replace("= <", "<"),
+        f"q = {numbers.format_p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<"),
+        f"P(as claimed) {numbers.format_percentage(verdict.probability)}",
         f"wins {verdict.wins}/{verdict.n}",
-        f"Hedges g {numbers.number(verdict.hedges_g, 2, signed=True)}",
+        f"Hedges g {numbers.format_number(verdict.hedges_g, 2, signed=True)}",
         f"could have seen {detectable}",
     ]
     return "; ".join(parts)
 
 
-def sensitivity(verdict: Verdict) -> str:
+def describe_sensitivity(verdict: Verdict) -> str:
     """Does the verdict hang on the method?"""
     if not verdict.sensitivity:
         return ""
@@ -131,24 +137,24 @@ def sensitivity(verdict: Verdict) -> str:
     return f"the verdict hangs on the method: {told}"
 
 
-def beyond(verdict: Verdict) -> str:
+def describe_crossed_interval(verdict: Verdict) -> str:
     """The second interval, where the test set's examples are a sample too."""
     if verdict.beyond is None:
         return ""
-    shown = numbers.interval(*verdict.beyond, _se(verdict))
+    shown = numbers.format_interval(*verdict.beyond, _se(verdict))
     return f"beyond this test set (seeds and examples both sampled): {shown} {unit_of(verdict.claim)}"
 
 
 def _why(verdict: Verdict) -> str:
     if verdict.reason:
         return verdict.reason
-    needed = seeds_needed(verdict)
+    needed = format_seeds_needed(verdict)
     needed = needed.replace("> ", "more than ")
     return f"{needed} seeds would decide it at this mean and spread" if needed != numbers.DASH else "undecided"
 
 
 def _side(claim: Claim) -> str:
-    a = side(claim.a)
+    a = describe_side(claim.a)
     if claim.against:
         return f"{a} (within {claim.within}, against {claim.against})"
     return f"{a} (within {claim.within})" if claim.within else a
@@ -177,7 +183,7 @@ def _counted(verdict: Verdict) -> str:
     if verdict.counts is None:
         return ""
     claim, (trained_a, runs_a, trained_b, runs_b) = verdict.claim, verdict.counts
-    return f"{_side(claim)} trained {trained_a}/{runs_a}, {side(claim.b)} {trained_b}/{runs_b}"
+    return f"{_side(claim)} trained {trained_a}/{runs_a}, {describe_side(claim.b)} {trained_b}/{runs_b}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -190,7 +196,7 @@ def _se(verdict: Verdict) -> float:
 
 
 def _plain(value: float, metric: str) -> str:
-    return numbers.count(value) if metric in EXACT else numbers.plain(value)
+    return numbers.format_count(value) if metric in EXACT_METRICS else numbers.format_compact(value)
 
 
 def _with_unit(text: str, claim: Claim) -> str:

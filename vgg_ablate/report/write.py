@@ -14,51 +14,51 @@ from pathlib import Path
 from typing import Any
 
 from vgg_ablate.analysis import frame, summary
-from vgg_ablate.analysis.summary import Report, Row
+from vgg_ablate.analysis.summary import Report, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import table
-from vgg_ablate.records import replace_whole
+from vgg_ablate.records import replace_file
 from vgg_ablate.report import markdown
 from vgg_ablate.report.figures import canvas, registry
 from vgg_ablate.report.html import document
 
 
-def write(folder: str | Path) -> Report:
+def write_report(folder: str | Path) -> Report:
     """Write the report of a results folder into it. Raises StorageFailed where there is no study, or no place."""
-    report = summary.of(folder)
-    for name, text in files(report).items():
-        replace_whole(report.folder / name, text)
+    report = summary.load_report(folder)
+    for name, text in build_files(report).items():
+        replace_file(report.folder / name, text)
     return report
 
 
-def files(report: Report) -> dict[str, str]:
+def build_files(report: Report) -> dict[str, str]:
     """The report's files: name -> content."""
-    pictures = registry.pictures(report)
+    pictures = registry.render_figures(report)
     return {
-        "runs.csv": frame.written(report.frame),
-        "report.md": markdown.markdown(report, pictures),
-        "table.tex": "\n".join(table.latex(one) for one in markdown.tables(report)),
+        "runs.csv": frame.serialize_frame(report.frame),
+        "report.md": markdown.build_markdown(report, pictures),
+        "table.tex": "\n".join(table.render_latex(one) for one in markdown.build_tables(report)),
         **{f"figures/{picture.name}.svg": picture.svg for picture in pictures},
-        "report.html": document.page(report, pictures),
+        "report.html": document.render_page(report, pictures),
     }
 
 
-def check(folder: str | Path) -> list[str]:
+def check_report(folder: str | Path) -> list[str]:
     """How the files of a results folder differ from what its records say; empty where they do not."""
-    report = summary.of(folder)
+    report = summary.load_report(folder)
     return [
         difference
-        for name, text in files(report).items()
+        for name, text in build_files(report).items()
         if (difference := _difference(report.folder / name, text)) is not None
     ]
 
 
-def as_json(report: Report) -> str:
+def serialize_report(report: Report) -> str:
     """One JSON document; means and differences of errors in percent and percentage points, null where unknown."""
     document = {
         "study": report.study.name,
         "question": report.study.question,
-        "metric": summary.METRIC,
+        "metric": summary.PRIMARY_METRIC,
         "unit": "percent",
         "variants": [_variant(row) for row in report.rows],
         "claims": [_claim(verdict) for verdict in report.verdicts],
@@ -73,7 +73,7 @@ def _difference(path: Path, text: str) -> str | None:
         there = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return f"{path}: is not there"
-    there, text = canvas.comparable(there, text)
+    there, text = canvas.drop_incomparable_drawings(there, text)
     if there == text:
         return None
     lines = zip(there.splitlines(), text.splitlines(), strict=False)
@@ -87,7 +87,7 @@ def _cut(line: str) -> str:
     return repr(line if len(line) <= 100 else line[:97] + "...")
 
 
-def _variant(row: Row) -> dict[str, Any]:
+def _variant(row: VariantRow) -> dict[str, Any]:
     return _finite(
         {
             "name": row.name,
@@ -131,7 +131,7 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
             "q": verdict.q,
             "verdict": verdict.verdict,
             "reason": verdict.reason,
-            "finer": verdict.finer,
+            "finer": verdict.interval_word,
             "probability": verdict.probability,
             "wins": verdict.wins,
             "hedges_g": verdict.hedges_g,

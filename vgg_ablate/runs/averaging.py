@@ -6,33 +6,33 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import Outcome, Record, Store, Tested, predictions_path
-from vgg_ablate.runs.plan import Cell
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import FinalMetrics, Outcome, Record, RecordStore, build_predictions_path
+from vgg_ablate.runs.plan import StudyCell
 from vgg_ablate.training import predictions
-from vgg_ablate.training.predictions import Predictions
+from vgg_ablate.training.predictions import StoredPredictions
 
 
-def find_kept(folder: Path, finished: Iterable[str]) -> set[str]:
+def find_kept_predictions(folder: Path, finished: Iterable[str]) -> set[str]:
     """Return those of the keys whose predictions are stored in the folder."""
-    return {key for key in finished if predictions_path(folder, key).exists()}
+    return {key for key in finished if build_predictions_path(folder, key).exists()}
 
 
-def average_members(cell: Cell, store: Store, folder: Path) -> Record:
+def average_members(cell: StudyCell, store: RecordStore, folder: Path) -> Record:
     """Return the record of an ensemble whose members (`cell.members`) are recorded with their predictions in `folder`.
 
     It has no epochs; `tested.details` names the members. Where the ensemble keeps predictions too, they are the mean.
     Raises StorageFailed where a file is damaged or the members were tested on different examples.
     """
-    each = [predictions.read(folder, key) for key in cell.members]
+    each = [predictions.read_predictions(folder, key) for key in cell.members]
     members = [store.get(key) for key in cell.members]
     try:
-        mean = predictions.average(each)
+        mean = predictions.average_stored_predictions(each)
     except ValueError as error:
-        raise StorageFailed(f"{folder}: {', '.join(cell.members)}: {error}") from error
+        raise StorageError(f"{folder}: {', '.join(cell.members)}: {error}") from error
     if cell.run.train.keep == "predictions":
         half = (mean.validation.astype("float16"), mean.validation_labels, mean.test.astype("float16"))
-        predictions.write(folder, cell.key, Predictions(*half, mean.test_labels))
+        predictions.write_predictions(folder, cell.key, StoredPredictions(*half, mean.test_labels))
     environment = {name: value for name, value in members[0].environment.items() if name != "peak_bytes"}
     return Record(
         key=cell.key,
@@ -50,14 +50,16 @@ def average_members(cell: Cell, store: Store, folder: Path) -> Record:
     )
 
 
-def _tested(cell: Cell, mean: Predictions, members: list[Record]) -> Tested:
+def _tested(cell: StudyCell, mean: StoredPredictions, members: list[Record]) -> FinalMetrics:
     alone = [one.tested for one in members if one.tested is not None]
     nets = [{"val_accuracy": one.val_accuracy, "test_accuracy": one.test_accuracy} for one in alone]
-    return Tested(
-        val_accuracy=predictions.accuracy(mean.validation, mean.validation_labels),
-        test_accuracy=predictions.accuracy(mean.test, mean.test_labels),
-        test_top5_accuracy=predictions.accuracy(mean.test, mean.test_labels, 5) if mean.test.shape[1] > 5 else None,
-        correct=predictions.correct_bits(mean.test, mean.test_labels),
-        details=predictions.describe(mean.test, mean.test_labels)
+    return FinalMetrics(
+        val_accuracy=predictions.compute_accuracy(mean.validation, mean.validation_labels),
+        test_accuracy=predictions.compute_accuracy(mean.test, mean.test_labels),
+        test_top5_accuracy=predictions.compute_accuracy(mean.test, mean.test_labels, 5)
+        if mean.test.shape[1] > 5
+        else None,
+        correct=predictions.pack_correct_bits(mean.test, mean.test_labels),
+        details=predictions.compute_test_details(mean.test, mean.test_labels)
         | {"nets": nets, "members": list(cell.members), "val_examples": len(mean.validation_labels)},
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import load
-from vgg_ablate.errors import SpecError, StorageFailed
-from vgg_ablate.records import Manifest, Store
-from vgg_ablate.runs.driver import opened
-from vgg_ablate.runs.ledger.storage import embedded
-from vgg_ablate.runs.recorded import put_aside
+from vgg_ablate.errors import SpecError, StorageError
+from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.runs.driver import open_ledger
+from vgg_ablate.runs.ledger.storage import build_default_url
+from vgg_ablate.runs.recorded import set_aside_records
 
 _SETTLED = 600.0  # seconds after which a half-written file is nobody's: a worker links its record within moments
 
@@ -34,7 +34,7 @@ class Orphans:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Every file, records first."""
-        store = Store(self.folder / "records")
+        store = RecordStore(self.folder / "records")
         return (*map(store.path, self.records), *self.files, *self.aside)
 
 
@@ -45,7 +45,7 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
     neighbouring study plans it, if the ledger of a search knows it, or if it is younger than the manifest: a search
     that was killed may have written it since. Raises StorageFailed where the folder holds no study.
     """
-    manifest, store = Manifest.read(folder), Store(folder / "records")
+    manifest, store = Manifest.read(folder), RecordStore(folder / "records")
     written = (folder / "manifest.json").stat().st_mtime
     wanted = _planned(manifest) | _searched(folder)
     for path in folder.parent.glob("*/manifest.json"):
@@ -68,15 +68,15 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
 
 def remove_orphans(orphans: Orphans) -> Iterator[str]:
     """Set records aside and delete the other files; yield a line for each. Raises StorageFailed."""
-    store = Store(orphans.folder / "records")
+    store = RecordStore(orphans.folder / "records")
     for key in orphans.records:
-        put_aside(store, [key])
+        set_aside_records(store, [key])
         yield f"moved {store.path(key)} to {store.folder / 'aside'}"
     for path in (*orphans.files, *orphans.aside):
         try:
             path.unlink()
         except OSError as error:
-            raise StorageFailed(f"{path}: {error.strerror}") from error
+            raise StorageError(f"{path}: {error.strerror}") from error
         yield f"deleted {path}"
 
 
@@ -96,7 +96,7 @@ def _planned_by_neighbour(folder: Path) -> set[str]:
     """What a study beside this one plans; nothing where its manifest cannot be read."""
     try:
         return _planned(Manifest.read(folder))
-    except StorageFailed:
+    except StorageError:
         return set()
 
 
@@ -109,5 +109,5 @@ def _searched(folder: Path) -> set[str]:
     design: object = study.design
     if not isinstance(design, Search) or not (folder / "study.db").exists():
         return set()
-    with closing(opened(study.name, folder, embedded(folder), design)) as ledger:
+    with closing(open_ledger(study.name, folder, build_default_url(folder), design)) as ledger:
         return ledger.list_keys()

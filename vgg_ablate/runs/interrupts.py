@@ -14,7 +14,7 @@ from types import FrameType
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[Callable[[], None]]:
+def defer_interrupts() -> Iterator[Callable[[], None]]:
     """Gives a function that raises KeyboardInterrupt if it was asked for since; a second Ctrl-C does not wait for it.
 
     SIGTERM counts as well where somebody handles it. In a thread, which is sent no signals, it changes nothing.

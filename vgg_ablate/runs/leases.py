@@ -17,20 +17,20 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vgg_ablate.errors import StorageFailed, StudyHeld
+from vgg_ablate.errors import StorageError, StudyLockedError
 
 _PAUSE = 0.05  # seconds between two tries at a lock that another process holds
 
 
 @contextlib.contextmanager
-def study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a results folder for as long as the block runs. Raises StudyHeld: who holds it, and since when."""
     path = folder / "study.lock"
     handle = _opened(path)
     try:
         while not _locked(handle, path):
             if not wait:
-                raise StudyHeld(f"{folder}: {_holder(path)} is running this study; --wait waits for it")
+                raise StudyLockedError(f"{folder}: {_holder(path)} is running this study; --wait waits for it")
             time.sleep(_PAUSE)
         _sign(handle, path)
         yield
@@ -39,7 +39,7 @@ def study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
         os.close(handle)
 
 
-def holder(folder: Path) -> str | None:
+def read_lock_holder(folder: Path) -> str | None:
     """Who is running the study of this folder, or None. A lock left by the dead is no lock."""
     path = folder / "study.lock"
     try:
@@ -47,18 +47,18 @@ def holder(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     try:
         return None if _locked(handle, path, fcntl.LOCK_SH) else _holder(path)
     finally:
         os.close(handle)
 
 
-class Superseded(Exception):
+class LeaseLostError(Exception):
     """The run was given to another while this process was silent; what it has trained since is nobody's."""
 
 
-def signature(folder: Path) -> str:
+def read_driver_signature(folder: Path) -> str:
     """What the driver that runs this folder's study has signed there; on a machine that does not see it, nothing."""
     try:
         return (folder / "study.lock").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def signature(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def run_lease(path: Path, patience: float) -> Iterator[Callable[[], None]]:
+def hold_run_lease(path: Path, patience: float) -> Iterator[Callable[[], None]]:
     """Hold a run, waiting for a holder that is about to end, or breaking its lease after `patience` seconds.
 
     Only the worker of a driver that is gone can be found here: it ends in a moment, unless it hangs.
@@ -88,7 +88,7 @@ def break_lease(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _taken(path: Path, patience: float) -> int:
@@ -108,7 +108,7 @@ def _taken(path: Path, patience: float) -> int:
 
 def _check(handle: int, path: Path) -> None:
     if not _still(handle, path):
-        raise Superseded(f"{path.name} was given to another worker: this one was silent for too long")
+        raise LeaseLostError(f"{path.name} was given to another worker: this one was silent for too long")
 
 
 def _opened(path: Path) -> int:
@@ -116,7 +116,7 @@ def _opened(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _locked(handle: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
@@ -125,7 +125,7 @@ def _locked(handle: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}: this file system has no locks") from error
+        raise StorageError(f"{path}: {error.strerror}: this file system has no locks") from error
     return True
 
 
@@ -138,7 +138,7 @@ def _still(handle: int, path: Path) -> bool:
     except OSError as error:
         if error.errno == errno.ESTALE:  # removed on a network file system, by another machine
             return False
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _sign(handle: int, path: Path) -> None:
@@ -148,7 +148,7 @@ def _sign(handle: int, path: Path) -> None:
         os.pwrite(handle, json.dumps(about).encode(), 0)
         os.fsync(handle)  # so that other machines read it too
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _holder(path: Path) -> str:

@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 from vgg_ablate.config.study import Study
-from vgg_ablate.config.training import DECLARATION, Data
+from vgg_ablate.config.training import DECLARATION_FIELDS, Data
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import Planned, Run, TuningRun
+from vgg_ablate.records import PlannedRun, Run, TuningRun
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class StudyCell:
     """One run that a study asks for. Costs are per example; `work` is macs of the whole training, in proportion."""
 
     variant: str
@@ -25,7 +25,7 @@ class Cell:
     changes: dict[str, object]
     work: float
     horizon: float | None = None  # the level of the study's horizons; None: it has none
-    shares: tuple[Cell, ...] = ()  # further cells that get their records from this cell's training
+    shares: tuple[StudyCell, ...] = ()  # further cells that get their records from this cell's training
     repeats: str = ""  # key of a recorded run of the same training, which is trained again for this evaluation
     members: tuple[str, ...] = ()  # keys of recorded runs whose kept predictions are averaged instead of a training
 
@@ -40,10 +40,10 @@ class Cell:
         return f"{self.variant}/{self.seed}"
 
     @property
-    def planned(self) -> Planned:
+    def planned(self) -> PlannedRun:
         """The cell as a manifest has it."""
         training_key = self.run.training_key
-        return Planned(
+        return PlannedRun(
             variant=self.variant,
             seed=self.seed,
             key=self.key,
@@ -51,11 +51,11 @@ class Cell:
         )
 
 
-class Division(NamedTuple):
+class PlanDivision(NamedTuple):
     """What is missing of a plan, by how it is made."""
 
-    trainings: tuple[Cell, ...]  # one cell per training, with those that share it
-    averages: tuple[Cell, ...]  # ensembles of runs that are recorded, or will be, with their predictions kept
+    trainings: tuple[StudyCell, ...]  # one cell per training, with those that share it
+    averages: tuple[StudyCell, ...]  # ensembles of runs that are recorded, or will be, with their predictions kept
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ class Plan:
 
     study: Study
     fingerprint: Callable[[Data], str]
-    cells: tuple[Cell, ...]
+    cells: tuple[StudyCell, ...]
     tuning: tuple[TuningRun, ...] = ()  # what the study's variants were tuned by
 
     @cached_property
-    def planned(self) -> tuple[Planned, ...]:
+    def planned(self) -> tuple[PlannedRun, ...]:
         """The cells as a manifest has them: by variant, then seed."""
-        order = {variant.name: index for index, variant in enumerate(self.study.every_variant)}
+        order = {variant.name: index for index, variant in enumerate(self.study.all_variants)}
         cells = sorted(self.cells, key=lambda cell: order[cell.variant])
         return tuple(cell.planned for cell in cells)
 
-    def missing(self, recorded: set[str], until: float | None = None) -> tuple[Cell, ...]:
+    def missing(self, recorded: set[str], until: float | None = None) -> tuple[StudyCell, ...]:
         """The cells whose run is not among the recorded keys; of cells that share a run, the first.
 
         With `until`, those of the horizons up to this level.
@@ -89,7 +89,7 @@ class Plan:
         kept: Collection[str] = (),
         unfinished: Collection[str] = (),
         until: float | None = None,
-    ) -> Division:
+    ) -> PlanDivision:
         """Divide the missing cells, of the horizons up to `until`, into trainings and averages.
 
         `kept`: keys of finished runs whose predictions are stored. `unfinished`: training keys that have a checkpoint,
@@ -101,7 +101,7 @@ class Plan:
             cell.key: replace(cell, members=keys, work=0.0) for cell in missing if (keys := _members(cell, coming))
         }
         known = {cell.run.training_key: cell.key for cell in self.cells if cell.key in recorded}
-        groups: dict[str, list[Cell]] = {}
+        groups: dict[str, list[StudyCell]] = {}
         for cell in missing:
             if cell.key not in averages:
                 groups.setdefault(cell.run.training_key, []).append(cell)
@@ -109,38 +109,38 @@ class Plan:
         for training_key, (first, *others) in groups.items():
             repeats = "" if training_key in unfinished else known.get(training_key, "")
             trainings.append(replace(first, shares=tuple(others), repeats=repeats))
-        return Division(tuple(trainings), tuple(averages.values()))
+        return PlanDivision(tuple(trainings), tuple(averages.values()))
 
 
-def plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
+def build_plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
     """The study's cells, the lowest level of its horizons first; then seed by seed, and in a seed the longest first.
 
     An interrupted study is then balanced, and no long run is left to the end alone. Raises SpecError where an arch
     cannot exist or a trend has no slope, and what `fingerprint` raises where the data are not there.
     """
-    once = remember(fingerprint)
-    resolved = {one.variant.name: one for one in width_matching.resolve(study.every_variant)}
-    if problems := study.trend_problems({name: one.costs.as_dict() for name, one in resolved.items()}):
+    once = cache_fingerprints(fingerprint)
+    resolved = {one.variant.name: one for one in width_matching.resolve_variants(study.all_variants)}
+    if problems := study.find_trend_problems({name: one.costs.as_dict() for name, one in resolved.items()}):
         raise SpecError(problems)
     cells = [
         cell
-        for variants in study.by_horizon
+        for variants in study.variants_by_horizon
         for seed in study.seed_list
         for cell in sorted(
-            cells_of([resolved[variant.name] for variant in variants], once, [seed]), key=lambda cell: -cell.work
+            build_cells([resolved[variant.name] for variant in variants], once, [seed]), key=lambda cell: -cell.work
         )
     ]
     return Plan(study, fingerprint, tuple(cells), tuning)
 
 
-def cells_of(
-    resolved: Iterable[width_matching.Resolved], fingerprint: Callable[[Data], str], seeds: Iterable[int]
-) -> tuple[Cell, ...]:
+def build_cells(
+    resolved: Iterable[width_matching.ResolvedVariant], fingerprint: Callable[[Data], str], seeds: Iterable[int]
+) -> tuple[StudyCell, ...]:
     """These variants on these seeds, seed by seed."""
     return tuple(_cell(one, fingerprint(one.variant.data), seed) for seed in seeds for one in resolved)
 
 
-def remember(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
+def cache_fingerprints(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
     """Return `fingerprint` so that it is called once for all data that are declared alike.
 
     Variants that differ in augmentation or in image size have the same examples, and listing 60,000 files takes time.
@@ -148,7 +148,7 @@ def remember(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
     known: dict[tuple[object, ...], str] = {}
 
     def remembered(data: Data) -> str:
-        declared = tuple(getattr(data, field) for field in sorted(DECLARATION - {"image_size"}))
+        declared = tuple(getattr(data, field) for field in sorted(DECLARATION_FIELDS - {"image_size"}))
         if declared not in known:
             known[declared] = fingerprint(data)
         return known[declared]
@@ -156,19 +156,19 @@ def remember(fingerprint: Callable[[Data], str]) -> Callable[[Data], str]:
     return remembered
 
 
-def work(run: Run, macs: int) -> float:
+def compute_work(run: Run, macs: int) -> float:
     """What a training costs, in proportion to others on the same data: macs x epochs x examples."""
     return float(macs) * run.train.epochs * (run.data.limit or 1)
 
 
-def _members(cell: Cell, coming: Collection[str]) -> tuple[str, ...]:
+def _members(cell: StudyCell, coming: Collection[str]) -> tuple[str, ...]:
     """The keys of an ensemble's nets as runs of their own, where the predictions of all are or will be kept."""
     keys = tuple(net.key for net in cell.run.nets) if cell.run.train.ensemble else ()
     return keys if all(key in coming for key in keys) else ()
 
 
-def _cell(one: width_matching.Resolved, fingerprint: str, seed: int) -> Cell:
+def _cell(one: width_matching.ResolvedVariant, fingerprint: str, seed: int) -> StudyCell:
     variant = one.variant
     run = Run(arch=one.arch, data=variant.data, train=one.train, fingerprint=fingerprint, seed=seed)
-    cost = work(run, one.costs.macs)
-    return Cell(variant.name, seed, run, one.costs.as_dict(), variant.changes, cost, variant.horizon)
+    cost = compute_work(run, one.costs.macs)
+    return StudyCell(variant.name, seed, run, one.costs.as_dict(), variant.changes, cost, variant.horizon)

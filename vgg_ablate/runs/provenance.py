@@ -16,11 +16,11 @@ from typing import Any
 _LIBRARIES = ("vgg_ablate", "torch", "torchvision", "optuna", "numpy", "scikit-learn", "fvcore")
 
 
-def provenance() -> dict[str, Any]:
+def collect_provenance() -> dict[str, Any]:
     """What can be said of this machine and this checkout, now."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [os.path.basename(sys.argv[0]), *map(without_password, sys.argv[1:])],
+        "command": [os.path.basename(sys.argv[0]), *map(mask_password, sys.argv[1:])],
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def without_password(text: str) -> str:
+def mask_password(text: str) -> str:
     """`postgresql://ann:secret@host` -> `postgresql://ann:***@host`."""
     return re.sub(r"(://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)
 

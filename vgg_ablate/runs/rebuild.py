@@ -9,21 +9,21 @@ from pathlib import Path
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
-from vgg_ablate.records import Manifest, Store
-from vgg_ablate.runs.driver import about, opened, resumed
-from vgg_ablate.runs.leases import study_lock
-from vgg_ablate.runs.ledger.mirror import Mirror
-from vgg_ablate.runs.plan import plan
+from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.runs.driver import describe_study, open_ledger, resume_search
+from vgg_ablate.runs.leases import hold_study_lock
+from vgg_ablate.runs.ledger.mirror import LedgerMirror
+from vgg_ablate.runs.plan import build_plan
 
 
-def rebuild(study: Study, folder: Path, storage: str | None, fingerprint: Callable[[Data], str]) -> int:
+def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint: Callable[[Data], str]) -> int:
     """Forget every trial and add them again; how many there are. Raises StudyHeld, StorageFailed."""
-    asked, store = plan(study, fingerprint), Store(folder / "records")
+    asked, store = build_plan(study, fingerprint), RecordStore(folder / "records")
     Manifest.read(folder)  # a study that was never run has no ledger to make
-    with study_lock(folder), closing(opened(study.name, folder, storage, study.design)) as ledger:
-        ledger.describe(about(study))
+    with hold_study_lock(folder), closing(open_ledger(study.name, folder, storage, study.design)) as ledger:
+        ledger.describe(describe_study(study))
         if not isinstance(study.design, Search):
-            return Mirror(ledger, asked, store).rebuild()
-        with closing(ledger.cleared()) as empty:
-            source = resumed(asked, study.design, folder, empty, slots=1)
+            return LedgerMirror(ledger, asked, store).rebuild()
+        with closing(ledger.recreate()) as empty:
+            source = resume_search(asked, study.design, folder, empty, slots=1)
             return len(source.proposals())

@@ -7,22 +7,22 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from vgg_ablate.records import Epoch, Outcome, Record
-from vgg_ablate.runs.ledger.mirror import Mirror
-from vgg_ablate.runs.plan import Cell, Division
+from vgg_ablate.runs.ledger.mirror import LedgerMirror
+from vgg_ablate.runs.plan import PlanDivision, StudyCell
 
 
-class Listed:
+class FixedPlanSource:
     """A fixed plan: its missing trainings in order, and each ensemble of its runs as soon as these are recorded."""
 
     def __init__(
-        self, division: Division, mirror: Mirror, *, stop_at_failure: bool, kept: Collection[str] = ()
+        self, division: PlanDivision, mirror: LedgerMirror, *, stop_at_failure: bool, kept: Collection[str] = ()
     ) -> None:
         """`kept`: keys of finished runs whose predictions are stored."""
         self._waiting, self._averages = deque(division.trainings), list(division.averages)
         self._mirror, self._stop_at_failure = mirror, stop_at_failure
         self._kept, self._missed = set(kept), set[str]()  # members: those that can be averaged, those that never can
 
-    def next(self) -> Cell | None:
+    def next(self) -> StudyCell | None:
         """An ensemble whose members are all recorded; else the first training that waits."""
         for index, cell in enumerate(self._averages):
             if self._kept.issuperset(cell.members):
@@ -31,11 +31,11 @@ class Listed:
                 return replace(self._averages.pop(index), members=())
         return self._waiting.popleft() if self._waiting else None
 
-    def epoch(self, cell: Cell, epoch: Epoch) -> bool:
+    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """A planned run is never pruned."""
         return False
 
-    def ended(self, cell: Cell, record: Record) -> None:
+    def ended(self, cell: StudyCell, record: Record) -> None:
         """Mirror it."""
         self._mirror.tell(record)
         kept = record.outcome is Outcome.FINISHED and cell.run.train.keep == "predictions"
@@ -44,6 +44,6 @@ class Listed:
             self._waiting.clear()
             self._averages.clear()
 
-    def again(self, cell: Cell) -> None:
+    def again(self, cell: StudyCell) -> None:
         """To the front, so that the order stays as planned."""
         self._waiting.appendleft(cell)

@@ -7,31 +7,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from vgg_ablate.errors import EnvironmentFailed
-from vgg_ablate.records import Epoch, Outcome, Record, Store
+from vgg_ablate.errors import EnvironmentFailedError
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.averaging import average_members
-from vgg_ablate.runs.interrupts import deferred
-from vgg_ablate.runs.plan import Cell
-from vgg_ablate.runs.progress.views import State, View
-from vgg_ablate.runs.workers.protocol import Decoding, Ended, Event, Job, Lost, Pool, Refused, Reported
+from vgg_ablate.runs.interrupts import defer_interrupts
+from vgg_ablate.runs.plan import StudyCell
+from vgg_ablate.runs.progress.views import ProgressState, View
+from vgg_ablate.runs.workers.protocol import (
+    DecodingProgress,
+    EpochEnded,
+    Job,
+    JobEnded,
+    JobLost,
+    JobRefused,
+    WorkerEvent,
+    WorkerPool,
+)
 
 _LOSSES = 5  # losses of one run without an epoch of progress in between, after which it is given up for this start
 _PATIENCE = 0.25  # seconds to wait for news
 
 
-class Source(Protocol):
+class RunSource(Protocol):
     """Where runs come from, and who is told what became of them."""
 
-    def next(self) -> Cell | None:
+    def next(self) -> StudyCell | None:
         """The next run to hand out; None where there is none for now."""
 
-    def epoch(self, cell: Cell, epoch: Epoch) -> bool:
+    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """An epoch is over; should the run stop?"""
 
-    def ended(self, cell: Cell, record: Record) -> None:
+    def ended(self, cell: StudyCell, record: Record) -> None:
         """The run has its record."""
 
-    def again(self, cell: Cell) -> None:
+    def again(self, cell: StudyCell) -> None:
         """The run was lost and must be handed out again, with those that share its training."""
 
 
@@ -39,19 +48,19 @@ class Source(Protocol):
 class _Running:
     """A training that is with a worker: its cell, and those that share it."""
 
-    cell: Cell
+    cell: StudyCell
     since: float
     epochs: list[Epoch] = field(default_factory=list)
 
 
 @dataclass
-class Loop:
+class Scheduler:
     """Hands out the runs of a source to a pool until there are none."""
 
-    source: Source
-    pool: Pool
-    store: Store
-    state: State
+    source: RunSource
+    pool: WorkerPool
+    store: RecordStore
+    state: ProgressState
     views: View
     predictions: Path | None = None  # the folder of kept class probabilities, where cells may have members
     keep_pool: bool = False  # leave the pool open at the end, for a loop that follows
@@ -65,7 +74,7 @@ class Loop:
         Raises KeyboardInterrupt, after Ctrl-C, between two steps.
         """
         self.views.began(self.state)
-        with deferred() as check_interrupt:
+        with defer_interrupts() as check_interrupt:
             try:
                 while self._fill() or self._running:
                     for event in self.pool.poll(_PATIENCE):
@@ -96,18 +105,18 @@ class Loop:
             self.pool.submit(Job(cell.run, cell.costs, others, repeats))
         return handed
 
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Refused):
-            raise EnvironmentFailed(event.reason)
+    def _hear(self, event: WorkerEvent) -> None:
+        if isinstance(event, JobRefused):
+            raise EnvironmentFailedError(event.reason)
         running = self._running.get(event.key)
         if running is None:
             return  # an echo of a run that has ended
-        if isinstance(event, Decoding):
+        if isinstance(event, DecodingProgress):
             self.state.decoding[event.key] = (event.done, event.of)
             self.views.decoding(running.cell, event.done, event.of)
-        elif isinstance(event, Reported):
+        elif isinstance(event, EpochEnded):
             self._epoch(running, event.epoch)
-        elif isinstance(event, Ended):
+        elif isinstance(event, JobEnded):
             self._ended(running, event)
         else:
             self._lost(running, event)
@@ -121,19 +130,19 @@ class Loop:
         if self.source.epoch(cell, epoch):
             self.pool.stop(cell.key)
 
-    def _ended(self, running: _Running, event: Ended) -> None:
+    def _ended(self, running: _Running, event: JobEnded) -> None:
         if event.outcome is Outcome.FAILED:
             for cell in (running.cell, *running.cell.shares):  # those that were recorded before the bug stay so
                 self.store.put(_failed(running, cell, event.reason))
         self._recorded(running.cell, event.seconds or time.monotonic() - running.since)
 
-    def _average(self, cell: Cell) -> None:
+    def _average(self, cell: StudyCell) -> None:
         """Evaluate an ensemble by its members' kept predictions: numpy alone, here."""
         assert self.predictions is not None
         self.store.put(average_members(cell, self.store, self.predictions))
         self._recorded(cell, time.monotonic() - self._running[cell.key].since)
 
-    def _recorded(self, cell: Cell, seconds: float) -> None:
+    def _recorded(self, cell: StudyCell, seconds: float) -> None:
         """Tell everybody of the records of a cell and of those that share its training; these took no time."""
         first = self.store.get(cell.key)
         self._forget(cell)
@@ -145,7 +154,7 @@ class Loop:
             self.source.ended(one, record)
             self.views.ended(one, record.outcome, record.reason, seconds if one is cell else 0.0)
 
-    def _lost(self, running: _Running, event: Lost) -> None:
+    def _lost(self, running: _Running, event: JobLost) -> None:
         """Handed out again, unless it was lost too often at the same epoch."""
         cell = running.cell
         reached = running.epochs[-1].epoch if running.epochs else 0
@@ -161,13 +170,13 @@ class Loop:
             self._given_up += [one.title for one in (cell, *cell.shares)]
         self.views.lost(cell, event.reason, again)
 
-    def _forget(self, cell: Cell) -> None:
+    def _forget(self, cell: StudyCell) -> None:
         del self._running[cell.key]
         del self.state.running[cell.key]
         self.state.decoding.pop(cell.key, None)
 
 
-def _failed(running: _Running, cell: Cell, reason: str) -> Record:
+def _failed(running: _Running, cell: StudyCell, reason: str) -> Record:
     """The record of a run that a bug has ended."""
     return Record(
         key=cell.key,

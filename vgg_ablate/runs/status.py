@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_ablate.records import Manifest, Outcome, Planned, Store
-from vgg_ablate.runs.leases import holder
-from vgg_ablate.runs.recorded import outcomes
+from vgg_ablate.records import Manifest, Outcome, PlannedRun, RecordStore
+from vgg_ablate.runs.leases import read_lock_holder
+from vgg_ablate.runs.recorded import read_outcomes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class StudyStatus:
     """What is recorded of a plan, and who is at work on it."""
 
     asked: int
@@ -33,14 +33,14 @@ class Status:
         return sum(self.outcomes.values())
 
 
-def status(planned: Sequence[Planned], folder: Path) -> Status:
+def compute_status(planned: Sequence[PlannedRun], folder: Path) -> StudyStatus:
     """Of the cells of a plan, or of a manifest. Raises StorageFailed where a record is torn."""
-    store = Store(folder / "records")
-    known = outcomes(store, {cell.key for cell in planned})
+    store = RecordStore(folder / "records")
+    known = read_outcomes(store, {cell.key for cell in planned})
     variants: dict[str, Counter[str]] = {cell.variant: Counter() for cell in planned}
     for cell in planned:
         variants[cell.variant][str(known.get(cell.key, "missing"))] += 1
-    return Status(
+    return StudyStatus(
         asked=len(planned),
         outcomes=dict(Counter(str(known[cell.key]) for cell in planned if cell.key in known)),
         variants={variant: dict(counted) for variant, counted in variants.items()},
@@ -49,10 +49,10 @@ def status(planned: Sequence[Planned], folder: Path) -> Status:
             for cell in planned
             if known.get(cell.key, Outcome.FINISHED) is not Outcome.FINISHED
         },
-        held_by=holder(folder),
+        held_by=read_lock_holder(folder),
     )
 
 
-def of_manifest(folder: Path) -> Status:
+def read_status(folder: Path) -> StudyStatus:
     """Of what was asked for when it last ran. Raises StorageFailed where it never did."""
-    return status(Manifest.read(folder).planned, folder)
+    return compute_status(Manifest.read(folder).planned, folder)

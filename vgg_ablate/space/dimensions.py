@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vgg_ablate.config.search import Between, Search
+from vgg_ablate.config.search import NumberRange, Search
 from vgg_ablate.errors import Problem, SpecError
 
 Values = NDArray[np.int64] | NDArray[np.float64]
@@ -27,8 +27,8 @@ _FRAME = (
     "data",
 )
 _INERT = ("train", "arch.activation", "arch.init", "arch.head.dropout", "arch.head.convolutional")
-OF_BUDGET = ("arch.match.macs", "arch.match.params", "arch.match.activations")
-OF_STAGE = re.compile(r"arch\.(?:stages|depth)\[(\d+)\](\.channels)?")
+BUDGET_PATHS = ("arch.match.macs", "arch.match.params", "arch.match.activations")
+STAGE_PATTERN = re.compile(r"arch\.(?:stages|depth)\[(\d+)\](\.channels)?")
 _MOST_NUMBERS = 1_000_000  # of one axis
 
 
@@ -39,7 +39,7 @@ class Axis:
     path: str
     size: int | None  # None: a range without an end to its numbers
     numbers: tuple[float, ...] | None  # where all choices are numbers
-    between: Between | None
+    between: NumberRange | None
     touches: frozenset[str]  # the paths that it changes
 
     def draw(self, count: int, random: np.random.Generator) -> Values:
@@ -76,10 +76,10 @@ class Axis:
         return None
 
 
-def axis_of(design: Search, path: str) -> Axis:
+def build_axis(design: Search, path: str) -> Axis:
     """A dimension of a space. Raises SpecError where it has more numbers than can be written down."""
-    dimension, touches = design.space[path], frozenset(touched(design, path))
-    if isinstance(dimension, Between):
+    dimension, touches = design.space[path], frozenset(find_changed_paths(design, path))
+    if isinstance(dimension, NumberRange):
         if not dimension.whole and dimension.step is None:
             return Axis(path, None, None, dimension, touches)
         if (dimension.high - dimension.low) / (dimension.step or 1) > _MOST_NUMBERS:
@@ -94,35 +94,35 @@ def axis_of(design: Search, path: str) -> Axis:
     return Axis(path, len(values), tuple(values) if plain else None, None, touches)
 
 
-def touched(design: Search, name: str) -> set[str]:
+def find_changed_paths(design: Search, name: str) -> set[str]:
     """The paths that a dimension changes: its own, or those of its labels."""
     dimension = design.space[name]
     return {path for changes in dimension.values() for path in changes} if isinstance(dimension, dict) else {name}
 
 
-def concerns(path: str, group: str) -> bool:
+def affects_group(path: str, group: str) -> bool:
     """Does what is at `path` shape the layers of a group? Paths that are not known here concern all."""
-    if inert(path):
+    if is_inert(path):
         return False
-    found = OF_STAGE.match(path)
+    found = STAGE_PATTERN.match(path)
     if found is not None:
         return group == f"stage {found[1]}"
-    if any(below(path, one) for one in _STAGES):
+    if any(is_within(path, one) for one in _STAGES):
         return group.startswith("stage")
-    if any(below(path, one) for one in _FRAME):
+    if any(is_within(path, one) for one in _FRAME):
         return group == "frame"
-    if below(path, "arch.head"):
+    if is_within(path, "arch.head"):
         return group == "head"
-    if below(path, "arch.match"):
+    if is_within(path, "arch.match"):
         return group == "match"
     return True
 
 
-def inert(path: str) -> bool:
+def is_inert(path: str) -> bool:
     """Does it change nothing that is counted?"""
-    return any(below(path, one) for one in _INERT)
+    return any(is_within(path, one) for one in _INERT)
 
 
-def below(path: str, above: str) -> bool:
+def is_within(path: str, above: str) -> bool:
     """Is a path another, or inside it?"""
     return path == above or path.startswith((f"{above}.", f"{above}["))

@@ -10,37 +10,37 @@ import numpy as np
 from vgg_ablate.models.costs import Costs
 from vgg_ablate.space.vectorized_costs import Flags, Ints
 
-Member = tuple[dict[str, Any], Costs]
+FrontEntry = tuple[dict[str, Any], Costs]
 
 
-class Front:
+class ParetoFront:
     """Grows chunk by chunk, and holds no more than its members. Of equal nets the first stays."""
 
     def __init__(self) -> None:
         self._costs = np.zeros((0, 3), np.int64)  # params, macs, minus the receptive field: the less the better
-        self._members: list[Member] = []
+        self._members: list[FrontEntry] = []
         self._survivors: Ints = np.zeros(0, np.int64)
 
     def offer(self, params: Ints, macs: Ints, field: Ints) -> list[int]:
         """Which of these nets join the front; `keep` must be given them next."""
         offered = np.stack([params, macs, -field], axis=1)
         both = np.concatenate([self._costs, offered])
-        kept = unbettered(both)
+        kept = find_pareto_rows(both)
         old = len(self._costs)
         self._survivors = kept[kept < old]
         self._costs = both[np.sort(kept)]
         return [int(index - old) for index in np.sort(kept[kept >= old])]
 
-    def keep(self, joined: Mapping[int, Member]) -> None:
+    def keep(self, joined: Mapping[int, FrontEntry]) -> None:
         """What the nets are that joined, in the order of `offer`."""
         self._members = [self._members[index] for index in np.sort(self._survivors)] + list(joined.values())
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[FrontEntry]:
         """By params."""
         return sorted(self._members, key=lambda member: (member[1].params, member[1].macs))
 
 
-def unbettered(costs: Ints) -> Ints:
+def find_pareto_rows(costs: Ints) -> Ints:
     """Indices of the rows (the less the better) that no other row betters; of equal rows the first.
 
     In the order of the last column, each group of rows need only be looked at beside what is on the front already.

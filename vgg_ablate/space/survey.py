@@ -23,21 +23,21 @@ from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study, Variant
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.models.costs import Costs
-from vgg_ablate.models.width_matching import resolve
+from vgg_ablate.models.width_matching import resolve_variants
 from vgg_ablate.space import vectorized_costs
-from vgg_ablate.space.dimensions import OF_BUDGET, OF_STAGE, Axis, Values, axis_of, below, concerns
-from vgg_ablate.space.pareto import Front
-from vgg_ablate.space.vectorized_costs import Columns, Counting, Flags, Ints
-from vgg_ablate.space.vectorized_matching import Budget, BudgetTable
+from vgg_ablate.space.dimensions import BUDGET_PATHS, STAGE_PATTERN, Axis, Values, affects_group, build_axis, is_within
+from vgg_ablate.space.pareto import ParetoFront
+from vgg_ablate.space.vectorized_costs import CostColumns, CostCounter, Flags, Ints
+from vgg_ablate.space.vectorized_matching import BudgetTable, WidthBudget
 
-CHUNK = 1 << 13  # points that are counted at a time: their columns stay in a core's cache
-MOST = 10_000_000  # points; of larger spaces, and of those with no end, points are drawn
-DRAWN = 1_000_000
-MATCHED = 100_000  # the most, and as many as are drawn, where nets are matched
+CHUNK_SIZE = 1 << 13  # points that are counted at a time: their columns stay in a core's cache
+MAX_POINTS = 10_000_000  # points; of larger spaces, and of those with no end, points are drawn
+SAMPLE_SIZE = 1_000_000
+MATCHED_SAMPLE_SIZE = 100_000  # the most, and as many as are drawn, where nets are matched
 _MOST_ROWS = 200_000  # of one table
 
 Table = TypeVar("Table")
-Make = Callable[[Mapping[str, Any]], Variant]
+MakeVariant = Callable[[Mapping[str, Any]], Variant]
 
 
 @dataclass
@@ -58,13 +58,13 @@ class Survey:
 class Space:
     """The nets of a search's space, around its base."""
 
-    def __init__(self, design: Search, base: Variant, make: Make) -> None:
+    def __init__(self, design: Search, base: Variant, make: MakeVariant) -> None:
         """`make` gives the variant of some changes. Raises SpecError where the space cannot be counted."""
         self.design, self._base, self._make = design, base, make
         self.base = base.arch.with_shape(base.data.shape)
-        self.axes = [axis_of(design, path) for path in design.space]
+        self.axes = [build_axis(design, path) for path in design.space]
         for axis in self.axes:
-            if axis.size is None and axis.path in ("arch.width", *OF_BUDGET) and not self._alone(axis):
+            if axis.size is None and axis.path in ("arch.width", *BUDGET_PATHS) and not self._alone(axis):
                 rule = "is changed by another axis too: then it needs a step where a space is counted"
                 raise SpecError(Problem(rule, f"design.space.{axis.path}"))
             if axis.size is None and axis.path == "arch.match.tolerance":
@@ -83,19 +83,19 @@ class Space:
 
         None: DRAWN and MOST, or where nets are matched MATCHED of both.
         """
-        draw = draw or (MATCHED if self.matched else DRAWN)
-        most = (MATCHED if self.matched else MOST) if most is None else most
+        draw = draw or (MATCHED_SAMPLE_SIZE if self.matched else SAMPLE_SIZE)
+        most = (MATCHED_SAMPLE_SIZE if self.matched else MAX_POINTS) if most is None else most
         if self.size is not None and self.size <= most:
             sizes = [axis.size or 1 for axis in self.axes]
-            for start in range(0, self.size, CHUNK):
-                yield list(np.unravel_index(np.arange(start, min(start + CHUNK, self.size)), sizes))
+            for start in range(0, self.size, CHUNK_SIZE):
+                yield list(np.unravel_index(np.arange(start, min(start + CHUNK_SIZE, self.size)), sizes))
             return
         random = np.random.default_rng(0)
-        for start in range(0, draw, CHUNK):
-            count = min(CHUNK, draw - start)
+        for start in range(0, draw, CHUNK_SIZE):
+            count = min(CHUNK_SIZE, draw - start)
             yield [axis.draw(count, random) for axis in self.axes]
 
-    def costs(self, points: Sequence[Values]) -> Columns:
+    def costs(self, points: Sequence[Values]) -> CostColumns:
         """What the nets at these points cost, at the width that meets their budget where they have one."""
         widths, budgets = self._widths(points), self._budgets
         if not self.matched:
@@ -105,15 +105,15 @@ class Space:
             budgets.rows(points), self._wanted(points), own, lambda widths: self._counted(points, widths)
         )
 
-    def _counted(self, points: Sequence[Values], widths: NDArray[np.float64] | None) -> Columns:
+    def _counted(self, points: Sequence[Values], widths: NDArray[np.float64] | None) -> CostColumns:
         """The same at given widths; None: as the frame's rows have it."""
         frame, head = self._frame, self._head
-        counting = Counting(frame.table, frame.rows(points), widths)
+        counting = CostCounter(frame.table, frame.rows(points), widths)
         for index, stage in enumerate(self._stages):
             counting.stage(stage.table, stage.rows(points), self._channels(index, points))
         return counting.head(head.table, head.rows(points))
 
-    def met(self, costs: Columns) -> Flags:
+    def met(self, costs: CostColumns) -> Flags:
         """Which of them exist and meet every constraint."""
         met = costs.exists.copy()
         for one in self.design.constraints:
@@ -134,7 +134,7 @@ class Space:
 
     def survey(self, draw: int | None = None) -> Survey:
         """Count the space, and find the nets that no other betters in params, macs and receptive field together."""
-        survey, front = Survey(self.size, unmatched=0 if self.matched else None), Front()
+        survey, front = Survey(self.size, unmatched=0 if self.matched else None), ParetoFront()
         survey.scales = {axis.path: axis.scale for axis in self.axes if axis.size is None}
         for points in self.chunks(draw):
             costs = self.costs(points)
@@ -153,8 +153,10 @@ class Space:
 
     @cached_property
     def _frame(self) -> _Grid[vectorized_costs.FrameTable]:
-        missing = vectorized_costs.Frame(exists=False)
-        return self._grid("frame", lambda arch: vectorized_costs.Frame.of(arch), missing, vectorized_costs.FrameTable)
+        missing = vectorized_costs.FrameRow(exists=False)
+        return self._grid(
+            "frame", lambda arch: vectorized_costs.FrameRow.of(arch), missing, vectorized_costs.FrameTable
+        )
 
     @cached_property
     def _head(self) -> _Grid[vectorized_costs.HeadTable]:
@@ -182,10 +184,10 @@ class Space:
 
     @cached_property
     def _budgets(self) -> _Grid[BudgetTable]:
-        def row(arch: Arch) -> Budget:
-            return Budget.of(arch.match, lambda: resolve([self._base])[0].costs)
+        def row(arch: Arch) -> WidthBudget:
+            return WidthBudget.of(arch.match, lambda: resolve_variants([self._base])[0].costs)
 
-        return self._grid("match", row, Budget(exists=False), BudgetTable)
+        return self._grid("match", row, WidthBudget(exists=False), BudgetTable)
 
     def _grid(self, group: str, row: Callable[[Arch], Any], missing: Any, table: Callable[[Any], Any]) -> _Grid[Any]:
         """The rows of a group of layers for every combination of the axes that shape it."""
@@ -213,7 +215,7 @@ class Space:
             if index in chosen:
                 drawn, choice = self.design.values(axis.path), chosen[index]
                 changes |= self.design.changes({axis.path: axis.value(choice) if drawn is None else drawn[choice]})
-            elif axis.size is None and axis.between is not None and concerns(axis.path, group):
+            elif axis.size is None and axis.between is not None and affects_group(axis.path, group):
                 changes[axis.path] = float(axis.between.low)
         if not changes:
             return self.base
@@ -226,7 +228,7 @@ class Space:
     def _shapes(self, axis: Axis, group: str) -> bool:
         if axis.size is None or self._is_number(axis):
             return False
-        return any(concerns(path, group) for path in axis.touches)
+        return any(affects_group(path, group) for path in axis.touches)
 
     def _is_number(self, axis: Axis) -> bool:
         """Is it used as a number, without a table?"""
@@ -236,7 +238,7 @@ class Space:
 
     def _stage_of(self, axis: Axis) -> int | None:
         """The stage of which it gives the channels, as numbers."""
-        found = OF_STAGE.fullmatch(axis.path)
+        found = STAGE_PATTERN.fullmatch(axis.path)
         if found is None or found[2] is None or axis.numbers is None or not self._alone(axis):
             return None
         return int(found[1])
@@ -244,7 +246,9 @@ class Space:
     def _alone(self, axis: Axis) -> bool:
         """Does no other axis change what this one does?"""
         others = [path for other in self.axes if other is not axis for path in other.touches]
-        return not any(below(axis.path, path) or (path == "arch.preset" and "stages" in axis.path) for path in others)
+        return not any(
+            is_within(axis.path, path) or (path == "arch.preset" and "stages" in axis.path) for path in others
+        )
 
     def _widths(self, points: Sequence[Values]) -> NDArray[np.float64] | None:
         for axis, column in zip(self.axes, points, strict=True):
@@ -255,7 +259,7 @@ class Space:
     def _wanted(self, points: Sequence[Values]) -> NDArray[np.float64] | None:
         """The budgets that a range without a step gives."""
         for axis, column in zip(self.axes, points, strict=True):
-            if axis.path in OF_BUDGET and axis.size is None:
+            if axis.path in BUDGET_PATHS and axis.size is None:
                 return column.astype(np.float64)
         return None
 
@@ -283,18 +287,18 @@ class _Grid(Generic[Table]):
         return row
 
 
-def of_study(study: Study) -> Space:
+def build_space(study: Study) -> Space:
     """The space of a study that searches. Raises SpecError where it has none."""
     if not isinstance(study.design, Search):
         rule = "has no space: its design is not a search"
-        raise SpecError(Problem(rule, "design.kind", study.place_of("design"), study.design.kind))
+        raise SpecError(Problem(rule, "design.kind", study.locate_path("design"), study.design.kind))
     try:
         return Space(study.design, study.base, lambda changes: study.variant("point", dict(changes)))
     except SpecError as error:
-        raise study.located(error) from error
+        raise study.with_locations(error) from error
 
 
-def _widen(survey: Survey, costs: Columns, met: Ints) -> None:
+def _widen(survey: Survey, costs: CostColumns, met: Ints) -> None:
     for name in Costs.__slots__:
         column = getattr(costs, name)[met]
         survey.low[name] = min(int(column.min()), survey.low.get(name, int(column.min())))

@@ -19,7 +19,7 @@ from vgg_ablate.models.costs import Costs
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-HIDDEN = 3  # hidden dense layers at most (config/arch.py)
+MAX_HIDDEN = 3  # hidden dense layers at most (config/arch.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class StageRow:
             return cls()
         try:
             wide = arch.model_copy(update={"width": 1.0})
-            stage = wide.plain_stage(index)
-            before = wide.model_copy(update={"kernel": ()}).plain_stage(index)
+            stage = wide.build_plain_stage(index)
+            before = wide.model_copy(update={"kernel": ()}).build_plain_stage(index)
         except ValueError:
             return cls(exists=False)
         convs = stage.convs
@@ -51,13 +51,13 @@ class StageRow:
             tuple(conv.kernel for conv in convs),
             tuple(conv.then for conv in convs),
             stage.pool,
-            not all(kernel_rewrites.holds(convs, rule) for rule in arch.kernel),
+            not all(kernel_rewrites.is_rewritten(convs, rule) for rule in arch.kernel),
             stage != before,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FrameRow:
     """What every layer of a net shares, and its head."""
 
     image_size: int = 1
@@ -121,8 +121,8 @@ class StageTable:
 class FrameTable:
     """Frames as columns."""
 
-    def __init__(self, rows: Sequence[Frame]) -> None:
-        for field in fields(Frame):
+    def __init__(self, rows: Sequence[FrameRow]) -> None:
+        for field in fields(FrameRow):
             setattr(self, field.name, _ints(getattr(row, field.name) for row in rows))
         self.width = np.array([row.width for row in rows])
 
@@ -143,12 +143,12 @@ class HeadTable:
     def __init__(self, rows: Sequence[HeadRow]) -> None:
         self.pool = _ints(row.pool for row in rows)
         self.count = _ints(len(row.hidden) for row in rows)
-        self.hidden = _padded([row.hidden for row in rows], HIDDEN)
+        self.hidden = _padded([row.hidden for row in rows], MAX_HIDDEN)
         self.exists = np.array([row.exists for row in rows])
 
 
 @dataclass(slots=True)
-class Columns:
+class CostColumns:
     """Costs, a column each; `exists` says which nets there are at all."""
 
     exists: Flags
@@ -165,7 +165,7 @@ class Columns:
         return Costs(**{field.name: int(getattr(self, field.name)[index]) for field in fields(Costs)})
 
 
-class Counting:
+class CostCounter:
     """The walk through the layers, for many nets side by side."""
 
     def __init__(self, frame: FrameTable, which: Ints, width: NDArray[np.float64] | None = None) -> None:
@@ -181,7 +181,7 @@ class Counting:
         self.stride = np.ones(count, np.int64)
         self.left, self.gets = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         zeros = [np.zeros(count, np.int64) for _ in range(6)]
-        self.total = Columns(frame.exists[which].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
+        self.total = CostColumns(frame.exists[which].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
 
     def stage(self, table: StageTable, which: Ints, channels: Ints | None = None) -> None:
         """One stage; `channels`, where given, are those of all its convolutions, before width."""
@@ -201,14 +201,14 @@ class Counting:
         total.activation_layers += table.active[which]
         self._pooling(table.pool[which])
 
-    def head(self, table: HeadTable, which: Ints) -> Columns:
+    def head(self, table: HeadTable, which: Ints) -> CostColumns:
         """The head; then the costs are complete."""
         total = self.total
         total.exists &= table.exists[which] & (~self.left | self.gets)
         total.receptive_field = np.maximum(*self.fields)
         side = np.where(table.pool[which] > 0, table.pool[which], self.size)
         features = self.channels * side**2
-        for index in range(HIDDEN):
+        for index in range(MAX_HIDDEN):
             there = (index < table.count[which]).astype(np.int64)
             hidden = table.hidden[which, index]
             self._dense(there, features, hidden)

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from vgg_ablate.config.arch import Match
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.models.costs import Costs
-from vgg_ablate.models.width_matching import NARROWEST, WIDEST
-from vgg_ablate.space.vectorized_costs import Columns, Flags, Ints
+from vgg_ablate.models.width_matching import MAX_WIDTH, MIN_WIDTH
+from vgg_ablate.space.vectorized_costs import CostColumns, Flags, Ints
 
 Floats = NDArray[np.float64]
-Count = Callable[[Floats], Columns]  # widths -> what the nets cost at them
+CountCosts = Callable[[Floats], CostColumns]  # widths -> what the nets cost at them
 
-BUDGETS = ("macs", "params", "activations")
+BUDGET_COSTS = ("macs", "params", "activations")
 _MOST = {"macs": 1e13, "params": 1e13, "activations": 1e10}  # beyond, costs leave the range of int64
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class WidthBudget:
     """What nets are matched to; `cost` None: to nothing."""
 
     cost: str | None = None
@@ -53,13 +53,15 @@ class Budget:
 class BudgetTable:
     """Budgets as columns."""
 
-    def __init__(self, rows: Sequence[Budget]) -> None:
-        self.cost: Ints = np.array([0 if row.cost is None else 1 + BUDGETS.index(row.cost) for row in rows], np.int64)
+    def __init__(self, rows: Sequence[WidthBudget]) -> None:
+        self.cost: Ints = np.array(
+            [0 if row.cost is None else 1 + BUDGET_COSTS.index(row.cost) for row in rows], np.int64
+        )
         self.wanted = np.array([row.wanted for row in rows])
         self.tolerance = np.array([row.tolerance for row in rows])
         self.exists: Flags = np.array([row.exists for row in rows])
 
-    def met(self, which: Ints, wanted: Floats | None, own: Floats, count: Count) -> Columns:
+    def met(self, which: Ints, wanted: Floats | None, own: Floats, count: CountCosts) -> CostColumns:
         """The nets at the widths that come nearest to their budgets; those without one at their `own`.
 
         `which` row every net has; `wanted`, where it is given, in place of the rows'. A net that misses its budget by
@@ -70,12 +72,12 @@ class BudgetTable:
 
         def spent(widths: Floats) -> Floats:
             found = count(np.where(asked, widths, own))
-            chosen = np.choose(cost, [found.macs, *(getattr(found, name) for name in BUDGETS)])
+            chosen = np.choose(cost, [found.macs, *(getattr(found, name) for name in BUDGET_COSTS)])
             return chosen.astype(np.float64)
 
         columns = count(np.where(asked, _nearest(spent, budget, asked), own))
         columns.exists &= self.exists[which]
-        got = np.choose(cost, [columns.macs, *(getattr(columns, name) for name in BUDGETS)])
+        got = np.choose(cost, [columns.macs, *(getattr(columns, name) for name in BUDGET_COSTS)])
         missed = asked & (np.abs(got / np.where(asked, budget, 1.0) - 1) > self.tolerance[which])
         columns.unmatched = missed & columns.exists
         columns.exists &= ~missed
@@ -90,8 +92,8 @@ def _nearest(spent: Callable[[Floats], Floats], budget: Floats, asked: Flags) ->
 
 def _bracket(spent: Callable[[Floats], Floats], budget: Floats, asked: Flags) -> tuple[Floats, Floats]:
     """Two widths next to each other, the cost of one at most the budget, of the other more; as match.py has it."""
-    below, above = np.full(len(budget), NARROWEST), np.full(len(budget), 1.5)
-    while (growing := asked & (above < WIDEST) & (spent(above) <= budget)).any():
+    below, above = np.full(len(budget), MIN_WIDTH), np.full(len(budget), 1.5)
+    while (growing := asked & (above < MAX_WIDTH) & (spent(above) <= budget)).any():
         below, above = np.where(growing, above, below), np.where(growing, above * 2, above)
     least = spent(below)
     too_wide = least > budget  # at the narrowest: then the next that costs more is looked for

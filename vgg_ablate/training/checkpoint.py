@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vgg_ablate.errors import StorageFailed
+from vgg_ablate.errors import StorageError
 from vgg_ablate.records import Epoch
 
-FORMAT = 4
+FORMAT_VERSION = 4
 
 
-class Kept(NamedTuple):
+class NetState(NamedTuple):
     """One net after an epoch. Chance needs no state: every epoch draws anew (data/rng.py)."""
 
     epochs: tuple[Epoch, ...]  # its own, so far
@@ -32,13 +32,13 @@ class Checkpoint(NamedTuple):
 
     key: str  # of the training: runs that share it share the checkpoint
     epochs: tuple[Epoch, ...]  # so far, of all its nets together
-    nets: tuple[Kept, ...]
+    nets: tuple[NetState, ...]
     environment: dict[str, Any]  # what the result depends on: device, threads, precision
 
 
-def write(path: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the file at `path`. Raises StorageFailed."""
-    content = {"format": FORMAT, **_plain(checkpoint), "nets": [_plain(net) for net in checkpoint.nets]}
+    content = {"format": FORMAT_VERSION, **_plain(checkpoint), "nets": [_plain(net) for net in checkpoint.nets]}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
@@ -48,32 +48,32 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def read(path: Path, key: str, environment: dict[str, Any]) -> Checkpoint | None:
+def read_checkpoint(path: Path, key: str, environment: dict[str, Any]) -> Checkpoint | None:
     """The checkpoint of this training in this environment; None where there is none, so that the run starts afresh."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     try:
         with file:  # opened once: another run of the same training may remove it meanwhile
             if not zipfile.is_zipfile(file):  # torch would take it for a pickle of old
-                raise StorageFailed(f"{path}: not a checkpoint")
+                raise StorageError(f"{path}: not a checkpoint")
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise StorageFailed(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
-    if content.pop("format", None) != FORMAT or content["key"] != key or content["environment"] != environment:
+        raise StorageError(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
+    if content.pop("format", None) != FORMAT_VERSION or content["key"] != key or content["environment"] != environment:
         return None
-    nets = tuple(Kept(**{**net, "epochs": _epochs(net)}) for net in content["nets"])
+    nets = tuple(NetState(**{**net, "epochs": _epochs(net)}) for net in content["nets"])
     return Checkpoint(**{**content, "epochs": _epochs(content), "nets": nets})
 
 
-def _plain(kept: Checkpoint | Kept) -> dict[str, Any]:
+def _plain(kept: Checkpoint | NetState) -> dict[str, Any]:
     """Without classes of ours, so that it can be read without running code."""
     return {**kept._asdict(), "epochs": [epoch.model_dump() for epoch in kept.epochs]}
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 _REHEARSALS = 3  # before a graph is recorded: libraries choose their algorithms, optimisers make their state
 
-State = Callable[[], Iterable[Tensor]]
+ListTensors = Callable[[], Iterable[Tensor]]
 
 
-def recorded(step: Callable[[], None], state: State, device: torch.device) -> Callable[[], None]:
+def record_step(step: Callable[[], None], state: ListTensors, device: torch.device) -> Callable[[], None]:
     """What replays `step`, which reads and writes tensors that stay where they are; `state` lists those it changes."""
     if device.type != "cuda":
         return step
@@ -20,7 +20,7 @@ def recorded(step: Callable[[], None], state: State, device: torch.device) -> Ca
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
-            rehearsed(step, state, [device])
+            rehearse_step(step, state, [device])
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
@@ -28,7 +28,7 @@ def recorded(step: Callable[[], None], state: State, device: torch.device) -> Ca
     return graph.replay
 
 
-def rehearsed(step: Callable[[], None], state: State, devices: list[torch.device]) -> None:
+def rehearse_step(step: Callable[[], None], state: ListTensors, devices: list[torch.device]) -> None:
     """Take steps, and put everything back: what was there to its values, what a step made (momenta) to 0."""
     before = {id(tensor): tensor.detach().clone() for tensor in state()}
     with torch.random.fork_rng(devices=devices):

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from vgg_ablate.data import cache as data_cache
-from vgg_ablate.errors import DeviceMissing
-from vgg_ablate.records import Run, link_into_place
-from vgg_ablate.training.settings import Settings
+from vgg_ablate.errors import DeviceNotFoundError
+from vgg_ablate.records import Run, write_once
+from vgg_ablate.training.settings import TrainingSettings
 
 Precision = Literal["fp32", "bf16"]
 
@@ -26,19 +26,21 @@ _PROBED = ("fp32", "bf16")
 _ROUNDS = 4  # steps of each precision, in turns; the quickest counts
 
 
-def device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """The device of that name. Raises DeviceMissing."""
     try:
         found = torch.device(name)
     except RuntimeError as error:
-        raise DeviceMissing(f"--device: no device {name!r}; there are cpu, cuda, cuda:0, ...") from error
+        raise DeviceNotFoundError(f"--device: no device {name!r}; there are cpu, cuda, cuda:0, ...") from error
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise DeviceMissing(f"--device: {name} is not on this machine, which has {torch.cuda.device_count()} GPUs")
+        raise DeviceNotFoundError(
+            f"--device: {name} is not on this machine, which has {torch.cuda.device_count()} GPUs"
+        )
     return found
 
 
 @contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
+def use_threads(count: int) -> Iterator[None]:
     """Train with `count` threads; afterwards as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -48,15 +50,15 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def precision(run: Run, settings: Settings) -> Precision:
+def choose_precision(run: Run, settings: TrainingSettings) -> Precision:
     """What the run is trained in: what its recipe says, or for `auto` what this machine is quicker in."""
     return _quicker(settings.device, settings.threads) if run.train.precision == "auto" else run.train.precision
 
 
-def environment(run: Run, settings: Settings) -> dict[str, Any]:
+def describe_environment(run: Run, settings: TrainingSettings) -> dict[str, Any]:
     """What a record keeps of the machine and of the choices made on it."""
-    chosen = precision(run, settings)
-    where = device(settings.device)
+    chosen = choose_precision(run, settings)
+    where = resolve_device(settings.device)
     return {
         "device": where.type,
         "device_name": torch.cuda.get_device_name(where) if where.type == "cuda" else _processor(),
@@ -76,20 +78,20 @@ def _quicker(name: str, count: int) -> Precision:
 
     Kept in the cache folder by processor, torch and threads: the first process to ask decides for all.
     """
-    where = device(name)
+    where = resolve_device(name)
     if where.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     about = f"{_processor()}-{torch.__version__}-{count}".replace("/", "_").replace(" ", "_")
-    kept = data_cache.cache_folder() / "precision" / f"{about}.json"
+    kept = data_cache.get_cache_dir() / "precision" / f"{about}.json"
     if not kept.exists():
-        link_into_place(kept, json.dumps(_timed(count), indent=1) + "\n")
+        write_once(kept, json.dumps(_timed(count), indent=1) + "\n")
     answer = json.loads(kept.read_text(encoding="utf-8"))
     return "bf16" if answer["bf16"] < answer["fp32"] else "fp32"
 
 
 def _timed(count: int) -> dict[str, float]:
     """Seconds of CPU time of the quickest step of a small VGG in each precision."""
-    with threads(count), torch.random.fork_rng(devices=[]):
+    with use_threads(count), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = _probe_net().to(memory_format=torch.channels_last)
         images = torch.randn(64, 3, 16, 16).contiguous(memory_format=torch.channels_last)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 
-class TrainingFailed(Exception):
+class TrainingError(Exception):
     """A training ended without a result."""
 
 
-class Diverged(TrainingFailed):
+class DivergedError(TrainingError):
     """The loss was not a finite number."""
 
     def __init__(self, epoch: int, loss: float) -> None:
@@ -15,7 +15,7 @@ class Diverged(TrainingFailed):
         self.epoch, self.loss = epoch, loss
 
 
-class OutOfMemory(TrainingFailed):
+class OutOfMemoryError(TrainingError):
     """The device cannot hold even one example at a time."""
 
     def __init__(self, epoch: int, device: str) -> None:

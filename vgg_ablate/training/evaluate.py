@@ -12,18 +12,18 @@ from torch.nn import functional
 
 from vgg_ablate.config.training import Evaluate
 from vgg_ablate.data import streaming
-from vgg_ablate.data.augment import Normaliser
+from vgg_ablate.data.augment import Normalizer
 from vgg_ablate.data.splits import Split
-from vgg_ablate.data.views import mean_of, views
-from vgg_ablate.models.dense_head import slid
+from vgg_ablate.data.views import average_probabilities, iterate_views
+from vgg_ablate.models.dense_head import convert_model
 from vgg_ablate.models.vgg import Vgg
 from vgg_ablate.training.device import Precision
-from vgg_ablate.training.fusion import folded
+from vgg_ablate.training.fusion import fold_batch_norms
 
 _PIXELS = {"cpu": 512 * 32**2, "cuda": 8192 * 32**2}  # shown at once
 
 
-class Scored(NamedTuple):
+class Predictions(NamedTuple):
     """A split, scored: logits, or logs of mean probabilities, and what follows from them."""
 
     logits: Tensor  # float32, N x classes
@@ -65,24 +65,30 @@ class Scored(NamedTuple):
         return counts
 
 
-def together(each: Sequence[Scored]) -> Scored:
+def average_predictions(each: Sequence[Predictions]) -> Predictions:
     """One split, scored by several nets: the mean of their class probabilities (paper, section 4.4)."""
-    return each[0] if len(each) == 1 else Scored(mean_of([one.logits.softmax(1) for one in each]), each[0].labels)
+    return (
+        each[0]
+        if len(each) == 1
+        else Predictions(average_probabilities([one.logits.softmax(1) for one in each]), each[0].labels)
+    )
 
 
 @torch.inference_mode()
-def scored(net: Vgg, split: Split, normalise: Normaliser, precision: Precision, size: int, how: Evaluate) -> Scored:
+def evaluate_split(
+    net: Vgg, split: Split, normalise: Normalizer, precision: Precision, size: int, how: Evaluate
+) -> Predictions:
     """Score a split of square images for a net of `size` pixels a side; class probabilities are averaged over views."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    still = folded(net, dtype)
-    whole = folded(slid(net), dtype) if "dense" in how.view else still
+    still = fold_batch_norms(net, dtype)
+    whole = fold_batch_norms(convert_model(net), dtype) if "dense" in how.view else still
     side = max(size, *how.scales, 1)
     at_once = max(1, _PIXELS[split.labels.device.type] // side**2)
     parts = []
-    for images in streaming.parts(split.images, at_once):
+    for images in streaming.iterate_batches(split.images, at_once):
         logits = [
             (whole if view.whole else still)(normalise(view.images).to(dtype)).float()
-            for view in views(images, how, net.arch)
+            for view in iterate_views(images, how, net.arch)
         ]
-        parts.append(logits[0] if len(logits) == 1 else mean_of([one.softmax(1) for one in logits]))
-    return Scored(torch.cat(parts), split.labels)
+        parts.append(logits[0] if len(logits) == 1 else average_probabilities([one.softmax(1) for one in logits]))
+    return Predictions(torch.cat(parts), split.labels)

@@ -18,15 +18,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _MONOTONE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh)
 
-Step = Callable[[Tensor], Tensor]
+LayerCall = Callable[[Tensor], Tensor]
 
 
-class Swift:
+class FusedForward:
     """A net's layers as steps; the parameters are the net's own."""
 
     def __init__(self, net: nn.Module) -> None:
         """`net` has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
-        self._steps: list[Step] = [
+        self._steps: list[LayerCall] = [
             *_biasless(_pooled_first(net.get_submodule("features").children())),
             net.get_submodule("avgpool"),
             net.get_submodule("flatten"),
@@ -41,7 +41,7 @@ class Swift:
 
 
 @torch.no_grad()
-def folded(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
+def fold_batch_norms(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
     """A copy for evaluation: batch norms folded into convolutions in fp32, then everything in `dtype`."""
     still = copy.deepcopy(net).eval()
     features = _pooled_first(_without_norms(still.get_submodule("features").children()))
@@ -62,7 +62,7 @@ def _pooled_first(layers: Iterable[nn.Module]) -> list[nn.Module]:
     return order
 
 
-def _biasless(layers: list[nn.Module]) -> Iterator[Step]:
+def _biasless(layers: list[nn.Module]) -> Iterator[LayerCall]:
     for layer, after in zip(layers, [*layers[1:], None], strict=True):
         if isinstance(layer, nn.Conv2d) and isinstance(after, nn.BatchNorm2d) and _adds_nothing(layer):
             yield _WithoutBias(layer)

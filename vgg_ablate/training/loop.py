@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg_ablate.config.training import Data
-from vgg_ablate.data.splits import Split, load_test_split, splits
+from vgg_ablate.data.splits import Split, load_splits, load_test_split
 from vgg_ablate.models import checkpoints
-from vgg_ablate.records import Epoch, Run, Tested
+from vgg_ablate.records import Epoch, FinalMetrics, Run
 from vgg_ablate.training import checkpoint, device, predictions
 from vgg_ablate.training.allocator import keep_freed_memory
 from vgg_ablate.training.checkpoint import Checkpoint
-from vgg_ablate.training.evaluate import Scored, together
-from vgg_ablate.training.predictions import Predictions
-from vgg_ablate.training.settings import Settings, weights_of
-from vgg_ablate.training.trainer import Member
+from vgg_ablate.training.evaluate import Predictions, average_predictions
+from vgg_ablate.training.predictions import StoredPredictions
+from vgg_ablate.training.settings import TrainingSettings, build_weights_path
+from vgg_ablate.training.trainer import Trainer
 
 _MOST_CLASSES = 100  # of which a record keeps the whole confusion
 
 
-def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested | None]:
+def train(run: Run, settings: TrainingSettings) -> Generator[Epoch, None, FinalMetrics | None]:
     """Yield every epoch, those of a checkpoint too; return what the test set said, or None where it is not asked for.
 
     Raises Diverged, OutOfMemory; SpecError, DataMissing, DeviceMissing, StorageFailed.
@@ -32,7 +32,9 @@ def train(run: Run, settings: Settings) -> Generator[Epoch, None, Tested | None]
     return evaluate(run)
 
 
-def train_for_evaluations(run: Run, settings: Settings) -> Generator[Epoch, None, Callable[[Run], Tested | None]]:
+def train_for_evaluations(
+    run: Run, settings: TrainingSettings
+) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
     """Yield every epoch as `train` does; return a function that evaluates the trained net on the test set.
 
     The function takes any run with this run's training key, and shows the test set as that run asks for.
@@ -48,29 +50,29 @@ def train_for_evaluations(run: Run, settings: Settings) -> Generator[Epoch, None
 class _Training:
     """The state of one training between two epochs: of its net, or of all nets of an ensemble, epoch by epoch."""
 
-    def __init__(self, run: Run, settings: Settings) -> None:
+    def __init__(self, run: Run, settings: TrainingSettings) -> None:
         self.run, self.settings = run, settings
-        where = device.device(settings.device)
+        where = device.resolve_device(settings.device)
         self.environment = {  # what the result depends on beside the run
             "device": where.type,
             "threads": settings.threads,
-            "precision": device.precision(run, settings),
+            "precision": device.choose_precision(run, settings),
         }
-        self.splits = splits(run.data, run.fingerprint, run.seed, where, resident=settings.resident)
+        self.splits = load_splits(run.data, run.fingerprint, run.seed, where, resident=settings.resident)
         found = self._found()
         self.epochs = list(found.epochs) if found else []
         kept = found.nets if found else (None,) * len(run.nets)
-        self.members = [Member(net, settings, self.splits, state) for net, state in zip(run.nets, kept, strict=True)]
+        self.members = [Trainer(net, settings, self.splits, state) for net, state in zip(run.nets, kept, strict=True)]
         self.kept = len(self.epochs)  # epochs that a checkpoint holds
 
     def epoch(self) -> Epoch:
         """Train every net for one epoch, validate them together, and keep a checkpoint where one is due."""
-        seen = together([member.epoch() for member in self.members])
+        seen = average_predictions([member.epoch() for member in self.members])
         self.epochs.append(_of_all([member.epochs[-1] for member in self.members], seen))
         self._keep()
         return self.epochs[-1]
 
-    def tested(self, run: Run) -> Tested | None:
+    def tested(self, run: Run) -> FinalMetrics | None:
         """Measure the training error and read the test set as `run` asks for; None where it asks for no test.
 
         The training key of `run` must be this training's.
@@ -80,18 +82,18 @@ class _Training:
         if not run.test:
             return None
         split = self._test_split(run.data)
-        seen = together([member.score_training() for member in self.members])
+        seen = average_predictions([member.score_training() for member in self.members])
         each = [member.tested(split, run.data.evaluate) for member in self.members]
-        test = together(each)
+        test = average_predictions(each)
         if self.settings.predictions is not None and run.train.keep == "predictions":
-            validated = together([member.validated() for member in self.members])
-            kept = Predictions(*_kept(validated), *_kept(test))
-            predictions.write(self.settings.predictions, run.key, kept)
+            validated = average_predictions([member.validated() for member in self.members])
+            kept = StoredPredictions(*_kept(validated), *_kept(test))
+            predictions.write_predictions(self.settings.predictions, run.key, kept)
         if self.settings.weights is not None:
             for place, member in enumerate(self.members):
-                path, net = weights_of(self.settings.weights, place), member.run
-                checkpoints.write(path, net.arch, member.net.state_dict(), net.model_dump_json())
-        return Tested(
+                path, net = build_weights_path(self.settings.weights, place), member.run
+                checkpoints.write_safetensors(path, net.arch, member.net.state_dict(), net.model_dump_json())
+        return FinalMetrics(
             val_accuracy=self.epochs[-1].val_accuracy,
             train_error=1 - seen.accuracy(),
             train_examples=len(seen.labels),
@@ -105,10 +107,10 @@ class _Training:
         """The test images at the size at which these data keep them: scales of other evaluations need larger ones."""
         if data.test_size == self.run.data.test_size:
             return self.splits.test
-        where = device.device(self.settings.device)
+        where = device.resolve_device(self.settings.device)
         return load_test_split(data, self.run.fingerprint, self.run.seed, where, resident=self.settings.resident)
 
-    def _details(self, test: Scored, each: Sequence[Scored]) -> dict[str, Any]:
+    def _details(self, test: Predictions, each: Sequence[Predictions]) -> dict[str, Any]:
         found: dict[str, Any] = {
             "test_loss": test.loss,
             "test_examples": len(test.labels),
@@ -133,7 +135,7 @@ class _Training:
 
     def _found(self) -> Checkpoint | None:
         path = self.settings.checkpoint
-        return None if path is None else checkpoint.read(path, self.run.training_key, self.environment)
+        return None if path is None else checkpoint.read_checkpoint(path, self.run.training_key, self.environment)
 
     def _keep(self) -> None:
         unkept = self.epochs[self.kept :]
@@ -145,15 +147,15 @@ class _Training:
         self.kept = len(self.epochs)
         nets = tuple(member.kept() for member in self.members)
         state = Checkpoint(self.run.training_key, tuple(self.epochs), nets, self.environment)
-        checkpoint.write(self.settings.checkpoint, state)
+        checkpoint.write_checkpoint(self.settings.checkpoint, state)
 
 
-def _kept(scored: Scored) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+def _kept(scored: Predictions) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
     """Class probabilities and labels of a split, as they are stored."""
     return scored.logits.softmax(1).half().cpu().numpy(), scored.labels.cpu().numpy()
 
 
-def _of_all(each: Sequence[Epoch], seen: Scored) -> Epoch:
+def _of_all(each: Sequence[Epoch], seen: Predictions) -> Epoch:
     """An epoch of all nets: `seen` is what they say together, the training loss their mean, the rate the first's."""
     if len(each) == 1:
         return each[0]

@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Literal
 
 from vgg_ablate.config.training import Sgd
-from vgg_ablate.models.layers import Act, Conv, Dense, Layer, Norm, Pool, layers
-from vgg_ablate.models.memory import training
+from vgg_ablate.models.layers import Activation, Conv, Dense, Layer, Norm, Pool, build_layers
+from vgg_ablate.models.memory import estimate_training_memory
 from vgg_ablate.records import Run
 
 
-def peak_bytes(run: Run, *, examples: int, precision: Literal["fp32", "bf16"], graphs: bool = False) -> int:
+def estimate_peak_bytes(run: Run, *, examples: int, precision: Literal["fp32", "bf16"], graphs: bool = False) -> int:
     """Bytes at the peak of a training step, beside Python and its libraries; `examples`: those of all splits.
 
     The nets of an ensemble all stay; their steps follow one another, so that what a batch takes is that of the largest.
@@ -31,9 +31,9 @@ def _of_net(run: Run, precision: Literal["fp32", "bf16"]) -> tuple[int, int]:
     """What stays between two steps, and what a batch adds."""
     batch = run.train.micro_batch or run.train.batch_size
     each, states = (2 if precision == "bf16" else 4), (1 if isinstance(run.train.optimizer, Sgd) else 2)
-    net = training(run.arch, batch, precision_bytes=each, states=states)
+    net = estimate_training_memory(run.arch, batch, precision_bytes=each, states=states)
     copies = net.weights // 2 if precision == "bf16" else 0
-    passing = max(_elements(before) + _elements(after) for before, after in pairwise(layers(run.arch)))
+    passing = max(_elements(before) + _elements(after) for before, after in pairwise(build_layers(run.arch)))
     image = (run.arch.image_size or 0) ** 2 * (run.arch.in_channels or 0)
     stays = net.weights + net.gradients + net.optimiser + copies
     return stays, net.activations + batch * (passing * each + image * 4)
@@ -42,7 +42,7 @@ def _of_net(run: Run, precision: Literal["fp32", "bf16"]) -> tuple[int, int]:
 def _elements(layer: Layer) -> int:
     """Values of the layer's output for one example."""
     match layer:
-        case Conv() | Pool() | Norm() | Act():
+        case Conv() | Pool() | Norm() | Activation():
             return layer.channels * layer.size**2
         case Dense():
             return layer.features

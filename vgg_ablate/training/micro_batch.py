@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vgg_ablate.training.errors import OutOfMemory
+from vgg_ablate.training.errors import OutOfMemoryError
 
 Backward = Callable[[Tensor, float], Tensor]  # examples, and what part of the batch they are -> their mean loss
 
@@ -54,7 +54,7 @@ class MicroBatches:
 
     def _halve(self, epoch: int, error: BaseException) -> None:
         if self.size == 1:
-            raise OutOfMemory(epoch, self._device) from error
+            raise OutOfMemoryError(epoch, self._device) from error
         self.size = (self.size + 1) // 2
         if self._device.startswith("cuda"):
             torch.cuda.empty_cache()

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from vgg_ablate.config.training import Sgd, Train
 
 
-def optimiser(train: Train, net: nn.Module) -> Optimizer:
+def build_optimizer(train: Train, net: nn.Module) -> Optimizer:
     """Fused; weight decay on norms and biases only where the recipe says so."""
     decayed = [p for p in net.parameters() if p.ndim > 1 or train.decay_norms]
     spared = [p for p in net.parameters() if p.ndim <= 1 and not train.decay_norms]

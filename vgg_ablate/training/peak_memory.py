@@ -12,7 +12,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # to clear_refs: the peak is what is resident now (proc(5), Linux 4.0)
 
 
-def start(device: str) -> None:
+def reset_peak_memory(device: str) -> None:
     """From now on: peaks of trainings before, in this process, are forgotten."""
     if device.startswith("cuda"):
         torch.cuda.init()  # type: ignore[no-untyped-call]  # torch does not say
@@ -22,7 +22,7 @@ def start(device: str) -> None:
             _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
 
 
-def reached(device: str) -> int | None:
+def measure_peak_memory(device: str) -> int | None:
     """Bytes at the peak since `start`; None where the system does not say.
 
     On a GPU: what torch has reserved of it; the context of a process comes on top. On the CPU: the resident memory of
@@ -36,7 +36,7 @@ def reached(device: str) -> int | None:
     return next((int(line[1]) << 10 for line in lines if line and line[0] == "VmHWM:"), None)
 
 
-def give_back(device: str) -> None:
+def release_cached_memory(device: str) -> None:
     """What the allocator keeps of a GPU for later: a waiting worker must not hold what others could use."""
     if device.startswith("cuda"):
         torch.cuda.empty_cache()

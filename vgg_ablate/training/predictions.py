@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.records import predictions_path, replace_whole
+from vgg_ablate.errors import StorageError
+from vgg_ablate.records import build_predictions_path, replace_file
 
 _LEAST = 2.0**-24  # the smallest float16 above 0: what was rounded to 0 costs a finite loss
 _MOST_CLASSES = 100  # of which a record keeps the whole confusion
 
 
-class Predictions(NamedTuple):
+class StoredPredictions(NamedTuple):
     """What a net answers. Both splits are in the order in which the seed draws them."""
 
     validation: NDArray[Any]  # float16 as stored, N x classes; float64 as the mean of several nets
@@ -32,25 +32,25 @@ class Predictions(NamedTuple):
     test_labels: NDArray[np.int64]  # M
 
 
-def write(folder: Path, key: str, predictions: Predictions) -> None:
+def write_predictions(folder: Path, key: str, predictions: StoredPredictions) -> None:
     """Write the predictions of a run whole: aside, then renamed. Raises StorageFailed."""
     content = io.BytesIO()
     np.savez(content, **predictions._asdict())
-    replace_whole(predictions_path(folder, key), content.getvalue())
+    replace_file(build_predictions_path(folder, key), content.getvalue())
 
 
-def read(folder: Path, key: str) -> Predictions:
+def read_predictions(folder: Path, key: str) -> StoredPredictions:
     """Return the stored predictions of a run. Raises StorageFailed."""
-    path = predictions_path(folder, key)
+    path = build_predictions_path(folder, key)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Predictions(**{name: arrays[name] for name in Predictions._fields})
+            return StoredPredictions(**{name: arrays[name] for name in StoredPredictions._fields})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         rule = "not the predictions of a run; without the file, the ensemble is trained"
-        raise StorageFailed(f"{path}: {rule}: {error}") from error
+        raise StorageError(f"{path}: {rule}: {error}") from error
 
 
-def average(each: Sequence[Predictions]) -> Predictions:
+def average_stored_predictions(each: Sequence[StoredPredictions]) -> StoredPredictions:
     """Average the probabilities of several nets, in float64. Raises ValueError where their splits differ."""
     first = each[0]
     for other in each[1:]:
@@ -59,21 +59,21 @@ def average(each: Sequence[Predictions]) -> Predictions:
             raise ValueError("the nets of an ensemble must have been tested on the same examples in the same order")
     validation = np.mean([one.validation.astype(np.float64) for one in each], axis=0)
     test = np.mean([one.test.astype(np.float64) for one in each], axis=0)
-    return Predictions(validation, first.validation_labels, test, first.test_labels)
+    return StoredPredictions(validation, first.validation_labels, test, first.test_labels)
 
 
-def accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], top: int = 1) -> float:
+def compute_accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], top: int = 1) -> float:
     """Return the fraction of examples whose label is among the `top` most probable classes; of equals, the first."""
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return float((order == labels[:, None]).any(1).mean())
 
 
-def correct_bits(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> str:
+def pack_correct_bits(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> str:
     """Return whether each answer is the label, as hex digits of packed bits, most significant first."""
     return np.packbits(probabilities.argmax(1) == labels).tobytes().hex()
 
 
-def describe(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
+def compute_test_details(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
     """Return what a record's details say of the test set: loss, examples, accuracy per class, confusion."""
     classes, answers = probabilities.shape[1], probabilities.argmax(1)
     likely = np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), _LEAST)

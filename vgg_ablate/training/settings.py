@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """What the worker says to the training."""
 
     device: str = "cpu"  # as torch names it: cpu, cuda, cuda:1
@@ -23,6 +23,6 @@ class Settings:
     resident: bool | None = None  # images on the device; None: where they fit. The examples are the same either way
 
 
-def weights_of(weights: Path, place: int) -> Path:
+def build_weights_path(weights: Path, place: int) -> Path:
     """Where the net at this place of an ensemble is written: the first at `weights`, others in net-2, ... beside it."""
     return weights.parent / f"net-{place + 1}" / weights.name if place else weights

@@ -11,13 +11,13 @@ from torch.optim import Optimizer
 
 from vgg_ablate.config.training import Train
 from vgg_ablate.data.augment import Augmenter
-from vgg_ablate.training.cuda_graph import recorded
+from vgg_ablate.training.cuda_graph import record_step
 from vgg_ablate.training.device import Precision
-from vgg_ablate.training.fusion import Swift
+from vgg_ablate.training.fusion import FusedForward
 from vgg_ablate.training.micro_batch import MicroBatches
 
 
-class Updater:
+class TrainStep:
     """Updates a net batch by batch, without waiting for the device."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Updater:
     ) -> None:
         """`labels`: int64, of the whole training split, resident."""
         self.micro = MicroBatches(min(train.micro_batch or batch_size, batch_size), labels.device.type)
-        self._net, self._swift, self._optimiser = net, Swift(net), optimiser
+        self._net, self._swift, self._optimiser = net, FusedForward(net), optimiser
         self._augmenter, self._labels, self._train, self._precision = augmenter, labels, train, precision
         self._device = labels.device
         self._examples = torch.zeros(batch_size, dtype=torch.int64, device=self._device)  # as the augmenter knows them
@@ -61,7 +61,7 @@ class Updater:
         if self._augmenter.streamed:
             self._known.copy_(self._labels[examples])
         if self._replay is None:
-            self._replay = recorded(self.whole_step, self.state, self._device)
+            self._replay = record_step(self.whole_step, self.state, self._device)
         self._replay()
 
     def mean_loss(self, steps: int) -> float:

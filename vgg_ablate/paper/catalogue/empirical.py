@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vgg_ablate.paper.statement import Asked, Statement
+from vgg_ablate.paper.statement import ClaimReference, Statement
 
 _SMALL_IMAGES = (
     "The paper's geometry divided by eight: crops of 28 px, Q = 32, 48, 64. CIFAR's images have 32 px, so that "
@@ -37,7 +37,7 @@ EMPIRICAL = (
             "divide by the size. Which of the two the authors used is not known, so both are tested.",
             "AlexNet's own authors saw a gain of 1.4/1.2 points.",
         ),
-        asked=(Asked("lrn", "sum-does-not-help"), Asked("lrn", "mean-does-not-help")),
+        asked=(ClaimReference("lrn", "sum-does-not-help"), ClaimReference("lrn", "mean-does-not-help")),
     ),
     _empirical(
         2,
@@ -52,9 +52,9 @@ EMPIRICAL = (
             _NOISE + " A to B and C to D are outside, D to E inside.",
         ),
         asked=(
-            Asked("depth", "falls-with-depth"),
-            Asked("depth-fashion", "falls-with-depth", decides=False),
-            Asked("depth-wide", "falls-with-depth", decides=False),
+            ClaimReference("depth", "falls-with-depth"),
+            ClaimReference("depth-fashion", "falls-with-depth", decides=False),
+            ClaimReference("depth-wide", "falls-with-depth", decides=False),
         ),
     ),
     _empirical(
@@ -69,7 +69,7 @@ EMPIRICAL = (
             _CONFOUNDED_DEPTH,
             "torchvision's models still gain 0.78 points (0.86 with batch normalisation) from 16 to 19 layers.",
         ),
-        asked=(Asked("depth", "e-like-d"), Asked("depth-fashion", "e-like-d", decides=False)),
+        asked=(ClaimReference("depth", "e-like-d"), ClaimReference("depth-fashion", "e-like-d", decides=False)),
     ),
     _empirical(
         4,
@@ -82,7 +82,7 @@ EMPIRICAL = (
             "C also has three more weight layers, 0.4 % more weights and 4 % more macs than B.",
             _NOISE,
         ),
-        asked=(Asked("depth", "c-beats-b"), Asked("depth-fashion", "c-beats-b", decides=False)),
+        asked=(ClaimReference("depth", "c-beats-b"), ClaimReference("depth-fashion", "c-beats-b", decides=False)),
     ),
     _empirical(
         5,
@@ -95,7 +95,7 @@ EMPIRICAL = (
             "D has 47 % more convolution weights and 32 % more convolution macs than C; neither the paper nor this "
             "study controls for them.",
         ),
-        asked=(Asked("depth", "d-beats-c"), Asked("depth-fashion", "d-beats-c", decides=False)),
+        asked=(ClaimReference("depth", "d-beats-c"), ClaimReference("depth-fashion", "d-beats-c", decides=False)),
     ),
     _empirical(
         6,
@@ -111,12 +111,12 @@ EMPIRICAL = (
             "the activations: where a block widens from C to 2C, one 5x5 (50 C²) is cheaper than the pair (54 C²).",
         ),
         asked=(
-            Asked("depth", "pair-beats-five"),
-            Asked("depth", "pair-beats-five-at-equal-macs", decides=False),
-            Asked("depth-fashion", "pair-beats-five", decides=False),
-            Asked("depth-wide", "pair-beats-five", decides=False),
-            Asked("kernels-cifar10", "pair", decides=False),
-            Asked("kernels-cifar10", "pair-matched", decides=False),
+            ClaimReference("depth", "pair-beats-five"),
+            ClaimReference("depth", "pair-beats-five-at-equal-macs", decides=False),
+            ClaimReference("depth-fashion", "pair-beats-five", decides=False),
+            ClaimReference("depth-wide", "pair-beats-five", decides=False),
+            ClaimReference("kernels-cifar10", "pair", decides=False),
+            ClaimReference("kernels-cifar10", "pair-matched", decides=False),
         ),
     ),
     _empirical(
@@ -132,9 +132,9 @@ EMPIRICAL = (
             _SMALL_IMAGES,
         ),
         asked=(
-            Asked("scales", "jitter-beats-32"),
-            Asked("scales", "jitter-beats-48"),
-            Asked("scales", "narrow-beats-32", decides=False),
+            ClaimReference("scales", "jitter-beats-32"),
+            ClaimReference("scales", "jitter-beats-48"),
+            ClaimReference("scales", "narrow-beats-32", decides=False),
         ),
     ),
     _empirical(
@@ -145,7 +145,7 @@ EMPIRICAL = (
         comparison="three test scales against one",
         metric="top-1/top-5 error",
         caveats=(_SMALL_IMAGES,),
-        asked=(Asked("views", "scales-help"), Asked("scales", "narrow-scales-help", decides=False)),
+        asked=(ClaimReference("views", "scales-help"), ClaimReference("scales", "narrow-scales-help", decides=False)),
     ),
     _empirical(
         9,
@@ -154,7 +154,7 @@ EMPIRICAL = (
         comparison="Q far from S against Q near S",
         metric="error",
         caveats=("The paper prints no number for it.", _SMALL_IMAGES),
-        asked=(Asked("scales", "equal-scales-beat-unequal"),),
+        asked=(ClaimReference("scales", "equal-scales-beat-unequal"),),
     ),
     _empirical(
         10,
@@ -164,7 +164,7 @@ EMPIRICAL = (
         comparison="D and E against A, B, C",
         metric="top-1/top-5 error",
         caveats=(_CONFOUNDED_DEPTH,),
-        asked=(Asked("depth", "deepest-beat-b"), Asked("depth", "deepest-beat-c")),
+        asked=(ClaimReference("depth", "deepest-beat-b"), ClaimReference("depth", "deepest-beat-c")),
     ),
     _empirical(
         11,
@@ -174,7 +174,7 @@ EMPIRICAL = (
         comparison="multi-crop against dense",
         metric="top-1/top-5 error",
         caveats=("For D it is a tie in top-5.", _SMALL_IMAGES),
-        asked=(Asked("views", "crops-beat-dense"),),
+        asked=(ClaimReference("views", "crops-beat-dense"),),
     ),
     _empirical(
         12,
@@ -184,7 +184,7 @@ EMPIRICAL = (
         comparison="both against each",
         metric="top-1/top-5 error",
         caveats=("That the boundaries' treatment is the reason is the authors' hypothesis.", _SMALL_IMAGES),
-        asked=(Asked("views", "both-beat-dense"), Asked("views", "both-beat-crops")),
+        asked=(ClaimReference("views", "both-beat-dense"), ClaimReference("views", "both-beat-crops")),
     ),
     _empirical(
         13,
@@ -195,11 +195,11 @@ EMPIRICAL = (
         metric="top-1/top-5 error",
         caveats=("Two draws of one net stand beside: what a second net of any kind brings.",),
         asked=(
-            Asked("ensemble", "both-beat-members"),
-            Asked("ensemble", "both-beat-d"),
-            Asked("ensemble", "both-beat-e"),
-            Asked("ensemble", "two-d-beat-members", decides=False),
-            Asked("ensemble", "two-e-beat-members", decides=False),
+            ClaimReference("ensemble", "both-beat-members"),
+            ClaimReference("ensemble", "both-beat-d"),
+            ClaimReference("ensemble", "both-beat-e"),
+            ClaimReference("ensemble", "two-d-beat-members", decides=False),
+            ClaimReference("ensemble", "two-e-beat-members", decides=False),
         ),
     ),
     _empirical(
@@ -236,9 +236,9 @@ EMPIRICAL = (
             "inference.",
         ),
         asked=(
-            Asked("init", "a-trains-d-stalls"),
-            Asked("init", "a-layers-train-d"),
-            Asked("init-map", "a-trains-more-often", decides=False),
+            ClaimReference("init", "a-trains-d-stalls"),
+            ClaimReference("init", "a-layers-train-d"),
+            ClaimReference("init-map", "a-trains-more-often", decides=False),
         ),
     ),
     _empirical(
@@ -248,7 +248,7 @@ EMPIRICAL = (
         comparison="Glorot against A's weights in the deeper net",
         metric="convergence",
         caveats=("Found after the submission; no numbers are printed.",),
-        asked=(Asked("init", "glorot-trains-d"), Asked("init", "glorot-like-pretrained")),
+        asked=(ClaimReference("init", "glorot-trains-d"), ClaimReference("init", "glorot-like-pretrained")),
     ),
     _empirical(
         18,

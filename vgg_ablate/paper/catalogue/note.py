@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vgg_ablate.paper.statement import Asked, Statement
+from vgg_ablate.paper.statement import ClaimReference, Statement
 
 
 def _note(number: int, text: str, **more: Any) -> Statement:
@@ -26,11 +26,11 @@ NOTE = (
         ),
         computed=True,
         asked=(
-            Asked("kernels-cifar10", "pair", decides=False),
-            Asked("kernels-cifar10", "triple", decides=False),
-            Asked("kernels-cifar10", "triple-matched", decides=False),
-            Asked("kernels", "pair", decides=False),
-            Asked("kernels", "triple", decides=False),
+            ClaimReference("kernels-cifar10", "pair", decides=False),
+            ClaimReference("kernels-cifar10", "triple", decides=False),
+            ClaimReference("kernels-cifar10", "triple-matched", decides=False),
+            ClaimReference("kernels", "pair", decides=False),
+            ClaimReference("kernels", "triple", decides=False),
         ),
     ),
     _note(
@@ -56,10 +56,10 @@ NOTE = (
         metric="activation layers; test error",
         computed=True,
         asked=(
-            Asked("activation", "activation-helps"),
-            Asked("activation", "norm-and-activation-help", decides=False),
-            Asked("kernels-cifar10", "pair-activation", decides=False),
-            Asked("kernels-cifar10", "triple-activation", decides=False),
+            ClaimReference("activation", "activation-helps"),
+            ClaimReference("activation", "norm-and-activation-help", decides=False),
+            ClaimReference("kernels-cifar10", "pair-activation", decides=False),
+            ClaimReference("kernels-cifar10", "triple-activation", decides=False),
         ),
     ),
     _note(
@@ -70,9 +70,9 @@ NOTE = (
         caveats=('"Too many" is a judgement: the share is computed, what the layers are worth is tested.',),
         computed=True,
         asked=(
-            Asked("heads", "gap-as-good-as-dense"),
-            Asked("heads", "none-as-good-as-dense", decides=False),
-            Asked("heads", "gap-has-fewer-params", decides=False),
+            ClaimReference("heads", "gap-as-good-as-dense"),
+            ClaimReference("heads", "none-as-good-as-dense", decides=False),
+            ClaimReference("heads", "gap-has-fewer-params", decides=False),
         ),
     ),
     _note(

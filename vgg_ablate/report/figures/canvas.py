@@ -27,13 +27,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from vgg_ablate.formatting import numbers
 
 WIDTH = 7.2  # inches: two columns of a paper
-SIZE, SMALL = 8.5, 7.5  # points
+FONT_SIZE, SMALL_FONT_SIZE = 8.5, 7.5  # points
 
 INK, SOFT, RULE, BAND, PAPER = "#1c2126", "#5c656e", "#c9cfd5", "#e9edf0", "#ffffff"
 ACCENT = "#0b5fa5"
-SUPPORTED, REFUTED, INCONCLUSIVE = "#007a5a", "#b84a00", "#65707a"
-VERDICTS = {"supported": SUPPORTED, "refuted": REFUTED, "inconclusive": INCONCLUSIVE}
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by marker too
+SUPPORTED_COLOR, REFUTED_COLOR, INCONCLUSIVE_COLOR = "#007a5a", "#b84a00", "#65707a"
+VERDICT_COLORS = {"supported": SUPPORTED_COLOR, "refuted": REFUTED_COLOR, "inconclusive": INCONCLUSIVE_COLOR}
+SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by marker too
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 _FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
@@ -47,13 +47,13 @@ _STYLE: Any = {
     "svg.hashsalt": "vgg_ablate",
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],  # matplotlib brings it along: the same metrics everywhere
-    "font.size": SIZE,
+    "font.size": FONT_SIZE,
     "text.color": INK,
     "axes.labelcolor": SOFT,
-    "axes.labelsize": SMALL,
+    "axes.labelsize": SMALL_FONT_SIZE,
     "axes.edgecolor": RULE,
     "axes.linewidth": 0.8,
-    "axes.titlesize": SIZE,
+    "axes.titlesize": FONT_SIZE,
     "axes.titlelocation": "left",
     "axes.titlepad": 6,
     "axes.spines.top": False,
@@ -67,8 +67,8 @@ _STYLE: Any = {
     "ytick.color": RULE,
     "xtick.labelcolor": SOFT,
     "ytick.labelcolor": SOFT,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
+    "xtick.labelsize": SMALL_FONT_SIZE,
+    "ytick.labelsize": SMALL_FONT_SIZE,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
     "lines.solid_capstyle": "butt",
@@ -84,25 +84,25 @@ class Stroke(NamedTuple):
     end: tuple[float, float]
 
 
-def style() -> AbstractContextManager[None]:
+def use_style() -> AbstractContextManager[None]:
     """The settings under which figures are drawn and written."""
     return mpl.rc_context(_STYLE)
 
 
-def blank(width: float, height: float) -> Figure:
+def create_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches."""
     return Figure(figsize=(width, height), dpi=72)
 
 
-def axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes at a place in inches from the figure's upper left corner."""
     whole, tall = figure.get_size_inches()
     return figure.add_axes((left / whole, 1 - (top + height) / tall, width / whole, height / tall))
 
 
-def svg(draw: Callable[[], Figure]) -> str:
+def render_svg(draw: Callable[[], Figure]) -> str:
     """The figure as SVG text: no date, no random ids, one trailing newline."""
-    with style():
+    with use_style():
         file = io.StringIO()
         draw().savefig(file, format="svg", metadata={"Date": None})
     text = _TAG.sub(lambda tag: _LONG.sub(_trimmed, tag.group()), file.getvalue())
@@ -110,7 +110,7 @@ def svg(draw: Callable[[], Figure]) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def comparable(one: str, other: str) -> tuple[str, str]:
+def drop_incomparable_drawings(one: str, other: str) -> tuple[str, str]:
     """Two files, without their drawings where those are by two versions of matplotlib, which place points otherwise."""
     if _artists(one) == _artists(other):
         return one, other
@@ -119,7 +119,7 @@ def comparable(one: str, other: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def width_of(text: str, size: float = SIZE, weight: str = "normal") -> float:
+def measure_text_inches(text: str, size: float = FONT_SIZE, weight: str = "normal") -> float:
     """Inches that a line of text takes, from its leftmost point to its rightmost: the outlines have points at both."""
     if not text.strip():
         return 0.0
@@ -128,12 +128,12 @@ def width_of(text: str, size: float = SIZE, weight: str = "normal") -> float:
     return float(np.ptp(points)) / 72
 
 
-def wrapped(text: str, inches: float, size: float = SIZE, most: int = 3) -> list[str]:
+def wrap_text(text: str, inches: float, size: float = FONT_SIZE, most: int = 3) -> list[str]:
     """The text in at most so many lines of a width; what does not fit ends in an ellipsis."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width_of(longer, size) <= inches:
+        if lines and measure_text_inches(longer, size) <= inches:
             lines[-1] = longer
         else:
             lines.append(word)
@@ -142,20 +142,20 @@ def wrapped(text: str, inches: float, size: float = SIZE, most: int = 3) -> list
     return [_cut(line, inches, size) for line in lines]
 
 
-def plain_ticks(axis: Any, count: int = 5) -> None:
+def set_plain_ticks(axis: Any, count: int = 5) -> None:
     """Round numbers, written as everywhere else in a report."""
     axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(value, 4)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.format_compact(value, 4)))
 
 
-def level_ticks(axes: Axes, names: Sequence[str], inches: float) -> None:
+def set_level_ticks(axes: Axes, names: Sequence[str], inches: float) -> None:
     """A tick a level along axes of so many inches, its name below it in at most two lines."""
     axes.set_xlim(-0.5, len(names) - 0.5)
     room = inches / len(names) - 0.06
-    axes.set_xticks(range(len(names)), ["\n".join(wrapped(name, room, SMALL, 2)) for name in names])
+    axes.set_xticks(range(len(names)), ["\n".join(wrap_text(name, room, SMALL_FONT_SIZE, 2)) for name in names])
 
 
-def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
+def compute_limits(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
     """Limits around values, with room; never of width zero."""
     found = list(values)
     low, high = min(found), max(found)
@@ -163,7 +163,7 @@ def percent_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, flo
     return low - room, high + room
 
 
-def strokes(axes: Axes, marks: Sequence[Stroke], colour: str, width: float = 0.9) -> None:
+def draw_strokes(axes: Axes, marks: Sequence[Stroke], colour: str, width: float = 0.9) -> None:
     """Short straight strokes, or dots where they are of no length; one path for all. Limits and scales must be set."""
     if not marks:
         return
@@ -175,27 +175,27 @@ def strokes(axes: Axes, marks: Sequence[Stroke], colour: str, width: float = 0.9
     axes.plot(path[:, 0], path[:, 1], color=colour, linewidth=width, solid_capstyle="round", zorder=2)
 
 
-def counted(values: Iterable[float]) -> dict[float, int]:
+def count_values(values: Iterable[float]) -> dict[float, int]:
     """Values and how often each is there; equal up to rounding errors is equal."""
     return dict(sorted(Counter(round(value, 9) for value in values).items()))
 
 
-def error_span(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
+def compute_error_limits(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
     """The same for errors, which end at 0: a little below it, so that a mark at 0 is whole."""
-    low, high = percent_span(values, pad)
+    low, high = compute_limits(values, pad)
     return max(low, -0.04 * high), high
 
 
 def _cut(line: str, inches: float, size: float) -> str:
-    if width_of(line, size) <= inches:
+    if measure_text_inches(line, size) <= inches:
         return line
-    while line and width_of(line + "…", size) > inches:
+    while line and measure_text_inches(line + "…", size) > inches:
         line = line[:-1]
     return line.rstrip() + "…"
 
 
 def _trimmed(coordinate: re.Match[str]) -> str:
-    return numbers.trimmed(float(coordinate.group()))
+    return numbers.format_coordinate(float(coordinate.group()))
 
 
 def _artists(text: str) -> set[str]:

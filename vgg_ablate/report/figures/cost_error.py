@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report.figures import canvas, labels, scales
 
-COSTS = {"macs": "MACs for one example", "params": "trained parameters"}
+COST_LABELS = {"macs": "MACs for one example", "params": "trained parameters"}
 _ROOM = 8.5  # inches: with longer names in all, or more points, only the line and the base are named
 _MOST = 24
 
 
 @dataclass(frozen=True)
-class Point:
+class CostPoint:
     """A variant: its costs, its mean test error in percent and the standard deviation over seeds (0 for one)."""
 
     name: str
@@ -27,33 +27,33 @@ class Point:
     sd: float
 
 
-def points(report: Report) -> list[Point]:
+def collect_cost_points(report: Report) -> list[CostPoint]:
     """The variants that have a finished run and costs, and no stalled run: the line ranks them."""
     return [
-        Point(row.name, row.is_base, dict(row.costs), row.error.mean, row.error.sd if row.n > 1 else 0.0)
+        CostPoint(row.name, row.is_base, dict(row.costs), row.error.mean, row.error.sd if row.n > 1 else 0.0)
         for row in report.rows
-        if row.n and not row.stalled and all(cost in row.costs for cost in COSTS)
+        if row.n and not row.stalled and all(cost in row.costs for cost in COST_LABELS)
     ]
 
 
-def front(found: Sequence[Point], cost: str) -> list[Point]:
+def find_front_points(found: Sequence[CostPoint], cost: str) -> list[CostPoint]:
     """The points that no other point betters in both cost and error, from cheap to dear."""
-    best: list[Point] = []
+    best: list[CostPoint] = []
     for point in sorted(found, key=lambda point: (point.costs[cost], point.mean)):
         if not best or point.mean < best[-1].mean:
             best.append(point)
     return best
 
 
-def drawn(found: Sequence[Point], error: str = "test error, %") -> Figure:
+def plot_cost_error(found: Sequence[CostPoint], error: str = "test error, %") -> Figure:
     """MACs at the left, parameters at the right; one scale of errors."""
-    figure = canvas.blank(canvas.WIDTH, 3.3)
-    limits = canvas.error_span([point.mean + sign * point.sd for point in found for sign in (-1, 1)], 0.12)
-    for index, cost in enumerate(COSTS):
-        axes = canvas.axes(figure, 0.6 + index * 3.33, 0.15, 3.05, 2.6)
+    figure = canvas.create_figure(canvas.WIDTH, 3.3)
+    limits = canvas.compute_error_limits([point.mean + sign * point.sd for point in found for sign in (-1, 1)], 0.12)
+    for index, cost in enumerate(COST_LABELS):
+        axes = canvas.add_axes(figure, 0.6 + index * 3.33, 0.15, 3.05, 2.6)
         axes.set_ylim(*limits)
         _panel(axes, found, cost)
-        canvas.plain_ticks(axes.yaxis)
+        canvas.set_plain_ticks(axes.yaxis)
         if index:
             axes.tick_params(labelleft=False)
         else:
@@ -61,19 +61,19 @@ def drawn(found: Sequence[Point], error: str = "test error, %") -> Figure:
     return figure
 
 
-def _panel(axes: Axes, found: Sequence[Point], cost: str) -> None:
-    scales.by_cost(axes, [point.costs[cost] for point in found])
-    axes.set_xlabel(COSTS[cost])
+def _panel(axes: Axes, found: Sequence[CostPoint], cost: str) -> None:
+    scales.set_cost_scale(axes, [point.costs[cost] for point in found])
+    axes.set_xlabel(COST_LABELS[cost])
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
-    best = front(found, cost)
+    best = find_front_points(found, cost)
     right = axes.get_xlim()[1]
     line = _steps([(point.costs[cost], point.mean) for point in best], right)
     axes.plot(*zip(*line, strict=True), color=canvas.SOFT, linewidth=1.0, zorder=2)
     few = len(found) <= _MOST
-    brief = few and sum(canvas.width_of(point.name, canvas.SMALL) for point in found) <= _ROOM
+    brief = few and sum(canvas.measure_text_inches(point.name, canvas.SMALL_FONT_SIZE) for point in found) <= _ROOM
     shown = found if few else [point for point in found if point.is_base or point in best]
     crowd = [] if few else [point for point in found if point not in shown]
-    canvas.strokes(axes, [canvas.Stroke((p.costs[cost], p.mean), (0, 0), (0, 0)) for p in crowd], canvas.SOFT, 3)
+    canvas.draw_strokes(axes, [canvas.Stroke((p.costs[cost], p.mean), (0, 0), (0, 0)) for p in crowd], canvas.SOFT, 3)
     for point in shown:
         x = point.costs[cost]
         if few:

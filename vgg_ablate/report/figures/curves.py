@@ -14,35 +14,35 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 
-MOST = 12  # panels
+MAX_PANELS = 12  # panels
 _LINES, _POINTS = 12, 60  # a panel, a line
 _COLUMNS, _HEIGHT, _TITLE = 4, 1.55, 1.45
 _LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45
 
-Curves = Mapping[int, Sequence[tuple[int, float]]]  # seed -> (epoch, validation error in percent)
+SeedCurves = Mapping[int, Sequence[tuple[int, float]]]  # seed -> (epoch, validation error in percent)
 
 
-def curves(report: Report) -> dict[str, Curves]:
+def collect_curves(report: Report) -> dict[str, SeedCurves]:
     """Of the base, then of the variants that claims are about, then of the others; at most MOST of them."""
     claimed = {name for verdict in report.verdicts for name in verdict.weights}
     names = [row.name for row in report.rows]
-    shown = sorted(names, key=lambda name: (name != names[0], name not in claimed, names.index(name)))[:MOST]
+    shown = sorted(names, key=lambda name: (name != names[0], name not in claimed, names.index(name)))[:MAX_PANELS]
     epochs = report.epochs[report.epochs["variant"].isin(shown)]
     found = {str(name): _of(rows) for name, rows in epochs.groupby("variant", sort=False)}
     return {name: found[name] for name in names if name in found}
 
 
-def drawn(found: Mapping[str, Curves]) -> Figure:
+def plot_curves(found: Mapping[str, SeedCurves]) -> Figure:
     """Every panel has the base's mean in it, for comparison; the first is the base."""
     columns = min(_COLUMNS, len(found))
     rows = ceil(len(found) / columns)
-    figure = canvas.blank(canvas.WIDTH, rows * (_TOP + _HEIGHT) + _FOOT)
+    figure = canvas.create_figure(canvas.WIDTH, rows * (_TOP + _HEIGHT) + _FOOT)
     width = (canvas.WIDTH - _LEFT - (_COLUMNS - 1) * _GAP - 0.05) / _COLUMNS
     base = next(iter(found))
     for index, (name, lines) in enumerate(found.items()):
         row, column = divmod(index, columns)
         place = (_LEFT + column * (width + _GAP), _TOP + row * (_TOP + _HEIGHT))
-        axes = canvas.axes(figure, *place, width, _HEIGHT - 0.1)
+        axes = canvas.add_axes(figure, *place, width, _HEIGHT - 0.1)
         _scaled(axes, found)
         _panel(axes, name, lines, None if name == base else found[base])
         last = index + columns >= len(found)
@@ -54,14 +54,14 @@ def drawn(found: Mapping[str, Curves]) -> Figure:
     return figure
 
 
-def _of(rows: pd.DataFrame) -> Curves:
+def _of(rows: pd.DataFrame) -> SeedCurves:
     by_seed: dict[int, list[tuple[int, float]]] = {}
     for seed, epoch, accuracy in rows[["seed", "epoch", "val_accuracy"]].itertuples(index=False):
         by_seed.setdefault(int(seed), []).append((int(epoch), 100 * (1 - float(accuracy))))
     return by_seed
 
 
-def _panel(axes: Axes, name: str, lines: Curves, base: Curves | None) -> None:
+def _panel(axes: Axes, name: str, lines: SeedCurves, base: SeedCurves | None) -> None:
     axes.set_title(_title(name), color=canvas.ACCENT if base is None else canvas.INK)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     if base is not None:
@@ -77,9 +77,9 @@ def _panel(axes: Axes, name: str, lines: Curves, base: Curves | None) -> None:
 def _title(name: str) -> str:
     """What fits above a panel: of `kernel=five+norm=none`, where that is too long, the levels alone."""
     parts = [part.partition("=") for part in name.split("+")]
-    if canvas.width_of(name) > _TITLE and all(level for _, _, level in parts):
+    if canvas.measure_text_inches(name) > _TITLE and all(level for _, _, level in parts):
         name = ", ".join(level for _, _, level in parts)
-    return canvas.wrapped(name, _TITLE, canvas.SIZE, 1)[0]
+    return canvas.wrap_text(name, _TITLE, canvas.FONT_SIZE, 1)[0]
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
@@ -88,7 +88,7 @@ def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]
     return points[::-step][::-1]
 
 
-def _mean(lines: Curves) -> list[tuple[int, float]]:
+def _mean(lines: SeedCurves) -> list[tuple[int, float]]:
     """Over the seeds that reached the epoch."""
     by_epoch: dict[int, list[float]] = {}
     for points in lines.values():
@@ -97,7 +97,7 @@ def _mean(lines: Curves) -> list[tuple[int, float]]:
     return [(epoch, sum(errors) / len(errors)) for epoch, errors in sorted(by_epoch.items())]
 
 
-def _scaled(axes: Axes, found: Mapping[str, Curves]) -> None:
+def _scaled(axes: Axes, found: Mapping[str, SeedCurves]) -> None:
     """Errors on a log scale where they span more than a decade; an error of 0 has its own place below it."""
     errors = [error for lines in found.values() for points in lines.values() for _, error in points]
     epochs = [epoch for lines in found.values() for points in lines.values() for epoch, _ in points]
@@ -105,13 +105,13 @@ def _scaled(axes: Axes, found: Mapping[str, Curves]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     least = min((error for error in errors if error > 1e-9), default=1.0)
     if max(errors) < 10 * least:
-        axes.set_ylim(*canvas.percent_span(errors))
-        canvas.plain_ticks(axes.yaxis, 4)
+        axes.set_ylim(*canvas.compute_limits(errors))
+        canvas.set_plain_ticks(axes.yaxis, 4)
         return
     zero = min(errors) <= 1e-9
     axes.set_yscale("symlog", linthresh=least, linscale=0.4) if zero else axes.set_yscale("log")
     axes.set_ylim(-0.15 * least if zero else least / 1.25, min(100.0, max(errors) * 1.3))
     ticks = [tick for tick in (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100) if least <= tick <= max(errors)]
     axes.yaxis.set_major_locator(FixedLocator([0.0, *ticks] if zero else ticks))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(value, 4)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: numbers.format_compact(value, 4)))
     axes.yaxis.set_minor_locator(NullLocator())

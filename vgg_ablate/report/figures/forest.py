@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vgg_ablate.analysis.metrics import NOUNS, unit_of
-from vgg_ablate.analysis.pairs import deciding_interval, gains
+from vgg_ablate.analysis.pairs import compute_deciding_interval, compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report import wording
 from vgg_ablate.report.figures import canvas
@@ -24,7 +24,7 @@ _MARKERS = {"supported": "o", "refuted": "s", "inconclusive": "o"}
 
 
 @dataclass(frozen=True)
-class Interval:
+class ForestRow:
     """One row: a difference, its interval, and the one that decides; all in the unit of its metric."""
 
     name: str
@@ -42,53 +42,53 @@ class Interval:
     seeds: tuple[float, ...]  # a difference each
 
 
-def intervals(report: Report) -> list[Interval]:
+def collect_forest_rows(report: Report) -> list[ForestRow]:
     """The rows of a report: its claims on metrics that vary with the seed."""
     return [
-        Interval(
+        ForestRow(
             name=verdict.claim.id,
             text=verdict.claim.text,
             metric=verdict.claim.metric,
             unit=unit_of(verdict.claim),
             word=verdict.verdict,
-            found="no estimate" if isnan(verdict.mean) else wording.estimated(verdict),
+            found="no estimate" if isnan(verdict.mean) else wording.format_estimate(verdict),
             region=verdict.claim.region,
             outside=verdict.claim.kind == "different",
             mean=verdict.mean,
             low=verdict.ci_low,
             high=verdict.ci_high,
-            deciding=deciding_interval(verdict),
-            seeds=tuple(gains(verdict, report.frame).values()),
+            deciding=compute_deciding_interval(verdict),
+            seeds=tuple(compute_gains(verdict, report.frame).values()),
         )
         for verdict in report.verdicts
         if not verdict.exact
     ]
 
 
-def scale_of(row: Interval) -> tuple[str, str]:
+def get_axis_key(row: ForestRow) -> tuple[str, str]:
     """Metric and unit: what the rows on one axis share."""
     return row.metric, row.unit
 
 
-def span(rows: Sequence[Interval]) -> tuple[float, float]:
+def compute_forest_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
     """Limits that hold every interval, every seed, every margin and 0."""
     ends = [end for row in rows for end in (*row.deciding, *row.seeds, *row.region, row.mean, 0.0) if isfinite(end)]
-    low, high = canvas.percent_span(ends, 0.06)
+    low, high = canvas.compute_limits(ends, 0.06)
     return min(low, -0.1 * (high - low)), max(high, 0.1 * (high - low))
 
 
-def bands(row: Interval, limits: tuple[float, float]) -> list[tuple[float, float]]:
+def compute_bands(row: ForestRow, limits: tuple[float, float]) -> list[tuple[float, float]]:
     """Where the claim says that the gain lies, within limits."""
     low, high = (min(max(edge, limits[0]), limits[1]) for edge in row.region)
     return [(limits[0], low), (high, limits[1])] if row.outside else [(low, high)]
 
 
-def drawn(rows: Sequence[Interval]) -> Figure:
+def plot_forest(rows: Sequence[ForestRow]) -> Figure:
     """A block of rows for every metric and unit, each with its own axis."""
-    scales = dict.fromkeys(map(scale_of, rows))
-    blocks = [[row for row in rows if scale_of(row) == scale] for scale in scales]
+    scales = dict.fromkeys(map(get_axis_key, rows))
+    blocks = [[row for row in rows if get_axis_key(row) == scale] for scale in scales]
     heights = [_HEAD + sum(_height(row) for row in block) + _FOOT for block in blocks]
-    figure = canvas.blank(canvas.WIDTH, sum(heights))
+    figure = canvas.create_figure(canvas.WIDTH, sum(heights))
     top = 0.0
     for block, height in zip(blocks, heights, strict=True):
         _block(figure, block, top)
@@ -96,15 +96,15 @@ def drawn(rows: Sequence[Interval]) -> Figure:
     return figure
 
 
-def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
-    metric, unit = scale_of(rows[0])
+def _block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
+    metric, unit = get_axis_key(rows[0])
     heights = [_height(row) for row in rows]
-    axes = canvas.axes(figure, _LEFT + _GAP, top + _HEAD, _MIDDLE, sum(heights))
-    axes.set_xlim(*span(rows))
+    axes = canvas.add_axes(figure, _LEFT + _GAP, top + _HEAD, _MIDDLE, sum(heights))
+    axes.set_xlim(*compute_forest_limits(rows))
     axes.set_ylim(sum(heights), 0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    canvas.plain_ticks(axes.xaxis)
+    canvas.set_plain_ticks(axes.xaxis)
     axes.set_xlabel(f"gain in {NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
     axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0
@@ -114,14 +114,14 @@ def _block(figure: Figure, rows: Sequence[Interval], top: float) -> None:
         y += height
 
 
-def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
-    colour, half = canvas.VERDICTS[row.word], height / 2 - 0.045
-    for low, high in bands(row, axes.get_xlim()):
+def _row(axes: Axes, row: ForestRow, y: float, height: float) -> None:
+    colour, half = canvas.VERDICT_COLORS[row.word], height / 2 - 0.045
+    for low, high in compute_bands(row, axes.get_xlim()):
         axes.fill_betweenx([y - half, y + half], low, high, color=canvas.BAND, linewidth=0, zorder=0)
     for edge in row.region:
         if isfinite(edge) and edge != 0:
             axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
-    canvas.strokes(axes, _ticks(row, y), canvas.INK)
+    canvas.draw_strokes(axes, _ticks(row, y), canvas.INK)
     if isnan(row.mean):
         return
     if not isnan(row.low):
@@ -132,9 +132,9 @@ def _row(axes: Axes, row: Interval, y: float, height: float) -> None:
     axes.plot([row.mean], [y], _MARKERS[row.word], color=colour, markerfacecolor=face, markersize=7, zorder=4)
 
 
-def _ticks(row: Interval, y: float) -> list[canvas.Stroke]:
+def _ticks(row: ForestRow, y: float) -> list[canvas.Stroke]:
     """A tick a seed below the interval; those of equal seeds stand below each other."""
-    counts = canvas.counted(row.seeds)
+    counts = canvas.count_values(row.seeds)
     pitch = min(_TICK + 1, _ROOM / max(counts.values(), default=1))
     return [
         canvas.Stroke((value, y), (0, -_BELOW - index * pitch), (0, -_BELOW - index * pitch - 0.75 * pitch))
@@ -143,7 +143,7 @@ def _ticks(row: Interval, y: float) -> list[canvas.Stroke]:
     ]
 
 
-def _words(figure: Figure, row: Interval, middle: float) -> None:
+def _words(figure: Figure, row: ForestRow, middle: float) -> None:
     """Name and text at the left, estimate and verdict at the right, around a height in inches from the top."""
     whole, tall = figure.get_size_inches()
     lines = _lines(row)
@@ -152,18 +152,21 @@ def _words(figure: Figure, row: Interval, middle: float) -> None:
         y = 1 - (first + _LINE * index) / tall
         figure.text(0.02 / whole, y, line, va="top", color=canvas.SOFT if index else canvas.INK, **_type(index))
     x = (_LEFT + _MIDDLE + 2 * _GAP) / whole
-    for index, (line, colour) in enumerate([(row.word, canvas.VERDICTS[row.word]), (row.found, canvas.SOFT)]):
+    for index, (line, colour) in enumerate([(row.word, canvas.VERDICT_COLORS[row.word]), (row.found, canvas.SOFT)]):
         y = 1 - (middle - _LINE + _LINE * index) / tall
         figure.text(x, y, line, va="top", color=colour, **_type(index))
 
 
 def _type(index: int) -> dict[str, Any]:
-    return {"fontsize": canvas.SMALL} if index else {"fontsize": canvas.SIZE, "fontweight": "bold"}
+    return {"fontsize": canvas.SMALL_FONT_SIZE} if index else {"fontsize": canvas.FONT_SIZE, "fontweight": "bold"}
 
 
-def _lines(row: Interval) -> list[str]:
-    return [*canvas.wrapped(row.name, _LEFT, canvas.SIZE * 1.08, 1), *canvas.wrapped(row.text, _LEFT, canvas.SMALL)]
+def _lines(row: ForestRow) -> list[str]:
+    return [
+        *canvas.wrap_text(row.name, _LEFT, canvas.FONT_SIZE * 1.08, 1),
+        *canvas.wrap_text(row.text, _LEFT, canvas.SMALL_FONT_SIZE),
+    ]
 
 
-def _height(row: Interval) -> float:
+def _height(row: ForestRow) -> float:
     return max(0.5, _LINE * len(_lines(row)) + 0.2)

@@ -14,9 +14,9 @@ from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vgg_ablate.analysis.effects import Effects
-from vgg_ablate.analysis.metrics import by_seed
-from vgg_ablate.analysis.summary import METRIC, Report
+from vgg_ablate.analysis.effects import FactorialEffects
+from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.summary import PRIMARY_METRIC, Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 
@@ -25,7 +25,7 @@ _DARK, _LIGHT = "#101418", "#fdfdfd"  # text on cells: the cells do not follow a
 
 
 @dataclass(frozen=True)
-class Cells:
+class PairMeans:
     """Mean and standard deviation over seeds at every pair of levels, in percent; other factors are averaged over."""
 
     rows: str
@@ -36,7 +36,7 @@ class Cells:
     sds: Mapping[tuple[str, str], float]
 
 
-def pairs(report: Report, effects: Effects) -> list[Cells]:
+def collect_pair_means(report: Report, effects: FactorialEffects) -> list[PairMeans]:
     """Every pair of factors; the one with fewer levels is drawn as lines."""
     found = []
     for one, two in itertools.combinations(effects.factors, 2):
@@ -45,13 +45,13 @@ def pairs(report: Report, effects: Effects) -> list[Cells]:
     return found
 
 
-def interactions(found: Sequence[Cells]) -> Figure:
+def plot_interactions(found: Sequence[PairMeans]) -> Figure:
     """A panel a pair of factors: parallel lines do not interact."""
     shown = found[:_PAIRS]
     columns = min(2, len(shown))
     lines = -(-len(shown) // columns)
-    figure = canvas.blank(canvas.WIDTH, lines * 2.75)
-    limits = canvas.error_span(
+    figure = canvas.create_figure(canvas.WIDTH, lines * 2.75)
+    limits = canvas.compute_error_limits(
         [
             cells.means[at] + sign * (0.0 if isnan(cells.sds[at]) else cells.sds[at])
             for cells in shown
@@ -62,41 +62,43 @@ def interactions(found: Sequence[Cells]) -> Figure:
     )
     for index, cells in enumerate(shown):
         row, column = divmod(index, columns)
-        axes = canvas.axes(figure, 0.55 + column * 3.5, 0.3 + row * 2.75, 2.25, 1.8)
+        axes = canvas.add_axes(figure, 0.55 + column * 3.5, 0.3 + row * 2.75, 2.25, 1.8)
         axes.set_ylim(*limits)
-        canvas.plain_ticks(axes.yaxis)
+        canvas.set_plain_ticks(axes.yaxis)
         _lines(axes, cells)
         if column == 0:
             axes.set_ylabel("test error, %")
     return figure
 
 
-def heat(cells: Cells) -> Figure:
+def plot_heat_map(cells: PairMeans) -> Figure:
     """Mean test errors as shades and numbers: dark is much."""
     wide, tall = len(cells.column_levels), len(cells.row_levels)
-    left = 0.35 + max(canvas.width_of(level, canvas.SMALL) for level in cells.row_levels)
+    left = 0.35 + max(canvas.measure_text_inches(level, canvas.SMALL_FONT_SIZE) for level in cells.row_levels)
     side = min(1.1, (canvas.WIDTH - left - 0.2) / wide)
-    figure = canvas.blank(canvas.WIDTH, 0.4 * tall + 0.75)
-    axes = canvas.axes(figure, left, 0.1, side * wide, 0.4 * tall)
+    figure = canvas.create_figure(canvas.WIDTH, 0.4 * tall + 0.75)
+    axes = canvas.add_axes(figure, left, 0.1, side * wide, 0.4 * tall)
     known = [mean for mean in cells.means.values() if not isnan(mean)]
     shade = Normalize(min(known), max(max(known), min(known) + 1e-9))
     for (row, column), mean in cells.means.items():
         x, y = cells.column_levels.index(column), cells.row_levels.index(row)
-        _cell(axes, x, y, numbers.mean(mean, cells.sds[row, column], 1), nan if isnan(mean) else float(shade(mean)))
+        _cell(
+            axes, x, y, numbers.format_mean(mean, cells.sds[row, column], 1), nan if isnan(mean) else float(shade(mean))
+        )
     axes.set_xlim(-0.5, wide - 0.5)
     axes.set_ylim(tall - 0.5, -0.5)
     axes.set_yticks(range(tall), cells.row_levels)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    canvas.level_ticks(axes, cells.column_levels, side * wide)
+    canvas.set_level_ticks(axes, cells.column_levels, side * wide)
     axes.set_xlabel(_short(cells.columns))
     axes.set_ylabel(_short(cells.rows))
     return figure
 
 
-def _cells(report: Report, effects: Effects, rows: str, columns: str) -> Cells:
-    errors = by_seed(report.frame, METRIC)
+def _cells(report: Report, effects: FactorialEffects, rows: str, columns: str) -> PairMeans:
+    errors = collect_by_seed(report.frame, PRIMARY_METRIC)
     means, sds = {}, {}
     for at in itertools.product(effects.factors[rows], effects.factors[columns]):
         names = [name for name, its in report.levels.items() if its.get(rows) == at[0] and its.get(columns) == at[1]]
@@ -104,14 +106,14 @@ def _cells(report: Report, effects: Effects, rows: str, columns: str) -> Cells:
         values = [float(np.mean([errors[name][seed] for name in names])) for seed in seeds]
         means[at] = float(np.mean(values)) if values else nan
         sds[at] = float(np.std(values, ddof=1)) if len(values) > 1 else nan
-    return Cells(rows, columns, effects.factors[rows], effects.factors[columns], means, sds)
+    return PairMeans(rows, columns, effects.factors[rows], effects.factors[columns], means, sds)
 
 
-def _lines(axes: Axes, cells: Cells) -> None:
+def _lines(axes: Axes, cells: PairMeans) -> None:
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     ends = []
     for index, row in enumerate(cells.row_levels):
-        colour, mark = canvas.SERIES[index % 6], canvas.MARKERS[index % 6]
+        colour, mark = canvas.SERIES_COLORS[index % 6], canvas.MARKERS[index % 6]
         ys = [cells.means[row, column] for column in cells.column_levels]
         xs = [x + 0.04 * (index - (len(cells.row_levels) - 1) / 2) for x in range(len(ys))]
         for x, column in zip(xs, cells.column_levels, strict=True):
@@ -120,7 +122,7 @@ def _lines(axes: Axes, cells: Cells) -> None:
         axes.plot(xs, ys, mark, linestyle="-", color=colour, linewidth=1.4, markersize=5, zorder=3)
         ends.append((xs[-1], ys[-1], f"{_short(cells.rows)} {row}"))
     _named(axes, ends)
-    canvas.level_ticks(axes, cells.column_levels, 2.25)
+    canvas.set_level_ticks(axes, cells.column_levels, 2.25)
     axes.set_xlabel(_short(cells.columns))
 
 
@@ -135,12 +137,12 @@ def _named(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     over = max(0.0, places[-1] - high) if places else 0.0
     for place, (x, y, name) in zip(places, known, strict=True):
         axes.annotate(
-            canvas.wrapped(name, 0.95, canvas.SMALL, 1)[0],
+            canvas.wrap_text(name, 0.95, canvas.SMALL_FONT_SIZE, 1)[0],
             (x, y),
             (1.03, place - over),
             textcoords=("axes fraction", "data"),
             va="center",
-            fontsize=canvas.SMALL,
+            fontsize=canvas.SMALL_FONT_SIZE,
             color=canvas.INK,
             arrowprops={"arrowstyle": "-", "color": canvas.RULE, "linewidth": 0.7, "shrinkB": 5},
             annotation_clip=False,
@@ -151,7 +153,15 @@ def _cell(axes: Axes, x: int, y: int, text: str, share: float) -> None:
     fill = canvas.BAND if isnan(share) else to_hex(colormaps["Blues"](0.08 + 0.8 * share))
     ink = _LIGHT if share > 0.6 else _DARK
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=fill, linewidth=0))
-    axes.text(x, y, text, ha="center", va="center", fontsize=canvas.SMALL, color=canvas.SOFT if isnan(share) else ink)
+    axes.text(
+        x,
+        y,
+        text,
+        ha="center",
+        va="center",
+        fontsize=canvas.SMALL_FONT_SIZE,
+        color=canvas.SOFT if isnan(share) else ink,
+    )
 
 
 def _short(factor: str) -> str:

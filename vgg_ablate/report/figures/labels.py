@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from vgg_ablate.report.figures import canvas
 
-Box = tuple[float, float, float, float]  # left, bottom, right, top; points
+LabelBox = tuple[float, float, float, float]  # left, bottom, right, top; points
 
-_HEIGHT = canvas.SMALL * 1.25
+_HEIGHT = canvas.SMALL_FONT_SIZE * 1.25
 _MARK = 4.5  # half the side of a marker
 _PLACES = [  # how far from the point, and in which direction
     (reach * x, reach * y)
@@ -38,7 +38,7 @@ def name_points(
     crossed = [_segment(*ends) for ends in pairwise(_placed(axes, point) for point in line)]
     left_out = []
     for name, (x, y), point in zip(names, at, points, strict=True):
-        width = canvas.width_of(name, canvas.SMALL, "bold" if name in bold else "normal") * 72 + 2
+        width = canvas.measure_text_inches(name, canvas.SMALL_FONT_SIZE, "bold" if name in bold else "normal") * 72 + 2
         boxes = {by: _around(x + by[0], y + by[1], width, by[0]) for by in _PLACES}
         free = [by for by in _PLACES if _free(boxes[by], inside, taken)]
         found = next((by for by in free if _free(boxes[by], inside, crossed)), free[0] if free else None)
@@ -59,7 +59,7 @@ def _write(axes: Axes, name: str, point: tuple[float, float], by: tuple[float, f
         textcoords="offset points",
         ha="left" if by[0] > 0 else "right" if by[0] < 0 else "center",
         va="center",
-        fontsize=canvas.SMALL,
+        fontsize=canvas.SMALL_FONT_SIZE,
         color=canvas.INK,
         fontweight="bold" if bold else "normal",
         arrowprops={"arrowstyle": "-", "color": canvas.RULE, "linewidth": 0.7, "shrinkB": 4} if far else None,
@@ -73,22 +73,22 @@ def _placed(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _box_of(axes: Axes) -> Box:
+def _box_of(axes: Axes) -> LabelBox:
     box = axes.get_window_extent()
     return box.x0, box.y0, box.x1, box.y1
 
 
-def _segment(one: tuple[float, float], other: tuple[float, float]) -> Box:
+def _segment(one: tuple[float, float], other: tuple[float, float]) -> LabelBox:
     (x0, y0), (x1, y1) = one, other
     return min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1
 
 
-def _around(x: float, y: float, width: float, dx: float) -> Box:
+def _around(x: float, y: float, width: float, dx: float) -> LabelBox:
     left = x if dx > 0 else x - width if dx < 0 else x - width / 2
     return left, y - _HEIGHT / 2, left + width, y + _HEIGHT / 2
 
 
-def _free(box: Box, inside: Box, taken: Sequence[Box]) -> bool:
+def _free(box: LabelBox, inside: LabelBox, taken: Sequence[LabelBox]) -> bool:
     within = box[0] >= inside[0] and box[1] >= inside[1] and box[2] <= inside[2] and box[3] <= inside[3]
     return within and not any(
         box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in taken

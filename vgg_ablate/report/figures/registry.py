@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from vgg_ablate.analysis.effects import effects
+from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.tuning import collect_trials, expect_best
 from vgg_ablate.formatting import numbers
@@ -26,7 +26,7 @@ from vgg_ablate.report.figures import (
 
 
 @dataclass(frozen=True)
-class Sketch:
+class FigureSpec:
     """One figure that can be drawn, with the words that belong to it."""
 
     name: str  # of its file, without the ending
@@ -36,7 +36,7 @@ class Sketch:
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedFigure:
     """One figure as SVG."""
 
     name: str
@@ -45,85 +45,92 @@ class Picture:
     svg: str
 
 
-def pictures(report: Report) -> tuple[Picture, ...]:
+def render_figures(report: Report) -> tuple[RenderedFigure, ...]:
     """Every figure that the records can fill."""
-    return tuple(Picture(one.name, one.title, one.caption, canvas.svg(one.draw)) for one in sketches(report))
+    return tuple(
+        RenderedFigure(one.name, one.title, one.caption, canvas.render_svg(one.draw))
+        for one in build_figure_specs(report)
+    )
 
 
-def sketches(report: Report) -> Iterator[Sketch]:
+def build_figure_specs(report: Report) -> Iterator[FigureSpec]:
     """The same, not yet drawn."""
-    claims = forest.intervals(report)
+    claims = forest.collect_forest_rows(report)
     if claims:
-        yield Sketch("forest", "The verdicts as intervals", _FOREST, lambda: forest.drawn(claims))
+        yield FigureSpec("forest", "The verdicts as intervals", _FOREST, lambda: forest.plot_forest(claims))
     yield from _by_design(report)
-    points = cost_error.points(report)
+    points = cost_error.collect_cost_points(report)
     if points:
         stalled = [row.name for row in report.rows if row.stalled]
         more = f" Not drawn, since runs stalled at chance level: {', '.join(stalled)}." if stalled else ""
-        yield Sketch("budget", "Error and what it costs", _BUDGET + more, lambda: cost_error.drawn(points))
-    trains = nets.nets(report)
+        yield FigureSpec(
+            "budget", "Error and what it costs", _BUDGET + more, lambda: cost_error.plot_cost_error(points)
+        )
+    trains = nets.collect_nets(report)
     if trains:
-        yield Sketch("nets", "The nets", _NETS, lambda: nets.drawn(trains))
-    found = curves.curves(report)
+        yield FigureSpec("nets", "The nets", _NETS, lambda: nets.plot_nets(trains))
+    found = curves.collect_curves(report)
     if found:
         left_out = len(report.rows) - len(found)
-        more = f" {numbers.count(left_out)} more variants are not drawn." if left_out else ""
-        yield Sketch("curves", "Learning curves", _CURVES + more, lambda: curves.drawn(found))
+        more = f" {numbers.format_count(left_out)} more variants are not drawn." if left_out else ""
+        yield FigureSpec("curves", "Learning curves", _CURVES + more, lambda: curves.plot_curves(found))
     yield from _tuning(report)
 
 
-def _tuning(report: Report) -> Iterator[Sketch]:
+def _tuning(report: Report) -> Iterator[FigureSpec]:
     expected = {one.variant: expect_best(one.first_rung) for one in collect_trials(report) if one.first_rung}
     if not expected or report.study.tune is None or report.study.tune.trials < 2:
         return
     epochs = report.study.tune.epochs[0]
     left_out = len(expected) - tuning_budget.MOST_LINES
-    more = f" {numbers.count(left_out)} more variants are not drawn." if left_out > 0 else ""
-    yield Sketch("tuning", "Tuning", _TUNING + more, lambda: tuning_budget.plot_tuning_budget(expected, epochs))
+    more = f" {numbers.format_count(left_out)} more variants are not drawn." if left_out > 0 else ""
+    yield FigureSpec("tuning", "Tuning", _TUNING + more, lambda: tuning_budget.plot_tuning_budget(expected, epochs))
 
 
-def _by_design(report: Report) -> Iterator[Sketch]:
+def _by_design(report: Report) -> Iterator[FigureSpec]:
     """What the study's design asks for."""
     if not any(row.n for row in report.rows):
         return
     kind: str = report.study.design.kind
     if kind == "one_factor_at_a_time":
-        factors = factor_levels.one_at_a_time(report)
-        yield Sketch("levels", "One factor at a time", _LEVELS, lambda: factor_levels.drawn(factors))
+        factors = factor_levels.collect_factor_levels(report)
+        yield FigureSpec("levels", "One factor at a time", _LEVELS, lambda: factor_levels.plot_factor_levels(factors))
     elif kind == "leave_one_out":
-        parts = dot_plot.differences(report)
+        parts = dot_plot.collect_differences(report)
         label = f"test error minus {report.base.name}, pp  (right of 0: worse)"
-        yield Sketch("parts", "Without each part", _PARTS, lambda: dot_plot.drawn(parts, label, zero=True))
+        yield FigureSpec("parts", "Without each part", _PARTS, lambda: dot_plot.plot_dots(parts, label, zero=True))
     elif kind == "cumulative":
-        road = dot_plot.road(report)
-        yield Sketch("road", "Step by step", _ROAD, lambda: dot_plot.drawn(road, "test error, %", joined=True))
+        road = dot_plot.collect_steps(report)
+        yield FigureSpec("road", "Step by step", _ROAD, lambda: dot_plot.plot_dots(road, "test error, %", joined=True))
     elif kind == "factorial":
         yield from _factorial(report)
     elif kind == "search":
         yield from _searched(report)
 
 
-def _factorial(report: Report) -> Iterator[Sketch]:
-    found = effects(report)
+def _factorial(report: Report) -> Iterator[FigureSpec]:
+    found = compute_effects(report)
     if not found.seeds:
         return
-    factors = factor_levels.averaged(found, report.base.variant.levels)
-    yield Sketch("levels", "Main effects", _LEVELS + _AVERAGED, lambda: factor_levels.drawn(factors))
-    pairs = interactions.pairs(report, found)
-    yield Sketch("interactions", "Interactions", _INTERACTIONS, lambda: interactions.interactions(pairs))
+    factors = factor_levels.average_factor_levels(found, report.base.variant.levels)
+    yield FigureSpec("levels", "Main effects", _LEVELS + _AVERAGED, lambda: factor_levels.plot_factor_levels(factors))
+    pairs = interactions.collect_pair_means(report, found)
+    yield FigureSpec("interactions", "Interactions", _INTERACTIONS, lambda: interactions.plot_interactions(pairs))
     largest = max(pairs, key=lambda cells: len(cells.means))
     averaged = _AVERAGED if len(found.factors) > 2 else ""
-    yield Sketch("heat", "The grid", _HEAT + averaged, lambda: interactions.heat(largest))
+    yield FigureSpec("heat", "The grid", _HEAT + averaged, lambda: interactions.plot_heat_map(largest))
 
 
-def _searched(report: Report) -> Iterator[Sketch]:
-    proposals = search.proposals(report)
+def _searched(report: Report) -> Iterator[FigureSpec]:
+    proposals = search.collect_proposals(report)
     if not proposals:
         return
-    yield Sketch("history", "The search", _HISTORY, lambda: search.drawn(proposals))
-    points = search.points(report)
+    yield FigureSpec("history", "The search", _HISTORY, lambda: search.plot_search(proposals))
+    points = search.collect_proposal_points(report)
     if points:
-        yield Sketch("front", "The front", _FRONT, lambda: cost_error.drawn(points, "validation error, %"))
+        yield FigureSpec(
+            "front", "The front", _FRONT, lambda: cost_error.plot_cost_error(points, "validation error, %")
+        )
 
 
 _FOREST = (

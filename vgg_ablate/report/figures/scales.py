@@ -14,7 +14,7 @@ from vgg_ablate.formatting import numbers
 _ROOM = 0.13  # of the span, left free at both ends
 
 
-def by_cost(axes: Axes, values: Sequence[int], way: Literal["x", "y"] = "x") -> None:
+def set_cost_scale(axes: Axes, values: Sequence[int], way: Literal["x", "y"] = "x") -> None:
     """A log scale where costs differ by more than a factor of 1.5; ticks at round numbers, written with units."""
     low, high = min(values), max(values)
     axis, limits = (axes.xaxis, axes.set_xlim) if way == "x" else (axes.yaxis, axes.set_ylim)
@@ -46,5 +46,5 @@ def _round_between(low: float, high: float) -> list[float]:
 
 def _short(value: float) -> str:
     """138.4 M without the zeros that a tick does not need."""
-    number, _, unit = numbers.count(round(value)).partition(" ")
+    number, _, unit = numbers.format_count(round(value)).partition(" ")
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".strip()

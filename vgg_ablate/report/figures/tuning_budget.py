@@ -15,32 +15,32 @@ _LEFT, _TOP, _WIDTH, _HEIGHT = 0.55, 0.15, 4.4, 2.4
 
 def plot_tuning_budget(expected: Mapping[str, Sequence[float]], epochs: int) -> Figure:
     """Draw the expected best error of 1, 2, ... trials of `epochs` epochs; names stand at the right, spread apart."""
-    figure = canvas.blank(canvas.WIDTH, 3.1)
-    axes = canvas.axes(figure, _LEFT, _TOP, _WIDTH, _HEIGHT)
+    figure = canvas.create_figure(canvas.WIDTH, 3.1)
+    axes = canvas.add_axes(figure, _LEFT, _TOP, _WIDTH, _HEIGHT)
     shown = dict(list(expected.items())[:MOST_LINES])
-    low, high = canvas.error_span([error for line in shown.values() for error in line])
+    low, high = canvas.compute_error_limits([error for line in shown.values() for error in line])
     most = max(len(line) for line in shown.values())
     axes.set_ylim(low, high)
     axes.set_xlim(0.8, most + 0.2)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     heights = _spread([line[-1] for line in shown.values()], (high - low) * 0.13 / _HEIGHT, low, high)
     for index, ((name, line), height) in enumerate(zip(shown.items(), heights, strict=True)):
-        colour = canvas.SERIES[index % len(canvas.SERIES)]
-        marker = canvas.MARKERS[index // len(canvas.SERIES) % len(canvas.MARKERS)]
+        colour = canvas.SERIES_COLORS[index % len(canvas.SERIES_COLORS)]
+        marker = canvas.MARKERS[index // len(canvas.SERIES_COLORS) % len(canvas.MARKERS)]
         axes.plot(range(1, len(line) + 1), line, color=colour, marker=marker, markersize=3.5, linewidth=1.2)
-        label = canvas.wrapped(name, canvas.WIDTH - _LEFT - _WIDTH - 0.35, canvas.SMALL, 1)[0]
+        label = canvas.wrap_text(name, canvas.WIDTH - _LEFT - _WIDTH - 0.35, canvas.SMALL_FONT_SIZE, 1)[0]
         axes.annotate(
             label,
             (most + 0.2, line[-1]),
             (most + 0.2 + 0.2 * most / _WIDTH, height),
             color=canvas.INK,
-            fontsize=canvas.SMALL,
+            fontsize=canvas.SMALL_FONT_SIZE,
             verticalalignment="center",
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
         )
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    canvas.plain_ticks(axes.yaxis)
+    canvas.set_plain_ticks(axes.yaxis)
     axes.set_xlabel(f"trials of {epochs} epoch{'s' * (epochs != 1)}")
     axes.set_ylabel("expected best validation error, %")
     return figure

@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Mapping
 from math import isfinite, isnan
 
-from vgg_ablate.analysis.metrics import NOUNS, by_seed, unit_of
-from vgg_ablate.analysis.pairs import gains
+from vgg_ablate.analysis.metrics import NOUNS, collect_by_seed, unit_of
+from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers, table
-from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Value
+from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow
 from vgg_ablate.report import wording
 from vgg_ablate.report.figures import forest
-from vgg_ablate.report.figures.forest import Interval
-from vgg_ablate.report.html.words import escaped, spoken
+from vgg_ablate.report.figures.forest import ForestRow
+from vgg_ablate.report.html.words import escape_text, render_sentence
 
-ORDER = ("supported", "refuted", "inconclusive")
-MOST = 300  # rows of seeds in a page, all cards together
+VERDICT_ORDER = ("supported", "refuted", "inconclusive")
+MAX_SEED_ROWS = 300  # rows of seeds in a page, all cards together
 _WIDE, _HIGH = 300.0, 34.0  # of a strip, in its own unit
 _ICONS = {
     "supported": '<circle cx="6" cy="6" r="5" fill="currentColor"/>',
@@ -27,40 +27,40 @@ _ICONS = {
 }
 
 
-def tally(report: Report) -> str:
+def render_tally(report: Report) -> str:
     """How many claims have which verdict."""
     counts = Counter[str](verdict.verdict for verdict in report.verdicts)
     items = [
-        f'<li class="{word}">{_word(word, f"{numbers.count(counts[word])} {word}")}</li>'
-        for word in ORDER
+        f'<li class="{word}">{_word(word, f"{numbers.format_count(counts[word])} {word}")}</li>'
+        for word in VERDICT_ORDER
         if counts[word]
     ]
     return f'<ul class="tally">{"".join(items)}</ul>' if items else ""
 
 
-def cards(report: Report) -> str:
+def render_cards(report: Report) -> str:
     """A card a claim, in the study's order."""
-    rows = forest.intervals(report)
-    families: dict[tuple[str, str], list[Interval]] = {}
+    rows = forest.collect_forest_rows(report)
+    families: dict[tuple[str, str], list[ForestRow]] = {}
     for row in rows:
-        families.setdefault(forest.scale_of(row), []).append(row)
-    strips = {row.name: _strip(row, families[forest.scale_of(row)]) for row in rows}
+        families.setdefault(forest.get_axis_key(row), []).append(row)
+    strips = {row.name: _strip(row, families[forest.get_axis_key(row)]) for row in rows}
     made = [_card(report, verdict, strips.get(verdict.claim.id, "")) for verdict in report.verdicts]
     return f'<section class="cards" aria-label="Verdicts">{"".join(made)}</section>' if made else ""
 
 
 def _card(report: Report, verdict: Verdict, strip: str) -> str:
     claim = verdict.claim
-    found = "" if isnan(verdict.mean) else f'<p class="found">{escaped(wording.estimated(verdict))}</p>'
+    found = "" if isnan(verdict.mean) else f'<p class="found">{escape_text(wording.format_estimate(verdict))}</p>'
     return "\n".join(
         [
-            f'<article class="card {verdict.verdict}" id="claim-{escaped(claim.id)}">',
+            f'<article class="card {verdict.verdict}" id="claim-{escape_text(claim.id)}">',
             f"<header>{_word(verdict.verdict)}"
-            f'<a href="#claim-{escaped(claim.id)}"><code>{escaped(claim.id)}</code></a></header>',
-            f"<h3>{spoken(claim.text)}</h3>",
+            f'<a href="#claim-{escape_text(claim.id)}"><code>{escape_text(claim.id)}</code></a></header>',
+            f"<h3>{render_sentence(claim.text)}</h3>",
             strip,
             found,
-            f"<p>{spoken(wording.beside(verdict))}</p>",
+            f"<p>{render_sentence(wording.describe_method(verdict))}</p>",
             _behind(report, verdict),
             "</article>",
         ]
@@ -69,27 +69,35 @@ def _card(report: Report, verdict: Verdict, strip: str) -> str:
 
 def _word(word: str, text: str = "") -> str:
     icon = f'<svg viewBox="0 0 12 12" aria-hidden="true">{_ICONS[word]}</svg>'
-    return f'<span class="word">{icon}{escaped(text or word)}</span>'
+    return f'<span class="word">{icon}{escape_text(text or word)}</span>'
 
 
 def _behind(report: Report, verdict: Verdict) -> str:
-    told = [f"Claimed: {wording.hypothesis(verdict.claim)}."]
-    said = (wording.evidence(verdict), wording.sensitivity(verdict), wording.beyond(verdict))
+    told = [f"Claimed: {wording.describe_hypothesis(verdict.claim)}."]
+    said = (
+        wording.describe_evidence(verdict),
+        wording.describe_sensitivity(verdict),
+        wording.describe_crossed_interval(verdict),
+    )
     told += [f"{text[0].upper()}{text[1:]}." for text in said if text]
     if len(verdict.looks) > 1:
         told.append(f"At the look after {verdict.look} of {verdict.looks[-1]} seeds.")
-    lines = "".join(f"<p>{spoken(line)}</p>" for line in told)
-    runs = ", ".join(f'<a href="#runs-{escaped(name)}">{escaped(name)}</a>' for name in verdict.weights)
-    few = sum(other.n for other in report.verdicts) <= MOST and verdict.claim.metric != "trained"
-    seeds = f'<div class="wide" tabindex="0">{table.html(_by_seed(report, verdict))}</div>' if verdict.n and few else ""
+    lines = "".join(f"<p>{render_sentence(line)}</p>" for line in told)
+    runs = ", ".join(f'<a href="#runs-{escape_text(name)}">{escape_text(name)}</a>' for name in verdict.weights)
+    few = sum(other.n for other in report.verdicts) <= MAX_SEED_ROWS and verdict.claim.metric != "trained"
+    seeds = (
+        f'<div class="wide" tabindex="0">{table.render_html(_by_seed(report, verdict))}</div>'
+        if verdict.n and few
+        else ""
+    )
     return f"<details><summary>The numbers behind it</summary>{lines}{seeds}<p>Runs: {runs}</p></details>"
 
 
 def _by_seed(report: Report, verdict: Verdict) -> Table:
     """A row a seed; the two sides stand beside the gain where each is one variant."""
     sides = list(verdict.weights) if len(verdict.weights) == 2 else []
-    values = by_seed(report.frame, verdict.claim.metric)
-    keys = keys_of(report)
+    values = collect_by_seed(report.frame, verdict.claim.metric)
+    keys = index_record_keys(report)
     unit = unit_of(verdict.claim)
     columns = (
         Column("seed", "seed"),
@@ -97,27 +105,29 @@ def _by_seed(report: Report, verdict: Verdict) -> Table:
         Column(f"gain, {unit}" if unit else "gain", "gain"),
     )
     rows = []
-    for seed, gain in gains(verdict, report.frame).items():
-        own: list[Value] = [Quantity(values[side][seed], "fixed", record(keys[side, seed])) for side in sides]
-        rows.append(Row((Count(seed), *own, Quantity(gain, "fixed"))))
+    for seed, gain in compute_gains(verdict, report.frame).items():
+        own: list[TableCell] = [
+            QuantityCell(values[side][seed], "fixed", format_record_link(keys[side, seed])) for side in sides
+        ]
+        rows.append(TableRow((CountCell(seed), *own, QuantityCell(gain, "fixed"))))
     caption = f"{NOUNS[verdict.claim.metric].capitalize()} by seed"
     return Table(f"seeds-{verdict.claim.id}", caption, columns, tuple(rows))
 
 
-def keys_of(report: Report) -> Mapping[tuple[str, int], str]:
+def index_record_keys(report: Report) -> Mapping[tuple[str, int], str]:
     """(variant, seed) -> the key of its record."""
     columns = report.frame[["variant", "seed", "key"]].itertuples(index=False)
     return {(str(variant), int(seed)): str(key) for variant, seed, key in columns}
 
 
-def record(key: str) -> str:
+def format_record_link(key: str) -> str:
     """Where a record is, seen from the page."""
     return f"records/{key}.json"
 
 
-def _strip(row: Interval, family: list[Interval]) -> str:
+def _strip(row: ForestRow, family: list[ForestRow]) -> str:
     """The claim's row of the forest plot, on the scale of all claims on its metric."""
-    low, high = forest.span(family)
+    low, high = forest.compute_forest_limits(family)
     if isnan(row.mean):
         return ""
 
@@ -127,7 +137,7 @@ def _strip(row: Interval, family: list[Interval]) -> str:
     middle = _HIGH / 2
     parts = [
         f'<rect class="band" x="{x(one)}" y="3" width="{float(x(other)) - float(x(one)):.2f}" height="{_HIGH - 6}"/>'
-        for one, other in forest.bands(row, (low, high))
+        for one, other in forest.compute_bands(row, (low, high))
     ]
     parts += [
         f'<path class="edge" d="M{x(edge)} 3V{_HIGH - 3}"/>' for edge in row.region if isfinite(edge) and edge != 0
@@ -143,6 +153,6 @@ def _strip(row: Interval, family: list[Interval]) -> str:
         parts.append(f'<rect class="mean" x="{mean - 4:.2f}" y="{middle - 4}" width="8" height="8"/>')
     else:
         parts.append(f'<circle class="mean" cx="{mean:.2f}" cy="{middle}" r="4.5"/>')
-    label = escaped(f"{row.found}; {row.word}")
+    label = escape_text(f"{row.found}; {row.word}")
     opening = f'<svg class="strip" viewBox="0 0 {_WIDE:.0f} {_HIGH:.0f}" role="img" aria-label="{label}">'
     return f"{opening}{''.join(parts)}</svg>"

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from vgg_ablate.models.costs import Costs
 from vgg_ablate.report.figures import canvas, scales
 
-Member = tuple[dict[str, Any], Costs]
+FrontMember = tuple[dict[str, Any], Costs]
 
 
-def as_csv(front: Sequence[Member]) -> str:
+def serialize_front(front: Sequence[FrontMember]) -> str:
     """A row a net: its point in the space, then its costs, in full."""
     text = io.StringIO()
     paths = list(front[0][0]) if front else []
@@ -26,14 +26,14 @@ def as_csv(front: Sequence[Member]) -> str:
     return text.getvalue()
 
 
-def as_svg(front: Sequence[Member], title: str) -> str:
+def draw_front(front: Sequence[FrontMember], title: str) -> str:
     """Params and MACs, logarithmic where they differ much; the larger and darker a mark, the farther its net sees."""
-    return canvas.svg(lambda: _drawn(front, title))
+    return canvas.render_svg(lambda: _drawn(front, title))
 
 
-def _drawn(front: Sequence[Member], title: str) -> Figure:
-    figure = canvas.blank(canvas.WIDTH, 3.6)
-    axes = canvas.axes(figure, 0.7, 0.35, 5.9, 2.7)
+def _drawn(front: Sequence[FrontMember], title: str) -> Figure:
+    figure = canvas.create_figure(canvas.WIDTH, 3.6)
+    axes = canvas.add_axes(figure, 0.7, 0.35, 5.9, 2.7)
     axes.set_title(f"{title}: {len(front)} nets that no other betters")
     fields = sorted({costs.receptive_field for _, costs in front})
     for field in fields:
@@ -48,10 +48,16 @@ def _drawn(front: Sequence[Member], title: str) -> Figure:
             label=f"{field} px" if field in (fields[0], fields[len(fields) // 2], fields[-1]) else None,
         )
     if front:
-        scales.by_cost(axes, [costs.params for _, costs in front], "x")
-        scales.by_cost(axes, [costs.macs for _, costs in front], "y")
+        scales.set_cost_scale(axes, [costs.params for _, costs in front], "x")
+        scales.set_cost_scale(axes, [costs.macs for _, costs in front], "y")
     axes.set_xlabel("trained parameters")
     axes.set_ylabel("MACs for one example")
     if fields:
-        axes.legend(title="sees", frameon=False, fontsize=canvas.SMALL, title_fontsize=canvas.SMALL, loc="best")
+        axes.legend(
+            title="sees",
+            frameon=False,
+            fontsize=canvas.SMALL_FONT_SIZE,
+            title_fontsize=canvas.SMALL_FONT_SIZE,
+            loc="best",
+        )
     return figure

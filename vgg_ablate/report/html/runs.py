@@ -10,14 +10,14 @@ import pandas as pd
 
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers, table
-from vgg_ablate.formatting.table import Column, Count, Quantity, Row, Table, Words
-from vgg_ablate.report.html.cards import record
-from vgg_ablate.report.html.words import escaped
+from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableRow, TextCell
+from vgg_ablate.report.html.cards import format_record_link
+from vgg_ablate.report.html.words import escape_text
 
-MOST = 250  # runs in a page; of more, runs.csv has the whole list
+MAX_RUNS = 250  # runs in a page; of more, runs.csv has the whole list
 
 
-def runs(report: Report, most: int = MOST) -> str:
+def render_runs(report: Report, most: int = MAX_RUNS) -> str:
     """All variants; beyond so many runs, those of the first variants, and where the others are."""
     parts, shown, left = [], 0, 0
     places = report.frame.groupby("variant", sort=False).indices
@@ -25,21 +25,21 @@ def runs(report: Report, most: int = MOST) -> str:
         own = list(places.get(row.name, ()))
         if left or shown + len(own) > most:
             left += len(own)
-            parts.append(f'<a id="runs-{escaped(row.name)}"></a>')
+            parts.append(f'<a id="runs-{escape_text(row.name)}"></a>')
         else:
             shown += len(own)
             parts.append(_variant(row.name, report.frame.take(own)))
     if left:
-        parts.append(f'<p>{numbers.count(left)} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
+        parts.append(f'<p>{numbers.format_count(left)} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
     return f'<section class="records">{"".join(parts)}</section>'
 
 
 def _variant(name: str, own: pd.DataFrame) -> str:
     finished = int((own["outcome"] == "finished").sum())
-    said = f"{numbers.count(finished)} of {numbers.count(len(own))} runs finished"
+    said = f"{numbers.format_count(finished)} of {numbers.format_count(len(own))} runs finished"
     return (
-        f'<details id="runs-{escaped(name)}"><summary>{escaped(name)} <span>{said}</span></summary>'
-        f'<div class="wide" tabindex="0">{table.html(_table(name, own))}</div></details>'
+        f'<details id="runs-{escape_text(name)}"><summary>{escape_text(name)} <span>{said}</span></summary>'
+        f'<div class="wide" tabindex="0">{table.render_html(_table(name, own))}</div></details>'
     )
 
 
@@ -59,23 +59,23 @@ def _table(name: str, own: pd.DataFrame) -> Table:
     return Table(f"table-{name}", f"Runs of {name}", columns, rows)
 
 
-def _run(run: dict[Hashable, Any]) -> Row:
+def _run(run: dict[Hashable, Any]) -> TableRow:
     known = run["outcome"] not in ("missing", "damaged")
     outcome, reason = str(run["outcome"]).replace("_", " "), str(run["reason"])
     if outcome == "finished" and run["trained"] is False:
         outcome = "stalled"
     disturbed = run["disturbed"] is True
-    return Row(
+    return TableRow(
         (
-            Count(int(str(run["seed"]))),
-            Words(str(run["key"]), record(str(run["key"])) if known else ""),
-            Words(f"{outcome}: {reason}" if reason else outcome),
-            Quantity(100 * _number(run["test_error"]), "fixed"),
-            Quantity(100 * _number(run["val_error"]), "fixed"),
-            Count(int(str(run["epochs"]))),
-            Quantity(nan if disturbed else _number(run["train_seconds"]), "seconds"),
-            Quantity(nan if disturbed else _number(run["images_per_second"]), "rate"),
-            Words(" ".join(str(run[part]) for part in ("device", "precision") if run[part])),
+            CountCell(int(str(run["seed"]))),
+            TextCell(str(run["key"]), format_record_link(str(run["key"])) if known else ""),
+            TextCell(f"{outcome}: {reason}" if reason else outcome),
+            QuantityCell(100 * _number(run["test_error"]), "fixed"),
+            QuantityCell(100 * _number(run["val_error"]), "fixed"),
+            CountCell(int(str(run["epochs"]))),
+            QuantityCell(nan if disturbed else _number(run["train_seconds"]), "seconds"),
+            QuantityCell(nan if disturbed else _number(run["images_per_second"]), "rate"),
+            TextCell(" ".join(str(run[part]) for part in ("device", "precision") if run[part])),
         )
     )
 

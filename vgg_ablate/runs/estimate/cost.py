@@ -14,12 +14,12 @@ from itertools import islice
 from pathlib import Path
 from statistics import linear_regression, median
 
-from vgg_ablate.records import Outcome, Record, Store
-from vgg_ablate.runs.averaging import find_kept
-from vgg_ablate.runs.plan import Cell, Plan
-from vgg_ablate.runs.recorded import elsewhere, predictions_beside
+from vgg_ablate.records import Outcome, Record, RecordStore
+from vgg_ablate.runs.averaging import find_kept_predictions
+from vgg_ablate.runs.plan import Plan, StudyCell
+from vgg_ablate.runs.recorded import find_sibling_records, locate_predictions
 from vgg_ablate.runs.resources import dataset_size, memory_fit
-from vgg_ablate.runs.resources.memory_fit import Room
+from vgg_ablate.runs.resources.memory_fit import DeviceMemory
 from vgg_ablate.runs.resources.slots import Slot
 
 _FORWARD = 1 / 3  # of a training step's cost: the forward pass alone (backward: twice as much)
@@ -28,7 +28,7 @@ _SAMPLE = 40  # records that are read of each folder
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TimeModel:
     """Seconds of training an example."""
 
     fixed: float
@@ -41,7 +41,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class VariantCost:
     """Of one variant."""
 
     variant: str
@@ -55,13 +55,13 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
+class StudyCost:
     """Of a study."""
 
-    variants: tuple[Price, ...]
+    variants: tuple[VariantCost, ...]
     slots: int
-    room: Room  # of one device
-    pace: Pace | None
+    room: DeviceMemory  # of one device
+    pace: TimeModel | None
     seconds: float | None  # of wall time, until everything is recorded
     disk_bytes: int
     adopted: int  # runs that other studies beside this one have recorded
@@ -72,39 +72,39 @@ class Bill:
     tuning_seconds: float | None = 0.0  # of wall time; part of `seconds`
 
 
-def bill(
+def estimate_study_cost(
     plan: Plan,
-    store: Store,
+    store: RecordStore,
     records: Sequence[Record],
     slots: Sequence[Slot],
     max_hours: float | None = None,
-    trials: Sequence[Cell] = (),
-) -> Bill:
+    trials: Sequence[StudyCell] = (),
+) -> StudyCost:
     """The price of what is not recorded; `records` are runs of this machine, of any study.
 
     `trials` are the runs of the tuning that are still to be trained, before those of the plan.
     """
-    paced, own = pace(records), store.keys()
-    adopted = elsewhere(store, {cell.key for cell in plan.cells} - own)
+    paced, own = fit_time_model(records), store.keys()
+    adopted = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
     recorded = own | adopted.keys()
-    stored = find_kept(store.folder.parent / "predictions", own)
-    stored |= {key for key, path in adopted.items() if predictions_beside(path, key).exists()}
+    stored = find_kept_predictions(store.folder.parent / "predictions", own)
+    stored |= {key for key, path in adopted.items() if locate_predictions(path, key).exists()}
     trainings, averages = plan.divide(recorded, stored)
     each = {cell.key: _seconds(cell, paced, records) for cell in trainings}
     kept, dropped = _within(trainings, each, len(slots), max_hours)
-    here = memory_fit.of(slots, records)
-    cells: dict[str, list[Cell]] = {variant.name: [] for variant in plan.study.every_variant}
+    here = memory_fit.find_smallest_device(slots, records)
+    cells: dict[str, list[StudyCell]] = {variant.name: [] for variant in plan.study.all_variants}
     for cell in plan.cells:
         cells[cell.variant].append(cell)
     known = all(seconds is not None for seconds in each.values())
     tuning = [_seconds(cell, paced, records) for cell in trials]
-    tuning_seconds = None if None in tuning else wall([seconds or 0.0 for seconds in tuning], len(slots))
-    return Bill(
+    tuning_seconds = None if None in tuning else predict_wall_time([seconds or 0.0 for seconds in tuning], len(slots))
+    return StudyCost(
         variants=tuple(_price(name, of, recorded, paced, records, here) for name, of in cells.items()),
         slots=len(slots),
         room=here,
         pace=paced,
-        seconds=wall([each[cell.key] or 0.0 for cell in kept], len(slots)) + tuning_seconds
+        seconds=predict_wall_time([each[cell.key] or 0.0 for cell in kept], len(slots)) + tuning_seconds
         if known and tuning_seconds is not None
         else None,
         disk_bytes=sum(4000 + 310 * cell.run.train.epochs for cell in (*plan.missing(recorded), *trials)),
@@ -117,7 +117,7 @@ def bill(
     )
 
 
-def pace(records: Iterable[Record]) -> Pace | None:
+def fit_time_model(records: Iterable[Record]) -> TimeModel | None:
     """A line through seconds an example over macs; through the origin where one net, or nonsense, is all there is."""
     seen: dict[int, list[float]] = {}
     for record in records:
@@ -130,11 +130,11 @@ def pace(records: Iterable[Record]) -> Pace | None:
     if len(points) > 1:
         slope, fixed = linear_regression([macs for macs, _ in points], [seconds for _, seconds in points])
         if slope > 0 and fixed >= 0:
-            return Pace(fixed, slope, count)
-    return Pace(0.0, sum(seconds for _, seconds in points) / sum(macs for macs, _ in points), count)
+            return TimeModel(fixed, slope, count)
+    return TimeModel(0.0, sum(seconds for _, seconds in points) / sum(macs for macs, _ in points), count)
 
 
-def wall(seconds: Iterable[float], slots: int) -> float:
+def predict_wall_time(seconds: Iterable[float], slots: int) -> float:
     """When the last run ends, each handed to the first free slot in the order given; 0 without runs."""
     ends = [_START] * slots
     for one in seconds:
@@ -142,11 +142,11 @@ def wall(seconds: Iterable[float], slots: int) -> float:
     return max(ends) if max(ends) > _START else 0.0
 
 
-def known_records(folders: Iterable[Path], device: str) -> list[Record]:
+def read_machine_records(folders: Iterable[Path], device: str) -> list[Record]:
     """Finished runs on this kind of device, a sample of every folder of records."""
     found: list[Record] = []
     for folder in folders:
-        store = Store(folder)
+        store = RecordStore(folder)
         sample = (store.get(key) for key in islice(sorted(store.keys()), _SAMPLE))
         found += [one for one in sample if one.outcome is Outcome.FINISHED and one.environment.get("device") == device]
     return found
@@ -164,11 +164,16 @@ def _seconds_per_example(record: Record) -> float:
 
 
 def _price(
-    name: str, cells: Sequence[Cell], recorded: set[str], paced: Pace | None, records: Sequence[Record], here: Room
-) -> Price:
+    name: str,
+    cells: Sequence[StudyCell],
+    recorded: set[str],
+    paced: TimeModel | None,
+    records: Sequence[Record],
+    here: DeviceMemory,
+) -> VariantCost:
     cell = cells[0]
     peak = here.peak(cell.run)
-    return Price(
+    return VariantCost(
         variant=name,
         params=cell.costs["params"],
         macs=cell.costs["macs"],
@@ -180,8 +185,8 @@ def _price(
     )
 
 
-def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float | None:
-    count = dataset_size.trained_on(cell.run.data, records, cell.run.fingerprint)
+def _seconds(cell: StudyCell, paced: TimeModel | None, records: Sequence[Record]) -> float | None:
+    count = dataset_size.count_training_examples(cell.run.data, records, cell.run.fingerprint)
     if paced is None or count is None:
         return None
     validation = cell.run.data.validation_fraction
@@ -190,8 +195,8 @@ def _seconds(cell: Cell, paced: Pace | None, records: Sequence[Record]) -> float
 
 
 def _within(
-    cells: Sequence[Cell], each: dict[str, float | None], slots: int, max_hours: float | None
-) -> tuple[Sequence[Cell], Sequence[Cell]]:
+    cells: Sequence[StudyCell], each: dict[str, float | None], slots: int, max_hours: float | None
+) -> tuple[Sequence[StudyCell], Sequence[StudyCell]]:
     """The cells that end within the hours, in the order of the plan, and the rest."""
     if max_hours is None:
         return cells, ()

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vgg_ablate.errors import EnvironmentFailed
-from vgg_ablate.records import Run, Store
-from vgg_ablate.runs.plan import Cell, Plan
+from vgg_ablate.errors import EnvironmentFailedError
+from vgg_ablate.records import RecordStore, Run
+from vgg_ablate.runs.plan import Plan, StudyCell
 from vgg_ablate.runs.resources.slots import Slot
 from vgg_ablate.runs.workers.local import LocalPool
-from vgg_ablate.runs.workers.protocol import Job, Place, Refused
+from vgg_ablate.runs.workers.protocol import Job, JobEnded, JobLost, JobRefused, WorkerContext
 
 _EPOCHS = 2
 _EXAMPLES = 640
 _LOSSES = 3
 
 
-def probe(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_ablate.runs.workers.training") -> None:
+def probe_machine(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_ablate.runs.workers.training") -> None:
     """Fill `folder`/records with what is missing of the probe. Raises EnvironmentFailed where it cannot run."""
-    store = Store(folder / "records")
+    store = RecordStore(folder / "records")
     waiting = [job for job in _jobs(plan) if job.run.key not in store]
     if not waiting:
         return
-    pool, losses = LocalPool((slot,), training, Place(folder=folder)), 0
+    pool, losses = LocalPool((slot,), training, WorkerContext(folder=folder)), 0
     try:
         running = 0
         while waiting or running:
@@ -33,13 +33,13 @@ def probe(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_ablate.runs
                 pool.submit(waiting.pop())
                 running += 1
             for event in pool.poll(1.0):
-                if isinstance(event, Refused):
-                    raise EnvironmentFailed(event.reason)
-                done = type(event).__name__ in ("Ended", "Lost")
+                if isinstance(event, JobRefused):
+                    raise EnvironmentFailedError(event.reason)
+                done = isinstance(event, JobEnded | JobLost)
                 running -= done
-                losses += type(event).__name__ == "Lost"
+                losses += isinstance(event, JobLost)
                 if losses == _LOSSES:
-                    raise EnvironmentFailed(f"the probe's workers die; {folder / 'logs'} says why")
+                    raise EnvironmentFailedError(f"the probe's workers die; {folder / 'logs'} says why")
     finally:
         pool.close()
 
@@ -51,7 +51,7 @@ def _jobs(plan: Plan) -> list[Job]:
     return [Job(_short(cell), cell.costs) for cell in chosen.values()]
 
 
-def _short(cell: Cell) -> Run:
+def _short(cell: StudyCell) -> Run:
     run = cell.run
     limit = min(run.data.limit or _EXAMPLES, max(_EXAMPLES, 4 * run.train.batch_size))
     return run.model_copy(

@@ -16,14 +16,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.records import Outcome, Record
-from vgg_ablate.runs.ledger.storage import storage_failures, storage_of
+from vgg_ablate.runs.ledger.storage import open_storage, translate_storage_errors
 
 _MANY = 50  # words that a parameter takes
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-class Parameters:
+class TrialParameters:
     """Every variant's values as the parameters of trials.
 
     A trial keeps all choices of its parameters, so numbers are bounds and not choices, and of many words only the place
@@ -63,8 +63,8 @@ class Ledger:
     @classmethod
     def open(cls, name: str, url: str, objectives: Sequence[str] = ("val_error",)) -> Ledger:
         """Raises StorageFailed; a damaged file is moved aside first, so that the next start makes it again."""
-        with storage_failures(url):
-            storage = storage_of(url)
+        with translate_storage_errors(url):
+            storage = open_storage(url)
             study = optuna.create_study(
                 storage=storage, study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
             )
@@ -86,7 +86,7 @@ class Ledger:
     def describe(self, about: Mapping[str, str]) -> None:
         """Say what the study is, to whoever looks on."""
         self._about = about
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             there = self._study.user_attrs
             for name, text in about.items():
                 if there.get(name) != text:
@@ -94,20 +94,20 @@ class Ledger:
 
     def mirrored(self) -> dict[str, str]:
         """Key -> outcome of every run that has a trial."""
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             trials = self._study.get_trials(deepcopy=False)
         attributes = (trial.user_attrs for trial in trials)
         return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
 
     def list_keys(self) -> set[str]:
         """Return the keys of all runs that the trials of a plan, or of a search, were judged by."""
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             trials = self._study.get_trials(deepcopy=False)
         return {
             key for trial in trials for name in ("key", "keys") for key in str(trial.user_attrs.get(name, "")).split()
         }
 
-    def mirror(self, record: Record, variant: str, parameters: Parameters, *, pruned: bool = False) -> None:
+    def mirror(self, record: Record, variant: str, parameters: TrialParameters, *, pruned: bool = False) -> None:
         """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
 
         `pruned` marks a trial that finished its rung of a successive halving and went no further.
@@ -115,11 +115,11 @@ class Ledger:
         Raises Changed where the study's levels are no longer those of the trials that are there.
         """
         trial = _trial(record, variant, parameters, pruned=pruned)
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             try:
                 self._study.add_trial(trial)
             except ValueError as error:
-                raise Changed(str(error)) from error
+                raise LevelsChangedError(str(error)) from error
 
     def close(self) -> None:
         """Let go of the file, or the server."""
@@ -127,9 +127,9 @@ class Ledger:
             self._storage.remove_session()
             self._storage.engine.dispose()
 
-    def cleared(self) -> Ledger:
+    def recreate(self) -> Ledger:
         """The same ledger without a trial."""
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             optuna.delete_study(study_name=self._name, storage=self._storage)
         self.close()
         empty = Ledger.open(self._name, self._place, self._objectives)
@@ -137,11 +137,11 @@ class Ledger:
         return empty
 
 
-class Changed(Exception):
+class LevelsChangedError(Exception):
     """The study has other levels than when these trials were written: the ledger must be made again."""
 
 
-def _trial(record: Record, variant: str, parameters: Parameters, *, pruned: bool) -> FrozenTrial:
+def _trial(record: Record, variant: str, parameters: TrialParameters, *, pruned: bool) -> FrozenTrial:
     finished = record.outcome is Outcome.FINISHED and bool(record.epochs)
     state = TrialState.COMPLETE if finished else TrialState.FAIL
     if record.outcome is Outcome.PRUNED or (finished and pruned):

@@ -11,17 +11,17 @@ import optuna
 import sqlalchemy.exc
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.runs.provenance import without_password
+from vgg_ablate.errors import StorageError
+from vgg_ablate.runs.provenance import mask_password
 
-MEMORY = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
+MEMORY_URL = "memory"  # a ledger that is forgotten at the end, for when nobody looks on
 _SQLITE, _JOURNAL = "sqlite:///", "journal:///"
 _REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "virtiofs"}
 )
 
 
-def embedded(folder: Path) -> str:
+def build_default_url(folder: Path) -> str:
     """The URL of the ledger in a results folder: of the one that is there, or of the one that its disk can hold."""
     database, journal = folder / "study.db", folder / "study.journal"
     if journal.exists() or (is_remote(folder) and not database.exists()):
@@ -29,17 +29,17 @@ def embedded(folder: Path) -> str:
     return f"{_SQLITE}{database}"
 
 
-def file_of(url: str) -> Path | None:
+def parse_file_path(url: str) -> Path | None:
     """The file that a URL names; None where it names a server, or nothing."""
     scheme = next((scheme for scheme in (_SQLITE, _JOURNAL) if url.startswith(scheme)), None)
     return Path(url.removeprefix(scheme)) if scheme else None
 
 
-def storage_of(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Optuna's storage, opened. Raises StorageFailed where its file is damaged, having moved it aside."""
-    if url == MEMORY:
+    if url == MEMORY_URL:
         return optuna.storages.InMemoryStorage()
-    path = file_of(url)
+    path = parse_file_path(url)
     if path is None:
         return optuna.storages.RDBStorage(url)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,16 +60,16 @@ def is_remote(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:
 
 
 @contextlib.contextmanager
-def storage_failures(place: str) -> Iterator[None]:
+def translate_storage_errors(place: str) -> Iterator[None]:
     """What goes wrong inside is the storage's: StorageFailed, with its place."""
-    place = without_password(place)
+    place = mask_password(place)
     try:
         yield
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
         cause = error.__cause__ or error
-        raise StorageFailed(f"{place}: {str(cause).splitlines()[0]}") from error
+        raise StorageError(f"{place}: {str(cause).splitlines()[0]}") from error
     except OSError as error:
-        raise StorageFailed(f"{error.filename or place}: {error.strerror}") from error
+        raise StorageError(f"{error.filename or place}: {error.strerror}") from error
 
 
 def _connection(path: Path) -> sqlite3.Connection:
@@ -119,9 +119,9 @@ def _mend(path: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def _moved_aside(path: Path, verdict: str) -> StorageFailed:
+def _moved_aside(path: Path, verdict: str) -> StorageError:
     aside = path.with_name(f"{path.name}.damaged")
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
-    return StorageFailed(f"{path}: {verdict}; moved to {aside.name}: run again, and it is made anew from the records")
+    return StorageError(f"{path}: {verdict}; moved to {aside.name}: run again, and it is made anew from the records")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vgg_ablate.runs.plan import Cell
+from vgg_ablate.runs.plan import StudyCell
 
 
 @dataclass
@@ -21,25 +21,25 @@ class Forecast:
     _seen: Counter[str] = field(default_factory=Counter)
     _seconds: Counter[str] = field(default_factory=Counter)  # of the runs seen, by variant; whole milliseconds
 
-    def expect(self, cells: Iterable[Cell]) -> None:
+    def expect(self, cells: Iterable[StudyCell]) -> None:
         """These are to run."""
         for cell in cells:
             self._waiting[cell.variant] += 1
             self._work[cell.variant] = cell.work
             self._shared += len(cell.shares)
 
-    def start(self, cell: Cell) -> None:
+    def start(self, cell: StudyCell) -> None:
         """One of them has begun, or one that was not known before: later rungs of a tuning are named as they come."""
         if self._waiting[cell.variant] <= 0:
             self.expect([cell])
         self._waiting[cell.variant] -= 1
         self._running[cell.key] = (cell.variant, 0.0)
 
-    def advance(self, cell: Cell, fraction: float) -> None:
+    def advance(self, cell: StudyCell, fraction: float) -> None:
         """That much of it is done."""
         self._running[cell.key] = (cell.variant, fraction)
 
-    def end(self, cell: Cell, seconds: float | None) -> None:
+    def end(self, cell: StudyCell, seconds: float | None) -> None:
         """It has ended; `seconds` of wall time, or None where they say nothing of the variant."""
         self._running.pop(cell.key, None)
         self._shared -= len(cell.shares)
@@ -47,7 +47,7 @@ class Forecast:
             self._seen[cell.variant] += 1
             self._seconds[cell.variant] += round(1000 * seconds)
 
-    def again(self, cell: Cell) -> None:
+    def again(self, cell: StudyCell) -> None:
         """It was lost and waits again."""
         self._running.pop(cell.key, None)
         self._waiting[cell.variant] += 1

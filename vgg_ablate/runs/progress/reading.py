@@ -11,12 +11,12 @@ from vgg_ablate.data import sources
 _PATIENCE_S = 2.0
 
 
-def fingerprint(data: Data) -> str:
+def fingerprint_with_notice(data: Data) -> str:
     """Return the fingerprint of a data set, with a line on stderr where its images take long to read.
 
     Raises DataMissing.
     """
-    return sources.fingerprint(data, ReadingNotice(data.name))
+    return sources.compute_data_fingerprint(data, ReadingNotice(data.name))
 
 
 class ReadingNotice:

@@ -7,7 +7,7 @@ from functools import cache
 
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
-from vgg_ablate.errors import DataMissing
+from vgg_ablate.errors import DatasetError
 from vgg_ablate.records import Record
 
 _SIZES = {  # training and test examples; the seed draws test examples where there are none
@@ -24,7 +24,7 @@ _SIZES = {  # training and test examples; the seed draws test examples where the
 }
 
 
-def trained_on(data: Data, records: Iterable[Record] = (), fingerprint: str | None = None) -> int | None:
+def count_training_examples(data: Data, records: Iterable[Record] = (), fingerprint: str | None = None) -> int | None:
     """Return the training examples per epoch, or None where they are not known.
 
     As a record of the same data (that `fingerprint`) has counted them, or by the data set's size.
@@ -36,7 +36,7 @@ def trained_on(data: Data, records: Iterable[Record] = (), fingerprint: str | No
     return None if parts is None else parts[0] - round(parts[0] * data.validation_fraction)
 
 
-def held(data: Data) -> int:
+def count_examples(data: Data) -> int:
     """Of all three splits; 0 where the data set's size is not known."""
     return sum(_parts(data) or (0, 0))
 
@@ -57,7 +57,7 @@ def _listed(data: Data) -> tuple[int, int] | None:
     """Image files to train on and to test on, the damaged ones among them; None where the folder is not there."""
     try:
         return len(sources.list_images(data, "train")), len(sources.list_images(data, "test"))
-    except DataMissing:
+    except DatasetError:
         return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vgg_ablate.errors import DeviceMissing, Problem, SpecError
+from vgg_ablate.errors import DeviceNotFoundError, Problem, SpecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Slot:
 
 
 AUTO: Literal["auto"] = "auto"
-Packed = int | Literal["auto"]  # runs on one GPU: so many, or as many as measured memory allows
+RunsPerGpu = int | Literal["auto"]  # runs on one GPU: so many, or as many as measured memory allows
 
 
-def packed(text: str) -> Packed:
+def parse_runs_per_gpu(text: str) -> RunsPerGpu:
     """What `--packing` says. Raises SpecError."""
     if text == AUTO:
         return AUTO
@@ -49,27 +49,27 @@ def packed(text: str) -> Packed:
     return int(text)
 
 
-def slots(device: str = "auto", workers: int | None = None, packing: Packed = 1) -> tuple[Slot, ...]:
+def build_slots(device: str = "auto", workers: int | None = None, packing: RunsPerGpu = 1) -> tuple[Slot, ...]:
     """The slots of `--device`, `--workers` and `--packing`. Raises DeviceMissing, SpecError.
 
     On GPUs: one a GPU times `packing`, the GPUs by turns; with `auto` one a core, not all of which need be used. On
     the CPU: one single-threaded a core. `workers` is their number where it is given.
     """
     if device == "auto":
-        gpus = visible_gpus()
+        gpus = list_visible_gpus()
     elif device == "cpu":
         gpus = ()
     else:
         gpus = _named(device)
     if not gpus:
-        count, memory = workers or cores(), machine_memory()
+        count, memory = workers or count_cores(), read_memory_limit()
         return tuple(Slot(f"cpu-{index}", "cpu", memory=memory) for index in range(count))
-    each = max(1, cores() // len(gpus)) if packing == AUTO else packing
+    each = max(1, count_cores() // len(gpus)) if packing == AUTO else packing
     count, memories = workers or len(gpus) * each, _queried("memory.total")
     return tuple(_on(gpus[index % len(gpus)], index // len(gpus), memories) for index in range(count))
 
 
-def machine_memory() -> int | None:
+def read_memory_limit() -> int | None:
     """Bytes that processes of this machine, or this container, may fill; None where the system does not say."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
@@ -79,12 +79,12 @@ def machine_memory() -> int | None:
     return min([installed, *(int(limit) for limit in given if limit.isdecimal())])
 
 
-def cores() -> int:
+def count_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def visible_gpus() -> tuple[str, ...]:
+def list_visible_gpus() -> tuple[str, ...]:
     """The GPUs that a process started from here would see, as CUDA_VISIBLE_DEVICES names them. Needs no torch."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
@@ -113,11 +113,11 @@ def _queried(what: str) -> dict[str, str]:
 
 def _named(device: str) -> tuple[str, ...]:
     kind, _, numbers = device.partition(":")
-    names = tuple(name.strip() for name in numbers.split(",")) if numbers else visible_gpus()
+    names = tuple(name.strip() for name in numbers.split(",")) if numbers else list_visible_gpus()
     if kind != "cuda" or not all(names) or len(set(names)) != len(names):
         raise SpecError(Problem("is auto, cpu, cuda, or cuda: and numbers, such as cuda:0,1", "--device", "", device))
-    missing = set(names) - set(visible_gpus())
+    missing = set(names) - set(list_visible_gpus())
     if missing or not names:
-        seen = ", ".join(visible_gpus()) or "none"
-        raise DeviceMissing(f"--device {device}: no such GPU; this machine shows {seen}")
+        seen = ", ".join(list_visible_gpus()) or "none"
+        raise DeviceNotFoundError(f"--device {device}: no such GPU; this machine shows {seen}")
     return names

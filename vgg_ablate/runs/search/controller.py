@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from vgg_ablate.config.search import FIRST_SEED, Search
+from vgg_ablate.config.search import FIRST_SEARCH_SEED, Search
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import Epoch, Outcome, Planned, Record, Store
-from vgg_ablate.runs.plan import Cell, Plan, cells_of, remember
-from vgg_ablate.runs.progress.views import State
-from vgg_ablate.runs.recorded import outcomes
-from vgg_ablate.runs.search.sampler import Judged, Proposal, Sampling
+from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.runs.plan import Plan, StudyCell, build_cells, cache_fingerprints
+from vgg_ablate.runs.progress.views import ProgressState
+from vgg_ablate.runs.recorded import read_outcomes
+from vgg_ablate.runs.search.sampler import JudgedProposal, OptunaSampler, Proposal
 
 _WORST = 1.0  # the validation error of a run that diverged or did not fit: a proposal without a value teaches nothing
 _BARREN = 200  # proposals in a row that are outside the constraints, or known already: the space is exhausted
@@ -28,32 +28,34 @@ class _Open:
     """A proposal whose runs are not all recorded."""
 
     proposal: Proposal
-    cells: tuple[Cell, ...]  # a seed each
+    cells: tuple[StudyCell, ...]  # a seed each
     records: dict[int, Record] = field(default_factory=dict)  # by place in `cells`
     handed: set[int] = field(default_factory=set)  # places that were handed out, or are recorded
     stopped: bool = False  # by the pruner
 
 
-class Searching:
+class SearchController:
     """The runs of a search."""
 
-    def __init__(self, plan: Plan, design: Search, sampling: Sampling, store: Store, state: State) -> None:
+    def __init__(
+        self, plan: Plan, design: Search, sampling: OptunaSampler, store: RecordStore, state: ProgressState
+    ) -> None:
         self._plan, self._design, self._sampling, self._store, self.state = plan, design, sampling, store, state
-        self._own, self._fingerprint = plan.cells, remember(plan.fingerprint)
-        self._proposed: dict[str, tuple[Cell, ...]] = {}  # by variant
-        self._winners: dict[str, tuple[Cell, ...]] | None = None  # None: the search has not ended
+        self._own, self._fingerprint = plan.cells, cache_fingerprints(plan.fingerprint)
+        self._proposed: dict[str, tuple[StudyCell, ...]] = {}  # by variant
+        self._winners: dict[str, tuple[StudyCell, ...]] | None = None  # None: the search has not ended
         self._open: dict[int, _Open] = {}
         self._asks: dict[str, list[tuple[_Open, int]]] = {}  # key -> the proposals, and places in them, that want it
         self._out: set[str] = set()  # keys that are with a worker
         self._points: set[str] = set()  # that were admitted
         self._seconds: dict[str, float] = {}  # of training, by key, of proposed runs
         self._repeated: dict[str, int | None] = {}  # key -> last epoch, of judged runs whose record is lost
-        self._ready: deque[Cell] = deque(plan.missing(store.keys()))
+        self._ready: deque[StudyCell] = deque(plan.missing(store.keys()))
         state.total = None if state.total is None else state.total + len(self._own)
         self._count(self._own)
         self._resume()
 
-    def next(self) -> Cell | None:
+    def next(self) -> StudyCell | None:
         """The next run that is neither recorded nor with a worker."""
         while (cell := self._candidate()) is not None:
             if cell.key in self._store:
@@ -63,7 +65,7 @@ class Searching:
                 return cell
         return None
 
-    def epoch(self, cell: Cell, epoch: Epoch) -> bool:
+    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """Report the first seed's epochs; should the run stop?"""
         if (last := self._repeated.get(cell.key)) is not None:
             return last <= epoch.epoch < cell.run.train.epochs
@@ -74,32 +76,32 @@ class Searching:
         stopped = any(waiting.stopped for waiting, _ in self._asks.get(cell.key, ()))
         return stopped and epoch.epoch < cell.run.train.epochs
 
-    def ended(self, cell: Cell, record: Record) -> None:
+    def ended(self, cell: StudyCell, record: Record) -> None:
         """Tell every proposal that waits for it."""
         self._out.discard(cell.key)
         self._heard(cell.key, record)
 
-    def again(self, cell: Cell) -> None:
+    def again(self, cell: StudyCell) -> None:
         """To the front."""
         self._out.discard(cell.key)
         self._ready.appendleft(cell)
 
-    def asked(self) -> tuple[Cell, ...]:
+    def asked(self) -> tuple[StudyCell, ...]:
         """Every cell that was asked for so far: the study's own, the winners', the proposals'."""
         more = [*(self._winners or {}).values(), *self._proposed.values()]
         return self._own + tuple(cell for cells in more for cell in cells)
 
-    def planned(self) -> tuple[Planned, ...]:
+    def planned(self) -> tuple[PlannedRun, ...]:
         """The same as a manifest has them."""
         return tuple(cell.planned for cell in self.asked())
 
-    def unfinished(self) -> bool:
+    def has_unfinished_runs(self) -> bool:
         """Is there anything to run?"""
         return self._winners is None or bool(self._ready)
 
     def tolerated(self) -> Counter[str]:
         """What became of proposed runs, where that is an answer as good as any."""
-        known = outcomes(self._store, {cell.key for cells in self._proposed.values() for cell in cells})
+        known = read_outcomes(self._store, {cell.key for cells in self._proposed.values() for cell in cells})
         counted = Counter(known[cell.key] for cells in self._proposed.values() for cell in cells if cell.key in known)
         return Counter({str(outcome): count for outcome, count in counted.items() if outcome is not Outcome.FAILED})
 
@@ -107,12 +109,12 @@ class Searching:
         """Every point that was proposed, by number: with the records, enough to make the ledger again."""
         return self._sampling.points
 
-    def _candidate(self) -> Cell | None:
+    def _candidate(self) -> StudyCell | None:
         if self._ready:
             return self._ready.popleft()
         return self._next_seed(eager=False) or self._proposal() or self._next_seed(eager=True) or self._winner()
 
-    def _next_seed(self, *, eager: bool) -> Cell | None:
+    def _next_seed(self, *, eager: bool) -> StudyCell | None:
         """The next seed of an open proposal; where losers may be stopped one after the other, unless `eager`."""
         in_turn = self._design.pruner.kind != "none" and not eager
         for waiting in self._open.values():
@@ -124,7 +126,7 @@ class Searching:
             return waiting.cells[place]
         return None
 
-    def _proposal(self) -> Cell | None:
+    def _proposal(self) -> StudyCell | None:
         """The first run of a new proposal, within the budget and the constraints."""
         for _ in range(_BARREN):
             if self._spent():
@@ -136,7 +138,7 @@ class Searching:
                 return cell
         if not self._points:
             raise SpecError(Problem(f"none of {_BARREN} proposals is within the constraints", "design.constraints"))
-        self._sampling.exhaust()
+        self._sampling.mark_exhausted()
         return None
 
     def _admitted(self, proposal: Proposal) -> bool:
@@ -149,7 +151,7 @@ class Searching:
             self._sampling.tell(number, None)
             return False
         costs = resolved.costs.as_dict()
-        excess = {one.cost: one.excess(costs) for one in self._design.constraints}
+        excess = {one.cost: one.compute_excess(costs) for one in self._design.constraints}
         about = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
         if outside := [f"{name} {costs[name]:,}" for name, value in excess.items() if value > 0]:
             about["reason"] = f"outside the constraints: {', '.join(outside)}"
@@ -162,7 +164,7 @@ class Searching:
         self._opened(proposal, self._cells(resolved), new=new)
         return number in self._open
 
-    def _opened(self, proposal: Proposal, cells: tuple[Cell, ...], *, new: bool) -> None:
+    def _opened(self, proposal: Proposal, cells: tuple[StudyCell, ...], *, new: bool) -> None:
         waiting = self._open[proposal.number] = _Open(proposal, cells)
         if new:
             self._proposed[proposal.name] = cells
@@ -226,16 +228,16 @@ class Searching:
             return True
         if budget.hours is not None and sum(self._seconds.values()) >= 3600 * budget.hours:
             return True
-        return self._sampling.exhausted
+        return self._sampling.is_exhausted
 
-    def _winner(self) -> Cell | None:
+    def _winner(self) -> StudyCell | None:
         """When everything was told, once: the winners, as variants on the study's own seeds."""
         if self._open or self._winners is not None:
             return None
         best = self._sampling.best(self._design.best)
-        names = zip(self._design.promised, best, strict=False)
+        names = zip(self._design.winner_names, best, strict=False)
         resolved = [self._resolved(one.proposal, name) for name, one in names]
-        cells = cells_of(resolved, self._fingerprint, self._plan.study.seed_list)
+        cells = build_cells(resolved, self._fingerprint, self._plan.study.seed_list)
         self._winners = {
             one.variant.name: tuple(cell for cell in cells if cell.variant == one.variant.name) for one in resolved
         }
@@ -243,17 +245,21 @@ class Searching:
         self._ready.extend(cell for cell in cells if cell.key not in self._store)
         return self._ready.popleft() if self._ready else None
 
-    def _resolved(self, proposal: Proposal, name: str) -> width_matching.Resolved:
+    def _resolved(self, proposal: Proposal, name: str) -> width_matching.ResolvedVariant:
         study = self._plan.study
-        return width_matching.resolve([study.base, study.variant(name, self._design.changes(proposal.point))])[-1]
+        return width_matching.resolve_variants([study.base, study.variant(name, self._design.changes(proposal.point))])[
+            -1
+        ]
 
-    def _cells(self, resolved: width_matching.Resolved) -> tuple[Cell, ...]:
+    def _cells(self, resolved: width_matching.ResolvedVariant) -> tuple[StudyCell, ...]:
         if self._design.epochs is not None:
             train = resolved.variant.train.model_copy(update={"epochs": self._design.epochs})
             resolved = replace(resolved, variant=resolved.variant.model_copy(update={"train": train}))
-        return cells_of([resolved], self._fingerprint, range(FIRST_SEED, FIRST_SEED + self._design.seeds))
+        return build_cells(
+            [resolved], self._fingerprint, range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + self._design.seeds)
+        )
 
-    def _count(self, cells: Sequence[Cell]) -> None:
+    def _count(self, cells: Sequence[StudyCell]) -> None:
         new = [cell for cell in cells if cell.key not in self._store]
         self.state.recorded += len(cells) - len(new)
         self.state.forecast.expect(new)
@@ -268,7 +274,7 @@ class Searching:
         if not self._open and self._spent() and (cell := self._winner()) is not None:
             self._ready.appendleft(cell)
 
-    def _told_before(self, told: Judged) -> None:
+    def _told_before(self, told: JudgedProposal) -> None:
         """Count the runs of a proposal that was judged; those whose record is lost are trained again.
 
         Records are authoritative: what the ledger alone knows is not a result. A run that the pruner had stopped is

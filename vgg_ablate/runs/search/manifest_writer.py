@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from vgg_ablate.runs.progress.views import Silent
+from vgg_ablate.runs.progress.views import NullView
 from vgg_ablate.runs.results_dir import write_proposals
-from vgg_ablate.runs.search.controller import Searching
+from vgg_ablate.runs.search.controller import SearchController
 
 _PAUSE = 5.0  # seconds between two writings of the manifest
 
 
-class Notes(Silent):
+class ManifestWriter(NullView):
     """Keeps what a search has asked for in the manifest, now and then, and at the end."""
 
-    def __init__(self, source: Searching, folder: Path) -> None:
+    def __init__(self, source: SearchController, folder: Path) -> None:
         self._source, self._folder, self._written = source, folder, time.monotonic()
 
     def tick(self) -> None:

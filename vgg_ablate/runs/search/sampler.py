@@ -18,11 +18,23 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vgg_ablate.config.search import Between, Grid, Halving, Hyperband, Median, NsgaII, Qmc, Random, Search, Tpe, plain
+from vgg_ablate.config.search import (
+    GridSampler,
+    HyperbandPruner,
+    MedianPruner,
+    NsgaIISampler,
+    NumberRange,
+    QmcSampler,
+    RandomSampler,
+    Search,
+    SuccessiveHalvingPruner,
+    TpeSampler,
+    encode_choice,
+)
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.records import Epoch
 from vgg_ablate.runs.ledger.ledger import Ledger
-from vgg_ablate.runs.ledger.storage import storage_failures
+from vgg_ablate.runs.ledger.storage import translate_storage_errors
 
 Point = dict[str, Any]  # path -> value, or label
 
@@ -46,7 +58,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedProposal:
     """A proposal that was told: its values in the order of the objectives, or none where it was stopped or refused."""
 
     proposal: Proposal
@@ -56,17 +68,17 @@ class Judged:
     last_step: int | None = None  # the last epoch that was reported; where the proposal was stopped, its last one
 
 
-class Sampling:
+class OptunaSampler:
     """The proposals of one search, in an Optuna study that only this process writes."""
 
     def __init__(self, ledger: Ledger, design: Search, most_epochs: int) -> None:
         """Raises SpecError where the space is not the one with which the search began."""
         self._study, self._place, self._design = ledger.study, ledger.place, design
         self._distributions = {path: _distribution(design, path) for path in design.space}
-        self._grid = _shuffled_grid(design) if isinstance(design.sampler, Grid) else None
+        self._grid = _shuffled_grid(design) if isinstance(design.sampler, GridSampler) else None
         self._trials: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}  # steps
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             self._study.pruner = _pruner(design, most_epochs)
             trials = self._study.get_trials(deepcopy=False)
             self._barren = self._study.user_attrs.get("exhausted") == _digest(design)
@@ -75,33 +87,33 @@ class Sampling:
             _same_space(trial, self._distributions)
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Is there nothing new to propose?"""
         return self._barren or (self._grid is not None and len(self.points) >= len(self._grid))
 
-    def exhaust(self) -> None:
+    def mark_exhausted(self) -> None:
         """Nothing new came for long: with this space, propose no more, in no later start either."""
         self._barren = True
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             self._study.set_user_attr("exhausted", _digest(self._design))
 
-    def restore(self, points: Sequence[Point]) -> None:
+    def restore_proposals(self, points: Sequence[Point]) -> None:
         """Make a lost ledger again: these proposals are open then, and their runs recorded or not."""
         if self.points or not points:
             return
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             for point in points:
                 self._study.add_trial(
                     create_trial(state=TrialState.RUNNING, params=point, distributions=self._distributions)
                 )
         self.points = [dict(point) for point in points]
 
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[JudgedProposal]:
         """Every proposal that was told, by number."""
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return [
-            Judged(
+            JudgedProposal(
                 Proposal(trial.number, dict(trial.params)),
                 tuple(trial.values) if trial.state is TrialState.COMPLETE else None,
                 any(excess > 0 for excess in trial.constraints.values()),
@@ -113,16 +125,16 @@ class Sampling:
 
     def open(self) -> list[Proposal]:
         """The proposals that were not told yet: what was running when the last driver ended."""
-        with storage_failures(self._place):
+        with translate_storage_errors(self._place):
             trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             return [self._adopted(trial) for trial in trials]
 
     def propose(self) -> Proposal | None:
         """The next point; None where a grid has no more."""
         number = len(self.points)
-        if self.exhausted:
+        if self.is_exhausted:
             return None
-        with storage_failures(self._place), _quiet():
+        with translate_storage_errors(self._place), _quiet():
             self._study.sampler = self._sampler(number)
             trial = self._study.ask(self._distributions)
         self._trials[trial.number] = trial
@@ -131,7 +143,7 @@ class Sampling:
 
     def about(self, number: int, attributes: Mapping[str, Any], excess: Mapping[str, float]) -> None:
         """Keep what there is to know of a proposal, and how far it is outside each constraint."""
-        with storage_failures(self._place), _quiet():
+        with translate_storage_errors(self._place), _quiet():
             trial = self._trials[number]
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
@@ -145,7 +157,7 @@ class Sampling:
         if self._design.objectives != ("val_error",):
             return False  # Optuna has no intermediate values of several objectives; of another one these are none
         trial = self._trials[number]
-        with storage_failures(self._place), _quiet():
+        with translate_storage_errors(self._place), _quiet():
             if step not in self._reported.setdefault(number, set()):
                 trial.report(value, step)
                 self._reported[number].add(step)
@@ -160,11 +172,11 @@ class Sampling:
     def tell(self, number: int, values: Sequence[float] | None) -> None:
         """The values of a proposal, or None: it was stopped, or refused."""
         state = TrialState.PRUNED if values is None else TrialState.COMPLETE
-        with storage_failures(self._place), _quiet():
+        with translate_storage_errors(self._place), _quiet():
             self._study.tell(number, values, state=state, skip_if_finished=True)
         self._trials.pop(number, None)
 
-    def best(self, count: int) -> list[Judged]:
+    def best(self, count: int) -> list[JudgedProposal]:
         """The best proposals, the first objective first; with several objectives, of those that none dominates."""
         told = [one for one in self.judged() if one.values is not None and not one.refused]
         if len(self._design.objectives) > 1:
@@ -184,26 +196,26 @@ class Sampling:
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         chosen = self._design.sampler
-        seed = derived(self._design.sampler.kind, number)
+        seed = derive_seed(self._design.sampler.kind, number)
         match chosen:
-            case Tpe():
+            case TpeSampler():
                 return optuna.samplers.TPESampler(
                     n_startup_trials=chosen.startup_trials, multivariate=True, constant_liar=True, seed=seed
                 )
-            case NsgaII():
+            case NsgaIISampler():
                 return optuna.samplers.NSGAIISampler(population_size=chosen.population, seed=seed)
-            case Random():
+            case RandomSampler():
                 return optuna.samplers.RandomSampler(seed=seed)
-            case Qmc():  # one sequence: its place in it is kept in the study
+            case QmcSampler():  # one sequence: its place in it is kept in the study
                 return optuna.samplers.QMCSampler(scramble=True, seed=0, warn_independent_sampling=False)
-            case Grid():
+            case GridSampler():
                 fixed = (self._grid or [])[number]
                 return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=seed))
         return optuna.samplers.GPSampler(n_startup_trials=chosen.startup_trials, seed=seed)
 
 
 def sample_points(
-    space: Mapping[str, Between | list[Any]], count: int, sampler: Literal["qmc", "random"]
+    space: Mapping[str, NumberRange | list[Any]], count: int, sampler: Literal["qmc", "random"]
 ) -> list[Point]:
     """Return `count` points of a space; the same ones at every call.
 
@@ -232,20 +244,20 @@ def _any_value(distribution: BaseDistribution) -> Any:
     return distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low  # type: ignore[attr-defined]
 
 
-def _rounded(value: Any, dimension: Between | list[Any]) -> Any:
-    if not isinstance(dimension, Between):
-        return next(choice for choice in dimension if plain(choice) == value)
+def _rounded(value: Any, dimension: NumberRange | list[Any]) -> Any:
+    if not isinstance(dimension, NumberRange):
+        return next(choice for choice in dimension if encode_choice(choice) == value)
     if not isinstance(value, float) or dimension.step is not None:
         return value
     return min(max(float(f"{value:.3g}"), float(dimension.low)), float(dimension.high))
 
 
-def derived(name: str, number: int) -> int:
+def derive_seed(name: str, number: int) -> int:
     """A seed of 32 bits from a name and a number."""
     return int.from_bytes(hashlib.sha256(f"{name} {number}".encode()).digest()[:4], "big")
 
 
-def _dominates(one: Judged, other: Judged) -> bool:
+def _dominates(one: JudgedProposal, other: JudgedProposal) -> bool:
     pairs = list(zip(one.values or (), other.values or (), strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
@@ -274,12 +286,12 @@ def _shuffled_grid(design: Search) -> list[Point]:
 
 def _distribution(design: Search, path: str) -> BaseDistribution:
     dimension = design.space[path]
-    return _distribution_of(dimension if isinstance(dimension, Between) else list(dimension))
+    return _distribution_of(dimension if isinstance(dimension, NumberRange) else list(dimension))
 
 
-def _distribution_of(dimension: Between | list[Any]) -> BaseDistribution:
-    if not isinstance(dimension, Between):
-        return CategoricalDistribution(list(map(plain, dimension)))
+def _distribution_of(dimension: NumberRange | list[Any]) -> BaseDistribution:
+    if not isinstance(dimension, NumberRange):
+        return CategoricalDistribution(list(map(encode_choice, dimension)))
     if dimension.whole:
         return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, int(dimension.step or 1))
     return FloatDistribution(float(dimension.low), float(dimension.high), dimension.log, dimension.step)
@@ -296,11 +308,11 @@ def _suggested(trial: optuna.Trial, path: str, of: BaseDistribution) -> None:
 
 def _pruner(design: Search, most_epochs: int) -> optuna.pruners.BasePruner:
     match design.pruner:
-        case Median(startup_trials=startup, warmup_epochs=warmup):
+        case MedianPruner(startup_trials=startup, warmup_epochs=warmup):
             return optuna.pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
-        case Halving(min_epochs=first, reduction_factor=factor):
+        case SuccessiveHalvingPruner(min_epochs=first, reduction_factor=factor):
             return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
-        case Hyperband(min_epochs=first, reduction_factor=factor):
+        case HyperbandPruner(min_epochs=first, reduction_factor=factor):
             return optuna.pruners.HyperbandPruner(first, most_epochs, factor)
     return optuna.pruners.NopPruner()
 

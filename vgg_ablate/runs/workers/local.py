@@ -10,13 +10,23 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 
-from vgg_ablate.errors import EnvironmentFailed, StorageFailed
+from vgg_ablate.errors import EnvironmentFailedError, StorageError
 from vgg_ablate.records import Outcome
 from vgg_ablate.runs.leases import break_lease
-from vgg_ablate.runs.resources.packing import Packing, device_of
+from vgg_ablate.runs.resources.packing import GpuPacking, get_slot_device
 from vgg_ablate.runs.resources.slots import Slot
-from vgg_ablate.runs.workers.protocol import Alive, Decoding, Ended, Event, Job, Lost, Place, Reported, Stop
-from vgg_ablate.runs.workers.watchdog import Watch
+from vgg_ablate.runs.workers.protocol import (
+    DecodingProgress,
+    EpochEnded,
+    Heartbeat,
+    Job,
+    JobEnded,
+    JobLost,
+    StopRequest,
+    WorkerContext,
+    WorkerEvent,
+)
+from vgg_ablate.runs.workers.watchdog import Watchdog
 
 _GRACE = 5.0  # seconds for a killed process to be gone; one that waits for a dead disk takes longer
 _STILLBORN = 3  # workers in a row that end before they have answered: something is wrong with all of them
@@ -38,10 +48,12 @@ class _Worker:
 class LocalPool:
     """One process a slot. It must be used from the thread that made it, and that thread must live as long as it."""
 
-    def __init__(self, slots: tuple[Slot, ...], training: str, place: Place, packing: Packing | None = None) -> None:
+    def __init__(
+        self, slots: tuple[Slot, ...], training: str, place: WorkerContext, packing: GpuPacking | None = None
+    ) -> None:
         """With `packing`, a slot is used only while its device has the memory for another run."""
         self._slots, self._training, self._place, self._packing = slots, training, place, packing
-        self._watch = Watch(place.silence)
+        self._watch = Watchdog(place.heartbeat_timeout_s)
         self._workers: dict[Slot, _Worker] = {}
         self._held: Job | None = None  # submitted, and waiting for memory
         self._stillborn = 0
@@ -49,7 +61,7 @@ class LocalPool:
     @property
     def slots(self) -> int:
         """How many runs it can train at once, as far as is known."""
-        return self._packing.at_once() if self._packing else len(self._slots)
+        return self._packing.estimate_capacity() if self._packing else len(self._slots)
 
     @property
     def processes(self) -> tuple[int, ...]:
@@ -72,20 +84,20 @@ class LocalPool:
         self._watch.begin(job.run)
         _send(worker, job)
 
-    def poll(self, timeout: float) -> list[Event]:
+    def poll(self, timeout: float) -> list[WorkerEvent]:
         """What has happened, after at most `timeout` seconds."""
         if self._held is not None:
             job, self._held = self._held, None
             self.submit(job)
         lines = {worker.line: slot for slot, worker in self._workers.items()}
         events = [event for line in wait(list(lines), timeout) for event in self._heard(lines[line])]  # type: ignore[index]
-        return events + [self._given_up(lost) for lost in self._watch.silent()]
+        return events + [self._given_up(lost) for lost in self._watch.find_silent_runs()]
 
     def stop(self, key: str) -> None:
         """Ask for the end of a run after its current epoch."""
         for worker in self._workers.values():
             if worker.key == key:
-                _send(worker, Stop(key))
+                _send(worker, StopRequest(key))
 
     def close(self) -> None:
         """End every worker now."""
@@ -106,11 +118,11 @@ class LocalPool:
         idle = self._idle()
         if self._packing is None:
             return idle[0]
-        devices = self._packing.devices(job.run, idle, Counter(map(device_of, self._workers)))
+        devices = self._packing.devices(job.run, idle, Counter(map(get_slot_device, self._workers)))
         if not devices:
             return None
         self._packing.begin(job.run, devices[0])
-        return next(slot for slot in idle if device_of(slot) == devices[0])
+        return next(slot for slot in idle if get_slot_device(slot) == devices[0])
 
     def _start(self, slot: Slot) -> _Worker:
         ours, theirs = Pipe()
@@ -129,39 +141,39 @@ class LocalPool:
                     process_group=0,  # a terminal's Ctrl-C goes to the driver, which ends its workers
                 )
         except OSError as error:
-            raise StorageFailed(f"{error.filename or self._place.folder}: {error.strerror}") from error
+            raise StorageError(f"{error.filename or self._place.folder}: {error.strerror}") from error
         theirs.close()
         place = replace(self._place, device=slot.device, threads=slot.threads)
         worker = self._workers[slot] = _Worker(process, ours)
         _send(worker, (self._training, place))
         return worker
 
-    def _heard(self, slot: Slot) -> list[Event]:
+    def _heard(self, slot: Slot) -> list[WorkerEvent]:
         """Everything on one worker's line; its end where the worker is gone."""
-        worker, events = self._workers[slot], list[Event]()
+        worker, events = self._workers[slot], list[WorkerEvent]()
         try:
             while worker.line.poll():
                 event = worker.line.recv()
-                if isinstance(event, Alive):
+                if isinstance(event, Heartbeat):
                     self._watch.alive(worker.key or "")
                     continue
                 events.append(event)
                 self._stillborn = 0
-                if isinstance(event, Decoding):
+                if isinstance(event, DecodingProgress):
                     self._watch.alive(event.key)
                     continue
-                if isinstance(event, Reported):
+                if isinstance(event, EpochEnded):
                     self._watch.epoch(event.key, event.epoch)
                     continue
-                self._ended(worker, event.peak_bytes if isinstance(event, Ended) else None)
-                if isinstance(event, Ended) and event.outcome is Outcome.FAILED:
+                self._ended(worker, event.peak_bytes if isinstance(event, JobEnded) else None)
+                if isinstance(event, JobEnded) and event.outcome is Outcome.FAILED:
                     worker.process.kill()  # those were its last words
                     return events + self._gone(slot)
         except (EOFError, ConnectionResetError):
             events += self._gone(slot)
         return events
 
-    def _given_up(self, lost: Lost) -> Lost:
+    def _given_up(self, lost: JobLost) -> JobLost:
         """A worker that hangs is killed, so that it never wakes up; its lease is broken, in case it cannot die yet."""
         slot, worker = next((slot, worker) for slot, worker in self._workers.items() if worker.key == lost.key)
         worker.process.kill()
@@ -182,7 +194,7 @@ class LocalPool:
             self._packing.end(key, peak)
         return key
 
-    def _gone(self, slot: Slot) -> list[Event]:
+    def _gone(self, slot: Slot) -> list[WorkerEvent]:
         worker = self._workers.pop(slot)
         worker.line.close()
         status = worker.process.wait()
@@ -193,8 +205,8 @@ class LocalPool:
         self._stillborn += status > 0
         if self._stillborn >= _STILLBORN:
             log = self._place.folder / "logs" / f"{slot.name}.log"
-            raise EnvironmentFailed(f"workers end as soon as they start, with {how}; {log} says why")
-        return [Lost(key, f"its worker ended with {how}")]
+            raise EnvironmentFailedError(f"workers end as soon as they start, with {how}; {log} says why")
+        return [JobLost(key, f"its worker ended with {how}")]
 
 
 def _send(worker: _Worker, message: object) -> None:

@@ -8,17 +8,19 @@ from typing import Protocol
 
 from vgg_ablate.records import Epoch, Outcome, Record, Run
 
-SILENCE = 120.0  # seconds
+HEARTBEAT_TIMEOUT_S = 120.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class WorkerContext:
     """Where a run is trained and what it may use there; none of it changes the result."""
 
     folder: Path  # the study's results
     device: str = "cpu"  # as torch names it, from inside the worker
     threads: int = 1
-    silence: float = SILENCE  # seconds without a sign of life after which whoever has a run has lost it
+    heartbeat_timeout_s: float = (
+        HEARTBEAT_TIMEOUT_S  # seconds without a sign of life after which whoever has a run has lost it
+    )
 
     @property
     def records(self) -> Path:
@@ -55,19 +57,19 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopRequest:
     """To a worker: end this run after its epoch; it is pruned."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """From a worker to its pool: it can speak."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
+class DecodingProgress:
     """From a worker: before its first epoch it makes arrays of the images, and has come so far."""
 
     key: str
@@ -76,7 +78,7 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class EpochEnded:
     """From a worker: an epoch of this run is over."""
 
     key: str
@@ -84,7 +86,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobEnded:
     """From a worker: every record of this job is in place; or, with `failed`, a bug ended it and some are missing."""
 
     key: str
@@ -95,7 +97,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class JobRefused:
     """From a worker: what is around the run (disk, data, device) is not as it must be; nothing can go on."""
 
     key: str
@@ -103,17 +105,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class JobLost:
     """From a pool: the worker of this run is gone and left no word, or has fallen silent and lost its lease."""
 
     key: str
     reason: str
 
 
-Event = Decoding | Reported | Ended | Refused | Lost
+WorkerEvent = DecodingProgress | EpochEnded | JobEnded | JobRefused | JobLost
 
 
-class Pool(Protocol):
+class WorkerPool(Protocol):
     """Workers: local processes, or those of a cluster. One thread uses it."""
 
     @property
@@ -126,7 +128,7 @@ class Pool(Protocol):
     def submit(self, job: Job) -> None:
         """Hand out a run; `free()` must not be 0."""
 
-    def poll(self, timeout: float) -> list[Event]:
+    def poll(self, timeout: float) -> list[WorkerEvent]:
         """What has happened, after at most `timeout` seconds."""
 
     def stop(self, key: str) -> None:

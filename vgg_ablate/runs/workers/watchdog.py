@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vgg_ablate.records import Epoch, Run
-from vgg_ablate.runs.workers.protocol import Lost
+from vgg_ablate.runs.workers.protocol import JobLost
 
 _EPOCHS = 10.0  # times the longest epoch of a run
 _SIGNS = 10  # at least so many in the time that is too long
@@ -22,13 +22,13 @@ _OFTEN = 5.0  # seconds between two signs, at most
 _AWAY = 5.0  # seconds between two looks, from which on it is the driver that was away
 
 
-def pause(limit: float) -> float:
+def compute_heartbeat_interval(limit: float) -> float:
     """Seconds between two signs of life, where `limit` seconds of silence are too long."""
     return min(_OFTEN, limit / _SIGNS)
 
 
 @contextlib.contextmanager
-def pulse(sign: Callable[[], object], every: float) -> Iterator[None]:
+def send_heartbeats(sign: Callable[[], object], every: float) -> Iterator[None]:
     """Give a sign of life now and every so many seconds, from a thread of its own, while the block runs."""
     over = threading.Event()
 
@@ -55,7 +55,7 @@ class _Heard:
     longest: float = 0.0  # seconds
 
 
-class Watch:
+class Watchdog:
     """Knows when each run was last heard of. Time in which nobody looked does not count: the driver was away itself."""
 
     def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,10 +85,10 @@ class Watch:
         """The run has ended, or is lost."""
         self._heard.pop(key, None)
 
-    def silent(self) -> list[Lost]:
+    def find_silent_runs(self) -> list[JobLost]:
         """The runs of which nothing was heard for too long. Call it after everything that was said was heard."""
         self._forgive()
-        return [Lost(key, reason) for key, heard in self._heard.items() if (reason := self._verdict(heard))]
+        return [JobLost(key, reason) for key, heard in self._heard.items() if (reason := self._verdict(heard))]
 
     def _verdict(self, heard: _Heard) -> str:
         now = self._clock()

@@ -25,46 +25,56 @@ from statistics import median
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-from vgg_ablate.errors import EnvironmentFailed
-from vgg_ablate.records import Epoch, Outcome, Record, Run, Store, Tested
-from vgg_ablate.runs.leases import Superseded, run_lease
-from vgg_ablate.runs.workers.protocol import Alive, Decoding, Ended, Job, Lost, Place, Refused, Reported, Stop
-from vgg_ablate.runs.workers.watchdog import pause, pulse
-from vgg_ablate.training.errors import Diverged, OutOfMemory
+from vgg_ablate.errors import EnvironmentFailedError
+from vgg_ablate.records import Epoch, FinalMetrics, Outcome, Record, RecordStore, Run
+from vgg_ablate.runs.leases import LeaseLostError, hold_run_lease
+from vgg_ablate.runs.workers.protocol import (
+    DecodingProgress,
+    EpochEnded,
+    Heartbeat,
+    Job,
+    JobEnded,
+    JobLost,
+    JobRefused,
+    StopRequest,
+    WorkerContext,
+)
+from vgg_ablate.runs.workers.watchdog import compute_heartbeat_interval, send_heartbeats
+from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
 
 _TELL = 1.0  # seconds between two words on how far the images are
 _DECISIVE = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")  # decide the bits
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-Evaluation = Callable[[Run], Tested | None]  # what the test set says of a trained net, shown as the run asks for
+EvaluateRun = Callable[[Run], FinalMetrics | None]  # what the test set says of a trained net, shown as the run asks for
 
 
-class Training(Protocol):
+class TrainingBackend(Protocol):
     """The seam: the module that trains."""
 
-    def prepare(self, run: Run, place: Place, tell: Callable[[int, int], None]) -> None:
+    def prepare(self, run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
         """Make what all runs on these data share, before the run's time is taken; `tell` hears how many of how many."""
 
-    def train(self, runs: tuple[Run, ...], place: Place) -> Generator[Epoch, None, Evaluation]:
+    def train(self, runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, EvaluateRun]:
         """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
 
         Return what evaluates the trained net as one of the runs asks for. Raises Diverged, OutOfMemory.
         """
 
-    def facts(self, run: Run, place: Place) -> tuple[dict[str, int], dict[str, Any]]:
+    def facts(self, run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
         """Costs as audited, and the environment, for the record."""
 
-    def peak(self, run: Run, place: Place) -> int | None:
+    def peak(self, run: Run, place: WorkerContext) -> int | None:
         """Bytes of memory at the peak of the training that has just ended; what it left cached is given back."""
 
 
-def perform(
-    training: Training,
+def perform_job(
+    training: TrainingBackend,
     job: Job,
-    place: Place,
+    place: WorkerContext,
     report: Callable[[Epoch], bool],
-    decoding: Callable[[Decoding], object] = lambda said: None,
-) -> Ended:
+    decoding: Callable[[DecodingProgress], object] = lambda said: None,
+) -> JobEnded:
     """Claim, look again, train, record; `report` says whether to stop. Every record is in place when this returns.
 
     Where some of the job's records were made before, as by a worker that was killed between two of them, the training
@@ -72,7 +82,7 @@ def perform(
     images are, where they have to be made.
     Raises Superseded, and writes nothing, where the run was given to another because this process was silent.
     """
-    key, store, began = job.run.key, Store(place.records), time.monotonic()
+    key, store, began = job.run.key, RecordStore(place.records), time.monotonic()
     with _leases(job, place) as check:
 
         def reported(epoch: Epoch) -> bool:
@@ -89,18 +99,18 @@ def perform(
             os.unlink(place.checkpoint(job.run.training_key))
     record = store.get(key)
     peak = record.environment.get("peak_bytes")
-    return Ended(key, record.outcome, record.reason, time.monotonic() - began, peak)
+    return JobEnded(key, record.outcome, record.reason, time.monotonic() - began, peak)
 
 
 @contextlib.contextmanager
-def _leases(job: Job, place: Place) -> Iterator[Callable[[], None]]:
+def _leases(job: Job, place: WorkerContext) -> Iterator[Callable[[], None]]:
     """Hold every run of a job. What is yielded raises Superseded where one was given to another.
 
     They are taken in the order of their keys: two workers with runs in common never wait for each other.
     """
     with contextlib.ExitStack() as held:
         keys = sorted(run.key for run in job.runs)
-        checks = [held.enter_context(run_lease(place.lease(key), place.silence)) for key in keys]
+        checks = [held.enter_context(hold_run_lease(place.lease(key), place.heartbeat_timeout_s)) for key in keys]
 
         def check() -> None:
             for each in checks:
@@ -109,34 +119,34 @@ def _leases(job: Job, place: Place) -> Iterator[Callable[[], None]]:
         yield check
 
 
-def _now_and_then(key: str, decoding: Callable[[Decoding], object]) -> Callable[[int, int], None]:
+def _now_and_then(key: str, decoding: Callable[[DecodingProgress], object]) -> Callable[[int, int], None]:
     said = time.monotonic()
 
     def tell(done: int, of: int) -> None:
         nonlocal said
         if done == of or time.monotonic() - said >= _TELL:
             said = time.monotonic()
-            decoding(Decoding(key, done, of))
+            decoding(DecodingProgress(key, done, of))
 
     return tell
 
 
 def _records(
-    training: Training, job: Job, runs: tuple[Run, ...], place: Place, report: Callable[[Epoch], bool]
+    training: TrainingBackend, job: Job, runs: tuple[Run, ...], place: WorkerContext, report: Callable[[Epoch], bool]
 ) -> Iterator[Record]:
     """Train once; the record of each of these runs, as soon as it is evaluated."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     epochs: list[Epoch] = []
-    evaluate: Evaluation | None = None
+    evaluate: EvaluateRun | None = None
     outcome, reason = Outcome.FINISHED, ""
     audited, environment = training.facts(runs[0], place)
     try:
         evaluate = _epochs(training.train(runs, place), epochs, report)
         if evaluate is None:
             outcome, reason = Outcome.PRUNED, f"stopped after epoch {len(epochs)} of {runs[0].train.epochs}"
-    except Diverged as error:
+    except DivergedError as error:
         outcome, reason = Outcome.DIVERGED, str(error)
-    except OutOfMemory as error:
+    except OutOfMemoryError as error:
         outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
     differs = _retrained_differs(job.repeats, epochs, environment)
     for run in runs:
@@ -145,7 +155,7 @@ def _records(
             try:
                 tested = evaluate(run)
                 outcome, reason = Outcome.FINISHED, ""
-            except OutOfMemory as error:  # one evaluation may show larger images than another
+            except OutOfMemoryError as error:  # one evaluation may show larger images than another
                 outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
         if tested is not None and differs:
             tested = tested.model_copy(update={"details": tested.details | {"retrained_differs": differs}})
@@ -182,21 +192,21 @@ def _retrained_differs(recorded: Record | None, epochs: Sequence[Epoch], environ
 
 
 def _epochs(
-    training: Generator[Epoch, None, Evaluation], epochs: list[Epoch], report: Callable[[Epoch], bool]
-) -> Evaluation | None:
+    training: Generator[Epoch, None, EvaluateRun], epochs: list[Epoch], report: Callable[[Epoch], bool]
+) -> EvaluateRun | None:
     """Every epoch goes to `epochs` and `report`; what evaluates the net, or None where `report` said stop."""
     while True:
         try:
             epoch = next(training)
         except StopIteration as end:
-            return cast(Evaluation, end.value)
+            return cast(EvaluateRun, end.value)
         epochs.append(epoch)
         if report(epoch):
             training.close()
             return None
 
 
-class Line:
+class DriverConnection:
     """To the driver and back. Two threads speak: the one that trains, and the pulse."""
 
     def __init__(self, connection: Connection) -> None:
@@ -210,11 +220,11 @@ class Line:
     def sign(self) -> None:
         """A sign of life; where the driver is gone the next report will say so."""
         with contextlib.suppress(OSError):
-            self.send(Alive())
+            self.send(Heartbeat())
 
     def stopped(self, key: str) -> bool:
         """Has the driver asked for the end of this run?"""
-        return self._connection.poll() and self._connection.recv() == Stop(key)
+        return self._connection.poll() and self._connection.recv() == StopRequest(key)
 
     def job(self) -> Job | None:
         """The next job; None where the driver is gone."""
@@ -226,41 +236,41 @@ class Line:
             return None
 
 
-def serve(line: Line, training: Training, place: Place) -> None:
+def serve_jobs(line: DriverConnection, training: TrainingBackend, place: WorkerContext) -> None:
     """Perform one job after another until the driver is gone."""
     while (job := line.job()) is not None:
         key = job.run.key
         sys.excepthook = _last_words(line, key)
         try:
-            line.send(perform(training, job, place, partial(_told, line, key), line.send))
-        except EnvironmentFailed as error:
-            line.send(Refused(key, str(error)))
-        except Superseded as error:
-            line.send(Lost(key, str(error)))
+            line.send(perform_job(training, job, place, partial(_told, line, key), line.send))
+        except EnvironmentFailedError as error:
+            line.send(JobRefused(key, str(error)))
+        except LeaseLostError as error:
+            line.send(JobLost(key, str(error)))
 
 
-def _told(line: Line, key: str, epoch: Epoch) -> bool:
-    line.send(Reported(key, epoch))
+def _told(line: DriverConnection, key: str, epoch: Epoch) -> bool:
+    line.send(EpochEnded(key, epoch))
     return line.stopped(key)
 
 
-def _last_words(line: Line, key: str) -> Callable[..., None]:
+def _last_words(line: DriverConnection, key: str) -> Callable[..., None]:
     def say(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
         traceback.print_exception(kind, error, where)
         with contextlib.suppress(OSError):
-            line.send(Ended(key, Outcome.FAILED, one_line(error, where)))
+            line.send(JobEnded(key, Outcome.FAILED, format_error(error, where)))
 
     return say
 
 
-def one_line(error: BaseException, where: TracebackType | None) -> str:
+def format_error(error: BaseException, where: TracebackType | None) -> str:
     """`ValueError: bad label (reader.py:12)`."""
     last = traceback.extract_tb(where)[-1:]
     place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in last)
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300] + place
 
 
-def die_with(parent: int) -> None:
+def exit_with_parent(parent: int) -> None:
     """This process is killed when the thread that started it ends. Linux only; elsewhere the next report ends it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -270,12 +280,12 @@ def die_with(parent: int) -> None:
 
 def main() -> None:
     """`worker FILE-DESCRIPTOR PARENT`: the first message is (training module, Place); the rest are jobs."""
-    die_with(int(sys.argv[2]))
+    exit_with_parent(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
     name, place = connection.recv()
-    line = Line(connection)
-    with pulse(line.sign, pause(place.silence)):
-        serve(line, cast(Training, importlib.import_module(name)), place)
+    line = DriverConnection(connection)
+    with send_heartbeats(line.sign, compute_heartbeat_interval(place.heartbeat_timeout_s)):
+        serve_jobs(line, cast(TrainingBackend, importlib.import_module(name)), place)
 
 
 if __name__ == "__main__":
