@@ -1,4 +1,4 @@
-"""The data sets that a study can name, and the shape of what they hold. No files are touched here."""
+"""The data sets that a study can name, and the shapes of their images. This module opens no files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class Shape(NamedTuple):
-    """What a data set's images and labels look like. `image_size` None: images come in many sizes."""
+    """The image size, channels and classes of a data set."""
 
-    image_size: int | None  # pixels a side
+    image_size: int | None  # pixels per side; None: the images have various sizes
     channels: int
-    classes: int | None  # None: the study must say
+    classes: int | None  # None: the study must give the number
 
 
 DATASETS: dict[str, Shape] = {
-    "digits": Shape(8, 1, 10),  # scikit-learn's 1,797 scans; ships with it
+    "digits": Shape(8, 1, 10),  # 1,797 scans that ship with scikit-learn
     "mnist": Shape(28, 1, 10),
     "fashion-mnist": Shape(28, 1, 10),
     "kmnist": Shape(28, 1, 10),
