@@ -44,8 +44,8 @@ def folder(tmp_path: Path) -> Path:
     ("edit", "named"),
     [
         (lambda record: record.update(outcome="finnished"), "outcome: "),
-        (lambda record: record["run"].update(seed=3), "key: the file's name"),
-        (lambda record: record.update(key="0" * 16), "key: the file's name"),
+        (lambda record: record["run"].update(seed=3), "key: the file name, the key of"),
+        (lambda record: record.update(key="0" * 16), "key: the file name, the key of"),
         (lambda record: record.update(tested=None), "tested: a finished run has test results"),
         (lambda record: record["audited"].update(macs=1), "audited.macs: fvcore counts 1, the closed form "),
         (lambda record: record.update(audited={}, costs={"params": 7}), "costs.params: the arch has "),
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["epochs"].pop(), "epochs: a finished run has epochs 1 to 2, got 1 of them (1)"),
         (
             lambda record: record["environment"].update(threads=1.5),
-            "environment: threads must be a whole number, got 1.5",
+            "environment: threads must be an integer, got 1.5",
         ),
         (lambda record: record.update(train_seconds=-3), "train_seconds: "),
         (lambda record: record.update(train_seconds=3.1), "train_seconds: its epochs add up to 3.0, got 3.1"),
@@ -262,11 +262,11 @@ def test_a_saved_study_that_no_longer_reads_is_one_line(folder: Path) -> None:
         (
             "b: five}",
             "b: fife}",
-            "claims[0].b: no such variant; there are base, five, wide, got 'fife'; did you mean 'five'?",
+            "claims[0].b: unknown variant; available: base, five, wide, got 'fife'; did you mean 'five'?",
         ),
-        (", margin: 1.0}", "}", "claims[1].margin: a claim of kind equivalent needs a margin greater than 0"),
+        (", margin: 1.0}", "}", "claims[1].margin: must be greater than 0 for a claim of kind equivalent"),
         ("kind: equivalent", "kind: equal", "claims[1].kind: "),
-        ("id: same", "id: small", "claims[1].id: two claims have this id, got 'small'"),
+        ("id: same", "id: small", "claims[1].id: duplicate claim id, got 'small'"),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_named_and_the_rest_is_reported(
@@ -329,7 +329,7 @@ def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
             "planned.0.seed: Input should be less than 9223372036854775808",
         ),
         (lambda m: m["provenance"].update(history=3), "provenance: history must be a list of mappings"),
-        (lambda m: m["provenance"].update(history=[{"seeds": 5}]), "provenance: seeds of a start in history must be"),
+        (lambda m: m["provenance"].update(history=[{"seeds": 5}]), "provenance: seeds in history must be a list"),
         (lambda m: m["provenance"].update(proposals=[1]), "provenance: proposals must be a list of mappings"),
     ],
 )

@@ -176,7 +176,7 @@ def test_a_trend_that_cannot_be_is_named_and_left_out(tmp_path: Path) -> None:
     report = load_report(folder)
     problem = report.problems[-1]
     assert problem.startswith("study.yaml: claims[6].trend.over: is ")
-    assert problem.endswith(" in every variant: there is no slope; this claim is left out")
+    assert problem.endswith(" in every variant, so that no slope is defined; this claim is left out")
     assert "fewer" not in {verdict.claim.id for verdict in report.verdicts}
     assert len(report.verdicts) == 6
 

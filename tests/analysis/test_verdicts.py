@@ -245,7 +245,7 @@ def test_the_second_interval_comes_from_the_examples() -> None:
 
 
 def test_a_claim_over_a_variant_that_does_not_exist_is_named() -> None:
-    with pytest.raises(InvalidValueError, match="no such variant; there are a, b"):
+    with pytest.raises(InvalidValueError, match="unknown variant; available: a, b"):
         one(claim(b="bb"), [(0.1, 0.2)])
 
 

@@ -165,7 +165,7 @@ def test_what_waits_for_a_net_that_cannot_exist_adds_no_second_error() -> None:
             {"stages": "16 | 16 | 16 | 16 | 16"},
             "pooling number 5 finds a 1x1 map that cannot be halved (image_size 16)",
         ),
-        ({"stages": "16 | 16", "match": {"macs": 1e6}}, "match must be met before an arch is spelled out"),
+        ({"stages": "16 | 16", "match": {"macs": 1e6}}, "match must be resolved before the normal form of an arch"),
     ],
 )
 def test_a_net_to_start_from_must_exist_and_have_layers_to_copy(first: dict[str, Any], said: str) -> None:

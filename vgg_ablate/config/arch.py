@@ -189,7 +189,9 @@ class Arch(FrozenModel):
     """A VGG: stages of convolutions, and a head. Every field is one thing that a study can change."""
 
     stages: Annotated[tuple[Stage, ...], parse_text_with(parse_stages)] = Field(min_length=1)
-    width: Width = 1.0  # multiplies the channels of all convolutions, not the hidden layers of the head
+    # Multiplies the channels of all convolutions, but not the hidden layers of the head, which are a factor of their own:
+    # a budget met by shrinking the classifier would answer another question.
+    width: Width = 1.0
     depth: Depth | tuple[Depth, ...] | None = None  # convolutions per stage: one number, or one per stage
     kernel: Kernel = ()  # rules of config/kernel_rewrites.py, applied in this order
     between: BetweenConvs = "activation"  # what separates the convolutions of one stack
@@ -239,7 +241,7 @@ class Arch(FrozenModel):
         convolution.
         """
         if self.match is not None:
-            raise ValueError("match must be resolved before an arch is converted to its normal form")
+            raise ValueError("match must be resolved before the normal form of an arch")
         stages = self._build_plain_stages()
         unchanged = self.model_copy(update={"kernel": ()})._build_plain_stages() if self.kernel else ()
         # A net that already has the form that the rules produce is no error, so that 3 can be a level beside 5.

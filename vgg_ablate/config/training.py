@@ -109,7 +109,8 @@ class Data(FrozenModel):
     name: str
     image_size: Size | None = None  # pixels per side; None: that of the data set
     channels: Literal[1, 3] | None = None  # None: those of the data set
-    classes: Size | None = None  # required by image-folder, and checked against its folders
+    # Required by image-folder, so that check, plan and report work without the images; checked against the folders later.
+    classes: Size | None = None
     validation_fraction: Fraction = 0.1  # of the training examples, drawn by the seed
     test_fraction: Fraction = 0.2  # of all examples, if the data set has no test split
     limit: Count | None = None  # number of training and validation examples; None: all
@@ -286,6 +287,7 @@ class Train(FrozenModel):
     warmup_epochs: NonNegative = 0.0
     label_smoothing: Fraction = 0.0
     clip_grad_norm: Positive | None = None
+    # auto is measured once per machine and not per arch, so that all variants of a study train in one precision.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     pretrain: PreTrain | None = None
     replicate: Whole = 0  # another number redraws weights, order, augmentation and dropout, on the same split
