@@ -79,6 +79,7 @@ class Run(FrozenModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, as pydantic does, without the cached keys of this run."""
         copy = super().model_copy(update=update, deep=deep)
+        # cached_property stores its value in __dict__, which pydantic copies.
         copy.__dict__.pop("key", None)
         copy.__dict__.pop("training_key", None)
         return copy
@@ -218,6 +219,7 @@ class Record(FrozenModel):
 
 def is_at_chance(val_accuracy: float, val_examples: int, classes: int) -> bool | None:
     """Return whether a validation accuracy is at chance level; None if `val_examples` is 0, that is not recorded."""
+    # Accuracies are quotients of integers; rounding recovers the exact number of correct answers.
     return is_stalled(round(val_accuracy * val_examples), val_examples, classes) if val_examples else None
 
 
@@ -253,6 +255,7 @@ class RecordStore:
             raise StorageError(f"{path}: {error.strerror}") from error
         except ValidationError as error:
             raise StorageError(f"{path}: {_format_first_error(error)}") from error
+        # The key of the run is computed from its content, so that an edited record is noticed.
         if record.key != key or record.run.key != key:
             raise StorageError(
                 f"{path}: key: the file name, the key of the record, {record.key}, and that computed from its run, "
@@ -312,6 +315,7 @@ def replace_file(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
+        # A reader sees the old or the new content, also after a crash.
         os.replace(aside, path)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error

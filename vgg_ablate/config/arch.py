@@ -189,8 +189,8 @@ class Arch(FrozenModel):
     """A VGG: stages of convolutions, and a head. Every field is one thing that a study can change."""
 
     stages: Annotated[tuple[Stage, ...], parse_text_with(parse_stages)] = Field(min_length=1)
-    # Multiplies the channels of all convolutions, but not the hidden layers of the head, which are a factor of their own:
-    # a budget met by shrinking the classifier would answer another question.
+    # Multiplies the channels of all convolutions, but not the hidden layers of the head: a budget met by shrinking the
+    # classifier would answer another question.
     width: Width = 1.0
     depth: Depth | tuple[Depth, ...] | None = None  # convolutions per stage: one number, or one per stage
     kernel: Kernel = ()  # rules of config/kernel_rewrites.py, applied in this order

@@ -56,6 +56,7 @@ def _add_short_forms(node: Any) -> Any:
         return node
     copy = {key: _add_short_forms(value) for key, value in node.items()}
     if "discriminator" in copy:
+        # anyOf: a mapping without a kind may match several kinds, which oneOf refuses.
         kinds = list(copy.pop("discriminator")["mapping"])
         copy["anyOf"] = [*copy.pop("oneOf"), {"enum": kinds}]
     # A mapping without a kind merges into that of the preset, so that `kind` may be omitted.

@@ -64,6 +64,7 @@ def _descend(node: Any, part: str | int, parent: PathParts) -> Any:
     if isinstance(node, list):
         return node[_find_index(node, part)]
     _check_mapping(node, part, parent)
+    # Any arch, also that of train.pretrain.
     if parent[-1:] == ("arch",) and "preset" in node:
         node[part] = copy.deepcopy(apply_preset(node).get(str(part), {}))
     child = node.setdefault(part, {})

@@ -78,6 +78,7 @@ def _list_differences(
 ) -> Iterator[str]:
     """Yield the path of every key that differs; with `by_name` one level deeper, in what both mappings have."""
     for name in sorted(old.keys() | new.keys()):
+        # A key with the value null differs from a missing key.
         if old.get(name) == new.get(name) and (name in old) == (name in new):
             continue
         if not by_name:

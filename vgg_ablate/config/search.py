@@ -56,6 +56,7 @@ _BOUND = re.compile(
 class NumberRange(FrozenModel):
     """A range of numbers from `low` to `high`, both included; of integers if both are integers."""
 
+    # Strict types in this order: 1 stays an integer and 1.0 a float, which decides whether this is a range of integers.
     low: Whole | Number
     high: Whole | Number
     log: Flag = False
@@ -99,6 +100,7 @@ def _check_distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+# The tags look like types, so that yaml_loader removes them from the paths of errors.
 SearchDimension = Annotated[
     Annotated[NumberRange, Tag("Between[number]")]
     | Annotated[list[Any], Field(min_length=1), AfterValidator(_check_distinct), Tag("list[choice]")]

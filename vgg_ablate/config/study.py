@@ -95,6 +95,7 @@ def _check_distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+# The tags look like types, so that yaml_loader removes them from the paths of errors.
 Seeds = Annotated[
     Annotated[
         tuple[Annotated[Whole, Field(lt=FIRST_SEARCH_SEED)], ...],
@@ -120,6 +121,7 @@ def _parse_date(value: Any) -> date:
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 RegistrationDate = Annotated[date, BeforeValidator(_parse_date)]
+# `@` marks a variant at a lower level of the horizons. types.Name, for names in study files, does not allow it.
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*(@[0-9.e+-]+)?$", max_length=110)]
 
 
@@ -324,7 +326,7 @@ class Study(FrozenModel):
         fields = {name: getattr(file, name) for name in cls.model_fields if name in StudyFile.model_fields}
         claims = tuple(_set_smallest_effect(claim, file.smallest_effect) for claim in file.claims)
         study = cls(**{**fields, "variants": tuned, "horizon_variants": lower, "claims": claims})
-        study._document = document
+        study._document = document  # not compared by ==, see Document
         return study
 
 
@@ -370,6 +372,7 @@ def _set_last_level(file: StudyFile, document: yaml_loader.Document) -> tuple[St
         data = set_at_path(document.data, path, levels[-1])
     except InvalidValueError as error:
         raise SpecError(_build_problem(error, f"horizons.{path}", place)) from error
+    # An error of the changed study is located at the horizons that caused it.
     places = dict.fromkeys(_select_parts_around(split_path(path), document.places), place)
     changed_document = yaml_loader.Document(data, {**document.places, **places})
     try:
@@ -526,6 +529,8 @@ def _apply_winners(
             continue
         cell = DesignCell(variant.name, {**variant.changes, **winner.values}, variant.levels)
         changed = _build_variant(cell, document, shared, ("tuned", variant.name), problems)
+        # `changes` stay those of the study: the values of the winner are a result, found under `tuned`.
+        # An invalid winner leaves the variant as it was, so that the problems of all winners are reported together.
         update = {"changes": variant.changes, "horizon": variant.horizon, "tuned": winner}
         tuned.append((changed or variant).model_copy(update=update))
     names = {variant.name for variant in variants}

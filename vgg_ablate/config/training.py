@@ -27,6 +27,7 @@ from vgg_ablate.errors import find_nearest
 class ResizedCrop(FrozenModel):
     """A crop of random area and aspect ratio, resized to the image size."""
 
+    # The defaults of torchvision's RandomResizedCrop.
     area: tuple[Share, Share] = (0.08, 1.0)  # smallest and largest fraction of the image area
     ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # smallest and largest ratio of width to height
 
@@ -109,7 +110,7 @@ class Data(FrozenModel):
     name: str
     image_size: Size | None = None  # pixels per side; None: that of the data set
     channels: Literal[1, 3] | None = None  # None: those of the data set
-    # Required by image-folder, so that check, plan and report work without the images; checked against the folders later.
+    # Required by image-folder, so that check, plan and report work without the images; preparing the data checks it.
     classes: Size | None = None
     validation_fraction: Fraction = 0.1  # of the training examples, drawn by the seed
     test_fraction: Fraction = 0.2  # of all examples, if the data set has no test split

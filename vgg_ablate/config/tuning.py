@@ -83,6 +83,7 @@ class Tune(FrozenModel):
         """(epochs, trials) of each rung, the shortest training first; trials decrease as epochs increase."""
         rungs = [(self.epochs[0], self.trials)]
         for epochs in self.epochs[1:]:
+            # epochs x trials stays about constant over the rungs.
             previous_epochs, count = rungs[-1]
             rungs.append((epochs, max(1, ceil(count * previous_epochs / epochs))))
         return tuple(rungs)

@@ -69,7 +69,7 @@ def parse_scalar(text: str) -> Any:
 def write_yaml(data: Mapping[str, Any], stream: typing.TextIO) -> None:
     """Write plain data as YAML to a stream."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
+    yaml.default_flow_style = None  # mappings and lists without nested ones on one line, as in the studies
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # keep the order of keys
     yaml.width = 120
     yaml.dump(data, stream)
@@ -109,7 +109,7 @@ def _read_merged(path: Path, extending: tuple[Path, ...]) -> Document:
     extended = data.pop("extends", None)
     if extended is None:
         return Document(data, places)
-    if not isinstance(extended, str) or "\0" in extended:
+    if not isinstance(extended, str) or "\0" in extended:  # open() raises ValueError for a NUL character
         raise SpecError(Problem("must be the path of a study file", "extends", places[("extends",)], extended))
     parent = _read_merged(path.parent / extended, (*extending, path))
     return Document(_merge(parent.data, data), {**parent.places, **places})
