@@ -185,7 +185,7 @@ def _starts(others: int) -> range:
 
 def format_mismatch(met: WidthMatch) -> str:
     """+0.31 % of 3.76 M macs: what is left of the difference between a matched cost and its budget."""
-    return f"{_percent(met.mismatch)} of {numbers.format_count(met.wanted)} {met.cost}"
+    return f"{_percent(met.mismatch)} of {numbers.format_count(met.budget)} {met.cost}"
 
 
 def _percent(fraction: float) -> str:
