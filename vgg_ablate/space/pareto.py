@@ -18,7 +18,7 @@ from vgg_ablate.space.vectorized_costs import Flags, Ints
 FrontEntry = tuple[dict[str, Any], Costs]  # a point of a space and its costs
 
 MAX_COSTS = 3
-_Numbers = NDArray[np.int64] | NDArray[np.float64]
+_Numbers = NDArray[Any]  # int64 or float64
 
 
 def find_pareto_rows(costs: ArrayLike, *, keep_ties: bool = False) -> Ints:
@@ -36,7 +36,7 @@ def find_pareto_rows(costs: ArrayLike, *, keep_ties: bool = False) -> Ints:
     if table.shape[1] > MAX_COSTS:
         raise ValueError(f"expected 1 to {MAX_COSTS} costs per row, got {table.shape[1]}")
     missing = MAX_COSTS - table.shape[1]
-    padded: _Numbers = np.pad(table, ((0, 0), (0, missing)))  # a constant cost decides nothing
+    padded = np.pad(table, ((0, 0), (0, missing)))  # a constant cost decides nothing
     front = np.sort(_find_front(padded))
     if not keep_ties:
         return front
