@@ -1,4 +1,4 @@
-"""Members of the family to test with: presets as they were, and small ones at random."""
+"""Nets for tests: presets, and Hypothesis strategies of small nets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ IMAGENET = Shape(224, 3, 1000)
 
 
 def make_arch(given: Any, shape: Shape = IMAGENET) -> Arch:
-    """A preset, or anything that can stand at `arch:`, in its normal form."""
+    """Return the net of anything that a study can hold under `arch:`, in its normal form."""
     return Arch.model_validate(given).with_shape(shape).to_normal_form()
 
 
 @st.composite
 def arch_mappings(draw: st.DrawFn, kernels: tuple[str, ...] = ("1", "3", "5", "1x3", "3x1")) -> dict[str, Any]:
-    """What a person could write at `arch:` for a small net."""
+    """Draw what a study could hold under `arch:` for a small net."""
     conv = st.builds(
         lambda channels, side, bare: f"{4 * channels}@{side}{bare}",
         st.integers(1, 6),
@@ -45,6 +45,6 @@ def arch_mappings(draw: st.DrawFn, kernels: tuple[str, ...] = ("1", "3", "5", "1
 
 @st.composite
 def archs(draw: st.DrawFn) -> Arch:
-    """Small members of the family, in their normal form."""
+    """Draw a small net in its normal form."""
     shape = Shape(draw(st.integers(12, 20)), draw(st.sampled_from([1, 3])), draw(st.integers(2, 12)))
     return make_arch(draw(arch_mappings()), shape)
