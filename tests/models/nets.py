@@ -1,13 +1,15 @@
-"""Nets for tests: presets, and Hypothesis strategies of small nets."""
+"""Nets for tests: presets, Hypothesis strategies of small nets, and the class map of a net."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hypothesis import strategies as st
+from torch import Tensor
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import Shape
+from vgg_ablate.models.vgg import Vgg
 
 IMAGENET = Shape(224, 3, 1000)
 
@@ -48,3 +50,15 @@ def archs(draw: st.DrawFn) -> Arch:
     """Draw a small net in its normal form."""
     shape = Shape(draw(st.integers(12, 20)), draw(st.sampled_from([1, 3])), draw(st.integers(2, 12)))
     return make_arch(draw(arch_mappings()), shape)
+
+
+def compute_class_map(model: Vgg, images: Tensor) -> Tensor:
+    """Return the logits of a convolutional head at every position: float, N x classes x rows x columns.
+
+    The map is 1 x 1 on images of the net's own size. On larger ones of side Q it has floor(Q / 32) - 6 rows for five
+    poolings and a 7 x 7 last map (claim A15).
+    """
+    maps: Tensor = model.avgpool(model.features(images))
+    for module in list(model.classifier)[:-2]:  # the last two average over the map and flatten
+        maps = module(maps)
+    return maps

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from torchvision import models
 
-from tests.models.nets import archs, make_arch
+from tests.models.nets import archs, compute_class_map, make_arch
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.errors import SpecError, StorageError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.costs import compute_costs
-from vgg_ablate.models.dense_head import compute_class_map, convert_head, convert_state_dict
+from vgg_ablate.models.dense_head import convert_head, convert_state_dict
 from vgg_ablate.models.vgg import Vgg, build_model
 
 SMALL = {"stages": "4 4 | 8 | 8 | 16 | 16", "head": {"hidden": [12, 12], "dropout": 0.5}, "norm": "batch"}

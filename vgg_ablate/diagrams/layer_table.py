@@ -24,8 +24,8 @@ def build_variant_data(net: NetDescription) -> dict[str, Any]:
     data = {**build_arch_data(net.arch, net.name), **net.get_differences()}
     if net.ensemble:
         further = [build_arch_data(other.arch, other.name) for other in net.nets[1:]]
-        bytes_per_net = [each.pop("training_bytes") for each in (data, *further)]
-        summed = {name: sum(each[name] for each in bytes_per_net) for name in ("total", "activations")}
+        bytes_per_net = [net_data.pop("training_bytes") for net_data in (data, *further)]
+        summed = {name: sum(net_bytes[name] for net_bytes in bytes_per_net) for name in ("total", "activations")}
         data |= {
             **net.costs.as_dict(),
             "training_bytes": {"batch_size": _BATCH_SIZE, **summed},

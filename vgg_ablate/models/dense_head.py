@@ -51,15 +51,3 @@ def convert_model(model: Vgg) -> Vgg:
         converted = build_model(arch)
     converted.load_state_dict(convert_state_dict(model.state_dict(), arch), assign=True)
     return converted.train(model.training)
-
-
-def compute_class_map(model: Vgg, images: Tensor) -> Tensor:
-    """Return the logits of a convolutional head at every position: float, N x classes x rows x columns.
-
-    The map is 1 x 1 on images of the net's own size. On larger ones of side Q it has floor(Q / 32) - 6 rows for five
-    poolings and a 7 x 7 last map (claim A15).
-    """
-    maps: Tensor = model.avgpool(model.features(images))
-    for module in list(model.classifier)[:-2]:  # the last two average over the map and flatten
-        maps = module(maps)
-    return maps

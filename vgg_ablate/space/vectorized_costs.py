@@ -181,13 +181,18 @@ class CostCounter:
         self.width = frame.width[rows] if width is None else width
         self.groups = frame.groups[rows]
         self.unscaled = self.width == 1.0
-        self.grouped, self.with_norm = bool((self.groups > 1).any()), bool(frame.normed.any())
-        self.normed, self.bias = frame.normed[rows], frame.bias[rows]
-        self.conv_pool, self.classes = frame.conv_pool[rows], frame.classes[rows]
-        self.channels, self.size = frame.in_channels[rows], frame.image_size[rows]
+        self.grouped = bool((self.groups > 1).any())
+        self.with_norm = bool(frame.normed.any())
+        self.normed = frame.normed[rows]
+        self.bias = frame.bias[rows]
+        self.conv_pool = frame.conv_pool[rows]
+        self.classes = frame.classes[rows]
+        self.channels = frame.in_channels[rows]
+        self.size = frame.image_size[rows]
         self.fields = [np.ones(count, np.int64), np.ones(count, np.int64)]  # receptive field: rows, columns
         self.stride = np.ones(count, np.int64)
-        self.unmet, self.rewritten = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        self.unmet = np.zeros(count, np.bool_)
+        self.rewritten = np.zeros(count, np.bool_)
         zeros = [np.zeros(count, np.int64) for _ in range(6)]
         self.total = CostColumns(frame.exists[rows].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
 
