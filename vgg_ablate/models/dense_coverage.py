@@ -24,7 +24,7 @@ Window = tuple[int, int, int]  # kernel, stride and padding of a convolution or 
 
 
 def compute_dense_side(arch: Arch, scale: int) -> int:
-    """Return the side, in pixels, of the centred square that dense evaluation shows of an image of `scale` pixels.
+    """Return the side, in pixels, of the centred square that dense evaluation takes of an image of `scale` pixels.
 
     It is the largest side that gives the class map of the whole image and of which poolings drop either nothing or as
     many pixels as they drop of the training images. At the net's own image size nothing is cropped, so that dense
@@ -36,7 +36,7 @@ def compute_dense_side(arch: Arch, scale: int) -> int:
 
 
 def compute_covered_sides(arch: Arch, side: int) -> tuple[int, int]:
-    """Return how many rows and columns of a square of `side` pixels can influence the last map, from the first one on.
+    """Return how many rows and columns of a square of `side` pixels, from the first on, can influence the last map.
 
     Zero padding and the statistics of a group norm are not counted.
     """
