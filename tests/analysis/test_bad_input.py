@@ -53,20 +53,20 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["tested"].update(test_accuracy=1.7), "tested.test_accuracy: "),
         (lambda record: record["tested"].update(test_accuracy="0.9"), "tested.test_accuracy: "),
         (lambda record: record["tested"].update(test_accuracy=float("nan")), "tested.test_accuracy: "),
-        (lambda record: record["tested"].update(val_accuracy=0.5), "tested.val_accuracy: that of the last epoch is "),
+        (lambda record: record["tested"].update(val_accuracy=0.5), "tested.val_accuracy: must be that of the last epoch, "),
         (lambda record: record["epochs"][0].update(val_accuracy=-0.1), "epochs.0.val_accuracy: "),
         (
             lambda record: record["epochs"][1].update(val_examples=7),
-            "epochs[1].val_accuracy: no whole number of 7 examples is right, got ",
+            "epochs[1].val_accuracy: must be a whole number of 7 examples, got ",
         ),
         (lambda record: record["epochs"][1].update(cpu_seconds=-1.0), "epochs.1.cpu_seconds: "),
         (
             lambda record: record["tested"].update(train_error=0.12345),
-            "tested.train_error: no whole number of 5000 examples is wrong, got 0.12345",
+            "tested.train_error: must be a whole number of 5000 examples, got 0.12345",
         ),
         (
             lambda record: record["tested"].update(train_examples=None),
-            "tested.train_error: it and train_examples are recorded together, got ",
+            "tested.train_error: must be recorded together with train_examples, got ",
         ),
         (lambda record: record["epochs"].pop(), "epochs: a finished run has epochs 1 to 2, got 1 of them (1)"),
         (
@@ -108,7 +108,7 @@ def test_a_test_accuracy_that_its_examples_contradict_is_named(tmp_path: Path, a
     key = key_of(folder, "five", 1)
     edited(folder / "records" / f"{key}.json", told)
     named = [problem for problem in summary.load_report(folder).problems if problem.startswith(f"records/{key}.json: ")]
-    expected = f"tested.test_accuracy: by its bits 3 of 5 examples are right, got {accuracy}"
+    expected = f"tested.test_accuracy: must be 3 of 5 examples by the bits of tested.correct, got {accuracy}"
     assert named == ([f"records/{key}.json: {expected}"] if unfit else [])
 
 
@@ -139,7 +139,7 @@ def test_a_record_of_another_recipe_contradicts_its_study(folder: Path) -> None:
     (folder / "study.yaml").write_text(STUDY.replace("epochs: 2", "epochs: 3"), encoding="utf-8")
     report = summary.load_report(folder)
     assert len(damaged(report)) == 15
-    assert "run.train.epochs: the study's variant base says 3, got 2" in report.problems[0]
+    assert "run.train.epochs: the study's variant base has 3, got 2" in report.problems[0]
 
 
 def test_a_record_that_nobody_planned_is_named(folder: Path) -> None:
@@ -148,9 +148,9 @@ def test_a_record_that_nobody_planned_is_named(folder: Path) -> None:
     (folder / "records" / stranger.name).write_bytes(stranger.read_bytes())
     report = summary.load_report(folder)
     assert len(report.problems) == 1
-    assert report.problems[0].startswith(f"records: {stranger.name}: of no run that this study plans, not used")
+    assert report.problems[0].startswith(f"records: {stranger.name}: of no run of this study, ignored")
     assert f"({stranger.name}: run.train.epochs: the study's nearest variant " in report.problems[0]
-    assert report.problems[0].endswith("says 2, got 3)")
+    assert report.problems[0].endswith("has 2, got 3)")
     assert damaged(report) == []
 
 
@@ -164,7 +164,7 @@ def test_a_record_of_a_seed_that_is_no_longer_asked_for_is_named(folder: Path) -
     (problem,) = summary.load_report(folder).problems
     assert (
         problem
-        == f"records: {key}.json: of no run that this study plans, not used ({key}.json: run.seed: seed 4 of five)"
+        == f"records: {key}.json: of no run of this study, ignored ({key}.json: run.seed: seed 4 of five)"
     )
 
 
@@ -188,7 +188,7 @@ def test_a_stray_record_of_another_shape_of_data_is_told_apart_by_its_shape(fold
     stray = declared_as_images(stored, image_size=40)
     RecordStore(folder / "records").put(stray.model_copy(update={"key": stray.run.key}))
     (problem,) = summary.load_report(folder).problems
-    assert "run.data.image_size: the study's nearest variant five says 32, got 40" in problem
+    assert "run.data.image_size: the study's nearest variant five has 32, got 40" in problem
 
 
 def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge_claims, split_alpha_over_looks
+from vgg_ablate.analysis.stats import ALPHA
+from vgg_ablate.analysis.verdicts import Verdict, judge_claims, split_alpha_over_looks
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.types import InvalidValueError
 
