@@ -20,6 +20,7 @@ from vgg_ablate.formatting.table import (
     RangeCell,
     Table,
     TableCell,
+    TableRow,
     TextCell,
 )
 from vgg_ablate.formatting.table import TableRow as Line
@@ -214,11 +215,11 @@ def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
     return Table("foresight", "The smallest effect that each claim could see", columns, rows, (note,))
 
 
-def _build_detectable_row(effect: DetectableEffect) -> Line:
+def _build_detectable_row(effect: DetectableEffect) -> TableRow:
     metric, detectable = effect.claim.metric, effect.detectable
     exact = metric in EXACT_METRICS
     shown = numbers.DASH if detectable is None else f"{numbers.format_compact(detectable)} {unit_of(effect.claim)}"
-    return Line(
+    return TableRow(
         (
             TextCell(effect.claim.id),
             TextCell(NOUNS[metric]),
