@@ -217,8 +217,8 @@ def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
 
 def _build_detectable_row(effect: DetectableEffect) -> TableRow:
     metric, detectable = effect.claim.metric, effect.detectable
-    exact = metric in EXACT_METRICS
-    shown = numbers.DASH if detectable is None else f"{numbers.format_compact(detectable)} {unit_of(effect.claim)}"
+    exact, claim_unit = metric in EXACT_METRICS, unit_of(effect.claim)
+    shown = numbers.DASH if detectable is None else f"{numbers.format_compact(detectable)} {claim_unit}"
     return TableRow(
         (
             TextCell(effect.claim.id),
