@@ -38,11 +38,11 @@ from vgg_ablate.analysis.verdicts import (
     judge_claims,
 )
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study, Variant
 
 PRIMARY_METRIC = "test_error"  # of the comparison table, whatever else is claimed
-DRAWN_TEST_DATASETS = frozenset({"digits"})  # data sets whose test split is drawn from the seed: every seed has its own
 _SHOWN = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")  # beside METRIC
 COST_NAMES = ("params", "macs", "activations", "receptive_field")
 
@@ -173,7 +173,7 @@ def build_report(results: Results) -> Report:
     levels = study.levels | {name: {} for name in promised} | {variant.name: variant.levels for variant in variants}
     quantities = study.quantities(results.costs)
     claims = _judgeable(study, levels, quantities, problems)
-    examples = None if study.base.data.name in DRAWN_TEST_DATASETS else _examples(results)
+    examples = _examples(results) if has_shared_test_split(results) else None
     verdicts = judge_claims(
         claims,
         frame,
@@ -329,6 +329,25 @@ def _row(
         stalled=tuple(int(seed) for seed in runs.loc[find_stalled_runs(runs), "seed"]),
         disturbed=int(find_excluded_runs(finished, "train_seconds").sum()),
     )
+
+
+def has_shared_test_split(results: Results) -> bool:
+    """Return whether all seeds are tested on the same examples.
+
+    An image folder without test/ draws its test split from the seed. A report reads records and no images, so the
+    records must show which it was: two draws differ in the number of examples per class, one test folder never does.
+    Where a record has no confusion matrix (more than 100 classes), the split counts as drawn.
+    """
+    match DATASETS[results.study.base.data.name].test_split:
+        case "fixed":
+            return True
+        case "drawn":
+            return False
+    confusions = [
+        record.tested.details.get("confusion") for record in results.records.values() if record.tested is not None
+    ]
+    class_counts = {tuple(map(sum, confusion)) if confusion else None for confusion in confusions}
+    return len(class_counts) == 1 and None not in class_counts
 
 
 def _examples(results: Results) -> CorrectExamples:
