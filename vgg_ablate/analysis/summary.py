@@ -32,13 +32,11 @@ from vgg_ablate.analysis.results import Results, read_results
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, CorrectExamples, Verdict, find_unseeded_variants, judge_claims
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study, Variant
 
 PRIMARY_METRIC = "test_error"  # of the comparison table, the figures and the effects, whatever is claimed
-# The test split of these is drawn from the seed: every seed has its own test examples, which the interval over the
-# seeds covers already. There is no second interval, whose examples must be the same for all seeds.
-DRAWN_TEST_DATASETS = frozenset({"digits"})
 _SECONDARY_METRICS = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")
 COST_NAMES = ("params", "macs", "activations", "receptive_field")
 
@@ -170,7 +168,9 @@ def build_report(results: Results) -> Report:
     levels = study.levels | {name: {} for name in winner_names} | {variant.name: variant.levels for variant in variants}
     quantities = study.quantities(results.costs)
     claims = _drop_bad_trends(study, levels, quantities, problems)
-    examples = None if study.base.data.name in DRAWN_TEST_DATASETS else _collect_correct_examples(results)
+    # Where every seed draws its own test examples, the interval over the seeds covers new examples already, and there
+    # is no second interval.
+    examples = _collect_correct_examples(results) if has_shared_test_split(results) else None
     verdicts = judge_claims(
         claims,
         frame,
@@ -343,6 +343,25 @@ def _build_row(
 def _list_values(finished: pd.DataFrame, metric: str) -> list[float]:
     counted = finished.loc[~find_excluded_runs(finished, metric), metric].dropna()
     return [float(value) * get_scale(metric) for value in counted]
+
+
+def has_shared_test_split(results: Results) -> bool:
+    """Return whether all seeds are tested on the same examples.
+
+    An image folder without test/ draws its test split from the seed. A report reads records and no images, so the
+    records must show which it was: two draws differ in the number of examples per class, one test folder never does.
+    Where a record has no confusion matrix (more than 100 classes), the split counts as drawn.
+    """
+    match DATASETS[results.study.base.data.name].test_split:
+        case "fixed":
+            return True
+        case "drawn":
+            return False
+    confusions = [
+        record.tested.details.get("confusion") for record in results.records.values() if record.tested is not None
+    ]
+    class_counts = {tuple(map(sum, confusion)) if confusion else None for confusion in confusions}
+    return len(class_counts) == 1 and None not in class_counts
 
 
 def _collect_correct_examples(results: Results) -> CorrectExamples:
