@@ -132,7 +132,7 @@ class Data(FrozenModel):
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:
-        native = DATASETS[self.name]
+        native = DATASETS[self.name].shape
         if native.image_size is None and self.image_size is None:
             raise ValueError(f"{self.name} has images of various sizes: image_size must be given")
         if native.classes is None and self.classes is None:
@@ -156,7 +156,7 @@ class Data(FrozenModel):
     @property
     def shape(self) -> Shape:
         """Image size, channels and classes of the examples, as the input of the net."""
-        native = DATASETS[self.name]
+        native = DATASETS[self.name].shape
         return Shape(
             self.image_size or native.image_size, self.channels or native.channels, self.classes or native.classes
         )
