@@ -31,7 +31,7 @@ LAYERS = (
 INSIDE = {  # sub-package -> what it may import of its own package; "" stands for the modules beside the sub-packages
     "runs.estimate": {"", "resources", "workers"},
     "runs.ledger": {""},
-    "runs.progress": {""},
+    "runs.progress": {"", "workers"},
     "runs.resources": {""},
     "runs.search": {"", "ledger", "progress"},
     "runs.workers": {"", "resources"},

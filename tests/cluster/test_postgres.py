@@ -77,7 +77,7 @@ def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: st
     assert run_in_process(plan, tmp_path / "results", options).complete
     assert run_in_process(plan, tmp_path / "results", options).trained == 0
     with closing(open_ledger("served", tmp_path / "results", server)) as ledger:
-        assert len(ledger.mirrored()) == 9
+        assert len(ledger.read_outcomes()) == 9
     assert not (tmp_path / "results" / "study.db").exists()
 
 

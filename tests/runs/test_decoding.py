@@ -84,10 +84,10 @@ def test_a_worker_process_tells_the_driver_now_and_then_and_at_the_end(tmp_path:
 def test_plain_lines_say_it_but_not_once_a_second(tmp_path: Path) -> None:
     out = StringIO()
     lines, (began, cell) = PlainView(out), state(tmp_path)
-    lines.began(began)
+    lines.start(began)
     for done in (12_000, 13_000, 60_000):
         began.decoding[cell.key] = (done, 60_000)
-        lines.decoding(cell, done, 60_000)
+        lines.handle(cell, DecodingProgress(cell.key, done, 60_000))
     assert out.getvalue().splitlines()[1:] == ["decoding digits: 12,000 of 60,000 images"]
 
 
@@ -97,7 +97,7 @@ def test_a_terminal_shows_it_beside_the_run_until_all_are_decoded(tmp_path: Path
         out = StringIO()
         picture = RichView(Console(file=out, force_terminal=True, width=120))
         began.decoding[cell.key] = (done, 60_000)
-        picture.began(began)
-        picture.decoding(cell, done, 60_000)
+        picture.start(began)
+        picture.handle(cell, DecodingProgress(cell.key, done, 60_000))
         picture.close()
         assert f"{cell.title}  {shown}" in out.getvalue()

@@ -39,7 +39,7 @@ from vgg_ablate.runs.status import compute_status
 
 def mirrored(folder: Path) -> dict[str, str]:
     with closing(Ledger.open("asked", build_default_url(folder))) as ledger:
-        return ledger.mirrored()
+        return ledger.read_outcomes()
 
 
 def test_every_planned_run_has_one_record_and_running_again_trains_nothing(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_events_go_on_after_a_line_that_was_torn_anywhere(tmp_path: Path) -> Non
     for length in range(len(torn) + 1):
         path.write_bytes(before + torn[:length])
         view = EventWriter(path)
-        view.began(ProgressState("asked", 3, 0, Forecast(1)))
+        view.start(ProgressState("asked", 3, 0, Forecast(1)))
         view.close()
         told = [event["event"] for event in read_events(path)]
         assert told == ["began", *(["lost"] if length == len(torn) else []), "began"]

@@ -32,7 +32,7 @@ def journal(tmp_path: Path) -> Path:
 
 def mirrored(journal: Path) -> int:
     with closing(open_ledger("asked", journal.parent, None)) as ledger:
-        return len(ledger.mirrored())
+        return len(ledger.read_outcomes())
 
 
 def test_it_holds_what_a_database_holds_and_the_next_start_finds_it(tmp_path: Path, journal: Path) -> None:

@@ -155,7 +155,7 @@ def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_space_smaller_than_the_budget_is_searched_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "_BARREN", 40)
+    monkeypatch.setattr(controller, "_MAX_FRUITLESS", 40)
     text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {arch.norm: [none, batch]}")
     folder = tmp_path / "results"
     assert run_in_process(searched(tmp_path, "  sampler: random\n", text), folder).complete

@@ -33,12 +33,11 @@ from vgg_ablate.runs.progress.views import MultiView, ProgressKind, ProgressStat
 from vgg_ablate.runs.recorded import read_outcomes, reuse_sibling_records, set_aside_records
 from vgg_ablate.runs.resources.packing import GpuPacking
 from vgg_ablate.runs.resources.slots import AUTO, RunsPerGpu, build_slots
-from vgg_ablate.runs.results_dir import check_owner, read_manifest, write_study_files
+from vgg_ablate.runs.results_dir import check_owner, write_study_files
 from vgg_ablate.runs.run_sources import FixedPlanSource
 from vgg_ablate.runs.scheduler import Scheduler
-from vgg_ablate.runs.search.controller import SearchController
+from vgg_ablate.runs.search.controller import resume_search
 from vgg_ablate.runs.search.manifest_writer import ManifestWriter
-from vgg_ablate.runs.search.sampler import OptunaSampler
 from vgg_ablate.runs.search.tuning import count_runs, mirror_tuning, resume_tuning
 from vgg_ablate.runs.workers.local import LocalPool
 from vgg_ablate.runs.workers.protocol import HEARTBEAT_TIMEOUT_S, WorkerContext, WorkerPool
@@ -249,21 +248,13 @@ def _searched(
     """A search: the plan first, then what the sampler proposes, then the winners."""
     pool = pool or _pool(folder, options)
     source = resume_search(plan, design, folder, ledger, pool.slots)
-    write_study_files(plan.study, source.planned(), folder, trains=source.has_unfinished_runs(), tuning=plan.tuning)
+    write_study_files(
+        plan.study, source.list_planned(), folder, trains=source.has_unfinished_runs(), tuning=plan.tuning
+    )
     notes = ManifestWriter(source, folder)
     views = MultiView(notes, _views(folder, options))
     lost = Scheduler(source, pool, RecordStore(folder / "records"), source.state, views).run()
-    return PlanExecution(source.asked(), source.tolerated(), lost)
-
-
-def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int) -> SearchController:
-    """The search as it was left: what was told is counted, what was open is open, and a lost ledger is made again."""
-    told = read_manifest(folder)
-    epochs = design.epochs or plan.study.base.train.epochs
-    sampling = OptunaSampler(ledger, design, epochs * design.seeds)
-    sampling.restore_proposals(told.provenance.get("proposals", []) if told is not None else [])
-    state = ProgressState(plan.study.name, design.runs(len(plan.study.seed_list)), 0, Forecast(slots))
-    return SearchController(plan, design, sampling, RecordStore(folder / "records"), state)
+    return PlanExecution(source.list_cells(), source.count_tolerated(), lost)
 
 
 def _pool(folder: Path, options: RunOptions) -> WorkerPool:

@@ -10,10 +10,11 @@ from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
 from vgg_ablate.records import Manifest, RecordStore
-from vgg_ablate.runs.driver import describe_study, open_ledger, resume_search
+from vgg_ablate.runs.driver import describe_study, open_ledger
 from vgg_ablate.runs.leases import hold_study_lock
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
 from vgg_ablate.runs.plan import build_plan
+from vgg_ablate.runs.search.controller import resume_search
 
 
 def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint: Callable[[Data], str]) -> int:
@@ -26,4 +27,4 @@ def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint:
             return LedgerMirror(ledger, asked, store).rebuild()
         with closing(ledger.recreate()) as empty:
             source = resume_search(asked, study.design, folder, empty, slots=1)
-            return len(source.proposals())
+            return len(source.list_points())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from vgg_ablate.runs.workers.protocol import (
     JobEnded,
     JobLost,
     JobRefused,
+    JobStarted,
     WorkerEvent,
     WorkerPool,
 )
@@ -73,7 +74,7 @@ class Scheduler:
 
         Raises KeyboardInterrupt, after Ctrl-C, between two steps.
         """
-        self.views.began(self.state)
+        self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
                 while self._fill() or self._running:
@@ -95,7 +96,7 @@ class Scheduler:
             self._running[cell.key] = _Running(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
-            self.views.started(cell)
+            self.views.handle(cell, JobStarted(cell.key))
             handed = True
             if cell.members:
                 self._average(cell)
@@ -113,20 +114,20 @@ class Scheduler:
             return  # an echo of a run that has ended
         if isinstance(event, DecodingProgress):
             self.state.decoding[event.key] = (event.done, event.of)
-            self.views.decoding(running.cell, event.done, event.of)
+            self.views.handle(running.cell, event)
         elif isinstance(event, EpochEnded):
-            self._epoch(running, event.epoch)
+            self._epoch(running, event)
         elif isinstance(event, JobEnded):
             self._ended(running, event)
         else:
             self._lost(running, event)
 
-    def _epoch(self, running: _Running, epoch: Epoch) -> None:
-        cell = running.cell
+    def _epoch(self, running: _Running, event: EpochEnded) -> None:
+        cell, epoch = running.cell, event.epoch
         running.epochs.append(epoch)
         self.state.running[cell.key] = (cell, epoch)
         self.state.forecast.advance(cell, epoch.epoch / cell.run.train.epochs)
-        self.views.epoch(cell, epoch)
+        self.views.handle(cell, event)
         if self.source.epoch(cell, epoch):
             self.pool.stop(cell.key)
 
@@ -152,7 +153,8 @@ class Scheduler:
             record = first if one is cell else self.store.get(one.key)
             self.state.outcomes[str(record.outcome)] += 1
             self.source.ended(one, record)
-            self.views.ended(one, record.outcome, record.reason, seconds if one is cell else 0.0)
+            ended = JobEnded(one.key, record.outcome, record.reason, seconds if one is cell else 0.0)
+            self.views.handle(one, ended)
 
     def _lost(self, running: _Running, event: JobLost) -> None:
         """Handed out again, unless it was lost too often at the same epoch."""
@@ -168,7 +170,7 @@ class Scheduler:
             self.source.again(cell)
         else:
             self._given_up += [one.title for one in (cell, *cell.shares)]
-        self.views.lost(cell, event.reason, again)
+        self.views.handle(cell, replace(event, is_given_up=not again))
 
     def _forget(self, cell: StudyCell) -> None:
         del self._running[cell.key]

@@ -69,6 +69,13 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class JobStarted:
+    """From the scheduler to the views: a run was handed to a worker."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class DecodingProgress:
     """From a worker: before its first epoch it makes arrays of the images, and has come so far."""
 
@@ -110,9 +117,11 @@ class JobLost:
 
     key: str
     reason: str
+    is_given_up: bool = False  # set by the scheduler: the run is not handed out again in this start
 
 
 WorkerEvent = DecodingProgress | EpochEnded | JobEnded | JobRefused | JobLost
+RunEvent = JobStarted | DecodingProgress | EpochEnded | JobEnded | JobLost  # of one run, for the views
 
 
 class WorkerPool(Protocol):
