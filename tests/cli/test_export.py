@@ -144,9 +144,9 @@ def test_without_the_data_a_field_is_measured_over_noise_and_says_so(
     [
         (["--filters", "RESULTS/manifest.json"], "a record is records/KEY.json of a results folder"),
         (["--filters", "RESULTS/study.yaml"], "neither a weights file"),
-        (["8 | 8", "--filters", "RECORD"], "nothing beside it, got '8 | 8'"),
+        (["8 | 8", "--filters", "RECORD"], "--filters takes no other net and no --field, got '8 | 8'"),
         (["RECORD", "--field", "--image-size", "8"], "a trained net has its image size"),
-        (["RECORD"], "a trained net is shown by `--field`"),
+        (["RECORD"], "a trained net needs --field, or --filters before its name"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(results: Path, record: Path, arguments: list[str], said: str) -> None:

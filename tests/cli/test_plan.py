@@ -1,4 +1,4 @@
-"""`plan` says beside its prices what is left of a mismatch, what is too large, and what a search can choose from."""
+"""`plan` predicts costs, and reports mismatched budgets, nets that are too large, and the space of a search."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_trainings_that_serve_several_runs_are_counted_once(tmp_path: Path, caps
     plan(path, None, out=tmp_path / "results", probe=False)
     shown = capsys.readouterr().out
     assert "16 runs to train in 8 trainings, " in shown
-    assert "of these, 4 ensembles are evaluated by kept predictions of their nets, without training" in shown
+    assert "of these, 4 ensembles are evaluated from stored predictions, without training" in shown
     plan(path, None, out=tmp_path / "results", probe=False, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["missing"], told["trainings"], told["averages"]) == (16, 8, 4)

@@ -13,6 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from vgg_ablate.cli import app
+from vgg_ablate.config.study import Study
+from vgg_ablate.errors import SpecError, StudyLockedError
+from vgg_ablate.runs import driver
 
 ROOT = Path(__file__).parent.parent.parent
 PROCESSES = Path("/proc")
@@ -168,3 +174,38 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False False\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(["--packing", "3"], ["--runs-per-gpu", "3"]), (["--silence", "7"], ["--heartbeat-timeout", "7"])]
+)
+def test_the_former_names_of_two_options_still_work_and_are_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: list[str], new: list[str]
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(STUDY)
+    received: list[driver.RunOptions] = []
+
+    def record_options(study: Study, folder: Path, options: driver.RunOptions) -> None:
+        received.append(options)
+        raise StudyLockedError("stop here: nothing is to be trained")
+
+    monkeypatch.setattr(driver, "run", record_options)
+    for option in ([], old, new):
+        command = ["run", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out"), *option]
+        assert isinstance(CliRunner().invoke(app, command).exception, StudyLockedError)
+    default, by_old_name, by_new_name = received
+    assert by_old_name == by_new_name != default
+    shown = CliRunner().invoke(app, ["run", "--help"]).output
+    assert new[0] in shown
+    assert old[0] not in shown
+
+
+def test_the_former_name_of_an_option_of_plan_still_works(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(STUDY)
+    results = [
+        CliRunner().invoke(app, ["plan", str(tmp_path / "tiny.yaml"), "--no-probe", name, value])
+        for name in ("--packing", "--runs-per-gpu")
+        for value in ("0", "2")
+    ]
+    assert [type(result.exception) for result in results] == [SpecError, type(None)] * 2
+    assert results[1].output == results[3].output

@@ -72,12 +72,12 @@ def test_a_range_without_a_step_and_what_meets_no_budget_are_told(study: Path) -
         encoding="utf-8",
     )
     text = said(str(study), "--draw", "500")
-    assert text.startswith("the space has no end of nets; 500 drawn at random, as a search draws them first\n")
+    assert text.startswith("the space has infinitely many nets; 500 drawn at random, as a search starts\n")
     assert "arch.match.macs has no step: drawn log-uniformly from 1 to 1e+06" in text
     told = json.loads(said(str(study), "--draw", "500", "--json"))
     assert told["drawn"] == {"arch.match.macs": "log-uniformly from 1 to 1e+06"}
     assert 0 < told["unmatched"] == 500 - told["exist"]
-    assert f"{told['unmatched']} meet their budget at no width" in text
+    assert f"{told['unmatched']} do not meet their budget at any width" in text
 
 
 def test_constraints_that_nothing_meets_leave_an_empty_front(study: Path, tmp_path: Path) -> None:
