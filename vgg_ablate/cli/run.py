@@ -120,8 +120,17 @@ def run(
         runs = f"{summary.left_out} run{'s' * (summary.left_out != 1)}"
         levels = ", ".join(str(level) for level in checked.horizon_levels if until is not None and level > until)
         print(f"left for later: {runs} at {checked.horizon_path} {levels} (run without --until)", file=sys.stderr)
+    if summary.complete and summary.recorded == summary.asked:
+        print(_describe_complete_study(folder, summary.asked), file=sys.stderr)
     write_and_print_report(folder, as_json=as_json)
     summary.raise_for_failures()
+
+
+def _describe_complete_study(folder: Path, count: int) -> str:
+    """Return why a report was printed at once, and how to train the study all the same."""
+    # A folder beside this one would not do: the driver reuses the records of sibling folders.
+    remedy = f"to train it here, name a folder that does not lie beside it: --out /tmp/{folder.name}"
+    return f"{folder}: everything is recorded ({count} runs); nothing was trained; {remedy}"
 
 
 def _describe_interruption(folder: Path) -> str:
