@@ -35,8 +35,8 @@ app = typer.Typer(
     help="Run architecture ablations over a parametric VGG: one YAML file per study, tables and verdicts per claim.",
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # a bug should show its plain traceback
+    rich_markup_mode=None,  # brackets in help texts, such as [/SEED], are no markup
 )
 for command in (
     run.run,
@@ -63,4 +63,4 @@ def main() -> None:
         app()
     except VggAblateError as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(error.exit_status)  # every other exception is a bug and keeps its traceback

@@ -23,6 +23,7 @@ JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 
 def load_study(study: Path, overrides: list[str] | None) -> Study:
     """Return the study of a file, with overrides. Raises SpecError."""
+    # Imported here: --help should not wait for pydantic and ruamel.yaml.
     from vgg_ablate.config.study import load
 
     return load(study, overrides or ())

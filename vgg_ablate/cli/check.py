@@ -17,6 +17,7 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     except SpecError as error:
         raise checked.with_locations(error) from error
     costs = {net.variant.name: net.costs.as_dict() for net in nets}
+    # Trends over a cost need variants that differ in it, which is known only after the nets are resolved.
     if problems := checked.find_trend_problems(costs):
         raise SpecError(problems)
     # Variants at lower levels of the horizons follow; they have the nets of the compared variants.

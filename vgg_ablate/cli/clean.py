@@ -27,6 +27,7 @@ def clean(folders: FOLDERS = None, dry_run: DRY = False, yes: YES = False, aside
     from vgg_ablate.runs.leases import hold_study_lock
 
     for folder in folders or sorted(path.parent for path in Path("results").glob("*/manifest.json")):
+        # A running driver may write, at any moment, what looks like an orphan here.
         with hold_study_lock(folder):
             orphans = find_orphans(folder, aside=aside)
             for path in orphans.paths:

@@ -30,5 +30,6 @@ def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PO
         raise EnvironmentFailedError(f"{path}: ledger not found; run the study, or `status --rebuild` to rebuild it")
     # optuna-dashboard takes a journal as a path, and everything else as a URL.
     target = str(path) if path is not None and url.startswith("journal:") else url
+    # Loopback only: the dashboard has no login.
     code = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
     subprocess.run([sys.executable, "-c", code, target, "--host", "127.0.0.1", "--port", str(port)], check=False)

@@ -64,7 +64,8 @@ def _write_companions(folder: Path, arch: Arch, model: Vgg) -> list[str]:
     try:
         checkpoints.write_onnx(arch, model, folder / "model.onnx")
         lines.append(f"{folder / 'model.onnx'}: ONNX, for any batch size")
-    except SpecError as error:  # the optional packages for ONNX are not installed
+    except SpecError as error:
+        # The optional packages for ONNX are not installed: the other files are still of use.
         lines.append(f"no ONNX file: {error}")
     return lines
 

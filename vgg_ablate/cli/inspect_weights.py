@@ -68,7 +68,7 @@ def draw_filters(path: Path, svg: Path | None, device: str | None, *, as_json: b
         drawing = svg or net.filters_path
         replace_file(drawing, filters.draw_filters(kernels, net.name))
         print(f"written: {drawing}", file=sys.stderr if as_json else sys.stdout)
-    net.report_reproduction()
+    net.report_reproduction()  # last: it raises where the weights are not those of the record
 
 
 def draw_field(

@@ -61,10 +61,10 @@ def plan(
     slots = build_slots(device, workers, share)
     folder = out or Path("results") / checked.name
     nets = _resolve_nets(checked)
-    warn_about_size(nets)
+    warn_about_size(nets)  # before the probe, which would have to build them
     built, trials = _build_plan(checked, folder)
     records = _read_records(built, folder, probe=probe, device=device, workers=workers)
-    if share == AUTO:
+    if share == AUTO:  # the packing is learnt while runs train; its result is predicted here
         slots = predict_slots(slots, [cell.run for cell in built.cells], records)
     cost = estimate_study_cost(built, RecordStore(folder / "records"), records, slots, max_hours, trials)
     effects = _compute_effects(checked, folder, built)
@@ -108,6 +108,7 @@ def _read_records(plan: Plan, folder: Path, *, probe: bool, device: str, workers
     from vgg_ablate.runs.estimate.probe import probe_machine
     from vgg_ablate.runs.resources.slots import build_slots
 
+    # One slot stands for all: they are of one kind of device.
     slot = build_slots(device, workers)[0]
     cache = get_cache_dir() / "probes"
     if own := read_machine_records([folder / "records"], slot.device):

@@ -60,7 +60,7 @@ def _check_reports(folders: list[Path]) -> None:
 
 def _list_differences(folder: Path) -> list[str]:
     """Return how the files of a folder differ from its records; of results/paper, from all records beside it."""
-    if (folder / "claims.md").exists():
+    if (folder / "claims.md").exists():  # results/paper has no records of its own
         from vgg_ablate.paper import writing as scoreboard
 
         return scoreboard.find_outdated_files(folder.parent)

@@ -103,6 +103,7 @@ def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights
     from vgg_ablate.training.loop import train
     from vgg_ablate.training.settings import TrainingSettings
 
+    # The record's threads: another number of threads sums in another order, and changes the last bits.
     print(f"training {_get_title(planned)} again ({stored.key})", file=sys.stderr)
     settings = TrainingSettings(
         device=device or str(stored.environment.get("device", "cpu")),

@@ -122,6 +122,7 @@ def run(
         print(f"left for later: {runs} at {checked.horizon_path} {levels} (run without --until)", file=sys.stderr)
     if summary.complete and summary.recorded == summary.asked:
         print(_describe_complete_study(folder, summary.asked), file=sys.stderr)
+    # The report comes before the error: with some runs failed, the others can still be read.
     write_and_print_report(folder, as_json=as_json)
     summary.raise_for_failures()
 

@@ -86,7 +86,7 @@ class Ledger:
         return self._study
 
     @property
-    def place(self) -> str:
+    def url(self) -> str:
         """The URL of the storage."""
         return self._url
 

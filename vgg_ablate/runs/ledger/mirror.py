@@ -15,7 +15,7 @@ from vgg_ablate.runs.recorded import read_outcomes
 
 
 class LedgerMirror:
-    """Keeps a ledger equal to the records of a plan."""
+    """The trials of a plan's runs in a ledger, kept equal to the records."""
 
     def __init__(self, ledger: Ledger, plan: Plan, store: RecordStore) -> None:
         self._ledger = ledger

@@ -11,7 +11,7 @@ from vgg_ablate.runs.plan import StudyCell
 
 @dataclass
 class Forecast:
-    """Learns the duration of runs as they finish.
+    """A forecast of a study's end that learns the duration of runs as they finish.
 
     A variant with finished runs is expected to take their mean; any other, its work (`StudyCell.work`) at the rate of
     all finished runs.

@@ -74,7 +74,7 @@ class NullView:
 
 
 class PlainView(NullView):
-    """Prints one line per run that has ended, and a summary after a while without a line."""
+    """A view of plain lines: one per run that has ended, and a summary after a while without a line."""
 
     _state: ProgressState  # set by `start`
 
@@ -164,7 +164,7 @@ class RichView(NullView):
 
 
 class MultiView:
-    """Passes every call on to several views, in order."""
+    """A view that passes every call on to several views, in order."""
 
     def __init__(self, *views: View) -> None:
         self._views = views

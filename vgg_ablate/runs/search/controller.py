@@ -35,7 +35,7 @@ def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slot
     where the space is not the one with which the search began, and StorageError.
     """
     epochs = design.epochs or plan.study.base.train.epochs
-    sampler = OptunaSampler(ledger, design, epochs * design.seeds)
+    sampler = OptunaSampler.load(ledger, design, epochs * design.seeds)
     manifest = read_manifest(folder)
     sampler.restore_proposals(manifest.provenance.get("proposals", []) if manifest is not None else [])
     proposed = design.runs(len(plan.study.seed_list))
@@ -47,7 +47,7 @@ def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slot
 
 
 class SearchController:
-    """Decides which run of a search comes next, and judges proposals by their records."""
+    """The source of a search's runs: decides which run comes next, and judges proposals by their records."""
 
     def __init__(
         self, plan: Plan, design: Search, sampler: OptunaSampler, store: RecordStore, state: ProgressState
@@ -71,10 +71,13 @@ class SearchController:
         for judged in self._sampler.list_judged():
             if not judged.refused:
                 self._restore(judged)
+        # Open proposals after judged ones: an open one may repeat the point of a judged one, and then counts once.
         for proposal in self._sampler.reopen():
             self._admit(proposal)
         if not self._proposals.open and self._is_budget_spent() and (cell := self._start_winners()) is not None:
             self._queue.appendleft(cell)
+
+    # The four methods of a RunSource.
 
     def next(self) -> StudyCell | None:
         """Return the next run that is neither recorded nor with a worker."""

@@ -74,22 +74,34 @@ class OptunaSampler:
     Every method raises StorageError where the storage cannot be read or written.
     """
 
-    def __init__(self, ledger: Ledger, design: Search, max_epochs: int) -> None:
-        """Raises SpecError where the space is not the one with which the search began."""
+    def __init__(self, ledger: Ledger, design: Search) -> None:
+        self.points: list[dict[str, object]] = []  # of every proposal, by number
         self._study = ledger.study
-        self._url = ledger.place
+        self._url = ledger.url
         self._design = design
         self._distributions = {path: _build_distribution(dimension) for path, dimension in design.space.items()}
         self._grid = _shuffle_grid(design) if isinstance(design.sampler, GridSampler) else None
-        self._trials: dict[int, optuna.Trial] = {}
+        self._trials: dict[int, optuna.Trial] = {}  # open proposals, by number
         self._reported: dict[int, set[int]] = {}  # number of the proposal -> reported steps
-        with translate_storage_errors(self._url):
-            self._study.pruner = _build_pruner(design, max_epochs)
-            trials = self._study.get_trials(deepcopy=False)
-            self._found_exhausted = self._study.user_attrs.get("exhausted") == _hash_space(design)
-        self.points: list[dict[str, object]] = [dict(trial.params) for trial in trials]
-        for trial in trials[:1]:
-            _check_space(trial, self._distributions)
+        self._found_exhausted = False
+
+    @classmethod
+    def load(cls, ledger: Ledger, design: Search, max_epochs: int) -> OptunaSampler:
+        """Return the sampler of a search, with the proposals that its ledger holds.
+
+        `max_epochs` is the last step that a proposal can reach, over all its seeds. Raises SpecError where the space is
+        not the one with which the search began.
+        """
+        sampler = cls(ledger, design)
+        with translate_storage_errors(ledger.url):
+            ledger.study.pruner = _build_pruner(design, max_epochs)
+            trials = ledger.study.get_trials(deepcopy=False)
+            # An edited space, or edited constraints, can have new points again.
+            sampler._found_exhausted = ledger.study.user_attrs.get("exhausted") == _hash_space(design)
+        sampler.points = [dict(trial.params) for trial in trials]
+        for trial in trials[:1]:  # all trials of a study have one space
+            _check_space(trial, sampler._distributions)
+        return sampler
 
     @property
     def is_exhausted(self) -> bool:
