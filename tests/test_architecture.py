@@ -19,7 +19,7 @@ MODULES = {
 # Layers, lowest first; a package may import those of the layers below it, and nothing beside or above it.
 LAYERS = (
     ("errors", "chance"),
-    ("formatting",),
+    ("formatting", "files"),
     ("config",),
     ("models", "records"),
     ("space", "data", "analysis", "diagrams"),
@@ -49,9 +49,11 @@ OWNERS = {  # a library -> the modules, or packages, that may import it
     "safetensors": {"models.checkpoints", "training"},
     "optuna": {"runs.ledger", "runs.search.sampler"},  # where; the mirror; samplers and pruners
     "ray": {"runs.workers.ray"},
+    "psutil": {"runs.resources.slots", "data"},
+    "pynvml": {"runs.resources.slots"},
     "psycopg": {"runs.ledger.storage"},
     "ruamel": {"config.yaml_loader"},
-    "pydantic": {"config", "records", "models.checkpoints"},
+    "pydantic": {"config", "records", "models.checkpoints", "runs.recorded"},
     "pandas": {"analysis", "report", "vgg_ablate"},  # the package says that `frame` returns one
     "scipy": {"analysis", "report"},
     "statsmodels": set(),  # an oracle of the tests

@@ -72,7 +72,7 @@ def _describe_event(cell: StudyCell, event: RunEvent) -> tuple[str, dict[str, An
             fields |= {"reason": describe_repeat(cell)} if cell.repeats else {}
             return "started", fields
         case DecodingProgress():
-            return "decoding", {"data": cell.run.data.name, "done": event.done, "of": event.of}
+            return "decoding", {"data": cell.run.data.name, "done": event.done, "of": event.total}
         case EpochEnded():
             return "epoch", event.epoch.model_dump()
         case JobEnded():

@@ -91,7 +91,7 @@ class PlainView(NullView):
         match event:
             case JobStarted() if cell.repeats:
                 self._print(describe_repeat(cell))
-            case DecodingProgress(done=done, of=total) if done < total:
+            case DecodingProgress(done=done, total=total) if done < total:
                 # Several workers may wait for the same images; one line for all of them is enough.
                 if time.monotonic() - self._decoding_printed_at >= _DECODING_INTERVAL_S:
                     self._decoding_printed_at = time.monotonic()
