@@ -1,8 +1,9 @@
-"""A training that takes no time: the seam of `runs.worker`, importable by name in worker processes.
+"""A fake training that takes almost no time: a `TrainingBackend` that workers import by name.
 
-A run's arch and recipe say how it behaves: `limit` is milliseconds an epoch, `lr` over 100 diverges, over 200 is out of
-memory, over 300 is a bug, over 400 kills its own process. It continues from checkpoints, like a real one. While there
-is a file `held` in the results folder, a run waits before it begins, with a line in `waiting.log`.
+The study decides how a run behaves: `data.limit` is the milliseconds per epoch; a `train.lr` over 100 diverges, over
+200 runs out of memory, over 300 raises like a bug, over 400 kills its own process. The training continues from
+checkpoints, as the real one does. While the results folder has a file `held`, a run waits before its first epoch and
+adds a line to `waiting.log`.
 """
 
 from __future__ import annotations
@@ -21,69 +22,74 @@ from vgg_ablate.records import Epoch, FinalMetrics, Run
 from vgg_ablate.runs.workers.protocol import WorkerContext
 from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
 
-TIME_SCALE = 1.0  # of an epoch's milliseconds
+TIME_SCALE = 1.0  # factor of the milliseconds per epoch; 0 trains in no time
 
 
-def train(runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
-    """Accuracies from the training's key, test accuracies from the run's; every epoch is a line in `trained.log`."""
+def train(
+    runs: tuple[Run, ...], context: WorkerContext
+) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
+    """Derive accuracies from the training key, test accuracies from the run key; append epochs to `trained.log`."""
     run = runs[0]
-    _misbehave(run.train.lr)
-    _wait(run, place.folder)
-    checkpoint = place.checkpoint(run.training_key)
-    done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
+    _fail_as_asked(run.train.lr)
+    _wait_while_held(run, context.folder)
+    checkpoint = context.checkpoint(run.training_key)
+    reached = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
     for epoch in range(1, run.train.epochs + 1):
-        if epoch > done:
+        if epoch > reached:
             time.sleep(TIME_SCALE * (run.data.limit or 1) / 1000)
-            _log(place.folder / "trained.log", run, epoch)
-            _replace(checkpoint, epoch)
-        yield _epoch(run, epoch)
+            _append_line(context.folder / "trained.log", run, epoch)
+            _write_checkpoint(checkpoint, epoch)
+        yield _build_epoch(run, epoch)
 
     def evaluate(run: Run) -> FinalMetrics | None:
         if not run.test:
             return None
         time.sleep(TIME_SCALE * (run.data.limit or 1) / 1000)
         if run.train.keep == "predictions":
-            _keep(run, place)
-        at_the_end = _accuracy(run.training_key, 1.0)
-        return FinalMetrics(val_accuracy=at_the_end, test_accuracy=_accuracy(run.key, 1.0))
+            _store_predictions(run, context)
+        return FinalMetrics(
+            val_accuracy=_derive_accuracy(run.training_key, 1.0), test_accuracy=_derive_accuracy(run.key, 1.0)
+        )
 
     return evaluate
 
 
-def _keep(run: Run, place: WorkerContext) -> None:
-    """Class probabilities from the run's key, labels from its seed."""
-    import numpy as np  # here: most workers keep nothing, and start sooner without it
+def _store_predictions(run: Run, context: WorkerContext) -> None:
+    """Draw class probabilities from the run key and labels from the seed."""
+    import numpy as np  # here: most fake runs store nothing, and their workers start sooner without it
 
     from vgg_ablate.training.predictions import StoredPredictions, write_predictions
 
-    drawn, labels = np.random.default_rng(int(run.key, 16)), np.random.default_rng(run.seed).integers(0, 10, 90)
-    probabilities = drawn.dirichlet([1.0] * 10, 90).astype(np.float16)
+    generator, labels = np.random.default_rng(int(run.key, 16)), np.random.default_rng(run.seed).integers(0, 10, 90)
+    probabilities = generator.dirichlet([1.0] * 10, 90).astype(np.float16)
     write_predictions(
-        place.predictions, run.key, StoredPredictions(probabilities[:40], labels[:40], probabilities[40:], labels[40:])
+        context.predictions,
+        run.key,
+        StoredPredictions(probabilities[:40], labels[:40], probabilities[40:], labels[40:]),
     )
 
 
-def prepare(run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
-    """There are no images."""
+def prepare(run: Run, context: WorkerContext, report: Callable[[int, int], None]) -> None:
+    """Do nothing: there are no images to decode."""
 
 
-def facts(run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
-    """Nothing was audited; the environment is the worker's."""
-    return {}, {"device": place.device, "threads": place.threads, "omp": os.environ.get("OMP_NUM_THREADS")}
+def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return no audited costs, and the device and threads of the worker as the environment."""
+    return {}, {"device": context.device, "threads": context.threads, "omp": os.environ.get("OMP_NUM_THREADS")}
 
 
-def peak(run: Run, place: WorkerContext) -> int | None:
-    """Nothing is measured."""
+def peak(run: Run, context: WorkerContext) -> int | None:
+    """Return None: memory is not measured."""
     return None
 
 
 def fingerprint(data: Data) -> str:
-    """The data set's name."""
+    """Return the name of the data set."""
     return data.name
 
 
-def _epoch(run: Run, epoch: int) -> Epoch:
-    accuracy = _accuracy(run.training_key, epoch / run.train.epochs)
+def _build_epoch(run: Run, epoch: int) -> Epoch:
+    accuracy = _derive_accuracy(run.training_key, epoch / run.train.epochs)
     loss = 2.3 * (1 - accuracy)
     return Epoch(
         epoch=epoch,
@@ -96,11 +102,11 @@ def _epoch(run: Run, epoch: int) -> Epoch:
     )
 
 
-def _accuracy(key: str, done: float) -> float:
-    return random.Random(key).uniform(0.8, 0.9) * done
+def _derive_accuracy(key: str, progress: float) -> float:
+    return random.Random(key).uniform(0.8, 0.9) * progress
 
 
-def _misbehave(lr: float) -> None:
+def _fail_as_asked(lr: float) -> None:
     if lr > 400:
         os.kill(os.getpid(), signal.SIGKILL)
     if lr > 300:
@@ -111,22 +117,23 @@ def _misbehave(lr: float) -> None:
         raise DivergedError(1, float("nan"))
 
 
-def _wait(run: Run, folder: Path) -> None:
+def _wait_while_held(run: Run, folder: Path) -> None:
     if (folder / "held").exists():
-        _log(folder / "waiting.log", run, 0)
+        _append_line(folder / "waiting.log", run, 0)
     while (folder / "held").exists():
         time.sleep(0.01)
 
 
-def _log(path: Path, run: Run, epoch: int) -> None:
+def _append_line(path: Path, run: Run, epoch: int) -> None:
     line = f"{run.training_key} {epoch} {os.getpid()} {time.time()}\n"
+    # One write of a line in append mode: lines of several processes never mix.
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, line.encode())
     os.close(handle)
 
 
-def _replace(path: Path, epoch: int) -> None:
+def _write_checkpoint(path: Path, epoch: int) -> None:
     path.parent.mkdir(exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(epoch))
-    aside.replace(path)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(epoch))
+    temporary.replace(path)

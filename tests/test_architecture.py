@@ -19,7 +19,7 @@ MODULES = {
 # Layers, lowest first. A package may import packages of lower layers, but none of its own layer or above.
 LAYERS = (
     ("errors", "chance"),
-    ("formatting",),
+    ("formatting", "files"),
     ("config",),
     ("models", "records"),
     ("space", "data", "analysis", "diagrams"),
@@ -31,7 +31,7 @@ LAYERS = (
 INSIDE = {  # sub-package -> the parts of its package that it may import; "" is the modules outside sub-packages
     "runs.estimate": {"", "resources", "workers"},
     "runs.ledger": {""},
-    "runs.progress": {""},
+    "runs.progress": {"", "workers"},
     "runs.resources": {""},
     "runs.search": {"", "ledger", "progress"},
     "runs.workers": {"", "resources"},
@@ -49,9 +49,11 @@ OWNERS = {  # library -> the modules or packages that may import it
     "safetensors": {"models.checkpoints", "training"},
     "optuna": {"runs.ledger", "runs.search.sampler"},  # the database, and samplers and pruners
     "ray": {"runs.workers.ray"},
+    "psutil": {"runs.resources.slots", "data"},
+    "pynvml": {"runs.resources.slots"},
     "psycopg": {"runs.ledger.storage"},
     "ruamel": {"config.yaml_loader"},
-    "pydantic": {"config", "records", "models.checkpoints"},
+    "pydantic": {"config", "records", "models.checkpoints", "runs.recorded"},
     "pandas": {"analysis", "report", "vgg_ablate"},  # the package annotates `frame` with it
     "scipy": {"analysis", "report"},
     "statsmodels": set(),  # only tests import it, as an oracle

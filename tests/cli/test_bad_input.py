@@ -1,4 +1,4 @@
-"""What cannot be is one line a mistake: the place, the path, the rule, what was given."""
+"""Every mistake in a study file is reported in one line: place, path, rule, and the given value."""
 
 from __future__ import annotations
 
@@ -102,12 +102,13 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(
-    ("arch", "changes", "said"),
-    [(arch, NORM, said) for arch, said in ARCHS] + [(GOOD, f"{{{change}}}", said) for change, said in CHANGES],
+    ("arch", "changes", "message"),
+    [(arch, NORM, message) for arch, message in ARCHS]
+    + [(GOOD, f"{{{change}}}", message) for change, message in CHANGES],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, arch: str, changes: str, said: str) -> None:
+def test_a_mistake_is_one_line(tmp_path: Path, arch: str, changes: str, message: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(STUDY.replace("ARCH", arch).replace("CHANGES", changes))
     with pytest.raises(SpecError) as caught:
         check(path, None)
-    assert str(caught.value).removeprefix(f"{path}:") == said
+    assert str(caught.value).removeprefix(f"{path}:") == message

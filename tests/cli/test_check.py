@@ -1,4 +1,4 @@
-"""`check` says what is left of a mismatch, and warns of nets that nobody means."""
+"""`check` prints what it validated, the mismatch of matched nets, and warnings of costly or fragile settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ variants:
 """
 
 
-def test_deep_nets_that_begin_at_a_high_rate_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_deep_nets_that_start_at_a_high_learning_rate_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "deep.yaml"
     path.write_text(DEEP)
     check(path, None)
@@ -48,18 +50,19 @@ def test_deep_nets_that_begin_at_a_high_rate_are_warned_of(tmp_path: Path, capsy
     )
 
 
-def test_what_is_registered_is_said_and_a_trend_needs_costs_that_vary(
+def test_the_registration_is_printed_and_a_trend_needs_costs_that_vary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, claim = tmp_path / "deep.yaml", "{id: c, text: t, kind: better, trend: {over: OVER, variants: [base, slow]}}"
-    head = DEEP + "registered: 2026-11-25\nsmallest_effect: 0.5\nhorizons: {train.epochs: [5, 10]}\nclaims:\n"
-    path.write_text(f"{head}  - {claim.replace('OVER', 'train.lr')}\n")
+    path = tmp_path / "deep.yaml"
+    claim = "{id: c, text: t, kind: better, trend: {over: OVER, variants: [base, slow]}}"
+    header = DEEP + "registered: 2026-11-25\nsmallest_effect: 0.5\nhorizons: {train.epochs: [5, 10]}\nclaims:\n"
+    path.write_text(f"{header}  - {claim.replace('OVER', 'train.lr')}\n")
     check(path, None)
     assert capsys.readouterr().out == (
         "deep: ok (7 variants x 5 seeds x 2 horizons = 70 runs; claims: 1; smallest effect: 0.5 pp; "
         "registered 2026-11-25)\n"
     )
-    path.write_text(f"{head}  - {claim.replace('OVER', 'weight_layers')}\n")
+    path.write_text(f"{header}  - {claim.replace('OVER', 'weight_layers')}\n")
     with pytest.raises(SpecError) as caught:
         check(path, None)
     (line,) = str(caught.value).splitlines()
@@ -67,18 +70,18 @@ def test_what_is_registered_is_said_and_a_trend_needs_costs_that_vary(
     assert line == f"{path}:18:44: {rule}"
 
 
-def test_mismatches_are_printed_and_a_billion_parameters_warned_of(
+def test_mismatches_are_printed_and_a_billion_parameters_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "large.yaml"
     path.write_text(STUDY)
     check(path, None)
-    shown = capsys.readouterr()
-    assert shown.out.splitlines() == [
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
         "large: ok (3 variants x 5 seeds = 15 runs; claims: 0)",
         "five: matched, −0.18 % of 152.8 M macs",
     ]
-    assert shown.err == (
+    assert printed.err == (
         "warning: wide: 1,171,662,858 parameters: weights, gradients and momentum alone take 13 GiB in fp32\n"
     )
 
@@ -106,10 +109,10 @@ def test_a_scale_that_dense_evaluation_does_not_cover_is_an_error_with_its_place
     path.write_text(DENSE)
     with pytest.raises(SpecError) as caught:
         check(path, None)
-    said = "dense evaluation at 55 pixels covers 33 % of the image; nearest scales that cover at least 90 %: 33, 64"
+    message = "dense evaluation at 55 pixels covers 33 % of the image; nearest scales that cover at least 90 %: 33, 64"
     assert str(caught.value).splitlines() == [
-        f"{path}:6:27: data.evaluate.scales: {said}",
+        f"{path}:6:27: data.evaluate.scales: {message}",
         f"{path}:11:3: variants.shallow-far: data.evaluate.scales: dense evaluation at 35 pixels covers 83 % of the "
         "image; nearest scales that cover at least 90 %: 33, 36",
-        f"{path}:14:3: variants.both: data.evaluate.scales: {said}",
+        f"{path}:14:3: variants.both: data.evaluate.scales: {message}",
     ]

@@ -1,4 +1,4 @@
-"""`plan` says beside its prices what is left of a mismatch, what is too large, and what a search can choose from."""
+"""`plan` predicts costs, and reports mismatched budgets, nets that are too large, and the space of a search."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ claims:
 """
 
 
-def test_a_plan_shows_mismatches_sizes_and_the_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_prints_mismatches_size_warnings_and_the_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "se.yaml"
     path.write_text(STUDY)
     plan(path, None, out=tmp_path / "results", probe=False)
@@ -55,19 +57,19 @@ def test_a_plan_shows_mismatches_sizes_and_the_space(tmp_path: Path, capsys: pyt
     assert "meet the constraints" in shown.out
 
 
-def test_what_will_not_fit_is_warned_of_and_every_peak_is_in_the_document(
+def test_runs_that_do_not_fit_are_warned_of_and_every_peak_is_in_the_document(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "fits.yaml"
     path.write_text(FITS)
     plan(path, None, out=tmp_path / "results", probe=False, as_json=True)
     shown = capsys.readouterr()
-    told = json.loads(shown.out)
-    peaks = {variant["variant"]: variant["peak_bytes"] for variant in told["variants"]}
-    assert peaks["huge"] > told["room"]["memory_bytes"] > peaks["base"] > 0
+    document = json.loads(shown.out)
+    peaks = {variant["variant"]: variant["peak_bytes"] for variant in document["variants"]}
+    assert peaks["huge"] > document["room"]["memory_bytes"] > peaks["base"] > 0
     assert "warning: huge: will not fit: predicted peak memory " in shown.err
     assert "warning: base" not in shown.err
-    assert told["claims"] == [
+    assert document["claims"] == [
         {
             "id": "larger",
             "metric": "test_error",
@@ -101,7 +103,7 @@ def test_trainings_that_serve_several_runs_are_counted_once(tmp_path: Path, caps
     plan(path, None, out=tmp_path / "results", probe=False)
     shown = capsys.readouterr().out
     assert "16 runs to train in 8 trainings, " in shown
-    assert "of these, 4 ensembles are evaluated by kept predictions of their nets, without training" in shown
+    assert "of these, 4 ensembles are evaluated from stored predictions, without training" in shown
     plan(path, None, out=tmp_path / "results", probe=False, as_json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["missing"], told["trainings"], told["averages"]) == (16, 8, 4)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["missing"], document["trainings"], document["averages"]) == (16, 8, 4)

@@ -1,4 +1,4 @@
-"""`report` and `verify` on the command line: what is printed where, and how they end."""
+"""`report` and `verify` on the command line: output, errors and exit status."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def folder(tmp_path: Path) -> Path:
     return make_results_folder(tmp_path / "pretend")
 
 
-def ended(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit status of a command line."""
+def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run a command line and return its exit status."""
     monkeypatch.setattr(sys, "argv", ["vgg_ablate", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     return int(stopped.value.code or 0)
 
 
-def test_a_report_prints_tables_and_says_where_it_is(
+def test_a_report_prints_tables_and_its_files(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(monkeypatch, "report", folder) == 0
+    assert run_command(monkeypatch, "report", folder) == 0
     shown = capsys.readouterr()
     assert "Claims and verdicts" in shown.out
     assert str(folder) in shown.err
@@ -38,23 +38,23 @@ def test_a_report_prints_tables_and_says_where_it_is(
 def test_json_is_one_document_on_stdout(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(monkeypatch, "report", folder, "--json") == 0
+    assert run_command(monkeypatch, "report", folder, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["claims"]) == 3
 
 
-def test_a_check_says_no_with_1(
+def test_a_failed_check_ends_with_1(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(monkeypatch, "report", folder, "--check") == 1
+    assert run_command(monkeypatch, "report", folder, "--check") == 1
     assert f"{folder / 'report.md'}: is not there" in capsys.readouterr().err
 
 
-def test_problems_end_a_report_with_1_after_it_was_written(
+def test_problems_end_a_report_with_1_after_writing_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torn = folder / "records" / f"{Manifest.read(folder).planned[0].key}.json"
     torn.write_text("{", encoding="utf-8")
-    assert ended(monkeypatch, "report", folder) == 1
+    assert run_command(monkeypatch, "report", folder) == 1
     assert f"records/{torn.name}: the file: " in capsys.readouterr().err
     assert (folder / "report.md").exists()
 
@@ -63,7 +63,7 @@ def test_problems_end_a_report_with_1_after_it_was_written(
 def test_a_folder_without_a_study_ends_with_4(
     tmp_path: Path, arguments: tuple[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(monkeypatch, *arguments, tmp_path) == 4
+    assert run_command(monkeypatch, *arguments, tmp_path) == 4
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -71,7 +71,7 @@ def test_two_results_are_printed_side_by_side(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     longer = STUDY.replace("epochs: 2", "epochs: 3").replace("name: pretend", "name: longer")
-    assert ended(monkeypatch, "report", folder, make_results_folder(folder.parent / "longer", text=longer)) == 0
+    assert run_command(monkeypatch, "report", folder, make_results_folder(folder.parent / "longer", text=longer)) == 0
     shown = capsys.readouterr().out
     assert "pretend" in shown
     assert "train.epochs: pretend 2; longer 3" in shown
@@ -83,14 +83,14 @@ def test_problems_of_either_end_a_comparison_with_1(
     other = make_results_folder(folder.parent / "other", text=STUDY.replace("name: pretend", "name: other"))
     torn = other / "records" / f"{Manifest.read(other).planned[0].key}.json"
     torn.write_text("{", encoding="utf-8")
-    assert ended(monkeypatch, "report", folder, other) == 1
+    assert run_command(monkeypatch, "report", folder, other) == 1
     shown = capsys.readouterr()
     assert f"{other}: records/{torn.name}: the file: " in shown.err
     assert "Claims and verdicts" in shown.out
 
 
-def test_verifying_what_was_never_run_ends_with_2(
+def test_verifying_a_run_without_a_record_ends_with_2(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(monkeypatch, "verify", folder, "six/0") == 2
+    assert run_command(monkeypatch, "verify", folder, "six/0") == 2
     assert "no such recorded run; a run is VARIANT/SEED, got 'six/0'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`space` on the command line: what it prints, what it writes, and how it says no."""
+"""`space` on the command line: its output, its files and its errors."""
 
 from __future__ import annotations
 
@@ -35,55 +35,56 @@ def study(tmp_path: Path) -> Path:
     return tmp_path / "small.yaml"
 
 
-def said(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["space", *arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+def run_space(*arguments: str) -> str:
+    """Return what the command prints."""
+    result = CliRunner().invoke(app, ["space", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
-def test_it_says_how_many_there_are_and_what_they_cost(study: Path) -> None:
-    text = said(str(study))
-    assert text.startswith("the space has 18 nets\n18 exist (100.0 %)\n")
-    assert "params: " in text
+def test_it_prints_the_number_of_nets_and_their_costs(study: Path) -> None:
+    output = run_space(str(study))
+    assert output.startswith("the space has 18 nets\n18 exist (100.0 %)\n")
+    assert "params: " in output
 
 
-def test_one_document_with_the_front(study: Path) -> None:
-    told = json.loads(said(str(study), "--json"))
-    assert (told["size"], told["seen"], told["exist"]) == (18, 18, 18)
-    assert 0 < len(told["front"]) <= told["meet"] < 18
-    assert all(net["params"] <= 5000 and net["receptive_field"] >= 16 for net in told["front"])
+def test_json_is_one_document_with_the_front(study: Path) -> None:
+    document = json.loads(run_space(str(study), "--json"))
+    assert (document["size"], document["seen"], document["exist"]) == (18, 18, 18)
+    assert 0 < len(document["front"]) <= document["meet"] < 18
+    assert all(net["params"] <= 5000 and net["receptive_field"] >= 16 for net in document["front"])
 
 
-def test_the_front_is_written_as_numbers_and_as_a_picture(study: Path, tmp_path: Path) -> None:
-    told = json.loads(said(str(study), "--json", "--front", str(tmp_path / "front.csv")))
+def test_the_front_is_written_as_csv_and_svg(study: Path, tmp_path: Path) -> None:
+    document = json.loads(run_space(str(study), "--json", "--front", str(tmp_path / "front.csv")))
     with (tmp_path / "front.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["params"]) for row in rows] == [net["params"] for net in told["front"]]
+    assert [int(row["params"]) for row in rows] == [net["params"] for net in document["front"]]
     assert set(rows[0]) >= {"arch.width", "arch.depth", "arch.norm", "macs", "receptive_field"}
-    drawn = (tmp_path / "front.svg").read_text(encoding="utf-8")
-    assert "<svg" in drawn
-    said(str(study), "--front", str(tmp_path / "front.csv"))
-    assert (tmp_path / "front.svg").read_text(encoding="utf-8") == drawn
+    drawing = (tmp_path / "front.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawing
+    run_space(str(study), "--front", str(tmp_path / "front.csv"))
+    assert (tmp_path / "front.svg").read_text(encoding="utf-8") == drawing
 
 
-def test_a_range_without_a_step_and_what_meets_no_budget_are_told(study: Path) -> None:
+def test_ranges_without_a_step_and_unmatched_nets_are_reported(study: Path) -> None:
     study.write_text(
         STUDY.replace("arch.width: [0.5, 1.0, 1.5]", "arch.match.macs: {low: 1.0, high: 1.0e6, log: true}"),
         encoding="utf-8",
     )
-    text = said(str(study), "--draw", "500")
-    assert text.startswith("the space has no end of nets; 500 drawn at random, as a search draws them first\n")
-    assert "arch.match.macs has no step: drawn log-uniformly from 1 to 1e+06" in text
-    told = json.loads(said(str(study), "--draw", "500", "--json"))
-    assert told["drawn"] == {"arch.match.macs": "log-uniformly from 1 to 1e+06"}
-    assert 0 < told["unmatched"] == 500 - told["exist"]
-    assert f"{told['unmatched']} meet their budget at no width" in text
+    output = run_space(str(study), "--draw", "500")
+    assert output.startswith("the space has infinitely many nets; 500 drawn at random, as a search starts\n")
+    assert "arch.match.macs has no step: drawn log-uniformly from 1 to 1e+06" in output
+    document = json.loads(run_space(str(study), "--draw", "500", "--json"))
+    assert document["drawn"] == {"arch.match.macs": "log-uniformly from 1 to 1e+06"}
+    assert 0 < document["unmatched"] == 500 - document["exist"]
+    assert f"{document['unmatched']} do not meet their budget at any width" in output
 
 
 def test_constraints_that_nothing_meets_leave_an_empty_front(study: Path, tmp_path: Path) -> None:
     front = tmp_path / "none.csv"
-    text = said(str(study), 'design.constraints=["params <= 1"]', "--front", str(front))
-    assert "0 meet the constraints (0.0 %)" in text
+    output = run_space(str(study), 'design.constraints=["params <= 1"]', "--front", str(front))
+    assert "0 meet the constraints (0.0 %)" in output
     assert len(front.read_text(encoding="utf-8").splitlines()) == 1
 
 

@@ -1,1 +1,4 @@
-"""Past one machine: Ray, a ledger on a server. They take longest and come early: no worker of the suite ends alone."""
+"""Tests beyond one machine: Ray, and a ledger on a server.
+
+They take longest and sort before most others, so that no worker of pytest-xdist runs them alone at the end.
+"""

@@ -1,4 +1,4 @@
-"""The ledger on a real PostgreSQL server, started here for these tests alone."""
+"""The ledger on a real PostgreSQL server, which is started for these tests."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
 pytestmark = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
 
 
-def as_postgres(*command: str) -> list[str]:
-    """The server does not run as root."""
+def run_as_postgres(*command: str) -> list[str]:
+    """Return the command as user postgres if this process is root: the server refuses to run as root."""
     return (
         ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
         if os.getuid() == 0
@@ -34,7 +34,7 @@ def as_postgres(*command: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database on a free port of loopback, in a folder that is gone afterwards."""
+    """Start a server on a free port of the loopback interface and yield the URL of its database."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
     folder, programs = Path("/tmp") / f"postgres-{os.getpid()}", os.path.dirname(BINARIES[-1])
     folder.mkdir(mode=0o700)
@@ -45,14 +45,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = probe.getsockname()[1]
     data = str(folder / "data")
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run(as_postgres(f"{programs}/initdb", "-A", "trust", "-U", "ablate", "-D", data), **quiet)  # type: ignore[call-overload]
+    subprocess.run(run_as_postgres(f"{programs}/initdb", "-A", "trust", "-U", "ablate", "-D", data), **quiet)  # type: ignore[call-overload]
     server = subprocess.Popen(
-        as_postgres(f"{programs}/postgres", "-D", data, "-p", str(port), "-k", str(folder), "-F"),
+        run_as_postgres(f"{programs}/postgres", "-D", data, "-p", str(port), "-k", str(folder), "-F"),
         stderr=subprocess.DEVNULL,
         cwd="/",
     )
     try:
-        _answers(port)
+        _wait_for_server(port)
         yield f"postgresql+psycopg://ablate@127.0.0.1:{port}/postgres"
     finally:
         server.terminate()
@@ -60,7 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _answers(port: int) -> None:
+def _wait_for_server(port: int) -> None:
     import psycopg
 
     for _ in range(100):
@@ -69,7 +69,7 @@ def _answers(port: int) -> None:
             return
         except psycopg.OperationalError:
             time.sleep(0.1)
-    raise AssertionError("the server does not answer")
+    raise AssertionError("the server did not answer in 10 s")
 
 
 def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: str) -> None:
@@ -77,7 +77,7 @@ def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: st
     assert run_in_process(plan, tmp_path / "results", options).complete
     assert run_in_process(plan, tmp_path / "results", options).trained == 0
     with closing(open_ledger("served", tmp_path / "results", server)) as ledger:
-        assert len(ledger.mirrored()) == 9
+        assert len(ledger.read_outcomes()) == 9
     assert not (tmp_path / "results" / "study.db").exists()
 
 
@@ -88,7 +88,7 @@ def test_a_server_that_does_not_answer_is_an_error_of_the_environment(tmp_path: 
         run_in_process(build_fake_plan(make_study(tmp_path)), tmp_path / "results", options)
 
 
-def test_a_password_is_never_said(tmp_path: Path) -> None:
+def test_a_password_is_in_no_message(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'vgg_ablate[postgres]')")
     options = replace(OPTIONS, storage="postgresql+psycopg://ablate:secret@127.0.0.1:1/postgres")
     with pytest.raises(StorageError) as caught:

@@ -1,4 +1,4 @@
-"""The same promise on Ray: everything is trained, once, whoever is killed or hangs."""
+"""The same contract on Ray: every run is trained once, whatever is killed or hangs."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackCluste
         yield started
 
 
-def trains(machine: ClusterMachine, folder: Path, log: str = "trained.log") -> bool:
-    """Has a worker of this machine trained an epoch?"""
+def has_trained(machine: ClusterMachine, folder: Path, log: str = "trained.log") -> bool:
+    """Return whether a worker of this machine has trained an epoch."""
     return bool({line.pid for line in read_trained_epochs(folder, log)} & set(machine.workers))
 
 
-def begun_at_once(folder: Path, *machines: ClusterMachine) -> None:
-    """Hold all runs until each of the machines has one; return when each has trained."""
-    wait_until(lambda: all(trains(machine, folder, "waiting.log") for machine in machines))
+def start_on_all(folder: Path, *machines: ClusterMachine) -> None:
+    """Hold all runs until each of the machines has one; return when each has trained an epoch."""
+    wait_until(lambda: all(has_trained(machine, folder, "waiting.log") for machine in machines))
     (folder / "held").unlink()
-    wait_until(lambda: all(trains(machine, folder) for machine in machines))
+    wait_until(lambda: all(has_trained(machine, folder) for machine in machines))
 
 
-def held(folder: Path) -> Path:
-    """A results folder in which no run begins."""
+def make_held_folder(folder: Path) -> Path:
+    """Make a results folder in which no run starts training."""
     folder.mkdir()
     (folder / "held").touch()
     return folder
@@ -69,11 +69,11 @@ def held(folder: Path) -> Path:
 def test_a_machine_that_is_killed_in_mid_run_loses_nothing(tmp_path: Path, cluster: LoopbackCluster) -> None:
     plan, folder = (
         build_fake_plan(make_study(tmp_path, variants=1, seeds=2, epochs=12, milliseconds=80)),
-        held(tmp_path / "results"),
+        make_held_folder(tmp_path / "results"),
     )
-    other = cluster.added(cpus=2)
+    other = cluster.add_machine(cpus=2)
     driver = DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address))
-    begun_at_once(folder, other)
+    start_on_all(folder, other)
     other.signal(KILL_SIGNAL)
     assert driver.join() == 0
     assert 1 <= len(read_event_log(folder, "lost")) <= 2
@@ -89,13 +89,13 @@ def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_whe
 ) -> None:
     plan, folder = (
         build_fake_plan(make_study(tmp_path, variants=1, seeds=2, epochs=25, milliseconds=80)),
-        held(tmp_path / "results"),
+        make_held_folder(tmp_path / "results"),
     )
-    other = cluster.added(cpus=1)
+    other = cluster.add_machine(cpus=1)
     driver = DriverProcess(
         plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, heartbeat_timeout_s=3.0)
     )
-    begun_at_once(folder, cluster.head, other)
+    start_on_all(folder, cluster.head, other)
     (worker,) = {line.pid for line in read_trained_epochs(folder)} & set(cluster.head.workers)
     other.signal(STOP_SIGNAL)
     os.kill(worker, STOP_SIGNAL)
@@ -112,11 +112,11 @@ def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_whe
 ALONE = """\
 import pickle, shutil, subprocess, sys
 from pathlib import Path
-from vgg_ablate.runs.driver import drive
+from vgg_ablate.runs.driver import run_plan
 
 plan, folder, options, kept = pickle.loads(Path(sys.argv[1]).read_bytes())
 subprocess.run(["mount", "-t", "tmpfs", "results", folder], check=True)
-complete = drive(plan, folder, options).complete
+complete = run_plan(plan, folder, options).complete
 shutil.copytree(folder, kept)
 sys.exit(not complete)
 """
@@ -134,19 +134,21 @@ def test_machines_that_do_not_see_the_results_folder_send_their_records_back(
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
     (tmp_path / "all").write_bytes(pickle.dumps((plan, folder, options, kept)))
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    elsewhere = Path(cluster.cache, "unfinished", *folder.parts[1:])
+    worker_folder = Path(cluster.cache, "unfinished", *folder.parts[1:])
     with subprocess.Popen([*UNSHARE_COMMAND, sys.executable, "-c", ALONE, tmp_path / "all"], env=environment) as driver:
         try:
-            wait_until(lambda: trains(cluster.head, elsewhere))
-            kill_process(read_trained_epochs(elsewhere)[-1].pid)
+            wait_until(lambda: has_trained(cluster.head, worker_folder))
+            kill_process(read_trained_epochs(worker_folder)[-1].pid)
             assert driver.wait(300) == 0
         finally:
             driver.kill()
-    assert list(folder.iterdir()) == [], "what the workers see of it is empty"
+    assert list(folder.iterdir()) == [], "the workers see an empty folder"
     assert read_record_contents(kept) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
-    assert len(list_trained_epochs(elsewhere)) <= 4 * 12 + 1, "a run goes on from its checkpoint on the same machine"
+    assert len(list_trained_epochs(worker_folder)) <= 4 * 12 + 1, (
+        "a run goes on from its checkpoint on the same machine"
+    )
     for name in ("records", "predictions"):
-        assert list((elsewhere / name).iterdir()) == [], "the driver has them"
+        assert list((worker_folder / name).iterdir()) == [], "the driver has them"
     stored = {path.name: path.read_bytes() for path in (kept / "predictions").iterdir()}
     assert stored == {path.name: path.read_bytes() for path in (tmp_path / "calm" / "predictions").iterdir()}
     assert len(stored) == 6
@@ -159,7 +161,7 @@ def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, c
         tmp_path / "storm",
     )
     assert len(plan.cells) == 60
-    other = cluster.added(cpus=1)
+    other = cluster.add_machine(cpus=1)
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
     storm = Storm(plan, folder, options, lambda driver: [*cluster.head.workers, *other.workers])
     storm.blow(workers=30, drivers=10, pause=(0.05, 0.2))
@@ -178,7 +180,7 @@ def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, c
 @pytest.mark.timeout(600)
 def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, cluster: LoopbackCluster) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=1)), tmp_path / "results"
-    other = cluster.added(cpus=1, gpus=1)
+    other = cluster.add_machine(cpus=1, gpus=1)
     driver = DriverProcess(
         plan, folder, replace(OPTIONS, pool="ray", workers=None, address=cluster.address, device="auto")
     )
@@ -188,7 +190,7 @@ def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, 
 
 
 @pytest.mark.timeout(600)
-def test_without_an_address_ray_is_started_here_and_ended_again(tmp_path: Path) -> None:
+def test_without_an_address_ray_is_started_locally_and_ended_again(tmp_path: Path) -> None:
     more = "  flipped: {data.evaluate.flip: true}\n"
     plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=1, more=more)), tmp_path / "results"
     driver = DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=1))

@@ -1,4 +1,4 @@
-"""A storm: workers and drivers are killed with -9 at random moments until a study is complete."""
+"""Kill storms: workers and drivers are killed with SIGKILL at random moments until a study is complete."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from vgg_ablate.runs.driver import RunOptions, run_plan
 from vgg_ablate.runs.plan import Plan
 
-ListVictims = Callable[[int], Iterable[int]]  # driver's process -> the processes that may be killed for its workers
+ListVictims = Callable[[int], Iterable[int]]  # process id of the driver -> process ids of its workers
 
 
 class DriverProcess:
-    """`drive`, in a process of its own."""
+    """A process that runs `run_plan`."""
 
     def __init__(self, plan: Plan, folder: Path, options: RunOptions) -> None:
         context = multiprocessing.get_context("forkserver")
         pool = ["vgg_ablate.runs.workers.ray"] if options.pool == "ray" else []
         context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.harness", *pool])
-        self._process = context.Process(target=_drive, args=(plan, folder, options, dict(os.environ)))
+        self._process = context.Process(target=_run_driver, args=(plan, folder, options, dict(os.environ)))
         self._process.start()
 
     @property
@@ -32,63 +32,64 @@ class DriverProcess:
         return self._process.pid or 0
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process.is_alive()
 
     def join(self, seconds: float = 150) -> int | None:
-        """Its exit status; minus the signal that has killed it."""
+        """Wait for the process; return its exit status, or minus the signal that has killed it."""
         self._process.join(seconds)
-        assert not self.lives, "the driver does not end"
+        assert not self.is_alive, "the driver did not end in time"
         return self._process.exitcode
 
 
 @dataclass
 class Storm:
-    """Starts drivers and kills them and their workers; counts those that it has really killed."""
+    """Starts drivers, kills them and their workers, and counts those that were alive when they were killed."""
 
     plan: Plan
     folder: Path
     options: RunOptions
     victims: ListVictims = field(default_factory=lambda: list_children)
     seed: int = 0
-    workers: set[int] = field(default_factory=set)  # process ids, of those killed
-    drivers: set[int] = field(default_factory=set)
+    workers: set[int] = field(default_factory=set)  # process ids of killed workers
+    drivers: set[int] = field(default_factory=set)  # process ids of killed drivers
 
     def blow(self, *, workers: int, drivers: int, pause: tuple[float, float]) -> None:
-        """At least that many kills of each kind; then calm: the last driver runs to the end, with exit status 0.
+        """Kill at least that many of each kind, with pauses of random length; then let the last driver end.
 
-        Each driver lives until an epoch was trained, so that the study gets on, and its share of workers was killed.
+        A driver lives until it has reported an epoch, so that the study makes progress, and until its share of workers
+        was killed.
         """
-        chance = random.Random(self.seed)
-        driver = self._start()
+        generator = random.Random(self.seed)
+        driver = self._start_driver()
         while len(self.workers) < workers or len(self.drivers) < drivers:
-            time.sleep(chance.uniform(*pause))
-            assert driver.lives, "the study is over before the storm is"
+            time.sleep(generator.uniform(*pause))
+            assert driver.is_alive, "the study ended before all kills were done"
             if len(self.drivers) < drivers and len(self.workers) >= (len(self.drivers) + 0.9) * workers / drivers:
                 self.drivers |= kill_process(driver.pid)
                 assert driver.join() == -signal.SIGKILL
-                driver = self._start()
-            elif found := [pid for pid in self.victims(driver.pid) if pid not in self.workers]:
-                self.workers |= kill_process(chance.choice(found))
+                driver = self._start_driver()
+            elif victims := [pid for pid in self.victims(driver.pid) if pid not in self.workers]:
+                self.workers |= kill_process(generator.choice(victims))
         assert driver.join() == 0
 
-    def _start(self) -> DriverProcess:
-        before, driver = self._epochs(), DriverProcess(self.plan, self.folder, self.options)
-        wait_until(lambda: self._epochs() > before or not driver.lives, 100)
+    def _start_driver(self) -> DriverProcess:
+        before, driver = self._count_epoch_events(), DriverProcess(self.plan, self.folder, self.options)
+        wait_until(lambda: self._count_epoch_events() > before or not driver.is_alive, 100)
         return driver
 
-    def _epochs(self) -> int:
+    def _count_epoch_events(self) -> int:
         path = self.folder / "events.jsonl"
         return path.read_bytes().count(b'"event": "epoch"') if path.exists() else 0
 
 
-def _drive(plan: Plan, folder: Path, options: RunOptions, environment: dict[str, str]) -> None:
-    os.environ.update(environment)  # the server that forks may be older than some of it
+def _run_driver(plan: Plan, folder: Path, options: RunOptions, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the fork server was started with an older environment
     assert run_plan(plan, folder, options).complete
 
 
 def list_children(pid: int) -> list[int]:
-    """The ids of the living children of a process."""
+    """Return the ids of the living children of a process."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except FileNotFoundError:
@@ -97,7 +98,7 @@ def list_children(pid: int) -> list[int]:
 
 
 def is_process_alive(pid: int) -> bool:
-    """Is there such a process, and is it more than a line in a table?"""
+    """Return whether the process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -105,7 +106,7 @@ def is_process_alive(pid: int) -> bool:
 
 
 def kill_process(pid: int) -> set[int]:
-    """The process, killed with -9; nothing where it was dead before."""
+    """Kill a process with SIGKILL; return its id in a set, or an empty set if it was dead before."""
     if not is_process_alive(pid):
         return set()
     try:
@@ -115,9 +116,9 @@ def kill_process(pid: int) -> set[int]:
     return {pid}
 
 
-def wait_until(met: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition."""
+def wait_until(is_met: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition; fail after that many seconds."""
     end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "nothing has happened for too long"
+    while not is_met():
+        assert time.monotonic() < end, f"the condition was not met in {seconds:g} s"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A pretend training on images that have to be decoded first."""
+"""A fake training whose images have to be decoded first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vgg_ablate.runs.workers.protocol import WorkerContext
 __all__ = ["facts", "peak", "prepare", "train"]
 
 
-def prepare(run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
-    """A hundred at a time, in no time."""
+def prepare(run: Run, context: WorkerContext, report: Callable[[int, int], None]) -> None:
+    """Report a hundred images at a time, without any work."""
     for done in range(100, 60_100, 100):
-        tell(done, 60_000)
+        report(done, 60_000)

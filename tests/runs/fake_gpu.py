@@ -1,7 +1,7 @@
-"""A pretend training on a pretend GPU, which has only so much memory: a run that finds too little left runs out of it.
+"""A fake training on a fake GPU with limited memory: a run that finds too little left runs out of memory.
 
-The GPU is a folder, named by CUDA_VISIBLE_DEVICES, where each run keeps a file of the bytes it holds. `memory` beside
-it says how many there are. A run takes a hundred times what is predicted for it.
+The GPU is a folder named by CUDA_VISIBLE_DEVICES, in which every run keeps a file with the bytes that it holds. The
+file `memory` beside it has the bytes of the GPU. A run takes a hundred times its predicted peak.
 """
 
 from __future__ import annotations
@@ -21,43 +21,45 @@ from vgg_ablate.training.errors import OutOfMemoryError
 
 
 def compute_used_bytes(run: Run) -> int:
-    """What the run takes."""
+    """Return the bytes that a run takes."""
     return 100 * predict_peak_bytes(run)
 
 
-def train(runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
-    """Take the memory, train, give it back; `most`: the most runs that were ever on one GPU."""
-    run, gpu = runs[0], place.folder / f"gpu-{os.environ['CUDA_VISIBLE_DEVICES']}"
-    with _locked(place.folder):
+def train(
+    runs: tuple[Run, ...], context: WorkerContext
+) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
+    """Take memory, train, release it; write the largest number of runs on one GPU so far to the file `most`."""
+    run, gpu = runs[0], context.folder / f"gpu-{os.environ['CUDA_VISIBLE_DEVICES']}"
+    with _lock(context.folder):
         gpu.mkdir(exist_ok=True)
         others = [int(path.read_text()) for path in gpu.iterdir()]
-        if sum(others) + compute_used_bytes(run) > int((place.folder / "memory").read_text()):
+        if sum(others) + compute_used_bytes(run) > int((context.folder / "memory").read_text()):
             raise OutOfMemoryError(1, gpu.name)
         (gpu / run.key).write_text(str(compute_used_bytes(run)))
-        most = place.folder / "most"
+        most = context.folder / "most"
         most.write_text(str(max(len(others) + 1, int(most.read_text() if most.exists() else 0))))
-    evaluate = yield from fake_training.train(runs, place)
-    with _locked(place.folder):
+    evaluate = yield from fake_training.train(runs, context)
+    with _lock(context.folder):
         (gpu / run.key).unlink()
     return evaluate
 
 
-def prepare(run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
-    """There are no images."""
+def prepare(run: Run, context: WorkerContext, report: Callable[[int, int], None]) -> None:
+    """Do nothing: there are no images to decode."""
 
 
-def facts(run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
-    """Nothing."""
+def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return nothing."""
     return {}, {}
 
 
-def peak(run: Run, place: WorkerContext) -> int | None:
-    """What it took."""
+def peak(run: Run, context: WorkerContext) -> int | None:
+    """Return what the run took."""
     return compute_used_bytes(run)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
     with (folder / "gpu.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

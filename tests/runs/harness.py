@@ -1,4 +1,4 @@
-"""Small studies to run with the pretend training."""
+"""Small studies for the fake training, and readers of what a run leaves in a results folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vgg_ablate.runs.progress.events import read_events
 from vgg_ablate.runs.workers.protocol import EpochEnded, Job, JobEnded, WorkerContext, WorkerEvent
 from vgg_ablate.runs.workers.worker import TrainingBackend, perform_job
 
-_AT = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
+_TIMESTAMP = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
 STUDY_TEMPLATE = """\
 version: 1
 name: {name}
@@ -41,22 +41,24 @@ def make_study(
     more: str = "",
     keep: bool = False,
 ) -> Study:
-    """A study of the base and `variants` others, each of another learning rate; `more` is YAML after the variants."""
+    """Return a study of the base and `variants` others with different learning rates; `more` is YAML after these."""
     file = folder / f"{name}.yaml"
-    lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
+    variant_lines = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1000}}}\n" for index in range(variants)) + more
     kept = ", keep: predictions" if keep else ""
     text = STUDY_TEMPLATE.format(name=name, seeds=seeds, epochs=epochs, milliseconds=milliseconds, keep=kept)
-    file.write_text(text + (f"variants:\n{lines}" if lines else ""))
+    file.write_text(text + (f"variants:\n{variant_lines}" if variant_lines else ""))
     return load(file)
 
 
 class InProcessPool:
-    """A pool without processes: a job is performed, whole, when it is polled."""
+    """A pool without processes: `poll` performs a job from start to end in this process."""
 
     slots = 1
 
     def __init__(self, folder: Path, training: TrainingBackend = fake_training) -> None:
-        self._place, self._jobs, self._training = WorkerContext(folder=folder), list[Job](), training
+        self._context = WorkerContext(folder=folder)
+        self._jobs = list[Job]()
+        self._training = training
 
     def free(self) -> int:
         return 1 - len(self._jobs)
@@ -74,7 +76,7 @@ class InProcessPool:
                 return False
 
             try:
-                events.append(perform_job(self._training, job, self._place, report))
+                events.append(perform_job(self._training, job, self._context, report))
             except ValueError as error:
                 events.append(JobEnded(key, Outcome.FAILED, str(error)))
         self._jobs.clear()
@@ -85,37 +87,37 @@ class InProcessPool:
 
 
 def run_in_process(plan: Plan, folder: Path, options: RunOptions | None = None) -> RunSummary:
-    """Run a plan in this process alone."""
+    """Run a plan without worker processes."""
     return run_plan(plan, folder, options or OPTIONS, InProcessPool(folder))
 
 
 def run_undisturbed(plan: Plan, folder: Path) -> Path:
-    """The folder of a study that nobody has disturbed, and that has taken no time."""
+    """Run a plan without interruptions and in no time; return the folder, as the expectation of a disturbed run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fake_training, "TIME_SCALE", 0.0)
         assert run_in_process(plan, folder).complete
     return folder
 
 
-def build_fake_plan(asked: Study) -> Plan:
-    """Its plan, with a made-up fingerprint."""
-    return build_plan(asked, fake_training.fingerprint)
+def build_fake_plan(study: Study) -> Plan:
+    """Return the plan of a study with the fake fingerprint."""
+    return build_plan(study, fake_training.fingerprint)
 
 
 OPTIONS = RunOptions(workers=2, device="cpu", progress="none", training="tests.fake_training")
 
 
 class TrainedEpoch(NamedTuple):
-    """A line of `trained.log`: an epoch that some worker has trained; in `waiting.log`, 0: it has not begun."""
+    """A line of `trained.log`, an epoch that a worker has trained; or of `waiting.log`, with epoch 0."""
 
-    key: str  # of the training
+    key: str  # the training key
     epoch: int
     pid: int
     at: float  # Unix time
 
 
 def read_trained_epochs(folder: Path, name: str = "trained.log") -> list[TrainedEpoch]:
-    """Every epoch that any worker has trained, in order."""
+    """Return every epoch that any worker has trained, in order."""
     log = folder / name
     if not log.exists():
         return []
@@ -124,33 +126,34 @@ def read_trained_epochs(folder: Path, name: str = "trained.log") -> list[Trained
 
 
 def list_trained_epochs(folder: Path) -> list[tuple[str, int]]:
-    """(key, epoch) of every epoch that any worker has trained, in order."""
+    """Return (training key, epoch) of every epoch that any worker has trained, in order."""
     return [(line.key, line.epoch) for line in read_trained_epochs(folder)]
 
 
 def find_retrained_epochs(folder: Path) -> list[TrainedEpoch]:
-    """Epochs that were trained when all runs of the training had records; a file's time is exact to milliseconds."""
+    """Return the epochs that were trained although all runs of their training had records."""
     store, written = RecordStore(folder / "records"), dict[str, float]()
     for record in store:
         training = record.run.training_key
         written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
+    # The time of a file is that of the last kernel tick, which may lie some milliseconds back.
     return [line for line in read_trained_epochs(folder) if line.at > written[line.key] + 0.02]
 
 
 def read_event_log(folder: Path, event: str | None = None) -> list[dict[str, Any]]:
-    """What `events.jsonl` says, or those of one kind."""
+    """Return the lines of `events.jsonl`, all or those of one kind."""
     path = folder / "events.jsonl"
     lines = read_events(path) if path.exists() else iter(())
     return [line for line in lines if event in (None, line["event"])]
 
 
 def write_and_read_report(folder: Path) -> dict[str, str]:
-    """The report on a folder: file -> text, without the moment at which it was started."""
+    """Write the report of a folder and return the text per file, without timestamps."""
     write.write_report(folder)
     paths = [folder / name for name in ("runs.csv", "report.md", "table.tex", "report.html")]
-    return {path.name: _AT.sub("", path.read_text()) for path in paths}
+    return {path.name: _TIMESTAMP.sub("", path.read_text()) for path in paths}
 
 
 def read_record_contents(folder: Path) -> dict[str, object]:
-    """Key -> what a record says of the run, without what differs from machine to machine."""
+    """Return outcome, metrics and epochs per key: what must not depend on the machine or on interruptions."""
     return {record.key: (record.outcome, record.tested, record.epochs) for record in RecordStore(folder / "records")}

@@ -1,4 +1,4 @@
-"""Processes with a view of the disk of their own: what they mount, nobody else sees."""
+"""Processes with a mount namespace of their own: no other process sees what they mount."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 UNSHARE_COMMAND = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private")
 
 
-def _possible() -> bool:
+def _has_user_namespaces() -> bool:
     if shutil.which("unshare") is None:
         return False
     return subprocess.run([*UNSHARE_COMMAND, "true"], check=False, capture_output=True).returncode == 0
 
 
-requires_user_namespaces = pytest.mark.skipif(not _possible(), reason="this system has no user namespaces")
+requires_user_namespaces = pytest.mark.skipif(not _has_user_namespaces(), reason="this system has no user namespaces")

@@ -1,4 +1,4 @@
-"""`clean` removes nothing that a study, a search or a worker may still want."""
+"""`clean` removes nothing that a study, a search or a worker may still need."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def run_clean(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
-def outdated(folder: Path) -> Path:
-    """A results folder with three records of a variant that its study has no longer."""
+def make_outdated_folder(folder: Path) -> Path:
+    """Return a results folder with three records of a variant that its study no longer has."""
     run_in_process(build_fake_plan(make_study(folder.parent, variants=2)), folder)
     run_in_process(build_fake_plan(make_study(folder.parent, variants=1)), folder)
     for path in (folder / "records").glob("*.json"):
@@ -36,11 +36,11 @@ def outdated(folder: Path) -> Path:
 
 
 def test_records_of_an_older_plan_are_set_aside_and_can_be_taken_back(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+    folder = make_outdated_folder(tmp_path / "results")
     planned_keys = {cell.key for cell in Manifest.read(folder).planned}
     store, before = RecordStore(folder / "records"), read_record_contents(folder)
-    lost = store.keys() - planned_keys
-    assert len(lost) == 3
+    unplanned = store.keys() - planned_keys
+    assert len(unplanned) == 3
     refused = run_clean(folder)
     assert (refused.returncode, len(store.keys())) == (2, 9)
     assert "pass --yes to confirm" in refused.stderr
@@ -49,20 +49,20 @@ def test_records_of_an_older_plan_are_set_aside_and_can_be_taken_back(tmp_path: 
     assert done.returncode == 0
     assert store.keys() == planned_keys
     assert f"mv {folder}/records/aside/KEY.0.json {folder}/records/KEY.json" in done.stdout
-    for key in lost:
+    for key in unplanned:
         (folder / "records" / "aside" / f"{key}.0.json").rename(store.path(key))
     assert read_record_contents(folder) == before
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+    folder = make_outdated_folder(tmp_path / "results")
     done = run_clean(folder, "--dry-run")
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
     assert len(RecordStore(folder / "records").keys()) == 9
 
 
 def test_a_record_younger_than_the_manifest_stays(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+    folder = make_outdated_folder(tmp_path / "results")
     (key, *_) = sorted(RecordStore(folder / "records").keys() - {cell.key for cell in Manifest.read(folder).planned})
     later = (folder / "manifest.json").stat().st_mtime + 1
     os.utime(RecordStore(folder / "records").path(key), (later, later))
@@ -71,21 +71,21 @@ def test_a_record_younger_than_the_manifest_stays(tmp_path: Path) -> None:
 
 
 def test_a_record_that_a_neighbour_plans_stays(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+    folder = make_outdated_folder(tmp_path / "results")
     run_in_process(build_fake_plan(make_study(tmp_path, name="neighbour", variants=2)), tmp_path / "neighbour")
     assert find_orphans(folder).records == ()
 
 
 def test_what_was_set_aside_is_deleted_only_on_request(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+    folder = make_outdated_folder(tmp_path / "results")
     list(remove_orphans(find_orphans(folder)))
     assert find_orphans(folder).paths == ()
     assert len(list(remove_orphans(find_orphans(folder, aside=True)))) == 3
     assert list((folder / "records" / "aside").iterdir()) == []
 
 
-def test_a_half_written_file_of_this_moment_stays(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+def test_a_temporary_file_of_this_moment_stays(tmp_path: Path) -> None:
+    folder = make_outdated_folder(tmp_path / "results")
     fresh, old = folder / "records" / ".a.aside", folder / "records" / ".b.aside"
     fresh.write_text("")
     old.write_text("")
@@ -94,7 +94,7 @@ def test_a_half_written_file_of_this_moment_stays(tmp_path: Path) -> None:
 
 
 def test_it_refuses_while_a_run_holds_the_folder(tmp_path: Path) -> None:
-    folder = outdated(tmp_path / "results")
+    folder = make_outdated_folder(tmp_path / "results")
     with hold_study_lock(folder):
         done = run_clean(folder, "--yes")
     assert done.returncode == StudyLockedError.exit_status

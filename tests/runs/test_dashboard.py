@@ -1,4 +1,4 @@
-"""optuna-dashboard, served on loopback, shows of a ledger what there is to see."""
+"""optuna-dashboard, served on loopback, shows the trials of a ledger with their values, epochs and attributes."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ design:
   budget: {variants: 10}
   best: 1
 """
-AT_ONCE = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands before loopback
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback is reached without a proxy
 
 
-def searched(folder: Path, text: str = SEARCH) -> Plan:
+def build_search_plan(folder: Path, text: str = SEARCH) -> Plan:
     file = folder / "searched.yaml"
     file.write_text(text)
     return build_fake_plan(load(file))
 
 
 @contextmanager
-def dashboard(folder: Path) -> Iterator[str]:
-    """Its address, while it serves the ledger of a results folder."""
+def serve_dashboard(folder: Path) -> Iterator[str]:
+    """Serve the ledger of a results folder; yield the address of the server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,83 +69,91 @@ def dashboard(folder: Path) -> Iterator[str]:
             subprocess.run(["kill", "--", f"-{serving.pid}"], check=True)
 
 
-def asked(address: str) -> Any:
-    """What it says; it may have to start first."""
-    until = time.monotonic() + 60
+def get_json(address: str) -> Any:
+    """Return the JSON document at an address, once the server has started."""
+    deadline = time.monotonic() + 60
     while True:
         try:
-            with AT_ONCE.open(address, timeout=10) as answer:
+            with OPENER.open(address, timeout=10) as answer:
                 return json.load(answer)
         except (URLError, ConnectionError):
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.1)
 
 
-def answered(folder: Path, path: str) -> Any:
-    """What its application says without a server."""
+def get_json_without_server(folder: Path, path: str) -> Any:
+    """Return a JSON document of the application, called without a server."""
     environment: dict[str, Any] = {"QUERY_STRING": "after=0", "PATH_INFO": path}
     setup_testing_defaults(environment)
     storage = RDBStorage(build_default_url(folder))
     try:
-        said = b"".join(optuna_dashboard.wsgi(storage)(environment, lambda status, headers, problem=None: None))
+        body = b"".join(optuna_dashboard.wsgi(storage)(environment, lambda status, headers, problem=None: None))
     finally:
         storage.remove_session()
         storage.engine.dispose()
-    return json.loads(said)
+    return json.loads(body)
 
 
-def attributes(of: dict[str, Any]) -> dict[str, str]:
-    return {one["key"]: one["value"] for one in of["user_attrs"]}
+def read_attributes(document: dict[str, Any]) -> dict[str, str]:
+    """Return the user attributes of a study or a trial."""
+    return {entry["key"]: entry["value"] for entry in document["user_attrs"]}
 
 
-def test_a_search_is_shown_with_its_values_its_epochs_and_what_was_refused(tmp_path: Path) -> None:
+def test_a_search_is_shown_with_its_values_its_epochs_and_refused_proposals(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    run_in_process(searched(tmp_path), folder)
-    with dashboard(folder) as address:
-        (summary,) = asked(f"{address}/api/studies")["study_summaries"]
-        shown = asked(f"{address}/api/studies/{summary['study_id']}?after=0")
-    assert (summary["study_name"], shown["directions"], shown["objective_names"]) == (
+    run_in_process(build_search_plan(tmp_path), folder)
+    with serve_dashboard(folder) as address:
+        (summary,) = get_json(f"{address}/api/studies")["study_summaries"]
+        document = get_json(f"{address}/api/studies/{summary['study_id']}?after=0")
+    assert (summary["study_name"], document["directions"], document["objective_names"]) == (
         "searched",
         ["minimize"],
         ["val_error"],
     )
-    assert attributes(shown)["question"] == "what is best?"
-    assert {one["name"] for one in shown["union_search_space"]} == {"train.lr", "arch.width", "arch.depth", "kernels"}
-    seen = set()
-    for trial in shown["trials"]:
-        told = attributes(trial)
-        assert told["variant"] == f"s{trial['number']:04}"
-        if "params" not in told:
-            seen.add("impossible")
+    assert read_attributes(document)["question"] == "what is best?"
+    assert {entry["name"] for entry in document["union_search_space"]} == {
+        "train.lr",
+        "arch.width",
+        "arch.depth",
+        "kernels",
+    }
+    kinds = set()
+    for trial in document["trials"]:
+        trial_attributes = read_attributes(trial)
+        assert trial_attributes["variant"] == f"s{trial['number']:04}"
+        if "params" not in trial_attributes:
+            kinds.add("impossible")
             assert (trial["state"], trial["constraints"]) == ("Pruned", [1.0])
-            assert told["reason"]
+            assert trial_attributes["reason"]
             continue
-        if int(told["params"]) > 4000:
-            seen.add("refused")
+        if int(trial_attributes["params"]) > 4000:
+            kinds.add("refused")
             assert trial["state"] == "Pruned"
             assert trial["constraints"][0] > 0
-            assert told["reason"] == f"outside the constraints: params {int(told['params']):,}"
+            assert trial_attributes["reason"] == f"outside the constraints: params {int(trial_attributes['params']):,}"
             continue
-        record = RecordStore(folder / "records").get(told["keys"])
-        seen.add(str(record.outcome))
+        record = RecordStore(folder / "records").get(trial_attributes["keys"])
+        kinds.add(str(record.outcome))
         assert (trial["state"], trial["constraints"][0] <= 0) == ("Complete", True)
-        steps = [(one["step"], one["value"]) for one in trial["intermediate_values"]]
+        steps = [(entry["step"], entry["value"]) for entry in trial["intermediate_values"]]
         assert steps == [(epoch.epoch, 1 - epoch.val_accuracy) for epoch in record.epochs]
         assert trial["values"] == [1.0 if record.tested is None else 1 - record.tested.val_accuracy]
-        assert told.get("outcome", "finished") == str(record.outcome)
-    assert seen == {"impossible", "refused", "finished", "diverged", "out_of_memory"}
+        assert trial_attributes.get("outcome", "finished") == str(record.outcome)
+    assert kinds == {"impossible", "refused", "finished", "diverged", "out_of_memory"}
 
 
-def test_a_plan_is_shown_as_one_trial_a_run(tmp_path: Path) -> None:
+def test_a_plan_is_shown_as_one_trial_per_run(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     run_in_process(build_fake_plan(make_study(tmp_path, seeds=2, more="  bad: {train.lr: 150}\n")), folder)
-    shown = answered(folder, "/api/studies/1")
+    document = get_json_without_server(folder, "/api/studies/1")
     cells = {cell.key: cell for cell in Manifest.read(folder).planned}
-    assert {attributes(trial)["key"] for trial in shown["trials"]} == cells.keys()
-    for trial in shown["trials"]:
-        told, record = attributes(trial), RecordStore(folder / "records").get(attributes(trial)["key"])
-        assert told["run"] == f"{cells[told['key']].variant}/{cells[told['key']].seed}"
+    assert {read_attributes(trial)["key"] for trial in document["trials"]} == cells.keys()
+    for trial in document["trials"]:
+        trial_attributes = read_attributes(trial)
+        cell = cells[trial_attributes["key"]]
+        record = RecordStore(folder / "records").get(cell.key)
+        assert trial_attributes["run"] == f"{cell.variant}/{cell.seed}"
         assert trial["params"][0]["param_external_value"] == str(record.run.train.lr)
-        assert trial["state"] == ("Fail" if told["run"].startswith("bad/") else "Complete")
+        assert trial["state"] == ("Fail" if trial_attributes["run"].startswith("bad/") else "Complete")
         assert len(trial["intermediate_values"]) == len(record.epochs)
         assert (record.tested is None) == ("values" not in trial)

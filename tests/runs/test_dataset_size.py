@@ -1,4 +1,4 @@
-"""How many examples a run has: as many as training then draws."""
+"""The number of examples of a run is that which training then loads."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vgg_ablate.data.splits import load_splits
 from vgg_ablate.runs.resources import dataset_size
 
 
-def drawn(data: Data) -> tuple[int, int]:
-    """To train on, and of all three splits, as training draws them."""
+def count_loaded_examples(data: Data) -> tuple[int, int]:
+    """Return the training examples and those of all splits, as training loads them."""
     parts = load_splits(data, sources.compute_data_fingerprint(data), 0, torch.device("cpu"))[:3]
     return len(parts[0]), sum(map(len, parts))
 
@@ -28,13 +28,17 @@ def test_the_files_of_an_image_folder_are_counted(tmp_path: Path, tested: bool, 
     data = folder(tmp_path, images=11).model_copy(update={"limit": limit})
     if not tested:
         shutil.rmtree(tmp_path / "test")
-    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == drawn(data)
+    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == count_loaded_examples(
+        data
+    )
 
 
 @pytest.mark.parametrize("limit", [None, 100])
-def test_digits_have_the_examples_that_are_drawn(limit: int | None) -> None:
+def test_digits_have_the_examples_that_are_loaded(limit: int | None) -> None:
     data = DIGITS.model_copy(update={"limit": limit})
-    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == drawn(data)
+    assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == count_loaded_examples(
+        data
+    )
 
 
 def test_a_folder_that_is_not_there_has_an_unknown_size(tmp_path: Path) -> None:

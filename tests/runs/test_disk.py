@@ -1,4 +1,4 @@
-"""A disk that is full, or not to be written: an error that says so, nothing lost, and the next start goes on."""
+"""A disk that is full or read-only: one clear error, nothing is lost, and the next start continues."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from vgg_ablate.runs.driver import RunOptions, run_plan
 from vgg_ablate.runs.plan import Plan
 
 
-def limited(plan: Plan, folder: Path, options: RunOptions, largest: int, said: Connection) -> None:
-    """Drive with no file larger than that many bytes; send the exit status and the message."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+def run_with_limited_files(plan: Plan, folder: Path, options: RunOptions, max_bytes: int, sender: Connection) -> None:
+    """Run a plan with a limit on the size of files, in bytes; send the exit status and the message of the error."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, resource.RLIM_INFINITY))
     try:
         run_plan(plan, folder, options)
     except StorageError as error:
-        said.send((error.exit_status, str(error)))
-    said.close()
+        sender.send((error.exit_status, str(error)))
+    sender.close()
 
 
-@pytest.mark.parametrize(("largest", "ledger"), [(500, "study.db"), (250_000, "study.db"), (30_000, "study.journal")])
-def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest: int, ledger: str) -> None:
+@pytest.mark.parametrize(("max_bytes", "ledger"), [(500, "study.db"), (250_000, "study.db"), (30_000, "study.journal")])
+def test_a_full_disk_is_reported_and_the_next_start_goes_on(tmp_path: Path, max_bytes: int, ledger: str) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path, variants=9, seeds=8)), tmp_path / "results"
     scheme = "journal" if ledger.endswith("journal") else "sqlite"
     options = replace(OPTIONS, storage=f"{scheme}:///{folder / ledger}")
-    heard, said = multiprocessing.Pipe()
+    receiver, sender = multiprocessing.Pipe()
     process = multiprocessing.get_context("forkserver").Process(
-        target=limited, args=(plan, folder, options, largest, said)
+        target=run_with_limited_files, args=(plan, folder, options, max_bytes, sender)
     )
     process.start()
-    said.close()
-    status, message = heard.recv()
+    sender.close()
+    status, message = receiver.recv()
     process.join()
     assert status == 4
     assert str(folder) in message
@@ -59,23 +59,23 @@ def test_a_full_disk_is_said_and_the_next_start_goes_on(tmp_path: Path, largest:
 READ_ONLY = """\
 import pickle, subprocess, sys
 from pathlib import Path
-from vgg_ablate.errors import StorageFailed
-from vgg_ablate.runs.driver import drive
-from vgg_ablate.runs.status import status
+from vgg_ablate.errors import StorageError
+from vgg_ablate.runs.driver import run_plan
+from vgg_ablate.runs.status import compute_status
 
 plan, folder, options = pickle.loads(Path(sys.argv[1]).read_bytes())
 subprocess.run(["mount", "--bind", folder, folder], check=True)
 subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-print(status(plan.planned, folder).missing)
+print(compute_status(plan.planned, folder).missing)
 try:
-    drive(plan, folder, options)
-except StorageFailed as error:
+    run_plan(plan, folder, options)
+except StorageError as error:
     print(error.exit_status, error)
 """
 
 
 @requires_user_namespaces
-def test_a_folder_that_cannot_be_written_can_be_looked_at(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_can_be_read(tmp_path: Path) -> None:
     folder, wider = tmp_path / "results", build_fake_plan(make_study(tmp_path, variants=2))
     run_in_process(build_fake_plan(make_study(tmp_path, variants=1)), folder)
     (tmp_path / "all").write_bytes(pickle.dumps((wider, folder, OPTIONS)))

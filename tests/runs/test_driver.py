@@ -1,4 +1,4 @@
-"""The driver: planned, claimed, trained, recorded, told; and nothing twice."""
+"""The driver trains every planned run once, records it, and mirrors it to the ledger."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ from vgg_ablate.runs.resources.slots import build_slots
 from vgg_ablate.runs.status import compute_status
 
 
-def mirrored(folder: Path) -> dict[str, str]:
+def read_mirrored_trials(folder: Path) -> dict[str, str]:
+    """Return the state per run key of the trials in the ledger."""
     with closing(Ledger.open("asked", build_default_url(folder))) as ledger:
-        return ledger.mirrored()
+        return ledger.read_outcomes()
 
 
 def test_every_planned_run_has_one_record_and_running_again_trains_nothing(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_more_seeds_and_variants_train_only_what_is_new(tmp_path: Path) -> None:
     assert len(list_trained_epochs(folder)) == 2 * 9
     assert before <= set(list_trained_epochs(folder))
     assert len(Manifest.read(folder).provenance["history"]) == 2
-    assert len(mirrored(folder)) == 9
+    assert len(read_mirrored_trials(folder)) == 9
 
 
 def test_the_order_is_seed_major_and_the_longest_first(tmp_path: Path) -> None:
@@ -83,8 +84,8 @@ def test_the_order_is_seed_major_and_the_longest_first(tmp_path: Path) -> None:
 
 
 def test_records_of_a_sibling_study_are_linked_in(tmp_path: Path) -> None:
-    one = build_fake_plan(make_study(tmp_path, name="one", variants=1))
-    run_in_process(one, tmp_path / "results" / "one")
+    sibling = build_fake_plan(make_study(tmp_path, name="one", variants=1))
+    run_in_process(sibling, tmp_path / "results" / "one")
     two = build_fake_plan(make_study(tmp_path, name="two", variants=2))
     priced = cost.estimate_study_cost(
         two, RecordStore(tmp_path / "results" / "two" / "records"), [], build_slots("cpu", 1)
@@ -100,17 +101,17 @@ def test_a_lost_ledger_is_made_again_from_the_records(tmp_path: Path) -> None:
     for path in folder.glob("study.db*"):
         path.unlink()
     assert run_in_process(plan, folder).trained == 0
-    assert len(mirrored(folder)) == 9
+    assert len(read_mirrored_trials(folder)) == 9
 
 
-def test_a_damaged_ledger_is_said_moved_aside_and_made_again(tmp_path: Path) -> None:
+def test_a_damaged_ledger_is_reported_moved_aside_and_made_again(tmp_path: Path) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path)), tmp_path / "results"
     run_in_process(plan, folder)
     (folder / "study.db").write_bytes(b"no database at all" * 1000)
     with pytest.raises(StorageError, match=r"study\.db: .*moved to study\.db\.damaged: run again"):
         run_in_process(plan, folder)
     assert run_in_process(plan, folder).trained == 0
-    assert len(mirrored(folder)) == 9
+    assert len(read_mirrored_trials(folder)) == 9
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,8 @@ def test_a_damaged_ledger_is_said_moved_aside_and_made_again(tmp_path: Path) -> 
 )
 def test_failures_have_names_and_the_others_go_on(tmp_path: Path, lr: int, outcome: Outcome, reason: str) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path, more=f"  bad: {{train.lr: {lr}}}\n")), tmp_path / "results"
-    go = run_plan if outcome is Outcome.FAILED else run_in_process  # a bug ends its process
-    finished = go(plan, folder, OPTIONS)
+    run = run_plan if outcome is Outcome.FAILED else run_in_process  # a bug ends the process that trains
+    finished = run(plan, folder, OPTIONS)
     assert finished.outcomes == {"finished": 9, str(outcome): 3}
     assert not finished.complete
     bad = [RecordStore(folder / "records").get(cell.key) for cell in plan.cells if cell.variant == "bad"]
@@ -135,7 +136,7 @@ def test_failures_have_names_and_the_others_go_on(tmp_path: Path, lr: int, outco
 
     again = run_in_process(plan, folder)
     assert (again.trained, again.outcomes) == (0, finished.outcomes)
-    retried = go(plan, folder, replace(OPTIONS, retry=frozenset({outcome})))
+    retried = run(plan, folder, replace(OPTIONS, retry=frozenset({outcome})))
     assert (retried.recorded, retried.trained, retried.outcomes) == (9, 3, finished.outcomes)
 
 
@@ -151,7 +152,7 @@ def test_a_run_that_kills_its_worker_every_time_is_given_up_and_the_others_are_n
     assert (finished.lost, finished.outcomes) == (("deadly/0",), {"finished": 3})
 
 
-def test_a_second_driver_says_who_holds_the_study(tmp_path: Path) -> None:
+def test_a_second_driver_names_the_process_that_holds_the_study(tmp_path: Path) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path)), tmp_path / "results"
     with hold_study_lock(folder):
         with pytest.raises(StudyLockedError, match=rf"process {os.getpid()} on .*, since 20.*\+00:00, is running"):
@@ -161,10 +162,10 @@ def test_a_second_driver_says_who_holds_the_study(tmp_path: Path) -> None:
     assert run_in_process(plan, folder).complete
 
 
-def test_the_lock_of_a_dead_driver_is_no_lock(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_driver_holds_nothing(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib; from vgg_ablate.runs.leases import study_lock\n"
-        f"with study_lock(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
+        "import os, pathlib; from vgg_ablate.runs.leases import hold_study_lock\n"
+        f"with hold_study_lock(pathlib.Path({str(tmp_path)!r})): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert "pid" in (tmp_path / "study.lock").read_text()
@@ -179,7 +180,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_environment(tmp_path
 
 def test_a_training_that_cannot_be_imported_ends_the_study(tmp_path: Path) -> None:
     options = replace(OPTIONS, training="tests.no_such_module")
-    with pytest.raises(EnvironmentFailedError, match=r"exit status 1; .*cpu-\d\.log says why"):
+    with pytest.raises(EnvironmentFailedError, match=r"exit status 1; see .*cpu-\d\.log for the reason"):
         run_plan(build_fake_plan(make_study(tmp_path)), tmp_path / "results", options)
 
 
@@ -196,10 +197,10 @@ def test_a_worker_has_its_threads_and_devices_before_anything_is_imported(tmp_pa
 def test_events_are_written_for_machines(tmp_path: Path) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
     run_in_process(plan, folder)
-    told = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in told] == ["began", "started", "epoch", "epoch", "ended"]
-    assert told[-1]["variant"] == "base"
-    assert list(read_events(folder / "events.jsonl")) == told
+    logged = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in logged] == ["began", "started", "epoch", "epoch", "ended"]
+    assert logged[-1]["variant"] == "base"
+    assert list(read_events(folder / "events.jsonl")) == logged
 
 
 def test_events_go_on_after_a_line_that_was_torn_anywhere(tmp_path: Path) -> None:
@@ -209,10 +210,10 @@ def test_events_go_on_after_a_line_that_was_torn_anywhere(tmp_path: Path) -> Non
     for length in range(len(torn) + 1):
         path.write_bytes(before + torn[:length])
         view = EventWriter(path)
-        view.began(ProgressState("asked", 3, 0, Forecast(1)))
+        view.start(ProgressState("asked", 3, 0, Forecast(1)))
         view.close()
-        told = [event["event"] for event in read_events(path)]
-        assert told == ["began", *(["lost"] if length == len(torn) else []), "began"]
+        logged = [event["event"] for event in read_events(path)]
+        assert logged == ["began", *(["lost"] if length == len(torn) else []), "began"]
         assert path.read_bytes().startswith(before + torn[:length])
 
 
@@ -220,27 +221,27 @@ def test_status_reads_what_there_is_and_rebuild_makes_the_ledger_again(tmp_path:
     asked, folder = make_study(tmp_path, variants=1, more="  bad: {train.lr: 150}\n"), tmp_path / "results"
     run_in_process(build_fake_plan(asked), folder)
     wider = build_fake_plan(make_study(tmp_path, variants=2, more="  bad: {train.lr: 150}\n"))
-    found = compute_status(wider.planned, folder)
-    assert (found.asked, found.recorded, found.missing, found.held_by) == (12, 9, 3, None)
-    assert found.variants["v1"] == {"missing": 3}
-    assert found.failures["bad/0"] == "diverged: loss nan in epoch 1"
+    status = compute_status(wider.planned, folder)
+    assert (status.asked, status.recorded, status.missing, status.held_by) == (12, 9, 3, None)
+    assert status.variants["v1"] == {"missing": 3}
+    assert status.failures["bad/0"] == "diverged: loss nan in epoch 1"
     (folder / "study.db").unlink()
     assert rebuild_ledger(asked, folder, None, fake_training.fingerprint) == 9
-    assert len(mirrored(folder)) == 9
+    assert len(read_mirrored_trials(folder)) == 9
 
 
 def test_a_network_file_system_is_known_by_its_mount(tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(
         "disk / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\nbox /home/my\\040box ext4 rw 0 0\n"
     )
-    found = [
+    remote = [
         is_remote(Path(path), tmp_path / "mounts") for path in ("/tmp/a.db", "/home/ann/a.db", "/home/my box/a.db")
     ]
-    assert found == [False, True, False]
+    assert remote == [False, True, False]
     assert not is_remote(tmp_path, tmp_path / "none")
 
 
-def test_undisturbed_studies_say_the_same_whatever_the_number_of_workers(tmp_path: Path) -> None:
+def test_undisturbed_studies_have_the_same_records_whatever_the_number_of_workers(tmp_path: Path) -> None:
     plan = build_fake_plan(make_study(tmp_path))
     run_plan(plan, tmp_path / "a", OPTIONS)
     shutil.rmtree(tmp_path / "b", ignore_errors=True)

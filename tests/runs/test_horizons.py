@@ -1,4 +1,4 @@
-"""Horizons are trained level by level, up to the one that is asked for."""
+"""Horizons are trained level by level, up to the requested one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ variants:
 """
 
 
-def study(folder: Path, text: str = STUDY) -> Study:
+def load_text(folder: Path, text: str = STUDY) -> Study:
     (folder / "asked.yaml").write_text(text, encoding="utf-8")
     return load(folder / "asked.yaml")
 
 
 def test_the_lowest_level_comes_first_and_within_it_seed_by_seed_the_longest(tmp_path: Path) -> None:
-    plan = build_fake_plan(study(tmp_path))
+    plan = build_fake_plan(load_text(tmp_path))
     assert [cell.title for cell in plan.cells] == [
         "long@1/0", "base@1/0", "long@1/1", "base@1/1",
         "long@2/0", "base@2/0", "long@2/1", "base@2/1",
@@ -47,8 +47,8 @@ def test_the_lowest_level_comes_first_and_within_it_seed_by_seed_the_longest(tmp
     assert [cell.horizon for cell in plan.cells[::4]] == [1, 2, 3]
 
 
-def test_levels_are_trained_up_to_the_one_that_is_asked_for_and_then_the_rest(tmp_path: Path) -> None:
-    plan, folder = build_fake_plan(study(tmp_path)), tmp_path / "results"
+def test_levels_are_trained_up_to_the_requested_one_and_then_the_rest(tmp_path: Path) -> None:
+    plan, folder = build_fake_plan(load_text(tmp_path)), tmp_path / "results"
     first = run_in_process(plan, folder, replace(OPTIONS, until=1))
     assert (first.asked, first.trained, first.left_out, first.missing) == (12, 4, 8, 0)
     assert first.complete
@@ -69,12 +69,14 @@ def test_levels_are_trained_up_to_the_one_that_is_asked_for_and_then_the_rest(tm
 
 def test_a_failure_up_to_the_level_is_still_one(tmp_path: Path) -> None:
     text = STUDY.replace('{arch.stages: "8 8 8 8 | 8"}', "{train.lr: 150}")
-    finished = run_in_process(build_fake_plan(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=1))
+    finished = run_in_process(
+        build_fake_plan(load_text(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=1)
+    )
     assert (finished.outcomes, finished.complete) == ({"finished": 2, "diverged": 2}, False)
 
 
-def test_every_level_has_its_price(tmp_path: Path) -> None:
-    plan = build_fake_plan(study(tmp_path))
+def test_every_level_has_an_estimated_cost(tmp_path: Path) -> None:
+    plan = build_fake_plan(load_text(tmp_path))
     bill = cost.estimate_study_cost(plan, RecordStore(tmp_path / "records"), [], build_slots("cpu", 1))
     assert {price.variant: price.missing for price in bill.variants} == dict.fromkeys(
         ("base", "long", "base@1", "long@1", "base@2", "long@2"), 2
@@ -82,7 +84,7 @@ def test_every_level_has_its_price(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (STUDY, "command line: --until: the levels of train.epochs are 1, 2, 3, got 0.5"),
         (
@@ -92,9 +94,9 @@ def test_every_level_has_its_price(tmp_path: Path) -> None:
     ],
 )
 def test_a_level_that_trains_nothing_is_refused_before_anything_is_written(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
-    with pytest.raises(SpecError) as caught:
-        run_in_process(build_fake_plan(study(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=0.5))
-    assert str(caught.value).startswith(said)
+    with pytest.raises(SpecError) as error_info:
+        run_in_process(build_fake_plan(load_text(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=0.5))
+    assert str(error_info.value).startswith(message)
     assert not (tmp_path / "results").exists()

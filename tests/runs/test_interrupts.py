@@ -1,4 +1,4 @@
-"""Ctrl-C is heard wherever it comes, and acted upon between two steps."""
+"""Ctrl-C is noted wherever it arrives, and handled between two steps."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vgg_ablate.runs.interrupts import defer_interrupts
 from vgg_ablate.runs.workers.protocol import WorkerEvent
 
 
-class Finalised:
-    """Ctrl-C comes while it is thrown away, where an exception would be dropped."""
+class InterruptingFinalizer:
+    """Receives Ctrl-C in its finalizer, where Python drops an exception."""
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(autouse=True)
-def both() -> Iterator[None]:
-    """Both signals raise KeyboardInterrupt, as under `vgg_ablate run`; what starts tests may ignore them."""
+def handle_both_signals() -> Iterator[None]:
+    """Let both signals raise KeyboardInterrupt, as `vgg_ablate run` does: a test runner may ignore them."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     yield
@@ -34,7 +34,7 @@ def both() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_asked_for_in_a_step_is_done_after_it(number: signal.Signals) -> None:
+def test_an_interrupt_in_a_step_is_raised_after_it(number: signal.Signals) -> None:
     with defer_interrupts() as check:
         check()
         signal.raise_signal(number)
@@ -43,52 +43,52 @@ def test_what_was_asked_for_in_a_step_is_done_after_it(number: signal.Signals) -
     assert signal.getsignal(number) is signal.default_int_handler
 
 
-def test_it_is_heard_in_a_finaliser_too() -> None:
+def test_an_interrupt_in_a_finalizer_is_not_lost() -> None:
     with defer_interrupts() as check:
-        Finalised()
+        InterruptingFinalizer()
         with pytest.raises(KeyboardInterrupt):
             check()
 
 
-def test_the_second_does_not_wait() -> None:
+def test_the_second_interrupt_does_not_wait() -> None:
     with defer_interrupts():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("left", [signal.SIG_DFL, signal.SIG_IGN])
-def test_a_signal_that_nobody_handles_is_left_alone(left: signal.Handlers) -> None:
-    signal.signal(signal.SIGTERM, left)
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_signal_that_nobody_handles_is_left_alone(handler: signal.Handlers) -> None:
+    signal.signal(signal.SIGTERM, handler)
     with defer_interrupts():
-        assert signal.getsignal(signal.SIGTERM) is left
+        assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_a_thread_changes_nothing() -> None:
-    seen: list[object] = []
+    handlers: list[object] = []
 
-    def elsewhere() -> None:
+    def defer_in_thread() -> None:
         with defer_interrupts() as check:
             check()
-            seen.append(signal.getsignal(signal.SIGINT))
+            handlers.append(signal.getsignal(signal.SIGINT))
 
-    thread = threading.Thread(target=elsewhere)
+    thread = threading.Thread(target=defer_in_thread)
     thread.start()
     thread.join()
-    assert seen == [signal.default_int_handler]
+    assert handlers == [signal.default_int_handler]
 
 
-class Interrupted(InProcessPool):
-    """Ctrl-C comes while a run is performed, in a place where an exception is dropped."""
+class InterruptedPool(InProcessPool):
+    """Receives Ctrl-C during a run, where Python drops an exception."""
 
     def poll(self, timeout: float) -> list[WorkerEvent]:
-        Finalised()
+        InterruptingFinalizer()
         return super().poll(timeout)
 
 
 def test_a_study_ends_after_the_step_and_goes_on_later(tmp_path: Path) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=2)), tmp_path / "results"
     with pytest.raises(KeyboardInterrupt):
-        run_plan(plan, folder, OPTIONS, Interrupted(folder))
+        run_plan(plan, folder, OPTIONS, InterruptedPool(folder))
     assert len(RecordStore(folder / "records").keys()) == 1
     assert run_in_process(plan, folder).complete

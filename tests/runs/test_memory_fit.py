@@ -1,4 +1,4 @@
-"""What will not fit is said before anything trains."""
+"""A run that will not fit is reported before anything trains."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vgg_ablate.runs.resources import memory_fit
 from vgg_ablate.runs.resources.slots import Slot, build_slots, read_memory_limit
 
 
-def on(memory: int, together: int = 1) -> tuple[Slot, ...]:
-    """Slots of one GPU of so much memory, and one of a far larger."""
-    return (*(Slot(f"cuda0-{index}", "cuda", "0", memory=memory) for index in range(together)), LARGE)
+def make_gpu_slots(memory: int, count: int = 1) -> tuple[Slot, ...]:
+    """Return slots of one GPU with that many bytes of memory, and one of a far larger GPU."""
+    return (*(Slot(f"cuda0-{index}", "cuda", "0", memory=memory) for index in range(count)), LARGE)
 
 
 LARGE = Slot("cuda1-0", "cuda", "1", memory=1 << 60)
@@ -20,45 +20,45 @@ LARGE = Slot("cuda1-0", "cuda", "1", memory=1 << 60)
 
 def test_a_run_fits_where_its_peak_is_no_more_than_the_smallest_device_has(tmp_path: Path) -> None:
     run = build_fake_plan(make_study(tmp_path)).cells[0].run
-    peak = memory_fit.find_smallest_device(on(1 << 40)).peak(run)
-    assert memory_fit.find_smallest_device(on(peak)).hindrance(run, peak) is None
-    short = memory_fit.find_smallest_device(on(peak - 1)).hindrance(run, peak)
-    assert short is not None
-    assert short.startswith("will not fit: predicted peak memory ")
-    assert "GPU 0 has " in short
-    assert "train.micro_batch=1 would need" in short
+    peak = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).peak(run)
+    assert memory_fit.find_smallest_device(make_gpu_slots(peak)).hindrance(run, peak) is None
+    reason = memory_fit.find_smallest_device(make_gpu_slots(peak - 1)).hindrance(run, peak)
+    assert reason is not None
+    assert reason.startswith("will not fit: predicted peak memory ")
+    assert "GPU 0 has " in reason
+    assert "train.micro_batch=1 would need" in reason
 
 
 def test_runs_that_share_a_device_must_fit_together(tmp_path: Path) -> None:
     run = build_fake_plan(make_study(tmp_path)).cells[0].run
-    peak = memory_fit.find_smallest_device(on(1 << 40)).peak(run)
-    assert memory_fit.find_smallest_device(on(3 * peak, 3)).hindrance(run, peak) is None
-    crowded = str(memory_fit.find_smallest_device(on(3 * peak - 1, 3)).hindrance(run, peak))
-    assert crowded.startswith("3 at once will not fit: ")
-    assert crowded.endswith("room for 2")
+    peak = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).peak(run)
+    assert memory_fit.find_smallest_device(make_gpu_slots(3 * peak, 3)).hindrance(run, peak) is None
+    reason = str(memory_fit.find_smallest_device(make_gpu_slots(3 * peak - 1, 3)).hindrance(run, peak))
+    assert reason.startswith("3 at once will not fit: ")
+    assert reason.endswith("room for 2")
 
 
 def test_examples_that_would_fill_the_device_are_streamed_and_not_counted(tmp_path: Path) -> None:
     run = build_fake_plan(make_study(tmp_path)).cells[0].run
     whole, alone = (
-        memory_fit.find_smallest_device(on(1 << 40)).peak(run),
-        memory_fit.find_smallest_device(on(1)).peak(run),
+        memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).peak(run),
+        memory_fit.find_smallest_device(make_gpu_slots(1)).peak(run),
     )
-    held = 1 + round(1797 * 0.2)  # `limit: 1`, and what digits tests on
-    assert whole - alone == held * (run.arch.image_size or 0) ** 2
+    examples = 1 + round(1797 * 0.2)  # `limit: 1`, and the test examples of digits
+    assert whole - alone == examples * (run.arch.image_size or 0) ** 2
 
 
-def test_what_libraries_take_is_read_off_measured_peaks(tmp_path: Path) -> None:
+def test_the_memory_of_libraries_is_read_off_measured_peaks(tmp_path: Path) -> None:
     folder, plan = tmp_path / "results", build_fake_plan(make_study(tmp_path))
     run_in_process(plan, folder)
-    here, run = memory_fit.find_smallest_device(on(1 << 40)), plan.cells[0].run
+    device, run = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)), plan.cells[0].run
     records = [
-        record.model_copy(update={"environment": {"peak_bytes": here.peak(record.run) + 1000}})
+        record.model_copy(update={"environment": {"peak_bytes": device.peak(record.run) + 1000}})
         for record in RecordStore(folder / "records")
     ]
-    assert memory_fit.find_smallest_device(on(1 << 40), records).peak(run) == here.peak(run) + 1000
+    assert memory_fit.find_smallest_device(make_gpu_slots(1 << 40), records).peak(run) == device.peak(run) + 1000
 
 
 def test_the_memory_of_this_machine_is_known() -> None:
-    assert (read_memory_limit() or 0) > 1 << 28
+    assert read_memory_limit() > 1 << 28
     assert {slot.memory for slot in build_slots("cpu", 2)} == {read_memory_limit()}

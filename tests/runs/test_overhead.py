@@ -1,4 +1,4 @@
-"""What the driver costs a run, through real workers. (benchmarks/driver.py measures 10,000 of them.)"""
+"""The cost of the driver per run, with real workers. (benchmarks/driver.py measures 10,000 runs.)"""
 
 from __future__ import annotations
 

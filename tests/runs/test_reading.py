@@ -1,4 +1,4 @@
-"""Who waits for a data set to be read is told what is going on, once."""
+"""A line on stderr is printed where the images of a data set take long to read, once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_one_line_is_printed_where_reading_takes_long(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "reading 60,000 images of image-folder ...\n"
 
 
-def test_nothing_is_printed_where_it_does_not(
+def test_nothing_is_printed_where_reading_is_quick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VGG_ABLATE_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Real training, in real worker processes: killed again and again, it goes on from its checkpoint and ends the same."""
+"""Real training in real worker processes: killed again and again, it continues from its checkpoint to the same end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ train: {epochs: 40, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
 OPTIONS = RunOptions(workers=1, device="cpu", progress="none")
 
 
-def the_record(folder: Path) -> Record:
+def read_only_record(folder: Path) -> Record:
     (record,) = RecordStore(folder / "records")
     return record
 
@@ -39,32 +39,32 @@ def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_a
     tmp_path: Path,
 ) -> None:
     (tmp_path / "killed.yaml").write_text(STUDY)
-    asked, folder = build_plan(load(tmp_path / "killed.yaml"), compute_data_fingerprint), tmp_path / "killed"
-    driver, reached, dead = DriverProcess(asked, folder, OPTIONS), [], set[int]()
+    plan, folder = build_plan(load(tmp_path / "killed.yaml"), compute_data_fingerprint), tmp_path / "killed"
+    driver, reached, killed = DriverProcess(plan, folder, OPTIONS), [], set[int]()
     for victim, epoch in (("worker", 8), ("driver", 18), ("worker", 28)):
         wait_until(lambda epoch=epoch: any(event["epoch"] >= epoch for event in read_event_log(folder, "epoch")))  # type: ignore[misc]
         (worker,) = list_children(driver.pid)
-        dead |= kill_process(worker if victim == "worker" else driver.pid)
+        killed |= kill_process(worker if victim == "worker" else driver.pid)
         if victim == "driver":
             assert driver.join() == -signal.SIGKILL
-            driver = DriverProcess(asked, folder, OPTIONS)
+            driver = DriverProcess(plan, folder, OPTIONS)
         reached.append(max(event["epoch"] for event in read_event_log(folder, "epoch")))
     assert driver.join() == 0
-    assert len(dead) == 3
+    assert len(killed) == 3
 
-    record, every = the_record(folder), TrainingSettings().checkpoint_every
+    record, interval = read_only_record(folder), TrainingSettings().checkpoint_every
     assert [epoch.epoch for epoch in record.epochs] == list(range(1, 41))
     trained = {
         (event["epoch"], event["seconds"]) for event in read_event_log(folder, "epoch")
-    }  # those of a checkpoint are equal
-    assert len(trained) <= 40 + 3 * every, "a kill costs the epochs since the last checkpoint"
+    }  # epochs of a checkpoint are reported with the same seconds
+    assert len(trained) <= 40 + 3 * interval, "a kill costs the epochs since the last checkpoint"
     assert len(trained) < 40 + sum(reached) / 2, "from the start it would cost all"
     assert not list((folder / "checkpoints").iterdir())
     assert record.audited["macs"] == record.costs["macs"] == sum(compute_costs(arch).macs for arch in record.run.archs)
 
-    assert run_plan(asked, tmp_path / "calm", OPTIONS).complete
-    calm = the_record(tmp_path / "calm")
-    assert calm.tested == record.tested  # accuracies, losses and the prediction of every example
+    assert run_plan(plan, tmp_path / "calm", OPTIONS).complete
+    calm = read_only_record(tmp_path / "calm")
+    assert calm.tested == record.tested  # accuracies, losses and whether every example is right
     measured = {"seconds", "cpu_seconds", "images_per_second"}
     assert [epoch.model_dump(exclude=measured) for epoch in calm.epochs] == [
         epoch.model_dump(exclude=measured) for epoch in record.epochs

@@ -1,4 +1,4 @@
-"""What a results folder says of its study is the study that is run, and what was registered before the first record."""
+"""The files of a results folder describe the study that was run, and what was registered before the first record."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ claims:
 
 
 def run(folder: Path, text: str = STUDY) -> int:
-    """The number of runs that were trained."""
+    """Run a study and return the number of runs that were trained."""
     (folder / "asked.yaml").write_text(text, encoding="utf-8")
     finished = run_in_process(build_fake_plan(load(folder / "asked.yaml")), folder / "results")
     assert finished.complete
     return finished.trained
 
 
-def provenance(folder: Path) -> dict[str, Any]:
+def read_provenance(folder: Path) -> dict[str, Any]:
     return Manifest.read(folder / "results").provenance
 
 
-def notes(folder: Path) -> list[str]:
-    said = markdown.build_notes(load_report(folder / "results"))
-    return [note for note in said if note.startswith(("Registered", "Changed"))]
+def list_registration_notes(folder: Path) -> list[str]:
+    """Return the notes of the report that concern the registration."""
+    notes = markdown.build_notes(load_report(folder / "results"))
+    return [note for note in notes if note.startswith(("Registered", "Changed"))]
 
 
 def test_claims_that_are_edited_or_added_after_everything_is_recorded_are_judged(tmp_path: Path) -> None:
@@ -53,12 +54,13 @@ def test_claims_that_are_edited_or_added_after_everything_is_recorded_are_judged
     edited = STUDY.replace("kind: better", "kind: different, margin: 1")
     edited += "  - {id: two, text: u, kind: worse, a: v0, b: base}\n"
     assert run(tmp_path, edited) == 0
-    assert [(one.claim.id, one.claim.kind, one.claim.margin) for one in load_report(tmp_path / "results").verdicts] == [
+    verdicts = load_report(tmp_path / "results").verdicts
+    assert [(verdict.claim.id, verdict.claim.kind, verdict.claim.margin) for verdict in verdicts] == [
         ("one", "different", 1), ("two", "worse", 0)
     ]  # fmt: skip
-    assert len(provenance(tmp_path)["history"]) == 2
+    assert len(read_provenance(tmp_path)["history"]) == 2
     assert run(tmp_path, edited) == 0
-    assert len(provenance(tmp_path)["history"]) == 2
+    assert len(read_provenance(tmp_path)["history"]) == 2
 
 
 @pytest.mark.parametrize("torn", [None, b"", b"version: 1\nname: as", b"\xff\xfe\x00", b"claims: [\n"])
@@ -76,39 +78,39 @@ def test_a_lost_or_torn_study_is_written_again(tmp_path: Path, torn: bytes | Non
 
 def test_the_registration_is_written_before_the_first_training_and_stays(tmp_path: Path) -> None:
     run(tmp_path)
-    registration = provenance(tmp_path)["registration"]
+    registration = read_provenance(tmp_path)["registration"]
     assert registration["date"] == "2026-11-25"
     assert registration["recorded"] == 0
-    assert registration["registered_at"] == provenance(tmp_path)["history"][0]["at"]
-    assert registration["hash"] == provenance(tmp_path)["history"][0]["deciding"]
-    (said,) = notes(tmp_path)
-    assert said.endswith("before the first record; nothing that decides has changed since.")
+    assert registration["registered_at"] == read_provenance(tmp_path)["history"][0]["at"]
+    assert registration["hash"] == read_provenance(tmp_path)["history"][0]["deciding"]
+    (note,) = list_registration_notes(tmp_path)
+    assert note.endswith("before the first record; nothing that decides has changed since.")
 
     assert run(tmp_path, STUDY.replace("text: t", "text: other words")) == 0
-    assert provenance(tmp_path)["registration"] == registration
-    assert notes(tmp_path) == [said]
+    assert read_provenance(tmp_path)["registration"] == registration
+    assert list_registration_notes(tmp_path) == [note]
 
 
-def test_what_changes_after_the_first_record_is_named_with_its_time(tmp_path: Path) -> None:
+def test_a_change_after_the_first_record_is_named_with_its_time(tmp_path: Path) -> None:
     run(tmp_path)
-    registration = provenance(tmp_path)["registration"]
+    registration = read_provenance(tmp_path)["registration"]
     changed = STUDY.replace("kind: better", "kind: better, margin: 2")
     run(tmp_path, changed)
     run(tmp_path, changed.replace("seeds: 3", "seeds: 4").replace("2026-11-25", "2026-12-01"))
-    history = provenance(tmp_path)["history"]
-    assert provenance(tmp_path)["registration"] == registration
+    history = read_provenance(tmp_path)["history"]
+    assert read_provenance(tmp_path)["registration"] == registration
     assert [entry["changed"] for entry in history] == [
         [], ["claims[one].margin"], ["registered", "claims[one].margin", "seeds"]
     ]  # fmt: skip
-    said, *more = notes(tmp_path)
-    assert said.endswith("what decides has changed since.")
-    named = " ".join(more)
+    note, *more = list_registration_notes(tmp_path)
+    assert note.endswith("what decides has changed since.")
+    text = " ".join(more)
     for path in ("claims[one].margin", "seeds", "registered"):
-        assert path in named
-    assert history[1]["at"] in named
+        assert path in text
+    assert history[1]["at"] in text
     run(tmp_path)  # as it was
-    (said,) = notes(tmp_path)
-    assert said.endswith("nothing that decides has changed since.")
+    (note,) = list_registration_notes(tmp_path)
+    assert note.endswith("nothing that decides has changed since.")
 
 
 def test_a_study_may_be_changed_until_its_first_record(tmp_path: Path) -> None:
@@ -119,18 +121,18 @@ def test_a_study_may_be_changed_until_its_first_record(tmp_path: Path) -> None:
         plan = build_fake_plan(load(tmp_path / "asked.yaml"))
         with hold_study_lock(tmp_path / "results"):
             write_study_files(plan.study, plan.planned, tmp_path / "results", trains=True)
-    last = provenance(tmp_path)["history"][-1]
+    last = read_provenance(tmp_path)["history"][-1]
     assert last["changed"] == []
-    assert provenance(tmp_path)["registration"]["hash"] == last["deciding"]
+    assert read_provenance(tmp_path)["registration"]["hash"] == last["deciding"]
 
 
-def test_a_registration_after_records_says_how_many_there_were(tmp_path: Path) -> None:
+def test_a_registration_after_records_reports_their_number(tmp_path: Path) -> None:
     run(tmp_path, STUDY.replace("registered: 2026-11-25\n", ""))
-    assert "registration" not in provenance(tmp_path)
-    assert notes(tmp_path) == []
+    assert "registration" not in read_provenance(tmp_path)
+    assert list_registration_notes(tmp_path) == []
     run(tmp_path)
-    (said,) = notes(tmp_path)
-    assert "when 6 runs were recorded; nothing" in said
+    (note,) = list_registration_notes(tmp_path)
+    assert "when 6 runs were recorded; nothing" in note
 
 
 @pytest.mark.parametrize("registration", [3, {}, {"date": "a", "hash": "b", "registered_at": "c", "deciding": []}])

@@ -1,4 +1,4 @@
-"""Exactly once, whatever is killed, and whenever."""
+"""Every run is recorded exactly once, whatever is killed and whenever."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def test_a_storm_of_kills_loses_nothing_and_trains_nothing_twice(tmp_path: Path)
     times = Counter(list_trained_epochs(folder))
     assert set(times) == {(cell.key, epoch) for cell in plan.cells for epoch in range(1, 7)}
     kills = len(storm.workers) + 3 * len(storm.drivers)
-    assert times.total() - len(times) <= kills, "a run goes on from its last checkpoint: at most one epoch a kill"
+    assert times.total() - len(times) <= kills, "a run continues from its last checkpoint: at most one epoch per kill"
     assert not {path.name for path in (folder / "checkpoints").iterdir()} & {cell.key for cell in plan.cells}

@@ -1,4 +1,4 @@
-"""`tune:`, the same number of trials for every variant, whatever is killed, and whenever."""
+"""`tune:`: the same number of trials for every variant, whichever process is killed, and whenever."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ tune:
 def tuned(
     folder: Path, *, trials: int = 6, epochs: str = "[2, 6]", pruner: str = "successive_halving", **more: int
 ) -> Plan:
-    """A study of the base and two others (unless `more` says otherwise) that is tuned first."""
-    asked = make_study(folder, name="tuned", **more)  # type: ignore[arg-type]
+    """Return the plan of a study with tuning; `more` are arguments of `make_study`."""
+    untuned = make_study(folder, name="tuned", **more)  # type: ignore[arg-type]
     file = folder / "tuned.yaml"
     file.write_text(file.read_text() + TUNE.format(trials=trials, epochs=epochs, pruner=pruner))
-    assert len(load(file).variants) == len(asked.variants)
+    assert len(load(file).variants) == len(untuned.variants)
     return build_fake_plan(load(file))
 
 
-def winners(folder: Path) -> dict[str, tuple[int | None, dict[str, object]]]:
-    """Variant -> number and values of its winner, as the results folder's study.yaml has them."""
-    return {name: (one.trial, one.values) for name, one in load(folder / "study.yaml").tuned.items()}
+def read_winners(folder: Path) -> dict[str, tuple[int | None, dict[str, object]]]:
+    """Return number and values of every variant's winner, from the study.yaml of the results folder."""
+    return {name: (winner.trial, winner.values) for name, winner in load(folder / "study.yaml").tuned.items()}
 
 
 def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path
         short = {run.trial: store.get(run.key).epochs[-1].val_accuracy for run in recorded if run.epochs == 2}
         long = {run.trial: store.get(run.key).epochs[-1].val_accuracy for run in recorded if run.epochs == 6}
         assert set(long) == set(sorted(short, key=lambda trial: (-short[trial], trial))[:2])
-        trial, values = winners(folder)[name]
+        trial, values = read_winners(folder)[name]
         assert trial == max(long, key=lambda number: (long[number], -number))
         for cell in manifest.planned:
             if cell.variant == name:
@@ -83,11 +83,11 @@ def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path
 def test_running_again_trains_nothing_and_keeps_the_winners(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
     run_in_process(plan, folder)
-    before, chosen = list_trained_epochs(folder), winners(folder)
-    again = run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder)
-    assert again.trained == 0
+    before, winners_before = list_trained_epochs(folder), read_winners(folder)
+    repeated = run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder)
+    assert repeated.trained == 0
     assert list_trained_epochs(folder) == before
-    assert winners(folder) == chosen
+    assert read_winners(folder) == winners_before
     assert run_in_process(build_fake_plan(load(folder / "study.yaml")), folder).trained == 0, (
         "the saved study has its winners"
     )
@@ -96,26 +96,26 @@ def test_running_again_trains_nothing_and_keeps_the_winners(tmp_path: Path) -> N
 def test_a_lost_study_file_is_tuned_again_from_the_records(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
     run_in_process(plan, folder)
-    before, chosen = list_trained_epochs(folder), winners(folder)
+    before, winners_before = list_trained_epochs(folder), read_winners(folder)
     (folder / "study.yaml").unlink()
     (folder / "manifest.json").unlink()
     assert run_in_process(plan, folder).complete
-    assert winners(folder) == chosen
+    assert read_winners(folder) == winners_before
     assert list_trained_epochs(folder) == before
 
 
 def test_a_winner_stays_where_its_records_are_lost(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
     run_in_process(plan, folder)
-    chosen, before = winners(folder), list_trained_epochs(folder)
+    winners_before, before = read_winners(folder), list_trained_epochs(folder)
     for run in Manifest.read(folder).tuning:
         RecordStore(folder / "records").path(run.key).unlink(missing_ok=True)
     assert run_in_process(plan, folder).complete
-    assert winners(folder) == chosen
+    assert read_winners(folder) == winners_before
     assert list_trained_epochs(folder) == before
 
 
-def test_another_space_is_tuned_anew(tmp_path: Path) -> None:
+def test_a_changed_space_is_tuned_again(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
     run_in_process(plan, folder)
     count = len(list_trained_epochs(folder))
@@ -128,26 +128,26 @@ def test_another_space_is_tuned_anew(tmp_path: Path) -> None:
 def test_more_seeds_are_trained_with_the_same_winners(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path, seeds=2), tmp_path / "out"
     run_in_process(plan, folder)
-    chosen = winners(folder)
+    winners_before = read_winners(folder)
     text = (tmp_path / "tuned.yaml").read_text().replace("seeds: 2", "seeds: 3")
     (tmp_path / "tuned.yaml").write_text(text)
     more = run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder)
     assert more.trained == 3
-    assert winners(folder) == chosen
+    assert read_winners(folder) == winners_before
 
 
-def test_without_a_trained_trial_the_recipe_stays_and_nothing_is_chosen(tmp_path: Path) -> None:
+def test_the_recipe_stays_where_no_trial_trains_above_chance(tmp_path: Path) -> None:
     file = tmp_path / "tuned.yaml"
     make_study(tmp_path, name="tuned", variants=0, seeds=2)
-    space = "{train.lr: {low: 150, high: 180}}"  # the pretend training diverges there
+    space = "{train.lr: {low: 150, high: 180}}"  # the fake training diverges there
     file.write_text(file.read_text() + f"tune: {{space: {space}, trials: 3, epochs: 2, pruner: none}}\n")
     folder = tmp_path / "out"
     assert run_in_process(build_fake_plan(load(file)), folder).complete
-    assert winners(folder) == {"base": (None, {})}
+    assert read_winners(folder) == {"base": (None, {})}
     assert load(folder / "study.yaml").base.train.lr == load(file).base.train.lr
 
 
-def test_a_bug_in_a_trial_is_named_and_trained_again_on_request(tmp_path: Path) -> None:
+def test_a_failed_trial_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
     file = tmp_path / "tuned.yaml"
     make_study(tmp_path, name="tuned", variants=0, seeds=2)
     space = "{train.lr: {low: 310, high: 380}}"
@@ -159,7 +159,7 @@ def test_a_bug_in_a_trial_is_named_and_trained_again_on_request(tmp_path: Path) 
 def test_the_ledger_shows_the_trials_of_every_variant(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path), tmp_path / "out"
     run_in_process(plan, folder)
-    names = {one.study_name for one in optuna.get_all_study_summaries(build_default_url(folder))}
+    names = {study.study_name for study in optuna.get_all_study_summaries(build_default_url(folder))}
     assert names == {"tuned", *(f"tuned: tuning of {name}" for name in ("base", "v0", "v1"))}
     ledger = optuna.load_study(study_name="tuned: tuning of v0", storage=build_default_url(folder))
     states = [trial.state.name for trial in ledger.trials]
@@ -187,13 +187,13 @@ def test_the_plain_view_counts_the_trials_and_estimates_the_rest(
 
 
 @pytest.mark.timeout(600)
-def test_a_storm_of_kills_tunes_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_killed_workers_and_drivers_change_no_winner(tmp_path: Path) -> None:
     plan = tuned(tmp_path, trials=8, epochs="[2, 4]", variants=4, seeds=6, milliseconds=40)
     folder = tmp_path / "storm"
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
     storm.blow(workers=14, drivers=6, pause=(0.05, 0.2))
     calm = run_undisturbed(plan, tmp_path / "calm")
-    assert winners(folder) == winners(calm)
+    assert read_winners(folder) == read_winners(calm)
     assert read_record_contents(folder) == read_record_contents(calm)
     assert find_retrained_epochs(folder) == []
 
@@ -211,10 +211,10 @@ def test_trials_fall_as_epochs_rise_and_one_is_left(trials: int) -> None:
 def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) -> None:
     plan = tuned(tmp_path, variants=0)
     source = TuningSource(plan_tuning(plan.study, plan.fingerprint), RecordStore(tmp_path / "records"))
-    handed = []
+    keys = []
     while (cell := source.next()) is not None:
-        handed.append(cell.key)
-    assert len(handed) == len(set(handed)) == 6, "the second rung waits for the first"
+        keys.append(cell.key)
+    assert len(keys) == len(set(keys)) == 6, "the second rung waits for the first"
 
 
 def test_points_lie_in_the_space_and_are_the_same_at_every_call() -> None:
@@ -268,7 +268,7 @@ def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
         ("tuned: {nobody: {trial: 1}}", "unknown variant"),
     ],
 )
-def test_what_cannot_be_tuned_is_one_line(tmp_path: Path, more: str, rule: str) -> None:
+def test_an_invalid_tuning_is_one_line(tmp_path: Path, more: str, rule: str) -> None:
     make_study(tmp_path, name="tuned", variants=0)
     file = tmp_path / "tuned.yaml"
     file.write_text(file.read_text() + more + "\n")
@@ -279,12 +279,12 @@ def test_what_cannot_be_tuned_is_one_line(tmp_path: Path, more: str, rule: str) 
 
 def test_a_study_with_winners_is_the_study_without_them(tmp_path: Path) -> None:
     plan = tuned(tmp_path)
-    asked: Study = plan.study
+    untuned: Study = plan.study
     winner = {"base": {"trial": 1, "values": {"train.weight_decay": 0.5}}}
     file = tmp_path / "saved.yaml"
     file.write_text((tmp_path / "tuned.yaml").read_text() + f"tuned: {winner}\n")
     saved = load(file)
     assert saved.base.train.weight_decay == 0.5
     assert saved.base.changes == {}
-    assert saved.variants[1].train.weight_decay == asked.variants[1].train.weight_decay, "each has its own winner"
-    assert saved.without_winners() == asked
+    assert saved.variants[1].train.weight_decay == untuned.variants[1].train.weight_decay, "each has its own winner"
+    assert saved.without_winners() == untuned

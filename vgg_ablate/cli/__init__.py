@@ -1,7 +1,9 @@
-"""The command line: one function a verb, each in its own module, each importing its layer when it is called.
+"""The command line: one module per command.
 
-stdout carries the result, stderr the progress and the errors. Exit status: 0 ok; 1 a check said no; 2 the study or the
-command line is wrong; 3 some runs failed; 4 the environment; 130 interrupted.
+Results go to stdout, progress and errors to stderr. Exit status: 0 success; 1 a check failed; 2 the study or the
+command line is invalid; 3 some runs failed; 4 the environment (disk, data, device) is not usable; 130 interrupted.
+
+Commands import what they need when they are called: `--help` and shell scripts should not wait for torch or pandas.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ from vgg_ablate.errors import VggAblateError
 
 app = typer.Typer(
     name="vgg_ablate",
-    help="Ask a question about a VGG-like network in one YAML file; get tables and verdicts that hold.",
+    help="Run architecture ablations over a parametric VGG: one YAML file per study, tables and verdicts per claim.",
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # a bug should show its plain traceback
+    rich_markup_mode=None,  # brackets in help texts, such as [/SEED], are no markup
 )
-for verb in (
+for command in (
     run.run,
     plan.plan,
     check.check,
@@ -52,13 +54,13 @@ for verb in (
     schema.schema,
     init.init,
 ):
-    app.command()(verb)
+    app.command()(command)
 
 
 def main() -> None:
-    """Run the command line; a failure that a user can cause is one line a problem on stderr, and an exit status."""
+    """Run the command line. An error that a user can cause is printed as one line per problem, without a traceback."""
     try:
         app()
     except VggAblateError as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(error.exit_status)  # every other exception is a bug and keeps its traceback

@@ -1,4 +1,4 @@
-"""The arguments that several verbs share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from vgg_ablate.errors import Problem, SpecError
 if TYPE_CHECKING:
     from vgg_ablate.config.study import Study
 
-STUDY = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as studies/kernels.yaml.")]
-RESULTS = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, or the results folder of one.")]
+STUDY = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, such as studies/kernels.yaml.")]
+RESULTS = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, or its results folder.")]
 OVERRIDES = Annotated[
     list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="Changes to the study, such as train.epochs=2.")
 ]
-OUT = Annotated[Path | None, typer.Option(metavar="DIR", help="The results folder; default: results/<study>.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+OUT = Annotated[Path | None, typer.Option(metavar="DIR", help="Results folder; default: results/<study>.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
 def load_study(study: Path, overrides: list[str] | None) -> Study:
-    """The study of a file, with overrides."""
+    """Return the study of a file, with overrides. Raises SpecError."""
+    # Imported here: --help should not wait for pydantic and ruamel.yaml.
     from vgg_ablate.config.study import load
 
     return load(study, overrides or ())
 
 
 def find_results_folder(study: Path, out: Path | None) -> Path:
-    """The results folder that STUDY means: itself where it is a folder, otherwise that of the study's name."""
+    """Return the results folder of STUDY: the folder itself, or results/<name> for a study file. Raises SpecError."""
     if out is not None:
         return out
     if study.is_dir():
         return study
     if study.suffix not in (".yaml", ".yml"):
-        raise SpecError(Problem("is neither a study file (.yaml) nor a results folder", place=str(study)))
+        raise SpecError(Problem("must be a study file (.yaml) or a results folder", place=str(study)))
     return Path("results") / load_study(study, None).name

@@ -1,4 +1,4 @@
-"""`check STUDY`: is it valid, down to every variant's shapes? Every error with file:line:col."""
+"""`check STUDY`: validate a study, down to the shapes of every variant."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from vgg_ablate.errors import SpecError
 
 
 def check(study: STUDY, overrides: OVERRIDES = None) -> None:
-    """Say whether a study is valid; name everything that is wrong with it, and where."""
+    """Validate a study; print every problem with its file, line and column."""
     from vgg_ablate.models.width_matching import resolve_variants
 
-    read = load_study(study, overrides)
+    checked = load_study(study, overrides)
     try:
-        nets = resolve_variants(read.all_variants)
+        nets = resolve_variants(checked.all_variants)
     except SpecError as error:
-        raise read.with_locations(error) from error
-    if problems := read.find_trend_problems({one.variant.name: one.costs.as_dict() for one in nets}):
+        raise checked.with_locations(error) from error
+    costs = {net.variant.name: net.costs.as_dict() for net in nets}
+    # Trends over a cost need variants that differ in it, which is known only after the nets are resolved.
+    if problems := checked.find_trend_problems(costs):
         raise SpecError(problems)
-    compared = nets[: len(read.variants)]
+    # Variants at lower levels of the horizons follow; they have the nets of the compared variants.
+    compared = nets[: len(checked.variants)]
     warn_about_size(compared)
     warn_about_warmup(compared)
-    variants, seeds, levels = len(read.variants), len(read.seed_list), len(read.variants_by_horizon)
-    horizons = f" x {levels} horizons" if read.horizons else ""
+    variants, seeds, levels = len(checked.variants), len(checked.seed_list), len(checked.variants_by_horizon)
+    horizons = f" x {levels} horizons" if checked.horizons else ""
     runs = f"{variants} variants x {seeds} seeds{horizons} = {variants * seeds * levels} runs"
-    effect = "" if read.smallest_effect is None else f"; smallest effect: {read.smallest_effect:g} pp"
-    day = "" if read.registered is None else f"; registered {read.registered}"
-    print(f"{read.name}: ok ({runs}; claims: {len(read.claims)}{effect}{day})")
+    effect = "" if checked.smallest_effect is None else f"; smallest effect: {checked.smallest_effect:g} pp"
+    registered = "" if checked.registered is None else f"; registered {checked.registered}"
+    print(f"{checked.name}: ok ({runs}; claims: {len(checked.claims)}{effect}{registered})")
     print_mismatches(compared)

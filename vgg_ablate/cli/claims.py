@@ -1,4 +1,4 @@
-"""`claims`: the paper's claims, each with where it stands."""
+"""`claims`: the scoreboard of the VGG paper's claims."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from vgg_ablate.errors import CheckFailedError
 
 
 def claims(
-    results: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the results folders.")] = Path("results"),
-    check: Annotated[bool, typer.Option("--check", help="Compare with what is committed; write nothing.")] = False,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the results folders.")] = Path(
+        "results"
+    ),
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the written scoreboard with the records; write nothing.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
-    """Say where every claim of the VGG paper stands; write DIR/paper/claims.md."""
+    """Judge every claim of the VGG paper by the results in DIR, and write DIR/paper/claims.md."""
     from vgg_ablate.formatting.table import print_tables
     from vgg_ablate.paper import scoreboard, writing
 
@@ -24,10 +28,10 @@ def claims(
         differences = writing.find_outdated_files(results)
         if differences:
             raise CheckFailedError("\n".join(differences))
-        print(f"{results}/paper: the scoreboard is what the records say")
+        print(f"{results}/paper: the scoreboard matches the records")
         return
-    found = writing.write_scoreboard(results)
+    board = writing.write_scoreboard(results)
     if as_json:
-        print(scoreboard.serialize_standings(found))
+        print(scoreboard.serialize_standings(board))
     else:
-        print_tables([scoreboard.build_scoreboard_table(found)])
+        print_tables([scoreboard.build_scoreboard_table(board)])

@@ -1,4 +1,4 @@
-"""`clean`: set aside what no study asks for any more."""
+"""`clean`: set aside records and delete files that no study needs any more."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ import typer
 from vgg_ablate.errors import Problem, SpecError
 
 FOLDERS = Annotated[
-    list[Path] | None, typer.Argument(metavar="[RESULTS]...", help="Results folders; default: those in results/.")
+    list[Path] | None, typer.Argument(metavar="[RESULTS]...", help="Results folders; default: all in results/.")
 ]
-DRY = Annotated[bool, typer.Option("--dry-run", help="List the files and change nothing.")]
+DRY = Annotated[bool, typer.Option("--dry-run", help="List the files; change nothing.")]
 YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-ASIDE = Annotated[bool, typer.Option("--aside", help="Delete records that were set aside before, too.")]
+ASIDE = Annotated[bool, typer.Option("--aside", help="Also delete records that were set aside earlier.")]
 
 
 def clean(folders: FOLDERS = None, dry_run: DRY = False, yes: YES = False, aside: ASIDE = False) -> None:
-    """Set aside records that no study asks for, and delete half-written files and checkpoints of recorded runs.
+    """Set aside records that no study asks for; delete half-written files and checkpoints of recorded runs.
 
-    Refuse while a run holds the folder. A record moves to records/aside/, from where it can be moved back.
+    Fail while a driver is running in the folder. Records move to records/aside/, from where they can be moved back.
     """
     from vgg_ablate.runs.cleanup import find_orphans, remove_orphans
     from vgg_ablate.runs.leases import hold_study_lock
 
     for folder in folders or sorted(path.parent for path in Path("results").glob("*/manifest.json")):
+        # A running driver may write, at any moment, what looks like an orphan here.
         with hold_study_lock(folder):
             orphans = find_orphans(folder, aside=aside)
             for path in orphans.paths:
                 print(path)
-            if dry_run or not orphans.paths or not _confirmed(folder, len(orphans.paths), yes=yes):
+            if dry_run or not orphans.paths or not _confirm(folder, len(orphans.paths), yes=yes):
                 continue
             for line in remove_orphans(orphans):
                 print(line)
             if orphans.records:
-                here = folder / "records"
-                print(f"to take a record back: mv {here}/aside/KEY.0.json {here}/KEY.json")
+                records = folder / "records"
+                print(f"to restore a record: mv {records}/aside/KEY.0.json {records}/KEY.json")
 
 
-def _confirmed(folder: Path, count: int, *, yes: bool) -> bool:
+def _confirm(folder: Path, count: int, *, yes: bool) -> bool:
     if yes:
         return True
-    if not sys.stdin.isatty():
+    if not sys.stdin.isatty():  # nobody can answer: a script must say what it means
         rule = f"would remove {count} files from {folder}: pass --yes to confirm, or --dry-run to list them"
         raise SpecError(Problem(rule, place="command line"))
     return typer.confirm(f"Remove these {count} files from {folder}?")

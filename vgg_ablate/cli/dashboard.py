@@ -1,4 +1,4 @@
-"""`dashboard STUDY`: Optuna's dashboard on the study's ledger."""
+"""`dashboard STUDY`: serve optuna-dashboard on the ledger of a study."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import typer
 from vgg_ablate.cli.arguments import OUT, RESULTS, find_results_folder
 from vgg_ablate.errors import EnvironmentFailedError
 
-STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: its file.")]
+PORT = Annotated[int, typer.Option(help="Port on 127.0.0.1.")]
+STORAGE = Annotated[
+    str | None, typer.Option(metavar="URL", help="Storage URL of the ledger; default: its file in the results folder.")
+]
 
 
-def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: int = 8080) -> None:
-    """Serve optuna-dashboard on this machine alone; Ctrl-C ends it. It reads; the records stay the truth."""
+def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PORT = 8080) -> None:
+    """Serve optuna-dashboard on the ledger of a study, for this machine only; Ctrl-C stops it."""
     from vgg_ablate.runs.ledger.storage import build_default_url, parse_file_path
 
     if find_spec("optuna_dashboard") is None:
@@ -24,7 +27,9 @@ def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: in
     url = storage or build_default_url(find_results_folder(study, out))
     path = parse_file_path(url)
     if path is not None and not path.exists():
-        raise EnvironmentFailedError(f"{path}: no ledger; run the study, or make it again: vgg_ablate status --rebuild")
-    where = str(path) if path is not None and url.startswith("journal:") else url  # as the dashboard has it
+        raise EnvironmentFailedError(f"{path}: ledger not found; run the study, or `status --rebuild` to rebuild it")
+    # optuna-dashboard takes a journal as a path, and everything else as a URL.
+    target = str(path) if path is not None and url.startswith("journal:") else url
+    # Loopback only: the dashboard has no login.
     code = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
-    subprocess.run([sys.executable, "-c", code, where, "--host", "127.0.0.1", "--port", str(port)], check=False)
+    subprocess.run([sys.executable, "-c", code, target, "--host", "127.0.0.1", "--port", str(port)], check=False)

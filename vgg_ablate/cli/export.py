@@ -1,4 +1,8 @@
-"""`export STUDY VARIANT[/SEED]`: a trained net as files that other programs read."""
+"""`export STUDY VARIANT[/SEED]`: a trained net as files for other programs.
+
+Results folders keep no weights: a study of hundreds of runs would fill a disk with files that the seed can reproduce.
+So the run is trained again, and compared with its record.
+"""
 
 from __future__ import annotations
 
@@ -16,55 +20,59 @@ if TYPE_CHECKING:
     from vgg_ablate.models.vgg import Vgg
 
 RUN = Annotated[
-    str, typer.Argument(metavar="VARIANT[/SEED]", help="Which run; default seed: the variant's first recorded.")
+    str, typer.Argument(metavar="VARIANT[/SEED]", help="Run to export; default seed: the variant's first recorded one.")
 ]
-TO = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: exports/<study>/<variant>-<seed>.")]
-DEVICE = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda:0; default: what the record says.")]
+TO = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder to write to; default: exports/<study>/<variant>-<seed>.")
+]
+DEVICE = Annotated[str | None, typer.Option(help="Device to train on: cpu, cuda:0; default: that of the record.")]
 
 
 def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEVICE = None) -> None:
-    """Train a recorded run again, say whether it is its record's, and write its weights, arch and ONNX."""
+    """Train a recorded run again, compare it with its record, and write its weights, arch and ONNX file."""
     from vgg_ablate.analysis.results import read_results
     from vgg_ablate.models import checkpoints
     from vgg_ablate.training.settings import build_weights_path
 
     results = read_results(find_results_folder(study, out))
-    one = choose_run(results, run)
-    folder = to or Path("exports") / results.study.name / f"{one.variant}-{one.seed}"
+    planned = choose_run(results, run)
+    folder = to or Path("exports") / results.study.name / f"{planned.variant}-{planned.seed}"
     weights = folder / "model.safetensors"
-    tested, found = retrain_with_weights(results, one, device, weights)
+    tested, reproduction = retrain_with_weights(results, planned, device, weights)
     print(f"{weights}: the weights; test accuracy {tested.test_accuracy:.4f}")
-    for place, net in enumerate(results.whole(one.key).run.nets):
-        path = build_weights_path(weights, place)
-        if place:
-            print(f"{path}: the weights of {net.arch.to_notation()}, which answers with it")
-        for line in _beside(path.parent, *checkpoints.load_safetensors(path)):
+    for index, net in enumerate(results.whole(planned.key).run.nets):  # several nets: an ensemble
+        path = build_weights_path(weights, index)
+        if index:
+            print(f"{path}: the weights of {net.arch.to_notation()}, a further net of the ensemble")
+        for line in _write_companions(path.parent, *checkpoints.load_safetensors(path)):
             print(line)
-    print(describe_agreement(one, found, done="exported, but "))
+    print(describe_agreement(planned, reproduction, caveat="exported, but "))
 
 
-def _beside(folder: Path, arch: Arch, model: Vgg) -> list[str]:
-    """Write what stands beside the weights; a line for each file, or why there is none."""
+def _write_companions(folder: Path, arch: Arch, model: Vgg) -> list[str]:
+    """Write the arch, the torchvision checkpoint and the ONNX file; return a line for each, or why there is none."""
     from vgg_ablate.models import checkpoints
 
-    told = [_written(folder / "arch.yaml", checkpoints.dump_arch_yaml(arch).encode(), "the arch, as a study's `arch:`")]
-    theirs = checkpoints.find_torchvision_name(arch)
-    if theirs is None:
-        told.append("no torchvision model has these layers")
+    yaml = checkpoints.dump_arch_yaml(arch).encode()
+    lines = [_write(folder / "arch.yaml", yaml, "the arch, as `arch:` of a study file")]
+    torchvision_name = checkpoints.find_torchvision_name(arch)
+    if torchvision_name is None:
+        lines.append("no torchvision model has these layers")
     else:
         state = checkpoints.serialize_torchvision(arch, model.state_dict())
-        told.append(_written(folder / "torchvision.pth", state, f"for torchvision's {theirs}"))
+        lines.append(_write(folder / "torchvision.pth", state, f"for torchvision's {torchvision_name}"))
     try:
         checkpoints.write_onnx(arch, model, folder / "model.onnx")
-        told.append(f"{folder / 'model.onnx'}: ONNX, for any batch size")
-    except SpecError as error:  # the extra is not installed
-        told.append(f"no ONNX file: {error}")
-    return told
+        lines.append(f"{folder / 'model.onnx'}: ONNX, for any batch size")
+    except SpecError as error:
+        # The optional packages for ONNX are not installed: the other files are still of use.
+        lines.append(f"no ONNX file: {error}")
+    return lines
 
 
-def _written(path: Path, content: bytes, what: str) -> str:
+def _write(path: Path, content: bytes, description: str) -> str:
     try:
         path.write_bytes(content)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-    return f"{path}: {what}"
+    return f"{path}: {description}"

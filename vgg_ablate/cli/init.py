@@ -1,4 +1,4 @@
-"""`init`: a first study to start from."""
+"""`init`: write a first study to start from."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ claims:
 """
 
 
-def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("studies/first.yaml")) -> None:
-    """Write a small study to start from; an existing file is never replaced."""
+def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("studies/first.yaml")) -> None:
+    """Write a small study to start from. An existing file is not replaced."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(FIRST_STUDY)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-    print(f"{path}: written; now: python -m vgg_ablate run {path}")
+    print(f"written: {path}; run it with: python -m vgg_ablate run {path}")

@@ -1,4 +1,7 @@
-"""What `describe --filters` and `describe --field` show: weights, and how far a net really sees. These need torch."""
+"""`describe --filters` and `describe --field`: the weights of a trained net, and its effective receptive field.
+
+Unlike the rest of `describe`, these import torch.
+"""
 
 from __future__ import annotations
 
@@ -22,55 +25,59 @@ _WEIGHTS, _RECORD = ".safetensors", ".json"
 
 
 def is_trained(target: str) -> bool:
-    """Does it name a weights file, or a record?"""
+    """Return whether a target names a weights file or a record."""
     return Path(target).suffix in (_WEIGHTS, _RECORD)
 
 
 @dataclass(frozen=True)
-class _Trained:
+class _TrainedNet:
     """A net with the weights of a file, or of a record whose run was trained again."""
 
     name: str
     arch: Arch
     model: Vgg
-    run: Run | None  # that gave the weights; None: the file does not say
-    picture: Path  # where its filters are drawn unless it is said
-    repeated: tuple[PlannedRun, Reproduction] | None = None  # of a record: how the second training compares
+    run: Run | None  # the run that trained it; None: the file does not say
+    filters_path: Path  # default file for the drawing of its filters
+    reproduction: tuple[PlannedRun, Reproduction] | None = None  # of a record: how the second training compares
 
-    def judge(self) -> None:
-        """Say on stderr that a record's run was had again. Raises CheckFailed where it was not."""
+    def report_reproduction(self) -> None:
+        """Print whether the second training agrees with the record. Raises CheckFailedError where it does not."""
         from vgg_ablate.cli.reproduce_run import describe_agreement
 
-        if self.repeated is not None:
-            print(describe_agreement(*self.repeated, done="shown, but "), file=sys.stderr)
+        if self.reproduction is not None:
+            print(describe_agreement(*self.reproduction, caveat="shown, but "), file=sys.stderr)
 
 
 def draw_filters(path: Path, svg: Path | None, device: str | None, *, as_json: bool) -> None:
-    """Draw the first convolution's filters of a weights file, or of a record; or print them as numbers."""
+    """Draw the first convolution's filters of a weights file or a record, or print them as JSON."""
     from vgg_ablate.diagrams import filters
     from vgg_ablate.models.effective_field import extract_first_filters
     from vgg_ablate.records import replace_file
 
     if not is_trained(str(path)):
-        rule = "is neither a weights file (.safetensors) nor a record (.json); `export STUDY VARIANT` makes the first"
+        rule = (
+            "is neither a weights file (.safetensors) nor a record (.json); "
+            "`export STUDY VARIANT` writes a weights file"
+        )
         raise SpecError(Problem(rule, place=str(path)))
-    net = _trained(path, device)
+    net = _load_net(path, device)
     kernels = extract_first_filters(net.model)
     if as_json:
         print(json.dumps({"name": net.name, "shape": kernels.shape, "filters": kernels.tolist()}))
     if svg is not None or not as_json:
-        where = svg or net.picture
-        replace_file(where, filters.draw_filters(kernels, net.name))
-        print(f"written: {where}", file=sys.stderr if as_json else sys.stdout)
-    net.judge()
+        drawing = svg or net.filters_path
+        replace_file(drawing, filters.draw_filters(kernels, net.name))
+        print(f"written: {drawing}", file=sys.stderr if as_json else sys.stdout)
+    net.report_reproduction()  # last: it raises where the weights are not those of the record
 
 
 def draw_field(
     target: str, image_size: int | None, classes: int | None, svg: Path | None, device: str | None, *, as_json: bool
 ) -> None:
-    """Measure how far the centre unit of the last map sees; print it, and draw it where asked.
+    """Measure the effective receptive field of the last map's centre unit; print it, and draw it to `svg`.
 
-    Of a trained net over images of its data set, where they can be had; otherwise over noise.
+    For a trained net it is a mean over validation images of its data set, where these can be read; otherwise over
+    noise.
     """
     from vgg_ablate.diagrams import filters
     from vgg_ablate.formatting.table import print_tables
@@ -79,25 +86,31 @@ def draw_field(
     net = None
     if is_trained(target):
         if image_size or classes:
-            rule = "a trained net has its image size and its classes: --image-size and --classes are for others"
+            rule = "a trained net has its image size and its classes: leave out --image-size and --classes"
             raise SpecError(Problem(rule, place="command line"))
-        net = _trained(Path(target), device)
-        field, inputs = _field_of_trained(net)
-        seen, drawn = [_seen(net.name, net.arch, field)], "weights as trained"
+        net = _load_net(Path(target), device)
+        field, inputs = _measure_trained(net)
+        measurements, weights = [_build_measurement(net.name, net.arch, field)], "weights as trained"
     else:
-        seen, inputs = _fields_of_drawn(target, image_size, classes)
-        drawn = "weights as first drawn, from seed 0"
-    how = f"{drawn}; mean over {inputs}"
-    print(filters.serialize_fields(seen, how)) if as_json else print_tables([filters.build_field_table(seen, how)])
+        measurements, inputs = _measure_initialized(target, image_size, classes)
+        weights = "weights as initialised from seed 0"
+    method = f"{weights}; mean over {inputs}"
+    if as_json:
+        print(filters.serialize_fields(measurements, method))
+    else:
+        print_tables([filters.build_field_table(measurements, method)])
     if svg is not None:
-        replace_file(svg, filters.draw_fields(seen, how))
+        replace_file(svg, filters.draw_fields(measurements, method))
         print(f"written: {svg}", file=sys.stderr)
     if net is not None:
-        net.judge()
+        net.report_reproduction()
 
 
-def _field_of_trained(net: _Trained) -> tuple[FloatArray, str]:
-    """The field, and over what it was averaged."""
+def _measure_trained(net: _TrainedNet) -> tuple[FloatArray, str]:
+    """Return the field, and the inputs over which it was averaged.
+
+    The images are validation images: the test set is read by tests alone.
+    """
     from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, average_field_over_noise
 
     if net.run is not None:
@@ -106,25 +119,27 @@ def _field_of_trained(net: _Trained) -> tuple[FloatArray, str]:
         try:
             images = load_validation_images(net.run, IMAGE_COUNT)
         except DatasetError as error:
-            print(f"{error}: noise in place of images", file=sys.stderr)
+            print(f"{error}: using noise instead of images", file=sys.stderr)
         else:
-            return average_field_over_images(
-                net.model, images
-            ), f"{len(images)} validation images of {net.run.data.name}"
+            field = average_field_over_images(net.model, images)
+            return field, f"{len(images)} validation images of {net.run.data.name}"
     return average_field_over_noise(net.arch, net.model), f"{IMAGE_COUNT} images of noise"
 
 
-def _fields_of_drawn(target: str, image_size: int | None, classes: int | None) -> tuple[list[FieldMeasurement], str]:
+def _measure_initialized(
+    target: str, image_size: int | None, classes: int | None
+) -> tuple[list[FieldMeasurement], str]:
     from vgg_ablate.cli.targets import resolve_target
     from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_noise
 
-    nets = resolve_target(target, image_size, classes)
-    return [
-        _seen(one.variant.name, one.arch, average_field_over_noise(one.arch)) for one in nets
-    ], f"{IMAGE_COUNT} images of noise"
+    measurements = [
+        _build_measurement(net.variant.name, net.arch, average_field_over_noise(net.arch))
+        for net in resolve_target(target, image_size, classes)
+    ]
+    return measurements, f"{IMAGE_COUNT} images of noise"
 
 
-def _seen(name: str, arch: Arch, field: FloatArray) -> FieldMeasurement:
+def _build_measurement(name: str, arch: Arch, field: FloatArray) -> FieldMeasurement:
     from vgg_ablate.diagrams.filters import FieldMeasurement
     from vgg_ablate.models.effective_field import measure_field_side
     from vgg_ablate.models.layers import build_layers, split_head
@@ -134,34 +149,35 @@ def _seen(name: str, arch: Arch, field: FloatArray) -> FieldMeasurement:
     return FieldMeasurement(name, field, rows, columns, min(measure_field_side(field), len(field)))
 
 
-def _trained(path: Path, device: str | None) -> _Trained:
-    """The net of a weights file, or of a record. Raises StorageFailed, SpecError, CheckFailed."""
-    return _of_record(path, device) if path.suffix == _RECORD else _of_weights(path)
+def _load_net(path: Path, device: str | None) -> _TrainedNet:
+    """Return the net of a weights file or a record. Raises StorageError, SpecError, CheckFailedError."""
+    return _retrain_record(path, device) if path.suffix == _RECORD else _load_weights(path)
 
 
-def _of_weights(path: Path) -> _Trained:
+def _load_weights(path: Path) -> _TrainedNet:
     from vgg_ablate.models.checkpoints import load_safetensors, read_run_json
     from vgg_ablate.records import Run
 
     arch, model = load_safetensors(path)
-    told = read_run_json(path)
-    run = None if told is None else Run.from_json(told, str(path))
-    name = path.resolve().parent.name if path.stem == "model" else path.stem  # as `export` names its files
-    return _Trained(name, arch, model, run, path.with_suffix(".filters.svg"))
+    run_json = read_run_json(path)
+    run = None if run_json is None else Run.from_json(run_json, str(path))
+    # `export` writes <variant>-<seed>/model.safetensors: there the folder has the name.
+    name = path.resolve().parent.name if path.stem == "model" else path.stem
+    return _TrainedNet(name, arch, model, run, path.with_suffix(".filters.svg"))
 
 
-def _of_record(path: Path, device: str | None) -> _Trained:
-    """Records hold no weights: the run is trained again, as `export` does it."""
+def _retrain_record(path: Path, device: str | None) -> _TrainedNet:
+    """Train the run of a record again, since records hold no weights."""
     from tempfile import TemporaryDirectory
 
     from vgg_ablate.cli.reproduce_run import find_recorded_run, retrain_with_weights
     from vgg_ablate.models.checkpoints import load_safetensors
 
-    results, one = find_recorded_run(path)
+    results, planned = find_recorded_run(path)
     with TemporaryDirectory() as folder:
         weights = Path(folder) / "model.safetensors"
-        _, found = retrain_with_weights(results, one, device, weights)
+        _, reproduction = retrain_with_weights(results, planned, device, weights)
         arch, model = load_safetensors(weights)
-    picture = Path("exports") / results.study.name / f"{one.variant}-{one.seed}.filters.svg"
-    run = results.records[one.key].run
-    return _Trained(f"{one.variant}/{one.seed}", arch, model, run, picture, (one, found))
+    filters_path = Path("exports") / results.study.name / f"{planned.variant}-{planned.seed}.filters.svg"
+    run = results.records[planned.key].run
+    return _TrainedNet(f"{planned.variant}/{planned.seed}", arch, model, run, filters_path, (planned, reproduction))

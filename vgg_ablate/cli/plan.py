@@ -1,4 +1,4 @@
-"""`plan STUDY`: what it asks for, what is recorded, and what the rest will cost, before anything trains."""
+"""`plan STUDY`: runs, costs, predicted time and detectable effects of a study, before anything trains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, load_study
-from vgg_ablate.cli.run import DEVICE, RUNS_PER_GPU, WORKERS
+from vgg_ablate.cli.run import DEVICE, PACKING, RUNS_PER_GPU, WORKERS
 from vgg_ablate.cli.space import print_survey
 from vgg_ablate.cli.targets import print_mismatches, warn_about_size
 from vgg_ablate.errors import SpecError
@@ -23,14 +23,19 @@ if TYPE_CHECKING:
     from vgg_ablate.config.study import Study
     from vgg_ablate.formatting.table import Table
     from vgg_ablate.models.width_matching import ResolvedVariant
+    from vgg_ablate.records import Record
     from vgg_ablate.runs.estimate.cost import StudyCost
     from vgg_ablate.runs.plan import Plan, StudyCell
     from vgg_ablate.runs.resources.memory_fit import DeviceMemory
 
-PROBE = Annotated[bool, typer.Option(help="Time this machine where nothing is known of it (seconds; imports torch).")]
-MAX_HOURS = Annotated[float | None, typer.Option(metavar="H", min=0, help="Say which runs would not end in time.")]
-_DRAWN = 200_000  # nets of a space that is too large to be counted whole
-_DRAWN_MATCHED = 10_000  # where each is counted at many widths
+PROBE = Annotated[
+    bool, typer.Option(help="Time this machine where it has no records yet; takes seconds and imports torch.")
+]
+MAX_HOURS = Annotated[float | None, typer.Option(metavar="H", min=0, help="List the runs that would not end in time.")]
+# Points drawn from a space that is too large to be counted: fewer than `space` draws, since here it is a side remark.
+_SPACE_SAMPLE = 200_000
+_MATCHED_SPACE_SAMPLE = 10_000  # where nets are matched to a budget, each is counted at some 70 widths
+_MAX_LISTED = 12  # dropped runs in one line
 
 
 def plan(
@@ -38,168 +43,167 @@ def plan(
     overrides: OVERRIDES = None,
     workers: WORKERS = None,
     device: DEVICE = "auto",
-    packing: RUNS_PER_GPU = "1",
+    runs_per_gpu: RUNS_PER_GPU = "1",
     out: OUT = None,
     probe: PROBE = True,
     max_hours: MAX_HOURS = None,
     as_json: JSON = False,
+    packing: PACKING = None,
 ) -> None:
-    """Price a study: runs, params and MACs, memory, predicted time and disk, the smallest effect that it can see."""
+    """Predict what a study costs: runs, params and MACs, memory, time and disk; and the effects it could detect."""
     from vgg_ablate.records import RecordStore
-    from vgg_ablate.runs.estimate import cost
+    from vgg_ablate.runs.estimate.cost import estimate_study_cost
     from vgg_ablate.runs.resources.packing import predict_slots
-    from vgg_ablate.runs.resources.slots import build_slots, parse_runs_per_gpu
+    from vgg_ablate.runs.resources.slots import AUTO, build_slots, parse_runs_per_gpu
 
-    asked, places = load_study(study, overrides), build_slots(device, workers, parse_runs_per_gpu(packing))
-    folder = out or Path("results") / asked.name
-    nets = _resolved(asked)
-    warn_about_size(nets)
-    made, trials = _planned(asked, folder)
-    records = _records(made, folder, probe=probe, device=device, workers=workers)
-    if packing == "auto":
-        places = predict_slots(places, [cell.run for cell in made.cells], records)
-    bill = cost.estimate_study_cost(made, RecordStore(folder / "records"), records, places, max_hours, trials)
-    seen = _seen(asked, folder, made)
-    for price in bill.variants:
-        if price.hindrance:
-            print(f"warning: {price.variant}: {price.hindrance}", file=sys.stderr)
+    checked = load_study(study, overrides)
+    share = parse_runs_per_gpu(packing or runs_per_gpu)
+    slots = build_slots(device, workers, share)
+    folder = out or Path("results") / checked.name
+    nets = _resolve_nets(checked)
+    warn_about_size(nets)  # before the probe, which would have to build them
+    built, trials = _build_plan(checked, folder)
+    records = _read_records(built, folder, probe=probe, device=device, workers=workers)
+    if share == AUTO:  # the packing is learnt while runs train; its result is predicted here
+        slots = predict_slots(slots, [cell.run for cell in built.cells], records)
+    cost = estimate_study_cost(built, RecordStore(folder / "records"), records, slots, max_hours, trials)
+    effects = _compute_effects(checked, folder, built)
+    for variant in cost.variants:
+        if variant.hindrance:
+            print(f"warning: {variant.variant}: {variant.hindrance}", file=sys.stderr)
     if as_json:
-        print(json.dumps(_document(asked, folder, made, bill, seen), indent=1))
+        print(json.dumps(_build_document(checked, folder, built, cost, effects), indent=1))
     else:
-        _print(asked, bill, seen)
+        _print(checked, cost, effects)
         print_mismatches(nets)
-        _print_space(asked)
+        _print_space(checked)
 
 
-def _resolved(asked: Study) -> tuple[ResolvedVariant, ...]:
+def _resolve_nets(study: Study) -> tuple[ResolvedVariant, ...]:
     from vgg_ablate.models.width_matching import resolve_variants
 
     try:
-        return resolve_variants(asked.variants)
+        return resolve_variants(study.variants)
     except SpecError as error:
-        raise asked.with_locations(error) from error
+        raise study.with_locations(error) from error
 
 
-def _planned(asked: Study, folder: Path) -> tuple[Plan, Sequence[StudyCell]]:
-    """The plan with the winners of the tuning as far as they are known, and the trials that are still to be trained."""
-    from vgg_ablate.runs.plan import build_plan as planned
+def _build_plan(study: Study, folder: Path) -> tuple[Plan, Sequence[StudyCell]]:
+    """Return the plan, with the tuning's winners as far as they are known, and the trials still to be trained."""
+    from vgg_ablate.runs.plan import build_plan
     from vgg_ablate.runs.progress.reading import fingerprint_with_notice
     from vgg_ablate.runs.search.tuning import resume_tuning
 
-    if asked.tune is None:
-        return planned(asked, fingerprint_with_notice), ()
-    tuning = resume_tuning(asked, fingerprint_with_notice, folder)
-    return planned(asked.with_winners(tuning.winners), fingerprint_with_notice, tuning.runs), tuning.list_remaining()
+    if study.tune is None:
+        return build_plan(study, fingerprint_with_notice), ()
+    tuning = resume_tuning(study, fingerprint_with_notice, folder)
+    tuned = study.with_winners(tuning.winners)
+    return build_plan(tuned, fingerprint_with_notice, tuning.runs), tuning.list_remaining()
 
 
-def _records(made: Plan, folder: Path, *, probe: bool, device: str, workers: int | None) -> list[Any]:
-    """What is known of this machine: this study's runs first, then its siblings', then the probe's."""
+def _read_records(plan: Plan, folder: Path, *, probe: bool, device: str, workers: int | None) -> list[Record]:
+    """Return runs of this machine: those of the study, else of a probe; without a probe, of all studies beside it."""
     from vgg_ablate.data.cache import get_cache_dir
-    from vgg_ablate.runs.estimate import cost
-    from vgg_ablate.runs.estimate import probe as machine_probe
+    from vgg_ablate.runs.estimate.cost import read_machine_records
+    from vgg_ablate.runs.estimate.probe import probe_machine
     from vgg_ablate.runs.resources.slots import build_slots
 
-    slot, cache = build_slots(device, workers)[0], get_cache_dir() / "probes"
-    if own := cost.read_machine_records([folder / "records"], slot.device):
+    # One slot stands for all: they are of one kind of device.
+    slot = build_slots(device, workers)[0]
+    cache = get_cache_dir() / "probes"
+    if own := read_machine_records([folder / "records"], slot.device):
         return own
     if probe:
         print("probing this machine ...", file=sys.stderr)
-        machine_probe.probe_machine(made, cache, slot)
-        return cost.read_machine_records([cache / "records"], slot.device)
+        probe_machine(plan, cache, slot)
+        return read_machine_records([cache / "records"], slot.device)
     folders = [cache / "records", *sorted(folder.parent.glob("*/records"))]
-    return cost.read_machine_records(folders, slot.device)
+    return read_machine_records(folders, slot.device)
 
 
-def _seen(asked: Study, folder: Path, made: Plan) -> tuple[DetectableEffect, ...]:
-    if not asked.claims:
+def _compute_effects(study: Study, folder: Path, plan: Plan) -> tuple[DetectableEffect, ...]:
+    if not study.claims:
         return ()
     from vgg_ablate.analysis.detectable import compute_detectable_effects
 
-    return compute_detectable_effects(asked, made.planned, made.fingerprint(asked.base.data), folder)
+    return compute_detectable_effects(study, plan.planned, plan.fingerprint(study.base.data), folder)
 
 
-def _document(
-    asked: Study, folder: Path, made: Plan, bill: StudyCost, seen: Sequence[DetectableEffect]
+def _build_document(
+    study: Study, folder: Path, plan: Plan, cost: StudyCost, effects: Sequence[DetectableEffect]
 ) -> dict[str, Any]:
-    runs = {"asked": len(made.cells), "recorded": sum(price.runs - price.missing for price in bill.variants)}
+    recorded = sum(variant.runs - variant.missing for variant in cost.variants)
     return {
-        "study": asked.name,
+        "study": study.name,
         "folder": str(folder),
-        "seeds": list(asked.seed_list),
-        "registered": None if asked.registered is None else asked.registered.isoformat(),
-        "smallest_effect": asked.smallest_effect,
-        "horizons": asked.horizons,
-        **runs,
-        "missing": runs["asked"] - runs["recorded"],
-        **asdict(bill),
+        "seeds": list(study.seed_list),
+        "registered": None if study.registered is None else study.registered.isoformat(),
+        "smallest_effect": study.smallest_effect,
+        "horizons": study.horizons,
+        "asked": len(plan.cells),
+        "recorded": recorded,
+        "missing": len(plan.cells) - recorded,
+        **asdict(cost),
         "claims": [
             {
-                "id": sight.claim.id,
-                "metric": sight.claim.metric,
-                "smallest_effect": sight.claim.smallest_effect,
-                "seeds": sight.seeds,
-                "detectable": sight.detectable,
-                "sd": sight.sd,
-                "source": sight.source,
+                "id": effect.claim.id,
+                "metric": effect.claim.metric,
+                "smallest_effect": effect.claim.smallest_effect,
+                "seeds": effect.seeds,
+                "detectable": effect.detectable,
+                "sd": effect.sd,
+                "source": effect.source,
             }
-            for sight in seen
+            for effect in effects
         ],
     }
 
 
-def _print(asked: Study, bill: StudyCost, seen: Sequence[DetectableEffect]) -> None:
+def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
     from vgg_ablate.formatting.table import print_tables
+    from vgg_ablate.report.tables import build_detectable_table
     from vgg_ablate.runs.progress.views import format_duration
 
-    print_tables([_table(asked, bill), *_foreseen(seen)])
-    missing = sum(price.missing for price in bill.variants)
-    time = _unknown(bill) if bill.seconds is None else format_duration(bill.seconds)
-    shared = "" if missing == bill.trainings else f" in {bill.trainings + bill.tuning_runs} trainings"
-    disk = f"{bill.disk_bytes / 2**20:.1f} MiB of records"
-    print(f"{missing + bill.tuning_runs} runs to train{shared}, {bill.slots} at a time: {time}; {disk}")
-    if bill.tuning_runs:
-        spent = "unknown" if bill.tuning_seconds is None else format_duration(bill.tuning_seconds)
-        print(f"of these, {bill.tuning_runs} trials of the tuning come first: {spent}")
-    if bill.averages:
-        print(f"of these, {bill.averages} ensembles are evaluated by kept predictions of their nets, without training")
-    if bill.adopted:
-        print(f"{bill.adopted} runs are recorded by other studies beside this one, and will not be trained again")
-    if asked.expect.minutes is not None:
-        print(f"expected by the study: {asked.expect.minutes:g} minutes on {asked.expect.device or 'some device'}")
-    if asked.design.kind == "search":
-        print("and the search's proposals and winners, whose nets are not known yet")
-    if bill.dropped:
-        cells = ", ".join(bill.dropped[:12]) + (", ..." if len(bill.dropped) > 12 else "")
-        print(f"{len(bill.dropped)} runs would not end in time: {cells}", file=sys.stderr)
+    print_tables([_build_table(study, cost), *([build_detectable_table(effects)] if effects else [])])
+    missing = sum(variant.missing for variant in cost.variants)
+    if cost.seconds is not None:
+        duration = format_duration(cost.seconds)
+    else:
+        reason = "this machine has no records" if cost.pace is None else "the size of the data set is not known"
+        duration = f"time unknown: {reason}"
+    shared = "" if missing == cost.trainings else f" in {cost.trainings + cost.tuning_runs} trainings"
+    disk = f"{cost.disk_bytes / 2**20:.1f} MiB of records"
+    print(f"{missing + cost.tuning_runs} runs to train{shared}, {cost.slots} at a time: {duration}; {disk}")
+    if cost.tuning_runs:
+        duration = "unknown" if cost.tuning_seconds is None else format_duration(cost.tuning_seconds)
+        print(f"of these, {cost.tuning_runs} trials of the tuning come first: {duration}")
+    if cost.averages:
+        print(f"of these, {cost.averages} ensembles are evaluated from stored predictions, without training")
+    if cost.adopted:
+        print(f"{cost.adopted} runs are recorded by other studies beside this one and are not trained again")
+    if study.expect.minutes is not None:
+        print(f"expected by the study: {study.expect.minutes:g} minutes on {study.expect.device or 'some device'}")
+    if study.design.kind == "search":
+        print("not included: the search's proposals and winners, whose nets are not known yet")
+    if cost.dropped:
+        titles = ", ".join(cost.dropped[:_MAX_LISTED]) + (", ..." if len(cost.dropped) > _MAX_LISTED else "")
+        print(f"{len(cost.dropped)} runs would not end in time: {titles}", file=sys.stderr)
 
 
-def _unknown(bill: StudyCost) -> str:
-    what = "this machine" if bill.pace is None else "the size of the data"
-    return f"unknown: nothing is known of {what}"
-
-
-def _foreseen(seen: Sequence[DetectableEffect]) -> list[Table]:
-    if not seen:
-        return []
-    from vgg_ablate.report.tables import build_detectable_table
-
-    return [build_detectable_table(seen)]
-
-
-def _print_space(asked: Study) -> None:
-    """What a search can choose from."""
+def _print_space(study: Study) -> None:
+    """Print what a search can choose from; nothing for other designs."""
     from vgg_ablate.space.survey import build_space
 
-    if asked.design.kind != "search":
+    if study.design.kind != "search":
         return
     try:
-        space = build_space(asked)
-        print_survey(space.survey(_DRAWN_MATCHED if space.matched else _DRAWN))
+        space = build_space(study)
+        print_survey(space.survey(_MATCHED_SPACE_SAMPLE if space.matched else _SPACE_SAMPLE))
     except SpecError as error:
         print(f"the space cannot be counted: {error}", file=sys.stderr)
 
 
-def _table(asked: Study, bill: StudyCost) -> Table:
+def _build_table(study: Study, cost: StudyCost) -> Table:
     from vgg_ablate.formatting.table import Column, CountCell, Table, TableRow, TextCell
     from vgg_ablate.runs.progress.views import format_duration
 
@@ -209,32 +213,35 @@ def _table(asked: Study, bill: StudyCost) -> Table:
         Column("MACs", "macs"),
         Column("runs", "runs"),
         Column("missing", "missing"),
-        Column("time a run", "seconds"),
+        Column("time per run", "seconds"),
         Column("peak memory, MiB", "peak_mib"),
     )
     rows = tuple(
         TableRow(
             (
-                TextCell(price.variant),
-                CountCell(price.params),
-                CountCell(price.macs),
-                CountCell(price.runs),
-                CountCell(price.missing),
-                TextCell("?" if price.seconds is None else format_duration(price.seconds)),
-                CountCell(round(price.peak_bytes / 2**20)),
+                TextCell(variant.variant),
+                CountCell(variant.params),
+                CountCell(variant.macs),
+                CountCell(variant.runs),
+                CountCell(variant.missing),
+                TextCell("?" if variant.seconds is None else format_duration(variant.seconds)),
+                CountCell(round(variant.peak_bytes / 2**20)),
             )
         )
-        for price in bill.variants
+        for variant in cost.variants
     )
-    return Table("plan", f"{asked.name}: {asked.question}", columns, rows, (_memory_note(bill.room),))
+    return Table("plan", f"{study.name}: {study.question}", columns, rows, (_describe_memory(cost.room),))
 
 
-def _memory_note(room: DeviceMemory) -> str:
+def _describe_memory(memory: DeviceMemory) -> str:
     from vgg_ablate.runs.resources.memory_fit import format_gibibytes
 
-    has = "memory unknown" if room.memory_bytes is None else format_gibibytes(room.memory_bytes)
-    beside = "come on top" if room.beside_bytes is None else f"take {format_gibibytes(room.beside_bytes)}, as measured"
-    what = "weights, gradients, optimiser, a batch's activations, resident examples"
+    available = "memory unknown" if memory.memory_bytes is None else format_gibibytes(memory.memory_bytes)
+    if memory.beside_bytes is None:
+        libraries = "not included: libraries"
+    else:
+        libraries = f"libraries {format_gibibytes(memory.beside_bytes)}, as measured"
     return (
-        f"Peak memory of one run, predicted: {what}; libraries {beside}; {room.device}: {has}, {room.together} at once."
+        "Predicted peak memory of one run: weights, gradients, optimiser, activations of a batch, resident examples; "
+        f"{libraries}. {memory.device}: {available}, {memory.together} runs at once."
     )

@@ -1,4 +1,4 @@
-"""`report STUDY`: tables and verdicts from the records; `--check`: are the committed files what the records say?"""
+"""`report STUDY`: tables and verdicts from the records; `--check` compares the written report with the records."""
 
 from __future__ import annotations
 
@@ -12,50 +12,55 @@ from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder
 from vgg_ablate.errors import CheckFailedError
 
 STUDIES = Annotated[
-    list[Path], typer.Argument(metavar="STUDY...", help="Study files, or results folders; two are set side by side.")
+    list[Path], typer.Argument(metavar="STUDY...", help="Study files or results folders; several are compared.")
 ]
-CHECK = Annotated[bool, typer.Option("--check", help="Write nothing; fail where the files are not what records say.")]
+CHECK = Annotated[
+    bool, typer.Option("--check", help="Write nothing; fail where the written files do not match the records.")
+]
 
 
 def report(studies: STUDIES, out: OUT = None, check: CHECK = False, as_json: JSON = False) -> None:
-    """Write the report of a study's records into its results folder, and print it; of several, side by side."""
+    """Write the report of a study into its results folder and print it; print several studies side by side."""
     folders = [find_results_folder(study, out) for study in studies]
     if check:
-        _checked(folders)
+        _check_reports(folders)
     elif len(folders) == 1:
         write_and_print_report(folders[0], as_json=as_json)
     else:
-        _beside(folders, as_json=as_json)
+        _compare_studies(folders, as_json=as_json)
 
 
 def write_and_print_report(folder: Path, *, as_json: bool) -> None:
-    """Write the report of a results folder and print it: tables and notes, or one JSON document."""
+    """Write the report of a results folder and print it: tables and notes, or one JSON document.
+
+    Raises CheckFailedError, after writing, where records are damaged or contradict the study.
+    """
     from vgg_ablate.formatting import table
     from vgg_ablate.report import markdown, write
 
-    made = write.write_report(folder)
+    written = write.write_report(folder)
     if as_json:
-        print(write.serialize_report(made))
+        print(write.serialize_report(written))
     else:
-        table.print_tables(markdown.build_tables(made))
-        for note in markdown.build_notes(made):
+        table.print_tables(markdown.build_tables(written))
+        for note in markdown.build_notes(written):
             print(f"note: {note}", file=sys.stderr)
         print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
-    if made.problems:
-        raise CheckFailedError("\n".join(made.problems))
+    if written.problems:
+        raise CheckFailedError("\n".join(written.problems))
 
 
-def _checked(folders: list[Path]) -> None:
-    differences = [difference for folder in folders for difference in _difference(folder)]
+def _check_reports(folders: list[Path]) -> None:
+    differences = [difference for folder in folders for difference in _list_differences(folder)]
     if differences:
         raise CheckFailedError("\n".join(differences))
     for folder in folders:
-        print(f"{folder}: the report is what the records say")
+        print(f"{folder}: the report matches the records")
 
 
-def _difference(folder: Path) -> list[str]:
-    """How a folder differs from what its records say; of results/paper: from what all records beside it say."""
-    if (folder / "claims.md").exists():
+def _list_differences(folder: Path) -> list[str]:
+    """Return how the files of a folder differ from its records; of results/paper, from all records beside it."""
+    if (folder / "claims.md").exists():  # results/paper has no records of its own
         from vgg_ablate.paper import writing as scoreboard
 
         return scoreboard.find_outdated_files(folder.parent)
@@ -64,21 +69,22 @@ def _difference(folder: Path) -> list[str]:
     return write.check_report(folder)
 
 
-def _beside(folders: list[Path], *, as_json: bool) -> None:
+def _compare_studies(folders: list[Path], *, as_json: bool) -> None:
     from vgg_ablate.analysis import summary
     from vgg_ablate.formatting import table
     from vgg_ablate.report import compare
 
     reports = [summary.load_report(folder) for folder in folders]
-    found = compare.compare_reports(reports)
+    comparison = compare.compare_reports(reports)
     if as_json:
-        print(compare.serialize_comparison(found))
+        print(compare.serialize_comparison(comparison))
     else:
-        table.print_tables(found.tables)
-        print(
-            "What differs between the studies:" if found.differences else "The studies differ in nothing that is known."
-        )
-        for difference in found.differences:
+        table.print_tables(comparison.tables)
+        if comparison.differences:
+            print("Differences between the studies:")
+        else:
+            print("The studies do not differ in anything that their files say.")
+        for difference in comparison.differences:
             print(f"  {difference}")
     problems = [f"{report.folder}: {problem}" for report in reports for problem in report.problems]
     if problems:

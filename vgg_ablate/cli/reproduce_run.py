@@ -1,4 +1,4 @@
-"""A recorded run, chosen and trained again: what `verify`, `export` and `describe` share."""
+"""Choosing a recorded run and training it again: what `verify`, `export` and `describe` share."""
 
 from __future__ import annotations
 
@@ -15,92 +15,107 @@ if TYPE_CHECKING:
 
 
 def choose_run(results: Results, cell: str | None) -> PlannedRun:
-    """The recorded run that VARIANT/SEED, or VARIANT, means; None: the first. Raises SpecError, CheckFailed."""
-    recorded = [one for one in results.manifest.planned if one.key in results.records]
+    """Return the recorded run named VARIANT/SEED, or VARIANT for its first recorded seed; None: the first run.
+
+    Raises SpecError where there is no such run, CheckFailedError where none is recorded.
+    """
+    recorded = [planned for planned in results.manifest.planned if planned.key in results.records]
     if not recorded:
-        raise CheckFailedError(f"{results.folder}: there is no record of a run")
-    cells = {one.variant: one for one in reversed(recorded)}  # of a variant: its first seed
-    cells |= {f"{one.variant}/{one.seed}": one for one in recorded}
+        raise CheckFailedError(f"{results.folder}: no recorded run")
     if cell is None:
         return recorded[0]
-    if cell not in cells:
+    by_name = {planned.variant: planned for planned in reversed(recorded)}  # reversed: the first seed stays
+    by_name |= {_get_title(planned): planned for planned in recorded}
+    if cell not in by_name:
         rule = "no such recorded run; a run is VARIANT/SEED"
-        raise SpecError(Problem(rule, place="command line", got=cell, nearest=find_nearest(cell, cells)))
-    return cells[cell]
+        raise SpecError(Problem(rule, place="command line", got=cell, nearest=find_nearest(cell, by_name)))
+    return by_name[cell]
 
 
 def find_recorded_run(path: Path) -> tuple[Results, PlannedRun]:
-    """The run of a record, and the results folder that it lies in. Raises SpecError, StorageFailed."""
+    """Return the run of a record file, and the results that it belongs to. Raises SpecError, StorageError."""
     from vgg_ablate.analysis.results import read_results
 
     if not path.is_file():
         raise StorageError(f"{path}: No such file or directory")
     if path.parent.name != "records":
-        rule = "is no record: a record is records/KEY.json of a results folder"
+        rule = "is not a record: a record is records/KEY.json of a results folder"
         raise SpecError(Problem(rule, place=str(path)))
     results = read_results(path.parent.parent)
     if path.stem in results.damaged:
         raise StorageError(f"{results.folder}/{results.damaged[path.stem]}")
-    for one in results.manifest.planned:
-        if one.key == path.stem:
-            return results, one
+    for planned in results.manifest.planned:
+        if planned.key == path.stem:
+            return results, planned
     raise SpecError(Problem("is the record of no run that its study plans", place=str(path)))
 
 
 def retrain_with_weights(
-    results: Results, one: PlannedRun, device: str | None, weights: Path
+    results: Results, planned: PlannedRun, device: str | None, weights: Path
 ) -> tuple[FinalMetrics, Reproduction]:
-    """Train a recorded run anew, its weights to a file; what differs from its record goes to stderr.
+    """Train a recorded run again and write its weights to a file; print what differs from its record to stderr.
 
-    Raises CheckFailed where it ends without weights.
+    Raises CheckFailedError where the training diverges or does not fit into memory.
     """
-    stored = results.whole(one.key)
-    repeated = retrain_run(one, stored, device, weights)
-    if repeated.tested is None:
-        raise CheckFailedError(f"{one.variant}/{one.seed}: {repeated.outcome}: there are no trained weights")
-    found = compare_with_record(results, one, stored, repeated)
-    for difference in found.differences:
+    stored = results.whole(planned.key)
+    retrained = retrain_run(planned, stored, device, weights)
+    if retrained.tested is None:
+        raise CheckFailedError(f"{_get_title(planned)}: {retrained.outcome}: there are no trained weights")
+    reproduction = compare_with_record(results, planned, stored, retrained)
+    for difference in reproduction.differences:
         print(difference, file=sys.stderr)
-    return repeated.tested, found
+    return retrained.tested, reproduction
 
 
-def describe_agreement(one: PlannedRun, found: Reproduction, done: str = "") -> str:
-    """The sentence on a run that was had again; `done` is what was done with it all the same. Raises CheckFailed."""
-    name, how = f"{one.variant}/{one.seed}", "bit for bit the same as" if found.exactly else "where it should be by"
-    if not found.agrees:
-        raise CheckFailedError(f"{name}: {done}not {how} its record")
-    return f"{name}: {how} its record"
+def describe_agreement(planned: PlannedRun, reproduction: Reproduction, caveat: str = "") -> str:
+    """Return the line on a run that agrees with its record.
+
+    Raises CheckFailedError where it does not; `caveat` says what was done with the weights all the same, such as
+    `exported, but `.
+    """
+    agreement = "bit for bit the same as" if reproduction.exactly else "consistent with"
+    if not reproduction.agrees:
+        raise CheckFailedError(f"{_get_title(planned)}: {caveat}not {agreement} its record")
+    return f"{_get_title(planned)}: {agreement} its record"
 
 
-def compare_with_record(results: Results, one: PlannedRun, stored: Record, repeated: Record) -> Reproduction:
-    """Is the run that was trained again what its record says, given the records of its variant's other seeds?"""
+def compare_with_record(results: Results, planned: PlannedRun, stored: Record, retrained: Record) -> Reproduction:
+    """Compare a run that was trained again with its record, given the records of all seeds of its variant."""
     from vgg_ablate.analysis.reproduce import compare_reproduction
 
     siblings = [
         results.records[other.key]
         for other in results.manifest.planned
-        if other.variant == one.variant and other.key in results.records
+        if other.variant == planned.variant and other.key in results.records
     ]
-    return compare_reproduction(stored, repeated, siblings)
+    return compare_reproduction(stored, retrained, siblings)
 
 
-def retrain_run(one: PlannedRun, stored: Record, device: str | None, weights: Path | None = None) -> Record:
-    """Train a recorded run anew, where it was trained unless `device` says otherwise; its weights go to `weights`."""
+def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights: Path | None = None) -> Record:
+    """Train a recorded run again and return its new record, which is not stored.
+
+    It is trained on the record's device unless `device` is given, with the record's number of threads. Its weights go
+    to `weights`.
+    """
     from vgg_ablate.records import Epoch, Outcome, Record
     from vgg_ablate.training.device import describe_environment
     from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
     from vgg_ablate.training.loop import train
     from vgg_ablate.training.settings import TrainingSettings
 
-    print(f"training {one.variant}/{one.seed} again ({stored.key})", file=sys.stderr)
-    where = device or str(stored.environment.get("device", "cpu"))
-    settings = TrainingSettings(device=where, threads=int(stored.environment.get("threads", 1)), weights=weights)
+    # The record's threads: another number of threads sums in another order, and changes the last bits.
+    print(f"training {_get_title(planned)} again ({stored.key})", file=sys.stderr)
+    settings = TrainingSettings(
+        device=device or str(stored.environment.get("device", "cpu")),
+        threads=int(stored.environment.get("threads", 1)),
+        weights=weights,
+    )
     epochs: list[Epoch] = []
     tested: FinalMetrics | None = None
     outcome = Outcome.FINISHED
     training = train(stored.run, settings)
     try:
-        while True:
+        while True:  # a generator of epochs that returns the test's metrics
             epochs.append(next(training))
             print(f"epoch {epochs[-1].epoch}/{stored.run.train.epochs}", file=sys.stderr)
     except StopIteration as stop:
@@ -117,3 +132,7 @@ def retrain_run(one: PlannedRun, stored: Record, device: str | None, weights: Pa
         tested=tested,
         environment=describe_environment(stored.run, settings),
     )
+
+
+def _get_title(planned: PlannedRun) -> str:
+    return f"{planned.variant}/{planned.seed}"

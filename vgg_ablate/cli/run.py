@@ -1,4 +1,4 @@
-"""`run STUDY`: train what is missing, then report."""
+"""`run STUDY`: train what is missing of a study, then write and print its report."""
 
 from __future__ import annotations
 
@@ -18,31 +18,52 @@ Progress = Literal["auto", "rich", "plain", "none"]
 
 
 class Retry(StrEnum):
-    """Recorded outcomes that can be run again."""
+    """Recorded outcomes whose runs can be repeated."""
 
     FAILED = "failed"
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
 
 
-WORKERS = Annotated[int | None, typer.Option(metavar="N", min=1, help="Default: one a core, or one a GPU.")]
-DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:0,1")]
-RUNS_PER_GPU = Annotated[
-    str, typer.Option(metavar="auto|N", help="Runs on one GPU at once; auto: as many as are seen to fit.")
+WORKERS = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Number of workers; default: one per core, or per GPU.")
 ]
-STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger; default: a file. memory: none.")]
-RETRY = Annotated[list[Retry] | None, typer.Option(help="Run again what has ended so; may be given more than once.")]
-POOL = Annotated[Literal["local", "ray"], typer.Option(help="Worker processes here, or the tasks of a Ray cluster.")]
-ADDRESS = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; auto: the one here.")]
-
+DEVICE = Annotated[str, typer.Option(help="Device to train on: auto, cpu, cuda, or GPUs by number: cuda:0,1.")]
+RUNS_PER_GPU = Annotated[
+    str,
+    typer.Option("--runs-per-gpu", metavar="N|auto", help="Runs that share a GPU; auto: as many as fit, as measured."),
+]
+# The names of version 0.1, hidden from --help; they go in the next release.
+PACKING = Annotated[str | None, typer.Option("--packing", hidden=True)]
+SILENCE = Annotated[float | None, typer.Option("--silence", min=1, hidden=True)]
+STORAGE = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Storage URL of the ledger; default: a file in the results folder; memory: none."),
+]
+RETRY = Annotated[
+    list[Retry] | None, typer.Option(help="Repeat runs with this recorded outcome; may be given more than once.")
+]
+POOL = Annotated[
+    Literal["local", "ray"], typer.Option(help="Workers: processes on this machine, or tasks of a Ray cluster.")
+]
+ADDRESS = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Address of the Ray cluster; auto: the one on this machine.")
+]
 UNTIL = Annotated[
     float | None,
     typer.Option(
-        metavar="LEVEL", help="Train only the horizons up to this level now; the others stay missing (exit status 0)."
+        metavar="LEVEL",
+        help="Train only the horizons up to this level; the others stay missing, with exit status 0.",
     ),
 ]
 HEARTBEAT_TIMEOUT = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1, help="Without a sign of life, after which a run is handed out again.")
+    float,
+    typer.Option(
+        "--heartbeat-timeout",
+        metavar="SECONDS",
+        min=1,
+        help="Seconds without a heartbeat after which a run is handed out again.",
+    ),
 ]
 
 
@@ -51,30 +72,32 @@ def run(
     overrides: OVERRIDES = None,
     workers: WORKERS = None,
     device: DEVICE = "auto",
-    packing: RUNS_PER_GPU = "1",
+    runs_per_gpu: RUNS_PER_GPU = "1",
     storage: STORAGE = None,
     out: OUT = None,
     retry: RETRY = None,
-    wait: Annotated[bool, typer.Option(help="Wait for another process that is running this study.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait while another process is running this study.")] = False,
     until: UNTIL = None,
     pool: POOL = "local",
     address: ADDRESS = None,
-    silence: HEARTBEAT_TIMEOUT = 120,
-    progress: Annotated[Progress, typer.Option(help="How to show progress, on stderr.")] = "auto",
+    heartbeat_timeout: HEARTBEAT_TIMEOUT = 120,
+    progress: Annotated[Progress, typer.Option(help="Progress display on stderr.")] = "auto",
     as_json: JSON = False,
+    packing: PACKING = None,
+    silence: SILENCE = None,
 ) -> None:
-    """Train every run of a study that has no record yet, then print the comparison and the verdicts."""
+    """Train every run of a study that has no record, then write its report and print tables and verdicts."""
     from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
     from vgg_ablate.runs.leases import read_lock_holder
     from vgg_ablate.runs.resources.slots import parse_runs_per_gpu
 
-    asked = load_study(study, overrides)
-    folder = out or Path("results") / asked.name
+    checked = load_study(study, overrides)
+    folder = out or Path("results") / checked.name
     options = driver.RunOptions(
         workers=workers,
         device=device,
-        packing=parse_runs_per_gpu(packing),
+        packing=parse_runs_per_gpu(packing or runs_per_gpu),
         storage=storage,
         progress=progress,
         retry=frozenset(map(Outcome, retry or ())),
@@ -82,39 +105,41 @@ def run(
         until=until,
         pool=pool,
         address=address,
-        heartbeat_timeout_s=silence,
+        heartbeat_timeout_s=silence or heartbeat_timeout,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a batch system ends a job: like Ctrl-C
-    if wait and (held := read_lock_holder(folder)) is not None:
-        print(f"{folder}: {held} is running this study; waiting", file=sys.stderr)
+    # Batch systems end a job with SIGTERM: it should stop the driver as cleanly as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if wait and (holder := read_lock_holder(folder)) is not None:
+        print(f"{folder}: {holder} is running this study; waiting", file=sys.stderr)
     try:
-        finished = driver.run(asked, folder, options)
-    except KeyboardInterrupt:  # by now its workers are gone, the ledger is closed, the lock is free
-        print(_to_go_on(folder), file=sys.stderr)
+        summary = driver.run(checked, folder, options)
+    except KeyboardInterrupt:  # by now the workers are gone, the ledger is closed and the lock is free
+        print(_describe_interruption(folder), file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    if finished.left_out:
-        count = f"{finished.left_out} run{'s' * (finished.left_out != 1)}"
-        levels = ", ".join(str(level) for level in asked.horizon_levels if until is not None and level > until)
-        print(f"left for later: {count} at {asked.horizon_path} {levels} (run without --until)", file=sys.stderr)
-    if finished.complete and finished.recorded == finished.asked:
-        print(_nothing_to_train(folder, finished.asked), file=sys.stderr)
+    if summary.left_out:
+        runs = f"{summary.left_out} run{'s' * (summary.left_out != 1)}"
+        levels = ", ".join(str(level) for level in checked.horizon_levels if until is not None and level > until)
+        print(f"left for later: {runs} at {checked.horizon_path} {levels} (run without --until)", file=sys.stderr)
+    if summary.complete and summary.recorded == summary.asked:
+        print(_describe_complete_study(folder, summary.asked), file=sys.stderr)
+    # The report comes before the error: with some runs failed, the others can still be read.
     write_and_print_report(folder, as_json=as_json)
-    finished.raise_for_failures()
+    summary.raise_for_failures()
 
 
-def _nothing_to_train(folder: Path, asked: int) -> str:
-    """Why a start printed a report at once. It would also use the records of folders beside it."""
-    recorded = f"{folder}: everything is recorded ({asked} runs); nothing was trained"
-    return f"{recorded}; to train it here, name a folder that does not lie beside it: --out /tmp/{folder.name}"
+def _describe_complete_study(folder: Path, count: int) -> str:
+    """Return why a report was printed at once, and how to train the study all the same."""
+    # A folder beside this one would not do: the driver reuses the records of sibling folders.
+    remedy = f"to train it here, name a folder that does not lie beside it: --out /tmp/{folder.name}"
+    return f"{folder}: everything is recorded ({count} runs); nothing was trained; {remedy}"
 
 
-def _to_go_on(folder: Path) -> str:
-    """What an interrupted study has come to."""
+def _describe_interruption(folder: Path) -> str:
     from vgg_ablate.runs.results_dir import read_manifest
     from vgg_ablate.runs.status import compute_status
 
-    told = read_manifest(folder)
-    if told is None:
-        return "interrupted; run again to go on: nothing is recorded"
-    found = compute_status(told.planned, folder)
-    return f"interrupted; run again to go on: {found.recorded} of {found.asked} runs recorded"
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return "interrupted before anything was recorded; run again to continue"
+    status = compute_status(manifest.planned, folder)
+    return f"interrupted; run again to continue: {status.recorded} of {status.asked} runs recorded"

@@ -1,12 +1,12 @@
-"""`schema`: the JSON Schema of a study file, for editors."""
+"""`schema`: the JSON Schema of study files."""
 
 from __future__ import annotations
 
 
 def schema() -> None:
-    """Print the JSON Schema of a study file, as editors use it: schemas/study.schema.json is this."""
+    """Print the JSON Schema of study files, for editors. schemas/study.schema.json is this output."""
     import json
 
-    from vgg_ablate.config import json_schema as written
+    from vgg_ablate.config import json_schema
 
-    print(json.dumps(written.build_schema(), indent=1))
+    print(json.dumps(json_schema.build_schema(), indent=1))

@@ -1,4 +1,4 @@
-"""`space STUDY`: how many nets a search could propose, which meet its constraints, and which are the best of them."""
+"""`space STUDY`: count the nets that a search could propose, those within its constraints, and the best of them."""
 
 from __future__ import annotations
 
@@ -18,71 +18,74 @@ DRAW = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="Points of a space that is too large to be counted whole; default: 1,000,000, of matched nets 100,000.",
+        help="Points to draw from a space that is too large to be counted; "
+        "default: 1,000,000, or 100,000 where nets are matched to a budget.",
     ),
 ]
-FILE = Annotated[Path | None, typer.Option(metavar="FILE", help="The front as CSV; its picture goes beside it (.svg).")]
+FRONT = Annotated[
+    Path | None, typer.Option("--front", metavar="FILE", help="Write the Pareto front as CSV, and as SVG beside it.")
+]
 
 
 def space(
-    study: STUDY, overrides: OVERRIDES = None, draw: DRAW = None, front: FILE = None, as_json: JSON = False
+    study: STUDY, overrides: OVERRIDES = None, draw: DRAW = None, front: FRONT = None, as_json: JSON = False
 ) -> None:
-    """Count a design space by closed form: what exists, what meets the constraints, and the front of the best nets."""
+    """Count a search's space without training: nets that exist, nets within the constraints, and their Pareto front."""
     import json
     from time import perf_counter
 
     from vgg_ablate.space.survey import build_space
 
-    asked = load_study(study, overrides)
+    checked = load_study(study, overrides)
     start = perf_counter()
-    found = build_space(asked).survey(draw)
+    survey = build_space(checked).survey(draw)
     seconds = perf_counter() - start
-    print(f"{found.seen:,} nets counted in {seconds:.1f} s ({found.seen / seconds:,.0f}/s)", file=sys.stderr)
+    print(f"{survey.seen:,} nets counted in {seconds:.1f} s ({survey.seen / seconds:,.0f}/s)", file=sys.stderr)
     if front is not None:
-        _write(found, front, asked.name)
+        _write_front(survey, front, checked.name)
     if as_json:
-        print(json.dumps(_data(found), indent=1))
+        print(json.dumps(_build_document(survey), indent=1))
     else:
-        print_survey(found)
+        print_survey(survey)
 
 
-def _write(found: Survey, path: Path, name: str) -> None:
+def _write_front(survey: Survey, path: Path, name: str) -> None:
     from vgg_ablate.records import replace_file
     from vgg_ablate.report.html.front import draw_front, serialize_front
 
-    replace_file(path, serialize_front(found.front))
-    replace_file(path.with_suffix(".svg"), draw_front(found.front, name))
+    replace_file(path, serialize_front(survey.front))
+    replace_file(path.with_suffix(".svg"), draw_front(survey.front, name))
     print(f"written: {path} and {path.with_suffix('.svg')}", file=sys.stderr)
 
 
-def _data(found: Survey) -> dict[str, object]:
+def _build_document(survey: Survey) -> dict[str, object]:
     return {
-        "size": found.size,
-        "seen": found.seen,
-        "drawn": found.scales,
-        "exist": found.exist,
-        "unmatched": found.unmatched,
-        "meet": found.meet,
-        "low": found.low,
-        "high": found.high,
-        "front": [{"point": point, **costs.as_dict()} for point, costs in found.front],
+        "size": survey.size,
+        "seen": survey.seen,
+        "drawn": survey.scales,
+        "exist": survey.exist,
+        "unmatched": survey.unmatched,
+        "meet": survey.meet,
+        "low": survey.low,
+        "high": survey.high,
+        "front": [{"point": point, **costs.as_dict()} for point, costs in survey.front],
     }
 
 
-def print_survey(found: Survey) -> None:
-    """How many nets there are, how many of them meet the constraints, and what these cost."""
+def print_survey(survey: Survey) -> None:
+    """Print how many nets a space has, how many are within the constraints, and the range of their costs."""
     from vgg_ablate.formatting import numbers
 
-    whole = "no end of nets" if found.size is None else f"{found.size:,} nets"
-    drawn = "" if found.seen == found.size else f"; {found.seen:,} drawn at random, as a search draws them first"
-    print(f"the space has {whole}{drawn}")
-    for path, scale in found.scales.items():
+    size = "infinitely many nets" if survey.size is None else f"{survey.size:,} nets"
+    drawn = "" if survey.seen == survey.size else f"; {survey.seen:,} drawn at random, as a search starts"
+    print(f"the space has {size}{drawn}")
+    for path, scale in survey.scales.items():
         print(f"  {path} has no step: drawn {scale}")
-    if found.unmatched is not None:
-        missed = numbers.format_percentage(found.unmatched / found.seen)
-        print(f"{found.unmatched:,} meet their budget at no width ({missed}); the others are counted at theirs")
-    print(f"{found.exist:,} exist ({numbers.format_percentage(found.exist / found.seen)})")
-    print(f"{found.meet:,} meet the constraints ({numbers.format_percentage(found.meet / found.seen)})")
-    for cost, low in found.low.items():
-        print(f"  {cost}: {numbers.format_count(low)} to {numbers.format_count(found.high[cost])}")
-    print(f"{len(found.front):,} are not bettered by another in params, macs and receptive_field together")
+    if survey.unmatched is not None:
+        share = numbers.format_percentage(survey.unmatched / survey.seen)
+        print(f"{survey.unmatched:,} do not meet their budget at any width ({share})")
+    print(f"{survey.exist:,} exist ({numbers.format_percentage(survey.exist / survey.seen)})")
+    print(f"{survey.meet:,} meet the constraints ({numbers.format_percentage(survey.meet / survey.seen)})")
+    for cost, low in survey.low.items():
+        print(f"  {cost}: {numbers.format_count(low)} to {numbers.format_count(survey.high[cost])}")
+    print(f"{len(survey.front):,} are on the Pareto front of params, macs and receptive_field")

@@ -1,4 +1,4 @@
-"""`status STUDY`: how far it has come; `--rebuild` makes its ledger again from the records."""
+"""`status STUDY`: the progress of a study, read from its records; `--rebuild` rebuilds its ledger from them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,32 @@ from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, find_results_folder, lo
 if TYPE_CHECKING:
     from vgg_ablate.runs.status import StudyStatus
 
-REBUILD = Annotated[bool, typer.Option(help="Make the ledger again from the records.")]
-STORAGE = Annotated[str | None, typer.Option(metavar="URL", help="Of the ledger, for --rebuild; default: a file.")]
+REBUILD = Annotated[bool, typer.Option(help="Rebuild the ledger from the records.")]
+STORAGE = Annotated[
+    str | None, typer.Option(metavar="URL", help="Storage URL of the ledger, for --rebuild; default: its file.")
+]
 
 
 def status(
     study: RESULTS, out: OUT = None, rebuild: REBUILD = False, storage: STORAGE = None, as_json: JSON = False
 ) -> None:
-    """Say what is recorded, what is missing, what has failed, and who is at work on it. Locks and writes nothing."""
+    """Show which runs are recorded, missing or failed, and which driver is running. Takes no lock, writes nothing."""
     folder = find_results_folder(study, out)
     if rebuild:
-        _rebuilt(folder, storage)
+        _rebuild(folder, storage)
         return
-    found = _found(study, folder)
+    current = _read_status(study, folder)
     if as_json:
-        print(json.dumps({"folder": str(folder), **asdict(found), "missing": found.missing}, indent=1))
+        print(json.dumps({"folder": str(folder), **asdict(current), "missing": current.missing}, indent=1))
     else:
-        _print(folder, found)
+        _print(folder, current)
 
 
-def _found(study: Path, folder: Path) -> StudyStatus:
-    """Of what the study file asks for now; of a folder, or a search, of what was asked for when it ran."""
+def _read_status(study: Path, folder: Path) -> StudyStatus:
+    """Return the status of what the study file asks for now.
+
+    Of a folder, and of a search, whose proposals only the manifest lists, it is that of what the last run asked for.
+    """
     from vgg_ablate.runs.plan import build_plan
     from vgg_ablate.runs.progress.reading import fingerprint_with_notice
     from vgg_ablate.runs.status import compute_status, read_status
@@ -44,20 +49,20 @@ def _found(study: Path, folder: Path) -> StudyStatus:
     return compute_status(build_plan(load_study(study, None), fingerprint_with_notice).planned, folder)
 
 
-def _print(folder: Path, found: StudyStatus) -> None:
-    print(f"{folder}: {found.recorded} of {found.asked} runs recorded, {found.missing} missing")
-    if found.held_by:
-        print(f"{found.held_by} is running it")
-    width = max(map(len, found.variants), default=0)
-    for variant, outcomes in found.variants.items():
-        print(f"  {variant:{width}}  " + ", ".join(f"{count} {word}" for word, count in outcomes.items()))
-    for cell, reason in found.failures.items():
+def _print(folder: Path, current: StudyStatus) -> None:
+    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing")
+    if current.held_by:
+        print(f"{current.held_by} is running it")
+    width = max(map(len, current.variants), default=0)
+    for variant, outcomes in current.variants.items():
+        print(f"  {variant:{width}}  " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
+    for cell, reason in current.failures.items():
         print(f"  {cell}: {reason}")
 
 
-def _rebuilt(folder: Path, storage: str | None) -> None:
+def _rebuild(folder: Path, storage: str | None) -> None:
     from vgg_ablate.runs.progress.reading import fingerprint_with_notice
     from vgg_ablate.runs.rebuild import rebuild_ledger
 
     count = rebuild_ledger(load_study(folder / "study.yaml", None), folder, storage, fingerprint_with_notice)
-    print(f"{folder}: the ledger was made again from the records: {count} trials")
+    print(f"{folder}: ledger rebuilt from the records: {count} trials")

@@ -1,4 +1,4 @@
-"""The nets that `D`, `16 16 | 32 32`, `studies/kernels.yaml` and `studies/kernels.yaml:five` mean."""
+"""Nets named on the command line: `D`, `16 16 | 32 32`, `studies/kernels.yaml`, `studies/kernels.yaml:five`."""
 
 from __future__ import annotations
 
@@ -12,79 +12,82 @@ from vgg_ablate.errors import Problem, SpecError, find_nearest
 if TYPE_CHECKING:
     from vgg_ablate.models.width_matching import ResolvedVariant
 
-
-_HIGH_LR = 0.02
+_HIGH_LR = 0.02  # the learning rate above which deep nets without warm-up stalled in our studies
+_MAX_LISTED = 5  # names in one warning
 
 
 def resolve_target(
     target: str, image_size: int | None = None, classes: int | None = None
 ) -> tuple[ResolvedVariant, ...]:
-    """One net, or those of all variants of a study. Raises SpecError."""
+    """Return one net, or those of all variants of a study. Raises SpecError."""
     from vgg_ablate.models.width_matching import resolve_variants
 
-    given = {name: value for name, value in (("image_size", image_size), ("classes", classes)) if value}
-    path, name = _split(target)
+    changes = {name: value for name, value in (("image_size", image_size), ("classes", classes)) if value}
+    path, name = _split_target(target)
     if path is None:
         from vgg_ablate.config.single_net import build_single_net
 
-        return resolve_variants([build_single_net(target, given)])
+        return resolve_variants([build_single_net(target, changes)])
     from vgg_ablate.config.study import load
 
     study = load(path)
-    variants = [
-        one.model_copy(update={"arch": one.arch.model_copy(update=dict(given))}) if given else one
-        for one in study.variants
-    ]
-    names = [one.name for one in variants]
+    variants = study.variants
+    if changes:
+        variants = tuple(
+            variant.model_copy(update={"arch": variant.arch.model_copy(update=changes)}) for variant in variants
+        )
+    names = [variant.name for variant in variants]
     if name is not None and name not in names:
         rule = f"no variant of this name; there are {', '.join(names)}"
         raise SpecError(Problem(rule, place=str(path), got=name, nearest=find_nearest(name, names)))
     try:
-        found = resolve_variants(variants)
+        # All of them, even for one: its width may be matched to the costs of another.
+        nets = resolve_variants(variants)
     except SpecError as error:
         raise study.with_locations(error) from error
-    return tuple(one for one in found if name in (None, one.variant.name))
+    return tuple(net for net in nets if name in (None, net.variant.name))
 
 
 def warn_about_size(nets: Iterable[ResolvedVariant]) -> None:
-    """Say on stderr, before anything is allocated, which nets are larger than anybody means."""
+    """Warn on stderr of nets with unlikely many parameters, before anything is allocated."""
     from vgg_ablate.models.memory import build_size_warning
 
-    for one in nets:
-        if too_many := build_size_warning(one.costs.params):
-            print(f"warning: {one.variant.name}: {too_many}", file=sys.stderr)
+    for net in nets:
+        if warning := build_size_warning(net.costs.params):
+            print(f"warning: {net.variant.name}: {warning}", file=sys.stderr)
 
 
 def warn_about_warmup(nets: Iterable[ResolvedVariant]) -> None:
-    """Say on stderr which deep nets begin at a high learning rate: without warm-up such runs stall or lag by points."""
-    names = [one.variant.name for one in nets if _lacks_warmup(one)]
+    """Warn on stderr of deep nets that start at a high learning rate: they stall, or lose points of accuracy."""
+    names = [net.variant.name for net in nets if _lacks_warmup(net)]
     if names:
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
         print(
-            f"warning: {shown}: more than two convolutions in a stage, trained at a learning rate above {_HIGH_LR} "
-            "without warm-up: such runs often stall; set train.warmup_epochs: 1",
+            f"warning: {', '.join(names[:_MAX_LISTED])}{more}: more than two convolutions in a stage, trained at a "
+            f"learning rate above {_HIGH_LR} without warm-up: such runs often stall; set train.warmup_epochs: 1",
             file=sys.stderr,
         )
 
 
-def _lacks_warmup(one: ResolvedVariant) -> bool:
-    """Does it train more than two convolutions per stage at a high rate from the first step on?"""
-    train = one.variant.train
-    deep = any(len(stage.convs) > 2 for arch in (one.arch, *one.ensemble) for stage in arch.stages)
-    return deep and train.lr > _HIGH_LR and train.warmup_epochs < 1 and train.schedule.kind != "one_cycle"
+def _lacks_warmup(net: ResolvedVariant) -> bool:
+    """Return whether a net has more than two convolutions per stage and trains at a high rate from the first step."""
+    train = net.variant.train
+    is_deep = any(len(stage.convs) > 2 for arch in (net.arch, *net.ensemble) for stage in arch.stages)
+    # A one-cycle schedule begins with a warm-up of its own.
+    return is_deep and train.lr > _HIGH_LR and train.warmup_epochs < 1 and train.schedule.kind != "one_cycle"
 
 
 def print_mismatches(nets: Iterable[ResolvedVariant]) -> None:
-    """Say of every matched net what is left of the difference from its budget."""
+    """Print the remaining difference of every matched net from its budget."""
     from vgg_ablate.diagrams.table1 import format_mismatch
 
-    for one in nets:
-        if one.matched is not None:
-            print(f"{one.variant.name}: matched, {format_mismatch(one.matched)}")
+    for net in nets:
+        if net.matched is not None:
+            print(f"{net.variant.name}: matched, {format_mismatch(net.matched)}")
 
 
-def _split(target: str) -> tuple[Path | None, str | None]:
-    """A study's file and the name of a variant; no file where the target is none."""
+def _split_target(target: str) -> tuple[Path | None, str | None]:
+    """Return the study file and the variant that a target names; no file for a preset or stages."""
     path, colon, name = target.partition(":")
     if Path(path).suffix not in (".yaml", ".yml"):
         return None, None

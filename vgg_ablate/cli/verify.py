@@ -1,4 +1,4 @@
-"""`verify STUDY VARIANT/SEED`: train a recorded run again, and compare."""
+"""`verify STUDY VARIANT/SEED`: train a recorded run again and compare it with its record."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from vgg_ablate.cli.arguments import OUT, RESULTS, find_results_folder
 from vgg_ablate.cli.reproduce_run import choose_run, compare_with_record, describe_agreement, retrain_run
 
 CELL = Annotated[
-    str | None, typer.Argument(metavar="[VARIANT/SEED]", help="Which run; default: the base's first recorded seed.")
+    str | None, typer.Argument(metavar="[VARIANT/SEED]", help="Run to train; default: the first recorded run.")
 ]
-DEVICE = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda:0; default: what the record says.")]
+DEVICE = Annotated[str | None, typer.Option(help="Device to train on: cpu, cuda:0; default: that of the record.")]
 
 
 def verify(study: RESULTS, cell: CELL = None, out: OUT = None, device: DEVICE = None) -> None:
-    """Train a recorded run again: bit for bit the same on the same machine, inside its seeds' interval elsewhere."""
+    """Train a recorded run again and compare it with its record.
+
+    On the same machine and software every number must be the same; elsewhere the test error must lie in the interval of
+    the variant's other seeds.
+    """
     from vgg_ablate.analysis.results import read_results
 
     results = read_results(find_results_folder(study, out))
-    one = choose_run(results, cell)
-    stored = results.whole(one.key)
-    found = compare_with_record(results, one, stored, retrain_run(one, stored, device))
-    for difference in found.differences:
+    planned = choose_run(results, cell)
+    stored = results.whole(planned.key)
+    reproduction = compare_with_record(results, planned, stored, retrain_run(planned, stored, device))
+    for difference in reproduction.differences:
         print(difference)
-    print(describe_agreement(one, found))
+    print(describe_agreement(planned, reproduction))

@@ -1,4 +1,4 @@
-"""Ensembles of recorded runs: the mean of their kept predictions, without training. No torch."""
+"""Ensembles whose nets are recorded already: average their stored predictions instead of training. No torch."""
 
 from __future__ import annotations
 
@@ -21,24 +21,32 @@ def find_kept_predictions(folder: Path, finished: Iterable[str]) -> set[str]:
 def average_members(cell: StudyCell, store: RecordStore, folder: Path) -> Record:
     """Return the record of an ensemble whose members (`cell.members`) are recorded with their predictions in `folder`.
 
-    It has no epochs; `tested.details` names the members. Where the ensemble keeps predictions too, they are the mean.
-    Raises StorageFailed where a file is damaged or the members were tested on different examples.
+    The record has no epochs, and `tested.details` names the members. With `train.keep: predictions`, the mean
+    probabilities are stored as the ensemble's own. Raises StorageError if a file is damaged or the members were tested
+    on different examples.
     """
-    each = [predictions.read_predictions(folder, key) for key in cell.members]
+    member_predictions = [predictions.read_predictions(folder, key) for key in cell.members]
     members = [store.get(key) for key in cell.members]
     try:
-        mean = predictions.average_stored_predictions(each)
+        mean = predictions.average_stored_predictions(member_predictions)
     except ValueError as error:
         raise StorageError(f"{folder}: {', '.join(cell.members)}: {error}") from error
     if cell.run.train.keep == "predictions":
-        half = (mean.validation.astype("float16"), mean.validation_labels, mean.test.astype("float16"))
-        predictions.write_predictions(folder, cell.key, StoredPredictions(*half, mean.test_labels))
+        # float16 as every stored prediction: an ensemble of ensembles then reads one format.
+        stored = StoredPredictions(
+            mean.validation.astype("float16"),
+            mean.validation_labels,
+            mean.test.astype("float16"),
+            mean.test_labels,
+        )
+        predictions.write_predictions(folder, cell.key, stored)
+    # The peak was measured while one member trained; averaging takes next to nothing.
     environment = {name: value for name, value in members[0].environment.items() if name != "peak_bytes"}
     return Record(
         key=cell.key,
         run=cell.run,
         outcome=Outcome.FINISHED,
-        tested=_tested(cell, mean, members),
+        tested=_compute_metrics(cell, mean, members),
         costs=cell.costs,
         audited={
             cost: sum(member.audited[cost] for member in members)
@@ -50,15 +58,16 @@ def average_members(cell: StudyCell, store: RecordStore, folder: Path) -> Record
     )
 
 
-def _tested(cell: StudyCell, mean: StoredPredictions, members: list[Record]) -> FinalMetrics:
-    alone = [one.tested for one in members if one.tested is not None]
-    nets = [{"val_accuracy": one.val_accuracy, "test_accuracy": one.test_accuracy} for one in alone]
+def _compute_metrics(cell: StudyCell, mean: StoredPredictions, members: list[Record]) -> FinalMetrics:
+    member_metrics = [member.tested for member in members if member.tested is not None]
+    nets = [
+        {"val_accuracy": metrics.val_accuracy, "test_accuracy": metrics.test_accuracy} for metrics in member_metrics
+    ]
+    top5 = predictions.compute_accuracy(mean.test, mean.test_labels, 5) if mean.test.shape[1] > 5 else None
     return FinalMetrics(
         val_accuracy=predictions.compute_accuracy(mean.validation, mean.validation_labels),
         test_accuracy=predictions.compute_accuracy(mean.test, mean.test_labels),
-        test_top5_accuracy=predictions.compute_accuracy(mean.test, mean.test_labels, 5)
-        if mean.test.shape[1] > 5
-        else None,
+        test_top5_accuracy=top5,
         correct=predictions.pack_correct_bits(mean.test, mean.test_labels),
         details=predictions.compute_test_details(mean.test, mean.test_labels)
         | {"nets": nets, "members": list(cell.members), "val_examples": len(mean.validation_labels)},

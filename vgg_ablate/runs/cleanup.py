@@ -1,6 +1,6 @@
-"""Files of a results folder that no study asks for: find them, and set records aside.
+"""Orphans of a results folder: files that no study needs any more.
 
-A record is never deleted here: it moves to `records/aside/`, from where it can be taken back.
+Records are never deleted: they move to `records/aside/`, from where they can be moved back.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from vgg_ablate.runs.driver import open_ledger
 from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.recorded import set_aside_records
 
-_SETTLED = 600.0  # seconds after which a half-written file is nobody's: a worker links its record within moments
+# Seconds after which a temporary file belongs to no living process: a worker renames its file within moments.
+_TEMPORARY_FILE_AGE_S = 600.0
 
 
 @dataclass(frozen=True)
 class Orphans:
-    """What lies in a results folder and is asked for by no study."""
+    """The files of a results folder that no study needs."""
 
     folder: Path
     records: tuple[str, ...] = ()  # keys
-    files: tuple[Path, ...] = ()  # half-written files, checkpoints of runs with records, predictions of runs without
+    files: tuple[Path, ...] = ()  # temporary files, checkpoints of recorded runs, predictions of runs without a record
     aside: tuple[Path, ...] = ()  # records that were set aside before
 
     @property
@@ -39,35 +40,36 @@ class Orphans:
 
 
 def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
-    """Return what nobody asks for; with `aside`, the records that were set aside too.
+    """Find the orphans of a results folder; with `aside`, list the records that were set aside before, too.
 
-    Hold the folder's lock while it is called and acted upon. A record is kept if the manifest of this or of a
-    neighbouring study plans it, if the ledger of a search knows it, or if it is younger than the manifest: a search
-    that was killed may have written it since. Raises StorageFailed where the folder holds no study.
+    Hold the folder's lock during this call and `remove_orphans`. A record is kept if the manifest of this study or of
+    one in a neighbouring folder lists it, if the ledger of a search lists it, or if it is newer than the manifest: a
+    search that was killed may have written it since. Raises StorageError if the folder holds no study.
     """
     manifest, store = Manifest.read(folder), RecordStore(folder / "records")
-    written = (folder / "manifest.json").stat().st_mtime
-    wanted = _planned(manifest) | _searched(folder)
+    manifest_time = (folder / "manifest.json").stat().st_mtime
+    wanted = _list_planned_keys(manifest) | _list_ledger_keys(folder)
     for path in folder.parent.glob("*/manifest.json"):
         if path.parent != folder:
-            wanted |= _planned_by_neighbour(path.parent)
+            wanted |= _list_neighbour_keys(path.parent)
     recorded = store.keys()
-    lost = sorted(key for key in recorded - wanted if store.path(key).stat().st_mtime < written)
+    unwanted = sorted(key for key in recorded - wanted if store.path(key).stat().st_mtime < manifest_time)
     now = time.time()
-    files = [path for path in sorted(folder.glob("**/.*.aside")) if now - path.stat().st_mtime > _SETTLED]
-    unfinished, ended = _trainings(manifest, recorded)
-    files += [path for path in sorted(folder.glob("checkpoints/*")) if path.name in ended - unfinished]
+    files = [path for path in sorted(folder.glob("**/.*.aside")) if now - path.stat().st_mtime > _TEMPORARY_FILE_AGE_S]
+    unfinished, recorded_trainings = _split_trainings(manifest, recorded)
+    files += [path for path in sorted(folder.glob("checkpoints/*")) if path.name in recorded_trainings - unfinished]
+    # A worker stores the predictions of a run before its record, so young ones may still get their record.
     files += [
         path
         for path in sorted(folder.glob("predictions/*.npz"))
-        if path.stem not in recorded - set(lost) and now - path.stat().st_mtime > _SETTLED
+        if path.stem not in recorded - set(unwanted) and now - path.stat().st_mtime > _TEMPORARY_FILE_AGE_S
     ]
     set_aside = sorted((store.folder / "aside").glob("*.json")) if aside else []
-    return Orphans(folder, tuple(lost), tuple(files), tuple(set_aside))
+    return Orphans(folder, tuple(unwanted), tuple(files), tuple(set_aside))
 
 
 def remove_orphans(orphans: Orphans) -> Iterator[str]:
-    """Set records aside and delete the other files; yield a line for each. Raises StorageFailed."""
+    """Set records aside and delete the other files; yield one line of text per file. Raises StorageError."""
     store = RecordStore(orphans.folder / "records")
     for key in orphans.records:
         set_aside_records(store, [key])
@@ -80,28 +82,31 @@ def remove_orphans(orphans: Orphans) -> Iterator[str]:
         yield f"deleted {path}"
 
 
-def _trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], set[str]]:
-    """The trainings, as checkpoints are named, of which a run is missing; and those of which one is recorded."""
-    unfinished, ended = set[str](), set(recorded)
+def _split_trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], set[str]]:
+    """Return the names of checkpoints of which a run is missing, and of those of which one is recorded.
+
+    Several runs may share a training: its checkpoint is needed until the last of them has its record.
+    """
+    unfinished, recorded_trainings = set[str](), set(recorded)
     for cell in manifest.planned:
-        (ended if cell.key in recorded else unfinished).add(cell.training_key or cell.key)
-    return unfinished, ended
+        (recorded_trainings if cell.key in recorded else unfinished).add(cell.training_key or cell.key)
+    return unfinished, recorded_trainings
 
 
-def _planned(manifest: Manifest) -> set[str]:
+def _list_planned_keys(manifest: Manifest) -> set[str]:
     return {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
 
 
-def _planned_by_neighbour(folder: Path) -> set[str]:
-    """What a study beside this one plans; nothing where its manifest cannot be read."""
+def _list_neighbour_keys(folder: Path) -> set[str]:
+    """Return the keys that a neighbouring study plans; none if its manifest cannot be read."""
     try:
-        return _planned(Manifest.read(folder))
+        return _list_planned_keys(Manifest.read(folder))
     except StorageError:
         return set()
 
 
-def _searched(folder: Path) -> set[str]:
-    """The keys of runs that the ledger of a search knows: its manifest is written only now and then."""
+def _list_ledger_keys(folder: Path) -> set[str]:
+    """Return the keys that the ledger of a search lists: its manifest is written only every few seconds."""
     try:
         study = load(folder / "study.yaml")
     except SpecError:

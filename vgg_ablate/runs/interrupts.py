@@ -1,7 +1,8 @@
-"""Ctrl-C, at a moment that suits.
+"""Ctrl-C between two steps of a loop instead of between any two instructions.
 
-Where a signal raises, the exception comes between any two instructions: in the midst of a write, or in a finaliser or
-a callback from C, where Python cannot pass it on and drops it, and the study goes on as if nobody had asked.
+Python's default handler raises KeyboardInterrupt wherever the program happens to be. In a finalizer, or in a callback
+from C, Python cannot propagate the exception and drops it: the study would go on as if nobody had pressed Ctrl-C. In
+the middle of a write it would leave half a file.
 """
 
 from __future__ import annotations
@@ -15,30 +16,31 @@ from types import FrameType
 
 @contextlib.contextmanager
 def defer_interrupts() -> Iterator[Callable[[], None]]:
-    """Gives a function that raises KeyboardInterrupt if it was asked for since; a second Ctrl-C does not wait for it.
+    """Note SIGINT and SIGTERM while the block runs; yield a function that raises KeyboardInterrupt if one came.
 
-    SIGTERM counts as well where somebody handles it. In a thread, which is sent no signals, it changes nothing.
+    A second Ctrl-C raises immediately. Signals that are ignored or left to the system stay as they are, and so do all
+    of them outside the main thread, which alone may set handlers.
     """
-    asked = False
+    interrupted = False
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal interrupted
+        if interrupted:
             signal.default_int_handler(number, frame)
-        asked = True
+        interrupted = True
 
     def check() -> None:
-        if asked:
+        if interrupted:
             raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = [number for number, handler in before.items() if callable(handler)]  # neither ignored nor left to the system
+    handled = [number for number, handler in before.items() if callable(handler)]
     if threading.current_thread() is not threading.main_thread():
-        ours = []
-    for number in ours:
+        handled = []
+    for number in handled:
         signal.signal(number, note)
     try:
         yield check
     finally:
-        for number in ours:
+        for number in handled:
             signal.signal(number, before[number])

@@ -1,14 +1,17 @@
-"""Leases: a kernel's lock on a file, dropped however its holder dies. No grace periods, none stale.
+"""The lock of a study and the leases of its runs: kernel locks on files, dropped however their holder dies.
 
-A holder that neither dies nor answers has its lease broken: the file's name goes to the next holder, and whoever wakes
-up with the old one finds that it is held no more.
+Contract: at most one process holds the lock of a results folder; at most one worker may write the record of a run. No
+lock goes stale and no grace period is needed, because the kernel drops the lock of a dead process.
+
+A holder that neither dies nor answers has its lease broken: the file is deleted, and the next holder locks a new file
+of the same name. When the old holder wakes up, its open file no longer has that name, and it raises LeaseLostError
+before it writes anything. (The leases are ours and not filelock's because filelock cannot break a lock.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -18,21 +21,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vgg_ablate.errors import StorageError, StudyLockedError
+from vgg_ablate.files import open_lock_file, try_lock
 
-_PAUSE = 0.05  # seconds between two tries at a lock that another process holds
+_RETRY_INTERVAL_S = 0.05  # between two attempts at a lock that another process holds
+
+
+class LeaseLostError(Exception):
+    """This process was silent for too long and its run was given to another: it must not write a record."""
 
 
 @contextlib.contextmanager
 def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a results folder for as long as the block runs. Raises StudyHeld: who holds it, and since when."""
+    """Lock a results folder while the block runs.
+
+    Raises StudyLockedError, with the process that holds the lock and since when, unless `wait` is set.
+    """
     path = folder / "study.lock"
-    handle = _opened(path)
+    handle = open_lock_file(path)
     try:
-        while not _locked(handle, path):
+        while not _try_lock(handle, path):
             if not wait:
-                raise StudyLockedError(f"{folder}: {_holder(path)} is running this study; --wait waits for it")
-            time.sleep(_PAUSE)
-        _sign(handle, path)
+                raise StudyLockedError(f"{folder}: {_describe_holder(path)} is running this study; --wait waits for it")
+            time.sleep(_RETRY_INTERVAL_S)
+        _write_signature(handle, path)
         yield
         os.ftruncate(handle, 0)
     finally:
@@ -40,26 +51,27 @@ def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def read_lock_holder(folder: Path) -> str | None:
-    """Who is running the study of this folder, or None. A lock left by the dead is no lock."""
+    """Return a description of the process that runs the study of this folder, or None. Raises StorageError."""
     path = folder / "study.lock"
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a folder that cannot be written can be looked at
+        handle = os.open(path, os.O_RDONLY)  # not open_lock_file: `status` must work in a folder that is read-only
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     try:
-        return None if _locked(handle, path, fcntl.LOCK_SH) else _holder(path)
+        # The file alone proves nothing, since a killed driver leaves it. A shared lock fails only if a driver lives,
+        # and two readers do not see each other.
+        return None if _try_lock(handle, path, shared=True) else _describe_holder(path)
     finally:
         os.close(handle)
 
 
-class LeaseLostError(Exception):
-    """The run was given to another while this process was silent; what it has trained since is nobody's."""
-
-
 def read_driver_signature(folder: Path) -> str:
-    """What the driver that runs this folder's study has signed there; on a machine that does not see it, nothing."""
+    """Return what the driver of this folder has written to its lock file; an empty text if the file is not visible.
+
+    A worker on another machine compares it with the driver's own to find out whether both see the same folder.
+    """
     try:
         return (folder / "study.lock").read_text(encoding="utf-8")
     except OSError:
@@ -67,93 +79,88 @@ def read_driver_signature(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def hold_run_lease(path: Path, patience: float) -> Iterator[Callable[[], None]]:
-    """Hold a run, waiting for a holder that is about to end, or breaking its lease after `patience` seconds.
+def hold_run_lease(path: Path, timeout_s: float) -> Iterator[Callable[[], None]]:
+    """Hold the lease of a run while the block runs; yield a function that raises LeaseLostError once it is broken.
 
-    Only the worker of a driver that is gone can be found here: it ends in a moment, unless it hangs.
-
-    What is yielded raises Superseded where the lease was broken.
+    If another process holds the lease, wait, and break it after `timeout_s` seconds. Only a worker whose driver has
+    died can hold it at this point, and it ends within moments unless it hangs.
     """
-    handle = _taken(path, patience)
+    handle = _acquire_lease(path, timeout_s)
     try:
-        yield lambda: _check(handle, path)
-        if _still(handle, path):
+        yield lambda: _check_lease(handle, path)
+        if _has_its_name(handle, path):
             path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
 
 def break_lease(path: Path) -> None:
-    """Take a run from a holder that has fallen silent. Raises StorageFailed."""
+    """Take a run from a holder that does not answer. Raises StorageError."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _taken(path: Path, patience: float) -> int:
-    """The open file of a lease that is held, and that still has its name."""
-    end = time.monotonic() + patience
+def _acquire_lease(path: Path, timeout_s: float) -> int:
+    """Return the handle of a lease file that is locked and still has its name."""
+    end = time.monotonic() + timeout_s
     while True:
-        handle = _opened(path)
-        held = _locked(handle, path)
-        if held and _still(handle, path):
+        handle = open_lock_file(path)
+        locked = _try_lock(handle, path)
+        # Between opening and locking, the previous holder may have deleted the file: its lock would exclude nobody.
+        if locked and _has_its_name(handle, path):
             return handle
         os.close(handle)
-        if not held:
+        if not locked:
             if time.monotonic() > end:
                 break_lease(path)
-            time.sleep(_PAUSE)
+            time.sleep(_RETRY_INTERVAL_S)
 
 
-def _check(handle: int, path: Path) -> None:
-    if not _still(handle, path):
-        raise LeaseLostError(f"{path.name} was given to another worker: this one was silent for too long")
+def _check_lease(handle: int, path: Path) -> None:
+    if not _has_its_name(handle, path):
+        raise LeaseLostError(f"{path.name} was given to another worker: this one gave no sign of life for too long")
 
 
-def _opened(path: Path) -> int:
+def _try_lock(handle: int, path: Path, *, shared: bool = False) -> bool:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
-
-
-def _locked(handle: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(handle, shared=shared)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}: this file system has no locks") from error
-    return True
 
 
-def _still(handle: int, path: Path) -> bool:
-    """Is the opened file the one that has this name? Another may have removed it in between."""
+def _has_its_name(handle: int, path: Path) -> bool:
+    """Return whether the open file is the one at `path`, which another process may have deleted or replaced."""
     try:
         return os.fstat(handle).st_ino == path.stat().st_ino
     except FileNotFoundError:
         return False
     except OSError as error:
-        if error.errno == errno.ESTALE:  # removed on a network file system, by another machine
+        if error.errno == errno.ESTALE:  # another machine has deleted the file on a network file system
             return False
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _sign(handle: int, path: Path) -> None:
-    about = {"host": socket.gethostname(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+def _write_signature(handle: int, path: Path) -> None:
+    """Write which process holds the lock, into the file that is locked."""
+    holder = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     try:
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(about).encode(), 0)
-        os.fsync(handle)  # so that other machines read it too
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, json.dumps(holder).encode())
+        os.fsync(handle)  # other machines read it through a network file system
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _holder(path: Path) -> str:
+def _describe_holder(path: Path) -> str:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {about['pid']} on {about['host']}, since {about['since']},"
-    except (ValueError, KeyError, OSError):  # it has the lock, and has not signed yet
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']}, since {holder['since']},"
+    except (ValueError, KeyError, OSError):  # the holder has the lock and has not written its signature yet
         return "another process"

@@ -1,4 +1,4 @@
-"""Where and how a study was run: versions, git, host, command line."""
+"""Where and how a study was run: versions, git commit, host, command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIBRARIES = ("vgg_ablate", "torch", "torchvision", "optuna", "numpy", "scikit-l
 
 
 def collect_provenance() -> dict[str, Any]:
-    """What can be said of this machine and this checkout, now."""
+    """Return the facts about this machine, this process and this checkout that a manifest records."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [os.path.basename(sys.argv[0]), *map(mask_password, sys.argv[1:])],
@@ -25,35 +25,36 @@ def collect_provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "versions": {name: found for name in _LIBRARIES if (found := _version(name))},
-        "git": _git(),
+        "versions": {name: number for name in _LIBRARIES if (number := _get_version(name))},
+        "git": _describe_checkout(),
     }
 
 
 def mask_password(text: str) -> str:
-    """`postgresql://ann:secret@host` -> `postgresql://ann:***@host`."""
+    """Replace the password of a URL: `postgresql://ann:secret@host` -> `postgresql://ann:***@host`."""
     return re.sub(r"(://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)
 
 
-def _version(name: str) -> str | None:
+def _get_version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def _git() -> dict[str, str]:
-    """The commit that is checked out, and a hash of what differs from it ("" where nothing does)."""
-    commit = _said("rev-parse", "HEAD").strip()
+def _describe_checkout() -> dict[str, str]:
+    """Return the commit and a hash of the uncommitted changes (empty if there are none); nothing outside git."""
+    commit = _run_git("rev-parse", "HEAD").strip()
     if not commit:
         return {}
-    difference = _said("diff", "HEAD", "--", ".", ":(exclude)results")
-    return {"commit": commit, "dirty": hashlib.sha256(difference.encode()).hexdigest()[:16] if difference else ""}
+    # results/ changes with every run and says nothing about the code.
+    changes = _run_git("diff", "HEAD", "--", ".", ":(exclude)results")
+    return {"commit": commit, "dirty": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else ""}
 
 
-def _said(*arguments: str) -> str:
+def _run_git(*arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, errors="replace")
-    except OSError:  # no git here
+    except OSError:  # git is not installed
         return ""
     return done.stdout if done.returncode == 0 else ""

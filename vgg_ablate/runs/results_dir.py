@@ -1,4 +1,4 @@
-"""What a results folder says of the study beside its records: study.yaml as it was run, and manifest.json."""
+"""The files of a results folder that describe its study: study.yaml, and manifest.json with runs and provenance."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ from vgg_ablate.runs.provenance import collect_provenance
 def write_study_files(
     study: Study, planned: Sequence[PlannedRun], folder: Path, *, trains: bool, tuning: Sequence[TuningRun] = ()
 ) -> None:
-    """Both files, where the plan or the study differs from what they say or something is about to train.
+    """Write study.yaml and manifest.json if the study or its plan has changed, or if something is about to train.
 
-    The history grows with each writing. The registration is that of before the first record: it is written once, and
-    a later study that decides otherwise is named in the history.
+    Every call that writes adds an entry to `provenance.history`. The registration is written before the first record
+    and then stays; if a later study decides otherwise, its history entry lists what has changed. Raises StorageError.
     """
     before, path, text = read_manifest(folder), folder / "study.yaml", study.as_yaml()
-    saved = path.exists() and path.read_bytes() == text.encode()  # a torn file differs, and is written again
-    if before is not None and before.planned == tuple(planned) and saved and not trains:
+    is_saved = path.exists() and path.read_bytes() == text.encode()  # a truncated file differs and is written again
+    if before is not None and before.planned == tuple(planned) and is_saved and not trains:
         return
-    told = before.provenance if before is not None else {}
-    kept: dict[str, Any] = {"proposals": told["proposals"]} if "proposals" in told else {}
+    provenance = before.provenance if before is not None else {}
+    # A search adds its proposals later, through write_proposals; they survive a restart.
+    kept: dict[str, Any] = {"proposals": provenance["proposals"]} if "proposals" in provenance else {}
     now = {**collect_provenance(), "seeds": list(study.seed_list), "looks": list(study.looks)}
-    if (file := _source(study, folder, told.get("file"))) is not None:
+    if (file := _locate_study_file(study, folder, provenance.get("file"))) is not None:
         kept["file"] = file
-    decides = build_deciding_content(study)
-    registration = _registration(study, decides, told.get("registration"), folder, str(now["at"]))
-    entry: dict[str, Any] = {**now, "deciding": hash_content(decides)}
+    deciding = build_deciding_content(study)
+    registration = _build_registration(study, deciding, provenance.get("registration"), folder, str(now["at"]))
+    entry: dict[str, Any] = {**now, "deciding": hash_content(deciding)}
     if registration is not None:
         kept["registration"] = registration
-        entry["changed"] = find_registration_changes(registration, study, decides)
+        entry["changed"] = find_registration_changes(registration, study, deciding)
     replace_file(path, text)
     Manifest(
         study=study.name,
         base=study.base.name,
         planned=tuple(planned),
         tuning=tuple(tuning),
-        provenance={**now, "history": [*told.get("history", []), entry], **kept},
+        provenance={**now, "history": [*provenance.get("history", []), entry], **kept},
     ).write(folder)
 
 
 def check_owner(study: Study, folder: Path) -> None:
-    """Check that a results folder holds no other study's results, before anything is written into it.
+    """Check that a results folder holds no results of another study. Call it before the first write.
 
-    The owner is the study file that the folder's manifest names, as long as it is there: a file that was moved may go
-    on, a copy with the same `name:` may not. Raises SpecError with both names.
+    The owner is the study file that the manifest names, as long as this file exists: a study file that was moved may
+    continue, a copy with the same `name:` may not. Raises SpecError with the names of both.
     """
     try:
         before = read_manifest(folder)
     except StorageError:
-        return  # a torn manifest is written again; the records say which runs they are
+        return  # a damaged manifest is written again, and the records identify their runs themselves
     if before is None:
         return
     remedy = "give the study another name, or pass --out with another folder"
@@ -64,30 +65,33 @@ def check_owner(study: Study, folder: Path) -> None:
         rule = f"{folder} holds the results of study {before.study!r}; {remedy}"
         raise SpecError(Problem(rule, "name", study.locate_path("name"), study.name))
     owner, file = before.provenance.get("file"), study.source
-    if not isinstance(owner, str) or file is None or _is_same(file, folder / "study.yaml"):
+    if not isinstance(owner, str) or file is None or _is_same_file(file, folder / "study.yaml"):
         return
-    if Path(owner).exists() and not _is_same(Path(owner), file):
+    if Path(owner).exists() and not _is_same_file(Path(owner), file):
         rule = f"{folder} holds the results of {owner}, which has the same name; {remedy}"
         raise SpecError(Problem(rule, "name", study.locate_path("name"), study.name))
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+def _is_same_file(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
-def _source(study: Study, folder: Path, before: Any) -> str | None:
-    """The file of the study, from the working directory on where it lies below it; as before for the saved copy."""
+def _locate_study_file(study: Study, folder: Path, before: Any) -> str | None:
+    """Return the path of the study file, relative to the working directory where possible.
+
+    Return `before`, the path in the manifest, if the study was loaded from the saved copy in the results folder.
+    """
     file = study.source
-    if file is None or not file.exists() or _is_same(file, folder / "study.yaml"):
+    if file is None or not file.exists() or _is_same_file(file, folder / "study.yaml"):
         return before if isinstance(before, str) else None
     file = file.resolve()
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
-def _registration(
-    study: Study, decides: Mapping[str, Any], before: Mapping[str, Any] | None, folder: Path, at: str
+def _build_registration(
+    study: Study, deciding: Mapping[str, Any], before: Mapping[str, Any] | None, folder: Path, at: str
 ) -> Mapping[str, Any] | None:
-    """The first that was made, unless nothing was recorded since: a study may be changed until its first record."""
+    """Return the registration to write: the earlier one once there is a record, the study's own until then."""
     recorded = len(RecordStore(folder / "records").keys())
     if before is not None and recorded:
         return before
@@ -95,15 +99,15 @@ def _registration(
         return None
     return {
         "date": study.registered.isoformat(),
-        "hash": hash_content(decides),
+        "hash": hash_content(deciding),
         "registered_at": at,
-        "recorded": recorded,  # runs that had a record when it was made
-        "deciding": decides,
+        "recorded": recorded,  # records at the time of the registration
+        "deciding": deciding,
     }
 
 
 def write_proposals(folder: Path, planned: Sequence[PlannedRun], proposals: Sequence[Mapping[str, Any]]) -> None:
-    """What a search has asked for so far, into the manifest that is there."""
+    """Write the runs and proposals of a search into the existing manifest, if they have changed."""
     before = Manifest.read(folder)
     changed = {"planned": tuple(planned), "provenance": {**before.provenance, "proposals": list(proposals)}}
     if before.planned != changed["planned"] or before.provenance != changed["provenance"]:
@@ -111,7 +115,7 @@ def write_proposals(folder: Path, planned: Sequence[PlannedRun], proposals: Sequ
 
 
 def read_saved_winners(folder: Path) -> Mapping[str, TuningWinner]:
-    """Return the winners of the tuning in the study.yaml of a results folder; none where it cannot be read."""
+    """Return the tuning winners in the study.yaml of a results folder; none if the file cannot be read."""
     try:
         return load(folder / "study.yaml").tuned
     except SpecError:
@@ -119,7 +123,7 @@ def read_saved_winners(folder: Path) -> Mapping[str, TuningWinner]:
 
 
 def read_saved_tuning(folder: Path) -> Sequence[TuningRun]:
-    """Return the trials that the manifest of a results folder lists; none where it cannot be read."""
+    """Return the tuning trials in the manifest of a results folder; none if it cannot be read."""
     try:
         return Manifest.read(folder).tuning
     except StorageError:
@@ -127,5 +131,5 @@ def read_saved_tuning(folder: Path) -> Sequence[TuningRun]:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder in which the study was run before."""
+    """Return the manifest of a results folder, None if the study was never run there. Raises StorageError."""
     return Manifest.read(folder) if (folder / "manifest.json").exists() else None

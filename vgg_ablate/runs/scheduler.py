@@ -1,9 +1,9 @@
-"""The one loop of the driver: next run, hand it out, hear what became of it, tell its source; repeat."""
+"""The loop of the driver: take a run from the source, submit it to the pool, handle the events, inform the source."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,33 +20,36 @@ from vgg_ablate.runs.workers.protocol import (
     JobEnded,
     JobLost,
     JobRefused,
+    JobStarted,
     WorkerEvent,
     WorkerPool,
 )
 
-_LOSSES = 5  # losses of one run without an epoch of progress in between, after which it is given up for this start
-_PATIENCE = 0.25  # seconds to wait for news
+# Losses of one run in a row, without an epoch of progress in between, after which this start gives it up. A machine
+# that dies takes its runs with it once; a run that kills its worker does so every time.
+_MAX_LOSSES = 5
+_POLL_TIMEOUT_S = 0.25
 
 
 class RunSource(Protocol):
-    """Where runs come from, and who is told what became of them."""
+    """The order of the runs of a study, informed of what becomes of each."""
 
     def next(self) -> StudyCell | None:
-        """The next run to hand out; None where there is none for now."""
+        """Return the next run to submit; None if there is none at the moment."""
 
     def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
-        """An epoch is over; should the run stop?"""
+        """Handle the end of an epoch and return whether to stop the run."""
 
     def ended(self, cell: StudyCell, record: Record) -> None:
-        """The run has its record."""
+        """Handle the record of a run."""
 
     def again(self, cell: StudyCell) -> None:
-        """The run was lost and must be handed out again, with those that share its training."""
+        """Take back a run whose worker was lost; it must be submitted again, with those that share its training."""
 
 
 @dataclass
-class _Running:
-    """A training that is with a worker: its cell, and those that share it."""
+class _RunningCell:
+    """A cell whose training is with a worker."""
 
     cell: StudyCell
     since: float
@@ -55,31 +58,35 @@ class _Running:
 
 @dataclass
 class Scheduler:
-    """Hands out the runs of a source to a pool until there are none."""
+    """Submits the runs of a source to a pool until there are none.
+
+    The order of steps makes a study restartable: a run is recorded by its worker before the source and the ledger are
+    informed, so a driver that is killed anywhere finds the record at its next start.
+    """
 
     source: RunSource
     pool: WorkerPool
     store: RecordStore
     state: ProgressState
     views: View
-    predictions: Path | None = None  # the folder of kept class probabilities, where cells may have members
-    keep_pool: bool = False  # leave the pool open at the end, for a loop that follows
-    _running: dict[str, _Running] = field(default_factory=dict)
-    _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, at which epoch
+    predictions: Path | None = None  # the folder of stored class probabilities, where cells may have members
+    keep_pool: bool = False  # leave the pool open at the end, for a scheduler that follows
+    _running: dict[str, _RunningCell] = field(default_factory=dict)
+    _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, epoch that was reached
     _given_up: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
-        """Until nothing is left; the titles of the cells that were given up. The pool is closed however it ends.
+        """Run everything and return the titles of the cells that were given up. Closes the pool however it ends.
 
-        Raises KeyboardInterrupt, after Ctrl-C, between two steps.
+        Raises KeyboardInterrupt after Ctrl-C, between two steps, and EnvironmentFailedError if a worker refuses.
         """
-        self.views.began(self.state)
+        self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
-                while self._fill() or self._running:
-                    for event in self.pool.poll(_PATIENCE):
-                        self._hear(event)
-                    self.state.forecast.slots = self.pool.slots  # packing learns what fits
+                while self._submit_runs() or self._running:
+                    for event in self.pool.poll(_POLL_TIMEOUT_S):
+                        self._handle(event)
+                    self.state.forecast.slots = self.pool.slots  # may change: GPU packing learns how many runs fit
                     self.views.tick()
                     check_interrupt()
             finally:
@@ -88,87 +95,91 @@ class Scheduler:
                 self.views.close()
         return tuple(self._given_up)
 
-    def _fill(self) -> bool:
-        """Hand out runs while there is room; was there any?"""
-        handed = False
+    def _submit_runs(self) -> bool:
+        """Submit runs while the pool has room, and return whether there was any."""
+        submitted = False
         while self.pool.free() and (cell := self.source.next()) is not None:
-            self._running[cell.key] = _Running(cell, time.monotonic())
+            self._running[cell.key] = _RunningCell(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
-            self.views.started(cell)
-            handed = True
+            self.views.handle(cell, JobStarted(cell.key))
+            submitted = True
             if cell.members:
                 self._average(cell)
                 continue
             others = tuple(other.run for other in cell.shares)
             repeats = self.store.get(cell.repeats) if cell.repeats else None
             self.pool.submit(Job(cell.run, cell.costs, others, repeats))
-        return handed
+        return submitted
 
-    def _hear(self, event: WorkerEvent) -> None:
+    def _handle(self, event: WorkerEvent) -> None:
         if isinstance(event, JobRefused):
             raise EnvironmentFailedError(event.reason)
         running = self._running.get(event.key)
         if running is None:
-            return  # an echo of a run that has ended
+            return  # a late message about a run that has ended
         if isinstance(event, DecodingProgress):
-            self.state.decoding[event.key] = (event.done, event.of)
-            self.views.decoding(running.cell, event.done, event.of)
+            self.state.decoding[event.key] = (event.done, event.total)
+            self.views.handle(running.cell, event)
         elif isinstance(event, EpochEnded):
-            self._epoch(running, event.epoch)
+            self._handle_epoch(running, event)
         elif isinstance(event, JobEnded):
-            self._ended(running, event)
+            self._handle_end(running, event)
         else:
-            self._lost(running, event)
+            self._handle_loss(running, event)
 
-    def _epoch(self, running: _Running, epoch: Epoch) -> None:
-        cell = running.cell
+    def _handle_epoch(self, running: _RunningCell, event: EpochEnded) -> None:
+        cell, epoch = running.cell, event.epoch
         running.epochs.append(epoch)
         self.state.running[cell.key] = (cell, epoch)
         self.state.forecast.advance(cell, epoch.epoch / cell.run.train.epochs)
-        self.views.epoch(cell, epoch)
+        self.views.handle(cell, event)
         if self.source.epoch(cell, epoch):
             self.pool.stop(cell.key)
 
-    def _ended(self, running: _Running, event: JobEnded) -> None:
+    def _handle_end(self, running: _RunningCell, event: JobEnded) -> None:
         if event.outcome is Outcome.FAILED:
-            for cell in (running.cell, *running.cell.shares):  # those that were recorded before the bug stay so
-                self.store.put(_failed(running, cell, event.reason))
-        self._recorded(running.cell, event.seconds or time.monotonic() - running.since)
+            # The worker has died of a bug and wrote no record. `put` keeps the records that it wrote before.
+            for cell in (running.cell, *running.cell.shares):
+                self.store.put(_build_failed_record(running, cell, event.reason))
+        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since)
 
     def _average(self, cell: StudyCell) -> None:
-        """Evaluate an ensemble by its members' kept predictions: numpy alone, here."""
+        """Evaluate an ensemble by the stored predictions of its members, in this process: it takes milliseconds."""
         assert self.predictions is not None
         self.store.put(average_members(cell, self.store, self.predictions))
-        self._recorded(cell, time.monotonic() - self._running[cell.key].since)
+        self._publish_records(cell, time.monotonic() - self._running[cell.key].since)
 
-    def _recorded(self, cell: StudyCell, seconds: float) -> None:
-        """Tell everybody of the records of a cell and of those that share its training; these took no time."""
+    def _publish_records(self, cell: StudyCell, seconds: float) -> None:
+        """Inform source, views and forecast of the records of a cell and of those that share its training."""
         first = self.store.get(cell.key)
         self._forget(cell)
-        learn = first.outcome is Outcome.FINISHED and not cell.members
-        self.state.forecast.end(cell, seconds if learn else None)
-        for one in (cell, *cell.shares):
-            record = first if one is cell else self.store.get(one.key)
+        # Only a training that went to its end teaches the forecast what trainings take.
+        is_measurement = first.outcome is Outcome.FINISHED and not cell.members
+        self.state.forecast.end(cell, seconds if is_measurement else None)
+        for member in (cell, *cell.shares):
+            record = first if member is cell else self.store.get(member.key)
             self.state.outcomes[str(record.outcome)] += 1
-            self.source.ended(one, record)
-            self.views.ended(one, record.outcome, record.reason, seconds if one is cell else 0.0)
+            self.source.ended(member, record)
+            # The others took no time of their own, and their seconds must not count twice.
+            own_seconds = seconds if member is cell else 0.0
+            self.views.handle(member, JobEnded(member.key, record.outcome, record.reason, own_seconds))
 
-    def _lost(self, running: _Running, event: JobLost) -> None:
-        """Handed out again, unless it was lost too often at the same epoch."""
+    def _handle_loss(self, running: _RunningCell, event: JobLost) -> None:
+        """Submit a lost run again, unless it was lost too often without progress."""
         cell = running.cell
         reached = running.epochs[-1].epoch if running.epochs else 0
         losses, before = self._losses.get(cell.key, (0, 0))
         losses = 1 if reached > before else losses + 1
         self._losses[cell.key] = (losses, max(reached, before))
-        again = losses < _LOSSES
+        again = losses < _MAX_LOSSES
         self._forget(cell)
         self.state.forecast.again(cell)
         if again:
             self.source.again(cell)
         else:
-            self._given_up += [one.title for one in (cell, *cell.shares)]
-        self.views.lost(cell, event.reason, again)
+            self._given_up += [member.title for member in (cell, *cell.shares)]
+        self.views.handle(cell, replace(event, is_given_up=not again))
 
     def _forget(self, cell: StudyCell) -> None:
         del self._running[cell.key]
@@ -176,8 +187,7 @@ class Scheduler:
         self.state.decoding.pop(cell.key, None)
 
 
-def _failed(running: _Running, cell: StudyCell, reason: str) -> Record:
-    """The record of a run that a bug has ended."""
+def _build_failed_record(running: _RunningCell, cell: StudyCell, reason: str) -> Record:
     return Record(
         key=cell.key,
         run=cell.run,

@@ -1,4 +1,4 @@
-"""How far a study has come, read off its records. Nothing is locked, nothing is written."""
+"""The progress of a study, read from its records. Takes no lock and writes nothing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vgg_ablate.runs.recorded import read_outcomes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyStatus:
-    """What is recorded of a plan, and who is at work on it."""
+    """The recorded and missing runs of a plan, and the process that is running it."""
 
-    asked: int
-    outcomes: Mapping[str, int]  # of the recorded runs
-    variants: Mapping[str, Mapping[str, int]]  # variant -> outcome, or `missing` -> how many
+    asked: int  # planned runs
+    outcomes: Mapping[str, int]  # recorded runs per outcome
+    variants: Mapping[str, Mapping[str, int]]  # variant -> runs per outcome, or per `missing`
     failures: Mapping[str, str]  # variant/seed -> outcome and reason
-    held_by: str | None
+    held_by: str | None  # the process that runs the study now
 
     @property
     def missing(self) -> int:
@@ -29,30 +29,30 @@ class StudyStatus:
 
     @property
     def recorded(self) -> int:
-        """Runs that have a record, whatever became of them."""
+        """Runs with a record, whatever their outcome."""
         return sum(self.outcomes.values())
 
 
 def compute_status(planned: Sequence[PlannedRun], folder: Path) -> StudyStatus:
-    """Of the cells of a plan, or of a manifest. Raises StorageFailed where a record is torn."""
+    """Return the status of the given runs in a results folder. Raises StorageError if a record is damaged."""
     store = RecordStore(folder / "records")
-    known = read_outcomes(store, {cell.key for cell in planned})
+    outcomes = read_outcomes(store, {cell.key for cell in planned})
     variants: dict[str, Counter[str]] = {cell.variant: Counter() for cell in planned}
     for cell in planned:
-        variants[cell.variant][str(known.get(cell.key, "missing"))] += 1
+        variants[cell.variant][str(outcomes.get(cell.key, "missing"))] += 1
     return StudyStatus(
         asked=len(planned),
-        outcomes=dict(Counter(str(known[cell.key]) for cell in planned if cell.key in known)),
-        variants={variant: dict(counted) for variant, counted in variants.items()},
+        outcomes=dict(Counter(str(outcomes[cell.key]) for cell in planned if cell.key in outcomes)),
+        variants={variant: dict(counts) for variant, counts in variants.items()},
         failures={
-            f"{cell.variant}/{cell.seed}": f"{known[cell.key]}: {store.get(cell.key).reason}"
+            f"{cell.variant}/{cell.seed}": f"{outcomes[cell.key]}: {store.get(cell.key).reason}"
             for cell in planned
-            if known.get(cell.key, Outcome.FINISHED) is not Outcome.FINISHED
+            if outcomes.get(cell.key, Outcome.FINISHED) is not Outcome.FINISHED
         },
         held_by=read_lock_holder(folder),
     )
 
 
 def read_status(folder: Path) -> StudyStatus:
-    """Of what was asked for when it last ran. Raises StorageFailed where it never did."""
+    """Return the status of the runs in the folder's manifest. Raises StorageError if the study was never run."""
     return compute_status(Manifest.read(folder).planned, folder)

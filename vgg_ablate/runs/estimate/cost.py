@@ -1,8 +1,7 @@
-"""What a study will cost before it starts: time, memory, disk. Arithmetic on what this machine has shown so far.
+"""Predicted cost of a study before it starts: time, memory, disk. Arithmetic on records of this machine.
 
-An example costs a + b x macs seconds: a is what every example costs, b what a multiply-accumulate does. Both are read
-off finished runs, or off a short probe. Where CPU time was recorded it is used, for a run that had to wait for the
-processor says nothing of how long a run takes on a quiet one.
+Training takes a + b x macs seconds per example: a is what every example costs, b what a multiply-accumulate costs. Both
+are fitted to finished runs of this machine, or to a short probe of it.
 """
 
 from __future__ import annotations
@@ -22,52 +21,54 @@ from vgg_ablate.runs.resources import dataset_size, memory_fit
 from vgg_ablate.runs.resources.memory_fit import DeviceMemory
 from vgg_ablate.runs.resources.slots import Slot
 
-_FORWARD = 1 / 3  # of a training step's cost: the forward pass alone (backward: twice as much)
-_START = 4.0  # seconds until a worker process trains
-_SAMPLE = 40  # records that are read of each folder
+_FORWARD_SHARE = 1 / 3  # of a training step; the backward pass costs twice the forward pass
+_STARTUP_S = 4.0  # until a new worker process trains: it imports torch first
+_SAMPLE_SIZE = 40  # records read per folder; a median needs no more, and a folder can hold thousands
+# Bytes of a record, by least squares over the committed results: a constant part and one per epoch.
+_RECORD_BYTES, _EPOCH_BYTES = 4000, 310
 
 
 @dataclass(frozen=True, slots=True)
 class TimeModel:
-    """Seconds of training an example."""
+    """Seconds of training per example, as a line over MACs."""
 
     fixed: float
     a_mac: float
-    records: int  # that it was read off
+    records: int  # to which it was fitted
 
     def seconds(self, macs: int) -> float:
-        """For one example of a net."""
+        """Return the seconds per example of a net with this many MACs."""
         return self.fixed + self.a_mac * macs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantCost:
-    """Of one variant."""
+    """The predicted cost of one variant."""
 
     variant: str
     params: int
     macs: int
     runs: int
     missing: int
-    seconds: float | None  # of one run; None: nothing is known of this machine, or of the data set's size
-    peak_bytes: int  # of one run while it trains, predicted
-    hindrance: str | None  # why it does not fit into memory
+    seconds: float | None  # of one run; None: nothing is known about this machine, or about the data set's size
+    peak_bytes: int  # of one run while it trains
+    hindrance: str | None  # the reason why a run does not fit into memory; None: it fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCost:
-    """Of a study."""
+    """The predicted cost of a study. `plan --json` writes these fields."""
 
     variants: tuple[VariantCost, ...]
     slots: int
-    room: DeviceMemory  # of one device
+    room: DeviceMemory  # of the device with the least memory
     pace: TimeModel | None
-    seconds: float | None  # of wall time, until everything is recorded
+    seconds: float | None  # of wall time until everything is recorded
     disk_bytes: int
-    adopted: int  # runs that other studies beside this one have recorded
+    adopted: int  # runs that are recorded by other studies in the same folder of results
     trainings: int = 0  # that the missing runs need: runs that differ only in `data.evaluate` share one
-    averages: int = 0  # ensembles that need none: the predictions of their nets are kept
-    dropped: tuple[str, ...] = ()  # cells that do not fit into the hours given
+    averages: int = 0  # ensembles that need no training: the predictions of their nets are stored
+    dropped: tuple[str, ...] = ()  # titles of runs that would not end within the hours given
     tuning_runs: int = 0  # trials that are still to be trained, before everything else
     tuning_seconds: float | None = 0.0  # of wall time; part of `seconds`
 
@@ -80,129 +81,150 @@ def estimate_study_cost(
     max_hours: float | None = None,
     trials: Sequence[StudyCell] = (),
 ) -> StudyCost:
-    """The price of what is not recorded; `records` are runs of this machine, of any study.
+    """Return the predicted cost of what is not recorded.
 
-    `trials` are the runs of the tuning that are still to be trained, before those of the plan.
+    `records` are runs of this machine, of any study. `trials` are the runs of the tuning that are still to be trained,
+    before those of the plan.
     """
-    paced, own = fit_time_model(records), store.keys()
-    adopted = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
-    recorded = own | adopted.keys()
-    stored = find_kept_predictions(store.folder.parent / "predictions", own)
-    stored |= {key for key, path in adopted.items() if locate_predictions(path, key).exists()}
-    trainings, averages = plan.divide(recorded, stored)
-    each = {cell.key: _seconds(cell, paced, records) for cell in trainings}
-    kept, dropped = _within(trainings, each, len(slots), max_hours)
-    here = memory_fit.find_smallest_device(slots, records)
+    model, own = fit_time_model(records), store.keys()
+    reused = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
+    recorded = own | reused.keys()
+    with_predictions = find_kept_predictions(store.folder.parent / "predictions", own)
+    with_predictions |= {key for key, path in reused.items() if locate_predictions(path, key).exists()}
+    trainings, averages = plan.divide(recorded, with_predictions)
+    durations = {cell.key: _predict_seconds(cell, model, records) for cell in trainings}
+    kept, dropped = _split_by_hours(trainings, durations, len(slots), max_hours)
+    memory = memory_fit.find_smallest_device(slots, records)
     cells: dict[str, list[StudyCell]] = {variant.name: [] for variant in plan.study.all_variants}
     for cell in plan.cells:
         cells[cell.variant].append(cell)
-    known = all(seconds is not None for seconds in each.values())
-    tuning = [_seconds(cell, paced, records) for cell in trials]
-    tuning_seconds = None if None in tuning else predict_wall_time([seconds or 0.0 for seconds in tuning], len(slots))
+    tuning_seconds = _predict_total([_predict_seconds(cell, model, records) for cell in trials], len(slots))
+    is_known = None not in durations.values()
+    plan_seconds = _predict_total([durations[cell.key] for cell in kept], len(slots)) if is_known else None
     return StudyCost(
-        variants=tuple(_price(name, of, recorded, paced, records, here) for name, of in cells.items()),
+        variants=tuple(_estimate_variant(name, runs, recorded, model, records, memory) for name, runs in cells.items()),
         slots=len(slots),
-        room=here,
-        pace=paced,
-        seconds=predict_wall_time([each[cell.key] or 0.0 for cell in kept], len(slots)) + tuning_seconds
-        if known and tuning_seconds is not None
-        else None,
-        disk_bytes=sum(4000 + 310 * cell.run.train.epochs for cell in (*plan.missing(recorded), *trials)),
-        adopted=len(adopted),
+        room=memory,
+        pace=model,
+        seconds=None if plan_seconds is None or tuning_seconds is None else plan_seconds + tuning_seconds,
+        disk_bytes=sum(
+            _RECORD_BYTES + _EPOCH_BYTES * cell.run.train.epochs for cell in (*plan.missing(recorded), *trials)
+        ),
+        adopted=len(reused),
         trainings=len(trainings),
         averages=len(averages),
-        dropped=tuple(one.title for cell in dropped for one in (cell, *cell.shares)),
+        dropped=tuple(run.title for cell in dropped for run in (cell, *cell.shares)),
         tuning_runs=len(trials),
         tuning_seconds=tuning_seconds,
     )
 
 
 def fit_time_model(records: Iterable[Record]) -> TimeModel | None:
-    """A line through seconds an example over macs; through the origin where one net, or nonsense, is all there is."""
-    seen: dict[int, list[float]] = {}
+    """Return a line through the median seconds per example of each net, over its MACs; None without timed records.
+
+    The line goes through the origin where there is a single net, or where a fitted line would have a negative slope or
+    intercept, as it can on nets of nearly equal cost.
+    """
+    by_macs: dict[int, list[float]] = {}
     for record in records:
         if record.images_per_second > 0 and record.costs.get("macs"):
-            seen.setdefault(record.costs["macs"], []).append(_seconds_per_example(record))
-    if not seen:
+            by_macs.setdefault(record.costs["macs"], []).append(_measure_seconds_per_example(record))
+    if not by_macs:
         return None
-    points = [(macs, median(seconds)) for macs, seconds in seen.items()]
-    count = sum(map(len, seen.values()))
-    if len(points) > 1:
-        slope, fixed = linear_regression([macs for macs, _ in points], [seconds for _, seconds in points])
-        if slope > 0 and fixed >= 0:
-            return TimeModel(fixed, slope, count)
-    return TimeModel(0.0, sum(seconds for _, seconds in points) / sum(macs for macs, _ in points), count)
+    macs = list(by_macs)
+    seconds = [median(measured) for measured in by_macs.values()]
+    count = sum(map(len, by_macs.values()))
+    if len(macs) > 1:
+        slope, intercept = linear_regression(macs, seconds)
+        if slope > 0 and intercept >= 0:
+            return TimeModel(intercept, slope, count)
+    return TimeModel(0.0, sum(seconds) / sum(macs), count)
 
 
-def predict_wall_time(seconds: Iterable[float], slots: int) -> float:
-    """When the last run ends, each handed to the first free slot in the order given; 0 without runs."""
-    ends = [_START] * slots
-    for one in seconds:
-        heapq.heapreplace(ends, ends[0] + one)
-    return max(ends) if max(ends) > _START else 0.0
+def predict_wall_time(durations: Iterable[float], slots: int) -> float:
+    """Return the seconds until the last run ends, each given to the first free slot in this order; 0 without runs."""
+    ends = [_STARTUP_S] * slots
+    for duration in durations:
+        heapq.heapreplace(ends, ends[0] + duration)
+    return max(ends) if max(ends) > _STARTUP_S else 0.0
 
 
 def read_machine_records(folders: Iterable[Path], device: str) -> list[Record]:
-    """Finished runs on this kind of device, a sample of every folder of records."""
-    found: list[Record] = []
+    """Return finished runs on this kind of device, a sample from each folder of records."""
+    records: list[Record] = []
     for folder in folders:
         store = RecordStore(folder)
-        sample = (store.get(key) for key in islice(sorted(store.keys()), _SAMPLE))
-        found += [one for one in sample if one.outcome is Outcome.FINISHED and one.environment.get("device") == device]
-    return found
+        sample = [store.get(key) for key in islice(sorted(store.keys()), _SAMPLE_SIZE)]
+        records += [
+            record
+            for record in sample
+            if record.outcome is Outcome.FINISHED and record.environment.get("device") == device
+        ]
+    return records
 
 
-def _seconds_per_example(record: Record) -> float:
-    """Return seconds of training per example, median over epochs: CPU time on one CPU thread, else wall time."""
-    alone = record.environment.get("device") == "cpu" and record.environment.get("threads") == 1
+def _measure_seconds_per_example(record: Record) -> float:
+    """Return the seconds of training per example: CPU time on one CPU thread, else wall time.
+
+    The wall time of a run that had to wait for the processor does not say how long it takes on a quiet machine. With
+    several threads, CPU time is a sum over them and not a duration.
+    """
+    is_single_thread = record.environment.get("device") == "cpu" and record.environment.get("threads") == 1
     measured = [
         epoch.cpu_seconds / (epoch.images_per_second * epoch.seconds)
         for epoch in record.epochs
         if epoch.cpu_seconds and epoch.images_per_second and epoch.seconds
     ]
-    return median(measured) if alone and measured else 1 / record.images_per_second
+    return median(measured) if is_single_thread and measured else 1 / record.images_per_second
 
 
-def _price(
+def _estimate_variant(
     name: str,
     cells: Sequence[StudyCell],
     recorded: set[str],
-    paced: TimeModel | None,
+    model: TimeModel | None,
     records: Sequence[Record],
-    here: DeviceMemory,
+    memory: DeviceMemory,
 ) -> VariantCost:
-    cell = cells[0]
-    peak = here.peak(cell.run)
+    cell = cells[0]  # seeds cost the same
+    peak_bytes = memory.peak(cell.run)
     return VariantCost(
         variant=name,
         params=cell.costs["params"],
         macs=cell.costs["macs"],
         runs=len(cells),
         missing=sum(cell.key not in recorded for cell in cells),
-        seconds=_seconds(cell, paced, records),
-        peak_bytes=peak,
-        hindrance=here.hindrance(cell.run, peak),
+        seconds=_predict_seconds(cell, model, records),
+        peak_bytes=peak_bytes,
+        hindrance=memory.hindrance(cell.run, peak_bytes),
     )
 
 
-def _seconds(cell: StudyCell, paced: TimeModel | None, records: Sequence[Record]) -> float | None:
+def _predict_seconds(cell: StudyCell, model: TimeModel | None, records: Sequence[Record]) -> float | None:
+    """Return the seconds of one run; None where nothing is known about the machine, or about the data set's size."""
     count = dataset_size.count_training_examples(cell.run.data, records, cell.run.fingerprint)
-    if paced is None or count is None:
+    if model is None or count is None:
         return None
-    validation = cell.run.data.validation_fraction
-    passes = cell.run.train.epochs * (1 + _FORWARD * validation / (1 - validation))
-    return paced.seconds(cell.costs["macs"]) * count * passes
+    # Every epoch ends with a forward pass over the validation examples. `count` is without them.
+    fraction = cell.run.data.validation_fraction
+    passes = cell.run.train.epochs * (1 + _FORWARD_SHARE * fraction / (1 - fraction))
+    return model.seconds(cell.costs["macs"]) * count * passes
 
 
-def _within(
-    cells: Sequence[StudyCell], each: dict[str, float | None], slots: int, max_hours: float | None
+def _predict_total(durations: Sequence[float | None], slots: int) -> float | None:
+    known = [duration for duration in durations if duration is not None]
+    return predict_wall_time(known, slots) if len(known) == len(durations) else None
+
+
+def _split_by_hours(
+    cells: Sequence[StudyCell], durations: dict[str, float | None], slots: int, max_hours: float | None
 ) -> tuple[Sequence[StudyCell], Sequence[StudyCell]]:
-    """The cells that end within the hours, in the order of the plan, and the rest."""
+    """Return the cells that end within the hours, in the order of the plan, and the rest."""
     if max_hours is None:
         return cells, ()
-    ends = [_START] * slots
+    ends = [_STARTUP_S] * slots
     for count, cell in enumerate(cells):
-        heapq.heapreplace(ends, ends[0] + (each[cell.key] or 0.0))
+        heapq.heapreplace(ends, ends[0] + (durations[cell.key] or 0.0))
         if max(ends) > 3600 * max_hours:
             return cells[:count], cells[count:]
     return cells, ()

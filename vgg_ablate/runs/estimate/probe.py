@@ -1,6 +1,7 @@
-"""A short probe of this machine: a study's cheapest, middle and costliest net, each for two epochs of few examples.
+"""Probe of this machine: the cheapest, the middle and the costliest net of a study, trained for two short epochs each.
 
-Its records lie in the cache, so that the same probe is made once. Workers train it: this process imports no torch.
+The records are kept in the cache, so that the same probe is made once. Workers train them: this process does not import
+torch.
 """
 
 from __future__ import annotations
@@ -15,43 +16,48 @@ from vgg_ablate.runs.workers.local import LocalPool
 from vgg_ablate.runs.workers.protocol import Job, JobEnded, JobLost, JobRefused, WorkerContext
 
 _EPOCHS = 2
-_EXAMPLES = 640
-_LOSSES = 3
+_EXAMPLES = 640  # ten batches of 64; with larger batches, four batches
+_MAX_LOSSES = 3
 
 
 def probe_machine(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_ablate.runs.workers.training") -> None:
-    """Fill `folder`/records with what is missing of the probe. Raises EnvironmentFailed where it cannot run."""
+    """Train what is missing of the probe into `folder`/records. Raises EnvironmentFailedError where workers fail.
+
+    `training` names the module that trains.
+    """
     store = RecordStore(folder / "records")
-    waiting = [job for job in _jobs(plan) if job.run.key not in store]
+    waiting = [job for job in _build_jobs(plan) if job.run.key not in store]
     if not waiting:
         return
-    pool, losses = LocalPool((slot,), training, WorkerContext(folder=folder)), 0
+    pool = LocalPool((slot,), training, WorkerContext(folder=folder))
+    running = losses = 0
     try:
-        running = 0
         while waiting or running:
             while waiting and pool.free():
                 pool.submit(waiting.pop())
                 running += 1
             for event in pool.poll(1.0):
-                if isinstance(event, JobRefused):
-                    raise EnvironmentFailedError(event.reason)
-                done = isinstance(event, JobEnded | JobLost)
-                running -= done
-                losses += isinstance(event, JobLost)
-                if losses == _LOSSES:
-                    raise EnvironmentFailedError(f"the probe's workers die; {folder / 'logs'} says why")
+                match event:
+                    case JobRefused():
+                        raise EnvironmentFailedError(event.reason)
+                    case JobEnded():
+                        running -= 1
+                    case JobLost():
+                        running -= 1
+                        losses += 1
+                if losses == _MAX_LOSSES:
+                    raise EnvironmentFailedError(f"the workers of the probe died; see their logs in {folder / 'logs'}")
     finally:
         pool.close()
 
 
-def _jobs(plan: Plan) -> list[Job]:
-    """Of the cheapest, the middle and the costliest net."""
+def _build_jobs(plan: Plan) -> list[Job]:
     cells = sorted({cell.run.archs: cell for cell in plan.cells}.values(), key=lambda cell: cell.costs["macs"])
-    chosen = {cell.key: cell for cell in (cells[0], cells[len(cells) // 2], cells[-1])}
-    return [Job(_short(cell), cell.costs) for cell in chosen.values()]
+    selected = {cell.key: cell for cell in (cells[0], cells[len(cells) // 2], cells[-1])}
+    return [Job(_shorten(cell), cell.costs) for cell in selected.values()]
 
 
-def _short(cell: StudyCell) -> Run:
+def _shorten(cell: StudyCell) -> Run:
     run = cell.run
     limit = min(run.data.limit or _EXAMPLES, max(_EXAMPLES, 4 * run.train.batch_size))
     return run.model_copy(

@@ -1,7 +1,7 @@
-"""The ledger: the Optuna study beside the records. Only the driver writes it.
+"""The ledger of a study: an Optuna study, written by the driver alone and shown by optuna-dashboard.
 
-For a plan it is a mirror: one trial a run, so that optuna-dashboard can look on. Lost or damaged, it is made again from
-the records, which are the truth.
+For a plan it mirrors the records, one trial per run. For a search it also holds the proposals. Results are read from
+the records only; a lost or damaged ledger is rebuilt from them.
 """
 
 from __future__ import annotations
@@ -18,91 +18,99 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.runs.ledger.storage import open_storage, translate_storage_errors
 
-_MANY = 50  # words that a parameter takes
+# Levels beyond which a parameter is kept as an index. Optuna stores all choices with every trial: 10,000 trials of a
+# parameter with 1,000 choices took 760 MB, and half a minute to read.
+_MAX_CHOICES = 50
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class TrialParameters:
-    """Every variant's values as the parameters of trials.
+    """The values of every variant as the parameters of Optuna's trials.
 
-    A trial keeps all choices of its parameters, so numbers are bounds and not choices, and of many words only the place
-    in their list is kept: what a trial costs must not grow with the study.
+    Numbers become bounds and not choices, and of many words only the index is kept, so that the size of a trial does
+    not grow with the study.
     """
 
     def __init__(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         paths = next(iter(values.values()))
-        levels = {path: list(dict.fromkeys(of[path] for of in values.values())) for path in paths}
-        self.distributions = {path: _distribution(levels[path]) for path in paths}
-        places = {path: {level: place for place, level in enumerate(levels[path])} for path in paths}
-        self.of = {
+        levels = {path: list(dict.fromkeys(by_path[path] for by_path in values.values())) for path in paths}
+        indices = {path: {level: index for index, level in enumerate(levels[path])} for path in paths}
+        self.distributions = {path: _build_distribution(levels[path]) for path in paths}
+        self.by_variant = {
             variant: {
-                path: places[path][value] if isinstance(self.distributions[path], IntDistribution) else value
-                for path, value in of.items()
+                path: indices[path][value] if isinstance(self.distributions[path], IntDistribution) else value
+                for path, value in by_path.items()
             }
-            for variant, of in values.items()
+            for variant, by_path in values.items()
         }
 
 
-def _distribution(levels: list[Any]) -> BaseDistribution:
+def _build_distribution(levels: list[Any]) -> BaseDistribution:
     if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
         return FloatDistribution(min(levels), max(levels))
-    if len(levels) > _MANY:
+    if len(levels) > _MAX_CHOICES:
         return IntDistribution(0, len(levels) - 1)
     return CategoricalDistribution(levels)
 
 
 class Ledger:
-    """One Optuna study, opened for writing by this process alone."""
+    """An Optuna study that only this process writes."""
 
-    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, place: str) -> None:
-        self._study, self._storage, self._place = study, storage, place
-        self._name, self._objectives = study.study_name, tuple(study.metric_names or ())
-        self._about: Mapping[str, str] = {}
+    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, url: str) -> None:
+        self._study = study
+        self._storage = storage
+        self._url = url
+        self._attributes: Mapping[str, str] = {}
 
     @classmethod
     def open(cls, name: str, url: str, objectives: Sequence[str] = ("val_error",)) -> Ledger:
-        """Raises StorageFailed; a damaged file is moved aside first, so that the next start makes it again."""
+        """Return the ledger of this name in a storage, created where it does not exist.
+
+        Raises StorageError; a damaged file is moved aside first, so that the next start creates it again.
+        """
         with translate_storage_errors(url):
             storage = open_storage(url)
             study = optuna.create_study(
                 storage=storage, study_name=name, directions=["minimize"] * len(objectives), load_if_exists=True
             )
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names: a label
+                # Optuna calls metric names experimental; they are labels in the dashboard.
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(objectives))
             return cls(study, storage, url)
 
     @property
     def study(self) -> optuna.Study:
-        """Optuna's own."""
+        """Optuna's study."""
         return self._study
 
     @property
-    def place(self) -> str:
-        """Its URL."""
-        return self._place
+    def url(self) -> str:
+        """The URL of the storage."""
+        return self._url
 
-    def describe(self, about: Mapping[str, str]) -> None:
-        """Say what the study is, to whoever looks on."""
-        self._about = about
-        with translate_storage_errors(self._place):
-            there = self._study.user_attrs
-            for name, text in about.items():
-                if there.get(name) != text:
+    def describe(self, attributes: Mapping[str, str]) -> None:
+        """Set attributes of the study for people who look at the dashboard."""
+        self._attributes = attributes
+        with translate_storage_errors(self._url):
+            stored = self._study.user_attrs
+            for name, text in attributes.items():
+                if stored.get(name) != text:
                     self._study.set_user_attr(name, text)
 
-    def mirrored(self) -> dict[str, str]:
-        """Key -> outcome of every run that has a trial."""
-        with translate_storage_errors(self._place):
+    def read_outcomes(self) -> dict[str, str]:
+        """Return the key and the outcome of every run that has a trial."""
+        with translate_storage_errors(self._url):
             trials = self._study.get_trials(deepcopy=False)
-        attributes = (trial.user_attrs for trial in trials)
-        return {of["key"]: of.get("outcome", str(Outcome.FINISHED)) for of in attributes if "key" in of}
+        attributes = [trial.user_attrs for trial in trials]
+        return {fields["key"]: fields.get("outcome", str(Outcome.FINISHED)) for fields in attributes if "key" in fields}
 
     def list_keys(self) -> set[str]:
-        """Return the keys of all runs that the trials of a plan, or of a search, were judged by."""
-        with translate_storage_errors(self._place):
+        """Return the keys of all runs behind the trials of a plan or a search."""
+        with translate_storage_errors(self._url):
             trials = self._study.get_trials(deepcopy=False)
+        # A trial of a plan has one `key`; one of a search has the `keys` of its seeds.
         return {
             key for trial in trials for name in ("key", "keys") for key in str(trial.user_attrs.get(name, "")).split()
         }
@@ -110,38 +118,39 @@ class Ledger:
     def mirror(self, record: Record, variant: str, parameters: TrialParameters, *, pruned: bool = False) -> None:
         """Add a trial for a recorded run: COMPLETE where it finished, otherwise FAIL or PRUNED.
 
-        `pruned` marks a trial that finished its rung of a successive halving and went no further.
+        `pruned` marks a trial that finished its rung of a successive halving and did not go on to the next.
 
-        Raises Changed where the study's levels are no longer those of the trials that are there.
+        Raises LevelsChangedError where the parameters do not fit those of the trials in the ledger.
         """
-        trial = _trial(record, variant, parameters, pruned=pruned)
-        with translate_storage_errors(self._place):
+        trial = _build_trial(record, variant, parameters, pruned=pruned)
+        with translate_storage_errors(self._url):
             try:
                 self._study.add_trial(trial)
             except ValueError as error:
                 raise LevelsChangedError(str(error)) from error
 
     def close(self) -> None:
-        """Let go of the file, or the server."""
+        """Close the file, or the connections to the server."""
         if isinstance(self._storage, optuna.storages.RDBStorage):
             self._storage.remove_session()
             self._storage.engine.dispose()
 
     def recreate(self) -> Ledger:
-        """The same ledger without a trial."""
-        with translate_storage_errors(self._place):
-            optuna.delete_study(study_name=self._name, storage=self._storage)
+        """Delete every trial and close this ledger; return an empty one of the same name."""
+        with translate_storage_errors(self._url):
+            name, objectives = self._study.study_name, tuple(self._study.metric_names or ())
+            optuna.delete_study(study_name=name, storage=self._storage)
         self.close()
-        empty = Ledger.open(self._name, self._place, self._objectives)
-        empty.describe(self._about)
+        empty = Ledger.open(name, self._url, objectives)
+        empty.describe(self._attributes)
         return empty
 
 
 class LevelsChangedError(Exception):
-    """The study has other levels than when these trials were written: the ledger must be made again."""
+    """The levels of the study are not those with which the trials were written: the ledger must be rebuilt."""
 
 
-def _trial(record: Record, variant: str, parameters: TrialParameters, *, pruned: bool) -> FrozenTrial:
+def _build_trial(record: Record, variant: str, parameters: TrialParameters, *, pruned: bool) -> FrozenTrial:
     finished = record.outcome is Outcome.FINISHED and bool(record.epochs)
     state = TrialState.COMPLETE if finished else TrialState.FAIL
     if record.outcome is Outcome.PRUNED or (finished and pruned):
@@ -149,20 +158,25 @@ def _trial(record: Record, variant: str, parameters: TrialParameters, *, pruned:
     trial = create_trial(
         state=state,
         value=1 - record.epochs[-1].val_accuracy if finished else None,
-        params=parameters.of[variant],
+        params=parameters.by_variant[variant],
         distributions=parameters.distributions,
         intermediate_values={epoch.epoch: 1 - epoch.val_accuracy for epoch in record.epochs},
-        user_attrs=_attributes(record, variant),
+        user_attrs=_build_attributes(record, variant),
     )
     if record.started:
+        # Optuna's datetimes are naive and local.
         start = datetime.fromisoformat(record.started).astimezone().replace(tzinfo=None)
         trial.datetime_start, trial.datetime_complete = start, start + timedelta(seconds=record.train_seconds)
     return trial
 
 
-def _attributes(record: Record, variant: str) -> dict[str, str]:
-    """Which run, for programs and for people, and no more: each is two statements of SQL."""
-    about = {"key": record.key, "run": f"{variant}/{record.run.seed}"}
+def _build_attributes(record: Record, variant: str) -> dict[str, str]:
+    """Return the attributes of a trial: its run, by key for programs and by name for people.
+
+    There are no more, since each is two SQL statements of about twenty per trial, and Optuna's SQL is nine tenths of
+    what a run costs the driver.
+    """
+    attributes = {"key": record.key, "run": f"{variant}/{record.run.seed}"}
     if record.outcome is not Outcome.FINISHED:
-        about |= {"outcome": str(record.outcome), "reason": record.reason}
-    return about
+        attributes |= {"outcome": str(record.outcome), "reason": record.reason}
+    return attributes

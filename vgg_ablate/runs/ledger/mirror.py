@@ -1,4 +1,4 @@
-"""The plan's runs in the ledger: one trial a recorded run, made again where the ledger was lost or has other levels."""
+"""Mirror of a plan's records in the ledger: one trial per recorded run, rebuilt where it was lost or does not fit."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from vgg_ablate.runs.recorded import read_outcomes
 
 
 class LedgerMirror:
-    """Keeps a ledger equal to the records of a plan."""
+    """The trials of a plan's runs in a ledger, kept equal to the records."""
 
     def __init__(self, ledger: Ledger, plan: Plan, store: RecordStore) -> None:
-        self._ledger, self._store = ledger, store
+        self._ledger = ledger
+        self._store = store
+        # Variants that are one run share its trial, which names the first of them.
         self._cells = {cell.key: cell for cell in reversed(plan.cells)}
         self._parameters = TrialParameters(list_variant_values(plan.study))
 
     def reconcile(self, recorded: Mapping[str, str] | None = None) -> int:
-        """Add the trials that are missing; how many there were. `recorded`: key -> outcome, where it is known."""
-        mirrored = self._ledger.mirrored()
+        """Add the trials that are missing, and return how many were.
+
+        `recorded` maps keys to outcomes; where the caller has not read them, they are read from the records.
+        """
+        mirrored = self._ledger.read_outcomes()
         recorded = read_outcomes(self._store, self._cells) if recorded is None else recorded
         missing = [key for key, outcome in recorded.items() if mirrored.get(key) != outcome]
         try:
@@ -35,16 +40,16 @@ class LedgerMirror:
         return len(missing)
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         self._ledger.close()
 
     def rebuild(self) -> int:
-        """Forget every trial and add them all again from the records; how many there are."""
+        """Delete every trial and add all of them again from the records; return how many there are."""
         self._ledger = self._ledger.recreate()
         return self.reconcile()
 
     def tell(self, record: Record) -> None:
-        """Add the trial of a run that has its record."""
+        """Add the trial of a run that has just been recorded."""
         try:
             self._add(record)
         except LevelsChangedError:
@@ -56,23 +61,25 @@ class LedgerMirror:
 
 
 def list_variant_values(study: Study) -> dict[str, Mapping[str, Any]]:
-    """Variant -> its value at every path that any variant changes, as a ledger holds it."""
+    """Return, for each variant, its value at every path that any variant changes, as a ledger keeps it."""
     paths = list(dict.fromkeys(path for variant in study.all_variants for path in variant.changes))
     if not paths:
         return {variant.name: {"variant": variant.name} for variant in study.variants}
-    dumped = study.base.model_dump(mode="json", include={"arch", "data", "train"})
-    base = {path: _at(dumped, path) for path in paths}
+    document = study.base.model_dump(mode="json", include={"arch", "data", "train"})
+    base = {path: _get_base_value(document, path) for path in paths}
     return {
         variant.name: base | {path: encode_choice(value) for path, value in variant.changes.items()}
         for variant in study.all_variants
     }
 
 
-def _at(dumped: Any, path: str) -> Any:
-    """The base's value at a path; `base` where the path only exists as it was written."""
+def _get_base_value(document: Any, path: str) -> Any:
+    """Return the base's value at a path; `base` for a shorthand such as `arch.kernel`, which the base does not keep."""
     for part in split_path(path):
-        inside = part in dumped if isinstance(dumped, dict) else isinstance(dumped, list) and isinstance(part, int)
-        if not inside or (isinstance(dumped, list) and int(part) >= len(dumped)):
+        exists = (
+            part in document if isinstance(document, dict) else isinstance(document, list) and isinstance(part, int)
+        )
+        if not exists or (isinstance(document, list) and int(part) >= len(document)):
             return "base"
-        dumped = dumped[part]
-    return encode_choice(dumped["kind"] if isinstance(dumped, dict) and "kind" in dumped else dumped)
+        document = document[part]
+    return encode_choice(document["kind"] if isinstance(document, dict) and "kind" in document else document)

@@ -1,4 +1,4 @@
-"""When will it end? The work that is left over the rate of the work that is done. Pure arithmetic; seconds."""
+"""Forecast of a study's end: the work that is left over the rate of the work that is done. Arithmetic on seconds."""
 
 from __future__ import annotations
 
@@ -11,68 +11,79 @@ from vgg_ablate.runs.plan import StudyCell
 
 @dataclass
 class Forecast:
-    """Learns from finished runs: a variant that was seen takes its mean; another, its work at the usual rate."""
+    """A forecast of a study's end that learns the duration of runs as they finish.
+
+    A variant with finished runs is expected to take their mean; any other, its work (`StudyCell.work`) at the rate of
+    all finished runs.
+    """
 
     slots: int
-    _waiting: Counter[str] = field(default_factory=Counter)  # runs not yet started, by variant
-    _work: dict[str, float] = field(default_factory=dict)  # of one run, by variant
+    _waiting: Counter[str] = field(default_factory=Counter)  # variant -> runs that have not started
+    _work: dict[str, float] = field(default_factory=dict)  # variant -> work of one run
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)  # key -> variant, fraction done
-    _shared: int = 0  # runs that wait or run and cost nothing: the training of another serves them
-    _seen: Counter[str] = field(default_factory=Counter)
-    _seconds: Counter[str] = field(default_factory=Counter)  # of the runs seen, by variant; whole milliseconds
+    _shared: int = 0  # runs that wait or run and take no time: another run's training serves them
+    _finished: Counter[str] = field(default_factory=Counter)  # variant -> finished runs
+    # Variant -> time of its finished runs, in whole milliseconds: a sum of integers does not depend on their order.
+    _milliseconds: Counter[str] = field(default_factory=Counter)
 
     def expect(self, cells: Iterable[StudyCell]) -> None:
-        """These are to run."""
+        """Add runs that are to be trained."""
         for cell in cells:
             self._waiting[cell.variant] += 1
             self._work[cell.variant] = cell.work
             self._shared += len(cell.shares)
 
     def start(self, cell: StudyCell) -> None:
-        """One of them has begun, or one that was not known before: later rungs of a tuning are named as they come."""
+        """Mark a run as started; one that was not expected is added, as the later rungs of a tuning are."""
         if self._waiting[cell.variant] <= 0:
             self.expect([cell])
         self._waiting[cell.variant] -= 1
         self._running[cell.key] = (cell.variant, 0.0)
 
     def advance(self, cell: StudyCell, fraction: float) -> None:
-        """That much of it is done."""
+        """Set the fraction of a run that is done."""
         self._running[cell.key] = (cell.variant, fraction)
 
     def end(self, cell: StudyCell, seconds: float | None) -> None:
-        """It has ended; `seconds` of wall time, or None where they say nothing of the variant."""
+        """Mark a run as ended, after `seconds` of wall time; None where these say nothing about the variant."""
         self._running.pop(cell.key, None)
         self._shared -= len(cell.shares)
         if seconds is not None:
-            self._seen[cell.variant] += 1
-            self._seconds[cell.variant] += round(1000 * seconds)
+            self._finished[cell.variant] += 1
+            self._milliseconds[cell.variant] += round(1000 * seconds)
 
     def again(self, cell: StudyCell) -> None:
-        """It was lost and waits again."""
+        """Mark a lost run as waiting again."""
         self._running.pop(cell.key, None)
         self._waiting[cell.variant] += 1
 
     @property
     def known(self) -> int:
-        """Runs that wait or run."""
+        """Number of runs that wait or run."""
         return self._waiting.total() + len(self._running) + self._shared
 
-    def left(self, more: int = 0) -> float | None:
-        """Seconds until the end of everything, with `more` runs yet unnamed; None before a run has ended."""
-        if not self._seen:
+    def left(self, unnamed: int = 0) -> float | None:
+        """Return the seconds until everything has ended; None before a run has finished.
+
+        `unnamed` is the number of runs that will be asked for and are not known yet, as those of a search.
+        """
+        if not self._finished:
             return None
-        rate = self._rate()
-        unnamed = max(0, more) * self._seconds.total() / 1000 / self._seen.total()
-        waiting = sum(count * self._each(variant, rate) for variant, count in self._waiting.items() if count > 0)
-        running = [(1 - done) * self._each(variant, rate) for variant, done in self._running.values()]
-        return max([(unnamed + waiting + sum(running)) / self.slots, *running])
+        rate = self._compute_rate()
+        mean = self._milliseconds.total() / 1000 / self._finished.total()
+        waiting = sum(count * self._predict(variant, rate) for variant, count in self._waiting.items() if count > 0)
+        running = [(1 - done) * self._predict(variant, rate) for variant, done in self._running.values()]
+        work_left = max(0, unnamed) * mean + waiting + sum(running)
+        # However many slots are free, the study does not end before its longest running run.
+        return max([work_left / self.slots, *running])
 
-    def _rate(self) -> float:
-        """Seconds a unit of work, over everything seen."""
-        work = sum(count * self._work[variant] for variant, count in self._seen.items())
-        return sum(self._seconds.values()) / 1000 / work if work else 0.0
+    def _compute_rate(self) -> float:
+        """Return the seconds per unit of work, over all finished runs."""
+        work = sum(count * self._work[variant] for variant, count in self._finished.items())
+        return self._milliseconds.total() / 1000 / work if work else 0.0
 
-    def _each(self, variant: str, rate: float) -> float:
-        if self._seen[variant]:
-            return self._seconds[variant] / 1000 / self._seen[variant]
+    def _predict(self, variant: str, rate: float) -> float:
+        """Return the seconds that one run of a variant takes."""
+        if self._finished[variant]:
+            return self._milliseconds[variant] / 1000 / self._finished[variant]
         return rate * self._work[variant]

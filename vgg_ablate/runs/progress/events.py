@@ -1,4 +1,7 @@
-"""`events.jsonl`: what happens while a study runs, a line an event, for machines; every start adds to it."""
+"""The event log `events.jsonl` of a results folder: one JSON object per event of a running study, for programs.
+
+Every start appends to it. Fields: `at` (Unix time), `event`, and for events of a run `variant`, `seed`, `key`.
+"""
 
 from __future__ import annotations
 
@@ -11,70 +14,75 @@ from pathlib import Path
 from typing import Any
 
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Epoch, Outcome
 from vgg_ablate.runs.plan import StudyCell
 from vgg_ablate.runs.progress.views import NullView, ProgressState, describe_repeat
+from vgg_ablate.runs.workers.protocol import DecodingProgress, EpochEnded, JobEnded, JobLost, JobStarted, RunEvent
 
 
 class EventWriter(NullView):
-    """Writes them. A line that a killed driver has left torn stays as it is; the next event begins a new one."""
+    """A view that appends every event to the log. Raises StorageError where it cannot."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torn = _ends_within_a_line(path)
-            self._file = path.open("a", encoding="utf-8", buffering=1)
-            self._file.write("\n" if torn else "")
+            # A killed driver may have left half a line. It stays as it is; the next event begins a new line.
+            is_torn = _ends_within_line(path)
+            self._file = path.open("a", encoding="utf-8", buffering=1)  # line by line, so that a reader can follow
+            self._file.write("\n" if is_torn else "")
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
 
-    def began(self, state: ProgressState) -> None:
-        self._write("began", None, total=state.total, recorded=state.recorded, slots=state.forecast.slots)
+    def start(self, state: ProgressState) -> None:
+        self._write({"event": "began", "total": state.total, "recorded": state.recorded, "slots": state.forecast.slots})
 
-    def started(self, cell: StudyCell) -> None:
-        more: dict[str, Any] = {"shares": [other.title for other in cell.shares]} if cell.shares else {}
-        more |= {"averages": list(cell.members)} if cell.members else {}
-        more |= {"reason": describe_repeat(cell)} if cell.repeats else {}
-        self._write("started", cell, **more)
-
-    def decoding(self, cell: StudyCell, done: int, of: int) -> None:
-        self._write("decoding", cell, data=cell.run.data.name, done=done, of=of)
-
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> None:
-        self._write("epoch", cell, **epoch.model_dump())
-
-    def ended(self, cell: StudyCell, outcome: Outcome, reason: str, seconds: float) -> None:
-        self._write("ended", cell, outcome=outcome, reason=reason, seconds=round(seconds, 3))
-
-    def lost(self, cell: StudyCell, reason: str, again: bool) -> None:
-        self._write("lost", cell, reason=reason, again=again)
+    def handle(self, cell: StudyCell, event: RunEvent) -> None:
+        name, fields = _describe_event(cell, event)
+        self._write({"event": name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, **fields})
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # it tries once more to write what failed, and was said
+        # Closing tries once more to write what has failed; that failure was raised where it happened.
+        with contextlib.suppress(OSError):
             self._file.close()
 
-    def _write(self, event: str, cell: StudyCell | None, **more: object) -> None:
-        about = {} if cell is None else {"variant": cell.variant, "seed": cell.seed, "key": cell.key}
+    def _write(self, fields: dict[str, Any]) -> None:
         try:
-            self._file.write(json.dumps({"at": round(time.time(), 3), "event": event, **about, **more}) + "\n")
+            self._file.write(json.dumps({"at": round(time.time(), 3), **fields}) + "\n")
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a file, without lines that a killed driver has left torn. Raises StorageFailed."""
+    """Yield the events of a log, without lines that a killed driver has left torn. Raises StorageError."""
     try:
         with path.open("rb") as lines:
             for line in lines:
-                with contextlib.suppress(ValueError):  # half a line is no JSON, and may be half a letter
+                with contextlib.suppress(ValueError):  # a torn line is no JSON, and may end within a character
                     yield json.loads(line)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _ends_within_a_line(path: Path) -> bool:
-    """Was whoever wrote it killed in the middle of a line?"""
+def _describe_event(cell: StudyCell, event: RunEvent) -> tuple[str, dict[str, Any]]:
+    """Return the name of an event in the log, and the fields that it has besides those of its run."""
+    match event:
+        case JobStarted():
+            fields: dict[str, Any] = {"shares": [other.title for other in cell.shares]} if cell.shares else {}
+            fields |= {"averages": list(cell.members)} if cell.members else {}
+            fields |= {"reason": describe_repeat(cell)} if cell.repeats else {}
+            return "started", fields
+        case DecodingProgress():
+            return "decoding", {"data": cell.run.data.name, "done": event.done, "of": event.total}
+        case EpochEnded():
+            return "epoch", event.epoch.model_dump()
+        case JobEnded():
+            return "ended", {"outcome": event.outcome, "reason": event.reason, "seconds": round(event.seconds, 3)}
+        case JobLost():
+            return "lost", {"reason": event.reason, "again": not event.is_given_up}
+
+
+def _ends_within_line(path: Path) -> bool:
+    """Return whether a file ends without a line break; an empty or missing file does not."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))

@@ -14,7 +14,7 @@ _PATIENCE_S = 2.0
 def fingerprint_with_notice(data: Data) -> str:
     """Return the fingerprint of a data set, with a line on stderr where its images take long to read.
 
-    Raises DataMissing.
+    Raises DatasetError.
     """
     return sources.compute_data_fingerprint(data, ReadingNotice(data.name))
 

@@ -1,6 +1,6 @@
-"""What a person sees while a study runs: a live view on a terminal, plain lines in a pipe.
+"""Progress of a running study for a person: a live view on a terminal, plain lines in a pipe.
 
-One process, the driver, writes; it writes to stderr.
+Only the driver's process writes, and it writes to stderr: stdout belongs to the report.
 """
 
 from __future__ import annotations
@@ -20,194 +20,162 @@ from rich.table import Table
 from vgg_ablate.records import Epoch, Outcome
 from vgg_ablate.runs.plan import StudyCell
 from vgg_ablate.runs.progress.eta import Forecast
+from vgg_ablate.runs.workers.protocol import DecodingProgress, JobEnded, JobLost, JobStarted, RunEvent
 
 ProgressKind = Literal["auto", "rich", "plain", "none"]
 
-_HEARTBEAT = 30.0  # seconds of silence after which a piped run says that it lives
-_DECODING = 5.0  # seconds between two lines on how far the images are
-_REFRESH = 0.25  # seconds between two pictures of the live view
+_SUMMARY_INTERVAL_S = 30.0  # the plain view prints what is running after this long without a line
+_DECODING_INTERVAL_S = 5.0  # between two lines on the decoding of images
+_REFRESH_INTERVAL_S = 0.25  # between two refreshes of the live view: more often costs the driver's processor time
 
 
 @dataclass
 class ProgressState:
-    """How far a study has come. The driver changes it; views show it."""
+    """The progress of a study: the scheduler and the source of runs update it, the views show it."""
 
     name: str
-    total: int | None  # runs asked for; None: a search does not know yet
+    total: int | None  # runs asked for; None: a search with a budget in hours does not know yet
     recorded: int  # before this start
     forecast: Forecast
-    running: dict[str, tuple[StudyCell, Epoch | None]] = field(default_factory=dict)
-    decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # by key: images done, of how many
+    running: dict[str, tuple[StudyCell, Epoch | None]] = field(default_factory=dict)  # by key, with the last epoch
+    decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> images decoded, images in all
     outcomes: Counter[str] = field(default_factory=Counter)  # of this start
     since: float = field(default_factory=time.monotonic)
 
     @property
     def done(self) -> int:
-        """Runs that are recorded now."""
+        """Number of runs that are recorded now."""
         return self.recorded + sum(self.outcomes.values())
 
 
 class View(Protocol):
-    """Something that shows, or writes down, what happens."""
+    """A consumer of a study's events. The scheduler calls it from one thread."""
 
-    def began(self, state: ProgressState) -> None:
-        """The driver has started."""
+    def start(self, state: ProgressState) -> None:
+        """Begin; `state` is kept up to date before every later call."""
 
-    def started(self, cell: StudyCell) -> None:
-        """A run was handed to a worker."""
-
-    def decoding(self, cell: StudyCell, done: int, of: int) -> None:
-        """Its worker makes arrays of the images, and has come so far."""
-
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> None:
-        """An epoch of it is over."""
-
-    def ended(self, cell: StudyCell, outcome: Outcome, reason: str, seconds: float) -> None:
-        """It has a record."""
-
-    def lost(self, cell: StudyCell, reason: str, again: bool) -> None:
-        """Its worker died; it is handed out again, or given up."""
+    def handle(self, cell: StudyCell, event: RunEvent) -> None:
+        """Take note of an event of a run."""
 
     def tick(self) -> None:
-        """A moment has passed."""
+        """Do what is due by the clock; called several times per second."""
 
     def close(self) -> None:
-        """The driver is about to end."""
+        """End; called once, however the study ended."""
 
 
 class NullView:
-    """Says nothing."""
+    """A view that shows nothing, and the base of views that handle only some of the calls."""
 
-    def began(self, state: ProgressState) -> None: ...
-    def started(self, cell: StudyCell) -> None: ...
-    def decoding(self, cell: StudyCell, done: int, of: int) -> None: ...
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> None: ...
-    def ended(self, cell: StudyCell, outcome: Outcome, reason: str, seconds: float) -> None: ...
-    def lost(self, cell: StudyCell, reason: str, again: bool) -> None: ...
+    def start(self, state: ProgressState) -> None: ...
+    def handle(self, cell: StudyCell, event: RunEvent) -> None: ...
     def tick(self) -> None: ...
     def close(self) -> None: ...
 
 
 class PlainView(NullView):
-    """One line a run that has ended, and a heartbeat."""
+    """A view of plain lines: one per run that has ended, and a summary after a while without a line."""
+
+    _state: ProgressState  # set by `start`
 
     def __init__(self, out: IO[str]) -> None:
-        self._out, self._said, self._decoding = out, time.monotonic(), float("-inf")
+        self._out = out
+        self._printed_at = time.monotonic()
+        self._decoding_printed_at = float("-inf")
 
-    def began(self, state: ProgressState) -> None:
+    def start(self, state: ProgressState) -> None:
         self._state = state
-        self._say(f"{state.name}: {_counted(state)}, {state.forecast.slots} at a time")
+        self._print(f"{state.name}: {_format_counts(state)}, {state.forecast.slots} at a time")
 
-    def started(self, cell: StudyCell) -> None:
-        if cell.repeats:
-            self._say(describe_repeat(cell))
-
-    def ended(self, cell: StudyCell, outcome: Outcome, reason: str, seconds: float) -> None:
-        word = f"{outcome}: {reason}" if reason else str(outcome)
-        self._say(
-            f"[{_counted(self._state)}] {cell.title} {word} in {format_duration(seconds)}, {format_eta(self._state)}"
-        )
-
-    def decoding(self, cell: StudyCell, done: int, of: int) -> None:
-        now = time.monotonic()
-        if done < of and now - self._decoding >= _DECODING:  # several workers may tell of the same images
-            self._decoding = now
-            self._say(_decoded(cell, done, of))
-
-    def lost(self, cell: StudyCell, reason: str, again: bool) -> None:
-        self._say(f"{cell.title} lost: {reason}; {'handed out again' if again else 'given up'}")
+    def handle(self, cell: StudyCell, event: RunEvent) -> None:
+        match event:
+            case JobStarted() if cell.repeats:
+                self._print(describe_repeat(cell))
+            case DecodingProgress(done=done, total=total) if done < total:
+                # Several workers may wait for the same images; one line for all of them is enough.
+                if time.monotonic() - self._decoding_printed_at >= _DECODING_INTERVAL_S:
+                    self._decoding_printed_at = time.monotonic()
+                    self._print(_format_decoding(cell, done, total))
+            case JobEnded():
+                outcome = f"{event.outcome}: {event.reason}" if event.reason else str(event.outcome)
+                end = f"{cell.title} {outcome} in {format_duration(event.seconds)}"
+                self._print(f"[{_format_counts(self._state)}] {end}, {format_eta(self._state)}")
+            case JobLost():
+                self._print(f"{cell.title} {_format_loss(event)}")
 
     def tick(self) -> None:
-        if time.monotonic() - self._said >= _HEARTBEAT:
-            running = ", ".join(_running(self._state, *one) for one in self._state.running.values())
-            self._say(f"[{_counted(self._state)}] running {running or 'nothing'}, {format_eta(self._state)}")
+        if time.monotonic() - self._printed_at >= _SUMMARY_INTERVAL_S:
+            state = self._state
+            runs = [f"{cell.title} ({' '.join(_format_run(state, cell, e))})" for cell, e in state.running.values()]
+            running = ", ".join(runs) or "nothing"
+            self._print(f"[{_format_counts(state)}] running {running}, {format_eta(state)}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(text, file=self._out, flush=True)
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
 
 
 class RichView(NullView):
-    """A live view: the overall bar, the running runs, the last that ended, failures."""
+    """A live view: the overall bar, the running runs, the last three that finished; failures scroll above it."""
+
+    _state: ProgressState  # set by `start`
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=False)
-        self._drawn = 0.0
-        self._last: list[str] = []
+        self._refreshed_at = 0.0
+        self._last_finished: list[str] = []
 
-    def began(self, state: ProgressState) -> None:
+    def start(self, state: ProgressState) -> None:
         self._state = state
         self._live.start()
-        self._draw()
+        self._refresh()
 
-    def started(self, cell: StudyCell) -> None:
-        if cell.repeats:
-            self._live.console.print(escape(describe_repeat(cell)))
-
-    def decoding(self, cell: StudyCell, done: int, of: int) -> None:
+    def handle(self, cell: StudyCell, event: RunEvent) -> None:
+        match event:
+            case JobStarted() if cell.repeats:
+                self._live.console.print(escape(describe_repeat(cell)))
+            case JobEnded(outcome=Outcome.FINISHED):
+                line = f"[green]{cell.title}[/] finished in {format_duration(event.seconds)}"
+                self._last_finished = [*self._last_finished[-2:], line]
+            case JobEnded():
+                self._live.console.print(f"[red]{cell.title}[/] {event.outcome}: {escape(event.reason)}")
+            case JobLost():
+                self._live.console.print(f"[yellow]{cell.title}[/] {escape(_format_loss(event))}")
         self.tick()
-
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> None:
-        self.tick()
-
-    def ended(self, cell: StudyCell, outcome: Outcome, reason: str, seconds: float) -> None:
-        if outcome is Outcome.FINISHED:
-            self._last = [*self._last[-2:], f"[green]{cell.title}[/] finished in {format_duration(seconds)}"]
-        else:
-            self._live.console.print(f"[red]{cell.title}[/] {outcome}: {escape(reason)}")
-        self.tick()
-
-    def lost(self, cell: StudyCell, reason: str, again: bool) -> None:
-        after = "handed out again" if again else "given up"
-        self._live.console.print(f"[yellow]{cell.title}[/] lost: {escape(reason)}; {after}")
 
     def tick(self) -> None:
-        if time.monotonic() - self._drawn >= _REFRESH:
-            self._draw()
+        if time.monotonic() - self._refreshed_at >= _REFRESH_INTERVAL_S:
+            self._refresh()
 
     def close(self) -> None:
-        self._draw()
+        self._refresh()
         self._live.stop()
 
-    def _draw(self) -> None:
-        state, self._drawn = self._state, time.monotonic()
+    def _refresh(self) -> None:
+        state = self._state
+        self._refreshed_at = time.monotonic()
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(state.name, ProgressBar(state.total, state.done, width=40), _counted(state), format_eta(state))
+        progress = ProgressBar(state.total, state.done, width=40)
+        bar.add_row(state.name, progress, _format_counts(state), format_eta(state))
         runs = Table.grid(padding=(0, 2))
         for cell, epoch in state.running.values():
-            runs.add_row(" ", cell.title, *_cells(state, cell, epoch))
-        self._live.update(Group(bar, runs, *self._last), refresh=True)
+            runs.add_row(" ", cell.title, *_format_run(state, cell, epoch))
+        self._live.update(Group(bar, runs, *self._last_finished), refresh=True)
 
 
-class MultiView(NullView):
-    """Several views at once."""
+class MultiView:
+    """A view that passes every call on to several views, in order."""
 
     def __init__(self, *views: View) -> None:
         self._views = views
 
-    def began(self, state: ProgressState) -> None:
+    def start(self, state: ProgressState) -> None:
         for view in self._views:
-            view.began(state)
+            view.start(state)
 
-    def started(self, cell: StudyCell) -> None:
+    def handle(self, cell: StudyCell, event: RunEvent) -> None:
         for view in self._views:
-            view.started(cell)
-
-    def decoding(self, cell: StudyCell, done: int, of: int) -> None:
-        for view in self._views:
-            view.decoding(cell, done, of)
-
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> None:
-        for view in self._views:
-            view.epoch(cell, epoch)
-
-    def ended(self, cell: StudyCell, outcome: Outcome, reason: str, seconds: float) -> None:
-        for view in self._views:
-            view.ended(cell, outcome, reason, seconds)
-
-    def lost(self, cell: StudyCell, reason: str, again: bool) -> None:
-        for view in self._views:
-            view.lost(cell, reason, again)
+            view.handle(cell, event)
 
     def tick(self) -> None:
         for view in self._views:
@@ -219,7 +187,7 @@ class MultiView(NullView):
 
 
 def build_view(kind: ProgressKind, out: IO[str] | None = None) -> View:
-    """The view of `--progress`; `auto` is rich on a terminal and plain lines elsewhere."""
+    """Return the view for `--progress`; `auto` is the live view on a terminal and plain lines elsewhere."""
     stream = sys.stderr if out is None else out
     if kind == "auto":
         kind = "rich" if stream.isatty() else "plain"
@@ -230,13 +198,13 @@ def build_view(kind: ProgressKind, out: IO[str] | None = None) -> View:
 
 def describe_repeat(cell: StudyCell) -> str:
     """Return why a training that is recorded already is repeated."""
-    asking = ", ".join(repr(one.title) for one in (cell, *cell.shares))
+    titles = ", ".join(repr(other.title) for other in (cell, *cell.shares))
     verb = "ask" if cell.shares else "asks"
-    return f"trained again: {asking} {verb} for another evaluation of a recorded training"
+    return f"trained again: {titles} {verb} for another evaluation of a recorded training"
 
 
 def format_duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3:05`, `2:03:05`."""
+    """Return a duration as `0.4 s`, `12 s`, `3:05` or `2:03:05`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
@@ -247,29 +215,29 @@ def format_duration(seconds: float) -> str:
 
 
 def format_eta(state: ProgressState) -> str:
-    """`ETA 3:05`, or how long it has taken where nothing is left."""
-    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.known
-    seconds = state.forecast.left(unnamed)
+    """Return the time left as `ETA 3:05`, or the time taken where nothing is left."""
     if state.total is not None and state.done >= state.total:
         return f"after {format_duration(time.monotonic() - state.since)}"
+    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.known
+    seconds = state.forecast.left(unnamed)
     return "ETA unknown" if seconds is None else f"ETA {format_duration(seconds)}"
 
 
-def _counted(state: ProgressState) -> str:
+def _format_counts(state: ProgressState) -> str:
     total = "?" if state.total is None else state.total
-    bad = {outcome: count for outcome, count in state.outcomes.items() if outcome not in ("finished", "pruned")}
-    failures = "".join(f", {count} {outcome}" for outcome, count in bad.items())
-    return f"{state.done} of {total} runs recorded{failures}"
+    failures = {outcome: count for outcome, count in state.outcomes.items() if outcome not in ("finished", "pruned")}
+    details = "".join(f", {count} {outcome}" for outcome, count in failures.items())
+    return f"{state.done} of {total} runs recorded{details}"
 
 
-def _running(state: ProgressState, cell: StudyCell, epoch: Epoch | None) -> str:
-    return f"{cell.title} ({' '.join(_cells(state, cell, epoch))})"
+def _format_loss(event: JobLost) -> str:
+    return f"lost: {event.reason}; {'given up' if event.is_given_up else 'handed out again'}"
 
 
-def _cells(state: ProgressState, cell: StudyCell, epoch: Epoch | None) -> tuple[str, ...]:
+def _format_run(state: ProgressState, cell: StudyCell, epoch: Epoch | None) -> tuple[str, ...]:
     if epoch is None:
-        done, of = state.decoding.get(cell.key, (0, 0))
-        return (_decoded(cell, done, of),) if done < of else ("starting",)
+        done, total = state.decoding.get(cell.key, (0, 0))
+        return (_format_decoding(cell, done, total),) if done < total else ("starting",)
     return (
         f"epoch {epoch.epoch}/{cell.run.train.epochs}",
         f"loss {epoch.train_loss:.3f}",
@@ -277,5 +245,5 @@ def _cells(state: ProgressState, cell: StudyCell, epoch: Epoch | None) -> tuple[
     )
 
 
-def _decoded(cell: StudyCell, done: int, of: int) -> str:
-    return f"decoding {cell.run.data.name}: {done:,} of {of:,} images"
+def _format_decoding(cell: StudyCell, done: int, total: int) -> str:
+    return f"decoding {cell.run.data.name}: {done:,} of {total:,} images"

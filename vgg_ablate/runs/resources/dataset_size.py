@@ -1,4 +1,4 @@
-"""How many examples a run has to do with, before its data are read: by the data set's known size, or by listing it."""
+"""The number of examples of a run before its data are read: from the data set's known size, or from its files."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from vgg_ablate.records import Record
 
 
 def count_training_examples(data: Data, records: Iterable[Record] = (), fingerprint: str | None = None) -> int | None:
-    """Return the training examples per epoch, or None where they are not known.
+    """Return the training examples per epoch; None if they are unknown.
 
-    As a record of the same data (that `fingerprint`) has counted them, or by the data set's size.
+    A record of the same data (with this `fingerprint`) has counted them: damaged images are left out there. Without
+    such a record they follow from the size of the data set.
     """
     for record in records:
-        if record.epochs and record.run.fingerprint == fingerprint and _split_alike(record.run.data, data):
+        if record.epochs and record.run.fingerprint == fingerprint and _has_same_split(record.run.data, data):
             return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
-    parts = _parts(data)
-    return None if parts is None else parts[0] - round(parts[0] * data.validation_fraction)
+    sizes = _count_split_examples(data)
+    return None if sizes is None else sizes[0] - round(sizes[0] * data.validation_fraction)
 
 
 def count_examples(data: Data) -> int:
-    """Of all three splits; 0 where the data set's size is not known."""
-    return sum(_parts(data) or (0, 0))
+    """Return the examples of all three splits together; 0 if they are unknown."""
+    return sum(_count_split_examples(data) or (0, 0))
 
 
-def _parts(data: Data) -> tuple[int, int] | None:
-    """Examples to train on and to choose by, and to test on."""
-    sizes = DATASETS[data.name].examples or _listed(data)
+def _count_split_examples(data: Data) -> tuple[int, int] | None:
+    """Return the examples for training and validation, and those for testing, in the order in which `splits` cuts."""
+    sizes = DATASETS[data.name].examples or _count_files(data)
     if sizes is None:
         return None
-    count, tests = sizes
-    drawn = 0 if tests else round(count * data.test_fraction)
-    own = count - drawn
-    return min(own, data.limit or own), tests or drawn
+    count, test_count = sizes
+    drawn = 0 if test_count else round(count * data.test_fraction)
+    remaining = count - drawn
+    return min(remaining, data.limit or remaining), test_count or drawn
 
 
-@cache
-def _listed(data: Data) -> tuple[int, int] | None:
-    """Image files to train on and to test on, the damaged ones among them; None where the folder is not there."""
+@cache  # listing a million files takes seconds, and every run of a plan asks
+def _count_files(data: Data) -> tuple[int, int] | None:
+    """Return the image files for training and for testing, damaged ones included; None if the folder is missing."""
     try:
         return len(sources.list_images(data, "train")), len(sources.list_images(data, "test"))
     except DatasetError:
         return None
 
 
-def _split_alike(one: Data, other: Data) -> bool:
-    whats = ("limit", "validation_fraction", "test_fraction")
-    return all(getattr(one, what) == getattr(other, what) for what in whats)
+def _has_same_split(data: Data, other: Data) -> bool:
+    fields = ("limit", "validation_fraction", "test_fraction")
+    return all(getattr(data, field) == getattr(other, field) for field in fields)

@@ -1,4 +1,4 @@
-"""Will a run fit? Its predicted peak beside the memory of the device on which it is to train."""
+"""Whether a run fits: its predicted peak memory against the memory of the device on which it will train."""
 
 from __future__ import annotations
 
@@ -13,69 +13,80 @@ from vgg_ablate.runs.resources import dataset_size
 from vgg_ablate.runs.resources.slots import Slot
 from vgg_ablate.training.memory import estimate_peak_bytes
 
-_STREAMED = 0.5  # of the memory: examples that would fill more are read from the disk (data/streaming)
+_STREAMING_SHARE = 0.5  # of a device's memory; larger data sets are streamed from the disk (data/streaming)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMemory:
-    """The device with the least memory, and how many runs share it."""
+    """The memory of a device and the number of runs that share it."""
 
     device: str
-    memory_bytes: int | None  # None: the system does not say
+    memory_bytes: int | None  # None: unknown
     together: int
-    beside_bytes: int | None = None  # what a worker takes beside the prediction, as measured; None: nothing was
-    graphs: bool = False  # training steps are recorded there, and every net keeps its memory
+    beside_bytes: int | None = None  # measured memory of Python and libraries per worker; None: not measured
+    graphs: bool = False  # whether training steps are recorded as CUDA graphs, which keep the memory of every net
 
     def peak(self, run: Run) -> int:
-        """Predicted bytes of a run here."""
+        """Return the predicted peak memory of a run on this device, in bytes."""
         return predict_peak_bytes(run, self.memory_bytes, graphs=self.graphs) + (self.beside_bytes or 0)
 
     def hindrance(self, run: Run, peak: int) -> str | None:
-        """Why a run with this peak does not fit, alone or beside its like, and what to do; None where it does."""
+        """Return why a run with this peak (bytes) does not fit, and what would help; None if it does."""
         if self.memory_bytes is None or self.together * peak <= self.memory_bytes:
             return None
-        has = f"{self.device} has {format_gibibytes(self.memory_bytes)}"
+        available = f"{self.device} has {format_gibibytes(self.memory_bytes)}"
         if peak > self.memory_bytes:
-            one = estimate_peak_bytes(_in_ones(run), examples=0, precision=_precision(run), graphs=self.graphs)
-            least = f"; train.micro_batch=1 would need {format_gibibytes(one)}" if run.train.micro_batch != 1 else ""
-            return f"will not fit: predicted peak memory {format_gibibytes(peak)}, {has}{least}"
-        share = f"predicted peak memory {format_gibibytes(peak)} each, {has}: room for {self.memory_bytes // peak}"
-        return f"{self.together} at once will not fit: {share}"
+            remedy = ""
+            if run.train.micro_batch != 1:
+                least = estimate_peak_bytes(
+                    _use_micro_batches_of_one(run), examples=0, precision=_predict_precision(run), graphs=self.graphs
+                )
+                remedy = f"; train.micro_batch=1 would need {format_gibibytes(least)}"
+            return f"will not fit: predicted peak memory {format_gibibytes(peak)}, {available}{remedy}"
+        prediction = f"predicted peak memory {format_gibibytes(peak)} each, {available}"
+        return f"{self.together} at once will not fit: {prediction}: room for {self.memory_bytes // peak}"
 
 
 def find_smallest_device(slots: Sequence[Slot], records: Iterable[Record] = ()) -> DeviceMemory:
-    """The device of these slots that has the least room; `records` of it say what Python and its libraries take."""
-    sharing = Counter((slot.gpu, slot.memory) for slot in slots)
-    gpu, memory = min(sharing, key=lambda device: (device[1] or float("inf")) / sharing[device])
+    """Return the device of these slots with the least memory per slot.
+
+    `records` of runs on this kind of device show what Python and its libraries take besides the prediction.
+    """
+    slots_per_device = Counter((slot.gpu, slot.memory) for slot in slots)
+    gpu, memory = min(slots_per_device, key=lambda device: (device[1] or float("inf")) / slots_per_device[device])
     measured = [(record.run, int(record.environment.get("peak_bytes") or 0)) for record in records]
     graphs = gpu is not None
     beside = [peak - predict_peak_bytes(run, memory, graphs=graphs) for run, peak in measured if peak]
     return DeviceMemory(
         device="this machine" if gpu is None else f"GPU {gpu}",
         memory_bytes=memory,
-        together=sharing[gpu, memory],
+        together=slots_per_device[gpu, memory],
         beside_bytes=max(0, round(median(beside))) if beside else None,
         graphs=graphs,
     )
 
 
 def predict_peak_bytes(run: Run, memory: int | None = None, *, graphs: bool = False) -> int:
-    """Bytes at the peak of its training, without libraries; examples that would fill the memory are not counted."""
-    precision, held = _precision(run), dataset_size.count_examples(run.data)
-    alone = estimate_peak_bytes(run, examples=0, precision=precision, graphs=graphs)
-    whole = estimate_peak_bytes(run, examples=held, precision=precision, graphs=graphs)
-    return alone if memory is not None and whole - alone > _STREAMED * memory else whole
+    """Return the predicted peak of a training without libraries, in bytes.
+
+    `memory`: bytes of the device; examples that would fill more than half of it are streamed and do not count.
+    """
+    precision, examples = _predict_precision(run), dataset_size.count_examples(run.data)
+    without_examples = estimate_peak_bytes(run, examples=0, precision=precision, graphs=graphs)
+    with_examples = estimate_peak_bytes(run, examples=examples, precision=precision, graphs=graphs)
+    is_streamed = memory is not None and with_examples - without_examples > _STREAMING_SHARE * memory
+    return without_examples if is_streamed else with_examples
 
 
-def format_gibibytes(count: int) -> str:
-    """`7.5 GiB`."""
-    return f"{count / 2**30:,.1f} GiB"
+def format_gibibytes(size_bytes: int) -> str:
+    """Format a number of bytes as `7.5 GiB`."""
+    return f"{size_bytes / 2**30:,.1f} GiB"
 
 
-def _in_ones(run: Run) -> Run:
+def _use_micro_batches_of_one(run: Run) -> Run:
     return run.model_copy(update={"train": run.train.model_copy(update={"micro_batch": 1})})
 
 
-def _precision(run: Run) -> Literal["fp32", "bf16"]:
-    """What `auto` comes to is known where it trains: the larger is predicted."""
+def _predict_precision(run: Run) -> Literal["fp32", "bf16"]:
+    """Return the precision to predict with: `auto` is resolved where the run trains, and fp32 takes more memory."""
     return "bf16" if run.train.precision == "bf16" else "fp32"

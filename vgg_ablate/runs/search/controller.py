@@ -1,312 +1,301 @@
-"""A search as a source of runs: first what the study names, then what the sampler proposes, then the winners.
+"""A search as a source of runs: first the plan of the study, then the sampler's proposals, then the winners.
 
-Equal runs are trained once, whoever asks for them. A proposal is told once, when its last seed has ended.
+Equal runs are trained once, whichever proposals they belong to. A proposal gets its value once, after its last seed.
+The scheduler drives a controller through `next`, `epoch`, `ended` and `again`; `resume_search` makes one.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean
+from dataclasses import replace
+from pathlib import Path
 
 from vgg_ablate.config.search import FIRST_SEARCH_SEED, Search
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.models import width_matching
 from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.plan import Plan, StudyCell, build_cells, cache_fingerprints
+from vgg_ablate.runs.progress.eta import Forecast
 from vgg_ablate.runs.progress.views import ProgressState
 from vgg_ablate.runs.recorded import read_outcomes
+from vgg_ablate.runs.results_dir import read_manifest
+from vgg_ablate.runs.search.proposals import OpenProposal, ProposalTracker
 from vgg_ablate.runs.search.sampler import JudgedProposal, OptunaSampler, Proposal
 
-_WORST = 1.0  # the validation error of a run that diverged or did not fit: a proposal without a value teaches nothing
-_BARREN = 200  # proposals in a row that are outside the constraints, or known already: the space is exhausted
+# Proposals in a row that are outside the constraints or known already, after which the space counts as exhausted.
+_MAX_FRUITLESS = 200
 
 
-@dataclass
-class _Open:
-    """A proposal whose runs are not all recorded."""
+def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int) -> SearchController:
+    """Return the controller of a search as the results folder and the ledger have left it.
 
-    proposal: Proposal
-    cells: tuple[StudyCell, ...]  # a seed each
-    records: dict[int, Record] = field(default_factory=dict)  # by place in `cells`
-    handed: set[int] = field(default_factory=set)  # places that were handed out, or are recorded
-    stopped: bool = False  # by the pruner
+    A lost ledger is rebuilt: the proposals come from the manifest, their values from the records. Raises SpecError
+    where the space is not the one with which the search began, and StorageError.
+    """
+    epochs = design.epochs or plan.study.base.train.epochs
+    sampler = OptunaSampler.load(ledger, design, epochs * design.seeds)
+    manifest = read_manifest(folder)
+    sampler.restore_proposals(manifest.provenance.get("proposals", []) if manifest is not None else [])
+    proposed = design.runs(len(plan.study.seed_list))
+    total = None if proposed is None else proposed + len(plan.cells)
+    state = ProgressState(plan.study.name, total, 0, Forecast(slots))
+    controller = SearchController(plan, design, sampler, RecordStore(folder / "records"), state)
+    controller.resume()
+    return controller
 
 
 class SearchController:
-    """The runs of a search."""
+    """The source of a search's runs: decides which run comes next, and judges proposals by their records."""
 
     def __init__(
-        self, plan: Plan, design: Search, sampling: OptunaSampler, store: RecordStore, state: ProgressState
+        self, plan: Plan, design: Search, sampler: OptunaSampler, store: RecordStore, state: ProgressState
     ) -> None:
-        self._plan, self._design, self._sampling, self._store, self.state = plan, design, sampling, store, state
-        self._own, self._fingerprint = plan.cells, cache_fingerprints(plan.fingerprint)
-        self._proposed: dict[str, tuple[StudyCell, ...]] = {}  # by variant
+        self.state = state
+        self._plan = plan
+        self._design = design
+        self._sampler = sampler
+        self._store = store
+        self._fingerprint = cache_fingerprints(plan.fingerprint)
+        self._proposals = ProposalTracker()
         self._winners: dict[str, tuple[StudyCell, ...]] | None = None  # None: the search has not ended
-        self._open: dict[int, _Open] = {}
-        self._asks: dict[str, list[tuple[_Open, int]]] = {}  # key -> the proposals, and places in them, that want it
-        self._out: set[str] = set()  # keys that are with a worker
-        self._points: set[str] = set()  # that were admitted
-        self._seconds: dict[str, float] = {}  # of training, by key, of proposed runs
-        self._repeated: dict[str, int | None] = {}  # key -> last epoch, of judged runs whose record is lost
-        self._ready: deque[StudyCell] = deque(plan.missing(store.keys()))
-        state.total = None if state.total is None else state.total + len(self._own)
-        self._count(self._own)
-        self._resume()
+        self._queue: deque[StudyCell] = deque()
+        self._submitted: set[str] = set()  # keys of runs that are with a worker
+        self._stop_epochs: dict[str, int | None] = {}  # key -> last epoch, of judged runs whose record is lost
+
+    def resume(self) -> None:
+        """Queue what is missing of the plan and of judged proposals, reopen the others, and end a finished search."""
+        self._queue.extend(self._plan.missing(self._store.keys()))
+        self._count(self._plan.cells)
+        for judged in self._sampler.list_judged():
+            if not judged.refused:
+                self._restore(judged)
+        # Open proposals after judged ones: an open one may repeat the point of a judged one, and then counts once.
+        for proposal in self._sampler.reopen():
+            self._admit(proposal)
+        if not self._proposals.open and self._is_budget_spent() and (cell := self._start_winners()) is not None:
+            self._queue.appendleft(cell)
+
+    # The four methods of a RunSource.
 
     def next(self) -> StudyCell | None:
-        """The next run that is neither recorded nor with a worker."""
-        while (cell := self._candidate()) is not None:
+        """Return the next run that is neither recorded nor with a worker."""
+        while (cell := self._find_candidate()) is not None:
             if cell.key in self._store:
-                self._heard(cell.key, self._store.get(cell.key))
-            elif cell.key not in self._out:
-                self._out.add(cell.key)
+                self._add_record(cell.key, self._store.get(cell.key))
+            elif cell.key not in self._submitted:
+                self._submitted.add(cell.key)
                 return cell
         return None
 
     def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
-        """Report the first seed's epochs; should the run stop?"""
-        if (last := self._repeated.get(cell.key)) is not None:
-            return last <= epoch.epoch < cell.run.train.epochs
-        for waiting, place in self._asks.get(cell.key, ()):
-            if place == 0 and not waiting.stopped:
+        """Report an epoch of a proposal's first seed to the pruner; return whether the run should stop."""
+        is_last = epoch.epoch >= cell.run.train.epochs  # a run that has ended need not be stopped
+        if (stop_epoch := self._stop_epochs.get(cell.key)) is not None:
+            return stop_epoch <= epoch.epoch and not is_last
+        entries = self._proposals.list_open(cell.key)
+        for opened, index in entries:
+            # Of the later seeds the pruner sees the mean after each seed (`_judge`), not single epochs.
+            if index == 0 and not opened.is_stopped:
                 error = 1 - epoch.val_accuracy
-                waiting.stopped = self._sampling.report(waiting.proposal.number, epoch.epoch, error)
-        stopped = any(waiting.stopped for waiting, _ in self._asks.get(cell.key, ()))
-        return stopped and epoch.epoch < cell.run.train.epochs
+                opened.is_stopped = self._sampler.report(opened.proposal.number, epoch.epoch, error)
+        return any(opened.is_stopped for opened, _ in entries) and not is_last
 
     def ended(self, cell: StudyCell, record: Record) -> None:
-        """Tell every proposal that waits for it."""
-        self._out.discard(cell.key)
-        self._heard(cell.key, record)
+        """Add the record to every proposal that has this run."""
+        self._submitted.discard(cell.key)
+        self._add_record(cell.key, record)
 
     def again(self, cell: StudyCell) -> None:
-        """To the front."""
-        self._out.discard(cell.key)
-        self._ready.appendleft(cell)
+        """Put a lost run at the front of the queue."""
+        self._submitted.discard(cell.key)
+        self._queue.appendleft(cell)
 
-    def asked(self) -> tuple[StudyCell, ...]:
-        """Every cell that was asked for so far: the study's own, the winners', the proposals'."""
-        more = [*(self._winners or {}).values(), *self._proposed.values()]
-        return self._own + tuple(cell for cells in more for cell in cells)
+    def list_cells(self) -> tuple[StudyCell, ...]:
+        """Return every run asked for so far: the plan's, the winners', the proposals'."""
+        winners = (cell for cells in (self._winners or {}).values() for cell in cells)
+        return (*self._plan.cells, *winners, *self._proposals.list_cells())
 
-    def planned(self) -> tuple[PlannedRun, ...]:
-        """The same as a manifest has them."""
-        return tuple(cell.planned for cell in self.asked())
+    def list_planned(self) -> tuple[PlannedRun, ...]:
+        """Return the runs asked for so far, as the manifest lists them."""
+        return tuple(cell.planned for cell in self.list_cells())
 
     def has_unfinished_runs(self) -> bool:
-        """Is there anything to run?"""
-        return self._winners is None or bool(self._ready)
+        """Return whether there is anything to run."""
+        return self._winners is None or bool(self._queue)
 
-    def tolerated(self) -> Counter[str]:
-        """What became of proposed runs, where that is an answer as good as any."""
-        known = read_outcomes(self._store, {cell.key for cells in self._proposed.values() for cell in cells})
-        counted = Counter(known[cell.key] for cells in self._proposed.values() for cell in cells if cell.key in known)
-        return Counter({str(outcome): count for outcome, count in counted.items() if outcome is not Outcome.FAILED})
+    def count_tolerated(self) -> Counter[str]:
+        """Count the outcomes of proposed runs, failures excepted: a pruned or diverged proposal is a result."""
+        outcomes = read_outcomes(self._store, {cell.key for cell in self._proposals.list_cells()})
+        counts = Counter(outcomes[cell.key] for cell in self._proposals.list_cells() if cell.key in outcomes)
+        return Counter({str(outcome): count for outcome, count in counts.items() if outcome is not Outcome.FAILED})
 
-    def proposals(self) -> list[dict[str, object]]:
-        """Every point that was proposed, by number: with the records, enough to make the ledger again."""
-        return self._sampling.points
+    def list_points(self) -> list[dict[str, object]]:
+        """Return every proposed point, by number: with the records, enough to rebuild the ledger."""
+        return self._sampler.points
 
-    def _candidate(self) -> StudyCell | None:
-        if self._ready:
-            return self._ready.popleft()
-        return self._next_seed(eager=False) or self._proposal() or self._next_seed(eager=True) or self._winner()
+    def _find_candidate(self) -> StudyCell | None:
+        """Return the run to hand out next, unless it is recorded or with a worker.
 
-    def _next_seed(self, *, eager: bool) -> StudyCell | None:
-        """The next seed of an open proposal; where losers may be stopped one after the other, unless `eager`."""
-        in_turn = self._design.pruner.kind != "none" and not eager
-        for waiting in self._open.values():
-            places = set(range(len(waiting.cells))) - waiting.handed
-            if waiting.stopped or not places or (in_turn and waiting.handed - waiting.records.keys()):
-                continue
-            place = min(places)
-            waiting.handed.add(place)
-            return waiting.cells[place]
-        return None
+        With a pruner, seeds of a proposal run one after the other, so that a loser costs one. New proposals come before
+        further seeds of proposals that are still running: only where no proposal is left do workers take these.
+        """
+        if self._queue:
+            return self._queue.popleft()
+        sequential = self._design.pruner.kind != "none"
+        return (
+            self._proposals.take_next_seed(sequential=sequential)
+            or self._propose(sequential=sequential)
+            or self._proposals.take_next_seed(sequential=False)
+            or self._start_winners()
+        )
 
-    def _proposal(self) -> StudyCell | None:
-        """The first run of a new proposal, within the budget and the constraints."""
-        for _ in range(_BARREN):
-            if self._spent():
+    def _propose(self, *, sequential: bool) -> StudyCell | None:
+        """Return the first run of a new proposal, within the budget and the constraints."""
+        for _ in range(_MAX_FRUITLESS):
+            if self._is_budget_spent():
                 return None
-            proposal = self._sampling.propose()
+            proposal = self._sampler.propose()
             if proposal is None:
                 return None
-            if self._admitted(proposal) and (cell := self._next_seed(eager=False)) is not None:
+            if self._admit(proposal) and (cell := self._proposals.take_next_seed(sequential=sequential)) is not None:
                 return cell
-        if not self._points:
-            raise SpecError(Problem(f"none of {_BARREN} proposals is within the constraints", "design.constraints"))
-        self._sampling.mark_exhausted()
+        if not self._proposals.identities:
+            rule = f"none of {_MAX_FRUITLESS} proposals is within the constraints"
+            raise SpecError(Problem(rule, "design.constraints"))
+        self._sampler.mark_exhausted()
         return None
 
-    def _admitted(self, proposal: Proposal) -> bool:
-        """Is it possible, within the constraints, and new? It is refused, told at once, or open."""
+    def _admit(self, proposal: Proposal) -> bool:
+        """Open a proposal unless its net cannot exist or is outside the constraints; return whether it has runs to do.
+
+        A refused proposal is told to Optuna as pruned, with its excess over each constraint, and is never trained.
+        """
         number = proposal.number
         try:
-            resolved = self._resolved(proposal, proposal.name)
+            resolved = self._resolve(proposal, proposal.name)
         except SpecError as error:
-            self._sampling.about(number, {"variant": proposal.name, "reason": str(error)}, {"possible": 1.0})
-            self._sampling.tell(number, None)
+            self._sampler.annotate(number, {"variant": proposal.name, "reason": str(error)}, {"possible": 1.0})
+            self._sampler.tell(number, None)
             return False
         costs = resolved.costs.as_dict()
-        excess = {one.cost: one.compute_excess(costs) for one in self._design.constraints}
-        about = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
-        if outside := [f"{name} {costs[name]:,}" for name, value in excess.items() if value > 0]:
-            about["reason"] = f"outside the constraints: {', '.join(outside)}"
-        self._sampling.about(number, about, excess)
+        excess = {constraint.cost: constraint.compute_excess(costs) for constraint in self._design.constraints}
+        attributes = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
+        outside = [f"{name} {costs[name]:,}" for name, value in excess.items() if value > 0]
         if outside:
-            self._sampling.tell(number, None)
+            attributes["reason"] = f"outside the constraints: {', '.join(outside)}"
+        self._sampler.annotate(number, attributes, excess)
+        if outside:
+            self._sampler.tell(number, None)
             return False
-        new = proposal.identity not in self._points
-        self._points.add(proposal.identity)
-        self._opened(proposal, self._cells(resolved), new=new)
-        return number in self._open
-
-    def _opened(self, proposal: Proposal, cells: tuple[StudyCell, ...], *, new: bool) -> None:
-        waiting = self._open[proposal.number] = _Open(proposal, cells)
-        if new:
-            self._proposed[proposal.name] = cells
+        cells = self._build_cells(resolved)
+        if self._proposals.add(proposal, cells):
             self._count(cells)
-        for place, cell in enumerate(cells):
-            self._asks.setdefault(cell.key, []).append((waiting, place))
-        for cell in cells:  # equal to what was trained before: heard at once
+        for cell in cells:  # runs that the plan or another proposal has trained already
             if cell.key in self._store:
-                self._heard(cell.key, self._store.get(cell.key))
+                self._add_record(cell.key, self._store.get(cell.key))
+        return number in self._proposals.open
 
-    def _heard(self, key: str, record: Record) -> None:
+    def _add_record(self, key: str, record: Record) -> None:
         if record.outcome is Outcome.FAILED:
-            return  # a bug says nothing of the variant: its proposal stays open until it is run again
-        for waiting, place in self._asks.get(key, ()):
-            if place not in waiting.records and waiting.proposal.number in self._open:
-                self._seconds[key] = record.train_seconds
-                waiting.records[place] = record
-                if place == 0:
-                    self._sampling.keep(waiting.proposal.number, record.epochs)
-                waiting.handed.add(place)
-                self._judge(waiting, place)
+            return  # a bug says nothing about the variant: its proposal stays open until the run is repeated
+        for opened, index in self._proposals.list_open(key):
+            if index not in opened.records:
+                self._proposals.train_seconds[key] = record.train_seconds
+                opened.records[index] = record
+                if index == 0:
+                    self._sampler.report_missing(opened.proposal.number, record.epochs)
+                opened.submitted.add(index)
+                self._judge(opened, index)
 
-    def _judge(self, waiting: _Open, place: int) -> None:
-        """Tell it where nothing is missing; where seeds are, ask the pruner about the mean so far."""
-        number, records = waiting.proposal.number, list(waiting.records.values())
-        if any(record.outcome is Outcome.PRUNED for record in records):
-            waiting.stopped = True
-        elif place > 0 and self._design.pruner.kind != "none":
-            step = len(records) * waiting.cells[0].run.train.epochs
-            error = fmean(_error(record) for record in records)
-            waiting.stopped = self._sampling.report(number, step, error) or waiting.stopped
-        if len(records) == len(waiting.cells) or waiting.stopped:
-            self._sampling.about(number, _became(records), {})
-        if len(records) == len(waiting.cells) and not waiting.stopped:
-            self._sampling.tell(number, self._values(waiting))
-            del self._open[number]
-        elif waiting.stopped and waiting.handed == waiting.records.keys():
-            self._sampling.tell(number, None)
-            self._dropped(waiting)
-            del self._open[number]
+    def _judge(self, opened: OpenProposal, index: int) -> None:
+        """Close a proposal whose seeds are all recorded, or which is stopped; else ask the pruner about its mean."""
+        number = opened.proposal.number
+        if any(record.outcome is Outcome.PRUNED for record in opened.records.values()):
+            opened.is_stopped = True
+        elif index > 0 and self._design.pruner.kind != "none":
+            # The mean over n seeds is reported at step n x epochs, beyond the epochs of the first seed.
+            step = len(opened.records) * opened.cells[0].run.train.epochs
+            is_pruned = self._sampler.report(number, step, opened.compute_mean_error())
+            opened.is_stopped = is_pruned or opened.is_stopped
+        if opened.is_recorded or opened.is_stopped:
+            self._sampler.annotate(number, opened.describe_runs(), {})
+        if opened.is_recorded and not opened.is_stopped:
+            self._sampler.tell(number, opened.compute_values(self._design.objectives))
+            self._proposals.close(opened)
+        elif opened.is_stopped and not opened.is_running:
+            self._sampler.tell(number, None)
+            self._lower_total(self._proposals.close(opened))
 
-    def _dropped(self, waiting: _Open) -> None:
-        """Its further seeds are not asked for any more."""
-        if waiting.proposal.name in self._proposed:
-            self._proposed[waiting.proposal.name] = tuple(waiting.cells[place] for place in sorted(waiting.records))
-        if self.state.total is not None:
-            self.state.total -= len(waiting.cells) - len(waiting.records)
-
-    def _values(self, waiting: _Open) -> list[float]:
-        records = list(waiting.records.values())
-        of = {
-            "val_error": fmean(_error(record) for record in records),
-            "train_seconds": fmean(record.train_seconds for record in records),
-        }
-        return [of[name] if name in of else float(waiting.cells[0].costs[name]) for name in self._design.objectives]
-
-    def _spent(self) -> bool:
-        """Is the budget used up, over all starts, or the space?"""
+    def _is_budget_spent(self) -> bool:
+        """Return whether the budget over all starts, or the space, is used up."""
         budget = self._design.budget
-        if budget.variants is not None and len(self._points) >= budget.variants:
+        if budget.variants is not None and len(self._proposals.identities) >= budget.variants:
             return True
-        if budget.hours is not None and sum(self._seconds.values()) >= 3600 * budget.hours:
+        # Seconds of training over all workers and starts: wall time would say nothing on another machine.
+        if budget.hours is not None and sum(self._proposals.train_seconds.values()) >= 3600 * budget.hours:
             return True
-        return self._sampling.is_exhausted
+        return self._sampler.is_exhausted
 
-    def _winner(self) -> StudyCell | None:
-        """When everything was told, once: the winners, as variants on the study's own seeds."""
-        if self._open or self._winners is not None:
+    def _start_winners(self) -> StudyCell | None:
+        """Once every proposal is judged, queue the winners, as variants on the study's own seeds; return the first run.
+
+        Fresh seeds, because the best of many scores on the search's seeds is biased.
+        """
+        if self._proposals.open or self._winners is not None:
             return None
-        best = self._sampling.best(self._design.best)
-        names = zip(self._design.winner_names, best, strict=False)
-        resolved = [self._resolved(one.proposal, name) for name, one in names]
+        names = zip(self._design.winner_names, self._sampler.select_best(self._design.best), strict=False)
+        resolved = [self._resolve(judged.proposal, name) for name, judged in names]
         cells = build_cells(resolved, self._fingerprint, self._plan.study.seed_list)
         self._winners = {
-            one.variant.name: tuple(cell for cell in cells if cell.variant == one.variant.name) for one in resolved
+            winner.variant.name: tuple(cell for cell in cells if cell.variant == winner.variant.name)
+            for winner in resolved
         }
         self._count(cells)
-        self._ready.extend(cell for cell in cells if cell.key not in self._store)
-        return self._ready.popleft() if self._ready else None
+        self._queue.extend(cell for cell in cells if cell.key not in self._store)
+        return self._queue.popleft() if self._queue else None
 
-    def _resolved(self, proposal: Proposal, name: str) -> width_matching.ResolvedVariant:
+    def _restore(self, judged: JudgedProposal) -> None:
+        """Count the runs of a judged proposal, and queue those whose record is lost.
+
+        A result needs its record: what the ledger alone knows is not one. A run that the pruner had stopped is stopped
+        at the same epoch again.
+        """
+        proposal = judged.proposal
+        if proposal.identity in self._proposals.identities:
+            return
+        cells = self._build_cells(self._resolve(proposal, proposal.name))
+        needed = tuple(cell for cell in cells if cell.key in judged.keys or cell.key in self._store)
+        self._proposals.add_judged(proposal, needed)
+        for cell in needed:
+            if cell.key in self._store:
+                self._proposals.train_seconds[cell.key] = self._store.get(cell.key).train_seconds
+            else:
+                self._stop_epochs[cell.key] = None if judged.values is not None else judged.last_step
+                self._queue.append(cell)
+        self._count(needed)
+        self._lower_total(len(cells) - len(needed))
+
+    def _resolve(self, proposal: Proposal, name: str) -> width_matching.ResolvedVariant:
         study = self._plan.study
-        return width_matching.resolve_variants([study.base, study.variant(name, self._design.changes(proposal.point))])[
-            -1
-        ]
+        variant = study.variant(name, self._design.changes(proposal.point))
+        # The base comes first, since the width of a variant may be matched to its costs.
+        return width_matching.resolve_variants([study.base, variant])[-1]
 
-    def _cells(self, resolved: width_matching.ResolvedVariant) -> tuple[StudyCell, ...]:
+    def _build_cells(self, resolved: width_matching.ResolvedVariant) -> tuple[StudyCell, ...]:
         if self._design.epochs is not None:
             train = resolved.variant.train.model_copy(update={"epochs": self._design.epochs})
             resolved = replace(resolved, variant=resolved.variant.model_copy(update={"train": train}))
-        return build_cells(
-            [resolved], self._fingerprint, range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + self._design.seeds)
-        )
+        # Proposals have seeds of their own, so that the winners are judged on seeds that did not choose them.
+        seeds = range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + self._design.seeds)
+        return build_cells([resolved], self._fingerprint, seeds)
 
     def _count(self, cells: Sequence[StudyCell]) -> None:
-        new = [cell for cell in cells if cell.key not in self._store]
-        self.state.recorded += len(cells) - len(new)
-        self.state.forecast.expect(new)
+        missing = [cell for cell in cells if cell.key not in self._store]
+        self.state.recorded += len(cells) - len(missing)
+        self.state.forecast.expect(missing)
 
-    def _resume(self) -> None:
-        """Count what was told, open again what was not, and crown the winners where nothing is left."""
-        for one in self._sampling.judged():
-            if not one.refused:
-                self._told_before(one)
-        for proposal in self._sampling.open():
-            self._admitted(proposal)
-        if not self._open and self._spent() and (cell := self._winner()) is not None:
-            self._ready.appendleft(cell)
-
-    def _told_before(self, told: JudgedProposal) -> None:
-        """Count the runs of a proposal that was judged; those whose record is lost are trained again.
-
-        Records are authoritative: what the ledger alone knows is not a result. A run that the pruner had stopped is
-        stopped at the same epoch.
-        """
-        proposal = told.proposal
-        if proposal.identity in self._points:
-            return
-        self._points.add(proposal.identity)
-        cells = self._cells(self._resolved(proposal, proposal.name))
-        judged = tuple(cell for cell in cells if cell.key in told.keys or cell.key in self._store)
-        recorded = [cell for cell in judged if cell.key in self._store]
-        lost = [cell for cell in judged if cell.key not in self._store]
-        self._proposed[proposal.name] = judged
-        self._seconds |= {cell.key: self._store.get(cell.key).train_seconds for cell in recorded}
-        self._repeated |= {cell.key: None if told.values is not None else told.last_step for cell in lost}
-        self._ready.extend(lost)
-        self._count(judged)
+    def _lower_total(self, count: int) -> None:
         if self.state.total is not None:
-            self.state.total -= len(cells) - len(judged)
-
-
-def _error(record: Record) -> float:
-    return _WORST if record.tested is None else 1 - record.tested.val_accuracy
-
-
-def _became(records: Sequence[Record]) -> dict[str, object]:
-    """What is to know of a proposal's runs beside its values."""
-    about: dict[str, object] = {
-        "keys": " ".join(record.key for record in records),
-        "train_seconds": round(fmean(record.train_seconds for record in records), 3),
-    }
-    if bad := [record for record in records if record.outcome is not Outcome.FINISHED]:
-        about |= {"outcome": str(bad[0].outcome), "reason": bad[0].reason}
-    return about
+            self.state.total -= count

@@ -1,4 +1,4 @@
-"""What a search has asked for, in the manifest: with the records, enough to make its ledger again."""
+"""Writer of a search's runs and proposals into the manifest: with the records, enough to rebuild the ledger."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from vgg_ablate.runs.progress.views import NullView
 from vgg_ablate.runs.results_dir import write_proposals
 from vgg_ablate.runs.search.controller import SearchController
 
-_PAUSE = 5.0  # seconds between two writings of the manifest
+_INTERVAL_S = 5.0  # between two writings: the file lists every run, so each writing costs more as the search grows
 
 
 class ManifestWriter(NullView):
-    """Keeps what a search has asked for in the manifest, now and then, and at the end."""
+    """A view that writes the manifest every few seconds, and at the end."""
 
     def __init__(self, source: SearchController, folder: Path) -> None:
-        self._source, self._folder, self._written = source, folder, time.monotonic()
+        self._source = source
+        self._folder = folder
+        self._written_at = time.monotonic()
 
     def tick(self) -> None:
-        """Write, where that is due."""
-        if time.monotonic() - self._written >= _PAUSE:
+        """Write the manifest where that is due."""
+        if time.monotonic() - self._written_at >= _INTERVAL_S:
             self.close()
 
     def close(self) -> None:
-        """Write."""
-        self._written = time.monotonic()
-        write_proposals(self._folder, self._source.planned(), self._source.proposals())
+        """Write the manifest."""
+        self._written_at = time.monotonic()
+        write_proposals(self._folder, self._source.list_planned(), self._source.list_points())

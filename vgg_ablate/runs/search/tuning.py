@@ -1,8 +1,8 @@
-"""The tuning of a study's variants: equal numbers of trials on validation, and the winner of each variant.
+"""Tuning of a study's variants: the same number of trials for each, judged on validation data, and one winner each.
 
-Which trials there are is a function of the study alone, and which of them go on is a function of their records: with
-successive halving a rung ends before the next begins. So a tuning that was killed goes on where it was, on any number
-of workers, and a tuning that is recorded is never trained again.
+The trials are a function of the study alone, and the trials that go on to the next rung are a function of the records:
+a rung of the successive halving ends before the next one begins. So a killed tuning continues where it was, with any
+number of workers, and a recorded tuning is never trained again.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ NO_VALUE = object()
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One setting of a variant, with its runs at every number of epochs."""
+    """One setting of a variant, with its runs at each rung."""
 
     number: int
     values: Mapping[str, Any]  # path -> value
-    rungs: tuple[tuple[StudyCell, ...], ...]  # by rung, then by seed of the tuning
+    rungs: tuple[tuple[StudyCell, ...], ...]  # by rung (number of epochs), then by seed of the tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +49,28 @@ class VariantTuning:
     trials: tuple[Trial, ...]
 
     def select_trials(self, rung: int, records: Mapping[str, Record]) -> tuple[Trial, ...] | None:
-        """Return the trials that train at a rung; None where the rung before is not recorded yet."""
+        """Return the trials that train at a rung; None where an earlier rung is not recorded yet."""
         selected = self.trials
-        for before in range(rung):
-            scores = {trial.number: _mean_error(trial.rungs[before], records) for trial in selected}
+        for earlier in range(rung):
+            scores = {trial.number: _compute_mean_error(trial.rungs[earlier], records) for trial in selected}
             if any(score is None for score in scores.values()):
                 return None
-            count = self.tune.rungs[before + 1][1]
-            # Equal errors: the trial with the lower number, so that the order of training never matters.
+            count = self.tune.rungs[earlier + 1][1]
+            # Of equal errors the trial with the lower number is better, whatever the order of training was.
             ranked = sorted(selected, key=lambda trial: (scores[trial.number], trial.number))
             selected = tuple(sorted(ranked[:count], key=lambda trial: trial.number))
         return selected
 
     def find_winner(self, records: Mapping[str, Record]) -> TuningWinner | None:
-        """Return the winner, without values where no trial trained above chance; None where runs are missing."""
+        """Return the winner; one without values where no trial trained above chance, None where runs are missing."""
         last = len(self.tune.rungs) - 1
         selected = self.select_trials(last, records)
         if selected is None:
             return None
-        scores = {trial.number: _mean_error(trial.rungs[last], records) for trial in selected}
+        scores = {trial.number: _compute_mean_error(trial.rungs[last], records) for trial in selected}
         if any(score is None for score in scores.values()):
             return None
-        trained = [trial for trial in selected if all(_has_trained(records[c.key]) for c in trial.rungs[last])]
+        trained = [trial for trial in selected if all(_has_trained(records[cell.key]) for cell in trial.rungs[last])]
         if not trained:
             return TuningWinner()
         best = min(trained, key=lambda trial: (scores[trial.number], trial.number))
@@ -78,22 +78,24 @@ class VariantTuning:
 
 
 def plan_tuning(study: Study, fingerprint: Callable[[Data], str]) -> tuple[VariantTuning, ...]:
-    """Return the trials of every variant of a study that has not been tuned yet; empty without `tune`.
+    """Return the trials of every variant of a study, whether it has winners already or not; empty without `tune`.
 
     Raises SpecError where a trial's net cannot exist.
     """
     if study.tune is None:
         return ()
-    study, once = study.without_winners(), cache_fingerprints(fingerprint)
+    study, fingerprint = study.without_winners(), cache_fingerprints(fingerprint)
     count = study.tune.trials if study.tune else 0
-    points = {variant.name: _points(variant) for variant in study.variants}
+    points = {variant.name: _list_points(variant) for variant in study.variants}
     trials: dict[str, list[Trial]] = {name: [] for name in points}
     for number in range(count):
-        chosen = {name: TuningWinner(trial=number, values=values[number]) for name, values in points.items()}
+        settings = {name: TuningWinner(trial=number, values=values[number]) for name, values in points.items()}
         # All variants are resolved together, since the width of one may depend on the costs of another.
-        for resolved in width_matching.resolve_variants(study.with_winners(chosen).variants):
+        for resolved in width_matching.resolve_variants(study.with_winners(settings).variants):
             name = resolved.variant.name
-            trials[name].append(_trial(resolved, number, points[name][number], once(resolved.variant.data)))
+            trials[name].append(
+                _build_trial(resolved, number, points[name][number], fingerprint(resolved.variant.data))
+            )
     return tuple(
         VariantTuning(variant.name, variant.tune, tuple(trials[variant.name]))
         for variant in study.variants
@@ -102,7 +104,7 @@ def plan_tuning(study: Study, fingerprint: Callable[[Data], str]) -> tuple[Varia
 
 
 def list_runs(tunings: Sequence[VariantTuning]) -> tuple[TuningRun, ...]:
-    """Return every run that the tuning may need, for the manifest; most trials never reach the later rungs."""
+    """Return every run that the tuning may need, for the manifest; most of them are never trained."""
     return tuple(
         TuningRun(
             variant=tuning.variant,
@@ -123,19 +125,19 @@ def find_frozen_winners(
     tunings: Sequence[VariantTuning], recorded: Mapping[str, TuningWinner], runs: Sequence[TuningRun]
 ) -> dict[str, TuningWinner]:
     """Return the winners that a results folder has recorded and whose trials are still those of the study."""
-    by_variant = {name: set(_identity(list(of))) for name, of in groupby(runs, key=lambda run: run.variant)}
+    identities = {name: set(_identify(list(group))) for name, group in groupby(runs, key=lambda run: run.variant)}
     return {
         tuning.variant: recorded[tuning.variant]
         for tuning in tunings
-        if tuning.variant in recorded and by_variant.get(tuning.variant) == set(_identity(list_runs([tuning])))
+        if tuning.variant in recorded and identities.get(tuning.variant) == set(_identify(list_runs([tuning])))
     }
 
 
 def resume_tuning(study: Study, fingerprint: Callable[[Data], str], folder: Path) -> Tuning:
-    """Return the tuning of a study as a results folder has left it: trials, known winners, and what is missing.
+    """Return the tuning of a study as a results folder has left it: trials, known winners, and missing runs.
 
-    A winner in the folder's study.yaml, or in the study that is run, stays: no trial is repeated for it. Raises
-    StorageFailed where a record of a trial is torn.
+    A winner in the folder's study.yaml, or in the study that is run, stays even where the records of its trials are
+    lost: the study's own runs have been trained with it. Raises StorageError where the record of a trial is damaged.
     """
     tunings = plan_tuning(study, fingerprint)
     runs = list_runs(tunings)
@@ -146,11 +148,11 @@ def resume_tuning(study: Study, fingerprint: Callable[[Data], str], folder: Path
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The tuning of a study at one moment."""
+    """The tuning of a study: what it may train, the winners known so far, and the source of its missing runs."""
 
-    runs: tuple[TuningRun, ...]  # that it may need, for the manifest
-    frozen: Mapping[str, TuningWinner]  # winners that are known without looking at records
-    source: TuningSource  # of the other variants
+    runs: tuple[TuningRun, ...]  # every run that it may need, for the manifest
+    frozen: Mapping[str, TuningWinner]  # winners that are written down, whatever the records say
+    source: TuningSource  # for the other variants
 
     @property
     def winners(self) -> dict[str, TuningWinner]:
@@ -158,7 +160,11 @@ class Tuning:
         return {**self.frozen, **self.source.find_winners()}
 
     def list_remaining(self) -> list[StudyCell]:
-        """Return the runs that are still to be trained, of later rungs too, where the first trials stand for others."""
+        """Return the runs that are still to be trained, to predict their time.
+
+        At a rung whose trials are not known yet the first ones are taken: a rung has the same cost for any of them, as
+        long as the tuned values do not change the net.
+        """
         records, remaining = self.source.read_records(), dict[str, StudyCell]()
         for tuning in self.source.tunings:
             for rung, (_, count) in enumerate(tuning.tune.rungs):
@@ -170,36 +176,39 @@ class Tuning:
 
 @dataclass
 class TuningSource:
-    """The missing runs of a tuning, rung by rung, as a source of the driver's loop."""
+    """The missing runs of a tuning, rung by rung, as a source for the scheduler."""
 
     tunings: Sequence[VariantTuning]
     store: RecordStore
-    failed: list[str] = field(default_factory=list)  # titles of runs that a bug has ended
+    failed: list[str] = field(default_factory=list)  # titles of runs that an exception has ended
     _records: dict[str, Record] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
 
     def next(self) -> StudyCell | None:
         """Return the next run that is neither recorded nor with a worker."""
-        return next((cell for cell in self._missing() if cell.key not in self._running and self._start(cell)), None)
+        cell = next((cell for cell in self._list_missing() if cell.key not in self._running), None)
+        if cell is not None:
+            self._running.add(cell.key)
+        return cell
 
     def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
-        """Return False: a trial trains to the end of its rung."""
+        """Return False: a trial trains to the end of its rung and is never stopped."""
         return False
 
     def ended(self, cell: StudyCell, record: Record) -> None:
-        """Take note of a record."""
+        """Add a record."""
         self._running.discard(cell.key)
         self._records[cell.key] = record
         if record.outcome is Outcome.FAILED:
             self.failed.append(cell.title)
 
     def again(self, cell: StudyCell) -> None:
-        """Hand the run out again."""
+        """Mark a lost run as one to hand out again."""
         self._running.discard(cell.key)
 
     def read_records(self) -> dict[str, Record]:
-        """Return the records of the tuning by key."""
-        for cell in self._cells():
+        """Return the records of the tuning, by key."""
+        for cell in self._list_cells():
             if cell.key not in self._records and cell.key in self.store:
                 self._records[cell.key] = self.store.get(cell.key)
         return self._records
@@ -207,23 +216,19 @@ class TuningSource:
     def find_missing(self) -> list[StudyCell]:
         """Return the runs without a record that are known to be needed."""
         self.read_records()
-        return list(self._missing())
+        return list(self._list_missing())
 
     def find_winners(self) -> dict[str, TuningWinner]:
         """Return the winner of every variant whose tuning is recorded."""
         records = self.read_records()
-        found = {tuning.variant: tuning.find_winner(records) for tuning in self.tunings}
-        return {name: winner for name, winner in found.items() if winner is not None}
+        winners = {tuning.variant: tuning.find_winner(records) for tuning in self.tunings}
+        return {name: winner for name, winner in winners.items() if winner is not None}
 
-    def _start(self, cell: StudyCell) -> bool:
-        self._running.add(cell.key)
-        return True
-
-    def _cells(self) -> Iterator[StudyCell]:
+    def _list_cells(self) -> Iterator[StudyCell]:
         return (cell for tuning in self.tunings for trial in tuning.trials for cells in trial.rungs for cell in cells)
 
-    def _missing(self) -> Iterator[StudyCell]:
-        seen: set[str] = set()  # variants that differ in their evaluation alone share their trials
+    def _list_missing(self) -> Iterator[StudyCell]:
+        seen: set[str] = set()  # variants that differ only in `data.evaluate` share their trials
         for tuning in self.tunings:
             for rung in range(len(tuning.tune.rungs)):
                 selected = tuning.select_trials(rung, self._records)
@@ -239,58 +244,68 @@ def mirror_tuning(
     study: str,
     storage: str,
 ) -> None:
-    """Add the recorded trials to the ledger, one Optuna study per variant, so that optuna-dashboard shows them."""
+    """Add the recorded trials to the ledger, as one Optuna study per variant, for optuna-dashboard.
+
+    Of each trial the run with the most epochs is added.
+    """
     for tuning in tunings:
         longest = {
             trial.number: next((cells[0].key for cells in trial.rungs[::-1] if cells[0].key in records), None)
             for trial in tuning.trials
         }
         parameters = TrialParameters(
-            {str(trial.number): {p: encode_choice(v) for p, v in trial.values.items()} for trial in tuning.trials}
+            {str(trial.number): {path: encode_choice(v) for path, v in trial.values.items()} for trial in tuning.trials}
         )
         with closing(Ledger.open(f"{study}: tuning of {tuning.variant}", storage)) as ledger:
-            mirrored = ledger.mirrored()
+            mirrored = ledger.read_outcomes().keys()
             for trial in tuning.trials:
                 key = longest[trial.number]
                 if key is not None and key not in mirrored:
-                    last = key == trial.rungs[-1][0].key
-                    with suppress(LevelsChangedError):  # of another space, from before the study was edited
-                        ledger.mirror(records[key], str(trial.number), parameters, pruned=not last)
+                    is_final = key == trial.rungs[-1][0].key
+                    # Trials from before an edit of the space stay in the study, which then takes no others.
+                    with suppress(LevelsChangedError):
+                        ledger.mirror(records[key], str(trial.number), parameters, pruned=not is_final)
 
 
 def count_runs(tunings: Sequence[VariantTuning]) -> int:
-    """Return how many different runs a tuning trains in all."""
-    shared: dict[str, int] = {}
+    """Return how many different runs a tuning trains in all, over every rung."""
+    counts: dict[str, int] = {}  # by the key of the first run, which variants that share their trials have in common
     for tuning in tunings:
         first = tuning.trials[0].rungs[0][0].key
-        shared[first] = sum(count for _, count in tuning.tune.rungs) * tuning.tune.seeds
-    return sum(shared.values())
+        counts[first] = sum(count for _, count in tuning.tune.rungs) * tuning.tune.seeds
+    return sum(counts.values())
 
 
-def _points(variant: Variant) -> list[dict[str, Any]]:
-    """The settings of a variant's trials: first the variant as written, if it lies in the space, then the sampler's."""
+def _list_points(variant: Variant) -> list[dict[str, Any]]:
+    """Return the settings of a variant's trials: the variant as written, if it is in the space, then sampled points.
+
+    The written setting is a trial, so that the study's recipe competes with the sampled points.
+    """
     tune = variant.tune
     assert tune is not None
     written = {path: get_model_value(variant, path, NO_VALUE) for path in tune.space}
-    inside = all(_contains(tune.space[path], value) for path, value in written.items())
-    sampled = sample_points(tune.space, tune.trials - inside, tune.sampler)
-    return [written, *sampled] if inside else sampled
+    is_inside = all(_contains(tune.space[path], value) for path, value in written.items())
+    sampled = sample_points(tune.space, tune.trials - is_inside, tune.sampler)
+    return [written, *sampled] if is_inside else sampled
 
 
 def _contains(dimension: Any, value: Any) -> bool:
     if isinstance(dimension, NumberRange):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return bool(number and dimension.low <= value <= dimension.high)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return bool(is_number and dimension.low <= value <= dimension.high)
     return value in dimension
 
 
-def _trial(resolved: width_matching.ResolvedVariant, number: int, values: Mapping[str, Any], fingerprint: str) -> Trial:
+def _build_trial(
+    resolved: width_matching.ResolvedVariant, number: int, values: Mapping[str, Any], fingerprint: str
+) -> Trial:
     tune, variant = resolved.variant.tune, resolved.variant
     assert tune is not None
     rungs = []
     for epochs, _ in tune.rungs:
         train = resolved.train.model_copy(update={"epochs": epochs})
-        data = variant.data.model_copy(update={"evaluate": Evaluate()})  # the test set is never read
+        # A trial reads no test set, so the way of testing must not make it another run.
+        data = variant.data.model_copy(update={"evaluate": Evaluate()})
         cells = []
         for seed in range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + tune.seeds):
             run = Run(arch=resolved.arch, data=data, train=train, fingerprint=fingerprint, seed=seed, test=False)
@@ -304,23 +319,20 @@ def _trial(resolved: width_matching.ResolvedVariant, number: int, values: Mappin
     return Trial(number, values, tuple(rungs))
 
 
-def _mean_error(cells: Sequence[StudyCell], records: Mapping[str, Record]) -> float | None:
-    """The mean validation error over the tuning's seeds; infinite where one diverged, None where one is missing."""
-    found = [records.get(cell.key) for cell in cells]
-    if any(record is None or record.outcome is Outcome.FAILED for record in found):
+def _compute_mean_error(cells: Sequence[StudyCell], records: Mapping[str, Record]) -> float | None:
+    """Return the mean validation error over the seeds; infinite where one diverged, None where one is missing."""
+    present = [records[cell.key] for cell in cells if cell.key in records]
+    if len(present) < len(cells) or any(record.outcome is Outcome.FAILED for record in present):
         return None
-    errors = [
-        1 - record.epochs[-1].val_accuracy if record.outcome is Outcome.FINISHED else inf
-        for record in found
-        if record is not None
-    ]
-    return fmean(errors)
+    return fmean(
+        1 - record.epochs[-1].val_accuracy if record.outcome is Outcome.FINISHED else inf for record in present
+    )
 
 
 def _has_trained(record: Record) -> bool:
-    """Did the trial finish, above chance? Where its record cannot say, finishing is enough."""
+    """Return whether a run finished above chance; where its record does not say, finishing is enough."""
     return record.outcome is Outcome.FINISHED and record.stalled is not True
 
 
-def _identity(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:
+def _identify(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:
     return ((run.trial, run.epochs, run.seed, run.key) for run in runs)

@@ -1,4 +1,8 @@
-"""Worker processes on this machine: one a slot, started when first needed, kept for many runs, replaced when lost."""
+"""Worker processes on this machine: one per slot, started when first needed, used for many runs, replaced when lost.
+
+Workers are started with subprocess and not with multiprocessing's spawn: their environment (GPU, threads) is set before
+Python starts there, and a user's script needs no `if __name__ == "__main__"`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 
 from vgg_ablate.errors import EnvironmentFailedError, StorageError
 from vgg_ablate.records import Outcome
@@ -28,16 +33,16 @@ from vgg_ablate.runs.workers.protocol import (
 )
 from vgg_ablate.runs.workers.watchdog import Watchdog
 
-_GRACE = 5.0  # seconds for a killed process to be gone; one that waits for a dead disk takes longer
-_STILLBORN = 3  # workers in a row that end before they have answered: something is wrong with all of them
+_KILL_TIMEOUT_S = 5.0  # a killed process that waits for a dead disk stays longer, and is left alone
+_MAX_FAILED_STARTS = 3  # workers in a row that exit before their first message: the cause is common to all
 
 
 @dataclass
 class _Worker:
-    """A process, its line, and the job it has (None: it waits)."""
+    """A worker process, the connection to it, and its job (None: it is idle)."""
 
     process: subprocess.Popen[bytes]
-    line: Connection
+    connection: Connection
     job: Job | None = None
 
     @property
@@ -46,170 +51,190 @@ class _Worker:
 
 
 class LocalPool:
-    """One process a slot. It must be used from the thread that made it, and that thread must live as long as it."""
+    """One worker process per slot.
+
+    Use a pool only from the thread that created it, and keep that thread alive: on Linux the workers die with it.
+    """
 
     def __init__(
-        self, slots: tuple[Slot, ...], training: str, place: WorkerContext, packing: GpuPacking | None = None
+        self, slots: tuple[Slot, ...], training: str, context: WorkerContext, packing: GpuPacking | None = None
     ) -> None:
-        """With `packing`, a slot is used only while its device has the memory for another run."""
-        self._slots, self._training, self._place, self._packing = slots, training, place, packing
-        self._watch = Watchdog(place.heartbeat_timeout_s)
+        """`training` is the importable name of a training backend.
+
+        With `packing`, a slot is used only while its device has the memory for another run.
+        """
+        self._slots = slots
+        self._training = training
+        self._context = context
+        self._packing = packing
+        self._watchdog = Watchdog(context.heartbeat_timeout_s)
         self._workers: dict[Slot, _Worker] = {}
-        self._held: Job | None = None  # submitted, and waiting for memory
-        self._stillborn = 0
+        self._held: Job | None = None  # submitted, but no device has the memory yet
+        self._failed_starts = 0
 
     @property
     def slots(self) -> int:
-        """How many runs it can train at once, as far as is known."""
+        """The number of jobs that can train at the same time, as far as is known."""
         return self._packing.estimate_capacity() if self._packing else len(self._slots)
 
     @property
     def processes(self) -> tuple[int, ...]:
-        """The ids of the living workers."""
+        """The process ids of the workers."""
         return tuple(worker.process.pid for worker in self._workers.values())
 
     def free(self) -> int:
-        """How many runs can be submitted now."""
-        idle = len(self._idle())
+        """Return the number of jobs that can be submitted now."""
+        idle = len(self._list_idle_slots())
+        # With packing, one job at a time: whether a second fits depends on where the first goes. A held job blocks the
+        # queue, so that no smaller run overtakes a large one forever.
         return idle if self._packing is None else min(1, idle) * (self._held is None)
 
     def submit(self, job: Job) -> None:
-        """Hand out a run, to a waiting worker or to a new one in an empty slot; or hold it until there is memory."""
-        slot = self._slot(job)
+        """Send a job to an idle worker or to a new one in an empty slot; hold it if no device has the memory."""
+        slot = self._choose_slot(job)
         if slot is None:
             self._held = job
             return
-        worker = self._workers.get(slot) or self._start(slot)
+        worker = self._workers.get(slot) or self._start_worker(slot)
         worker.job = job
-        self._watch.begin(job.run)
+        self._watchdog.begin(job.run)
         _send(worker, job)
 
     def poll(self, timeout: float) -> list[WorkerEvent]:
-        """What has happened, after at most `timeout` seconds."""
+        """Return the events since the last call; wait for the first one for at most `timeout` seconds."""
         if self._held is not None:
             job, self._held = self._held, None
             self.submit(job)
-        lines = {worker.line: slot for slot, worker in self._workers.items()}
-        events = [event for line in wait(list(lines), timeout) for event in self._heard(lines[line])]  # type: ignore[index]
-        return events + [self._given_up(lost) for lost in self._watch.find_silent_runs()]
+        slots = {worker.connection: slot for slot, worker in self._workers.items()}
+        ready = wait(list(slots), timeout)
+        events = [event for connection in ready for event in self._read_events(slots[connection])]  # type: ignore[index]
+        return events + [self._kill_silent(lost) for lost in self._watchdog.find_silent_runs()]
 
     def stop(self, key: str) -> None:
-        """Ask for the end of a run after its current epoch."""
+        """Ask for the end of a job after its current epoch."""
         for worker in self._workers.values():
             if worker.key == key:
                 _send(worker, StopRequest(key))
 
     def close(self) -> None:
-        """End every worker now."""
+        """Kill every worker."""
         for worker in self._workers.values():
             worker.process.kill()
         for worker in self._workers.values():
             worker.process.wait()
-            worker.line.close()
+            worker.connection.close()
         self._workers.clear()
 
-    def _idle(self) -> list[Slot]:
-        """Slots without a run; those whose worker waits come first."""
+    def _list_idle_slots(self) -> list[Slot]:
+        """Return the slots without a job, those with a running worker first: it has imported torch already."""
         waiting = [slot for slot, worker in self._workers.items() if worker.key is None]
         return waiting + [slot for slot in self._slots if slot not in self._workers]
 
-    def _slot(self, job: Job) -> Slot | None:
-        """Where the run is to train; None where it must wait."""
-        idle = self._idle()
+    def _choose_slot(self, job: Job) -> Slot | None:
+        """Return the slot for a job; None if it must wait for memory."""
+        idle = self._list_idle_slots()
         if self._packing is None:
             return idle[0]
-        devices = self._packing.devices(job.run, idle, Counter(map(get_slot_device, self._workers)))
+        devices = self._packing.find_devices(job.run, idle, Counter(map(get_slot_device, self._workers)))
         if not devices:
             return None
         self._packing.begin(job.run, devices[0])
         return next(slot for slot in idle if get_slot_device(slot) == devices[0])
 
-    def _start(self, slot: Slot) -> _Worker:
-        ours, theirs = Pipe()
+    def _start_worker(self, slot: Slot) -> _Worker:
+        parent_end, child_end = Pipe()
         environment = os.environ | slot.environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        descriptor = str(child_end.fileno())
         try:
-            log = self._place.folder / "logs" / f"{slot.name}.log"
+            log = self._locate_log(slot)
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "vgg_ablate.runs.workers.worker", str(theirs.fileno()), str(os.getpid())],
+                    [sys.executable, "-m", "vgg_ablate.runs.workers.worker", descriptor, str(os.getpid())],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    pass_fds=[theirs.fileno()],
-                    process_group=0,  # a terminal's Ctrl-C goes to the driver, which ends its workers
+                    pass_fds=[child_end.fileno()],
+                    process_group=0,  # a terminal's Ctrl-C goes to the driver alone, which then kills its workers
                 )
         except OSError as error:
-            raise StorageError(f"{error.filename or self._place.folder}: {error.strerror}") from error
-        theirs.close()
-        place = replace(self._place, device=slot.device, threads=slot.threads)
-        worker = self._workers[slot] = _Worker(process, ours)
-        _send(worker, (self._training, place))
+            raise StorageError(f"{error.filename or self._context.folder}: {error.strerror}") from error
+        child_end.close()  # else the connection would stay open when the worker dies
+        context = replace(self._context, device=slot.device, threads=slot.threads)
+        worker = self._workers[slot] = _Worker(process, parent_end)
+        _send(worker, (self._training, context))
         return worker
 
-    def _heard(self, slot: Slot) -> list[WorkerEvent]:
-        """Everything on one worker's line; its end where the worker is gone."""
+    def _read_events(self, slot: Slot) -> list[WorkerEvent]:
+        """Return every message that a worker has sent, and its end if it has exited."""
         worker, events = self._workers[slot], list[WorkerEvent]()
         try:
-            while worker.line.poll():
-                event = worker.line.recv()
+            while worker.connection.poll():
+                event = worker.connection.recv()
                 if isinstance(event, Heartbeat):
-                    self._watch.alive(worker.key or "")
+                    self._watchdog.record_heartbeat(worker.key or "")
                     continue
                 events.append(event)
-                self._stillborn = 0
+                self._failed_starts = 0
                 if isinstance(event, DecodingProgress):
-                    self._watch.alive(event.key)
+                    self._watchdog.record_heartbeat(event.key)
                     continue
                 if isinstance(event, EpochEnded):
-                    self._watch.epoch(event.key, event.epoch)
+                    self._watchdog.record_epoch(event.key, event.epoch)
                     continue
-                self._ended(worker, event.peak_bytes if isinstance(event, JobEnded) else None)
+                self._release_job(worker, event.peak_bytes if isinstance(event, JobEnded) else None)
                 if isinstance(event, JobEnded) and event.outcome is Outcome.FAILED:
-                    worker.process.kill()  # those were its last words
-                    return events + self._gone(slot)
+                    # A bug: the process sends its last message from the exception hook, and must not get another job.
+                    worker.process.kill()
+                    return events + self._remove_dead_worker(slot)
         except (EOFError, ConnectionResetError):
-            events += self._gone(slot)
+            events += self._remove_dead_worker(slot)
         return events
 
-    def _given_up(self, lost: JobLost) -> JobLost:
-        """A worker that hangs is killed, so that it never wakes up; its lease is broken, in case it cannot die yet."""
+    def _kill_silent(self, lost: JobLost) -> JobLost:
+        """Kill a worker that hangs, so that it never wakes up, and break its leases in case it cannot die yet."""
         slot, worker = next((slot, worker) for slot, worker in self._workers.items() if worker.key == lost.key)
         worker.process.kill()
         for run in () if worker.job is None else worker.job.runs:
-            break_lease(self._place.lease(run.key))
+            break_lease(self._context.lease(run.key))
         with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(_GRACE)
-        worker.line.close()
+            worker.process.wait(_KILL_TIMEOUT_S)
+        worker.connection.close()
         del self._workers[slot]
-        self._ended(worker)
+        self._release_job(worker)
         return lost
 
-    def _ended(self, worker: _Worker, peak: int | None = None) -> str | None:
-        """The run that the worker had, which it has no longer."""
+    def _release_job(self, worker: _Worker, peak_bytes: int | None = None) -> str | None:
+        """Take the job from a worker and return its key, None if it was idle."""
         key, worker.job = worker.key, None
-        self._watch.end(key or "")
+        self._watchdog.end(key or "")
         if self._packing and key is not None:
-            self._packing.end(key, peak)
+            self._packing.end(key, peak_bytes)
         return key
 
-    def _gone(self, slot: Slot) -> list[WorkerEvent]:
+    def _remove_dead_worker(self, slot: Slot) -> list[WorkerEvent]:
+        """Forget a worker that has exited and return its job as lost. Raises EnvironmentFailedError if none starts."""
         worker = self._workers.pop(slot)
-        worker.line.close()
+        worker.connection.close()
         status = worker.process.wait()
-        key = self._ended(worker)
+        key = self._release_job(worker)
         if key is None:
             return []
-        how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        self._stillborn += status > 0
-        if self._stillborn >= _STILLBORN:
-            log = self._place.folder / "logs" / f"{slot.name}.log"
-            raise EnvironmentFailedError(f"workers end as soon as they start, with {how}; {log} says why")
-        return [JobLost(key, f"its worker ended with {how}")]
+        cause = f"signal {-status}" if status < 0 else f"exit status {status}"
+        # Only workers that exit by themselves count: one that is killed says nothing about the next.
+        self._failed_starts += status > 0
+        if self._failed_starts >= _MAX_FAILED_STARTS:
+            raise EnvironmentFailedError(
+                f"workers exit as soon as they start, with {cause}; see {self._locate_log(slot)} for the reason"
+            )
+        return [JobLost(key, f"its worker ended with {cause}")]
+
+    def _locate_log(self, slot: Slot) -> Path:
+        return self._context.folder / "logs" / f"{slot.name}.log"
 
 
 def _send(worker: _Worker, message: object) -> None:
-    """Where it has died in the meantime, `poll` reads the end of its line: its run is lost, and handed out again."""
+    """Send a message. If the worker has died, `poll` reads the end of its connection and returns its job as lost."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        worker.line.send(message)
+        worker.connection.send(message)

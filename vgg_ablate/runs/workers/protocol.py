@@ -1,4 +1,4 @@
-"""What a pool of workers promises, and the words that driver and workers exchange."""
+"""The interface of worker pools, and the messages between driver and workers."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import Protocol
 
 from vgg_ablate.records import Epoch, Outcome, Record, Run
 
-HEARTBEAT_TIMEOUT_S = 120.0  # seconds
+HEARTBEAT_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """Where a run is trained and what it may use there; none of it changes the result."""
+    """Where a worker trains and what it may use there; nothing in it changes the result of a run."""
 
-    folder: Path  # the study's results
-    device: str = "cpu"  # as torch names it, from inside the worker
+    folder: Path  # the results folder of the study
+    device: str = "cpu"  # torch's name for it inside the worker
     threads: int = 1
-    heartbeat_timeout_s: float = (
-        HEARTBEAT_TIMEOUT_S  # seconds without a sign of life after which whoever has a run has lost it
-    )
+    heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S  # without a sign of life after which a worker loses its run
 
     @property
     def records(self) -> Path:
@@ -28,27 +26,30 @@ class WorkerContext:
         return self.folder / "records"
 
     def lease(self, key: str) -> Path:
-        """The file that is locked while the run is trained."""
+        """Return the path of the file that is locked while the run is trained."""
         return self.folder / "locks" / key
 
     def checkpoint(self, training_key: str) -> Path:
-        """Where an unfinished training goes on from."""
+        """Return the path of the checkpoint from which an unfinished training continues."""
         return self.folder / "checkpoints" / training_key
 
     @property
     def predictions(self) -> Path:
-        """The folder of kept class probabilities (`train.keep`)."""
+        """The folder of stored class probabilities (`train.keep: predictions`)."""
         return self.folder / "predictions"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training that is handed to a worker, and the runs that it serves. It is named by the key of the first."""
+    """One training that is submitted to a worker, and the runs that get their records from it.
+
+    Messages name a job by the key of its first run.
+    """
 
     run: Run
-    costs: dict[str, int]  # per example, closed form; kept in every record
+    costs: dict[str, int]  # per example, in closed form; stored in every record
     others: tuple[Run, ...] = ()  # further runs with the same training key: the same net, evaluated in another way
-    repeats: Record | None = None  # of a run with the same training key: what this training is to come to again
+    repeats: Record | None = None  # record of a run with the same training key, which this training must reproduce
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -58,28 +59,35 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """To a worker: end this run after its epoch; it is pruned."""
+    """To a worker: stop this run after its current epoch; its record says that it was pruned."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """From a worker to its pool: it can speak."""
+    """From a worker to its pool: the process is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """From the scheduler to the views: a run was handed to a worker."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingProgress:
-    """From a worker: before its first epoch it makes arrays of the images, and has come so far."""
+    """From a worker: the progress of decoding the images of a data set, before the first epoch."""
 
     key: str
     done: int  # images
-    of: int
+    total: int  # images
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """From a worker: an epoch of this run is over."""
+    """From a worker: an epoch of this job has ended."""
 
     key: str
     epoch: Epoch
@@ -87,18 +95,18 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class JobEnded:
-    """From a worker: every record of this job is in place; or, with `failed`, a bug ended it and some are missing."""
+    """From a worker: every record of the job is written; with outcome `failed`, a bug has left some unwritten."""
 
     key: str
     outcome: Outcome
     reason: str = ""
-    seconds: float = 0.0  # of the worker's wall time, without its start
-    peak_bytes: int | None = None  # of memory, as measured
+    seconds: float = 0.0  # wall time in the worker, without its start
+    peak_bytes: int | None = None  # measured peak memory
 
 
 @dataclass(frozen=True, slots=True)
 class JobRefused:
-    """From a worker: what is around the run (disk, data, device) is not as it must be; nothing can go on."""
+    """From a worker: the disk, the data or the device is not usable, so that no run of the study can continue."""
 
     key: str
     reason: str
@@ -106,33 +114,35 @@ class JobRefused:
 
 @dataclass(frozen=True, slots=True)
 class JobLost:
-    """From a pool: the worker of this run is gone and left no word, or has fallen silent and lost its lease."""
+    """From a pool: the worker of this job has died without a message, or was silent for too long."""
 
     key: str
     reason: str
+    is_given_up: bool = False  # set by the scheduler: the run is not handed out again in this start
 
 
 WorkerEvent = DecodingProgress | EpochEnded | JobEnded | JobRefused | JobLost
+RunEvent = JobStarted | DecodingProgress | EpochEnded | JobEnded | JobLost  # of one run, for the views
 
 
 class WorkerPool(Protocol):
-    """Workers: local processes, or those of a cluster. One thread uses it."""
+    """Workers as local processes or as tasks of a cluster. A pool is used by one thread."""
 
     @property
     def slots(self) -> int:
-        """How many runs it can train at once."""
+        """The number of jobs that can train at the same time."""
 
     def free(self) -> int:
-        """How many runs can be submitted now."""
+        """Return the number of jobs that can be submitted now."""
 
     def submit(self, job: Job) -> None:
-        """Hand out a run; `free()` must not be 0."""
+        """Submit a job; `free()` must not be 0."""
 
     def poll(self, timeout: float) -> list[WorkerEvent]:
-        """What has happened, after at most `timeout` seconds."""
+        """Return the events since the last call; wait for the first one for at most `timeout` seconds."""
 
     def stop(self, key: str) -> None:
-        """Ask for the end of a run after its current epoch."""
+        """Ask for the end of a job after its current epoch."""
 
     def close(self) -> None:
-        """End every worker now; unfinished runs go on from their checkpoints another time."""
+        """Kill every worker; unfinished trainings continue from their checkpoints at the next start."""

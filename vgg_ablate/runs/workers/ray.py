@@ -1,9 +1,10 @@
-"""Workers of a Ray cluster: the same promise as local processes, on other machines.
+"""Workers as tasks of a Ray cluster: the same contract as local processes, on other machines.
 
-Ray hands a task to a machine and says when it is gone; retries are the driver's. A process or a machine that hangs says
-nothing: the watchdog gives its run to another. Records come back with the answer, and machines that do not see the
-results folder work in their cache folder: a shared folder is not needed, but with one a run goes on from its checkpoint
-on another machine.
+Ray assigns a task to a machine and reports when the machine is gone; retries are left to the driver (`max_retries=0`),
+which knows about checkpoints. A process or machine that hangs reports nothing: the watchdog gives its run to another.
+
+No shared folder is needed. A machine that does not see the results folder works in its cache folder and returns its
+records with its answer. With a shared folder, a lost run continues from its checkpoint on another machine.
 """
 
 from __future__ import annotations
@@ -42,195 +43,213 @@ from vgg_ablate.runs.workers.protocol import (
 from vgg_ablate.runs.workers.watchdog import Watchdog, compute_heartbeat_interval, send_heartbeats
 from vgg_ablate.runs.workers.worker import TrainingBackend, format_error, perform_job
 
-_COUNTED = 5.0  # seconds between two looks at how large the cluster is
+_CLUSTER_SIZE_INTERVAL_S = 5.0  # between two queries of the cluster's size, each of which takes milliseconds
+
+# What a task reports: an epoch, its progress of decoding, or None as a sign of life.
+_Report = Epoch | DecodingProgress | None
 
 
 @dataclass
 class _Task:
+    """A submitted job."""
+
     reference: Any
     job: Job
-    ticket: int  # of this handing out; a run that was lost has another the next time
-    reached: int = 0  # epochs
+    ticket: int  # of this submission; a lost job gets another one, so that late reports can be told apart
+    reached: int = 0  # number of the last epoch
 
 
 class RayPool:
-    """One task a run. `slots` None: as many as the cluster has CPUs, or GPUs times `packing`, from moment to moment."""
+    """One Ray task per job."""
 
     def __init__(
         self,
         training: str,
-        place: WorkerContext,
+        context: WorkerContext,
         *,
         address: str | None,
         slots: int | None,
         gpus: bool | None,
-        packing: int = 1,
+        runs_per_gpu: int = 1,
     ) -> None:
-        """`gpus` None: where the cluster has any. Raises EnvironmentFailed where no cluster answers."""
-        _join(address, slots)
-        gpus = _resources().get("GPU", 0) > 0 if gpus is None else gpus
-        place = replace(place, device="cuda" if gpus else "cpu")
-        self._training, self._place, self._store = training, place, RecordStore(place.records)
-        self._asked, self._kind, self._packing = slots, "GPU" if gpus else "CPU", packing if gpus else 1
-        self._slots, self._counted = 1, float("-inf")
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._board: Any = (
-            ray.remote(_Board)
-            .options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
-            .remote()
-        )
-        self._task = ray.remote(_performed).options(
-            num_cpus=0 if gpus else 1, num_gpus=1 / packing if gpus else 0, max_retries=0
-        )
+        """Connect to the cluster at `address`, or start one on this machine.
+
+        `slots`: jobs at the same time; None: one per CPU of the cluster, or `runs_per_gpu` per GPU, as machines come
+        and go. `gpus`: whether to train on GPUs; None: if the cluster has any. Raises EnvironmentFailedError if no
+        cluster answers.
+        """
+        _connect(address, slots)
+        gpus = _get_cluster_resources().get("GPU", 0) > 0 if gpus is None else gpus
+        context = replace(context, device="cuda" if gpus else "cpu")
+        self._training = training
+        self._context = context
+        self._store = RecordStore(context.records)
+        self._requested_slots = slots
+        self._resource = "GPU" if gpus else "CPU"
+        self._runs_per_resource = runs_per_gpu if gpus else 1
+        self._slots = 1
+        self._last_query = float("-inf")
         self._running: dict[str, _Task] = {}
-        self._tickets, self._watch, self._signature = (
-            count(),
-            Watchdog(place.heartbeat_timeout_s),
-            read_driver_signature(place.folder),
+        self._tickets = count()
+        self._watchdog = Watchdog(context.heartbeat_timeout_s)
+        self._signature = read_driver_signature(context.folder)
+        # The board runs on the driver's machine: if that is lost, so is the driver, and nobody needs it.
+        this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        board_options = {"num_cpus": 0, "scheduling_strategy": this_node, "max_restarts": -1, "max_task_retries": -1}
+        self._board: Any = ray.remote(_MessageBoard).options(**board_options).remote()
+        self._task = ray.remote(_perform_task).options(
+            num_cpus=0 if gpus else 1, num_gpus=1 / runs_per_gpu if gpus else 0, max_retries=0
         )
 
     @property
     def slots(self) -> int:
-        """How many runs it can train at once; machines may come and go."""
-        if self._asked is not None:
-            return self._asked
-        if time.monotonic() - self._counted > _COUNTED:
-            found = _resources().get(self._kind, 0)
-            self._slots, self._counted = max(1, int(found * self._packing)), time.monotonic()
+        """The number of jobs that can train at the same time; machines may come and go."""
+        if self._requested_slots is not None:
+            return self._requested_slots
+        if time.monotonic() - self._last_query > _CLUSTER_SIZE_INTERVAL_S:
+            units = _get_cluster_resources().get(self._resource, 0)
+            self._slots, self._last_query = max(1, int(units * self._runs_per_resource)), time.monotonic()
         return self._slots
 
     def free(self) -> int:
-        """How many runs can be submitted now."""
+        """Return the number of jobs that can be submitted now."""
         return max(0, self.slots - len(self._running))
 
     def submit(self, job: Job) -> None:
-        """Hand out a run to whichever machine has room."""
+        """Submit a job; Ray chooses the machine."""
         ticket = next(self._tickets)
-        reference = self._task.remote(self._training, job, self._place, self._signature, self._board, ticket)
+        reference = self._task.remote(self._training, job, self._context, self._signature, self._board, ticket)
         self._running[job.run.key] = _Task(reference, job, ticket)
-        self._watch.begin(job.run, waiting=True)  # for room, or for a machine
+        self._watchdog.begin(job.run, waiting=True)  # Ray queues it until a machine has room, or starts one
 
     def poll(self, timeout: float) -> list[WorkerEvent]:
-        """What has happened, after at most `timeout` seconds."""
-        references = {task.reference: key for key, task in self._running.items()}
-        if references:
-            ray.wait(list(references), timeout=timeout, num_returns=1)
-        done, _ = ray.wait(list(references), timeout=0, num_returns=len(references)) if references else ([], [])
-        events: list[WorkerEvent] = [
-            event for said in ray.get(self._board.taken.remote()) for event in self._heard(*said)
-        ]
-        events += [self._ended(references[reference]) for reference in done]
-        return events + [self._given_up(lost) for lost in self._watch.find_silent_runs()]
+        """Return the events since the last call; wait for an end of a task for at most `timeout` seconds."""
+        keys = {task.reference: key for key, task in self._running.items()}
+        if keys:
+            ray.wait(list(keys), timeout=timeout, num_returns=1)
+        done, _ = ray.wait(list(keys), timeout=0, num_returns=len(keys)) if keys else ([], [])
+        # The board is read after the ends are known: the last epoch of a task must not follow its end.
+        reports = ray.get(self._board.take_reports.remote())
+        events: list[WorkerEvent] = [event for report in reports for event in self._convert_report(*report)]
+        events += [self._finish_task(keys[reference]) for reference in done]
+        return events + [self._cancel_silent(lost) for lost in self._watchdog.find_silent_runs()]
 
     def stop(self, key: str) -> None:
-        """Ask for the end of a run after its current epoch."""
+        """Ask for the end of a job after its current epoch."""
         if (task := self._running.get(key)) is not None:
-            self._board.change.remote(task.ticket, _Answer.STOP)
+            self._board.set_answer.remote(task.ticket, _Answer.STOP)
 
     def close(self) -> None:
-        """Leave the cluster; Ray ends this driver's tasks."""
+        """Disconnect from the cluster; Ray kills the tasks of this driver."""
         ray.shutdown()
 
-    def _heard(self, key: str, ticket: int, said: Epoch | DecodingProgress | None) -> list[WorkerEvent]:
-        """Of a task that still has its run: a sign of life, or an epoch that was not reported before."""
+    def _convert_report(self, key: str, ticket: int, report: _Report) -> list[WorkerEvent]:
+        """Return the event of a report by a task that still has its job, if it is news for the driver."""
         task = self._running.get(key)
         if task is None or task.ticket != ticket:
             return []
-        if not isinstance(said, Epoch) or said.epoch <= task.reached:
-            self._watch.alive(key)
-            return [said] if isinstance(said, DecodingProgress) else []
-        task.reached = said.epoch
-        self._watch.epoch(key, said)
-        return [EpochEnded(key, said)]
+        # The board is restarted when it is killed and then may deliver a report twice.
+        if not isinstance(report, Epoch) or report.epoch <= task.reached:
+            self._watchdog.record_heartbeat(key)
+            return [report] if isinstance(report, DecodingProgress) else []
+        task.reached = report.epoch
+        self._watchdog.record_epoch(key, report)
+        return [EpochEnded(key, report)]
 
-    def _ended(self, key: str) -> WorkerEvent:
+    def _finish_task(self, key: str) -> WorkerEvent:
         task = self._running.pop(key)
-        self._watch.end(key)
+        self._watchdog.end(key)
         try:
-            answer = cast(_Performed, ray.get(task.reference))
+            result = cast(_TaskResult, ray.get(task.reference))
         except RayTaskError as error:
-            return _failed(key, error.cause or error)
+            return _convert_error(key, error.cause or error)
         except RayError as error:
-            return self._dropped(key, task, f"its machine or process is gone: {type(error).__name__}")
-        for name, content in answer.predictions.items():
-            replace_file(self._place.predictions / name, content)
-        for record in answer.records:
+            return self._drop_task(key, task, f"its machine or process is gone: {type(error).__name__}")
+        # Predictions first: a record never waits for its predictions.
+        for name, content in result.predictions.items():
+            replace_file(self._context.predictions / name, content)
+        for record in result.records:
             self._store.put(Record.model_validate_json(record))
-        return answer.ended
+        return result.ended
 
-    def _given_up(self, lost: JobLost) -> JobLost:
-        """Ray kills what hangs where it still can; what wakes up later finds that the run is not its own any more."""
+    def _cancel_silent(self, lost: JobLost) -> JobLost:
+        """Ask Ray to kill a task that hangs; where Ray cannot, the task finds its lease broken when it wakes up."""
         task = self._running.pop(lost.key)
-        self._watch.end(lost.key)
+        self._watchdog.end(lost.key)
         ray.cancel(task.reference, force=True)
-        return self._dropped(lost.key, task, lost.reason)
+        return self._drop_task(lost.key, task, lost.reason)
 
-    def _dropped(self, key: str, task: _Task, reason: str) -> JobLost:
-        """Gone as far as anyone can see from here; on the far side of a broken network it may train on."""
-        self._board.change.remote(task.ticket, _Answer.GONE)
+    def _drop_task(self, key: str, task: _Task, reason: str) -> JobLost:
+        """Take its job from a task, which may train on behind a broken network, and break its leases."""
+        self._board.set_answer.remote(task.ticket, _Answer.GONE)
         for run in task.job.runs:
-            break_lease(self._place.lease(run.key))
+            break_lease(self._context.lease(run.key))
         return JobLost(key, reason)
 
 
 @dataclass
-class _Performed:
-    """What a task answers."""
+class _TaskResult:
+    """The return value of a task."""
 
     ended: JobEnded
-    records: list[str]  # of every run of the job, as JSON
-    predictions: dict[str, bytes]  # kept ones by file name; empty where the machine sees the results folder
+    records: list[str]  # one per run of the job, as JSON
+    predictions: dict[str, bytes]  # stored ones by file name; empty if the machine sees the results folder
 
 
 class _Answer(Enum):
-    """What a task hears when it has reported an epoch."""
+    """The answer to a report of a task."""
 
-    ON = "go on"
+    CONTINUE = "continue"
     STOP = "stop"
-    GONE = "the run was given to another"
+    GONE = "the job was given to another task"
 
 
-class _Board:
-    """On the driver's machine: what tasks report, and what they are told. Killed, it is started again, empty."""
+class _MessageBoard:
+    """An actor on the driver's machine: collects the reports of tasks and holds the answers to them.
+
+    Ray restarts it when it is killed, empty: reports are then repeated or missing, which does no harm, since records
+    and ends do not go through it.
+    """
 
     def __init__(self) -> None:
-        self._said: list[tuple[str, int, Epoch | DecodingProgress | None]] = []
+        self._reports: list[tuple[str, int, _Report]] = []
         self._answers: dict[int, _Answer] = {}
 
-    def report(self, key: str, ticket: int, said: Epoch | DecodingProgress | None) -> _Answer:
-        """An epoch, how far the images are, or with None a sign of life."""
-        self._said.append((key, ticket, said))
-        return self._answers.get(ticket, _Answer.ON)
+    def report(self, key: str, ticket: int, report: _Report) -> _Answer:
+        """Add a report and return the answer for this task."""
+        self._reports.append((key, ticket, report))
+        return self._answers.get(ticket, _Answer.CONTINUE)
 
-    def change(self, ticket: int, answer: _Answer) -> None:
+    def set_answer(self, ticket: int, answer: _Answer) -> None:
         self._answers[ticket] = answer
 
-    def taken(self) -> list[tuple[str, int, Epoch | DecodingProgress | None]]:
-        said, self._said = self._said, []
-        return said
+    def take_reports(self) -> list[tuple[str, int, _Report]]:
+        """Return the reports since the last call."""
+        reports, self._reports = self._reports, []
+        return reports
 
 
-def _join(address: str | None, slots: int | None) -> None:
+def _connect(address: str | None, slots: int | None) -> None:
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    local: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
+    options: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
     try:
         ray.init(
-            address=address or "local",  # a cluster that happens to run here is not meant
+            address=address or "local",  # without an address Ray would join a cluster that happens to run here
             runtime_env={"env_vars": environment},
             log_to_driver=False,
             logging_level=logging.WARNING,
-            **local,
+            **options,
         )
     except (ConnectionError, RayError, OSError) as error:
         raise EnvironmentFailedError(f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}") from error
 
 
-def _resources() -> dict[str, float]:
-    """What the cluster has, of each kind."""
-    return cast(dict[str, float], ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray does not say
+def _get_cluster_resources() -> dict[str, float]:
+    return cast(dict[str, float], ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray has no types here
 
 
-def _failed(key: str, cause: BaseException) -> WorkerEvent:
+def _convert_error(key: str, cause: BaseException) -> WorkerEvent:
+    """Return the event of a task that has raised."""
     if isinstance(cause, EnvironmentFailedError):
         return JobRefused(key, str(cause))
     if isinstance(cause, LeaseLostError):
@@ -238,36 +257,46 @@ def _failed(key: str, cause: BaseException) -> WorkerEvent:
     return JobEnded(key, Outcome.FAILED, format_error(cause, None))
 
 
-def _performed(training: str, job: Job, place: WorkerContext, signed: str, board: Any, ticket: int) -> _Performed:
-    """A task: perform a job on this machine; what became of it, and its records."""
+def _perform_task(
+    training: str, job: Job, context: WorkerContext, driver_signature: str, board: Any, ticket: int
+) -> _TaskResult:
+    """Perform a job on this machine."""
     key = job.run.key
-    _told(board, key, ticket, None)  # heard before anything can hang: until its first sign it waits for a machine
+    # Before anything can hang: until its first report, a task counts as waiting for a machine.
+    _report_and_wait(board, key, ticket, None)
 
-    def sign() -> None:
+    def send_heartbeat() -> None:
         with contextlib.suppress(RayError):  # the driver is gone
             board.report.remote(key, ticket, None)
 
-    with send_heartbeats(sign, compute_heartbeat_interval(place.heartbeat_timeout_s)):
-        seam = cast(TrainingBackend, importlib.import_module(training))
-        shared = signed != "" and read_driver_signature(place.folder) == signed
-        here = place if shared else replace(place, folder=Path(get_cache_dir(), "unfinished", *place.folder.parts[1:]))
+    with send_heartbeats(send_heartbeat, compute_heartbeat_interval(context.heartbeat_timeout_s)):
+        backend = cast(TrainingBackend, importlib.import_module(training))
+        # The lock file identifies the folder: a machine that reads another signature there, or none, sees another one.
+        is_shared = driver_signature != "" and read_driver_signature(context.folder) == driver_signature
+        if not is_shared:
+            context = replace(context, folder=Path(get_cache_dir(), "unfinished", *context.folder.parts[1:]))
         ended = perform_job(
-            seam, job, here, partial(_told, board, key, ticket), partial(board.report.remote, key, ticket)
+            backend,
+            job,
+            context,
+            partial(_report_and_wait, board, key, ticket),
+            partial(board.report.remote, key, ticket),
         )
-        records = [RecordStore(here.records).path(run.key) for run in job.runs]
+        records = [RecordStore(context.records).path(run.key) for run in job.runs]
         texts = [record.read_text(encoding="utf-8") for record in records]
-        kept: dict[str, bytes] = {}
-        if not shared:  # the driver keeps them
-            paths = [path for run in job.runs if (path := build_predictions_path(here.predictions, run.key)).exists()]
-            kept = {path.name: path.read_bytes() for path in paths}
+        predictions: dict[str, bytes] = {}
+        if not is_shared:  # the driver writes them into the results folder
+            paths = [build_predictions_path(context.predictions, run.key) for run in job.runs]
+            paths = [path for path in paths if path.exists()]
+            predictions = {path.name: path.read_bytes() for path in paths}
             for path in (*paths, *records):
                 path.unlink()
-    return _Performed(ended, texts, kept)
+    return _TaskResult(ended, texts, predictions)
 
 
-def _told(board: Any, key: str, ticket: int, said: Epoch | None) -> bool:
-    """Report, and wait for the answer: should the run stop?"""
-    answer = ray.get(board.report.remote(key, ticket, said))
+def _report_and_wait(board: Any, key: str, ticket: int, report: Epoch | None) -> bool:
+    """Report, wait for the answer, and return whether to stop. Raises LeaseLostError if the job is gone."""
+    answer = ray.get(board.report.remote(key, ticket, report))
     if answer is _Answer.GONE:
-        raise LeaseLostError(f"{key} was given to another machine: this one was silent for too long")
+        raise LeaseLostError(f"{key} was given to another machine: this one gave no sign of life for too long")
     return answer is _Answer.STOP

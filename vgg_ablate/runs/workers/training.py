@@ -1,4 +1,4 @@
-"""What a worker trains with: the package's own training, as the seam of `runs.worker`."""
+"""The package's own training as a backend of workers (`worker.TrainingBackend`)."""
 
 from __future__ import annotations
 
@@ -17,42 +17,48 @@ from vgg_ablate.training.device import describe_environment
 from vgg_ablate.training.settings import TrainingSettings
 
 
-def prepare(run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
-    """Decode the data set into the cache, where it is not there yet."""
-    splits.load_decoded_dataset(run.data, run.fingerprint, tell)
+def prepare(run: Run, context: WorkerContext, report: Callable[[int, int], None]) -> None:
+    """Decode the data set into the cache, unless it is there; call `report(images decoded, images)` meanwhile."""
+    splits.load_decoded_dataset(run.data, run.fingerprint, report)
 
 
-def train(runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
-    """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
+def train(
+    runs: tuple[Run, ...], context: WorkerContext
+) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
+    """Train once for runs with one training key; yield every epoch, including those of a checkpoint.
 
-    Return what evaluates the trained net as one of the runs asks for.
+    Return a function that evaluates the trained net on the test set as one of the runs asks for.
     """
-    peak_memory.reset_peak_memory(place.device)
-    return loop.train_for_evaluations(runs[0], replace(_settings(runs[0], place), checkpoint_last=len(runs) > 1))
+    peak_memory.reset_peak_memory(context.device)
+    # With several evaluations, the last epoch is in the checkpoint too: a worker that is killed between two records
+    # leaves the trained net to the next one.
+    settings = replace(_build_settings(runs[0], context), checkpoint_last=len(runs) > 1)
+    return loop.train_for_evaluations(runs[0], settings)
 
 
-def facts(run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
-    """The costs by tracing, once an arch; and the environment."""
-    each = [_audited(arch) for arch in run.archs]
-    return {cost: sum(net[cost] for net in each) for cost in each[0]}, describe_environment(run, _settings(run, place))
+def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return the costs of a run's nets as traced by fvcore, and the environment, for its record."""
+    costs = [_audit_costs(arch) for arch in run.archs]
+    audited = {name: sum(net_costs[name] for net_costs in costs) for name in costs[0]}
+    return audited, describe_environment(run, _build_settings(run, context))
 
 
-def peak(run: Run, place: WorkerContext) -> int | None:
-    """Bytes of memory at the peak since `train` was called; what it left cached is given back."""
-    reached = peak_memory.measure_peak_memory(place.device)
-    peak_memory.release_cached_memory(place.device)
-    return reached
+def peak(run: Run, context: WorkerContext) -> int | None:
+    """Return the peak memory since `train` was called, in bytes, and release cached memory to the device."""
+    peak_bytes = peak_memory.measure_peak_memory(context.device)
+    peak_memory.release_cached_memory(context.device)
+    return peak_bytes
 
 
-@cache
-def _audited(arch: Arch) -> dict[str, int]:
+@cache  # tracing takes a second, and a worker trains the same arch on many seeds
+def _audit_costs(arch: Arch) -> dict[str, int]:
     return audit_costs(arch)
 
 
-def _settings(run: Run, place: WorkerContext) -> TrainingSettings:
+def _build_settings(run: Run, context: WorkerContext) -> TrainingSettings:
     return TrainingSettings(
-        device=place.device,
-        threads=place.threads,
-        checkpoint=place.checkpoint(run.training_key),
-        predictions=place.predictions,
+        device=context.device,
+        threads=context.threads,
+        checkpoint=context.checkpoint(run.training_key),
+        predictions=context.predictions,
     )

@@ -1,8 +1,8 @@
-"""The watchdog: whoever has a run gives a sign of life every few seconds, and ends an epoch now and then.
+"""The watchdog of runs: detects workers that hang.
 
-A process that is killed leaves word by its end. One that hangs (a stopped machine, a dead network, a dead disk) says
-nothing, so silence counts: without a sign for `limit` seconds, or between two epochs without the next for that long
-after ten times the longest epoch, the run is given to another.
+A worker that is killed is noticed because its connection closes. One that hangs (a stopped machine, a broken network, a
+dead disk) sends nothing, so its silence must count. A run is given to another worker if there was no heartbeat for the
+timeout, or if between its first and its last epoch no epoch has ended for the timeout plus ten times its longest one.
 """
 
 from __future__ import annotations
@@ -16,93 +16,107 @@ from dataclasses import dataclass
 from vgg_ablate.records import Epoch, Run
 from vgg_ablate.runs.workers.protocol import JobLost
 
-_EPOCHS = 10.0  # times the longest epoch of a run
-_SIGNS = 10  # at least so many in the time that is too long
-_OFTEN = 5.0  # seconds between two signs, at most
-_AWAY = 5.0  # seconds between two looks, from which on it is the driver that was away
+_EPOCH_FACTOR = 10.0  # an epoch may take this many times as long as the longest one before it
+_HEARTBEATS_PER_TIMEOUT = 10  # so that a few late ones on a busy machine do no harm
+_MAX_HEARTBEAT_INTERVAL_S = 5.0
+_MAX_CHECK_INTERVAL_S = 5.0  # a longer pause between two checks means that the driver itself was suspended
 
 
-def compute_heartbeat_interval(limit: float) -> float:
-    """Seconds between two signs of life, where `limit` seconds of silence are too long."""
-    return min(_OFTEN, limit / _SIGNS)
+def compute_heartbeat_interval(timeout_s: float) -> float:
+    """Return the seconds between two heartbeats if `timeout_s` seconds without one are too long."""
+    return min(_MAX_HEARTBEAT_INTERVAL_S, timeout_s / _HEARTBEATS_PER_TIMEOUT)
 
 
 @contextlib.contextmanager
-def send_heartbeats(sign: Callable[[], object], every: float) -> Iterator[None]:
-    """Give a sign of life now and every so many seconds, from a thread of its own, while the block runs."""
-    over = threading.Event()
+def send_heartbeats(send: Callable[[], object], interval_s: float) -> Iterator[None]:
+    """Call `send` at once and then every `interval_s` seconds while the block runs.
 
-    def beat() -> None:
-        sign()
-        while not over.wait(every):
-            sign()
+    The calls come from a thread of their own, since an epoch may take hours.
+    """
+    finished = threading.Event()
 
-    threading.Thread(target=beat, daemon=True).start()
+    def send_until_finished() -> None:
+        send()
+        while not finished.wait(interval_s):
+            send()
+
+    threading.Thread(target=send_until_finished, daemon=True).start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
 
 
 @dataclass
-class _Heard:
-    """Of one run: times by the clock of the watch."""
+class _WatchedRun:
+    """The last signs of one run, as times on the watchdog's clock."""
 
-    epochs: int  # that it will have
-    sign: float | None  # the last; None: it waits for a machine, and nothing is expected of it
-    epoch: float = 0.0  # when the last one was reported
-    reached: int = 0
-    longest: float = 0.0  # seconds
+    epochs: int  # of the whole training
+    heartbeat: float | None  # None: it waits for a machine and none is expected
+    epoch_end: float = 0.0
+    reached: int = 0  # number of the last epoch
+    longest: float = 0.0  # seconds of the longest epoch
 
 
 class Watchdog:
-    """Knows when each run was last heard of. Time in which nobody looked does not count: the driver was away itself."""
+    """Records heartbeats and epochs per run, and finds the runs that are silent for too long.
 
-    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit, self._clock = limit, clock
-        self._heard: dict[str, _Heard] = {}
-        self._looked = clock()
+    Time during which nobody called `find_silent_runs` does not count: if the driver was suspended, its workers may have
+    sent heartbeats that it had no chance to read.
+    """
+
+    def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._watched: dict[str, _WatchedRun] = {}
+        self._last_check = clock()
 
     def begin(self, run: Run, *, waiting: bool = False) -> None:
-        """A run was handed out; with `waiting`, its first sign is worth any time."""
-        self._heard[run.key] = _Heard(run.train.epochs, None if waiting else self._clock())
+        """Watch a run that was submitted; with `waiting`, wait for its first heartbeat for any time."""
+        self._watched[run.key] = _WatchedRun(run.train.epochs, None if waiting else self._clock())
 
-    def alive(self, key: str) -> None:
-        """A sign of life."""
-        if (heard := self._heard.get(key)) is not None:
-            heard.sign = self._clock()
+    def record_heartbeat(self, key: str) -> None:
+        """Record a sign of life of a run."""
+        if (watched := self._watched.get(key)) is not None:
+            watched.heartbeat = self._clock()
 
-    def epoch(self, key: str, epoch: Epoch) -> None:
-        """An epoch is over: a sign of life, and of progress."""
-        self.alive(key)
-        if (heard := self._heard.get(key)) is not None:
+    def record_epoch(self, key: str, epoch: Epoch) -> None:
+        """Record the end of an epoch of a run."""
+        self.record_heartbeat(key)
+        if (watched := self._watched.get(key)) is not None:
             now = self._clock()
-            between = now - heard.epoch if heard.reached else 0.0
-            heard.longest = max(heard.longest, epoch.seconds, between)
-            heard.epoch, heard.reached = now, epoch.epoch
+            # Both measures: epochs of a checkpoint are reported in a burst, but carry the seconds that they took.
+            since_last = now - watched.epoch_end if watched.reached else 0.0
+            watched.longest = max(watched.longest, epoch.seconds, since_last)
+            watched.epoch_end, watched.reached = now, epoch.epoch
 
     def end(self, key: str) -> None:
-        """The run has ended, or is lost."""
-        self._heard.pop(key, None)
+        """Stop watching a run that has ended or was lost."""
+        self._watched.pop(key, None)
 
     def find_silent_runs(self) -> list[JobLost]:
-        """The runs of which nothing was heard for too long. Call it after everything that was said was heard."""
-        self._forgive()
-        return [JobLost(key, reason) for key, heard in self._heard.items() if (reason := self._verdict(heard))]
+        """Return the runs that are silent for too long. Call it after all waiting messages have been read."""
+        self._discount_pause()
+        reasons = {key: self._find_reason(watched) for key, watched in self._watched.items()}
+        return [JobLost(key, reason) for key, reason in reasons.items() if reason]
 
-    def _verdict(self, heard: _Heard) -> str:
+    def _find_reason(self, watched: _WatchedRun) -> str:
+        """Return why a run counts as lost; empty if it does not."""
         now = self._clock()
-        if heard.sign is not None and (silence := now - heard.sign) > self._limit:
+        if watched.heartbeat is not None and (silence := now - watched.heartbeat) > self._timeout_s:
             return f"no sign of life for {silence:.0f} s"
-        between = 0 < heard.reached < heard.epochs  # before there are preparations, afterwards the test
-        if between and (silence := now - heard.epoch) > self._limit + _EPOCHS * heard.longest:
-            return f"no epoch for {silence:.0f} s, and none took more than {heard.longest:.1f} s"
+        # Decoding and pre-initialization come before the first epoch, the test set after the last: nothing tells how
+        # long these may take.
+        trains = 0 < watched.reached < watched.epochs
+        if trains and (silence := now - watched.epoch_end) > self._timeout_s + _EPOCH_FACTOR * watched.longest:
+            return f"no epoch for {silence:.0f} s, and none took more than {watched.longest:.1f} s"
         return ""
 
-    def _forgive(self) -> None:
+    def _discount_pause(self) -> None:
+        """Add a pause of the driver itself to the last signs of every run."""
         now = self._clock()
-        away, self._looked = now - self._looked, now
-        if away > _AWAY:
-            for heard in self._heard.values():
-                heard.epoch += away
-                heard.sign = None if heard.sign is None else heard.sign + away
+        pause, self._last_check = now - self._last_check, now
+        if pause > _MAX_CHECK_INTERVAL_S:
+            for watched in self._watched.values():
+                watched.epoch_end += pause
+                watched.heartbeat = None if watched.heartbeat is None else watched.heartbeat + pause

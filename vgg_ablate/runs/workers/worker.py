@@ -1,9 +1,11 @@
-"""One worker: claim the run, look again, train it, record it.
+"""A worker: lease the runs of a job, train, write their records.
 
-`python -m vgg_ablate.runs.workers.worker` is a process of them.
+`python -m vgg_ablate.runs.workers.worker` is a process that performs one job after another for its driver.
 
-What trains is a module, by its importable name, with the functions of `Training`: the package's own, or one that
-pretends. A bug in a training ends the process: its last words go to the driver, its traceback to the log.
+The module that trains is named by its importable name and has the functions of `TrainingBackend`: the package's own
+(`workers.training`), or a fake in tests. A bug in a training ends the process: the exception hook sends the error to
+the driver, which writes it to the record as its reason, and the traceback goes to the worker's log. Nothing catches
+`Exception`.
 """
 
 from __future__ import annotations
@@ -42,148 +44,162 @@ from vgg_ablate.runs.workers.protocol import (
 from vgg_ablate.runs.workers.watchdog import compute_heartbeat_interval, send_heartbeats
 from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
 
-_TELL = 1.0  # seconds between two words on how far the images are
-_DECISIVE = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")  # decide the bits
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_DECODING_REPORT_INTERVAL_S = 1.0
+# Facts of the environment that may change the bits of a result: a repeated training must reproduce its record only
+# where all of them are equal.
+_DECISIVE_FACTS = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+_MAX_REASON_LENGTH = 300  # characters of a message; a CUDA error may fill pages
 
-EvaluateRun = Callable[[Run], FinalMetrics | None]  # what the test set says of a trained net, shown as the run asks for
+EvaluateRun = Callable[[Run], FinalMetrics | None]  # evaluates the trained net on the test set as the run asks for
 
 
 class TrainingBackend(Protocol):
-    """The seam: the module that trains."""
+    """The interface of the module that trains."""
 
-    def prepare(self, run: Run, place: WorkerContext, tell: Callable[[int, int], None]) -> None:
-        """Make what all runs on these data share, before the run's time is taken; `tell` hears how many of how many."""
+    def prepare(self, run: Run, context: WorkerContext, report: Callable[[int, int], None]) -> None:
+        """Make what all runs on these data share, before the time of the run starts.
 
-    def train(self, runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None, EvaluateRun]:
-        """Train once for runs with one training key; yield every epoch, those of a checkpoint too.
-
-        Return what evaluates the trained net as one of the runs asks for. Raises Diverged, OutOfMemory.
+        Call `report(images done, images in total)` meanwhile.
         """
 
-    def facts(self, run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
-        """Costs as audited, and the environment, for the record."""
+    def train(self, runs: tuple[Run, ...], context: WorkerContext) -> Generator[Epoch, None, EvaluateRun]:
+        """Train once for runs with one training key; yield every epoch, including those of a checkpoint.
 
-    def peak(self, run: Run, place: WorkerContext) -> int | None:
-        """Bytes of memory at the peak of the training that has just ended; what it left cached is given back."""
+        Return a function that evaluates the trained net as one of the runs asks for. Raises DivergedError,
+        OutOfMemoryError.
+        """
+
+    def facts(self, run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+        """Return the audited costs and the environment, for the record."""
+
+    def peak(self, run: Run, context: WorkerContext) -> int | None:
+        """Return the peak memory of the last training in bytes, None where it is unknown; release cached memory."""
 
 
 def perform_job(
     training: TrainingBackend,
     job: Job,
-    place: WorkerContext,
+    context: WorkerContext,
     report: Callable[[Epoch], bool],
-    decoding: Callable[[DecodingProgress], object] = lambda said: None,
+    report_decoding: Callable[[DecodingProgress], object] = lambda progress: None,
 ) -> JobEnded:
-    """Claim, look again, train, record; `report` says whether to stop. Every record is in place when this returns.
+    """Lease, train and record the runs of a job; every record is written when this returns.
 
-    Where some of the job's records were made before, as by a worker that was killed between two of them, the training
-    goes on from its checkpoint for the others, or is repeated without one. `decoding` hears now and then how far the
-    images are, where they have to be made.
-    Raises Superseded, and writes nothing, where the run was given to another because this process was silent.
+    `report` receives every epoch and returns whether to stop; `report_decoding` receives the progress of decoding now
+    and then. Runs that have a record already, as after a worker was killed between two of them, are skipped: the
+    training continues from its checkpoint for the others, or is repeated if there is none.
+    Raises LeaseLostError, and writes nothing, if the job was given to another worker because this one was silent.
     """
-    key, store, began = job.run.key, RecordStore(place.records), time.monotonic()
-    with _leases(job, place) as check:
+    key, store, started = job.run.key, RecordStore(context.records), time.monotonic()
+    with _hold_leases(job, context) as check_leases:
 
-        def reported(epoch: Epoch) -> bool:
-            check()
+        def check_and_report(epoch: Epoch) -> bool:
+            check_leases()
             return report(epoch)
 
+        # Only now, with the leases: another worker may have written a record since this job was submitted.
         if runs := tuple(run for run in job.runs if run.key not in store):
             for run in runs:
-                training.prepare(run, place, _now_and_then(key, decoding))
-            for record in _records(training, job, runs, place, reported):
-                check()
+                training.prepare(run, context, _limit_rate(key, report_decoding))
+            for record in _train_and_record(training, job, runs, context, check_and_report):
+                check_leases()
                 store.put(record)
+        # Only after the last record: until then a worker that takes over needs the checkpoint.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(place.checkpoint(job.run.training_key))
+            os.unlink(context.checkpoint(job.run.training_key))
     record = store.get(key)
-    peak = record.environment.get("peak_bytes")
-    return JobEnded(key, record.outcome, record.reason, time.monotonic() - began, peak)
+    peak_bytes = record.environment.get("peak_bytes")
+    return JobEnded(key, record.outcome, record.reason, time.monotonic() - started, peak_bytes)
 
 
 @contextlib.contextmanager
-def _leases(job: Job, place: WorkerContext) -> Iterator[Callable[[], None]]:
-    """Hold every run of a job. What is yielded raises Superseded where one was given to another.
+def _hold_leases(job: Job, context: WorkerContext) -> Iterator[Callable[[], None]]:
+    """Hold the leases of all runs of a job; yield a function that raises LeaseLostError once one is broken.
 
-    They are taken in the order of their keys: two workers with runs in common never wait for each other.
+    They are acquired in the order of their keys, so that two workers with runs in common never wait for each other.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         keys = sorted(run.key for run in job.runs)
-        checks = [held.enter_context(hold_run_lease(place.lease(key), place.heartbeat_timeout_s)) for key in keys]
+        checks = [stack.enter_context(hold_run_lease(context.lease(key), context.heartbeat_timeout_s)) for key in keys]
 
-        def check() -> None:
-            for each in checks:
-                each()
+        def check_leases() -> None:
+            for check in checks:
+                check()
 
-        yield check
-
-
-def _now_and_then(key: str, decoding: Callable[[DecodingProgress], object]) -> Callable[[int, int], None]:
-    said = time.monotonic()
-
-    def tell(done: int, of: int) -> None:
-        nonlocal said
-        if done == of or time.monotonic() - said >= _TELL:
-            said = time.monotonic()
-            decoding(DecodingProgress(key, done, of))
-
-    return tell
+        yield check_leases
 
 
-def _records(
-    training: TrainingBackend, job: Job, runs: tuple[Run, ...], place: WorkerContext, report: Callable[[Epoch], bool]
+def _limit_rate(key: str, report_decoding: Callable[[DecodingProgress], object]) -> Callable[[int, int], None]:
+    """Return a function that passes on one report per interval, and the last one."""
+    last_report = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last_report
+        if done == total or time.monotonic() - last_report >= _DECODING_REPORT_INTERVAL_S:
+            last_report = time.monotonic()
+            report_decoding(DecodingProgress(key, done, total))
+
+    return report
+
+
+def _train_and_record(
+    training: TrainingBackend,
+    job: Job,
+    runs: tuple[Run, ...],
+    context: WorkerContext,
+    report: Callable[[Epoch], bool],
 ) -> Iterator[Record]:
-    """Train once; the record of each of these runs, as soon as it is evaluated."""
+    """Train once and yield the record of each of the runs as soon as it is evaluated."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     epochs: list[Epoch] = []
     evaluate: EvaluateRun | None = None
     outcome, reason = Outcome.FINISHED, ""
-    audited, environment = training.facts(runs[0], place)
+    audited, environment = training.facts(runs[0], context)
     try:
-        evaluate = _epochs(training.train(runs, place), epochs, report)
+        evaluate = _consume_epochs(training.train(runs, context), epochs, report)
         if evaluate is None:
             outcome, reason = Outcome.PRUNED, f"stopped after epoch {len(epochs)} of {runs[0].train.epochs}"
     except DivergedError as error:
         outcome, reason = Outcome.DIVERGED, str(error)
     except OutOfMemoryError as error:
         outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
-    differs = _retrained_differs(job.repeats, epochs, environment)
+    difference = _find_difference(job.repeats, epochs, environment)
     for run in runs:
-        tested = None
+        metrics = None
         if evaluate is not None:
             try:
-                tested = evaluate(run)
+                metrics = evaluate(run)
                 outcome, reason = Outcome.FINISHED, ""
             except OutOfMemoryError as error:  # one evaluation may show larger images than another
                 outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
-        if tested is not None and differs:
-            tested = tested.model_copy(update={"details": tested.details | {"retrained_differs": differs}})
-        peak = training.peak(run, place)
+        if metrics is not None and difference:
+            metrics = metrics.model_copy(update={"details": metrics.details | {"retrained_differs": difference}})
+        peak_bytes = training.peak(run, context)
         yield Record(
             key=run.key,
             run=run,
             outcome=outcome,
             reason=reason,
             epochs=tuple(epochs),
-            tested=tested,
+            tested=metrics,
             costs=job.costs,
             audited=audited,
-            environment=environment | ({} if peak is None else {"peak_bytes": peak}),
+            environment=environment | ({} if peak_bytes is None else {"peak_bytes": peak_bytes}),
             train_seconds=sum(epoch.seconds for epoch in epochs),
             images_per_second=median(epoch.images_per_second for epoch in epochs) if epochs else 0.0,
             started=started,
         )
 
 
-def _retrained_differs(recorded: Record | None, epochs: Sequence[Epoch], environment: Mapping[str, Any]) -> str:
-    """The first number in which a repeated training differs from its record; empty where none does.
+def _find_difference(recorded: Record | None, epochs: Sequence[Epoch], environment: Mapping[str, Any]) -> str:
+    """Return the first number in which a repeated training differs from its record; empty if none does.
 
-    Elsewhere than where it was recorded (another device, precision, version of torch) the bits may differ: no answer.
+    Empty, too, in another environment than that of the record, where the bits may differ.
     """
-    if recorded is None or any(recorded.environment.get(fact) != environment.get(fact) for fact in _DECISIVE):
+    if recorded is None or any(recorded.environment.get(fact) != environment.get(fact) for fact in _DECISIVE_FACTS):
         return ""
-    for before, now in zip(recorded.epochs, epochs, strict=False):
+    for before, now in zip(recorded.epochs, epochs, strict=False):  # a repetition that was stopped has fewer
         for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
             if getattr(before, name) != getattr(now, name):
                 values = f"recorded {getattr(before, name)!r}, now {getattr(now, name)!r}"
@@ -191,10 +207,10 @@ def _retrained_differs(recorded: Record | None, epochs: Sequence[Epoch], environ
     return ""
 
 
-def _epochs(
+def _consume_epochs(
     training: Generator[Epoch, None, EvaluateRun], epochs: list[Epoch], report: Callable[[Epoch], bool]
 ) -> EvaluateRun | None:
-    """Every epoch goes to `epochs` and `report`; what evaluates the net, or None where `report` said stop."""
+    """Append every epoch to `epochs` and report it; return the evaluation, or None if `report` asked to stop."""
     while True:
         try:
             epoch = next(training)
@@ -207,85 +223,95 @@ def _epochs(
 
 
 class DriverConnection:
-    """To the driver and back. Two threads speak: the one that trains, and the pulse."""
+    """The connection of a worker to its driver, for two threads: the one that trains and the one of heartbeats."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection, self._speaking = connection, threading.Lock()
+        self._connection = connection
+        self._send_lock = threading.Lock()  # a message is several writes, which must not interleave
 
     def send(self, message: object) -> None:
-        """Raises OSError where the driver is gone."""
-        with self._speaking:
+        """Send a message. Raises OSError if the driver is gone."""
+        with self._send_lock:
             self._connection.send(message)
 
-    def sign(self) -> None:
-        """A sign of life; where the driver is gone the next report will say so."""
+    def send_heartbeat(self) -> None:
+        """Send a sign of life; if the driver is gone, the next report of the training thread raises."""
         with contextlib.suppress(OSError):
             self.send(Heartbeat())
 
-    def stopped(self, key: str) -> bool:
-        """Has the driver asked for the end of this run?"""
+    def is_stop_requested(self, key: str) -> bool:
+        """Return whether the driver has asked for the end of this job."""
         return self._connection.poll() and self._connection.recv() == StopRequest(key)
 
-    def job(self) -> Job | None:
-        """The next job; None where the driver is gone."""
+    def receive_job(self) -> Job | None:
+        """Wait for the next job; return None if the driver is gone."""
         try:
             while not isinstance(message := self._connection.recv(), Job):
-                pass  # a Stop that came after its run had ended
+                pass  # a StopRequest that arrived after its job had ended
             return message
         except (EOFError, ConnectionResetError):
             return None
 
 
-def serve_jobs(line: DriverConnection, training: TrainingBackend, place: WorkerContext) -> None:
+def serve_jobs(connection: DriverConnection, training: TrainingBackend, context: WorkerContext) -> None:
     """Perform one job after another until the driver is gone."""
-    while (job := line.job()) is not None:
+    while (job := connection.receive_job()) is not None:
         key = job.run.key
-        sys.excepthook = _last_words(line, key)
+        sys.excepthook = _build_exception_hook(connection, key)
         try:
-            line.send(perform_job(training, job, place, partial(_told, line, key), line.send))
+            connection.send(perform_job(training, job, context, partial(_report, connection, key), connection.send))
         except EnvironmentFailedError as error:
-            line.send(JobRefused(key, str(error)))
+            connection.send(JobRefused(key, str(error)))
         except LeaseLostError as error:
-            line.send(JobLost(key, str(error)))
+            connection.send(JobLost(key, str(error)))
 
 
-def _told(line: DriverConnection, key: str, epoch: Epoch) -> bool:
-    line.send(EpochEnded(key, epoch))
-    return line.stopped(key)
+def _report(connection: DriverConnection, key: str, epoch: Epoch) -> bool:
+    """Report an epoch and return whether to stop."""
+    connection.send(EpochEnded(key, epoch))
+    return connection.is_stop_requested(key)
 
 
-def _last_words(line: DriverConnection, key: str) -> Callable[..., None]:
-    def say(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-        traceback.print_exception(kind, error, where)
+def _build_exception_hook(connection: DriverConnection, key: str) -> Callable[..., None]:
+    """Return an exception hook that reports the job as failed, with the traceback in the worker's log."""
+
+    def report_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
         with contextlib.suppress(OSError):
-            line.send(JobEnded(key, Outcome.FAILED, format_error(error, where)))
+            connection.send(JobEnded(key, Outcome.FAILED, format_error(error, trace)))
 
-    return say
+    return report_failure
 
 
-def format_error(error: BaseException, where: TracebackType | None) -> str:
-    """`ValueError: bad label (reader.py:12)`."""
-    last = traceback.extract_tb(where)[-1:]
-    place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in last)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300] + place
+def format_error(error: BaseException, trace: TracebackType | None) -> str:
+    """Format an error as one line with its place: `ValueError: bad label (reader.py:12)`."""
+    frames = traceback.extract_tb(trace)[-1:]
+    place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + place
 
 
 def exit_with_parent(parent: int) -> None:
-    """This process is killed when the thread that started it ends. Linux only; elsewhere the next report ends it."""
+    """Ask the kernel to kill this process when the thread that started it ends.
+
+    Linux only. On other systems a worker of a dead driver ends at its next report, at the latest after one epoch.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was gone before the line above
+        if os.getppid() != parent:  # the driver died before the line above
             os._exit(1)
 
 
 def main() -> None:
-    """`worker FILE-DESCRIPTOR PARENT`: the first message is (training module, Place); the rest are jobs."""
+    """Run a worker process: `worker FILE-DESCRIPTOR PARENT-PID`.
+
+    The first message is (name of the training module, WorkerContext); every further one is a Job or a StopRequest.
+    """
     exit_with_parent(int(sys.argv[2]))
-    connection = Connection(int(sys.argv[1]))
-    name, place = connection.recv()
-    line = DriverConnection(connection)
-    with send_heartbeats(line.sign, compute_heartbeat_interval(place.heartbeat_timeout_s)):
-        serve_jobs(line, cast(TrainingBackend, importlib.import_module(name)), place)
+    pipe = Connection(int(sys.argv[1]))
+    name, context = pipe.recv()
+    connection = DriverConnection(pipe)
+    with send_heartbeats(connection.send_heartbeat, compute_heartbeat_interval(context.heartbeat_timeout_s)):
+        serve_jobs(connection, cast(TrainingBackend, importlib.import_module(name)), context)
 
 
 if __name__ == "__main__":
