@@ -56,6 +56,8 @@ OWNERS = {  # a library -> the modules, or packages, that may import it
     "scipy": {"analysis", "report"},
     "statsmodels": set(),  # an oracle of the tests
     "matplotlib": {"report", "diagrams"},
+    "jinja2": {"report.html"},
+    "markupsafe": {"report.html"},
     "typer": {"cli"},
     "rich": {"cli", "runs.progress", "formatting.table"},
 }

@@ -111,15 +111,8 @@ def _verdicts(report: Report) -> list[str]:
 
 def _verdict(verdict: Verdict) -> Iterator[str]:
     yield f"- **{verdict.verdict}** {verdict.claim.text} (`{verdict.claim.id}`). {wording.describe_result(verdict)}"
-    for told in (
-        wording.describe_evidence(verdict),
-        wording.describe_sensitivity(verdict),
-        wording.describe_crossed_interval(verdict),
-    ):
-        if told:
-            yield f"  - {told[0].upper()}{told[1:]}."
-    if len(verdict.looks) > 1:
-        yield f"  - At the look after {verdict.look} of {verdict.looks[-1]} seeds."
+    for sentence in wording.list_evidence(verdict):
+        yield f"  - {sentence}"
 
 
 def _notes(report: Report) -> list[str]:

@@ -145,6 +145,15 @@ def describe_crossed_interval(verdict: Verdict) -> str:
     return f"beyond this test set (seeds and examples both sampled): {shown} {unit_of(verdict.claim)}"
 
 
+def list_evidence(verdict: Verdict) -> list[str]:
+    """Return the sentences about the numbers behind a verdict, without those that do not apply to it."""
+    clauses = (describe_evidence(verdict), describe_sensitivity(verdict), describe_crossed_interval(verdict))
+    sentences = [f"{clause[0].upper()}{clause[1:]}." for clause in clauses if clause]
+    if len(verdict.looks) > 1:
+        sentences.append(f"At the look after {verdict.look} of {verdict.looks[-1]} seeds.")
+    return sentences
+
+
 def _why(verdict: Verdict) -> str:
     if verdict.reason:
         return verdict.reason
