@@ -82,7 +82,7 @@ def test_the_registration_is_written_before_the_first_training_and_stays(tmp_pat
     assert registration["registered_at"] == provenance(tmp_path)["history"][0]["at"]
     assert registration["hash"] == provenance(tmp_path)["history"][0]["deciding"]
     (said,) = notes(tmp_path)
-    assert said.endswith("before the first record; nothing that decides has changed since.")
+    assert said.endswith("before the first record; no part that decides claims has changed since.")
 
     assert run(tmp_path, STUDY.replace("text: t", "text: other words")) == 0
     assert provenance(tmp_path)["registration"] == registration
@@ -101,14 +101,14 @@ def test_what_changes_after_the_first_record_is_named_with_its_time(tmp_path: Pa
         [], ["claims[one].margin"], ["registered", "claims[one].margin", "seeds"]
     ]  # fmt: skip
     said, *more = notes(tmp_path)
-    assert said.endswith("what decides has changed since.")
+    assert said.endswith("; parts that decide claims have changed since.")
     named = " ".join(more)
     for path in ("claims[one].margin", "seeds", "registered"):
         assert path in named
     assert history[1]["at"] in named
     run(tmp_path)  # as it was
     (said,) = notes(tmp_path)
-    assert said.endswith("nothing that decides has changed since.")
+    assert said.endswith("no part that decides claims has changed since.")
 
 
 def test_a_study_may_be_changed_until_its_first_record(tmp_path: Path) -> None:
