@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown, write
 from vgg_ablate.report.html import runs
 
+ROOT = Path(__file__).parent.parent.parent
 LONG = """\
 version: 1
 name: long-words
@@ -162,6 +164,16 @@ def test_a_page_of_very_many_runs_lists_the_first_and_links_to_runs_csv(pretend:
     text = runs.render_runs(summary.load_report(pretend.parent), most=12)
     assert text.count("<details") == 2
     assert '5 more runs are listed in <a href="runs.csv">' in text
+
+
+def test_the_installed_package_has_every_file_of_the_page() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["vgg_ablate"]
+    package = ROOT / "vgg_ablate"
+    included = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in (package / "report/html").rglob("*.*") if path.suffix in (".html", ".css", ".js")}
+    assert files
+    assert files <= included
 
 
 def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:

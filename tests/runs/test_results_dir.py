@@ -130,7 +130,7 @@ def test_a_registration_after_records_says_how_many_there_were(tmp_path: Path) -
     assert notes(tmp_path) == []
     run(tmp_path)
     (said,) = notes(tmp_path)
-    assert "when 6 runs were recorded; nothing" in said
+    assert "after 6 recorded runs; no part" in said
 
 
 @pytest.mark.parametrize("registration", [3, {}, {"date": "a", "hash": "b", "registered_at": "c", "deciding": []}])

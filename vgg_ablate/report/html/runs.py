@@ -16,7 +16,7 @@ from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, 
 from vgg_ablate.report.html.cards import format_record_link
 from vgg_ablate.report.html.words import render_template
 
-MAX_RUNS = 250  # a run takes about 1 kB of HTML; runs.csv lists the runs of larger studies
+MAX_RUNS = 250  # with more, the page would grow past 500 kB; runs.csv lists them all
 _COLUMNS = (
     Column("seed", "seed"),
     Column("record", "key", "left"),
