@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import isnan, nan
 from typing import TypeVar
@@ -25,6 +25,7 @@ from vgg_ablate.formatting.table import (
     TextCell,
 )
 from vgg_ablate.report.tables import build_comparison_table, build_difference_cell, format_outcomes
+from vgg_ablate.space.pareto import find_pareto_rows
 
 _MAX_PROPOSALS = 30  # in the table of a search's history
 _PROPOSAL_COLUMNS = (
@@ -61,22 +62,16 @@ def find_pareto_variants(
 ) -> list[VariantRow]:
     """Return the Pareto front of metric and cost, by cost; stalled variants and unknown costs are left out."""
     known = [
-        (row.costs[cost], summary.mean, row)
+        (row, (row.costs[cost], summary.mean))
         for row in rows
         if cost in row.costs and not row.stalled and (summary := _get_metric(row, metric))
     ]
-    return [row for _, _, row in select_pareto_front(known, lambda entry: entry[:2])]
+    return select_pareto_front([row for row, _ in known], [position for _, position in known])
 
 
-def select_pareto_front(items: Iterable[_Item], get_position: Callable[[_Item], tuple[float, float]]) -> list[_Item]:
-    """Return the items that no other item beats in both coordinates, sorted by the first; of equal items the first."""
-    front: list[_Item] = []
-    lowest = float("inf")
-    for item in sorted(items, key=get_position):
-        if get_position(item)[1] < lowest:
-            lowest = get_position(item)[1]
-            front.append(item)
-    return front
+def select_pareto_front(items: Sequence[_Item], positions: Sequence[tuple[float, float]]) -> list[_Item]:
+    """Return the items that no other item beats in both coordinates of its position, sorted by the first coordinate."""
+    return [items[index] for index in sorted(find_pareto_rows(positions), key=lambda index: positions[index])]
 
 
 def _get_metric(row: VariantRow, metric: str) -> MetricSummary | None:

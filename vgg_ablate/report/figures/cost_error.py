@@ -41,7 +41,7 @@ def collect_cost_points(report: Report) -> list[CostPoint]:
 
 def find_front_points(points: Sequence[CostPoint], cost: str) -> list[CostPoint]:
     """Return the points that no other point beats in both cost and error, sorted by cost."""
-    return select_pareto_front(points, lambda point: (point.costs[cost], point.mean))
+    return select_pareto_front(points, [(point.costs[cost], point.mean) for point in points])
 
 
 def plot_cost_error(points: Sequence[CostPoint], error: str = "test error, %") -> Figure:
