@@ -58,6 +58,8 @@ OWNERS = {  # library -> the modules or packages that may import it
     "scipy": {"analysis", "report"},
     "statsmodels": set(),  # only tests import it, as an oracle
     "matplotlib": {"report", "diagrams"},
+    "jinja2": {"report.html"},
+    "markupsafe": {"report.html"},
     "typer": {"cli"},
     "rich": {"cli", "runs.progress", "formatting.table"},
 }

@@ -310,7 +310,7 @@ def test_seeds_added_by_hand_after_a_look_are_said(tmp_path: Path) -> None:
     folder = make_results_folder(tmp_path / "pretend", provenance={"history": history})
     write.write_report(folder)
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert "Seeds were added by hand: the study was run with 3 seeds before it had 5." in text
+    assert "Seeds were added without a planned look: the study was run with 3 seeds before it had 5." in text
 
 
 def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
     text = STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}")
     folder = make_results_folder(tmp_path / "pretend", text=text, provenance={"history": history})
     write.write_report(folder)
-    assert "by hand" not in (folder / "report.md").read_text(encoding="utf-8")
+    assert "without a planned look" not in (folder / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

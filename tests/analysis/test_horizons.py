@@ -195,7 +195,7 @@ def register(folder: Path, changed: list[dict[str, Any]], **more: Any) -> list[s
     return [
         note
         for note in markdown.build_notes(load_report(folder))
-        if note.startswith(("Registered", "Changed", "study.yaml says"))
+        if note.startswith(("Registered", "Changed", "study.yaml has registered"))
     ]
 
 
@@ -203,16 +203,16 @@ def test_the_report_says_whether_anything_changed_since_it_was_registered(tmp_pa
     text = STUDY.replace("seeds: 5", "seeds: 5\nregistered: 2026-11-25")
     folder = make_results_folder(tmp_path / "pretend", accuracy, text=text)
     report = load_report(folder)
-    assert "study.yaml says registered 2026-11-25; the manifest has no registration of it." in markdown.build_notes(
+    assert "study.yaml has registered: 2026-11-25, but the manifest has no registration." in markdown.build_notes(
         report
     )
     (said,) = register(folder, [])
     assert said.startswith("Registered 2026-11-25 (hash ")
-    assert said.endswith("written T0), before the first record; nothing that decides has changed since.")
+    assert said.endswith("written T0), before the first record; no part that decides claims has changed since.")
     (said,) = register(folder, [], recorded=3)
-    assert "when 3 runs were recorded; nothing" in said
+    assert "after 3 recorded runs; no part" in said
     (said,) = register(folder, [], hash="0" * 16)
-    assert said.endswith("what it says was edited: it does not have this hash.")
+    assert said.endswith("; the registered content was edited: its hash is another.")
 
     register(
         folder, [{"at": "T1", "changed": []}, {"at": "T2", "changed": ["seeds"]}, {"at": "T3", "changed": ["seeds"]}]
@@ -222,7 +222,7 @@ def test_the_report_says_whether_anything_changed_since_it_was_registered(tmp_pa
     said, *more = [
         note for note in markdown.build_notes(load_report(folder)) if note.startswith(("Registered", "Changed"))
     ]
-    assert said.endswith("what decides has changed since.")
+    assert said.endswith("; parts that decide claims have changed since.")
     assert more == [
         "Changed after the first record, in study.yaml, not run since: claims[cheap].kind.",
         "Changed after the first record, T2: seeds.",

@@ -129,7 +129,7 @@ def test_the_rest_of_a_report_says_it_too(tmp_path: Path) -> None:
     assert any("left out of n and of means: five (trained 4/5), five (trained 3/5)." in note for note in notes)
     page = write.build_files(reports[0])["report.html"]
     assert '<td class="left" data-value="stalled">stalled</td>' in page
-    assert "Not drawn, since runs stalled at chance level: five." in page
+    assert "Not drawn because runs stalled at chance level: five." in page
 
 
 def test_a_proposal_that_stalled_is_no_best_proposal(tmp_path: Path) -> None:

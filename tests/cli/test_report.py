@@ -46,7 +46,7 @@ def test_a_failed_check_ends_with_1(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(monkeypatch, "report", folder, "--check") == 1
-    assert f"{folder / 'report.md'}: is not there" in capsys.readouterr().err
+    assert f"{folder / 'report.md'}: file not found" in capsys.readouterr().err
 
 
 def test_problems_end_a_report_with_1_after_writing_it(

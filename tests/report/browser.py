@@ -1,4 +1,4 @@
-"""A real browser, without a head: what a page says after it has been laid out, and pictures of it."""
+"""Headless Chromium: runs scripts in pages that are laid out at given widths."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FLAGS = (
 
 
 def find_chromium() -> str:
-    """Where chromium is; the test is skipped where it is not."""
+    """Return the path of Chromium, or skip the test if it is not installed."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
@@ -37,25 +37,29 @@ def find_chromium() -> str:
 
 
 def run_script(page: Path, script: str, *, widths: tuple[int, ...]) -> list[Any]:
-    """What `script`, the body of a function, returns inside the page, in a frame of each width (CSS pixels)."""
+    """Run `script`, the body of a function, in a page at each width in CSS pixels, and return what it returns."""
     return run_script_on_pages([page], script, widths=widths)
 
 
 def run_script_on_pages(pages: Sequence[Path], script: str, *, widths: tuple[int, ...]) -> list[Any]:
-    """The same of many pages in one browser: all widths of the first page, then of the next."""
-    framed = pages[0].with_name("framed.html")
+    """Run `script` in many pages in one browser: at all widths in the first page, then in the next."""
+    frame_page = pages[0].with_name("frame_page.html")
     frames: list[tuple[int, str]] = []
     for page in pages:
-        inside = page.read_text(encoding="utf-8").replace("</body>", f"<script>{_SAID % script}</script></body>")
+        content = page.read_text(encoding="utf-8").replace(
+            "</body>", f"<script>{_REPORT_RESULT % script}</script></body>"
+        )
         with_script = page.with_name("with-script.html")
-        with_script.write_text(inside, encoding="utf-8")
-        frames += [(width, f"{with_script.as_uri()}#frame-{len(frames) + at}") for at, width in enumerate(widths)]
-    framed.write_text(_AROUND % "".join(_FRAME % frame for frame in frames), encoding="utf-8")
-    dumped = _run(find_chromium(), framed, "--dump-dom")
-    answers = re.findall(r"<pre>(.*?)</pre>", dumped, re.DOTALL)
-    assert len(answers) == len(frames), f"the pages said {len(answers)} things: {dumped[:500]}"
-    told = dict(json.loads(html.unescape(answer)) for answer in answers)
-    return [told[f"#frame-{number}"] for number in range(len(frames))]
+        with_script.write_text(content, encoding="utf-8")
+        frames += [
+            (width, f"{with_script.as_uri()}#frame-{len(frames) + offset}") for offset, width in enumerate(widths)
+        ]
+    frame_page.write_text(_OUTER_PAGE % "".join(_FRAME % frame for frame in frames), encoding="utf-8")
+    dom = _run(find_chromium(), frame_page, "--dump-dom")
+    answers = re.findall(r"<pre>(.*?)</pre>", dom, re.DOTALL)
+    assert len(answers) == len(frames), f"expected {len(frames)} answers, got {len(answers)}: {dom[:500]}"
+    results = dict(json.loads(html.unescape(answer)) for answer in answers)
+    return [results[f"#frame-{number}"] for number in range(len(frames))]
 
 
 def _run(program: str, page: Path, *arguments: str) -> str:
@@ -65,19 +69,19 @@ def _run(program: str, page: Path, *arguments: str) -> str:
     return done.stdout
 
 
-# A window has a least width; a frame has not. The page in it tells the page around it.
-_AROUND = """<!doctype html><meta charset="utf-8">
+# A window has a minimum width and a frame has none. The page in a frame posts its result to the page around it.
+_OUTER_PAGE = """<!doctype html><meta charset="utf-8">
 <script>
 addEventListener("message", (event) => {
-  const said = document.createElement("pre");
-  said.textContent = event.data;
-  document.body.append(said);
+  const result = document.createElement("pre");
+  result.textContent = event.data;
+  document.body.append(result);
 });
 </script>
 <body>%s</body>
 """
 _FRAME = '<iframe style="width: %dpx; height: 1900px; border: 0" src="%s"></iframe>'
-_SAID = """
+_REPORT_RESULT = """
 addEventListener("load", () => {
   const answer = (() => { %s })();
   parent.postMessage(JSON.stringify([location.hash, answer]), "*");

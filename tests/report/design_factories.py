@@ -1,4 +1,4 @@
-"""A results folder of every kind of design."""
+"""Results folders of every kind of design."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DESIGNS = {
 
 
 def make_design_folder(folder: Path, kind: str) -> Path:
-    """A study of that design with all its records; of a search, also what it proposed."""
+    """Write the results folder of a study of that design with all of its records, and a search's proposals."""
     text = f"{HEAD}design:\n  kind: {kind}\n  {DESIGNS[kind][0]}\n"
     factories.make_results_folder(folder, text=text)
     if kind == "search":

@@ -1,4 +1,4 @@
-"""Results folders made of pretend accuracies: a study file, a manifest and records, without any training."""
+"""Results folders with invented accuracies: a study file, a manifest and records, without any training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ claims:
   - {id: same, text: twice the width changes nothing, kind: equivalent, a: wide, b: base, margin: 1.0}
   - {id: weights, text: 5x5 needs fewer weights here, kind: better, a: five, b: base, metric: params}
 """
-EXAMPLES = 5000  # to choose by, and those that the training error is measured on
+EXAMPLES = 5000  # of the validation set, and of the subset that the training error is measured on
 Accuracy = Callable[[str, int], float]
 
 
@@ -46,7 +46,7 @@ def make_results_folder(
     correct: Callable[[str, int], str | None] = lambda variant, seed: None,
     fingerprints: Mapping[str, str] | None = None,
 ) -> Path:
-    """A results folder; `accuracy(variant, seed)` is the test accuracy of that run."""
+    """Write a results folder in which `accuracy(variant, seed)` is the test accuracy of a run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(text, encoding="utf-8")
     study = load(folder / "study.yaml")
@@ -68,14 +68,14 @@ def make_results_folder(
 
 
 def make_accuracy(study: Study) -> Accuracy:
-    """Accuracies around 0.9, each variant a little lower than the one before, noise from the seed."""
+    """Return accuracies around 0.9 with noise per seed; each variant is a little worse than the previous one."""
     noise = np.random.default_rng(7).normal(0, 0.004, (len(study.all_variants), 1 + max(study.seed_list)))
     names = [variant.name for variant in study.all_variants]
     return lambda name, seed: float(0.95 - 0.02 * names.index(name) + noise[names.index(name), seed])
 
 
 def add_search_records(folder: Path, points: Sequence[Mapping[str, Any]], winners: Mapping[str, int]) -> Path:
-    """A results folder of a search: its proposals on two seeds of their own, its winners on the study's."""
+    """Add a search's proposals, on two seeds of their own, and its winners, on the study's seeds, to a folder."""
     study, manifest = load(folder / "study.yaml"), Manifest.read(folder)
     named: dict[str, tuple[Mapping[str, Any], tuple[int, ...]]] = {}
     named |= {f"s{number:04}": (point, (1_000_000, 1_000_001)) for number, point in enumerate(points)}
@@ -107,16 +107,16 @@ def _costs(archs: tuple[Arch, ...]) -> dict[str, int]:
     return combine_costs(archs).as_dict()
 
 
-def _of_examples(share: float) -> float:
-    """The nearest share that so many examples can have."""
+def _round_to_examples(share: float) -> float:
+    """Return the nearest share of EXAMPLES: validation rejects a share that no count of examples has."""
     return round(share * EXAMPLES) / EXAMPLES
 
 
 def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Record:
     epochs, value = run.train.epochs, min(max(value, 0.001), 1.0)
     tested = FinalMetrics(
-        val_accuracy=_of_examples(value - 0.001),
-        train_error=_of_examples(0.5 * (1 - value)),
+        val_accuracy=_round_to_examples(value - 0.001),
+        train_error=_round_to_examples(0.5 * (1 - value)),
         train_examples=EXAMPLES,
         test_accuracy=value,
         correct=correct,
@@ -132,7 +132,7 @@ def _record(run: Run, outcome: Outcome, value: float, correct: str | None) -> Re
                 epoch=number,
                 train_loss=1 / number + value / 100,
                 val_loss=1.1 / number,
-                val_accuracy=_of_examples(max(0.0, value - 0.001 - 0.1 * (epochs - number) / number)),
+                val_accuracy=_round_to_examples(max(0.0, value - 0.001 - 0.1 * (epochs - number) / number)),
                 lr=0.05,
                 seconds=1.5,
                 images_per_second=1000.0 + run.seed,

@@ -1,4 +1,4 @@
-"""Where the words of an SVG stand, by the rules of SVG and matplotlib's measure of the font."""
+"""Positions of the texts of an SVG, by the rules of SVG and matplotlib's measure of the font."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ class TextBox(NamedTuple):
 
 
 @cache
-def measure_text(words: str, size: float, bold: bool) -> float:
-    """Width in the widest of the fonts, by matplotlib."""
+def measure_text(text: str, size: float, bold: bool) -> float:
+    """Return the width of a text in the widest of the SVG's fonts."""
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), words, size=size, prop=font).get_extents().x1)
+    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().x1)
 
 
 def find_labels(svg: str) -> list[TextBox]:
-    """Where every text is, by the rules of SVG."""
-    found = []
-    for text in ET.fromstring(svg).iter(f"{SVG}text"):
-        x, y, size = (float(text.attrib[name]) for name in ("x", "y", "font-size"))
-        words = text.text or ""
-        long = measure_text(words, size, text.get("font-weight") == "bold")
-        before = {"middle": long / 2, "end": long}.get(text.get("text-anchor", "start"), 0.0)
-        if "transform" in text.attrib:
-            found.append(TextBox(x - 0.76 * size, y + before - long, x + 0.24 * size, y + before, words))
+    """Return the box of every text element; texts with a transform are rotated to read upwards."""
+    boxes = []
+    for element in ET.fromstring(svg).iter(f"{SVG}text"):
+        x, y, size = (float(element.attrib[name]) for name in ("x", "y", "font-size"))
+        text = element.text or ""
+        width = measure_text(text, size, element.get("font-weight") == "bold")
+        before = {"middle": width / 2, "end": width}.get(element.get("text-anchor", "start"), 0.0)
+        # 0.76 above and 0.24 below the baseline: ascent and descent of the font, in font sizes.
+        if "transform" in element.attrib:
+            boxes.append(TextBox(x - 0.76 * size, y + before - width, x + 0.24 * size, y + before, text))
         else:
-            found.append(TextBox(x - before, y - 0.76 * size, x - before + long, y + 0.24 * size, words))
-    return found
+            boxes.append(TextBox(x - before, y - 0.76 * size, x - before + width, y + 0.24 * size, text))
+    return boxes
 
 
 def assert_readable(svg: str) -> None:

@@ -1,4 +1,4 @@
-"""What is committed under results/ is what the records say, to the letter."""
+"""Committed reports under results/ are byte for byte what their records make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every design has the table it deserves."""
+"""Tables of every kind of design, and the analysis of variance against statsmodels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ claims:
 """
 
 
-def report(folder: Path, design: str, errors: dict[str, float] | None = None) -> summary.Report:
+def load_design_report(folder: Path, design: str, errors: dict[str, float] | None = None) -> summary.Report:
     noise = np.random.default_rng(5).normal(0, 0.002, 1000)
     known = errors or {}
 
@@ -51,7 +51,7 @@ def report(folder: Path, design: str, errors: dict[str, float] | None = None) ->
     return summary.load_report(make_results_folder(folder / "pretend", accuracy, text=HEAD + design))
 
 
-def names(shown: table.Table) -> list[str]:
+def list_names(shown: table.Table) -> list[str]:
     return [row.cells[0].to_text() for row in shown.rows]
 
 
@@ -61,30 +61,30 @@ design:
   kind: leave_one_out
   parts: {norm: {arch.norm: none}, depth: {arch.depth: 1}, bias: {arch.bias: false}}
 """
-    found = report(tmp_path, design, {"no-norm": 0.06, "no-depth": 0.09, "no-bias": 0.05})
-    assert names(design_tables.build_design_tables(found)[0]) == ["base", "– depth", "– norm", "– bias"]
+    found = load_design_report(tmp_path, design, {"no-norm": 0.06, "no-depth": 0.09, "no-bias": 0.05})
+    assert list_names(design_tables.build_design_tables(found)[0]) == ["base", "– depth", "– norm", "– bias"]
 
 
-def test_the_road_says_what_each_step_adds(tmp_path: Path) -> None:
+def test_a_cumulative_design_shows_what_each_step_adds(tmp_path: Path) -> None:
     design = """\
 design:
   kind: cumulative
   steps: {no-bias: {arch.bias: false}, no-norm: {arch.norm: none}}
 """
-    found = report(tmp_path, design, {"base": 0.05, "no-bias": 0.06, "no-norm": 0.08})
-    (road,) = design_tables.build_design_tables(found)
-    assert names(road) == ["base", "+ no-bias", "+ no-norm"]
-    step = [row.cells[4].raw()[""] for row in road.rows]
+    found = load_design_report(tmp_path, design, {"base": 0.05, "no-bias": 0.06, "no-norm": 0.08})
+    (comparison,) = design_tables.build_design_tables(found)
+    assert list_names(comparison) == ["base", "+ no-bias", "+ no-norm"]
+    step = [row.cells[4].raw()[""] for row in comparison.rows]
     assert step[1:] == pytest.approx([1.0, 2.0], abs=0.3)
 
 
-def test_one_factor_at_a_time_has_a_block_a_factor(tmp_path: Path) -> None:
+def test_one_factor_at_a_time_has_one_block_per_factor(tmp_path: Path) -> None:
     design = """\
 design:
   kind: one_factor_at_a_time
   factors: {arch.norm: [batch, none], arch.bias: [true, false]}
 """
-    found = names(design_tables.build_design_tables(report(tmp_path, design))[0])
+    found = list_names(design_tables.build_design_tables(load_design_report(tmp_path, design))[0])
     assert found == ["base", "arch.norm (base: batch)", "norm=none", "arch.bias (base: true)", "bias=false"]
 
 
@@ -96,7 +96,7 @@ def factorial(tmp_path: Path) -> summary.Report:
         "kernel=five+norm=batch": 0.07,
         "kernel=five+norm=none": 0.10,
     }
-    return report(tmp_path, FACTORIAL, {"base": 0.05, **errors})
+    return load_design_report(tmp_path, FACTORIAL, {"base": 0.05, **errors})
 
 
 def test_main_effects_and_interactions_are_contrasts_per_seed(factorial: summary.Report) -> None:
@@ -117,7 +117,7 @@ def test_claims_can_be_about_main_effects_and_interactions(factorial: summary.Re
 @settings(max_examples=6)
 @given(st.lists(st.integers(2, 3), min_size=2, max_size=3), st.integers(2, 4), st.booleans(), st.integers(0, 2**32 - 1))
 def test_the_analysis_of_variance_is_statsmodels(sizes: list[int], seeds: int, shared: bool, draw: int) -> None:
-    """Every order of interaction, with and without an effect of the seed, in any order of the variants."""
+    """Compare every order of interaction, with and without an effect of the seed, in any order of the variants."""
     random = np.random.default_rng(draw)
     factors = {f"arch.f{index}": [f"l{level}" for level in range(size)] for index, size in enumerate(sizes)}
     cells = list(itertools.product(*factors.values()))
@@ -170,7 +170,7 @@ def test_there_is_no_analysis_of_variance_where_a_cell_or_a_second_seed_is_lacki
 
 
 def test_where_nothing_is_left_over_there_is_nothing_to_test_against() -> None:
-    """Factors and seeds that add up exactly: sums of squares, and no F that is made of rounding."""
+    """Factors and seeds are additive, so that the residual is only rounding: no F is computed from it."""
     levels = {a + b: {"a": a, "b": b} for a in "012" for b in "01"}
     table = {name: {seed: 0.1 * int(name[0]) + 0.7 * seed for seed in range(3)} for name in levels}
     found = analyze_variance({"a": ["0", "1", "2"], "b": ["0", "1"]}, levels, table, range(3))
@@ -208,9 +208,9 @@ def test_a_search_shows_its_winners_its_front_and_its_best_proposals(tmp_path: P
     )
     comparison, front, history, _ = markdown.build_tables(found)
     assert found.problems == ()
-    assert names(comparison) == ["base", "winner-1"]
-    assert names(history) == ["s0002", "s0001", "s0000"]
-    assert names(front) == ["s0000", "s0001", "s0002"]
+    assert list_names(comparison) == ["base", "winner-1"]
+    assert list_names(history) == ["s0002", "s0001", "s0000"]
+    assert list_names(front) == ["s0000", "s0001", "s0002"]
     assert [row.cells[1].to_text() for row in front.rows] == ["width 0.5", "width 1.25", "width 2"]
 
 

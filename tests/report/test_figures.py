@@ -1,4 +1,4 @@
-"""Figures say what the verdicts say, are the same on every run, and no text in them hides another."""
+"""Figures agree with the verdicts, are the same in every process, and have no overlapping texts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.report import design_factories, factories
 from vgg_ablate.analysis import summary
 from vgg_ablate.analysis.pairs import compute_deciding_interval, compute_gains
 from vgg_ablate.analysis.summary import Report
+from vgg_ablate.report import write
 from vgg_ablate.report.figures import canvas, cost_error, curves, forest, nets, registry, scales
 
 KINDS = """\
@@ -46,8 +47,8 @@ claims:
 """
 
 
-def report_of(folder: Path, seed: int, spread: float) -> Report:
-    """A report with every kind of claim, over accuracies that differ by chance."""
+def load_random_report(folder: Path, seed: int, spread: float) -> Report:
+    """Load a report with every kind of claim over random accuracies."""
     draws = np.random.default_rng(seed)
     means = {name: draws.uniform(0.9, 0.98) for name in ("base", "five", "wide", "deep")}
     noise = {(name, s): draws.normal(0, spread) for name in means for s in range(6)}
@@ -58,27 +59,27 @@ def report_of(folder: Path, seed: int, spread: float) -> Report:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return report_of(tmp_path_factory.mktemp("figures") / "kinds", 3, 0.004)
+    return load_random_report(tmp_path_factory.mktemp("figures") / "kinds", 3, 0.004)
 
 
 @pytest.fixture(scope="module", params=design_factories.DESIGNS)
 def design(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """A report of every kind of design."""
+    """Load a report of every kind of design."""
     return summary.load_report(
         design_factories.make_design_folder(tmp_path_factory.mktemp("designs") / request.param, request.param)
     )
 
 
-def hidden(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of texts that overlap, and texts that leave the figure."""
-    figure.set_dpi(288)  # so fine that hinting does not widen letters
-    painter = FigureCanvasAgg(figure)
+def find_hidden_texts(figure: Figure) -> list[tuple[str, str]]:
+    """Return pairs of texts that overlap, and texts that cross the edge of the figure."""
+    figure.set_dpi(288)  # at this resolution hinting does not widen letters
+    agg = FigureCanvasAgg(figure)
     figure.draw_without_rendering()
-    renderer = painter.get_renderer()  # type: ignore[no-untyped-call]
-    unseen = _beyond_the_limits(figure)
+    renderer = agg.get_renderer()  # type: ignore[no-untyped-call]
+    undrawn = _find_undrawn_labels(figure)
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text()]
-    # (an annotation's own extent has its leader line in it)
-    shown = [(text.get_text(), Text.get_window_extent(text, renderer)) for text in texts if text not in unseen]
+    # Text.get_window_extent and not the method of an annotation, which includes the line to its point.
+    shown = [(text.get_text(), Text.get_window_extent(text, renderer)) for text in texts if text not in undrawn]
     faults = [(one, other) for (one, a), (other, b) in combinations(shown, 2) if a.padded(-2).overlaps(b.padded(-2))]
     whole = figure.bbox
     return faults + [
@@ -88,56 +89,72 @@ def hidden(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
-def _beyond_the_limits(figure: Figure) -> set[Text]:
-    """Labels of ticks outside of their axes, which matplotlib keeps and does not draw."""
-    found: set[Text] = set()
+def _find_undrawn_labels(figure: Figure) -> set[Text]:
+    """Return labels of ticks outside of their axes, which matplotlib keeps without drawing them."""
+    labels: set[Text] = set()
     for axes in figure.axes:
         for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             outside = [tick for tick in axis.get_major_ticks() if not min(limits) <= tick.get_loc() <= max(limits)]
-            found |= {label for tick in outside for label in (tick.label1, tick.label2)}
-    return found
+            labels |= {label for tick in outside for label in (tick.label1, tick.label2)}
+    return labels
 
 
 def test_no_text_hides_another(report: Report) -> None:
     with canvas.use_style():
-        found = {sketch.name: hidden(sketch.draw()) for sketch in registry.build_figure_specs(report)}
-    assert found == {name: [] for name in ("forest", "budget", "nets", "curves")}
+        hidden = {spec.name: find_hidden_texts(spec.draw()) for spec in registry.build_figure_specs(report)}
+    assert hidden == {name: [] for name in ("forest", "budget", "nets", "curves")}
 
 
-def test_every_design_has_its_figures_and_no_text_in_them_hides_another(design: Report) -> None:
-    sketches = list(registry.build_figure_specs(design))
-    assert [sketch.name for sketch in sketches] == design_factories.DESIGNS[design.study.design.kind][1]
+def test_every_design_has_its_figures_without_overlapping_texts(design: Report) -> None:
+    specs = list(registry.build_figure_specs(design))
+    assert [spec.name for spec in specs] == design_factories.DESIGNS[design.study.design.kind][1]
     with canvas.use_style():
-        found = {sketch.name: hidden(sketch.draw()) for sketch in sketches}
-    assert found == {name: [] for name in found}
+        hidden = {spec.name: find_hidden_texts(spec.draw()) for spec in specs}
+    assert hidden == {name: [] for name in hidden}
 
 
-def test_the_drawn_nets_mark_what_differs_from_the_base(tmp_path: Path) -> None:
+def test_a_figure_is_added_by_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(report: Report) -> registry.Draw | None:
+        seeds = report.study.seed_list
+        return (lambda: canvas.create_figure(2, len(seeds))) if len(seeds) == 6 else None
+
+    entry = registry.FigureEntry("seeds", "The seeds", "One inch per seed.", prepare)
+    monkeypatch.setattr(registry, "FIGURES", (entry, *registry.FIGURES))
+    folder = factories.make_results_folder(tmp_path / "six", text=KINDS)
+    write.write_report(folder)
+    assert 'height="432pt"' in (folder / "figures" / "seeds.svg").read_text(encoding="utf-8")
+    assert "![The seeds](figures/seeds.svg)" in (folder / "report.md").read_text(encoding="utf-8")
+    assert '<figure id="figure-seeds">' in (folder / "report.html").read_text(encoding="utf-8")
+    other = factories.make_results_folder(tmp_path / "five")
+    assert "figures/seeds.svg" not in write.build_files(write.write_report(other))
+
+
+def test_nets_mark_the_layers_that_differ_from_the_base(tmp_path: Path) -> None:
     report = summary.load_report(factories.make_results_folder(tmp_path / "kinds", text=KINDS))
     marks = {
         net.name: [
-            "gone" if one.item is None else (*nets.format_layer(one.item), "new" if one.differs else "same")
+            "missing" if pair.item is None else (*nets.format_layer(pair.item), "new" if pair.differs else "same")
             for block in net.blocks
-            for one in block
-            if one.item is None or one.item.kind != "pool"
+            for pair in block
+            if pair.item is None or pair.item.kind != "pool"
         ]
         for net in nets.collect_nets(report)
     }
     first, second = ("3×3", "4", "same"), ("3×3", "8", "same")
     head = ("fc", "10", "same")
     assert marks["base"] == [first, first, second, second, head]
-    assert marks["five"] == [("5×5", "4", "new"), "gone", ("5×5", "8", "new"), "gone", head]
+    assert marks["five"] == [("5×5", "4", "new"), "missing", ("5×5", "8", "new"), "missing", head]
     assert marks["wide"] == [("3×3", "8", "new")] * 2 + [("3×3", "16", "new")] * 2 + [head]
     assert marks["deep"] == [first, first, ("3×3", "4", "new"), second, second, ("3×3", "8", "new"), head]
 
 
 def test_coordinates_are_rounded_and_words_are_not() -> None:
-    def drawn() -> Figure:
+    def draw() -> Figure:
         figure = canvas.create_figure(2, 1)
         figure.text(1 / 3, 0.5, "+3.799 [3.600, 3.972]")
         return figure
 
-    svg = canvas.render_svg(drawn)
+    svg = canvas.render_svg(draw)
     assert ">+3.799 [3.600, 3.972]<" in svg
     assert 'x="48"' in svg
 
@@ -156,7 +173,7 @@ def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -
     code = (
         "import sys; from vgg_ablate.analysis import summary; from vgg_ablate.report.figures import registry\n"
         f"report = summary.load_report({str(report.folder)!r})\n"
-        "sys.stdout.write(''.join(one.svg for one in registry.render_figures(report)))"
+        "sys.stdout.write(''.join(figure.svg for figure in registry.render_figures(report)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -165,14 +182,14 @@ def test_a_figure_is_the_same_byte_for_byte_in_another_process(report: Report) -
         check=True,
         env={"PYTHONHASHSEED": "7", "PATH": ""},
     )
-    assert done.stdout == "".join(one.svg for one in registry.render_figures(report))
+    assert done.stdout == "".join(figure.svg for figure in registry.render_figures(report))
 
 
 def test_a_figure_keeps_its_text_as_text_and_has_no_date(report: Report) -> None:
-    for one in registry.render_figures(report):
-        assert "<text" in one.svg
-        assert "dc:date" not in one.svg
-        assert "http://" not in one.svg.split("<g", 1)[1]
+    for figure in registry.render_figures(report):
+        assert "<text" in figure.svg
+        assert "dc:date" not in figure.svg
+        assert "http://" not in figure.svg.split("<g", 1)[1]
 
 
 def test_drawings_by_another_matplotlib_are_not_compared() -> None:
@@ -186,7 +203,7 @@ def test_drawings_by_another_matplotlib_are_not_compared() -> None:
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.001, 0.004, 0.02]))
 def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_factory: pytest.TempPathFactory) -> None:
-    report = report_of(tmp_path_factory.mktemp("forest") / "kinds", seed, spread)
+    report = load_random_report(tmp_path_factory.mktemp("forest") / "kinds", seed, spread)
     for verdict in report.verdicts:
         if verdict.exact or verdict.reason:
             continue
@@ -199,33 +216,33 @@ def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_facto
 
 def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
     for verdict in report.verdicts:
-        found = compute_gains(verdict, report.frame)
-        assert verdict.exact or np.mean(list(found.values())) == pytest.approx(verdict.mean)
-        assert len(found) == verdict.n
+        gains = compute_gains(verdict, report.frame)
+        assert verdict.exact or np.mean(list(gains.values())) == pytest.approx(verdict.mean)
+        assert len(gains) == verdict.n
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
-def test_the_front_is_what_no_point_betters(values: list[tuple[int, int]]) -> None:
-    found = [
+def test_the_front_has_the_points_that_no_other_point_beats(values: list[tuple[int, int]]) -> None:
+    points = [
         cost_error.CostPoint(str(index), False, {"macs": macs, "params": macs}, float(error), 0.0)
         for index, (macs, error) in enumerate(values)
     ]
-    front = {(point.costs["macs"], point.mean) for point in cost_error.find_front_points(found, "macs")}
-    bettered = {
+    front = {(point.costs["macs"], point.mean) for point in cost_error.find_front_points(points, "macs")}
+    beaten = {
         (macs, error)
         for macs, error in values
         if any(m <= macs and e <= error and (m, e) != (macs, error) for m, e in values)
     }
-    assert front == set(values) - bettered
+    assert front == set(values) - beaten
 
 
 def test_a_claim_without_an_estimate_has_its_row(tmp_path: Path) -> None:
-    gone = frozenset({("five", seed) for seed in range(6)})
-    report = summary.load_report(factories.make_results_folder(tmp_path / "gone", text=KINDS, missing=gone))
+    missing = frozenset({("five", seed) for seed in range(6)})
+    report = summary.load_report(factories.make_results_folder(tmp_path / "missing", text=KINDS, missing=missing))
     rows = forest.collect_forest_rows(report)
     assert [isnan(row.mean) for row in rows if row.name in ("better", "equivalent")] == [True, False]
     with canvas.use_style():
-        assert hidden(forest.plot_forest(rows)) == []
+        assert find_hidden_texts(forest.plot_forest(rows)) == []
 
 
 @given(st.integers(1, 10**14), st.floats(1.0, 1e9), st.sampled_from(["x", "y"]))

@@ -1,8 +1,9 @@
-"""report.html: one file that anybody can open, in which every number leads to its records."""
+"""The page report.html: one file without external resources, in which runs link to their records."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown, write
 from vgg_ablate.report.html import runs
 
+ROOT = Path(__file__).parent.parent.parent
 LONG = """\
 version: 1
 name: long-words
@@ -43,7 +45,7 @@ claims:
 
 
 class Document(HTMLParser):
-    """What a page refers to."""
+    """The ids, links and external sources of a page, and the elements that are not closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,36 +56,36 @@ class Document(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collects ids and references, and keeps the elements that are open."""
-        given = {name: value or "" for name, value in attrs}
-        self.ids += [given["id"]] if "id" in given else []
-        self.links += [given["href"]] if tag == "a" and "href" in given else []
-        self.sources += [given[name] for name in ("src", "srcset", "data", "action") if name in given]
-        self.sources += [given["href"]] if tag == "link" else []
+        """Collect ids and references, and push the element on the stack of open ones."""
+        attributes = {name: value or "" for name, value in attrs}
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if tag == "a" and "href" in attributes else []
+        self.sources += [attributes[name] for name in ("src", "srcset", "data", "action") if name in attributes]
+        self.sources += [attributes["href"]] if tag == "link" else []
         if tag not in ("meta", "br", "link", "img", "input") and not self.get_starttag_text().endswith("/>"):  # type: ignore[union-attr]
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Every end belongs to the element that was opened last."""
+        """Pop the element that was opened last if it is the one that ends."""
         if self.open and self.open[-1] == tag:
             self.open.pop()
 
 
-def page_of(folder: Path) -> Path:
+def write_page(folder: Path) -> Path:
     write.write_report(folder)
     return folder / "report.html"
 
 
 @pytest.fixture(scope="module")
 def pretend(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(factories.make_results_folder(tmp_path_factory.mktemp("results") / "pretend"))
+    return write_page(factories.make_results_folder(tmp_path_factory.mktemp("results") / "pretend"))
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "long"
     outcomes = {("wide", 1): Outcome.DIVERGED}
-    return page_of(
+    return write_page(
         factories.make_results_folder(folder, text=LONG, outcomes=outcomes, missing=frozenset({("base", 2)}))
     )
 
@@ -119,7 +121,7 @@ def test_every_run_stands_in_the_page_with_its_record(pretend: Path) -> None:
     assert {f"records/{key}.json" for key in report.frame["key"]} <= links
 
 
-def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None:
+def test_verdicts_come_first_and_the_command_that_runs_it_again_last(pretend: Path) -> None:
     text = pretend.read_text(encoding="utf-8")
     order = [
         'class="cards"',
@@ -129,59 +131,71 @@ def test_verdicts_come_first_and_how_to_run_it_again_last(pretend: Path) -> None
         ">Provenance<",
         ">How to run this again<",
     ]
-    places = [text.index(part) for part in order]
-    assert places == sorted(places)
-    assert "python -m vgg_ablate run results/pretend/study.yaml" in text[places[-1] :]
+    positions = [text.index(part) for part in order]
+    assert positions == sorted(positions)
+    assert "python -m vgg_ablate run results/pretend/study.yaml" in text[positions[-1] :]
 
 
 def test_the_command_is_one_that_can_be_typed(tmp_path: Path) -> None:
     command = ["__main__.py", "run", "studies/pretend.yaml", "seeds=5"]
     folder = factories.make_results_folder(tmp_path / "pretend", provenance={"command": command})
-    known = dict(markdown.list_provenance(summary.load_report(folder)))
-    assert known["command"] == "python -m vgg_ablate run studies/pretend.yaml seeds=5"
+    provenance = dict(markdown.list_provenance(summary.load_report(folder)))
+    assert provenance["command"] == "python -m vgg_ablate run studies/pretend.yaml seeds=5"
 
 
-def test_report_md_shows_the_figures_that_lie_beside_it(pretend: Path) -> None:
+def test_report_md_shows_every_figure_of_its_folder(pretend: Path) -> None:
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (pretend.parent / "report.md").read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(f"figures/{path.name}" for path in (pretend.parent / "figures").iterdir())
 
 
-def test_what_a_study_says_is_text_and_never_markup(long: Path) -> None:
+def test_markup_in_a_study_file_is_shown_as_text(long: Path) -> None:
     text = long.read_text(encoding="utf-8")
     assert "&lt;b&gt;twice&lt;/b&gt;" in text
     assert "<b>twice</b>" not in text
 
 
-def test_a_run_that_diverged_or_is_missing_is_said(long: Path) -> None:
+def test_runs_that_diverged_or_are_missing_are_listed(long: Path) -> None:
     text = long.read_text(encoding="utf-8")
     assert "wide: diverged 1/4 (seed 1)" in text
     assert "base: missing 1/4 (seed 2)" in text
 
 
-def test_of_very_many_runs_the_page_lists_the_first_and_says_where_the_others_are(pretend: Path) -> None:
+def test_a_page_of_very_many_runs_lists_the_first_and_links_to_runs_csv(pretend: Path) -> None:
     text = runs.render_runs(summary.load_report(pretend.parent), most=12)
     assert text.count("<details") == 2
     assert '5 more runs are listed in <a href="runs.csv">' in text
 
 
+def test_the_installed_package_has_every_file_of_the_page() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["vgg_ablate"]
+    package = ROOT / "vgg_ablate"
+    included = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in (package / "report/html").rglob("*.*") if path.suffix in (".html", ".css", ".js")}
+    assert files
+    assert files <= included
+
+
 def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:
     text = factories.STUDY.replace("seeds: 5", "seeds: 150").replace("epochs: 2", "epochs: 100")
-    path = page_of(factories.make_results_folder(tmp_path / "many", text=text))
+    path = write_page(factories.make_results_folder(tmp_path / "many", text=text))
     assert path.stat().st_size < 500_000
 
 
 @pytest.mark.parametrize("which", ["pretend", "long"])
 def test_in_a_browser_no_text_overlaps_or_overflows(which: str, request: pytest.FixtureRequest) -> None:
     path: Path = request.getfixturevalue(which)
-    for found in browser.run_script(path, browser.FIND_FAULTS_SCRIPT, widths=(1280, 400)):
-        assert found == {"overlaps": [], "overflows": []}
+    for faults in browser.run_script(path, browser.FIND_FAULTS_SCRIPT, widths=(1280, 400)):
+        assert faults == {"overlaps": [], "overflows": []}
 
 
 def test_in_a_browser_the_page_of_every_design_has_no_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
-    pages = [page_of(design_factories.make_design_folder(tmp_path / kind, kind)) for kind in design_factories.DESIGNS]
+    pages = [
+        write_page(design_factories.make_design_folder(tmp_path / kind, kind)) for kind in design_factories.DESIGNS
+    ]
     widths = (1280, 400)
-    for number, found in enumerate(browser.run_script_on_pages(pages, browser.FIND_FAULTS_SCRIPT, widths=widths)):
-        assert found == {"overlaps": [], "overflows": []}, pages[number // len(widths)].parent.name
+    for number, faults in enumerate(browser.run_script_on_pages(pages, browser.FIND_FAULTS_SCRIPT, widths=widths)):
+        assert faults == {"overlaps": [], "overflows": []}, pages[number // len(widths)].parent.name
 
 
 def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
@@ -191,9 +205,9 @@ def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path) -> Non
         "<p style='width: 2000px'>wide</p></main></body>",
         encoding="utf-8",
     )
-    [found] = browser.run_script(page, browser.FIND_FAULTS_SCRIPT, widths=(400,))
-    assert found["overlaps"] == [["one", "two"]]
-    assert any("too wide" in fault for fault in found["overflows"])
+    [faults] = browser.run_script(page, browser.FIND_FAULTS_SCRIPT, widths=(400,))
+    assert faults["overlaps"] == [["one", "two"]]
+    assert any("too wide" in fault for fault in faults["overflows"])
 
 
 def test_a_heading_sorts_its_table_both_ways(pretend: Path) -> None:

@@ -1,4 +1,4 @@
-"""From a results folder to a report, by pretend accuracies."""
+"""Reports of results folders with invented accuracies."""
 
 from __future__ import annotations
 
@@ -27,8 +27,20 @@ def test_an_edited_report_fails_its_check_with_file_and_line(tmp_path: Path, nam
     lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
     lines[2] = lines[2][:-1] + "!\n"
     (folder / name).write_text("".join(lines), encoding="utf-8")
-    (found,) = write.check_report(folder)
-    assert found.startswith(f"{folder / name}:3: the records say")
+    (difference,) = write.check_report(folder)
+    assert difference.startswith(f"{folder / name}:3: expected ")
+
+
+def test_a_check_asks_for_every_committed_file_and_not_for_the_page(tmp_path: Path) -> None:
+    folder = make_results_folder(tmp_path / "pretend")
+    files = write.build_files(write.write_report(folder))
+    (folder / "report.html").unlink()
+    assert write.check_report(folder) == []
+    for name in files.keys() - {"report.html"}:
+        (folder / name).unlink()
+    assert sorted(write.check_report(folder)) == sorted(
+        f"{folder / name}: file not found" for name in files.keys() - {"report.html"}
+    )
 
 
 def test_two_of_the_same_report_are_the_same_bytes(tmp_path: Path) -> None:
@@ -54,45 +66,45 @@ def test_the_json_has_what_the_design_lists(tmp_path: Path) -> None:
     assert document["claims"][0].keys() >= set(wanted.split())
 
 
-def test_two_results_are_set_beside_each_other(tmp_path: Path) -> None:
+def test_two_results_are_compared_by_variant(tmp_path: Path) -> None:
     reports = [
         summary.load_report(make_results_folder(tmp_path / name, provenance={"host": name}))
         for name in ("here", "there")
     ]
-    found = compare.compare_reports(reports)
-    assert [row.cells[0].to_text() for row in found.tables[0].rows] == ["base", "five", "wide"]
-    assert found.differences == ("provenance.host: here here; there there",)
+    comparison = compare.compare_reports(reports)
+    assert [row.cells[0].to_text() for row in comparison.tables[0].rows] == ["base", "five", "wide"]
+    assert comparison.differences == ("provenance.host: here here; there there",)
 
 
 @pytest.mark.parametrize(("data", "known"), [("cifar10", True), ("digits", False)])
 def test_the_second_interval_needs_a_test_set_that_seeds_share(tmp_path: Path, data: str, known: bool) -> None:
     right = {"base": 0.9, "five": 0.8, "wide": 0.85}
 
-    def drawn(variant: str, seed: int) -> NDArray[np.bool_]:
+    def draw_correct(variant: str, seed: int) -> NDArray[np.bool_]:
         return np.random.default_rng([seed, len(variant)]).random(300) < right[variant]
 
     folder = make_results_folder(
         tmp_path / "pretend",
-        lambda variant, seed: float(drawn(variant, seed).mean()),
+        lambda variant, seed: float(draw_correct(variant, seed).mean()),
         text=STUDY.replace("digits", data),
-        correct=lambda variant, seed: np.packbits(drawn(variant, seed)).tobytes().hex(),
+        correct=lambda variant, seed: np.packbits(draw_correct(variant, seed)).tobytes().hex(),
     )
     small, *_ = write.write_report(folder).verdicts
     assert (small.beyond is not None) == known
     assert ("beyond this test set" in (folder / "report.md").read_text(encoding="utf-8").lower()) == known
 
 
-def test_runs_in_two_precisions_are_said(tmp_path: Path) -> None:
-    def elsewhere(record: Record, variant: str) -> Record:
+def test_runs_in_two_precisions_are_noted(tmp_path: Path) -> None:
+    def set_precision(record: Record, variant: str) -> Record:
         precision = "bf16" if variant == "wide" else "fp32"
         return record.model_copy(update={"environment": {**record.environment, "precision": precision}})
 
-    notes = markdown.build_notes(summary.load_report(make_results_folder(tmp_path / "pretend", change=elsewhere)))
-    assert any(note.startswith("Runs were made in the precisions bf16, fp32") for note in notes)
+    notes = markdown.build_notes(summary.load_report(make_results_folder(tmp_path / "pretend", change=set_precision)))
+    assert any(note.startswith("Runs were trained in the precisions bf16, fp32") for note in notes)
 
 
-def test_runs_that_two_studies_share_are_not_set_against_themselves(tmp_path: Path) -> None:
-    """The same nets on three seeds and on five: the first three are the very same records."""
+def test_runs_that_two_studies_share_are_not_compared_with_themselves(tmp_path: Path) -> None:
+    """Studies of the same nets on three and on five seeds have three records in common."""
     fewer = (
         STUDY.replace("seeds: 5", "seeds: 3").replace("name: pretend", "name: fewer").replace("width: 2", "width: 3")
     )
@@ -104,10 +116,10 @@ def test_runs_that_two_studies_share_are_not_set_against_themselves(tmp_path: Pa
     between = {row.cells[0].to_text(): row.cells[-1].to_text() for row in variants.rows}
     assert (between["base"], between["five"]) == ("same runs", "same runs")
     assert between["wide"].endswith("]")
-    assert "records of base, five in common" in variants.notes[-1]
+    assert "the same records of base, five:" in variants.notes[-1]
 
 
-def test_what_differs_between_studies_is_said_as_people_write_it(tmp_path: Path) -> None:
+def test_differences_between_studies_are_written_as_in_a_study_file(tmp_path: Path) -> None:
     other = STUDY.replace("name: pretend", "name: other").replace("epochs: 2", "epochs: 3, schedule: cosine")
     other = other.replace("image_size: 32}", "image_size: 32, limit: 900, augment: {flip: true}}")
     commands = [{"command": ["__main__.py", "run", f"studies/{name}.yaml"]} for name in ("pretend", "other")]
@@ -115,32 +127,32 @@ def test_what_differs_between_studies_is_said_as_people_write_it(tmp_path: Path)
         summary.load_report(make_results_folder(tmp_path / "pretend", provenance=commands[0])),
         summary.load_report(make_results_folder(tmp_path / "other", text=other, provenance=commands[1])),
     ]
-    told = compare.compare_reports(reports).differences
-    assert "data.limit: pretend none; other 900" in told
-    assert "data.augment.flip: pretend false; other true" in told
+    differences = compare.compare_reports(reports).differences
+    assert "data.limit: pretend none; other 900" in differences
+    assert "data.augment.flip: pretend false; other true" in differences
     run = "python -m vgg_ablate run studies"
-    assert f"provenance.command: pretend {run}/pretend.yaml; other {run}/other.yaml" in told
-    assert not [line for line in told if "looks" in line or "[" in line]
+    assert f"provenance.command: pretend {run}/pretend.yaml; other {run}/other.yaml" in differences
+    assert not [line for line in differences if "looks" in line or "[" in line]
 
 
 def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
-    def elsewhere(record: Record, variant: str) -> Record:
+    def set_device(record: Record, variant: str) -> Record:
         device = "a GPU" if variant == "five" else "a CPU"
         return record.model_copy(update={"environment": {**record.environment, "device_name": device}})
 
     text = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: five, metric: train_seconds}\n"
-    *_, quick = summary.load_report(make_results_folder(tmp_path / "pretend", text=text, change=elsewhere)).verdicts
+    *_, quick = summary.load_report(make_results_folder(tmp_path / "pretend", text=text, change=set_device)).verdicts
     assert (quick.verdict, quick.reason) == ("inconclusive", "measured on several devices: a CPU, a GPU")
 
 
 @pytest.mark.parametrize(
-    ("git", "told"),
+    ("git", "shown"),
     [
         ({"commit": "c0ffee", "dirty": ""}, "commit c0ffee"),
         ({"commit": "c0ffee", "dirty": "d1ff"}, "commit c0ffee, changed (diff d1ff)"),
         ({}, "no checkout"),
     ],
 )
-def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], told: str) -> None:
+def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], shown: str) -> None:
     report = summary.load_report(make_results_folder(tmp_path / "pretend", provenance={"git": git}))
-    assert dict(markdown.list_provenance(report))["git"] == told
+    assert dict(markdown.list_provenance(report))["git"] == shown

@@ -1,4 +1,4 @@
-"""A large study is reported in time that grows with its records. (benchmarks/report.py measures 10,000 of them.)"""
+"""Time to load the report of a large study; benchmarks/report.py measures 10,000 records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says of a study's tuning."""
+"""The tuning of a study in its report."""
 
 from __future__ import annotations
 

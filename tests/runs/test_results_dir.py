@@ -84,7 +84,7 @@ def test_the_registration_is_written_before_the_first_training_and_stays(tmp_pat
     assert registration["registered_at"] == read_provenance(tmp_path)["history"][0]["at"]
     assert registration["hash"] == read_provenance(tmp_path)["history"][0]["deciding"]
     (note,) = list_registration_notes(tmp_path)
-    assert note.endswith("before the first record; nothing that decides has changed since.")
+    assert note.endswith("before the first record; no part that decides claims has changed since.")
 
     assert run(tmp_path, STUDY.replace("text: t", "text: other words")) == 0
     assert read_provenance(tmp_path)["registration"] == registration
@@ -103,14 +103,14 @@ def test_a_change_after_the_first_record_is_named_with_its_time(tmp_path: Path) 
         [], ["claims[one].margin"], ["registered", "claims[one].margin", "seeds"]
     ]  # fmt: skip
     note, *more = list_registration_notes(tmp_path)
-    assert note.endswith("what decides has changed since.")
+    assert note.endswith("; parts that decide claims have changed since.")
     text = " ".join(more)
     for path in ("claims[one].margin", "seeds", "registered"):
         assert path in text
     assert history[1]["at"] in text
     run(tmp_path)  # as it was
     (note,) = list_registration_notes(tmp_path)
-    assert note.endswith("nothing that decides has changed since.")
+    assert note.endswith("no part that decides claims has changed since.")
 
 
 def test_a_study_may_be_changed_until_its_first_record(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_registration_after_records_reports_their_number(tmp_path: Path) -> No
     assert list_registration_notes(tmp_path) == []
     run(tmp_path)
     (note,) = list_registration_notes(tmp_path)
-    assert "when 6 runs were recorded; nothing" in note
+    assert "after 6 recorded runs; no part" in note
 
 
 @pytest.mark.parametrize("registration", [3, {}, {"date": "a", "hash": "b", "registered_at": "c", "deciding": []}])

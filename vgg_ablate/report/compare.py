@@ -1,9 +1,9 @@
-"""Two or more results beside each other: the same variants with other data, another recipe or another machine."""
+"""Comparison of two or more studies: the same variants with other data, another recipe or on another machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import isnan
@@ -13,17 +13,17 @@ import numpy as np
 
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report
+from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, VariantRow
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Column, CountCell, MeanCell, Table, TableCell, TableRow, TextCell
 from vgg_ablate.report import markdown, wording
-from vgg_ablate.report import tables as report_tables
+from vgg_ablate.report.tables import build_difference_cell
 
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """The tables, and what differs between the studies and their manifests, a sentence each."""
+    """Several reports with the tables that compare them, and one sentence per difference in how they were run."""
 
     reports: tuple[Report, ...]
     tables: tuple[Table, ...]
@@ -31,68 +31,78 @@ class StudyComparison:
 
 
 def compare_reports(reports: Sequence[Report]) -> StudyComparison:
-    """Set reports beside each other. Raises SpecError where they share no variant."""
-    titles = _titles(reports)
-    shared = _shared(reports)
-    tables = [_variants(reports, titles, shared)]
+    """Compare reports by their common variants. Raises SpecError if they have none."""
+    titles = _choose_titles(reports)
+    common = _find_common_variants(reports)
+    tables = [_build_variant_table(reports, titles, common)]
     if any(report.verdicts for report in reports):
-        tables.append(_claims(reports, titles))
-    return StudyComparison(tuple(reports), tuple(tables), tuple(_differences(reports, titles)))
+        tables.append(_build_claim_table(reports, titles))
+    return StudyComparison(tuple(reports), tuple(tables), tuple(_list_differences(reports, titles)))
 
 
-def serialize_comparison(found: StudyComparison) -> str:
-    """One JSON document."""
+def serialize_comparison(comparison: StudyComparison) -> str:
+    """Return a comparison as a JSON document: means in percent, null if unknown."""
+    reports = comparison.reports
+    rows_by_variant = {name: _get_rows(reports, name) for name in _find_common_variants(reports)}
     document = {
-        "studies": _titles(found.reports),
+        "studies": _choose_titles(reports),
         "variants": [
             {
                 "name": name,
                 "means": [None if isnan(row.error.mean) else row.error.mean for row in rows],
                 "n": [row.n for row in rows],
             }
-            for name in _shared(found.reports)
-            for rows in [[next(row for row in report.rows if row.name == name) for report in found.reports]]
+            for name, rows in rows_by_variant.items()
         ],
-        "differences": list(found.differences),
+        "differences": list(comparison.differences),
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def estimate_unpaired_difference(one: Sequence[float], other: Sequence[float]) -> PairedDifference:
-    """Mean of `one` minus mean of `other`, with Welch's 95 % interval; `n` is the smaller number of seeds."""
+    """Estimate the mean of `one` minus the mean of `other` with Welch's 95 % interval.
+
+    `n` of the result is the smaller number of seeds, and `sd` is such that sd / sqrt(n) is Welch's standard error: with
+    both, tables round the difference as they round paired ones.
+    """
     n = min(len(one), len(other))
     if not n:
         return PairedDifference(0)
     mean = float(np.mean(one) - np.mean(other))
     if n < 2:
         return PairedDifference(n, mean)
-    parts = [np.var(sample, ddof=1) / len(sample) for sample in (one, other)]
-    variance = float(sum(parts))
+    # Welch's variance of the difference, and the Welch-Satterthwaite degrees of freedom below.
+    variances = [np.var(sample, ddof=1) / len(sample) for sample in (one, other)]
+    variance = float(sum(variances))
     if variance == 0:
         return PairedDifference(n, mean, 0.0, mean, mean)
-    below = sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (one, other), strict=True))
-    estimate = stats.Estimate(np.asarray(mean), np.sqrt(np.asarray(variance)), np.asarray(variance**2 / below))
+    terms = sum(part**2 / (len(sample) - 1) for part, sample in zip(variances, (one, other), strict=True))
+    estimate = stats.Estimate(np.asarray(mean), np.sqrt(np.asarray(variance)), np.asarray(variance**2 / terms))
     low, high = estimate.interval()
     return PairedDifference(n, mean, float(np.sqrt(variance * n)), float(low), float(high))
 
 
-def _titles(reports: Sequence[Report]) -> list[str]:
-    """The studies' names; their folders' where two have the same."""
+def _choose_titles(reports: Sequence[Report]) -> list[str]:
+    """Return a distinct title per report: the study's name, the folder's name, or the folder's path."""
     names = [report.study.name for report in reports]
     if len(set(names)) < len(names):
         names = [report.folder.name for report in reports]
     return names if len(set(names)) == len(names) else [str(report.folder) for report in reports]
 
 
-def _shared(reports: Sequence[Report]) -> list[str]:
-    everywhere = set.intersection(*({row.name for row in report.rows} for report in reports))
-    if not everywhere:
-        rule = "have no variant in common; they cannot be set side by side"
+def _find_common_variants(reports: Sequence[Report]) -> list[str]:
+    common = set.intersection(*({row.name for row in report.rows} for report in reports))
+    if not common:
+        rule = "no common variant; studies are compared by the variants that all of them have"
         raise SpecError(Problem(rule, place=" and ".join(str(report.folder) for report in reports)))
-    return [row.name for row in reports[0].rows if row.name in everywhere]
+    return [row.name for row in reports[0].rows if row.name in common]
 
 
-def _variants(reports: Sequence[Report], titles: Sequence[str], shared: Sequence[str]) -> Table:
+def _get_rows(reports: Sequence[Report], variant: str) -> list[VariantRow]:
+    return [next(row for row in report.rows if row.name == variant) for report in reports]
+
+
+def _build_variant_table(reports: Sequence[Report], titles: Sequence[str], common: Sequence[str]) -> Table:
     columns = [Column("variant", "variant", "left")]
     for title in titles:
         columns += [
@@ -102,58 +112,59 @@ def _variants(reports: Sequence[Report], titles: Sequence[str], shared: Sequence
         ]
     if len(reports) == 2:
         columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, pp [95 %]", "between"))
-    seeds = [collect_by_seed(report.frame, PRIMARY_METRIC) for report in reports]
-    rows, same = [], [name for name in shared if _same_runs(reports, name)]
-    for name in shared:
-        own = [next(row for row in report.rows if row.name == name) for report in reports]
-        cells: list[TableCell] = [TextCell(name)]
-        for row in own:
-            error: TableCell = MeanCell(row.error.mean, row.error.sd, row.n)
-            cells += [
-                CountCell(row.n),
-                error,
-                TextCell("base") if row.is_base else report_tables.build_difference_cell(row.to_base),
-            ]
+    errors = [collect_by_seed(report.frame, PRIMARY_METRIC) for report in reports]
+    shared = [name for name in common if _share_records(reports, name)]
+    rows = []
+    for name in common:
+        variant_rows = _get_rows(reports, name)
+        cells: list[TableCell] = [TextCell(name), *chain.from_iterable(map(_build_study_cells, variant_rows))]
         if len(reports) == 2:
-            first, second = (list(table.get(name, {}).values()) for table in seeds)
-            cells.append(
-                TextCell("same runs")
-                if name in same
-                else report_tables.build_difference_cell(estimate_unpaired_difference(second, first))
-            )
-        bold = frozenset(2 + 3 * index for index, row in enumerate(own) if row.best)
-        rows.append(TableRow(tuple(cells), "base" if own[0].is_base else "", bold))
-    notes = [
-        "n: seeds that finished. ± is the standard deviation over seeds. Bold: the best and its equals.",
-        "Differences within a study are paired by seed, between studies they are not (Welch's 95 % interval).",
-    ]
-    if same:
-        notes.append(f"Both studies have records of {', '.join(same)} in common: no difference between them is shown.")
+            first, second = (list(by_variant.get(name, {}).values()) for by_variant in errors)
+            difference = build_difference_cell(estimate_unpaired_difference(second, first))
+            cells.append(TextCell("same runs") if name in shared else difference)
+        bold = frozenset(2 + 3 * index for index, row in enumerate(variant_rows) if row.best)
+        rows.append(TableRow(tuple(cells), "base" if variant_rows[0].is_base else "", bold))
+    notes = tuple(_list_notes(reports, common, shared))
+    return Table("beside", "Test error, in percent", tuple(columns), tuple(rows), notes)
+
+
+def _build_study_cells(row: VariantRow) -> list[TableCell]:
+    difference = TextCell("base") if row.is_base else build_difference_cell(row.to_base)
+    return [CountCell(row.n), MeanCell(row.error.mean, row.error.sd, row.n), difference]
+
+
+def _list_notes(reports: Sequence[Report], common: Sequence[str], shared: Sequence[str]) -> Iterator[str]:
+    yield (
+        "n: seeds that finished. ± is the standard deviation over seeds. Bold: the lowest mean and all means that are "
+        "not distinguished from it."
+    )
+    yield "Differences within a study are paired by seed; differences between studies are not (Welch's 95 % interval)."
+    if shared:
+        yield f"Both studies have the same records of {', '.join(shared)}: no difference between them is shown."
     stalled = [f"{row.name} ({row.training_state})" for report in reports for row in report.rows if row.stalled]
     if stalled:
-        notes.append(f"Runs at chance level are left out of n and of means: {', '.join(stalled)}.")
-    left_out = sorted({row.name for report in reports for row in report.rows} - set(shared))
+        yield f"Runs at chance level are left out of n and of means: {', '.join(stalled)}."
+    left_out = sorted({row.name for report in reports for row in report.rows} - set(common))
     if left_out:
-        notes.append(f"Not in all of them, and left out: {', '.join(left_out)}.")
-    return Table("beside", "Test error, in percent", tuple(columns), tuple(rows), tuple(notes))
+        yield f"Left out because not every study has them: {', '.join(left_out)}."
 
 
-def _same_runs(reports: Sequence[Report], name: str) -> bool:
-    """Do two studies share records of a variant? A run has one record, however many studies ask for it."""
-    keys = [set(report.frame.loc[report.frame["variant"] == name, "key"]) for report in reports]
+def _share_records(reports: Sequence[Report], variant: str) -> bool:
+    """Return whether two studies have a record of a variant in common: one run has one record in all studies."""
+    keys = [set(report.frame.loc[report.frame["variant"] == variant, "key"]) for report in reports]
     return len(reports) == 2 and bool(keys[0] & keys[1])
 
 
-def _claims(reports: Sequence[Report], titles: Sequence[str]) -> Table:
+def _build_claim_table(reports: Sequence[Report], titles: Sequence[str]) -> Table:
     columns = (
         Column("claim", "claim", "left"),
         *chain.from_iterable((Column(title, title, "left"), Column("gain", f"{title}_gain")) for title in titles),
     )
-    found = [{verdict.claim.id: verdict for verdict in report.verdicts} for report in reports]
+    verdicts_by_claim = [{verdict.claim.id: verdict for verdict in report.verdicts} for report in reports]
     rows = []
-    for claim in dict.fromkeys(chain.from_iterable(found)):
-        cells: list[TableCell] = [TextCell(claim)]
-        for verdicts in found:
+    for claim in dict.fromkeys(chain.from_iterable(verdicts_by_claim)):
+        cells = [TextCell(claim)]
+        for verdicts in verdicts_by_claim:
             verdict = verdicts.get(claim)
             cells.append(TextCell(verdict.verdict if verdict else numbers.DASH))
             cells.append(TextCell(wording.format_estimate(verdict) if verdict else numbers.DASH))
@@ -161,42 +172,47 @@ def _claims(reports: Sequence[Report], titles: Sequence[str]) -> Table:
     return Table("beside-claims", "Claims and verdicts", columns, tuple(rows))
 
 
-def _differences(reports: Sequence[Report], titles: Sequence[str]) -> list[str]:
-    """What differs in the studies and in how they were run, named by path."""
-    told = [_told(report) for report in reports]
-    paths = sorted(set(chain.from_iterable(told)))
+def _list_differences(reports: Sequence[Report], titles: Sequence[str]) -> list[str]:
+    """List the settings and the provenance in which the studies differ, as `path: title value; title value`."""
+    settings = [_collect_settings(report) for report in reports]
+    differing = [
+        path for path in sorted(set(chain.from_iterable(settings))) if len({own.get(path) for own in settings}) > 1
+    ]
     return [
         f"{path}: "
-        + "; ".join(f"{title} {one.get(path, numbers.DASH)}" for title, one in zip(titles, told, strict=True))
-        for path in paths
-        if len({one.get(path) for one in told}) > 1
+        + "; ".join(f"{title} {own.get(path, numbers.DASH)}" for title, own in zip(titles, settings, strict=True))
+        for path in differing
     ]
 
 
-def _told(report: Report) -> dict[str, str]:
+def _collect_settings(report: Report) -> dict[str, str]:
+    """Return everything that can differ between two studies of the same variants, by path."""
     base = report.study.base
-    known = {name: value for name, value in report.provenance.items() if name not in ("history", "at", "looks")}
-    known |= {name: told for name, told in markdown.list_provenance(report) if name == "command"}
-    known |= {"looks": report.study.looks} if len(report.study.looks) > 1 else {}
-    whole = {
+    provenance = {name: value for name, value in report.provenance.items() if name not in ("history", "at", "looks")}
+    # The command as it can be typed, not as the list of arguments in the manifest.
+    provenance |= {name: value for name, value in markdown.list_provenance(report) if name == "command"}
+    # A study without looks has its number of seeds as the only look, which `seeds` shows already.
+    provenance |= {"looks": report.study.looks} if len(report.study.looks) > 1 else {}
+    settings = {
         "arch": base.arch.model_dump(mode="json"),
         "data": base.data.model_dump(mode="json"),
         "train": base.train.model_dump(mode="json"),
-        "provenance": known,
+        "provenance": provenance,
         "devices": sorted({device for row in report.rows for device in row.devices}),
     }
-    return dict(_flat(whole))
+    return dict(_flatten(settings))
 
 
-def _flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     flat: list[tuple[str, str]] = []
     for key, inner in value.items():
-        flat += _flat(inner, f"{above}{key}.") if isinstance(inner, Mapping) else [(f"{above}{key}", _plain(inner))]
+        path = f"{prefix}{key}"
+        flat += _flatten(inner, f"{path}.") if isinstance(inner, Mapping) else [(path, _format_yaml(inner))]
     return flat
 
 
-def _plain(value: object) -> str:
-    """As it stands in YAML: none, true; the parts of a list with commas between them."""
+def _format_yaml(value: object) -> str:
+    """Format a value as a study file has it, such as `none` and `true`; items of a list are separated by commas."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_format_yaml, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,15 +1,17 @@
-"""The table that each design deserves: blocks of factors, parts left out, the road, effects, the search's front."""
+"""Tables that depend on the kind of design: the comparison, factor levels, effects, ANOVA, and a search's front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
 from math import isnan, nan
+from typing import TypeVar
 
 from vgg_ablate.analysis.anova import AnovaRow
 from vgg_ablate.analysis.effects import Effect, FactorialEffects, compute_effects
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.summary import PRIMARY_METRIC, MetricSummary, Report, VariantRow, compute_paired_difference
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import (
     Column,
@@ -19,13 +21,14 @@ from vgg_ablate.formatting.table import (
     QuantityCell,
     Table,
     TableCell,
+    TableRow,
     TextCell,
 )
-from vgg_ablate.formatting.table import TableRow as Line
 from vgg_ablate.report.tables import build_comparison_table, build_difference_cell, format_outcomes
+from vgg_ablate.space.pareto import find_pareto_rows
 
-_MOST = 30  # proposals in a table
-_PROPOSED = (
+_MAX_PROPOSALS = 30  # in the table of a search's history
+_PROPOSAL_COLUMNS = (
     Column("proposal", "proposal", "left"),
     Column("changes", "changes", "left"),
     Column("n", "n"),
@@ -33,109 +36,118 @@ _PROPOSED = (
     Column("params", "params"),
     Column("MACs", "macs"),
 )
-_COMPARED = "Test error of every variant, in percent"
+_CAPTION = "Test error of every variant, in percent"
+_Item = TypeVar("_Item")
 
 
 def build_design_tables(report: Report) -> list[Table]:
-    """The comparison, laid out as the design asks, and what else it needs."""
-    kind: str = report.study.design.kind
-    if kind == "one_factor_at_a_time":
-        return [_blocks(report)]
-    if kind == "leave_one_out":
-        return [_parts(report)]
-    if kind == "cumulative":
-        return [_road(report)]
-    if kind == "factorial":
-        found = compute_effects(report)
-        return [_plain(report), _levels(found), _effects(found), *([_variance(found)] if found.sources else [])]
-    if kind == "search":
-        return [_plain(report), _front(report), _history(report)]
-    return [_plain(report)]
+    """Build the comparison of variants in the layout of the study's design, and the tables that only it has."""
+    match report.study.design.kind:
+        case "one_factor_at_a_time":
+            return [_build_factor_comparison(report)]
+        case "leave_one_out":
+            return [_build_part_comparison(report)]
+        case "cumulative":
+            return [_build_step_comparison(report)]
+        case "factorial":
+            return [_build_plain_comparison(report), *_build_factorial_tables(compute_effects(report))]
+        case "search":
+            return [_build_plain_comparison(report), _build_front_table(report), _build_history_table(report)]
+        case _:
+            return [_build_plain_comparison(report)]
 
 
 def find_pareto_variants(
     rows: Sequence[VariantRow], cost: str = "macs", metric: str = PRIMARY_METRIC
 ) -> list[VariantRow]:
-    """The rows that no other row beats on both the metric and the cost, from the cheapest on: the Pareto front."""
+    """Return the Pareto front of metric and cost, by cost; stalled variants and unknown costs are left out."""
     known = [
-        (row.costs[cost], found.mean, row)
+        (row, (row.costs[cost], summary.mean))
         for row in rows
-        if cost in row.costs and not row.stalled and (found := _metric(row, metric))
+        if cost in row.costs and not row.stalled and (summary := _get_metric(row, metric))
     ]
-    best: list[tuple[float, VariantRow]] = []
-    for _, mean, row in sorted(known, key=lambda one: one[:2]):
-        if not best or mean < best[-1][0]:
-            best.append((mean, row))
-    return [row for _, row in best]
+    return select_pareto_front([row for row, _ in known], [position for _, position in known])
 
 
-def _metric(row: VariantRow, metric: str) -> MetricSummary | None:
+def select_pareto_front(items: Sequence[_Item], positions: Sequence[tuple[float, float]]) -> list[_Item]:
+    """Return the items that no other item beats in both coordinates of its position, sorted by the first coordinate."""
+    return [items[index] for index in sorted(find_pareto_rows(positions), key=lambda index: positions[index])]
+
+
+def _get_metric(row: VariantRow, metric: str) -> MetricSummary | None:
     if metric == PRIMARY_METRIC:
         return row.error if row.n else None
     return row.metrics.get(metric)
 
 
-def _plain(report: Report) -> Table:
-    return build_comparison_table(report, "comparison", _COMPARED, [(None, report.rows)])
+def _build_plain_comparison(report: Report) -> Table:
+    return build_comparison_table(report, "comparison", _CAPTION, [(None, report.rows)])
 
 
-def _blocks(report: Report) -> Table:
-    """A block for every factor; a variant of no factor stands beside the base."""
+def _build_factor_comparison(report: Report) -> Table:
+    """Build a comparison with one block per factor; variants of no factor are in the base's block."""
     factors = list(dict.fromkeys(factor for row in report.rows for factor in row.variant.levels))
-    loose = [row for row in report.rows if row.is_base or not row.variant.levels]
-    blocks: list[tuple[str | None, list[VariantRow]]] = [(None, loose)]
+    no_factor = [row for row in report.rows if row.is_base or not row.variant.levels]
+    blocks: list[tuple[str | None, list[VariantRow]]] = [(None, no_factor)]
     for factor in factors:
         rows = [row for row in report.rows if factor in row.variant.levels and not row.is_base]
-        at_base = report.base.variant.levels.get(factor)
-        blocks.append((f"{factor} (base: {at_base})" if at_base else factor, rows))
-    return build_comparison_table(report, "comparison", _COMPARED + ", one factor at a time", blocks)
+        base_level = report.base.variant.levels.get(factor)
+        blocks.append((f"{factor} (base: {base_level})" if base_level else factor, rows))
+    return build_comparison_table(report, "comparison", f"{_CAPTION}, one factor at a time", blocks)
 
 
-def _parts(report: Report) -> Table:
-    """Without one part each: what costs most to leave out comes first."""
+def _build_part_comparison(report: Report) -> Table:
+    """Build a comparison of variants without one part each, the largest loss first."""
     parts = [row for row in report.rows if "without" in row.variant.levels]
     ordered = sorted(parts, key=lambda row: (isnan(row.to_base.mean), -row.to_base.mean))
     others = [row for row in report.rows if "without" not in row.variant.levels]
     titles = {row.name: f"{numbers.DASH} {row.variant.levels['without']}" for row in parts}
-    caption = _COMPARED + ", with one part left out; sorted by effect"
+    caption = f"{_CAPTION}, with one part left out; sorted by effect"
     return build_comparison_table(report, "comparison", caption, [(None, [*others, *ordered])], titles=titles)
 
 
-def _road(report: Report) -> Table:
-    """Step by step from the base: what each step adds to the one before."""
+def _build_step_comparison(report: Report) -> Table:
+    """Build a comparison of steps from the base, with the difference of each step to the previous one."""
     steps = [row for row in report.rows if row.is_base or "step" in row.variant.levels]
     others = [row for row in report.rows if row not in steps]
-    seeds = collect_by_seed(report.frame, PRIMARY_METRIC)
-    extra: dict[str, TableCell] = {row.name: TextCell(numbers.DASH) for row in [report.base, *others]}
-    for before, row in pairwise(steps):
-        extra[row.name] = build_difference_cell(
-            compute_paired_difference(seeds.get(row.name, {}), seeds.get(before.name, {}))
-        )
+    errors = collect_by_seed(report.frame, PRIMARY_METRIC)
+    differences: dict[str, TableCell] = {row.name: TextCell(numbers.DASH) for row in [report.base, *others]}
+    for previous, row in pairwise(steps):
+        difference = compute_paired_difference(errors.get(row.name, {}), errors.get(previous.name, {}))
+        differences[row.name] = build_difference_cell(difference)
     titles = {row.name: f"+ {row.variant.levels['step']}" for row in steps if not row.is_base}
-    column = Column("Δ to the step before, pp [95 %]", "step")
-    blocks: list[tuple[str | None, list[VariantRow]]] = [(None, [*steps])]
+    column = Column("Δ to the previous step, pp [95 %]", "step")
+    blocks: list[tuple[str | None, list[VariantRow]]] = [(None, steps)]
     if others:
-        blocks.append(("beside the road", others))
-    caption = _COMPARED + ", step by step; every step keeps those before it"
-    return build_comparison_table(report, "comparison", caption, blocks, titles=titles, extra=(column, extra))
+        blocks.append(("other variants", others))
+    caption = f"{_CAPTION}, step by step; every step keeps the previous ones"
+    return build_comparison_table(report, "comparison", caption, blocks, titles=titles, extra=(column, differences))
 
 
-def _levels(found: FactorialEffects) -> Table:
+def _build_factorial_tables(effects: FactorialEffects) -> list[Table]:
+    # There is no analysis of variance if a cell or a second seed is missing, or if all errors are equal.
+    variance = [_build_variance_table(effects)] if effects.sources else []
+    return [_build_level_table(effects), _build_effect_table(effects), *variance]
+
+
+def _build_level_table(effects: FactorialEffects) -> Table:
     columns = (
         Column("factor", "factor", "left"),
         Column("level", "level", "left"),
         Column("test error, %", PRIMARY_METRIC),
     )
-    lines = []
-    for (factor, level), values in found.means.items():
-        sd = _sd(values)
+    rows = []
+    for (factor, level), values in effects.means.items():
         mean = sum(values) / len(values) if values else nan
-        lines.append(Line((TextCell(factor), TextCell(level), MeanCell(mean, sd, len(values)))))
-    notes = [f"Means over all variants at the level, then over {len(found.seeds)} seeds; ± is the sd over seeds."]
-    return Table("levels", "Test error by level of each factor", columns, tuple(lines), tuple(notes))
+        rows.append(TableRow((TextCell(factor), TextCell(level), MeanCell(mean, _compute_sd(values), len(values)))))
+    note = (
+        f"Means over all variants at the level, then over {len(effects.seeds)} seeds; ± is the standard deviation over "
+        "seeds."
+    )
+    return Table("levels", "Test error by level of each factor", columns, tuple(rows), (note,))
 
 
-def _effects(found: FactorialEffects) -> Table:
+def _build_effect_table(effects: FactorialEffects) -> Table:
     columns = (
         Column("effect", "effect", "left"),
         Column("Δ test error, pp [95 %]", "difference"),
@@ -143,30 +155,32 @@ def _effects(found: FactorialEffects) -> Table:
         Column("p", "p"),
         Column("q", "q"),
     )
-    lines: list[Line] = []
-    for heading, group in (("main effects", found.main), ("interactions", found.interactions)):
-        lines.append(Line((TextCell(heading),), "block"))
-        lines += [_effect(effect) for effect in group]
+    rows: list[TableRow] = []
+    for heading, group in (("main effects", effects.main), ("interactions", effects.interactions)):
+        rows.append(TableRow((TextCell(heading),), "block"))
+        rows += [_build_effect_row(effect) for effect in group]
     notes = (
-        "Contrasts per seed over the seeds that every variant has finished; negative is less error.",
+        "Contrasts per seed over the seeds that every variant has finished; a negative difference is less error.",
         "q: Holm's p over the effects of the same kind. Bold: q ≤ 0.05.",
     )
-    return Table("effects", "Main effects and interactions on the test error", columns, tuple(lines), notes)
+    return Table("effects", "Main effects and interactions on the test error", columns, tuple(rows), notes)
 
 
-def _effect(effect: Effect) -> Line:
-    d = effect.difference
+def _build_effect_row(effect: Effect) -> TableRow:
+    difference = effect.difference
     cells = (
         TextCell(effect.label),
-        DifferenceCell(d.mean, d.sd, d.n, d.low, d.high),
-        CountCell(d.n),
+        DifferenceCell(difference.mean, difference.sd, difference.n, difference.low, difference.high),
+        CountCell(difference.n),
         QuantityCell(effect.p, "p"),
         QuantityCell(effect.q, "p"),
     )
-    return Line(cells, "", frozenset({1}) if effect.q <= 0.05 and d.n >= 3 else frozenset())
+    # The same two conditions as for a verdict: q at most 0.05 and at least three seeds.
+    is_significant = effect.q <= 0.05 and difference.n >= FEWEST_SEEDS
+    return TableRow(cells, bold=frozenset({1}) if is_significant else frozenset())
 
 
-def _variance(found: FactorialEffects) -> Table:
+def _build_variance_table(effects: FactorialEffects) -> Table:
     columns = (
         Column("source", "source", "left"),
         Column("df", "df"),
@@ -175,16 +189,17 @@ def _variance(found: FactorialEffects) -> Table:
         Column("p", "p"),
         Column("ω²", "omega_squared"),
     )
-    lines = tuple(_source(source) for source in found.sources)
+    rows = tuple(_build_variance_row(source) for source in effects.sources)
     notes = (
-        f"Over {len(found.seeds)} seeds, the seed as a block; the rest is what seed and factors do together.",
+        f"Over {len(effects.seeds)} seeds, with the seed as a block; the residual is the interaction of seed and "
+        "factors.",
         "ω²: the share of the variance of the test error that the source explains.",
     )
-    return Table("variance", "Analysis of variance of the test error (percent)", columns, lines, notes)
+    return Table("variance", "Analysis of variance of the test error (percent)", columns, rows, notes)
 
 
-def _source(source: AnovaRow) -> Line:
-    return Line(
+def _build_variance_row(source: AnovaRow) -> TableRow:
+    return TableRow(
         (
             TextCell(source.name),
             CountCell(source.dof),
@@ -196,51 +211,59 @@ def _source(source: AnovaRow) -> Line:
     )
 
 
-def _front(report: Report) -> Table:
-    """The proposals that nothing else beats on both validation error and MACs."""
-    best = find_pareto_variants(report.proposed, metric="val_error")
-    caption = "What nothing else that was proposed beats on both validation error and MACs"
-    notes = (
-        "The best of many is better by chance too: claims are about the winners, trained again on the study's seeds.",
+def _build_front_table(report: Report) -> Table:
+    front = find_pareto_variants(report.proposed, metric="val_error")
+    caption = "Pareto front of the proposals: no other proposal has both a lower validation error and fewer MACs"
+    note = (
+        "The lowest error of many proposals is low by chance too: claims compare the winners, which are trained again "
+        "on the study's seeds."
     )
-    return Table("front", caption, _PROPOSED, tuple(_proposal(row) for row in best), notes)
+    return Table("front", caption, _PROPOSAL_COLUMNS, tuple(_build_proposal_row(row) for row in front), (note,))
 
 
-def _history(report: Report) -> Table:
-    """The proposals, the best first; not more than a reader reads."""
-    ended = sorted(report.proposed, key=lambda row: (bool(row.stalled), _validation(row).mean, row.name))
-    shown = [row for row in ended if _validation(row).n] + [row for row in ended if not _validation(row).n]
-    notes = [f"{len(report.proposed)} variants were proposed; runs.csv has all of their runs."]
-    lines = tuple(_proposal(row) for row in shown[:_MOST])
-    return Table("history", f"The search: its best {len(lines)} proposals", _PROPOSED, lines, tuple(notes))
+def _build_history_table(report: Report) -> Table:
+    """Build the table of the best _MAX_PROPOSALS proposals; those without an error come last."""
+
+    def get_rank(row: VariantRow) -> tuple[bool, bool, float, str]:
+        validation = _get_validation(row)
+        # A mean of NaN in the key would leave the list unsorted, as every comparison with it is false.
+        return not validation.n, bool(row.stalled), validation.mean if validation.n else 0.0, row.name
+
+    ordered = sorted(report.proposed, key=get_rank)
+    rows = tuple(_build_proposal_row(row) for row in ordered[:_MAX_PROPOSALS])
+    note = f"{len(report.proposed)} variants were proposed; runs.csv has all of their runs."
+    return Table("history", f"The search: its best {len(rows)} proposals", _PROPOSAL_COLUMNS, rows, (note,))
 
 
-def _proposal(row: VariantRow) -> Line:
-    validation = _validation(row)
-    changes = ", ".join(f"{path.rsplit('.', 1)[-1]} {_level(value)}" for path, value in row.variant.changes.items())
-    return Line(
+def _build_proposal_row(row: VariantRow) -> TableRow:
+    validation = _get_validation(row)
+    changes = ", ".join(
+        f"{path.rsplit('.', 1)[-1]} {_format_level(value)}" for path, value in row.variant.changes.items()
+    )
+    error: TableCell = TextCell(format_outcomes(row) or numbers.DASH)
+    if validation.n:
+        error = MeanCell(validation.mean, validation.sd, validation.n)
+    return TableRow(
         (
             TextCell(row.name),
             TextCell(changes or numbers.DASH),
             CountCell(validation.n),
-            MeanCell(validation.mean, validation.sd, validation.n)
-            if validation.n
-            else TextCell(format_outcomes(row) or numbers.DASH),
+            error,
             CountCell(row.costs.get("params")),
             CountCell(row.costs.get("macs")),
         )
     )
 
 
-def _level(value: object) -> str:
+def _format_level(value: object) -> str:
     return numbers.format_compact(value, 4) if isinstance(value, float) else str(value)
 
 
-def _validation(row: VariantRow) -> MetricSummary:
+def _get_validation(row: VariantRow) -> MetricSummary:
     return row.metrics.get("val_error", MetricSummary(0))
 
 
-def _sd(values: Sequence[float]) -> float:
+def _compute_sd(values: Sequence[float]) -> float:
     if len(values) < 2:
         return nan
     mean = sum(values) / len(values)

@@ -1,4 +1,4 @@
-"""The tables of a report: variants beside each other, and claims with their verdicts."""
+"""The tables that every report has: the comparison of variants, and claims with their verdicts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from vgg_ablate.formatting.table import (
     TableRow,
     TextCell,
 )
-from vgg_ablate.formatting.table import TableRow as Line
 from vgg_ablate.report import wording
 
-_ERROR = 2  # the index of the test error among the comparison's columns
+_ERROR_COLUMN = 2  # index of the test error among the comparison's columns
+# Metrics that the comparison always shows, or that do not vary with the seed.
+_SHOWN_METRICS = frozenset({"trained", "test_error", "test_accuracy", "params", "macs", "images_per_second"})
 
 
 def build_comparison_table(
@@ -38,12 +39,15 @@ def build_comparison_table(
     titles: Mapping[str, str] | None = None,
     extra: tuple[Column, Mapping[str, TableCell]] | None = None,
 ) -> Table:
-    """One row a variant: n, test error, difference to the base, costs, speed; in blocks that may have a heading.
+    """Build a table with one row per variant: n, test error, difference to the base, costs and speed.
 
-    `titles` are shown for variants' names; `extra` is one more column after the difference to the base.
+    `blocks` are pairs of a heading, or None, and the rows below it. `titles` replace the names of variants. `extra` is
+    one more column, with a cell per variant, after the difference to the base.
     """
-    others = [
-        metric for metric in _claimed(report) if any(metric in {**row.metrics, **row.times} for row in report.rows)
+    metrics = [
+        metric
+        for metric in _list_claimed_metrics(report)
+        if any(metric in row.metrics or metric in row.times for row in report.rows)
     ]
     columns = (
         Column("variant", "variant", "left"),
@@ -51,23 +55,23 @@ def build_comparison_table(
         Column("test error, %", "test_error"),
         Column(f"Δ to {report.base.name}, pp [95 %]", "difference"),
         *((extra[0],) if extra else ()),
-        *(Column(_heading(metric), metric) for metric in others),
+        *(Column(_format_heading(metric), metric) for metric in metrics),
         Column("params", "params"),
         Column("MACs", "macs"),
         Column("images/s", "images_per_second"),
     )
-    lines: list[Line] = []
-    for heading, rows in blocks:
+    rows: list[TableRow] = []
+    for heading, variants in blocks:
         if heading is not None:
-            lines.append(Line((TextCell(heading),), "block"))
-        for row in rows:
+            rows.append(TableRow((TextCell(heading),), "block"))
+        for row in variants:
             title = (titles or {}).get(row.name, row.name)
-            lines.append(_line(row, title, others, extra[1][row.name] if extra else None))
-    return Table(name, caption, columns, tuple(lines), _notes(report))
+            rows.append(_build_variant_row(row, title, metrics, extra[1][row.name] if extra else None))
+    return Table(name, caption, columns, tuple(rows), _list_notes(report))
 
 
 def build_verdict_table(report: Report) -> Table:
-    """One row a claim."""
+    """Build a table with one row per claim."""
     columns = (
         Column("claim", "claim", "left"),
         Column("verdict", "verdict", "left"),
@@ -77,111 +81,124 @@ def build_verdict_table(report: Report) -> Table:
         Column("q", "q"),
         Column("P(as claimed)", "probability"),
         Column("wins", "wins"),
-        Column("could see", "detectable"),
+        Column("detectable", "detectable"),
         Column("seeds to decide", "seeds_to_decide"),
     )
     notes = [
         "Gains are paired by seed and positive where the first side is better; pp: percentage points.",
         "q: Holm's p over the claims on one metric; supported or refuted at q ≤ 0.05 with at least 3 seeds.",
-        "Could see: the difference found with 80 % power at this spread, before Holm.",
+        "Detectable: the smallest difference that has 80 % power at this spread, before Holm's correction.",
     ]
     if len(report.study.looks) > 1:
-        steps = ", ".join(str(look) for look in report.study.looks)
-        notes.append(f"Looked at after {steps} seeds; the 5 % are spent over the looks, and intervals widened for it.")
-    lines = tuple(_claim(verdict) for verdict in report.verdicts)
-    return Table("verdicts", "Claims and verdicts", columns, lines, tuple(notes))
+        looks = ", ".join(str(look) for look in report.study.looks)
+        notes.append(
+            f"Looks after {looks} seeds: they share the error rate of 5 %, and intervals are widened accordingly."
+        )
+    rows = tuple(_build_verdict_row(verdict) for verdict in report.verdicts)
+    return Table("verdicts", "Claims and verdicts", columns, rows, tuple(notes))
 
 
-def build_difference_cell(found: PairedDifference) -> TableCell:
-    """A cell for a difference; a dash where there is none."""
-    return DifferenceCell(found.mean, found.sd, found.n, found.low, found.high) if found.n else TextCell(numbers.DASH)
-
-
-def _claimed(report: Report) -> list[str]:
-    """Stochastic metrics that a claim is about and that have no column yet."""
-    shown = {"trained", "test_error", "test_accuracy", "params", "macs", "images_per_second"}
-    return [m for m in dict.fromkeys(claim.metric for claim in report.study.claims) if m not in shown]
-
-
-def _heading(metric: str) -> str:
-    shown = {"pp": "%"}.get(unit(metric), unit(metric))
-    return f"{NOUNS[metric]}, {shown}" if shown and metric != "train_seconds" else NOUNS[metric]
-
-
-def _line(row: VariantRow, title: str, others: Sequence[str], extra: TableCell | None) -> Line:
-    error: TableCell = MeanCell(row.error.mean, row.error.sd, row.error.n)
-    ended = ", ".join(f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(row.outcomes.items()))
-    state = ", ".join(words for words in (ended, row.training_state) if words)
-    cells: tuple[TableCell, ...] = (
-        TextCell(f"{title} ({state})" if state else title, f"#runs-{row.name}"),
-        CountCell(row.n),
-        error if row.n else TextCell(format_outcomes(row) or numbers.DASH),
-        TextCell("base") if row.is_base else build_difference_cell(row.to_base),
-        *(() if extra is None else (extra,)),
-        *(_other(row, metric) for metric in others),
-        CountCell(row.costs.get("params")),
-        CountCell(row.costs.get("macs")),
-        _time(row, "images_per_second"),
-    )
-    return Line(cells, "base" if row.is_base else "", frozenset({_ERROR}) if row.best else frozenset())
+def build_difference_cell(difference: PairedDifference) -> TableCell:
+    """Build the cell of a difference: a dash if no seed has both values."""
+    if not difference.n:
+        return TextCell(numbers.DASH)
+    return DifferenceCell(difference.mean, difference.sd, difference.n, difference.low, difference.high)
 
 
 def format_outcomes(row: VariantRow) -> str:
-    """`stalled 3/5, diverged 2/5`: what became of the runs that no mean has; empty where there are none."""
+    """Format the counts of runs that means leave out, such as `stalled 3/5, diverged 2/5`; empty if there are none."""
     counts = {**row.outcomes, "stalled": len(row.stalled)}
-    told = (f"{name.replace('_', ' ')} {count}/{row.planned}" for name, count in sorted(counts.items()) if count)
-    return ", ".join(told)
+    return ", ".join(_format_outcome(row, name, count) for name, count in sorted(counts.items()) if count)
 
 
-def _time(row: VariantRow, metric: str) -> TableCell:
-    found = row.times.get(metric)
+def _format_outcome(row: VariantRow, outcome: str, count: int) -> str:
+    return f"{outcome.replace('_', ' ')} {count}/{row.planned}"
+
+
+def _list_claimed_metrics(report: Report) -> list[str]:
+    """Return the metrics that claims are about and that have no column of their own."""
+    claimed = dict.fromkeys(claim.metric for claim in report.study.claims)
+    return [metric for metric in claimed if metric not in _SHOWN_METRICS]
+
+
+def _format_heading(metric: str) -> str:
+    # The values of a metric are in percent, and only their differences in percentage points.
+    shown = {"pp": "%"}.get(unit(metric), unit(metric))
+    # A duration has its unit in the cell: it can be seconds, minutes or hours.
+    return f"{NOUNS[metric]}, {shown}" if shown and metric != "train_seconds" else NOUNS[metric]
+
+
+def _build_variant_row(row: VariantRow, title: str, metrics: Sequence[str], extra: TableCell | None) -> TableRow:
+    unfinished = ", ".join(_format_outcome(row, name, count) for name, count in sorted(row.outcomes.items()))
+    state = ", ".join(part for part in (unfinished, row.training_state) if part)
+    error: TableCell = TextCell(format_outcomes(row) or numbers.DASH)
+    if row.n:
+        error = MeanCell(row.error.mean, row.error.sd, row.error.n)
+    cells: tuple[TableCell, ...] = (
+        TextCell(f"{title} ({state})" if state else title, f"#runs-{row.name}"),
+        CountCell(row.n),
+        error,
+        TextCell("base") if row.is_base else build_difference_cell(row.to_base),
+        *(() if extra is None else (extra,)),
+        *(_build_metric_cell(row, metric) for metric in metrics),
+        CountCell(row.costs.get("params")),
+        CountCell(row.costs.get("macs")),
+        _build_time_cell(row, "images_per_second"),
+    )
+    bold = frozenset({_ERROR_COLUMN}) if row.best else frozenset[int]()
+    return TableRow(cells, "base" if row.is_base else "", bold)
+
+
+def _build_time_cell(row: VariantRow, metric: str) -> TableCell:
+    times = row.times.get(metric)
     how: Literal["rate", "seconds"] = "rate" if metric == "images_per_second" else "seconds"
-    return RangeCell(found.median, found.low, found.high, how) if found else RangeCell(nan, nan, nan, how)
+    return RangeCell(times.median, times.low, times.high, how) if times else RangeCell(nan, nan, nan, how)
 
 
-def _other(row: VariantRow, metric: str) -> TableCell:
+def _build_metric_cell(row: VariantRow, metric: str) -> TableCell:
     if metric in TIMED_METRICS:
-        return _time(row, metric)
-    found = row.metrics.get(metric)
-    return MeanCell(found.mean, found.sd, found.n) if found else TextCell(numbers.DASH)
+        return _build_time_cell(row, metric)
+    summary = row.metrics.get(metric)
+    return MeanCell(summary.mean, summary.sd, summary.n) if summary else TextCell(numbers.DASH)
 
 
-def _notes(report: Report) -> tuple[str, ...]:
+def _list_notes(report: Report) -> tuple[str, ...]:
     devices = sorted({device for row in report.rows for device in row.devices if device})
-    notes = [
-        "n: seeds that finished. ± is the standard deviation over seeds, not an error of the mean.",
-        f"Δ: minus {report.base.name}, paired by seed, with Student's 95 % interval; negative is better.",
-        "MACs: multiply-accumulates of convolutions and dense layers for one example" + _counted_twice(report),
+    sd_note = "± is the standard deviation over seeds, not the standard error of the mean."
+    notes = [f"n: seeds that finished. {sd_note}"]
+    if any(row.stalled for row in report.rows):
+        notes = [
+            "n: seeds that finished above chance level; means leave out the others, and a variant with a stalled run "
+            f"is never in bold. {sd_note}"
+        ]
+    notes.append(f"Δ: minus {report.base.name}, paired by seed, with Student's 95 % interval; negative is better.")
+    if any(row.best for row in report.rows):
+        notes.append("Bold: the lowest mean and all means that paired t-tests (Holm, 5 %) do not distinguish from it.")
+    notes += [
+        f"MACs: multiply-accumulates of convolutions and dense layers for one example{_describe_audit(report)}",
         f"images/s: in training, median and range of undisturbed runs, on {', '.join(devices) or 'an unknown device'}.",
     ]
-    if any(row.stalled for row in report.rows):
-        notes[0] = (
-            "n: seeds that finished above chance level; means leave the others out, and a variant with one is never in "
-            "bold. ± is the standard deviation over seeds, not an error of the mean."
-        )
-    if count := sum(row.disturbed for row in report.rows):
+    if disturbed := sum(row.disturbed for row in report.rows):
         finished = int((report.frame["outcome"] == "finished").sum())
         notes.append(
-            f"Disturbed: {count} of {finished} runs took more than 1.2 times their CPU time, or it was not recorded; "
-            "their images/s and seconds are left out."
+            f"Disturbed: {disturbed} of {finished} runs took more than 1.2 times their CPU time, or their CPU time was "
+            "not recorded; their images/s and seconds are left out."
         )
-    if any(row.best for row in report.rows):
-        notes.insert(2, "Bold: the lowest mean and all that paired t-tests (Holm, 5 %) cannot tell from it.")
     if len(devices) > 1:
-        notes.append("Runs were made on several devices: their images/s and seconds cannot be compared.")
+        notes.append("Runs were trained on several devices: their images/s and seconds cannot be compared.")
     return tuple(notes)
 
 
-def _counted_twice(report: Report) -> str:
-    """Records in which the two counts differ are damaged; in the others they agree, where both are there."""
+def _describe_audit(report: Report) -> str:
+    """Describe how MACs were counted: validation rejects records in which closed form and fvcore differ."""
     finished = report.frame[report.frame["outcome"] == "finished"]
     if len(finished) and bool(finished[["params_audited", "macs_audited"]].notna().all(axis=None)):
         return ", equal by closed form and fvcore."
     return ", by closed form; not every record has fvcore's count."
 
 
-def _claim(verdict: Verdict) -> Line:
-    known = verdict.n >= 2 and not verdict.exact
+def _build_verdict_row(verdict: Verdict) -> TableRow:
+    has_statistics = verdict.n >= 2 and not verdict.exact
     cells: tuple[TableCell, ...] = (
         TextCell(verdict.claim.id, f"#claim-{verdict.claim.id}"),
         TextCell(verdict.verdict),
@@ -189,12 +206,12 @@ def _claim(verdict: Verdict) -> Line:
         TextCell(wording.format_estimate(verdict)),
         TextCell("exact") if verdict.exact else CountCell(verdict.n),
         QuantityCell(verdict.q, "p"),
-        QuantityCell(verdict.probability if known else nan, "percentage"),
-        TextCell(f"{verdict.wins}/{verdict.n}" if known else numbers.DASH),
-        QuantityCell(verdict.detectable if known else nan, "fixed"),
+        QuantityCell(verdict.probability if has_statistics else nan, "percentage"),
+        TextCell(f"{verdict.wins}/{verdict.n}" if has_statistics else numbers.DASH),
+        QuantityCell(verdict.detectable if has_statistics else nan, "fixed"),
         TextCell(wording.format_seeds_needed(verdict)),
     )
-    return Line(cells, "", frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))
+    return TableRow(cells, bold=frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))
 
 
 def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
@@ -203,7 +220,7 @@ def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
         Column("claim", "claim", "left"),
         Column("metric", "metric", "left"),
         Column("seeds", "seeds"),
-        Column("could see", "detectable"),
+        Column("detectable", "detectable"),
         Column("sd", "sd"),
         Column("where the sd comes from", "source", "left"),
     )
@@ -212,7 +229,7 @@ def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
         "With 80 % power, at the level of the claim's interval, before Holm's correction; "
         "sd: of the claim's difference between seeds."
     )
-    return Table("foresight", "The smallest effect that each claim could see", columns, rows, (note,))
+    return Table("foresight", "The smallest effect that each claim can detect", columns, rows, (note,))
 
 
 def _build_detectable_row(effect: DetectableEffect) -> TableRow:

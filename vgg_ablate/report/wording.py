@@ -1,37 +1,37 @@
-"""Verdicts in sentences."""
+"""Claims and verdicts as sentences for report.md, report.html and the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isnan, sqrt
+from math import isnan, nan, sqrt
 
 from vgg_ablate.analysis.metrics import NOUNS, unit_of
+from vgg_ablate.analysis.power import MAX_SEEDS
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import EXACT_METRICS, Claim, ClaimSide
 from vgg_ablate.formatting import numbers
 
-VERDICT_MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
-
 
 def describe_side(given: ClaimSide | None) -> str:
-    """A side in words: `D`, or `the mean of D and E`."""
+    """Describe one side of a claim: `D`, or `the mean of D and E`."""
     if given is None or isinstance(given, str):
         return given or ""
-    return f"the mean of {_listed(given)}" if len(given) > 1 else given[0]
+    return f"the mean of {_join_names(given)}" if len(given) > 1 else given[0]
 
 
 def describe_hypothesis(claim: Claim) -> str:
-    """`base better than five by more than 0.5 pp (test error)`."""
-    margin = _with_unit(_plain(claim.margin, claim.metric), claim)
+    """Describe what a claim states: `base better than five by more than 0.5 pp (test error)`."""
+    margin = _add_unit(_format_value(claim.margin, claim.metric), claim)
     if claim.trend is not None:
-        return f"{_slope(claim, margin)} over {_listed(claim.trend.variants)} ({NOUNS[claim.metric]})"
+        return f"{_describe_slope(claim, margin)} over {_join_names(claim.trend.variants)} ({NOUNS[claim.metric]})"
     b = describe_side(claim.b)
+    by_margin = f" by more than {margin}" if claim.margin else ""
     relation = {
-        "better": f"better than {b}" + (f" by more than {margin}" if claim.margin else ""),
-        "worse": f"worse than {b}" + (f" by more than {margin}" if claim.margin else ""),
+        "better": f"better than {b}{by_margin}",
+        "worse": f"worse than {b}{by_margin}",
         "not_worse": f"not worse than {b} by {margin} or more",
         "equivalent": f"within {margin} of {b}",
-        "different": f"different from {b}" + (f" by more than {margin}" if claim.margin else ""),
+        "different": f"different from {b}{by_margin}",
     }[claim.kind]
     where = f", within {claim.within}" if claim.within else ""
     where += f" more than within {claim.against}" if claim.against else ""
@@ -39,165 +39,188 @@ def describe_hypothesis(claim: Claim) -> str:
 
 
 def describe_result(verdict: Verdict) -> str:
-    """What was found, in one sentence."""
-    claim = verdict.claim
+    """Describe the estimate and the reason for the verdict in one sentence."""
     if isnan(verdict.mean):
-        return f"Nothing can be said: {verdict.reason}."
+        return f"No estimate: {verdict.reason}."
     if verdict.exact:
-        if claim.trend is not None:
-            return f"{_gain(claim)}: {format_estimate(verdict)}; exact, the same on every seed."
-        relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
-        by = f" by {numbers.format_count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
-        return f"{_side(claim)} is {relation}{by}; exact, the same on every seed."
+        return _describe_exact_result(verdict)
+    claim = verdict.claim
     if verdict.counts is not None:
-        found = f"{_counted(verdict)}: {format_estimate(verdict)}"
+        estimate = f"{_format_trained_counts(verdict)}: {format_estimate(verdict)}"
     elif claim.trend is not None:
-        found = f"{_gain(claim)}: {format_estimate(verdict)}"
+        estimate = f"{_name_trend(claim)}: {format_estimate(verdict)}"
     else:
-        found = (
-            f"{_side(claim)} gains {format_estimate(verdict)} over {describe_side(claim.b)} in {NOUNS[claim.metric]}"
-        )
+        a, b = _describe_first_side(claim), describe_side(claim.b)
+        estimate = f"{a} gains {format_estimate(verdict)} over {b} in {NOUNS[claim.metric]}"
     if verdict.verdict == "inconclusive":
-        return f"{found}; inconclusive: {_why(verdict)}."
-    return f"{found} ({verdict.interval_word})."
+        return f"{estimate}; inconclusive: {_explain_inconclusive(verdict)}."
+    return f"{estimate} ({verdict.interval_word})."
 
 
 def describe_method(verdict: Verdict) -> str:
-    """The same where the estimate stands beside it: of what over what, and how it is to be taken."""
+    """Describe what the estimate compares and the reason for the verdict, without the estimate's numbers."""
     claim = verdict.claim
     if isnan(verdict.mean) or verdict.exact:
         return describe_result(verdict)
     if verdict.counts is not None:
-        found = _counted(verdict)
+        compared = _format_trained_counts(verdict)
     elif claim.trend is not None:
-        found = _gain(claim)
+        compared = _name_trend(claim)
     else:
-        found = f"Gain of {_side(claim)} over {describe_side(claim.b)} in {NOUNS[claim.metric]}"
-    taken = _why(verdict) if verdict.verdict == "inconclusive" else verdict.interval_word
-    return f"{found}. {taken[0].upper()}{taken[1:]}."
+        compared = f"Gain of {_describe_first_side(claim)} over {describe_side(claim.b)} in {NOUNS[claim.metric]}"
+    reason = _explain_inconclusive(verdict) if verdict.verdict == "inconclusive" else verdict.interval_word
+    return f"{compared}. {_capitalize(reason)}."
 
 
 def format_estimate(verdict: Verdict) -> str:
-    """`+0.42 pp [0.10, 0.74]`."""
+    """Format an estimate with its 95 % interval: `+0.42 pp [0.10, 0.74]`."""
     metric = verdict.claim.metric
     if isnan(verdict.mean):
         return numbers.DASH
     if verdict.exact:
         per = "" if verdict.claim.trend is None else f" {unit_of(verdict.claim)}"
         return f"{numbers.format_count(verdict.mean, signed=True)} {NOUNS[metric]}{per}"
-    se = _se(verdict)
-    found = _with_unit(numbers.format_number(verdict.mean, numbers.choose_decimals(se), signed=True), verdict.claim)
+    se = _compute_standard_error(verdict)
+    mean = _add_unit(numbers.format_number(verdict.mean, numbers.choose_decimals(se), signed=True), verdict.claim)
     if isnan(verdict.ci_low):
-        return found
-    return f"{found} {numbers.format_interval(verdict.ci_low, verdict.ci_high, se)}"
+        return mean
+    return f"{mean} {numbers.format_interval(verdict.ci_low, verdict.ci_high, se)}"
 
 
 def format_seeds_needed(verdict: Verdict) -> str:
-    """How many seeds would decide, or that none of a feasible number would."""
+    """Format the number of seeds that would decide an inconclusive claim; a dash if there is no such number."""
     if verdict.exact or verdict.verdict != "inconclusive":
         return numbers.DASH
     if verdict.seeds_to_decide is None:
-        return numbers.DASH if verdict.reason or verdict.counts is not None else "> 1,000"
+        return numbers.DASH if verdict.reason or verdict.counts is not None else f"> {MAX_SEEDS:,}"
     return numbers.format_count(verdict.seeds_to_decide)
 
 
+def list_evidence(verdict: Verdict) -> list[str]:
+    """Return the sentences about the numbers behind a verdict, without those that do not apply to it."""
+    clauses = (describe_evidence(verdict), describe_sensitivity(verdict), describe_crossed_interval(verdict))
+    sentences = [f"{_capitalize(clause)}." for clause in clauses if clause]
+    if len(verdict.looks) > 1:
+        sentences.append(f"Judged at the look after {verdict.look} of {verdict.looks[-1]} seeds.")
+    return sentences
+
+
 def describe_evidence(verdict: Verdict) -> str:
-    """The numbers behind a verdict: n, p, q, P, wins, g, what could have been seen."""
+    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g and the detectable difference."""
     if verdict.exact or verdict.n < 2 or isnan(verdict.p):
         return ""
+    p = f"p {_format_p(verdict.p)}"
+    q = f"q {_format_p(verdict.q)} (Holm over {verdict.family})"
     if verdict.counts is not None:
-        q = f"q = {numbers.format_p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<")
-        return f"{_counted(verdict)}; Barnard's exact test: p = {numbers.format_p_value(verdict.p)}; {q}".replace(
-            "= <", "<"
-        )
-    detectable = _with_unit(
-        numbers.format_number(verdict.detectable, numbers.choose_decimals(_se(verdict))), verdict.claim
-    )
+        return f"{_format_trained_counts(verdict)}; Barnard's exact test: {p}; {q}"
+    decimals = numbers.choose_decimals(_compute_standard_error(verdict))
+    detectable = _add_unit(numbers.format_number(verdict.detectable, decimals), verdict.claim)
     parts = [
         f"{verdict.n} seeds",
-        f"p = {numbers.format_p_value(verdict.p)}".replace("= <", "<"),
-        f"q = {numbers.format_p_value(verdict.q)} (Holm over {verdict.family})".replace("= <", "<"),
+        p,
+        q,
         f"P(as claimed) {numbers.format_percentage(verdict.probability)}",
         f"wins {verdict.wins}/{verdict.n}",
-        f"Hedges g {numbers.format_number(verdict.hedges_g, 2, signed=True)}",
-        f"could have seen {detectable}",
+        f"Hedges' g {numbers.format_number(verdict.hedges_g, 2, signed=True)}",
+        f"detectable difference {detectable}",
     ]
     return "; ".join(parts)
 
 
 def describe_sensitivity(verdict: Verdict) -> str:
-    """Does the verdict hang on the method?"""
+    """Describe whether other t-tests give the same verdict; empty if none was computed."""
     if not verdict.sensitivity:
         return ""
     words = dict(verdict.sensitivity)
     if len(set(words.values())) == 1:
-        return f"{verdict.verdict} by the paired, Welch's and the pooled t"
+        return f"{verdict.verdict} by the paired, Welch's and the pooled t-test"
     names = {"paired": "paired t", "welch": "Welch's t", "pooled": "pooled t"}
-    told = ", ".join(f"{names[method]}: {word}" for method, word in words.items())
-    return f"the verdict hangs on the method: {told}"
+    verdicts = ", ".join(f"{names[method]}: {word}" for method, word in words.items())
+    return f"the verdict depends on the method: {verdicts}"
 
 
 def describe_crossed_interval(verdict: Verdict) -> str:
-    """The second interval, where the test set's examples are a sample too."""
+    """Return the interval that treats the test examples as a sample too; empty if it was not computed."""
     if verdict.beyond is None:
         return ""
-    shown = numbers.format_interval(*verdict.beyond, _se(verdict))
-    return f"beyond this test set (seeds and examples both sampled): {shown} {unit_of(verdict.claim)}"
+    interval = numbers.format_interval(*verdict.beyond, _compute_standard_error(verdict))
+    return f"beyond this test set (seeds and examples both sampled): {interval} {unit_of(verdict.claim)}"
 
 
-def _why(verdict: Verdict) -> str:
+def _describe_exact_result(verdict: Verdict) -> str:
+    """Describe the result of a claim on a metric that is the same on every seed, such as params."""
+    claim = verdict.claim
+    if claim.trend is not None:
+        return f"{_name_trend(claim)}: {format_estimate(verdict)}; exact, the same on every seed."
+    relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
+    by = f" by {numbers.format_count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
+    return f"{_describe_first_side(claim)} is {relation}{by}; exact, the same on every seed."
+
+
+def _explain_inconclusive(verdict: Verdict) -> str:
     if verdict.reason:
         return verdict.reason
     needed = format_seeds_needed(verdict)
-    needed = needed.replace("> ", "more than ")
-    return f"{needed} seeds would decide it at this mean and spread" if needed != numbers.DASH else "undecided"
+    if needed == numbers.DASH:
+        return "undecided"
+    return f"{needed.replace('> ', 'more than ')} seeds would decide it at this mean and spread"
 
 
-def _side(claim: Claim) -> str:
+def _describe_first_side(claim: Claim) -> str:
     a = describe_side(claim.a)
     if claim.against:
         return f"{a} (within {claim.within}, against {claim.against})"
     return f"{a} (within {claim.within})" if claim.within else a
 
 
-def _slope(claim: Claim, margin: str) -> str:
-    """What a trend claims of the gain: `gains over weight_layers by more than 0.1 pp per layer`."""
+def _describe_slope(claim: Claim, margin: str) -> str:
+    """Describe what a trend states of the gain: `gains with weight_layers by more than 0.1 pp per layer`."""
     over = claim.trend.over if claim.trend is not None else ""
-    more = f" by more than {margin}" if claim.margin else ""
+    by_margin = f" by more than {margin}" if claim.margin else ""
     return {
-        "better": f"gains with {over}{more}",
-        "worse": f"loses with {over}{more}",
+        "better": f"gains with {over}{by_margin}",
+        "worse": f"loses with {over}{by_margin}",
         "not_worse": f"does not lose {margin} or more with {over}",
         "equivalent": f"changes by less than {margin} with {over}",
-        "different": f"changes with {over}{more}",
+        "different": f"changes with {over}{by_margin}",
     }[claim.kind]
 
 
-def _gain(claim: Claim) -> str:
-    """`Slope of the gain in test error over weight_layers`."""
+def _name_trend(claim: Claim) -> str:
     return f"Slope of the gain in {NOUNS[claim.metric]} over {claim.trend.over if claim.trend is not None else ''}"
 
 
-def _counted(verdict: Verdict) -> str:
-    """`base trained 5/5, five 2/5`."""
+def _format_trained_counts(verdict: Verdict) -> str:
+    """Format how many runs of each side trained above chance: `base trained 5/5, five 2/5`."""
     if verdict.counts is None:
         return ""
     claim, (trained_a, runs_a, trained_b, runs_b) = verdict.claim, verdict.counts
-    return f"{_side(claim)} trained {trained_a}/{runs_a}, {describe_side(claim.b)} {trained_b}/{runs_b}"
+    return f"{_describe_first_side(claim)} trained {trained_a}/{runs_a}, {describe_side(claim.b)} {trained_b}/{runs_b}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _se(verdict: Verdict) -> float:
-    return verdict.sd / sqrt(verdict.n) if verdict.n > 1 else float("nan")
+def _compute_standard_error(verdict: Verdict) -> float:
+    return verdict.sd / sqrt(verdict.n) if verdict.n > 1 else nan
 
 
-def _plain(value: float, metric: str) -> str:
+def _format_value(value: float, metric: str) -> str:
     return numbers.format_count(value) if metric in EXACT_METRICS else numbers.format_compact(value)
 
 
-def _with_unit(text: str, claim: Claim) -> str:
+def _format_p(value: float) -> str:
+    """Format a p-value with its relation: `= 0.012`, or `< 0.001`."""
+    text = numbers.format_p_value(value)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _add_unit(text: str, claim: Claim) -> str:
     return f"{text} {unit_of(claim)}".strip()
+
+
+def _capitalize(text: str) -> str:
+    """Make the first letter a capital; str.capitalize would make the other letters small."""
+    return text[0].upper() + text[1:]

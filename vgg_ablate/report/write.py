@@ -1,7 +1,7 @@
-"""A report as files: runs.csv, report.md, table.tex, and, where they are there to be drawn, figures and the page.
+"""The report of a results folder as files: runs.csv, report.md, table.tex, figures/*.svg and report.html.
 
-Files are a function of the records alone: no clock, no path, no name of this machine goes in. So `check` can say
-whether a committed report is what the records say.
+The files are a function of the records alone: they contain no time of writing, no path and no host name. `check_report`
+relies on that when it compares committed files with the records.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from vgg_ablate.formatting import table
 from vgg_ablate.records import replace_file
 from vgg_ablate.report import markdown
 from vgg_ablate.report.figures import canvas, registry
+from vgg_ablate.report.figures.registry import RenderedFigure
 from vgg_ablate.report.html import document
 
 
 def write_report(folder: str | Path) -> Report:
-    """Write the report of a results folder into it. Raises StorageFailed where there is no study, or no place."""
+    """Write the report of a results folder into the folder, and return it.
+
+    Raises StorageError if the folder has no study or cannot be written.
+    """
     report = summary.load_report(folder)
     for name, text in build_files(report).items():
         replace_file(report.folder / name, text)
@@ -32,63 +36,67 @@ def write_report(folder: str | Path) -> Report:
 
 
 def build_files(report: Report) -> dict[str, str]:
-    """The report's files: name -> content."""
-    pictures = registry.render_figures(report)
-    return {
-        "runs.csv": frame.serialize_frame(report.frame),
-        "report.md": markdown.build_markdown(report, pictures),
-        "table.tex": "\n".join(table.render_latex(one) for one in markdown.build_tables(report)),
-        **{f"figures/{picture.name}.svg": picture.svg for picture in pictures},
-        "report.html": document.render_page(report, pictures),
-    }
+    """Build the content of every file of the report, by path relative to the results folder."""
+    figures = registry.render_figures(report)
+    return {**_build_committed_files(report, figures), "report.html": document.render_page(report, figures)}
 
 
 def check_report(folder: str | Path) -> list[str]:
-    """How the files of a results folder differ from what its records say; empty where they do not."""
+    """Compare the committed files of a report with its records, and return one message per file that differs.
+
+    report.html is not compared: it is not committed, because `write_report` makes it from the same records.
+    """
     report = summary.load_report(folder)
-    return [
-        difference
-        for name, text in build_files(report).items()
-        if (difference := _difference(report.folder / name, text)) is not None
-    ]
+    files = _build_committed_files(report, registry.render_figures(report))
+    differences = (_find_difference(report.folder / name, text) for name, text in files.items())
+    return [difference for difference in differences if difference is not None]
 
 
 def serialize_report(report: Report) -> str:
-    """One JSON document; means and differences of errors in percent and percentage points, null where unknown."""
+    """Return the report as a JSON document: errors in percent, differences in percentage points, null if unknown."""
     document = {
         "study": report.study.name,
         "question": report.study.question,
         "metric": summary.PRIMARY_METRIC,
         "unit": "percent",
-        "variants": [_variant(row) for row in report.rows],
-        "claims": [_claim(verdict) for verdict in report.verdicts],
+        "variants": [_serialize_row(row) for row in report.rows],
+        "claims": [_serialize_verdict(verdict) for verdict in report.verdicts],
         "problems": list(report.problems),
         "missing": report.missing,
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _difference(path: Path, text: str) -> str | None:
+def _build_committed_files(report: Report, figures: tuple[RenderedFigure, ...]) -> dict[str, str]:
+    return {
+        "runs.csv": frame.serialize_frame(report.frame),
+        "report.md": markdown.build_markdown(report, figures),
+        "table.tex": "\n".join(table.render_latex(content) for content in markdown.build_tables(report)),
+        **{f"figures/{figure.name}.svg": figure.svg for figure in figures},
+    }
+
+
+def _find_difference(path: Path, expected: str) -> str | None:
     try:
-        there = path.read_text(encoding="utf-8")
+        actual = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return f"{path}: is not there"
-    there, text = canvas.drop_incomparable_drawings(there, text)
-    if there == text:
+        return f"{path}: file not found"
+    actual, expected = canvas.drop_incomparable_drawings(actual, expected)
+    if actual == expected:
         return None
-    lines = zip(there.splitlines(), text.splitlines(), strict=False)
-    for number, (old, new) in enumerate(lines, start=1):
-        if old != new:
-            return f"{path}:{number}: the records say {_cut(new)}, got {_cut(old)}"
-    return f"{path}: the records make {len(text.splitlines())} lines, got {len(there.splitlines())}"
+    lines = zip(actual.splitlines(), expected.splitlines(), strict=False)
+    for number, (actual_line, expected_line) in enumerate(lines, start=1):
+        if actual_line != expected_line:
+            return f"{path}:{number}: expected {_quote(expected_line)} from the records, got {_quote(actual_line)}"
+    return f"{path}: expected {len(expected.splitlines())} lines from the records, got {len(actual.splitlines())}"
 
 
-def _cut(line: str) -> str:
+def _quote(line: str) -> str:
     return repr(line if len(line) <= 100 else line[:97] + "...")
 
 
-def _variant(row: VariantRow) -> dict[str, Any]:
-    return _finite(
+def _serialize_row(row: VariantRow) -> dict[str, Any]:
+    return _replace_nan(
         {
             "name": row.name,
             "n": row.n,
@@ -108,9 +116,9 @@ def _variant(row: VariantRow) -> dict[str, Any]:
     )
 
 
-def _claim(verdict: Verdict) -> dict[str, Any]:
+def _serialize_verdict(verdict: Verdict) -> dict[str, Any]:
     claim = verdict.claim
-    return _finite(
+    return _replace_nan(
         {
             "id": claim.id,
             "text": claim.text,
@@ -131,6 +139,7 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
             "q": verdict.q,
             "verdict": verdict.verdict,
             "reason": verdict.reason,
+            # The key is older than the attribute's name; JSON field names are a file format and stay.
             "finer": verdict.interval_word,
             "probability": verdict.probability,
             "wins": verdict.wins,
@@ -141,12 +150,12 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
             "beyond": list(verdict.beyond) if verdict.beyond else None,
             "exact": verdict.exact,
             "counts": None if verdict.counts is None else verdict.counts._asdict(),
-            "horizons": {level: _finite(asdict(one)) for level, one in verdict.horizons.items()},
+            "horizons": {level: _replace_nan(asdict(judged)) for level, judged in verdict.horizons.items()},
             "stable": verdict.stable,
         }
     )
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: what is not known is null."""
+def _replace_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace numbers that are not finite by None: JSON has no NaN."""
     return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in values.items()}

@@ -1,7 +1,7 @@
-"""What every figure shares: size, type, colours, and SVG that is the same byte for byte on every run.
+"""Sizes, fonts and colors of all figures, and SVG output that is the same byte for byte in every process.
 
-Colours are Okabe and Ito's (2008), darkened where they carry text; what a colour says is also said by a shape or a
-word, so that figures survive grey print. Text stays text: it can be searched, selected and recoloured by a page.
+Colors are those of Okabe and Ito (2008), darkened where text has them. A shape or a word repeats what a color means, so
+that figures can be read in grey print. Text stays text: it can be searched, selected and recolored by a page.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ INK, SOFT, RULE, BAND, PAPER = "#1c2126", "#5c656e", "#c9cfd5", "#e9edf0", "#fff
 ACCENT = "#0b5fa5"
 SUPPORTED_COLOR, REFUTED_COLOR, INCONCLUSIVE_COLOR = "#007a5a", "#b84a00", "#65707a"
 VERDICT_COLORS = {"supported": SUPPORTED_COLOR, "refuted": REFUTED_COLOR, "inconclusive": INCONCLUSIVE_COLOR}
-SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by marker too
+SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-_FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"  # none is wider than the first
+# Layout is measured in the first font, so none of the fallbacks may be wider than it.
+_FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"
 
-_TAG = re.compile(r"<[^>]*>")  # what is written between tags is words, and stays as it is
-_LONG = re.compile(r"-?\b\d+\.\d{3,}\b")  # a coordinate finer than a hundredth of a point
-_ARTIST = re.compile(r"Matplotlib v[\w.]+")
-_SVG = re.compile(r"(?:<\?xml[^>]*>\s*<!DOCTYPE[^>]*>\s*)?<svg\b.*?</svg>\s*", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_LONG_COORDINATE = re.compile(r"-?\b\d+\.\d{3,}\b")  # finer than a hundredth of a point
+_MATPLOTLIB_VERSION = re.compile(r"Matplotlib v[\w.]+")
+_SVG_ELEMENT = re.compile(r"(?:<\?xml[^>]*>\s*<!DOCTYPE[^>]*>\s*)?<svg\b.*?</svg>\s*", re.DOTALL)
 
 _STYLE: Any = {
-    "svg.hashsalt": "vgg_ablate",
-    "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],  # matplotlib brings it along: the same metrics everywhere
+    "svg.hashsalt": "vgg_ablate",  # without a salt, ids of clip paths are random in every process
+    "svg.fonttype": "none",  # text as text, not as outlines
+    "font.family": ["DejaVu Sans"],  # included in matplotlib, so that every machine measures the same widths
     "font.size": FONT_SIZE,
     "text.color": INK,
     "axes.labelcolor": SOFT,
@@ -72,12 +73,12 @@ _STYLE: Any = {
     "xtick.major.size": 3,
     "ytick.major.size": 3,
     "lines.solid_capstyle": "butt",
-    "path.simplify": False,
+    "path.simplify": False,  # simplification drops points of a line by their distance in pixels
 }
 
 
 class Stroke(NamedTuple):
-    """From `start` to `end`, in points from a place in the data."""
+    """A short line from `start` to `end`, both in points relative to a position in data coordinates."""
 
     at: tuple[float, float]
     start: tuple[float, float]
@@ -85,51 +86,59 @@ class Stroke(NamedTuple):
 
 
 def use_style() -> AbstractContextManager[None]:
-    """The settings under which figures are drawn and written."""
+    """Return a context in which figures are drawn and written with the settings of this module."""
     return mpl.rc_context(_STYLE)
 
 
 def create_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
+    """Create an empty figure of a size in inches, at 72 dots per inch: a dot is a point."""
     return Figure(figsize=(width, height), dpi=72)
 
 
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes at a place in inches from the figure's upper left corner."""
-    whole, tall = figure.get_size_inches()
-    return figure.add_axes((left / whole, 1 - (top + height) / tall, width / whole, height / tall))
+    """Add axes at a position in inches from the figure's upper left corner."""
+    figure_width, figure_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / figure_width, 1 - (top + height) / figure_height, width / figure_width, height / figure_height)
+    )
 
 
 def render_svg(draw: Callable[[], Figure]) -> str:
-    """The figure as SVG text: no date, no random ids, one trailing newline."""
+    """Draw a figure and return it as SVG text without a date and without random ids, with one trailing newline."""
     with use_style():
         file = io.StringIO()
         draw().savefig(file, format="svg", metadata={"Date": None})
-    text = _TAG.sub(lambda tag: _LONG.sub(_trimmed, tag.group()), file.getvalue())
+    # Only numbers inside of tags are coordinates; numbers between tags are text that a reader sees.
+    text = _TAG.sub(lambda tag: _LONG_COORDINATE.sub(_round_coordinate, tag.group()), file.getvalue())
     text = text.replace("'DejaVu Sans'", _FONTS)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
 def drop_incomparable_drawings(one: str, other: str) -> tuple[str, str]:
-    """Two files, without their drawings where those are by two versions of matplotlib, which place points otherwise."""
-    if _artists(one) == _artists(other):
+    """Return two files for comparison, without their SVG elements if two versions of matplotlib drew them.
+
+    Every version of matplotlib places some points differently, by less than is visible.
+    """
+    if _find_matplotlib_versions(one) == _find_matplotlib_versions(other):
         return one, other
-    plain = [_ARTIST.sub("", _SVG.sub("", text)) for text in (one, other)]
-    return plain[0], plain[1]
+    one, other = (_MATPLOTLIB_VERSION.sub("", _SVG_ELEMENT.sub("", text)) for text in (one, other))
+    return one, other
 
 
 @lru_cache(maxsize=4096)
 def measure_text_inches(text: str, size: float = FONT_SIZE, weight: str = "normal") -> float:
-    """Inches that a line of text takes, from its leftmost point to its rightmost: the outlines have points at both."""
+    """Return the width in inches of a line of text, from its leftmost to its rightmost point; `size` is in points."""
     if not text.strip():
         return 0.0
     outline = TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans", weight=weight))
-    points = outline.vertices[outline.codes != Path.CLOSEPOLY, 0]  # much quicker than the extents of its curves
+    # The outlines of letters have vertices at their extremes, so the vertices give the same extent as
+    # get_extents(), which solves for the extremes of every curve and is much slower.
+    points = outline.vertices[outline.codes != Path.CLOSEPOLY, 0]
     return float(np.ptp(points)) / 72
 
 
 def wrap_text(text: str, inches: float, size: float = FONT_SIZE, most: int = 3) -> list[str]:
-    """The text in at most so many lines of a width; what does not fit ends in an ellipsis."""
+    """Wrap a text to at most `most` lines of a width; text that does not fit is replaced by an ellipsis."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -139,54 +148,55 @@ def wrap_text(text: str, inches: float, size: float = FONT_SIZE, most: int = 3) 
             lines.append(word)
     if len(lines) > most:
         lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
-    return [_cut(line, inches, size) for line in lines]
+    return [_truncate(line, inches, size) for line in lines]
 
 
 def set_plain_ticks(axis: Any, count: int = 5) -> None:
-    """Round numbers, written as everywhere else in a report."""
+    """Set ticks at round numbers, formatted as in the report's tables."""
     axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.format_compact(value, 4)))
 
 
 def set_level_ticks(axes: Axes, names: Sequence[str], inches: float) -> None:
-    """A tick a level along axes of so many inches, its name below it in at most two lines."""
+    """Set one tick per level along axes of a width, with the level's name in at most two lines below it."""
     axes.set_xlim(-0.5, len(names) - 0.5)
-    room = inches / len(names) - 0.06
-    axes.set_xticks(range(len(names)), ["\n".join(wrap_text(name, room, SMALL_FONT_SIZE, 2)) for name in names])
+    width = inches / len(names) - 0.06
+    axes.set_xticks(range(len(names)), ["\n".join(wrap_text(name, width, SMALL_FONT_SIZE, 2)) for name in names])
 
 
 def compute_limits(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
-    """Limits around values, with room; never of width zero."""
-    found = list(values)
-    low, high = min(found), max(found)
-    room = (high - low) * pad or max(abs(high) * 0.1, 0.1)
-    return low - room, high + room
+    """Return axis limits around values with a margin of `pad` times their range; the limits always differ."""
+    known = list(values)
+    low, high = min(known), max(known)
+    margin = (high - low) * pad or max(abs(high) * 0.1, 0.1)
+    return low - margin, high + margin
 
 
-def draw_strokes(axes: Axes, marks: Sequence[Stroke], colour: str, width: float = 0.9) -> None:
-    """Short straight strokes, or dots where they are of no length; one path for all. Limits and scales must be set."""
-    if not marks:
+def draw_strokes(axes: Axes, strokes: Sequence[Stroke], color: str, width: float = 0.9) -> None:
+    """Draw strokes, or dots where their length is 0, as one path. Limits and scales of the axes must be set."""
+    if not strokes:
         return
-    at = axes.transData.transform([mark.at for mark in marks])
-    ends = [at + [getattr(mark, side) for mark in marks] for side in ("start", "end")]
-    back = [axes.transData.inverted().transform(end) for end in ends]
-    apart = np.full_like(at, nan)
-    path = np.stack([*back, apart], axis=1).reshape(-1, 2)
-    axes.plot(path[:, 0], path[:, 1], color=colour, linewidth=width, solid_capstyle="round", zorder=2)
+    # Lengths are in points and do not scale with the data, so positions are converted to points and back.
+    positions = axes.transData.transform([stroke.at for stroke in strokes])
+    ends = [positions + [getattr(stroke, side) for stroke in strokes] for side in ("start", "end")]
+    data_ends = [axes.transData.inverted().transform(end) for end in ends]
+    breaks = np.full_like(positions, nan)  # NaN between two strokes keeps them apart in the one path
+    path = np.stack([*data_ends, breaks], axis=1).reshape(-1, 2)
+    axes.plot(path[:, 0], path[:, 1], color=color, linewidth=width, solid_capstyle="round", zorder=2)
 
 
 def count_values(values: Iterable[float]) -> dict[float, int]:
-    """Values and how often each is there; equal up to rounding errors is equal."""
+    """Return how often each value occurs, sorted by value; values that differ by rounding errors are equal."""
     return dict(sorted(Counter(round(value, 9) for value in values).items()))
 
 
 def compute_error_limits(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
-    """The same for errors, which end at 0: a little below it, so that a mark at 0 is whole."""
+    """Return axis limits around errors: hardly below 0, which no error is, but so that a mark at 0 is whole."""
     low, high = compute_limits(values, pad)
     return max(low, -0.04 * high), high
 
 
-def _cut(line: str, inches: float, size: float) -> str:
+def _truncate(line: str, inches: float, size: float) -> str:
     if measure_text_inches(line, size) <= inches:
         return line
     while line and measure_text_inches(line + "…", size) > inches:
@@ -194,9 +204,9 @@ def _cut(line: str, inches: float, size: float) -> str:
     return line.rstrip() + "…"
 
 
-def _trimmed(coordinate: re.Match[str]) -> str:
+def _round_coordinate(coordinate: re.Match[str]) -> str:
     return numbers.format_coordinate(float(coordinate.group()))
 
 
-def _artists(text: str) -> set[str]:
-    return set(_ARTIST.findall(text))
+def _find_matplotlib_versions(text: str) -> set[str]:
+    return set(_MATPLOTLIB_VERSION.findall(text))

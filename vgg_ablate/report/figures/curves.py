@@ -1,4 +1,4 @@
-"""Learning curves: a panel a variant, a line a seed."""
+"""The figure of learning curves: one panel per variant, one line per seed."""
 
 from __future__ import annotations
 
@@ -14,82 +14,84 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 
-MAX_PANELS = 12  # panels
-_LINES, _POINTS = 12, 60  # a panel, a line
-_COLUMNS, _HEIGHT, _TITLE = 4, 1.55, 1.45
-_LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45
+MAX_PANELS = 12
+MAX_LINES = 12  # thin lines per panel; more overlap to one grey area
+_MAX_POINTS = 60  # per line: at a panel's width of 1.5 inches, more points cannot be distinguished
+_COLUMNS = 4
+_PANEL_HEIGHT, _TITLE_WIDTH = 1.55, 1.45  # inches
+_LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45  # inches
+_ZERO_ERROR = 1e-9  # percent; 1 - accuracy of a perfect epoch can miss 0 by rounding
 
 SeedCurves = Mapping[int, Sequence[tuple[int, float]]]  # seed -> (epoch, validation error in percent)
 
 
 def collect_curves(report: Report) -> dict[str, SeedCurves]:
-    """Of the base, then of the variants that claims are about, then of the others; at most MOST of them."""
+    """Return the curves of at most MAX_PANELS variants: the base, then those in claims, then the others."""
     claimed = {name for verdict in report.verdicts for name in verdict.weights}
     names = [row.name for row in report.rows]
     shown = sorted(names, key=lambda name: (name != names[0], name not in claimed, names.index(name)))[:MAX_PANELS]
     epochs = report.epochs[report.epochs["variant"].isin(shown)]
-    found = {str(name): _of(rows) for name, rows in epochs.groupby("variant", sort=False)}
-    return {name: found[name] for name in names if name in found}
+    curves = {str(name): _group_by_seed(rows) for name, rows in epochs.groupby("variant", sort=False)}
+    return {name: curves[name] for name in names if name in curves}
 
 
-def plot_curves(found: Mapping[str, SeedCurves]) -> Figure:
-    """Every panel has the base's mean in it, for comparison; the first is the base."""
-    columns = min(_COLUMNS, len(found))
-    rows = ceil(len(found) / columns)
-    figure = canvas.create_figure(canvas.WIDTH, rows * (_TOP + _HEIGHT) + _FOOT)
+def plot_curves(curves: Mapping[str, SeedCurves]) -> Figure:
+    """Draw one panel per variant, the base first; every other panel shows the base's mean for comparison."""
+    columns = min(_COLUMNS, len(curves))
+    rows = ceil(len(curves) / columns)
+    figure = canvas.create_figure(canvas.WIDTH, rows * (_TOP + _PANEL_HEIGHT) + _FOOT)
     width = (canvas.WIDTH - _LEFT - (_COLUMNS - 1) * _GAP - 0.05) / _COLUMNS
-    base = next(iter(found))
-    for index, (name, lines) in enumerate(found.items()):
+    base = next(iter(curves))
+    for index, (name, lines) in enumerate(curves.items()):
         row, column = divmod(index, columns)
-        place = (_LEFT + column * (width + _GAP), _TOP + row * (_TOP + _HEIGHT))
-        axes = canvas.add_axes(figure, *place, width, _HEIGHT - 0.1)
-        _scaled(axes, found)
-        _panel(axes, name, lines, None if name == base else found[base])
-        last = index + columns >= len(found)
-        axes.tick_params(labelleft=column == 0, labelbottom=last)
-        if last:
+        left, top = _LEFT + column * (width + _GAP), _TOP + row * (_TOP + _PANEL_HEIGHT)
+        axes = canvas.add_axes(figure, left, top, width, _PANEL_HEIGHT - 0.1)
+        _set_scales(axes, curves)
+        _draw_panel(axes, name, lines, None if name == base else curves[base])
+        is_lowest = index + columns >= len(curves)
+        axes.tick_params(labelleft=column == 0, labelbottom=is_lowest)
+        if is_lowest:
             axes.set_xlabel("epoch")
-        if column == 0 and row == 0:
+        if index == 0:
             axes.set_ylabel("validation error, %")
     return figure
 
 
-def _of(rows: pd.DataFrame) -> SeedCurves:
-    by_seed: dict[int, list[tuple[int, float]]] = {}
+def _group_by_seed(rows: pd.DataFrame) -> SeedCurves:
+    curves: dict[int, list[tuple[int, float]]] = {}
     for seed, epoch, accuracy in rows[["seed", "epoch", "val_accuracy"]].itertuples(index=False):
-        by_seed.setdefault(int(seed), []).append((int(epoch), 100 * (1 - float(accuracy))))
-    return by_seed
+        curves.setdefault(int(seed), []).append((int(epoch), 100 * (1 - float(accuracy))))
+    return curves
 
 
-def _panel(axes: Axes, name: str, lines: SeedCurves, base: SeedCurves | None) -> None:
-    axes.set_title(_title(name), color=canvas.ACCENT if base is None else canvas.INK)
+def _draw_panel(axes: Axes, name: str, lines: SeedCurves, base: SeedCurves | None) -> None:
+    color = canvas.ACCENT if base is None else canvas.INK
+    axes.set_title(_shorten_title(name), color=color)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     if base is not None:
-        axes.plot(
-            *zip(*_thinned(_mean(base)), strict=True), color=canvas.ACCENT, linewidth=1.1, dashes=(3, 1.5), zorder=2
-        )
-    colour = canvas.ACCENT if base is None else canvas.INK
-    for points in list(lines.values())[:_LINES]:
-        axes.plot(*zip(*_thinned(points), strict=True), color=colour, alpha=0.3, linewidth=0.7, zorder=3)
-    axes.plot(*zip(*_thinned(_mean(lines)), strict=True), color=colour, linewidth=1.5, zorder=4)
+        mean = _thin_out(_average(base))
+        axes.plot(*zip(*mean, strict=True), color=canvas.ACCENT, linewidth=1.1, dashes=(3, 1.5), zorder=2)
+    for points in list(lines.values())[:MAX_LINES]:
+        axes.plot(*zip(*_thin_out(points), strict=True), color=color, alpha=0.3, linewidth=0.7, zorder=3)
+    axes.plot(*zip(*_thin_out(_average(lines)), strict=True), color=color, linewidth=1.5, zorder=4)
 
 
-def _title(name: str) -> str:
-    """What fits above a panel: of `kernel=five+norm=none`, where that is too long, the levels alone."""
+def _shorten_title(name: str) -> str:
+    """Return a title that fits above a panel: `five, none` for `kernel=five+norm=none` if that is too long."""
     parts = [part.partition("=") for part in name.split("+")]
-    if canvas.measure_text_inches(name) > _TITLE and all(level for _, _, level in parts):
+    if canvas.measure_text_inches(name) > _TITLE_WIDTH and all(level for _, _, level in parts):
         name = ", ".join(level for _, _, level in parts)
-    return canvas.wrap_text(name, _TITLE, canvas.FONT_SIZE, 1)[0]
+    return canvas.wrap_text(name, _TITLE_WIDTH, canvas.FONT_SIZE, 1)[0]
 
 
-def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    """At most so many points of a line that they cannot be told apart, the last one among them."""
-    step = ceil(len(points) / _POINTS)
+def _thin_out(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """Return at most _MAX_POINTS evenly spaced points, counted from the last one, which is always kept."""
+    step = ceil(len(points) / _MAX_POINTS)
     return points[::-step][::-1]
 
 
-def _mean(lines: SeedCurves) -> list[tuple[int, float]]:
-    """Over the seeds that reached the epoch."""
+def _average(lines: SeedCurves) -> list[tuple[int, float]]:
+    """Return the mean error per epoch over the seeds that reached the epoch."""
     by_epoch: dict[int, list[float]] = {}
     for points in lines.values():
         for epoch, error in points:
@@ -97,21 +99,22 @@ def _mean(lines: SeedCurves) -> list[tuple[int, float]]:
     return [(epoch, sum(errors) / len(errors)) for epoch, errors in sorted(by_epoch.items())]
 
 
-def _scaled(axes: Axes, found: Mapping[str, SeedCurves]) -> None:
-    """Errors on a log scale where they span more than a decade; an error of 0 has its own place below it."""
-    errors = [error for lines in found.values() for points in lines.values() for _, error in points]
-    epochs = [epoch for lines in found.values() for points in lines.values() for epoch, _ in points]
+def _set_scales(axes: Axes, curves: Mapping[str, SeedCurves]) -> None:
+    """Use a log scale if errors span more than a decade; an error of 0 is drawn below the lowest positive one."""
+    errors = [error for lines in curves.values() for points in lines.values() for _, error in points]
+    epochs = [epoch for lines in curves.values() for points in lines.values() for epoch, _ in points]
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    least = min((error for error in errors if error > 1e-9), default=1.0)
-    if max(errors) < 10 * least:
+    lowest = min((error for error in errors if error > _ZERO_ERROR), default=1.0)
+    if max(errors) < 10 * lowest:
         axes.set_ylim(*canvas.compute_limits(errors))
         canvas.set_plain_ticks(axes.yaxis, 4)
         return
-    zero = min(errors) <= 1e-9
-    axes.set_yscale("symlog", linthresh=least, linscale=0.4) if zero else axes.set_yscale("log")
-    axes.set_ylim(-0.15 * least if zero else least / 1.25, min(100.0, max(errors) * 1.3))
-    ticks = [tick for tick in (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100) if least <= tick <= max(errors)]
-    axes.yaxis.set_major_locator(FixedLocator([0.0, *ticks] if zero else ticks))
+    has_zero = min(errors) <= _ZERO_ERROR
+    # symlog is linear below the lowest positive error, so that 0 has a finite position.
+    axes.set_yscale("symlog", linthresh=lowest, linscale=0.4) if has_zero else axes.set_yscale("log")
+    axes.set_ylim(-0.15 * lowest if has_zero else lowest / 1.25, min(100.0, max(errors) * 1.3))
+    ticks = [tick for tick in (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100) if lowest <= tick <= max(errors)]
+    axes.yaxis.set_major_locator(FixedLocator([0.0, *ticks] if has_zero else ticks))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: numbers.format_compact(value, 4)))
     axes.yaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""Variants below each other: the road from the base, step by step, or what each variant changes against the base."""
+"""Dot plots with one row per variant: errors from the base step by step, or differences to the base."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 
-MAX_ROWS = 40  # rows
-_LEFT, _MIDDLE, _PITCH = 2.0, 3.3, 0.27
+MAX_ROWS = 40
+_LEFT, _MIDDLE, _PITCH = 2.0, 3.3, 0.27  # inches: names, dots, height of a row
 
 
 @dataclass(frozen=True)
 class DotRow:
-    """A row: what is drawn, with its reach to both sides, and what is written at its right."""
+    """One row: a value, the ends of its interval, and the text on its right."""
 
     name: str
     is_base: bool
-    at: float
+    value: float
     low: float  # NaN: no interval
     high: float
-    told: str
+    text: str
 
 
 def collect_steps(report: Report) -> list[DotRow]:
-    """Test errors of the base and of every step, with what each step adds to the one before."""
+    """Return the test errors of the base and of every step, with the difference to the previous step as text."""
     steps = [row for row in report.rows if row.is_base or "step" in row.variant.levels]
     errors = collect_by_seed(report.frame, PRIMARY_METRIC)
-    told = [""] + [
-        format_paired_difference(compute_paired_difference(errors.get(row.name, {}), errors.get(before.name, {})))
-        for before, row in pairwise(steps)
+    differences = [
+        compute_paired_difference(errors.get(row.name, {}), errors.get(previous.name, {}))
+        for previous, row in pairwise(steps)
     ]
-    return [_error(row, text) for row, text in zip(steps, told, strict=True)]
+    texts = ["", *map(format_paired_difference, differences)]
+    return [_build_error_row(row, text) for row, text in zip(steps, texts, strict=True)]
 
 
 def collect_differences(report: Report) -> list[DotRow]:
-    """Every other variant minus the base, what hurts most first."""
+    """Return the difference of every other variant to the base, the largest loss first."""
     rows = sorted(report.rows[1:], key=lambda row: (isnan(row.to_base.mean), -row.to_base.mean))
     return [
         DotRow(
-            _title(row),
+            _format_name(row),
             False,
             row.to_base.mean,
             row.to_base.low,
@@ -58,15 +59,18 @@ def collect_differences(report: Report) -> list[DotRow]:
     ]
 
 
-def plot_dots(lines: Sequence[DotRow], label: str, *, joined: bool = False, zero: bool = False) -> Figure:
-    """Names at the left, numbers at the right; `joined` by steps, or around a line at zero."""
-    tall = _PITCH * len(lines)
-    figure = canvas.create_figure(canvas.WIDTH, tall + 0.6)
-    axes = canvas.add_axes(figure, _LEFT, 0.08, _MIDDLE, tall)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
+def plot_dots(rows: Sequence[DotRow], label: str, *, joined: bool = False, zero: bool = False) -> Figure:
+    """Draw names on the left, dots in the middle and texts on the right.
+
+    `joined` connects consecutive dots by steps; `zero` includes 0 in the axis and marks it.
+    """
+    height = _PITCH * len(rows)
+    figure = canvas.create_figure(canvas.WIDTH, height + 0.6)
+    axes = canvas.add_axes(figure, _LEFT, 0.08, _MIDDLE, height)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    ends = [end for line in lines for end in (line.at, line.low, line.high) if not isnan(end)]
+    ends = [end for row in rows for end in (row.value, row.low, row.high) if not isnan(end)]
     axes.set_xlim(*canvas.compute_limits([*ends, 0.0] if zero or not ends else ends))
     canvas.set_plain_ticks(axes.xaxis)
     axes.set_xlabel(label)
@@ -74,26 +78,25 @@ def plot_dots(lines: Sequence[DotRow], label: str, *, joined: bool = False, zero
     if zero:
         axes.axvline(0, color=canvas.SOFT, linewidth=0.8, zorder=1)
     if joined:
-        _join(axes, lines)
-    for y, line in enumerate(lines):
-        _line(axes, y, line)
-        _words(figure, y, line)
+        _draw_steps(axes, rows)
+    for y, row in enumerate(rows):
+        _draw_dot(axes, y, row)
+        _write_texts(figure, y, row)
     return figure
 
 
-def format_paired_difference(found: PairedDifference) -> str:
-    """`+0.42 [0.10, 0.74]`."""
-    return numbers.format_difference(
-        found.mean, found.low, found.high, found.sd / sqrt(found.n) if found.n > 1 else nan
-    )
+def format_paired_difference(difference: PairedDifference) -> str:
+    """Format a difference with its interval: `+0.42 [0.10, 0.74]`."""
+    se = difference.sd / sqrt(difference.n) if difference.n > 1 else nan
+    return numbers.format_difference(difference.mean, difference.low, difference.high, se)
 
 
-def _error(row: VariantRow, told: str) -> DotRow:
+def _build_error_row(row: VariantRow, text: str) -> DotRow:
     sd = row.error.sd if row.n > 1 else nan
-    return DotRow(_title(row), row.is_base, row.error.mean, row.error.mean - sd, row.error.mean + sd, told)
+    return DotRow(_format_name(row), row.is_base, row.error.mean, row.error.mean - sd, row.error.mean + sd, text)
 
 
-def _title(row: VariantRow) -> str:
+def _format_name(row: VariantRow) -> str:
     levels = row.variant.levels
     if "step" in levels:
         name = f"+ {levels['step']}"
@@ -102,27 +105,28 @@ def _title(row: VariantRow) -> str:
     return f"{name} ({row.training_state})" if row.stalled else name
 
 
-def _join(axes: Axes, lines: Sequence[DotRow]) -> None:
-    known = [(y, line.at) for y, line in enumerate(lines) if not isnan(line.at)]
-    for (y, x), (below, other) in pairwise(known):
-        axes.plot([x, x, other], [y, below, below], color=canvas.RULE, linewidth=1.2, zorder=1)
+def _draw_steps(axes: Axes, rows: Sequence[DotRow]) -> None:
+    known = [(y, row.value) for y, row in enumerate(rows) if not isnan(row.value)]
+    for (y, x), (next_y, next_x) in pairwise(known):
+        axes.plot([x, x, next_x], [y, next_y, next_y], color=canvas.RULE, linewidth=1.2, zorder=1)
 
 
-def _line(axes: Axes, y: int, line: DotRow) -> None:
-    colour = canvas.ACCENT if line.is_base else canvas.INK
-    axes.plot([line.low, line.high], [y, y], color=colour, linewidth=1.6, zorder=2)
-    axes.plot([line.at], [y], "D" if line.is_base else "o", color=colour, markersize=6, zorder=3)
+def _draw_dot(axes: Axes, y: int, row: DotRow) -> None:
+    color = canvas.ACCENT if row.is_base else canvas.INK
+    axes.plot([row.low, row.high], [y, y], color=color, linewidth=1.6, zorder=2)
+    axes.plot([row.value], [y], "D" if row.is_base else "o", color=color, markersize=6, zorder=3)
 
 
-def _words(figure: Figure, y: int, line: DotRow) -> None:
+def _write_texts(figure: Figure, y: int, row: DotRow) -> None:
     height = 1 - (0.08 + _PITCH * (y + 0.5)) / figure.get_size_inches()[1]
-    name = canvas.wrap_text(line.name, _LEFT - 0.2, canvas.FONT_SIZE * (1.08 if line.is_base else 1), 1)[0]
-    weight = "bold" if line.is_base else "normal"
+    # Bold letters are about 8 % wider than the regular ones that wrap_text measures.
+    name = canvas.wrap_text(row.name, _LEFT - 0.2, canvas.FONT_SIZE * (1.08 if row.is_base else 1), 1)[0]
+    weight = "bold" if row.is_base else "normal"
     figure.text(0.02 / canvas.WIDTH, height, name, va="center", fontweight=weight)
     figure.text(
         (_LEFT + _MIDDLE + 0.15) / canvas.WIDTH,
         height,
-        line.told,
+        row.text,
         va="center",
         fontsize=canvas.SMALL_FONT_SIZE,
         color=canvas.SOFT,

@@ -1,4 +1,9 @@
-"""The forest plot: a row a claim; its interval against the region where the claim says that the gain lies."""
+"""The forest plot: one row per claim, with the gain's intervals against the region that the claim states.
+
+A row has two intervals. The 95 % interval is the one that readers know from elsewhere. The deciding interval has the
+level that Holm's correction leaves to the claim, so that the figure shows the verdict: it lies inside of the region
+exactly if the claim is supported, and outside exactly if it is refuted.
+"""
 
 from __future__ import annotations
 
@@ -16,34 +21,34 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report import wording
 from vgg_ablate.report.figures import canvas
 
-_LEFT, _MIDDLE, _RIGHT = 2.45, 2.75, 1.7  # inches: words, intervals, what was found
-_GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5
-_LINE = 0.155  # inches a line of text
-_BELOW, _TICK, _ROOM = 5.5, 3.5, 9.0  # points: where a row's ticks begin, how long one is, the place for all
+_LEFT, _MIDDLE = 2.45, 2.75  # inches: claims, intervals; estimates take the rest of the width
+_GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5  # inches
+_LINE_HEIGHT = 0.155  # inches per line of text
+_TICKS_BELOW, _TICK, _TICKS_ROOM = 5.5, 3.5, 9.0  # points: distance to the interval, length of one, room for all
 _MARKERS = {"supported": "o", "refuted": "s", "inconclusive": "o"}
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One row: a difference, its interval, and the one that decides; all in the unit of its metric."""
+    """The gain of one claim with its intervals, in the unit of the claim's metric."""
 
     name: str
     text: str
     metric: str
     unit: str
     word: str  # the verdict
-    found: str  # the difference in words
+    found: str  # the formatted estimate
     region: tuple[float, float]
-    outside: bool  # the claim is that the gain lies outside of the region
+    outside: bool  # True: the claim states that the gain lies outside of the region
     mean: float
     low: float
     high: float
-    deciding: tuple[float, float]
-    seeds: tuple[float, ...]  # a difference each
+    deciding: tuple[float, float]  # the interval at the level that Holm's correction leaves
+    seeds: tuple[float, ...]  # one gain per seed
 
 
 def collect_forest_rows(report: Report) -> list[ForestRow]:
-    """The rows of a report: its claims on metrics that vary with the seed."""
+    """Return one row per claim on a metric that varies with the seed."""
     return [
         ForestRow(
             name=verdict.claim.id,
@@ -66,39 +71,39 @@ def collect_forest_rows(report: Report) -> list[ForestRow]:
 
 
 def get_axis_key(row: ForestRow) -> tuple[str, str]:
-    """Metric and unit: what the rows on one axis share."""
+    """Return metric and unit: rows with the same key share an axis."""
     return row.metric, row.unit
 
 
 def compute_forest_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
-    """Limits that hold every interval, every seed, every margin and 0."""
+    """Return axis limits that include every interval, every seed, every margin and 0."""
     ends = [end for row in rows for end in (*row.deciding, *row.seeds, *row.region, row.mean, 0.0) if isfinite(end)]
     low, high = canvas.compute_limits(ends, 0.06)
     return min(low, -0.1 * (high - low)), max(high, 0.1 * (high - low))
 
 
 def compute_bands(row: ForestRow, limits: tuple[float, float]) -> list[tuple[float, float]]:
-    """Where the claim says that the gain lies, within limits."""
+    """Return the intervals, cut at the limits, in which the claim states that the gain lies."""
     low, high = (min(max(edge, limits[0]), limits[1]) for edge in row.region)
     return [(limits[0], low), (high, limits[1])] if row.outside else [(low, high)]
 
 
 def plot_forest(rows: Sequence[ForestRow]) -> Figure:
-    """A block of rows for every metric and unit, each with its own axis."""
-    scales = dict.fromkeys(map(get_axis_key, rows))
-    blocks = [[row for row in rows if get_axis_key(row) == scale] for scale in scales]
-    heights = [_HEAD + sum(_height(row) for row in block) + _FOOT for block in blocks]
+    """Draw one block of rows per metric and unit, each with its own axis."""
+    keys = dict.fromkeys(map(get_axis_key, rows))
+    blocks = [[row for row in rows if get_axis_key(row) == key] for key in keys]
+    heights = [_HEAD + sum(_compute_row_height(row) for row in block) + _FOOT for block in blocks]
     figure = canvas.create_figure(canvas.WIDTH, sum(heights))
     top = 0.0
     for block, height in zip(blocks, heights, strict=True):
-        _block(figure, block, top)
+        _draw_block(figure, block, top)
         top += height
     return figure
 
 
-def _block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
+def _draw_block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
     metric, unit = get_axis_key(rows[0])
-    heights = [_height(row) for row in rows]
+    heights = [_compute_row_height(row) for row in rows]
     axes = canvas.add_axes(figure, _LEFT + _GAP, top + _HEAD, _MIDDLE, sum(heights))
     axes.set_xlim(*compute_forest_limits(rows))
     axes.set_ylim(sum(heights), 0)
@@ -109,64 +114,63 @@ def _block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
     axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0
     for row, height in zip(rows, heights, strict=True):
-        _row(axes, row, y + height / 2, height)
-        _words(figure, row, top + _HEAD + y + height / 2)
+        _draw_row(axes, row, y + height / 2, height)
+        _write_texts(figure, row, top + _HEAD + y + height / 2)
         y += height
 
 
-def _row(axes: Axes, row: ForestRow, y: float, height: float) -> None:
-    colour, half = canvas.VERDICT_COLORS[row.word], height / 2 - 0.045
+def _draw_row(axes: Axes, row: ForestRow, y: float, height: float) -> None:
+    color, half = canvas.VERDICT_COLORS[row.word], height / 2 - 0.045
     for low, high in compute_bands(row, axes.get_xlim()):
         axes.fill_betweenx([y - half, y + half], low, high, color=canvas.BAND, linewidth=0, zorder=0)
     for edge in row.region:
-        if isfinite(edge) and edge != 0:
+        if isfinite(edge) and edge != 0:  # the edge at 0 is the axis line already
             axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
-    canvas.draw_strokes(axes, _ticks(row, y), canvas.INK)
+    canvas.draw_strokes(axes, _build_seed_ticks(row, y), canvas.INK)
     if isnan(row.mean):
         return
     if not isnan(row.low):
-        axes.plot(row.deciding, [y, y], color=colour, linewidth=1.0, zorder=3)
-        axes.plot(row.deciding, [y, y], "|", color=colour, markersize=6, markeredgewidth=1.0, zorder=3)
-        axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3.2, zorder=3)
-    face = canvas.PAPER if row.word == "inconclusive" else colour
-    axes.plot([row.mean], [y], _MARKERS[row.word], color=colour, markerfacecolor=face, markersize=7, zorder=4)
+        axes.plot(row.deciding, [y, y], color=color, linewidth=1.0, zorder=3)
+        axes.plot(row.deciding, [y, y], "|", color=color, markersize=6, markeredgewidth=1.0, zorder=3)
+        axes.plot([row.low, row.high], [y, y], color=color, linewidth=3.2, zorder=3)
+    face = canvas.PAPER if row.word == "inconclusive" else color
+    axes.plot([row.mean], [y], _MARKERS[row.word], color=color, markerfacecolor=face, markersize=7, zorder=4)
 
 
-def _ticks(row: ForestRow, y: float) -> list[canvas.Stroke]:
-    """A tick a seed below the interval; those of equal seeds stand below each other."""
+def _build_seed_ticks(row: ForestRow, y: float) -> list[canvas.Stroke]:
+    """Return one tick per seed below the interval; ticks of equal gains are stacked."""
     counts = canvas.count_values(row.seeds)
-    pitch = min(_TICK + 1, _ROOM / max(counts.values(), default=1))
+    pitch = min(_TICK + 1, _TICKS_ROOM / max(counts.values(), default=1))
     return [
-        canvas.Stroke((value, y), (0, -_BELOW - index * pitch), (0, -_BELOW - index * pitch - 0.75 * pitch))
+        canvas.Stroke((value, y), (0, -_TICKS_BELOW - index * pitch), (0, -_TICKS_BELOW - index * pitch - 0.75 * pitch))
         for value, count in counts.items()
         for index in range(count)
     ]
 
 
-def _words(figure: Figure, row: ForestRow, middle: float) -> None:
-    """Name and text at the left, estimate and verdict at the right, around a height in inches from the top."""
-    whole, tall = figure.get_size_inches()
-    lines = _lines(row)
-    first = middle - _LINE * len(lines) / 2
+def _write_texts(figure: Figure, row: ForestRow, middle: float) -> None:
+    """Write name and text on the left, verdict and estimate on the right, centered `middle` inches from the top."""
+    width, height = figure.get_size_inches()
+    lines = _wrap_claim(row)
+    first = middle - _LINE_HEIGHT * len(lines) / 2
     for index, line in enumerate(lines):
-        y = 1 - (first + _LINE * index) / tall
-        figure.text(0.02 / whole, y, line, va="top", color=canvas.SOFT if index else canvas.INK, **_type(index))
-    x = (_LEFT + _MIDDLE + 2 * _GAP) / whole
-    for index, (line, colour) in enumerate([(row.word, canvas.VERDICT_COLORS[row.word]), (row.found, canvas.SOFT)]):
-        y = 1 - (middle - _LINE + _LINE * index) / tall
-        figure.text(x, y, line, va="top", color=colour, **_type(index))
+        y = 1 - (first + _LINE_HEIGHT * index) / height
+        figure.text(0.02 / width, y, line, va="top", color=canvas.SOFT if index else canvas.INK, **_get_font(index))
+    x = (_LEFT + _MIDDLE + 2 * _GAP) / width
+    for index, (line, color) in enumerate([(row.word, canvas.VERDICT_COLORS[row.word]), (row.found, canvas.SOFT)]):
+        y = 1 - (middle - _LINE_HEIGHT + _LINE_HEIGHT * index) / height
+        figure.text(x, y, line, va="top", color=color, **_get_font(index))
 
 
-def _type(index: int) -> dict[str, Any]:
-    return {"fontsize": canvas.SMALL_FONT_SIZE} if index else {"fontsize": canvas.FONT_SIZE, "fontweight": "bold"}
+def _get_font(line: int) -> dict[str, Any]:
+    return {"fontsize": canvas.SMALL_FONT_SIZE} if line else {"fontsize": canvas.FONT_SIZE, "fontweight": "bold"}
 
 
-def _lines(row: ForestRow) -> list[str]:
-    return [
-        *canvas.wrap_text(row.name, _LEFT, canvas.FONT_SIZE * 1.08, 1),
-        *canvas.wrap_text(row.text, _LEFT, canvas.SMALL_FONT_SIZE),
-    ]
+def _wrap_claim(row: ForestRow) -> list[str]:
+    # The name is bold, and bold letters are about 8 % wider than the regular ones that wrap_text measures.
+    name = canvas.wrap_text(row.name, _LEFT, canvas.FONT_SIZE * 1.08, 1)
+    return [*name, *canvas.wrap_text(row.text, _LEFT, canvas.SMALL_FONT_SIZE)]
 
 
-def _height(row: ForestRow) -> float:
-    return max(0.5, _LINE * len(_lines(row)) + 0.2)
+def _compute_row_height(row: ForestRow) -> float:
+    return max(0.5, _LINE_HEIGHT * len(_wrap_claim(row)) + 0.2)

@@ -1,9 +1,15 @@
-"""The figures of a report, in order, each with a title and a caption."""
+"""Registry of the report's figures: one entry per figure, in the order of the report.
+
+To add a figure, add a `FigureEntry` to FIGURES: its file name, its title, its caption, and a function that turns a
+report into a function that draws the figure, or into None where the records do not have the data for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -24,20 +30,35 @@ from vgg_ablate.report.figures import (
     tuning_budget,
 )
 
+Draw = Callable[[], Figure]
+_Rows = TypeVar("_Rows", bound=Sized)
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """One kind of figure that a report can have."""
+
+    name: str  # of the file, without the suffix; designs that exclude each other may share one
+    title: str
+    caption: str
+    prepare: Callable[[Report], Draw | None]  # None: the records have no data for this figure
+    designs: frozenset[str] = frozenset()  # kinds of design that have the figure; empty: all
+    extend_caption: Callable[[Report], str] = lambda report: ""  # a sentence that depends on the report
+
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One figure that can be drawn, with the words that belong to it."""
+    """A figure of one report that is not drawn yet."""
 
-    name: str  # of its file, without the ending
+    name: str
     title: str
     caption: str
-    draw: Callable[[], Figure]
+    draw: Draw
 
 
 @dataclass(frozen=True)
 class RenderedFigure:
-    """One figure as SVG."""
+    """A figure of one report as SVG text."""
 
     name: str
     title: str
@@ -46,135 +67,208 @@ class RenderedFigure:
 
 
 def render_figures(report: Report) -> tuple[RenderedFigure, ...]:
-    """Every figure that the records can fill."""
-    return tuple(
-        RenderedFigure(one.name, one.title, one.caption, canvas.render_svg(one.draw))
-        for one in build_figure_specs(report)
-    )
+    """Draw every figure that the records have data for."""
+    specs = build_figure_specs(report)
+    return tuple(RenderedFigure(spec.name, spec.title, spec.caption, canvas.render_svg(spec.draw)) for spec in specs)
 
 
 def build_figure_specs(report: Report) -> Iterator[FigureSpec]:
-    """The same, not yet drawn."""
-    claims = forest.collect_forest_rows(report)
-    if claims:
-        yield FigureSpec("forest", "The verdicts as intervals", _FOREST, lambda: forest.plot_forest(claims))
-    yield from _by_design(report)
-    points = cost_error.collect_cost_points(report)
-    if points:
-        stalled = [row.name for row in report.rows if row.stalled]
-        more = f" Not drawn, since runs stalled at chance level: {', '.join(stalled)}." if stalled else ""
-        yield FigureSpec(
-            "budget", "Error and what it costs", _BUDGET + more, lambda: cost_error.plot_cost_error(points)
-        )
-    trains = nets.collect_nets(report)
-    if trains:
-        yield FigureSpec("nets", "The nets", _NETS, lambda: nets.plot_nets(trains))
-    found = curves.collect_curves(report)
-    if found:
-        left_out = len(report.rows) - len(found)
-        more = f" {numbers.format_count(left_out)} more variants are not drawn." if left_out else ""
-        yield FigureSpec("curves", "Learning curves", _CURVES + more, lambda: curves.plot_curves(found))
-    yield from _tuning(report)
+    """Yield every figure that the records have data for, not yet drawn."""
+    has_results = any(row.n for row in report.rows)
+    for entry in FIGURES:
+        if entry.designs and (report.study.design.kind not in entry.designs or not has_results):
+            continue
+        draw = entry.prepare(report)
+        if draw is not None:
+            caption = f"{entry.caption} {entry.extend_caption(report)}".rstrip()
+            yield FigureSpec(entry.name, entry.title, caption, draw)
 
 
-def _tuning(report: Report) -> Iterator[FigureSpec]:
-    expected = {one.variant: expect_best(one.first_rung) for one in collect_trials(report) if one.first_rung}
-    if not expected or report.study.tune is None or report.study.tune.trials < 2:
-        return
-    epochs = report.study.tune.epochs[0]
-    left_out = len(expected) - tuning_budget.MOST_LINES
-    more = f" {numbers.format_count(left_out)} more variants are not drawn." if left_out > 0 else ""
-    yield FigureSpec("tuning", "Tuning", _TUNING + more, lambda: tuning_budget.plot_tuning_budget(expected, epochs))
+def _draw_rows(collect: Callable[[Report], _Rows], plot: Callable[[_Rows], Figure]) -> Callable[[Report], Draw | None]:
+    """Return the `prepare` of a figure that is drawn from `collect(report)` unless that is empty."""
+
+    def prepare(report: Report) -> Draw | None:
+        rows = collect(report)
+        return partial(plot, rows) if rows else None
+
+    return prepare
 
 
-def _by_design(report: Report) -> Iterator[FigureSpec]:
-    """What the study's design asks for."""
-    if not any(row.n for row in report.rows):
-        return
-    kind: str = report.study.design.kind
-    if kind == "one_factor_at_a_time":
-        factors = factor_levels.collect_factor_levels(report)
-        yield FigureSpec("levels", "One factor at a time", _LEVELS, lambda: factor_levels.plot_factor_levels(factors))
-    elif kind == "leave_one_out":
-        parts = dot_plot.collect_differences(report)
-        label = f"test error minus {report.base.name}, pp  (right of 0: worse)"
-        yield FigureSpec("parts", "Without each part", _PARTS, lambda: dot_plot.plot_dots(parts, label, zero=True))
-    elif kind == "cumulative":
-        road = dot_plot.collect_steps(report)
-        yield FigureSpec("road", "Step by step", _ROAD, lambda: dot_plot.plot_dots(road, "test error, %", joined=True))
-    elif kind == "factorial":
-        yield from _factorial(report)
-    elif kind == "search":
-        yield from _searched(report)
+def _prepare_parts(report: Report) -> Draw:
+    label = f"test error minus {report.base.name}, pp  (right of 0: worse)"
+    return partial(dot_plot.plot_dots, dot_plot.collect_differences(report), label, zero=True)
 
 
-def _factorial(report: Report) -> Iterator[FigureSpec]:
-    found = compute_effects(report)
-    if not found.seeds:
-        return
-    factors = factor_levels.average_factor_levels(found, report.base.variant.levels)
-    yield FigureSpec("levels", "Main effects", _LEVELS + _AVERAGED, lambda: factor_levels.plot_factor_levels(factors))
-    pairs = interactions.collect_pair_means(report, found)
-    yield FigureSpec("interactions", "Interactions", _INTERACTIONS, lambda: interactions.plot_interactions(pairs))
-    largest = max(pairs, key=lambda cells: len(cells.means))
-    averaged = _AVERAGED if len(found.factors) > 2 else ""
-    yield FigureSpec("heat", "The grid", _HEAT + averaged, lambda: interactions.plot_heat_map(largest))
+def _prepare_steps(report: Report) -> Draw:
+    return partial(dot_plot.plot_dots, dot_plot.collect_steps(report), "test error, %", joined=True)
 
 
-def _searched(report: Report) -> Iterator[FigureSpec]:
-    proposals = search.collect_proposals(report)
-    if not proposals:
-        return
-    yield FigureSpec("history", "The search", _HISTORY, lambda: search.plot_search(proposals))
-    points = search.collect_proposal_points(report)
-    if points:
-        yield FigureSpec(
-            "front", "The front", _FRONT, lambda: cost_error.plot_cost_error(points, "validation error, %")
-        )
+def _prepare_main_effects(report: Report) -> Draw | None:
+    effects = compute_effects(report)
+    if not effects.seeds:
+        return None
+    levels = factor_levels.average_factor_levels(effects, report.base.variant.levels)
+    return partial(factor_levels.plot_factor_levels, levels)
 
 
-_FOREST = (
-    "Each claim's gain, paired by seed, with its 95 % interval (thick) and the interval that decides after Holm's "
-    "correction (thin). The claim says that the true gain lies in the shaded band: with the thin interval inside it, "
-    "the claim is supported (disc); outside, refuted (square); across an edge, inconclusive (ring). Ticks: one a seed, "
-    "equal ones below each other."
-)
-_BUDGET = (
-    "Mean test error against costs; whiskers: ± the standard deviation over seeds. The line joins the variants that no "
-    "other betters in both (filled); diamond: the base. Points without a name are in the table."
-)
-_CURVES = (
-    "Validation error after every epoch: thin, one line a seed (the first 20 seeds); thick, the mean over all; dashed, "
-    "the base's mean for comparison."
-)
-_NETS = (
-    "Layer by layer: kernel or fc above, channels or features below; a stroke is a pooling (blue: another than the "
-    "base's), an underlined box has no activation after it. Filled: differs from the base in itself or in what follows "
-    "it; dashed: the base's layer is gone. Under each name, what was changed."
-)
-_TUNING = (
-    "Expected lowest validation error of so many trials, drawn from those of the tuning's first rung (Dodge et al. "
-    "2019); a trial that diverged counts as 100 %. A line that still falls at the right: more trials would help."
-)
-_LEVELS = (
-    "Test error at every level: thin lines, one a seed; marks and bars, mean ± standard deviation over seeds; diamond: "
-    "the base."
-)
-_AVERAGED = " Averaged over the other factors."
-_INTERACTIONS = (
-    "Mean test error, ± the standard deviation over seeds, at every pair of levels. Parallel lines: no interaction."
-)
-_HEAT = "Mean test error in percent; the darker, the more."
-_PARTS = "Each variant minus the base, paired by seed, with its 95 % interval; the greatest loss first."
-_ROAD = (
-    "Test error, mean ± standard deviation over seeds, from the base (diamond) step by step. At the right: the "
-    "difference to the step before, paired by seed, with its 95 % interval, in percentage points."
-)
-_HISTORY = (
-    "Validation error of every proposal, in order; the line is the best until then; crosses did not finish (pruned, "
-    "diverged, out of memory or failed) or stalled at chance level."
-)
-_FRONT = (
-    "Mean validation error of every proposal against its costs. The line joins those that no other betters in both "
-    "(filled); diamond: the base."
+def _prepare_interactions(report: Report) -> Draw | None:
+    effects = compute_effects(report)
+    if not effects.seeds:
+        return None
+    return partial(interactions.plot_interactions, interactions.collect_pair_means(report, effects))
+
+
+def _prepare_heat_map(report: Report) -> Draw | None:
+    effects = compute_effects(report)
+    if not effects.seeds:
+        return None
+    # One heat map takes as much room as four panels of lines: the pair with most cells needs it most.
+    largest = max(interactions.collect_pair_means(report, effects), key=lambda pair: len(pair.means))
+    return partial(interactions.plot_heat_map, largest)
+
+
+def _prepare_tuning(report: Report) -> Draw | None:
+    trials = {tuned.variant: tuned.first_rung for tuned in collect_trials(report) if tuned.first_rung}
+    if not trials or report.study.tune is None or report.study.tune.trials < 2:
+        return None
+    expected = {variant: expect_best(rung) for variant, rung in trials.items()}
+    return partial(tuning_budget.plot_tuning_budget, expected, report.study.tune.epochs[0])
+
+
+def _describe_stalled(report: Report) -> str:
+    stalled = [row.name for row in report.rows if row.stalled]
+    return f"Not drawn because runs stalled at chance level: {', '.join(stalled)}." if stalled else ""
+
+
+def _describe_averaging(report: Report) -> str:
+    """Describe the means of a heat map: with two factors, every cell is one variant and nothing is averaged."""
+    return _AVERAGED if len(compute_effects(report).factors) > 2 else ""
+
+
+def _describe_omitted_curves(report: Report) -> str:
+    return _describe_omitted(len(report.rows) - len(curves.collect_curves(report)))
+
+
+def _describe_omitted_tuning(report: Report) -> str:
+    variants = sum(bool(tuned.first_rung) for tuned in collect_trials(report))
+    return _describe_omitted(variants - tuning_budget.MOST_LINES)
+
+
+def _describe_omitted(count: int) -> str:
+    return f"{numbers.format_count(count)} more variants are not drawn." if count > 0 else ""
+
+
+_AVERAGED = "Averaged over the other factors."
+_FACTORIAL = frozenset({"factorial"})
+_SEARCH = frozenset({"search"})
+
+FIGURES: tuple[FigureEntry, ...] = (
+    FigureEntry(
+        "forest",
+        "The verdicts as intervals",
+        "Each claim's gain, paired by seed, with its 95 % interval (thick) and the interval that decides after Holm's "
+        "correction (thin). The claim states that the true gain lies in the shaded band: it is supported (disc) if the "
+        "thin interval lies inside the band, refuted (square) if it lies outside, and inconclusive (ring) if it "
+        "crosses an edge. Ticks: one per seed; equal gains are stacked.",
+        _draw_rows(forest.collect_forest_rows, forest.plot_forest),
+    ),
+    FigureEntry(
+        "levels",
+        "One factor at a time",
+        "Test error at every level: thin lines, one per seed; marks and bars, mean ± standard deviation over seeds; "
+        "diamond: the base.",
+        _draw_rows(factor_levels.collect_factor_levels, factor_levels.plot_factor_levels),
+        designs=frozenset({"one_factor_at_a_time"}),
+    ),
+    FigureEntry(
+        "parts",
+        "Without each part",
+        "Each variant minus the base, paired by seed, with its 95 % interval; sorted by loss.",
+        _prepare_parts,
+        designs=frozenset({"leave_one_out"}),
+    ),
+    FigureEntry(
+        "road",
+        "Step by step",
+        "Test error, mean ± standard deviation over seeds, from the base (diamond) step by step. On the right: the "
+        "difference to the previous step, paired by seed, with its 95 % interval, in percentage points.",
+        _prepare_steps,
+        designs=frozenset({"cumulative"}),
+    ),
+    FigureEntry(
+        "levels",
+        "Main effects",
+        "Test error at every level: thin lines, one per seed; marks and bars, mean ± standard deviation over seeds; "
+        f"diamond: the base. {_AVERAGED}",
+        _prepare_main_effects,
+        designs=_FACTORIAL,
+    ),
+    FigureEntry(
+        "interactions",
+        "Interactions",
+        "Mean test error ± the standard deviation over seeds at every pair of levels. Parallel lines: no interaction.",
+        _prepare_interactions,
+        designs=_FACTORIAL,
+    ),
+    FigureEntry(
+        "heat",
+        "The grid",
+        "Mean test error in percent; darker cells have a higher error.",
+        _prepare_heat_map,
+        designs=_FACTORIAL,
+        extend_caption=_describe_averaging,
+    ),
+    FigureEntry(
+        "history",
+        "The search",
+        "Validation error of every proposal, in order; the line is the lowest error so far; crosses did not finish "
+        "(pruned, diverged, out of memory or failed) or stalled at chance level.",
+        _draw_rows(search.collect_proposals, search.plot_search),
+        designs=_SEARCH,
+    ),
+    FigureEntry(
+        "front",
+        "The front",
+        "Mean validation error of every proposal against its costs. The line joins the Pareto front (filled): no other "
+        "proposal is better in both error and cost. Diamond: the base.",
+        _draw_rows(
+            lambda report: search.collect_proposal_points(report) if report.proposed else [],
+            partial(cost_error.plot_cost_error, error="validation error, %"),
+        ),
+        designs=_SEARCH,
+    ),
+    FigureEntry(
+        "budget",
+        "Error and cost",
+        "Mean test error against costs; whiskers: ± the standard deviation over seeds. The line joins the Pareto front "
+        "(filled): no other variant is better in both error and cost. Diamond: the base. The table names the points "
+        "that have no label.",
+        _draw_rows(cost_error.collect_cost_points, cost_error.plot_cost_error),
+        extend_caption=_describe_stalled,
+    ),
+    FigureEntry(
+        "nets",
+        "The nets",
+        "Layer by layer: kernel or fc above, channels or features below; a stroke is a pooling layer (blue: it differs "
+        "from the base's), an underlined box has no activation after it. Filled: the layer, or what follows it, "
+        "differs from the base; dashed: a layer of the base that is missing. Under each name: what was changed.",
+        _draw_rows(nets.collect_nets, nets.plot_nets),
+    ),
+    FigureEntry(
+        "curves",
+        "Learning curves",
+        f"Validation error after every epoch: thin, one line per seed (the first {curves.MAX_LINES} seeds); thick, the "
+        "mean over all seeds; dashed, the base's mean for comparison.",
+        _draw_rows(curves.collect_curves, curves.plot_curves),
+        extend_caption=_describe_omitted_curves,
+    ),
+    FigureEntry(
+        "tuning",
+        "Tuning",
+        "Expected lowest validation error of a number of trials, estimated from the trials of the first rung (Dodge et "
+        "al. 2019); a diverged trial counts as 100 %. A line that still falls at its right end: more trials would "
+        "help.",
+        _prepare_tuning,
+        extend_caption=_describe_omitted_tuning,
+    ),
 )

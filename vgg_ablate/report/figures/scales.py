@@ -1,4 +1,4 @@
-"""Axes that show what nets cost: round numbers with units, logarithmic where costs differ by much."""
+"""Axes for the costs of nets: round numbers with units, on a log scale where costs differ by much."""
 
 from __future__ import annotations
 
@@ -11,40 +11,45 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from vgg_ablate.formatting import numbers
 
-_ROOM = 0.13  # of the span, left free at both ends
+_MARGIN = 0.13  # of the span, left free at both ends
+_MAX_TICKS = 6
 
 
 def set_cost_scale(axes: Axes, values: Sequence[int], way: Literal["x", "y"] = "x") -> None:
-    """A log scale where costs differ by more than a factor of 1.5; ticks at round numbers, written with units."""
+    """Set scale, limits and ticks of one axis: a log scale if costs differ by more than a factor of 1.5."""
     low, high = min(values), max(values)
-    axis, limits = (axes.xaxis, axes.set_xlim) if way == "x" else (axes.yaxis, axes.set_ylim)
+    axis, set_limits = (axes.xaxis, axes.set_xlim) if way == "x" else (axes.yaxis, axes.set_ylim)
     if low > 0 and high > 1.5 * low:
-        room = (high / low) ** _ROOM
+        margin = (high / low) ** _MARGIN
         (axes.set_xscale if way == "x" else axes.set_yscale)("log")
-        limits(low / room, high * room)
-        axis.set_major_locator(FixedLocator(_round_between(low / room, high * room)))
+        set_limits(low / margin, high * margin)
+        # Matplotlib's LogLocator puts ticks at powers of ten only, of which a short span has one or none.
+        axis.set_major_locator(FixedLocator(_choose_ticks(low / margin, high * margin)))
         axis.set_minor_locator(NullLocator())
     else:
-        room = (high - low) * _ROOM or high * 0.1 or 1.0
-        limits(low - room, high + room)
+        margin = (high - low) * _MARGIN or high * 0.1 or 1.0
+        set_limits(low - margin, high + margin)
         axes.locator_params(axis=way, nbins=4)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _format_tick(value)))
 
 
-def _round_between(low: float, high: float) -> list[float]:
-    """Two to six round numbers, from the least round that are not too many; of a short span, finer ones."""
+def _choose_ticks(low: float, high: float) -> list[float]:
+    """Return two to six round numbers between the limits; a short span needs less round ones."""
     decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
+
+    def list_ticks(digits: Sequence[float]) -> list[float]:
+        return [digit * 10.0**decade for decade in decades for digit in digits if low <= digit * 10.0**decade <= high]
+
     for digits in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        ticks = [digit * 10.0**decade for decade in decades for digit in digits if low <= digit * 10.0**decade <= high]
-        if len(ticks) <= 6:
+        ticks = list_ticks(digits)
+        if len(ticks) <= _MAX_TICKS:
             break
     if len(ticks) < 2:
-        fine = (1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
-        ticks = [digit * 10.0**decade for decade in decades for digit in fine if low <= digit * 10.0**decade <= high]
-    return ticks[:: (len(ticks) - 1) // 6 + 1]
+        ticks = list_ticks((1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
+    return ticks[:: (len(ticks) - 1) // _MAX_TICKS + 1]
 
 
-def _short(value: float) -> str:
-    """138.4 M without the zeros that a tick does not need."""
+def _format_tick(value: float) -> str:
+    """Format a cost without trailing zeros: `138 M` rather than `138.0 M`."""
     number, _, unit = numbers.format_count(round(value)).partition(" ")
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".strip()

@@ -1,100 +1,107 @@
-"""Verdict cards: the word, the claim, the interval as a strip, the numbers behind it, and the runs behind those."""
+"""Verdict cards of the HTML report: verdict, claim, interval as a strip, the numbers and the runs behind it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite, isnan
+
+from markupsafe import Markup
 
 from vgg_ablate.analysis.metrics import NOUNS, collect_by_seed, unit_of
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.formatting import numbers, table
+from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow
 from vgg_ablate.report import wording
 from vgg_ablate.report.figures import forest
 from vgg_ablate.report.figures.forest import ForestRow
-from vgg_ablate.report.html.words import escape_text, render_sentence
+from vgg_ablate.report.html.words import render_template
 
 VERDICT_ORDER = ("supported", "refuted", "inconclusive")
-MAX_SEED_ROWS = 300  # rows of seeds in a page, all cards together
-_WIDE, _HIGH = 300.0, 34.0  # of a strip, in its own unit
-_ICONS = {
-    "supported": '<circle cx="6" cy="6" r="5" fill="currentColor"/>',
-    "refuted": '<rect x="1.5" y="1.5" width="9" height="9" fill="currentColor"/>',
-    "inconclusive": '<circle cx="6" cy="6" r="4.2" fill="none" stroke="currentColor" stroke-width="1.7"/>',
-}
+MAX_SEED_ROWS = 300  # of all cards together; with more, the page would grow past 500 kB
+_STRIP_WIDTH, _STRIP_HEIGHT = 300.0, 34.0  # units of the strip's view box
 
 
-def render_tally(report: Report) -> str:
-    """How many claims have which verdict."""
-    counts = Counter[str](verdict.verdict for verdict in report.verdicts)
-    items = [
-        f'<li class="{word}">{_word(word, f"{numbers.format_count(counts[word])} {word}")}</li>'
-        for word in VERDICT_ORDER
-        if counts[word]
-    ]
-    return f'<ul class="tally">{"".join(items)}</ul>' if items else ""
+@dataclass(frozen=True)
+class Strip:
+    """A claim's row of the forest plot in view box units; coordinates are formatted with two decimals."""
+
+    label: str
+    bands: tuple[tuple[str, str], ...]  # x and width of each part of the claimed region
+    edges: tuple[str, ...]
+    zero: str
+    interval: tuple[str, str] | None  # the 95 % interval; None: no interval could be computed
+    deciding: tuple[str, str] | None
+    mean: float
 
 
-def render_cards(report: Report) -> str:
-    """A card a claim, in the study's order."""
+@dataclass(frozen=True)
+class ClaimCard:
+    """One claim with its verdict, as the template shows it."""
+
+    id: str
+    text: str
+    word: str
+    strip: Strip | None
+    estimate: str
+    method: str
+    numbers: tuple[str, ...]
+    seeds: Table | None
+    variants: tuple[str, ...]
+
+
+def render_tally(report: Report) -> Markup:
+    """Render the number of claims per verdict."""
+    claims = Counter[str](verdict.verdict for verdict in report.verdicts)
+    counts = [(word, f"{numbers.format_count(claims[word])} {word}") for word in VERDICT_ORDER if claims[word]]
+    return render_template("tally.html", counts=counts)
+
+
+def render_cards(report: Report) -> Markup:
+    """Render one card per claim, in the study's order."""
     rows = forest.collect_forest_rows(report)
+    # Cards of one metric share a scale, so that their strips can be compared by eye.
     families: dict[tuple[str, str], list[ForestRow]] = {}
     for row in rows:
         families.setdefault(forest.get_axis_key(row), []).append(row)
-    strips = {row.name: _strip(row, families[forest.get_axis_key(row)]) for row in rows}
-    made = [_card(report, verdict, strips.get(verdict.claim.id, "")) for verdict in report.verdicts]
-    return f'<section class="cards" aria-label="Verdicts">{"".join(made)}</section>' if made else ""
+    strips = {row.name: _build_strip(row, families[forest.get_axis_key(row)]) for row in rows if not isnan(row.mean)}
+    cards = [_build_card(report, verdict, strips.get(verdict.claim.id)) for verdict in report.verdicts]
+    return render_template("cards.html", cards=cards, width=_STRIP_WIDTH, height=_STRIP_HEIGHT)
 
 
-def _card(report: Report, verdict: Verdict, strip: str) -> str:
-    claim = verdict.claim
-    found = "" if isnan(verdict.mean) else f'<p class="found">{escape_text(wording.format_estimate(verdict))}</p>'
-    return "\n".join(
-        [
-            f'<article class="card {verdict.verdict}" id="claim-{escape_text(claim.id)}">',
-            f"<header>{_word(verdict.verdict)}"
-            f'<a href="#claim-{escape_text(claim.id)}"><code>{escape_text(claim.id)}</code></a></header>',
-            f"<h3>{render_sentence(claim.text)}</h3>",
-            strip,
-            found,
-            f"<p>{render_sentence(wording.describe_method(verdict))}</p>",
-            _behind(report, verdict),
-            "</article>",
-        ]
+def index_record_keys(report: Report) -> Mapping[tuple[str, int], str]:
+    """Return the record key of every (variant, seed)."""
+    columns = report.frame[["variant", "seed", "key"]].itertuples(index=False)
+    return {(str(variant), int(seed)): str(key) for variant, seed, key in columns}
+
+
+def format_record_link(key: str) -> str:
+    """Return the path of a record relative to the page."""
+    return f"records/{key}.json"
+
+
+def _build_card(report: Report, verdict: Verdict, strip: Strip | None) -> ClaimCard:
+    few_seeds = sum(other.n for other in report.verdicts) <= MAX_SEED_ROWS
+    # A claim on the share of trained runs has outcomes per seed and no gains.
+    has_seeds = bool(verdict.n) and few_seeds and verdict.claim.metric != "trained"
+    return ClaimCard(
+        id=verdict.claim.id,
+        text=verdict.claim.text,
+        word=verdict.verdict,
+        strip=strip,
+        estimate="" if isnan(verdict.mean) else wording.format_estimate(verdict),
+        method=wording.describe_method(verdict),
+        numbers=(f"Claimed: {wording.describe_hypothesis(verdict.claim)}.", *wording.list_evidence(verdict)),
+        seeds=_build_seed_table(report, verdict) if has_seeds else None,
+        variants=tuple(verdict.weights),
     )
 
 
-def _word(word: str, text: str = "") -> str:
-    icon = f'<svg viewBox="0 0 12 12" aria-hidden="true">{_ICONS[word]}</svg>'
-    return f'<span class="word">{icon}{escape_text(text or word)}</span>'
-
-
-def _behind(report: Report, verdict: Verdict) -> str:
-    told = [f"Claimed: {wording.describe_hypothesis(verdict.claim)}."]
-    said = (
-        wording.describe_evidence(verdict),
-        wording.describe_sensitivity(verdict),
-        wording.describe_crossed_interval(verdict),
-    )
-    told += [f"{text[0].upper()}{text[1:]}." for text in said if text]
-    if len(verdict.looks) > 1:
-        told.append(f"At the look after {verdict.look} of {verdict.looks[-1]} seeds.")
-    lines = "".join(f"<p>{render_sentence(line)}</p>" for line in told)
-    runs = ", ".join(f'<a href="#runs-{escape_text(name)}">{escape_text(name)}</a>' for name in verdict.weights)
-    few = sum(other.n for other in report.verdicts) <= MAX_SEED_ROWS and verdict.claim.metric != "trained"
-    seeds = (
-        f'<div class="wide" tabindex="0">{table.render_html(_by_seed(report, verdict))}</div>'
-        if verdict.n and few
-        else ""
-    )
-    return f"<details><summary>The numbers behind it</summary>{lines}{seeds}<p>Runs: {runs}</p></details>"
-
-
-def _by_seed(report: Report, verdict: Verdict) -> Table:
-    """A row a seed; the two sides stand beside the gain where each is one variant."""
+def _build_seed_table(report: Report, verdict: Verdict) -> Table:
+    """Build a table with one row per seed: the gain, and both sides where each of them is one variant."""
     sides = list(verdict.weights) if len(verdict.weights) == 2 else []
     values = collect_by_seed(report.frame, verdict.claim.metric)
     keys = index_record_keys(report)
@@ -114,45 +121,23 @@ def _by_seed(report: Report, verdict: Verdict) -> Table:
     return Table(f"seeds-{verdict.claim.id}", caption, columns, tuple(rows))
 
 
-def index_record_keys(report: Report) -> Mapping[tuple[str, int], str]:
-    """(variant, seed) -> the key of its record."""
-    columns = report.frame[["variant", "seed", "key"]].itertuples(index=False)
-    return {(str(variant), int(seed)): str(key) for variant, seed, key in columns}
-
-
-def format_record_link(key: str) -> str:
-    """Where a record is, seen from the page."""
-    return f"records/{key}.json"
-
-
-def _strip(row: ForestRow, family: list[ForestRow]) -> str:
-    """The claim's row of the forest plot, on the scale of all claims on its metric."""
+def _build_strip(row: ForestRow, family: Sequence[ForestRow]) -> Strip:
     low, high = forest.compute_forest_limits(family)
-    if isnan(row.mean):
-        return ""
 
-    def x(value: float) -> str:
-        return f"{_WIDE * (min(max(value, low), high) - low) / (high - low):.2f}"
+    def scale(value: float) -> str:
+        return f"{_STRIP_WIDTH * (min(max(value, low), high) - low) / (high - low):.2f}"
 
-    middle = _HIGH / 2
-    parts = [
-        f'<rect class="band" x="{x(one)}" y="3" width="{float(x(other)) - float(x(one)):.2f}" height="{_HIGH - 6}"/>'
-        for one, other in forest.compute_bands(row, (low, high))
-    ]
-    parts += [
-        f'<path class="edge" d="M{x(edge)} 3V{_HIGH - 3}"/>' for edge in row.region if isfinite(edge) and edge != 0
-    ]
-    parts.append(f'<path class="zero" d="M{x(0.0)} 0V{_HIGH}"/>')
-    if not isnan(row.low):
-        one, other = row.deciding
-        ends = f"M{x(one)} {middle - 5}v10M{x(other)} {middle - 5}v10"
-        parts.append(f'<path class="thin" fill="none" d="M{x(one)} {middle}H{x(other)}{ends}"/>')
-        parts.append(f'<path class="thick" d="M{x(row.low)} {middle}H{x(row.high)}"/>')
-    mean = float(x(row.mean))
-    if row.word == "refuted":
-        parts.append(f'<rect class="mean" x="{mean - 4:.2f}" y="{middle - 4}" width="8" height="8"/>')
-    else:
-        parts.append(f'<circle class="mean" cx="{mean:.2f}" cy="{middle}" r="4.5"/>')
-    label = escape_text(f"{row.found}; {row.word}")
-    opening = f'<svg class="strip" viewBox="0 0 {_WIDE:.0f} {_HIGH:.0f}" role="img" aria-label="{label}">'
-    return f"{opening}{''.join(parts)}</svg>"
+    def scale_pair(ends: tuple[float, float]) -> tuple[str, str]:
+        return scale(ends[0]), scale(ends[1])
+
+    bands = [scale_pair(band) for band in forest.compute_bands(row, (low, high))]
+    has_interval = not isnan(row.low)
+    return Strip(
+        label=f"{row.found}; {row.word}",
+        bands=tuple((start, f"{float(end) - float(start):.2f}") for start, end in bands),
+        edges=tuple(scale(edge) for edge in row.region if isfinite(edge) and edge != 0),
+        zero=scale(0.0),
+        interval=scale_pair((row.low, row.high)) if has_interval else None,
+        deciding=scale_pair(row.deciding) if has_interval else None,
+        mean=float(scale(row.mean)),
+    )

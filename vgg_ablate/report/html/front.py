@@ -1,4 +1,4 @@
-"""The front of a design space as a file of numbers and as a picture."""
+"""The Pareto front of a design space as a CSV file and as a figure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FrontMember = tuple[dict[str, Any], Costs]
 
 
 def serialize_front(front: Sequence[FrontMember]) -> str:
-    """A row a net: its point in the space, then its costs, in full."""
+    """Return CSV text with one row per net: its values in the space, then its costs, unrounded."""
     text = io.StringIO()
     paths = list(front[0][0]) if front else []
     writer = csv.writer(text, lineterminator="\n")
@@ -27,15 +27,17 @@ def serialize_front(front: Sequence[FrontMember]) -> str:
 
 
 def draw_front(front: Sequence[FrontMember], title: str) -> str:
-    """Params and MACs, logarithmic where they differ much; the larger and darker a mark, the farther its net sees."""
-    return canvas.render_svg(lambda: _drawn(front, title))
+    """Return SVG text of params against MACs; larger and darker marks have a larger receptive field."""
+    return canvas.render_svg(lambda: _plot_front(front, title))
 
 
-def _drawn(front: Sequence[FrontMember], title: str) -> Figure:
+def _plot_front(front: Sequence[FrontMember], title: str) -> Figure:
     figure = canvas.create_figure(canvas.WIDTH, 3.6)
     axes = canvas.add_axes(figure, 0.7, 0.35, 5.9, 2.7)
-    axes.set_title(f"{title}: {len(front)} nets that no other betters")
+    axes.set_title(f"{title}: Pareto front of {len(front)} nets")
     fields = sorted({costs.receptive_field for _, costs in front})
+    # The legend names the smallest, the middle and the largest field: a front can have dozens.
+    named = (fields[0], fields[len(fields) // 2], fields[-1]) if fields else ()
     for field in fields:
         nets = sorted((costs.params, costs.macs) for _, costs in front if costs.receptive_field == field)
         share = log10(field / fields[0] * 1.0001) / log10(fields[-1] / fields[0] * 1.0001) if len(fields) > 1 else 1.0
@@ -45,7 +47,7 @@ def _drawn(front: Sequence[FrontMember], title: str) -> Figure:
             color=canvas.ACCENT,
             alpha=0.35 + 0.65 * share,
             markersize=3 + 4 * share,
-            label=f"{field} px" if field in (fields[0], fields[len(fields) // 2], fields[-1]) else None,
+            label=f"{field} px" if field in named else None,
         )
     if front:
         scales.set_cost_scale(axes, [costs.params for _, costs in front], "x")
@@ -54,7 +56,7 @@ def _drawn(front: Sequence[FrontMember], title: str) -> Figure:
     axes.set_ylabel("MACs for one example")
     if fields:
         axes.legend(
-            title="sees",
+            title="receptive field",
             frameon=False,
             fontsize=canvas.SMALL_FONT_SIZE,
             title_fontsize=canvas.SMALL_FONT_SIZE,

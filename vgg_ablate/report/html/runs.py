@@ -1,84 +1,91 @@
-"""The runs behind the tables: a folded list a variant, every run with its key, which is the name of its record."""
+"""The list of runs in the HTML report: one folded table per variant, each run linked to its record."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from math import nan
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from vgg_ablate.analysis.summary import Report
-from vgg_ablate.formatting import numbers, table
+from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableRow, TextCell
 from vgg_ablate.report.html.cards import format_record_link
-from vgg_ablate.report.html.words import escape_text
+from vgg_ablate.report.html.words import render_template
 
-MAX_RUNS = 250  # runs in a page; of more, runs.csv has the whole list
+MAX_RUNS = 250  # with more, the page would grow past 500 kB; runs.csv lists them all
+_COLUMNS = (
+    Column("seed", "seed"),
+    Column("record", "key", "left"),
+    Column("outcome", "outcome", "left"),
+    Column("test error, %", "test_error"),
+    Column("validation error, %", "val_error"),
+    Column("epochs", "epochs"),
+    Column("training", "train_seconds"),
+    Column("images/s", "images_per_second"),
+    Column("device", "device", "left"),
+)
 
 
-def render_runs(report: Report, most: int = MAX_RUNS) -> str:
-    """All variants; beyond so many runs, those of the first variants, and where the others are."""
-    parts, shown, left = [], 0, 0
-    places = report.frame.groupby("variant", sort=False).indices
+@dataclass(frozen=True)
+class VariantRuns:
+    """The runs of one variant as the template shows them; counts are formatted."""
+
+    name: str
+    finished: str
+    planned: str
+    table: Table
+
+
+def render_runs(report: Report, most: int = MAX_RUNS) -> Markup:
+    """Render the runs of every variant; from the first variant that would exceed `most` runs on, only link targets."""
+    variants: list[VariantRuns] = []
+    omitted: list[str] = []
+    listed_runs, omitted_runs = 0, 0
+    positions = report.frame.groupby("variant", sort=False).indices
     for row in (*report.rows, *report.proposed):
-        own = list(places.get(row.name, ()))
-        if left or shown + len(own) > most:
-            left += len(own)
-            parts.append(f'<a id="runs-{escape_text(row.name)}"></a>')
+        own = list(positions.get(row.name, ()))
+        if omitted or listed_runs + len(own) > most:
+            omitted_runs += len(own)
+            omitted.append(row.name)  # tables link to #runs-NAME, so the id stays in the page
         else:
-            shown += len(own)
-            parts.append(_variant(row.name, report.frame.take(own)))
-    if left:
-        parts.append(f'<p>{numbers.format_count(left)} more runs are listed in <a href="runs.csv">runs.csv</a>.</p>')
-    return f'<section class="records">{"".join(parts)}</section>'
+            listed_runs += len(own)
+            variants.append(_collect_variant_runs(row.name, report.frame.take(own)))
+    left_out = numbers.format_count(omitted_runs) if omitted_runs else ""
+    return render_template("runs.html", variants=variants, omitted=omitted, omitted_runs=left_out)
 
 
-def _variant(name: str, own: pd.DataFrame) -> str:
-    finished = int((own["outcome"] == "finished").sum())
-    said = f"{numbers.format_count(finished)} of {numbers.format_count(len(own))} runs finished"
-    return (
-        f'<details id="runs-{escape_text(name)}"><summary>{escape_text(name)} <span>{said}</span></summary>'
-        f'<div class="wide" tabindex="0">{table.render_html(_table(name, own))}</div></details>'
-    )
+def _collect_variant_runs(name: str, runs: pd.DataFrame) -> VariantRuns:
+    finished = int((runs["outcome"] == "finished").sum())
+    rows = tuple(_build_row(run) for run in runs.to_dict("records"))
+    table = Table(f"table-{name}", f"Runs of {name}", _COLUMNS, rows)
+    return VariantRuns(name, numbers.format_count(finished), numbers.format_count(len(runs)), table)
 
 
-def _table(name: str, own: pd.DataFrame) -> Table:
-    columns = (
-        Column("seed", "seed"),
-        Column("record", "key", "left"),
-        Column("outcome", "outcome", "left"),
-        Column("test error, %", "test_error"),
-        Column("validation error, %", "val_error"),
-        Column("epochs", "epochs"),
-        Column("training", "train_seconds"),
-        Column("images/s", "images_per_second"),
-        Column("device", "device", "left"),
-    )
-    rows = tuple(_run(run) for run in own.to_dict("records"))
-    return Table(f"table-{name}", f"Runs of {name}", columns, rows)
-
-
-def _run(run: dict[Hashable, Any]) -> TableRow:
-    known = run["outcome"] not in ("missing", "damaged")
+def _build_row(run: dict[Hashable, Any]) -> TableRow:
+    has_record = run["outcome"] not in ("missing", "damaged")
     outcome, reason = str(run["outcome"]).replace("_", " "), str(run["reason"])
     if outcome == "finished" and run["trained"] is False:
         outcome = "stalled"
+    # The times of a run that shared its machine with another load say nothing about the variant.
     disturbed = run["disturbed"] is True
     return TableRow(
         (
             CountCell(int(str(run["seed"]))),
-            TextCell(str(run["key"]), format_record_link(str(run["key"])) if known else ""),
+            TextCell(str(run["key"]), format_record_link(str(run["key"])) if has_record else ""),
             TextCell(f"{outcome}: {reason}" if reason else outcome),
-            QuantityCell(100 * _number(run["test_error"]), "fixed"),
-            QuantityCell(100 * _number(run["val_error"]), "fixed"),
+            QuantityCell(100 * _to_float(run["test_error"]), "fixed"),
+            QuantityCell(100 * _to_float(run["val_error"]), "fixed"),
             CountCell(int(str(run["epochs"]))),
-            QuantityCell(nan if disturbed else _number(run["train_seconds"]), "seconds"),
-            QuantityCell(nan if disturbed else _number(run["images_per_second"]), "rate"),
+            QuantityCell(nan if disturbed else _to_float(run["train_seconds"]), "seconds"),
+            QuantityCell(nan if disturbed else _to_float(run["images_per_second"]), "rate"),
             TextCell(" ".join(str(run[part]) for part in ("device", "precision") if run[part])),
         )
     )
 
 
-def _number(value: object) -> float:
+def _to_float(value: object) -> float:
     return float(str(value))
