@@ -1,9 +1,9 @@
-"""Measure the driver's time per run: a study whose training takes no time, with real worker processes and a real ledger.
+"""Measure the driver's time per run, with a training that takes no time, real worker processes and a real ledger.
 
     python benchmarks/driver.py --runs 10000 --json
 
-`ms_per_run` is wall time over the number of runs, `cpu_ms_per_run` the CPU time of the driver process alone; `peak_mb` is
-the driver's peak memory, `plan_s` the time of planning, `restart_s` that of a second start with all runs recorded.
+`ms_per_run` is wall time over the number of runs, `cpu_ms_per_run` the CPU time of the driver alone; `peak_mb` is the
+driver's peak memory, `plan_s` the time of planning, `restart_s` that of a second start with all runs recorded.
 """
 
 from __future__ import annotations

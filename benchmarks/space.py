@@ -2,7 +2,7 @@
 
     python benchmarks/space.py --json
 
-`per_second` is nets over the CPU time of the whole survey, tables included; `peak_mb` is the peak memory of the process.
+`per_second` is nets over the CPU time of the whole survey, tables included; `peak_mb` is the process's peak memory.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
         return
     for name, measured in figures.items():
         print(
-            f"{name}: {measured['nets']:,} nets, {measured['per_second']:,} per second, peak memory {measured['peak_mb']} MB"
+            f"{name}: {measured['nets']:,} nets, {measured['per_second']:,} per second, peak {measured['peak_mb']} MB"
         )
 
 
