@@ -1,9 +1,9 @@
-"""What the driver costs a run: a study whose training takes no time, through real worker processes and a real ledger.
+"""Measure the driver's time per run, with a training that takes no time, real worker processes and a real ledger.
 
     python benchmarks/driver.py --runs 10000 --json
 
-`ms_per_run` is wall time from start to end over the number of runs, `cpu_ms_per_run` what the driver itself computes;
-`peak_mb` is the driver's peak memory; `restart_s` is a second start, all recorded; `plan_s` the planning.
+`ms_per_run` is wall time over the number of runs, `cpu_ms_per_run` the CPU time of the driver alone; `peak_mb` is the
+driver's peak memory, `plan_s` the time of planning, `restart_s` that of a second start with all runs recorded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vgg_ablate.runs.plan import Plan, build_plan
 
 
 def build_benchmark_plan(folder: Path, runs: int) -> Plan:
-    """A study of that many runs, ten seeds a variant."""
+    """Build a plan of `runs` runs, with ten seeds per variant."""
     from tests import fake_training
 
     variants = "".join(f"  v{index}: {{train.lr: {0.1 + index / 1e6:.6f}}}\n" for index in range(runs // 10 - 1))
@@ -37,35 +37,35 @@ def build_benchmark_plan(folder: Path, runs: int) -> Plan:
 
 
 def measure_driver(runs: int, workers: int) -> dict[str, float]:
-    """The figures of one study."""
+    """Return the measurements of one study."""
     options = RunOptions(workers=workers, device="cpu", progress="none", training="benchmarks.instant")
     with tempfile.TemporaryDirectory() as name:
-        began = time.perf_counter()
-        asked = build_benchmark_plan(Path(name), runs)
-        made, busy = time.perf_counter(), time.process_time()
-        run_plan(asked, Path(name) / "results", options).raise_for_failures()
-        ended, busy = time.perf_counter(), time.process_time() - busy
-        run_plan(asked, Path(name) / "results", options).raise_for_failures()
-        again = time.perf_counter()
+        started = time.perf_counter()
+        plan = build_benchmark_plan(Path(name), runs)
+        planned, cpu_started = time.perf_counter(), time.process_time()
+        run_plan(plan, Path(name) / "results", options).raise_for_failures()
+        ended, cpu_seconds = time.perf_counter(), time.process_time() - cpu_started
+        run_plan(plan, Path(name) / "results", options).raise_for_failures()
+        restarted = time.perf_counter()
     return {
-        "runs": len(asked.cells),
-        "ms_per_run": round(1000 * (ended - made) / len(asked.cells), 3),
-        "cpu_ms_per_run": round(1000 * busy / len(asked.cells), 3),
+        "runs": len(plan.cells),
+        "ms_per_run": round(1000 * (ended - planned) / len(plan.cells), 3),
+        "cpu_ms_per_run": round(1000 * cpu_seconds / len(plan.cells), 3),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "plan_s": round(made - began, 3),
-        "restart_s": round(again - ended, 3),
+        "plan_s": round(planned - started, 3),
+        "restart_s": round(restarted - ended, 3),
     }
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    figures = measure_driver(given.runs, given.workers)
-    print(json.dumps(figures) if given.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
+    arguments = parser.parse_args()
+    figures = measure_driver(arguments.runs, arguments.workers)
+    print(json.dumps(figures) if arguments.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 
 if __name__ == "__main__":

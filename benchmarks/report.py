@@ -1,6 +1,6 @@
-"""Seconds and memory that a report of 10,000 records takes: `python benchmarks/report.py [FOLDER]`.
+"""Measure time and memory of a report of 10,000 records: `python benchmarks/report.py [FOLDER]`.
 
-The goal is under 10 s and 1 GB. The records are pretended, 20 epochs each; FOLDER is kept and used again.
+The target is under 10 s and 1 GB. The records are made up, with 20 epochs each; FOLDER is kept and used again.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ variants:
 
 
 def main(folder: Path) -> None:
-    """Make the records where they are not there, then report them."""
+    """Write the records if FOLDER has none, then write and measure the report."""
     if not (folder / "manifest.json").exists():
         text = STUDY + "".join(f"  w{index}: {{arch.width: {1 + index / 100}}}\n" for index in range(1, 250))
         make_results_folder(folder, text=text)
-    start, begun = time.perf_counter(), time.process_time()
+    started, cpu_started = time.perf_counter(), time.process_time()
     report = write.write_report(folder)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    busy = time.process_time() - begun
-    print(f"{len(report.frame)} records: {seconds:.1f} s ({busy:.1f} s of CPU time), {memory:.2f} GB at the most")
+    cpu_seconds = time.process_time() - cpu_started
+    print(
+        f"{len(report.frame)} records: {seconds:.1f} s ({cpu_seconds:.1f} s of CPU time), peak memory {memory:.2f} GB"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How many nets a second one core counts, filters and sieves for the front: three kinds of spaces.
+"""Measure how many nets per second one core counts, filters and compares for the Pareto front, in three spaces.
 
     python benchmarks/space.py --json
 
-`per_second` is nets over the processor time of the whole survey, tables included; `peak_mb` is the peak of the process.
+`per_second` is nets over the CPU time of the whole survey, tables included; `peak_mb` is the process's peak memory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONSTRAINTS = ["params <= 5e6", "40e6 <= macs <= 60e6", "receptive_field >= 32"]
 
 
 def build_space_study(space: dict[str, Any]) -> Study:
-    """A search over it, on CIFAR-10."""
+    """Build a search over the space, on CIFAR-10."""
     design = {"kind": "search", "space": space, "constraints": CONSTRAINTS, "budget": {"variants": 1}}
     arch = {"stages": "64 64 | 64 64 | 128 128 | 256 256 | 256 256", "norm": "batch"}
     data = {"version": 1, "name": "bench", "question": "how many?", "data": {"name": "cifar10"}}
@@ -51,32 +51,34 @@ def build_space_study(space: dict[str, Any]) -> Study:
 
 
 def measure_space(space: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one space."""
-    asked = build_space_study(space)
-    start = time.process_time()
-    found = build_space(asked).survey()
-    seconds = time.process_time() - start
+    """Return the measurements of one space."""
+    study = build_space_study(space)
+    started = time.process_time()
+    survey = build_space(study).survey()
+    seconds = time.process_time() - started
     return {
-        "nets": found.seen,
-        "meet": found.meet,
-        "front": len(found.front),
+        "nets": survey.seen,
+        "meet": survey.meet,
+        "front": len(survey.front),
         "seconds": round(seconds, 3),
-        "per_second": round(found.seen / seconds),
+        "per_second": round(survey.seen / seconds),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 
 
 def main() -> None:
-    """Measure every space."""
+    """Measure every space and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     as_json = parser.parse_args().json
     figures = {name: measure_space(space) for name, space in SPACES.items()}
     if as_json:
         print(json.dumps(figures, indent=1))
         return
-    for name, found in figures.items():
-        print(f"{name}: {found['nets']:,} nets, {found['per_second']:,} a second, {found['peak_mb']} MB at the most")
+    for name, measured in figures.items():
+        print(
+            f"{name}: {measured['nets']:,} nets, {measured['per_second']:,} per second, peak {measured['peak_mb']} MB"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The catalogue is whole, and the studies that it names ask what it says."""
+"""The catalogue is complete, and the studies that it refers to test what it states."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 PATHS = {path.stem: path for path in sorted(STUDIES.rglob("*.yaml")) if path.stem != "recipe"}
 NAMES = list(PATHS)
 ON_PHOTOGRAPHS = sorted(set(NAMES) - {"kernels", "depth-fashion"})
-NOT_TUNED = {  # with the reason why
+NOT_TUNED = {  # study -> reason
     "kernels": "36 validation images",
     "depth-fashion": "a test of the recipe of depth",
     "ensemble": "the nets of an ensemble share one recipe",
@@ -30,7 +30,7 @@ IDS = [statement.id for statement in CATALOGUE]
 
 
 def read_study_order() -> list[str]:
-    """The lines of studies/paper/order.txt: a study, and what else `run` is told."""
+    """Return the lines of studies/paper/order.txt: a study and the further arguments of `run`."""
     lines = (STUDIES / "paper" / "order.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -47,26 +47,26 @@ def test_all_forty_five_statements_are_there_once() -> None:
 
 @pytest.mark.parametrize("statement", CATALOGUE, ids=IDS)
 def test_a_statement_is_computed_or_tested_or_has_a_reason_why_not(statement: Statement) -> None:
-    answered = statement.computed or any(asked.decides for asked in statement.asked)
-    assert answered != bool(statement.out_of_reach)
+    has_answer = statement.is_computed or any(reference.decides for reference in statement.claims)
+    assert has_answer != bool(statement.out_of_reach)
 
 
 @pytest.mark.parametrize("statement", CATALOGUE, ids=IDS)
 def test_a_statement_names_claims_that_exist_and_name_it(statement: Statement, studies: dict[str, Study]) -> None:
-    for asked in statement.asked:
-        texts = {claim.id: claim.text for claim in studies[asked.study].claims}
-        assert asked.claim in texts
-        if asked.study != "kernels":  # whose reader has not met the paper's statements
-            assert statement.id in texts[asked.claim]
+    for reference in statement.claims:
+        texts = {claim.id: claim.text for claim in studies[reference.study].claims}
+        assert reference.claim in texts
+        if reference.study != "kernels":  # the first study does not presume that its reader knows the statements
+            assert statement.id in texts[reference.claim]
 
 
-def test_every_claim_on_photographs_that_names_a_statement_is_asked_by_it(studies: dict[str, Study]) -> None:
-    asked = {(one.study, one.claim, statement.id) for statement in CATALOGUE for one in statement.asked}
+def test_every_claim_on_photographs_that_names_a_statement_is_referred_to_by_it(studies: dict[str, Study]) -> None:
+    referred = {(claim.study, claim.claim, statement.id) for statement in CATALOGUE for claim in statement.claims}
     computed = {statement.id for statement in CATALOGUE if statement.kind == "analytic"}
     for name in ON_PHOTOGRAPHS:
         for claim in studies[name].claims:
             named = {word for word in IDS if f"({word}" in claim.text or f", {word})" in claim.text}
-            assert {word for word in named - computed if (name, claim.id, word) not in asked} == set(), claim.id
+            assert {word for word in named - computed if (name, claim.id, word) not in referred} == set(), claim.id
 
 
 def test_the_order_names_every_study_of_the_paper_and_trains_the_deciding_one_in_two_parts() -> None:
@@ -125,11 +125,11 @@ def test_every_variant_of_a_deciding_study_is_tuned_with_the_same_budget(name: s
 @pytest.mark.parametrize("name", NAMES)
 def test_studies_share_their_recipe_but_for_what_is_tuned_or_asked(name: str, studies: dict[str, Study]) -> None:
     recipe, study = studies["depth"].base.train, studies[name]
-    asked = {"lr", "weight_decay", "epochs", "pretrain", "replicate", "ensemble", "keep"}
-    asked |= {"batch_size", "precision"} if name == "kernels" else set()
+    may_differ = {"lr", "weight_decay", "epochs", "pretrain", "replicate", "ensemble", "keep"}
+    may_differ |= {"batch_size", "precision"} if name == "kernels" else set()
     for variant in study.variants:
         assert variant.train.warmup_epochs >= 1
-        assert variant.train.model_dump(exclude=asked) == recipe.model_dump(exclude=asked)
+        assert variant.train.model_dump(exclude=may_differ) == recipe.model_dump(exclude=may_differ)
 
 
 @pytest.mark.parametrize("name", ON_PHOTOGRAPHS)
@@ -145,13 +145,15 @@ def test_studies_share_their_data_but_for_views_scales_and_the_small_part_of_ini
 
 
 def _without_scales(data: Data) -> Data:
-    how = {"augment": Augment(), "evaluate": Evaluate(), "image_size": None, "limit": None}
-    return data.model_copy(update=how)
+    defaults = {"augment": Augment(), "evaluate": Evaluate(), "image_size": None, "limit": None}
+    return data.model_copy(update=defaults)
 
 
 def test_the_second_data_set_keeps_nets_claims_and_recipe_of_the_first(studies: dict[str, Study]) -> None:
     first, second = studies["depth"], studies["depth-fashion"]
-    assert [_without_length(one) for one in second.variants] == [_without_length(one) for one in first.variants]
+    assert [_without_length(variant) for variant in second.variants] == [
+        _without_length(variant) for variant in first.variants
+    ]
     assert second.claims == first.claims
     assert second.base.data.augment == first.base.data.augment
     assert second.base.data.name == "fashion-mnist"
@@ -171,18 +173,18 @@ def test_views_are_of_the_net_that_scales_trains_with_jitter(studies: dict[str, 
 
 def test_an_ensembles_members_are_variants_of_their_own(studies: dict[str, Study]) -> None:
     study = studies["ensemble"]
-    alone = {(one.arch, one.train.replicate) for one in study.variants if not one.train.ensemble}
+    single_nets = {(variant.arch, variant.train.replicate) for variant in study.variants if not variant.train.ensemble}
     for variant in study.variants:
         assert variant.train.keep == "predictions"
         for index, arch in enumerate(variant.train.ensemble, start=1):
-            assert {(variant.arch, 0), (arch, index)} <= alone
+            assert {(variant.arch, 0), (arch, index)} <= single_nets
 
 
 def test_the_cell_of_init_is_one_of_the_map(studies: dict[str, Study]) -> None:
     base = studies["init"].base
-    cells = [(one.arch, one.train.lr) for one in studies["init-map"].variants]
+    cells = [(variant.arch, variant.train.lr) for variant in studies["init-map"].variants]
     assert (base.arch, base.train.lr) in cells
-    pretrained = next(one for one in studies["init"].variants if one.train.pretrain is not None)
+    pretrained = next(variant for variant in studies["init"].variants if variant.train.pretrain is not None)
     assert pretrained.train.pretrain is not None
     assert pretrained.train.pretrain.arch.init == base.arch.init
 
@@ -190,17 +192,17 @@ def test_the_cell_of_init_is_one_of_the_map(studies: dict[str, Study]) -> None:
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"search"}))
 def test_every_variant_is_compared_by_a_claim(name: str, studies: dict[str, Study]) -> None:
     study = studies[name]
-    compared = set(_sides(study))
-    lone = {one.name for one in study.variants if not {one.name, *_levels(one)} & compared}
-    assert lone == set()
+    compared = set(_list_compared_names(study))
+    uncompared = {variant.name for variant in study.variants if not {variant.name, *_name_levels(variant)} & compared}
+    assert uncompared == set()
 
 
-def _sides(study: Study) -> Iterator[str]:
+def _list_compared_names(study: Study) -> Iterator[str]:
     for claim in study.claims:
         yield from (claim.trend.variants if claim.trend is not None else ())
         for side in ("a", "b"):
             yield from (name for _, name in list_side_names(claim, side))
 
 
-def _levels(variant: Variant) -> set[str]:
+def _name_levels(variant: Variant) -> set[str]:
     return {f"{factor}={level}" for factor, level in variant.levels.items()}

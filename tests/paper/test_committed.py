@@ -1,4 +1,4 @@
-"""The scoreboard that is committed, and README's and the docs' parts of it, are what the records say."""
+"""The committed scoreboard and its parts in README.md and docs/ follow from the records."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 from vgg_ablate.paper import writing
 
 
-def test_the_committed_scoreboard_is_what_arithmetic_and_the_records_say() -> None:
-    # Where it is not: python -m vgg_ablate claims
+def test_the_committed_scoreboard_follows_from_arithmetic_and_the_records() -> None:
+    # To update the files: python -m vgg_ablate claims
     assert writing.find_outdated_files(Path(__file__).parents[2] / "results") == []

@@ -1,4 +1,4 @@
-"""The scoreboard says what arithmetic and records say: nothing more where nothing was run."""
+"""The scoreboard follows from arithmetic and records, and gives no verdict without results."""
 
 from __future__ import annotations
 
@@ -24,34 +24,36 @@ TABLE = "<!-- claims: table -->"
 
 
 def write_study_results(results: Path, study: str, accuracy: Accuracy) -> Path:
-    """A results folder of a paper study, with pretend accuracies."""
+    """Write a results folder of a paper study with made-up accuracies."""
     return make_results_folder(results / study, accuracy, text=load(STUDIES / f"{study}.yaml").as_yaml())
 
 
 def make_one_worse(worse: str, points: float) -> Accuracy:
-    """One variant so many points worse than all others; noise of a tenth of a point, of variant and seed."""
+    """Make one variant worse than all others by `points`; add noise of 0.1 points from variant and seed."""
     return lambda variant, seed: (
         0.6 - points / 100 * (variant == worse) + np.random.default_rng([seed, *variant.encode()]).normal(0, 0.001)
     )
 
 
 def set_accuracies(points: dict[str, float]) -> Accuracy:
-    """Accuracies that differ by variant, with the same noise."""
+    """Return accuracies that differ by variant, with the same noise."""
     noise = make_one_worse("nobody", 0)
     return lambda variant, seed: noise(variant, seed) + points.get(variant.partition("@")[0], 0.0)
 
 
 def get_standing(results: Path, name: str) -> Standing:
-    return next(one for one in collect_standings(results) if one.statement.id == name)
+    return next(standing for standing in collect_standings(results) if standing.statement.id == name)
 
 
 def test_without_results_nothing_that_trains_has_a_verdict(tmp_path: Path) -> None:
-    words = {one.word for one in collect_standings(tmp_path) if one.statement.kind == "empirical"}
+    words = {standing.word for standing in collect_standings(tmp_path) if standing.statement.kind == "empirical"}
     assert words == {"not run yet", "out of reach"}
 
 
 def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -> None:
-    assert {one.word for one in collect_standings(tmp_path) if one.statement.kind == "analytic"} == {"supported"}
+    assert {standing.word for standing in collect_standings(tmp_path) if standing.statement.kind == "analytic"} == {
+        "supported"
+    }
 
 
 def test_a_study_that_agrees_supports_the_statement_at_its_scale(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_a_study_that_says_the_opposite_refutes_it(tmp_path: Path) -> None:
 
 def test_one_refuted_claim_refutes_a_statement_of_several(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", set_accuracies({"A": 0.0, "base": 0.06, "C": 0.02, "D": 0.04, "E": 0.04}))
-    words = {answer.asked.claim: answer.word for answer in get_standing(tmp_path, "E10").answers}
+    words = {answer.reference.claim: answer.word for answer in get_standing(tmp_path, "E10").answers}
     assert words == {"deepest-beat-b": "refuted", "deepest-beat-c": "supported"}
     assert get_standing(tmp_path, "E10").word == "refuted"
 
@@ -91,10 +93,10 @@ def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
 def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None:
     found = collect_standings(tmp_path)
     page = scoreboard.render_page(found)
-    for one in found:
-        assert f"### {one.statement.id}\n" in page
-        assert one.statement.text in page
-        assert all(f"- caveat: {caveat}\n" in page for caveat in one.statement.caveats)
+    for standing in found:
+        assert f"### {standing.statement.id}\n" in page
+        assert standing.statement.text in page
+        assert all(f"- caveat: {caveat}\n" in page for caveat in standing.statement.caveats)
 
 
 def test_the_json_has_what_the_command_line_promises(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_report_check_guards_the_scoreboard_too(tmp_path: Path) -> None:
 
 def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert writing.find_outdated_files(tmp_path) == [
-        f"{tmp_path}/paper/claims.md: is not there; python -m vgg_ablate claims writes it"
+        f"{tmp_path}/paper/claims.md: file not found; python -m vgg_ablate claims writes it"
     ]
 
 
@@ -152,7 +154,7 @@ def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
     assert "stale" not in text
     assert "| E06: " in text
     assert "| N1: " not in text
-    assert "| A01 to A18: what arithmetic settles | computed exactly | 18 hold |" in text
+    assert "| A01 to A18: decided by arithmetic | computed exactly | 18 supported |" in text
 
 
 def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> None:
@@ -172,5 +174,5 @@ def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> No
 
 def test_a_marker_without_its_end_is_named(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"{TABLE}\n", encoding="utf-8")
-    with pytest.raises(StorageError, match="must follow"):
+    with pytest.raises(StorageError, match="no end marker"):
         writing.write_scoreboard(tmp_path / "results")

@@ -1,1 +1,5 @@
-"""What the VGG paper claims, and where each claim stands: computed exactly, tested by a study, or out of reach here."""
+"""The claims of the VGG paper and their verdicts: computed, tested by a study, or out of reach here.
+
+A package of its own, which only the command line imports: neither the arithmetic nor the reports depend on what one
+paper claims.
+"""

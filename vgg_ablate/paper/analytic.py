@@ -1,4 +1,7 @@
-"""The statements that arithmetic settles: id -> the function that computes it, live, in milliseconds."""
+"""The functions that compute the statements that arithmetic can decide, by the id of the statement.
+
+They run whenever the scoreboard is written: all together take milliseconds, so no result is stored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a computation found, beside what is claimed."""
+"""The result of computing a statement: each number next to the one that is claimed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ CheckValue = int | float | bool | str | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One number, or shape, that must be what is claimed."""
+    """A computed number or shape and its claimed value."""
 
-    what: str
+    quantity: str
     claimed: CheckValue  # as printed, or as it follows from what is printed
-    found: CheckValue  # computed here, at the precision of what is printed
+    computed: CheckValue  # rounded to the precision of `claimed`
     unit: str = ""
 
     @property
     def agrees(self) -> bool:
-        """Exactly: what is rounded was rounded before."""
-        return self.claimed == self.found
+        """Whether both are equal, without a tolerance: the caller has rounded already."""
+        return self.claimed == self.computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +30,5 @@ class Computation:
 
     @property
     def agrees(self) -> bool:
-        """Every check does."""
+        """Whether every check agrees."""
         return all(check.agrees for check in self.checks)

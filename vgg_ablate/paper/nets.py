@@ -1,4 +1,4 @@
-"""The paper's nets as they were: 224 px, three channels, 1000 classes; and small stacks to count on."""
+"""Layers of the paper's nets at their original size, and of small stacks of convolutions."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from vgg_ablate.models.layers import Conv, Layer, build_layers
 TABLE_1_NETS = ("A", "A-LRN", "B", "C", "D", "E")
 
 
-@cache
+@cache  # most statements look at the same few nets
 def build_net_layers(preset: str, image_size: int = 224, channels: int = 3, classes: int = 1000) -> tuple[Layer, ...]:
-    """The layers of a preset."""
+    """Return the layers of a preset, for ImageNet's shape unless another is given."""
     arch = Arch.model_validate({"preset": preset})
     return build_layers(arch.with_shape(Shape(image_size, channels, classes)).to_normal_form())
 
 
 def build_stack_layers(stages: str, *, channels: int, **knobs: object) -> tuple[Layer, ...]:
-    """The layers of a few convolutions without biases on maps of 32 px, without pooling and without the head."""
+    """Return the layers of a few convolutions on maps of 32 x 32, without biases, pooling and head."""
     arch = Arch.model_validate({"stages": f"{stages} /", "bias": False, **knobs})
-    shaped = arch.with_shape(Shape(32, channels, 2)).to_normal_form()
-    found = build_layers(shaped)
-    return tuple(layer for layer in found if not layer.name.startswith(("flatten", "fc")))
+    layers = build_layers(arch.with_shape(Shape(32, channels, 2)).to_normal_form())
+    return tuple(layer for layer in layers if not layer.name.startswith(("flatten", "fc")))
 
 
-def select_convs(net: tuple[Layer, ...]) -> tuple[Conv, ...]:
-    """Those of its layers."""
-    return tuple(layer for layer in net if isinstance(layer, Conv))
+def select_convs(layers: tuple[Layer, ...]) -> tuple[Conv, ...]:
+    """Return the convolutions among the layers."""
+    return tuple(layer for layer in layers if isinstance(layer, Conv))
 
 
-def sum_params(net: tuple[Layer, ...]) -> int:
-    """Of all its layers."""
-    return sum(count_params(layer) for layer in net)
+def sum_params(layers: tuple[Layer, ...]) -> int:
+    """Return the number of parameters of all layers, biases included."""
+    return sum(count_params(layer) for layer in layers)

@@ -1,4 +1,4 @@
-"""The standings as a table for terminals, as a page (results/paper/claims.md), as JSON, and as README's table."""
+"""The standings as a terminal table, as the page results/paper/claims.md, as JSON, and as the table in README.md."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _KINDS = {"analytic": "Computed", "empirical": "Trained", "note": "The note"}
 
 
 def build_scoreboard_table(standings: Sequence[Standing]) -> Table:
-    """One row a statement, a heading a kind."""
+    """Return the scoreboard with one row per statement and one heading per kind."""
     rows: list[TableRow] = []
     for kind, heading in _KINDS.items():
         rows.append(TableRow((TextCell(heading),), style="block"))
-        rows.extend(TableRow(_cells(one)) for one in standings if one.statement.kind == kind)
+        rows.extend(TableRow(_build_cells(standing)) for standing in standings if standing.statement.kind == kind)
     columns = (
         Column("id", "id", "left"),
         Column("statement", "statement", "left"),
@@ -35,13 +35,13 @@ def build_scoreboard_table(standings: Sequence[Standing]) -> Table:
 
 
 def describe_counts(standings: Sequence[Standing]) -> str:
-    """How many statements stand how."""
-    counts = Counter(one.word for one in standings)
+    """Return the number of statements per verdict, as a sentence."""
+    counts = Counter(standing.word for standing in standings)
     return f"{len(standings)} statements: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()) + "."
 
 
 def render_page(standings: Sequence[Standing]) -> str:
-    """The whole scoreboard in Markdown."""
+    """Return the whole scoreboard in Markdown."""
     lines = [
         "# Where the paper's claims stand",
         "",
@@ -49,36 +49,42 @@ def render_page(standings: Sequence[Standing]) -> str:
         "Written by `python -m vgg_ablate claims` from arithmetic and from the records under results/; do not edit.",
         "",
         describe_counts(standings),
-        "Verdicts of trained studies hold at the scale that stands beside them, and say nothing about ImageNet.",
-        "A statement is supported where every claim that decides it is, and refuted where one is refuted.",
+        "Verdicts of trained studies hold at the scale printed with them, not on ImageNet.",
+        "A statement is supported if every claim that decides it is supported, and refuted if one of them is refuted.",
         "",
-        *_short(standings),
+        *_render_overview(standings),
     ]
     for kind, heading in _KINDS.items():
         lines += ["", f"## {heading}"]
-        for one in standings:
-            if one.statement.kind == kind:
-                lines += ["", f"### {one.statement.id}", "", render_statement(one).rstrip("\n")]
+        for standing in standings:
+            if standing.statement.kind == kind:
+                lines += ["", f"### {standing.statement.id}", "", render_statement(standing).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
 def render_readme_table(standings: Sequence[Standing]) -> str:
-    """Paper | here | verdict: what was trained, and one line for what was computed."""
-    analytic = [one for one in standings if one.statement.kind == "analytic"]
-    agree = sum(one.word == "supported" for one in analytic)
+    """Return a Markdown table with one row per trained statement, and one row for all computed ones together."""
+    analytic = [standing for standing in standings if standing.statement.kind == "analytic"]
+    agree = sum(standing.word == "supported" for standing in analytic)
     rows = [
         TableRow(
             (
-                TextCell(f"A01 to A{len(analytic)}: what arithmetic settles"),
+                TextCell(f"A01 to A{len(analytic)}: decided by arithmetic"),
                 TextCell("computed exactly"),
-                TextCell(f"{agree} hold"),
+                TextCell(f"{agree} supported"),
             )
         )
     ]
     rows += [
-        TableRow((TextCell(_paper(one)), TextCell(_here(one)), TextCell(_verdict(one))))
-        for one in standings
-        if any(answer.verdict for answer in one.deciding)
+        TableRow(
+            (
+                TextCell(_describe_statement(standing)),
+                TextCell(_describe_estimates(standing)),
+                TextCell(_format_verdict(standing)),
+            )
+        )
+        for standing in standings
+        if any(answer.verdict for answer in standing.deciding_answers)
     ]
     columns = tuple(Column(name, name, "left") for name in ("paper", "here", "verdict"))
     return render_markdown(
@@ -86,42 +92,46 @@ def render_readme_table(standings: Sequence[Standing]) -> str:
     )
 
 
-def render_statement(one: Standing) -> str:
-    """One statement in Markdown, with all that bears on it."""
-    return "\n".join([f"{one.statement.text} **{_verdict(one)}**", "", *_points(one)]) + "\n"
+def render_statement(standing: Standing) -> str:
+    """Return one statement in Markdown with its evidence and caveats."""
+    return (
+        "\n".join([f"{standing.statement.text} **{_format_verdict(standing)}**", "", *_render_points(standing)]) + "\n"
+    )
 
 
 def serialize_standings(standings: Sequence[Standing]) -> str:
-    """A list, one object a statement."""
-    return json.dumps([_object(one) for one in standings], indent=1, ensure_ascii=False, allow_nan=False)
+    """Return a JSON list with one object per statement."""
+    return json.dumps(
+        [_build_document(standing) for standing in standings], indent=1, ensure_ascii=False, allow_nan=False
+    )
 
 
 def describe_evidence(standing: Standing) -> str:
-    """What fits one cell of a table: the first checks, and what the claims say that decide."""
-    parts = [_computed(standing.computed, most=3)] if standing.computed else []
-    parts += [_answer(answer) for answer in standing.deciding]
+    """Return the evidence in the length of a table cell: the first three checks and the deciding claims."""
+    parts = [_format_checks(standing.computation, most=3)] if standing.computation else []
+    parts += [_format_answer(answer) for answer in standing.deciding_answers]
     return standing.statement.out_of_reach or "; ".join(parts)
 
 
-def _short(standings: Sequence[Standing]) -> Iterator[str]:
+def _render_overview(standings: Sequence[Standing]) -> Iterator[str]:
     yield "| | statement | verdict |"
     yield "|:---|:---|:---|"
-    for one in standings:
-        link = f"[{one.statement.id}](#{one.statement.id.lower()})"
-        yield f"| {link} | {one.statement.text} | {_verdict(one)} |"
+    for standing in standings:
+        link = f"[{standing.statement.id}](#{standing.statement.id.lower()})"
+        yield f"| {link} | {standing.statement.text} | {_format_verdict(standing)} |"
 
 
-def _points(one: Standing) -> Iterator[str]:
-    statement = one.statement
-    where = "the note" if statement.section == "note" else f"section {statement.section}"
-    yield f"- where: {where}" + (f"; as printed: {statement.numbers}" if statement.numbers else "")
+def _render_points(standing: Standing) -> Iterator[str]:
+    statement = standing.statement
+    source = "the note" if statement.section == "note" else f"section {statement.section}"
+    yield f"- where: {source}" + (f"; as printed: {statement.numbers}" if statement.numbers else "")
     if statement.comparison:
         yield f"- compared: {statement.comparison}; by {statement.metric}"
-    if one.computed:
-        yield f"- computed: {_computed(one.computed)}"
-    for answer in one.answers:
-        yield f"- {_answer(answer)}"
-    for scale, names in _scales(one).items():
+    if standing.computation:
+        yield f"- computed: {_format_checks(standing.computation)}"
+    for answer in standing.answers:
+        yield f"- {_format_answer(answer)}"
+    for scale, names in _group_by_scale(standing).items():
         yield f"- scale of {', '.join(names)}: {scale}"
     if statement.out_of_reach:
         yield f"- out of reach here: {statement.out_of_reach}"
@@ -129,76 +139,86 @@ def _points(one: Standing) -> Iterator[str]:
         yield f"- caveat: {caveat}"
 
 
-def _scales(one: Standing) -> dict[str, list[str]]:
-    """scale -> the studies that were run at it."""
-    found: dict[str, list[str]] = {}
-    for answer in one.answers:
-        if answer.verdict and answer.asked.study not in found.setdefault(answer.scale, []):
-            found[answer.scale].append(answer.asked.study)
-    return found
+def _group_by_scale(standing: Standing) -> dict[str, list[str]]:
+    """Return the studies that were run at each scale."""
+    studies: dict[str, list[str]] = {}
+    for answer in standing.answers:
+        if answer.verdict and answer.reference.study not in studies.setdefault(answer.scale, []):
+            studies[answer.scale].append(answer.reference.study)
+    return studies
 
 
-def _cells(one: Standing) -> tuple[TextCell, ...]:
-    statement = one.statement
+def _build_cells(standing: Standing) -> tuple[TextCell, ...]:
+    statement = standing.statement
     return tuple(
         TextCell(text)
-        for text in (statement.id, statement.text, statement.numbers, _verdict(one), describe_evidence(one))
+        for text in (
+            statement.id,
+            statement.text,
+            statement.numbers,
+            _format_verdict(standing),
+            describe_evidence(standing),
+        )
     )
 
 
-def _verdict(one: Standing) -> str:
-    return f"{one.word} at this scale" if one.scale and one.word in ("supported", "refuted") else one.word
+def _format_verdict(standing: Standing) -> str:
+    return (
+        f"{standing.word} at this scale"
+        if standing.scale and standing.word in ("supported", "refuted")
+        else standing.word
+    )
 
 
-def _computed(computed: Computation, most: int = 99) -> str:
-    first = sorted(computed.checks, key=lambda check: check.agrees)[:most]  # what is wrong before what is right
-    rest = len(computed.checks) - len(first)
-    return "; ".join(_check(check) for check in first) + (f"; and {rest} more" if rest else "")
+def _format_checks(computation: Computation, most: int = 99) -> str:
+    first = sorted(computation.checks, key=lambda check: check.agrees)[:most]  # failed checks first
+    rest = len(computation.checks) - len(first)
+    return "; ".join(_format_check(check) for check in first) + (f"; and {rest} more" if rest else "")
 
 
-def _check(check: Check) -> str:
-    if check.found is True and check.claimed is True:
-        return check.what
-    said = "" if check.agrees else f" (claimed: {_shown(check.claimed)})"
-    return f"{check.what}: {_shown(check.found)}{f' {check.unit}' if check.unit else ''}{said}"
+def _format_check(check: Check) -> str:
+    if check.computed is True and check.claimed is True:
+        return check.quantity
+    claimed = "" if check.agrees else f" (claimed: {_format_value(check.claimed)})"
+    return f"{check.quantity}: {_format_value(check.computed)}{f' {check.unit}' if check.unit else ''}{claimed}"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)
     return numbers.format_number(value, 0) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _answer(answer: ClaimAnswer) -> str:
-    beside = "" if answer.asked.decides else " (beside)"
-    name = f"{answer.asked.study}/{answer.asked.claim}{beside}"
+def _format_answer(answer: ClaimAnswer) -> str:
+    role = "" if answer.reference.decides else " (does not decide)"
+    name = f"{answer.reference.study}/{answer.reference.claim}{role}"
     if answer.verdict is None:
         return f"{name}: not run yet"
-    return f"{name}: {answer.word}; {_found(answer.verdict)}"
+    return f"{name}: {answer.word}; {_format_estimate(answer.verdict)}"
 
 
-def _found(verdict: Verdict) -> str:
-    """`two 3x3 beat one 5x5: gain +0.42 pp [0.10, 0.74], n = 5`, and what is in the way of a verdict."""
+def _format_estimate(verdict: Verdict) -> str:
+    """Return e.g. `two 3x3 beat one 5x5: gain +0.42 pp [0.10, 0.74], n = 5`, and why there is no verdict if so."""
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
-    found = f"{verdict.claim.text}: gain {wording.format_estimate(verdict)}, n = {verdict.n}"
+    estimate = f"{verdict.claim.text}: gain {wording.format_estimate(verdict)}, n = {verdict.n}"
     needed = wording.format_seeds_needed(verdict)
-    more = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
-    return "; ".join(part for part in (found, verdict.reason, more) if part)
+    remedy = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
+    return "; ".join(part for part in (estimate, verdict.reason, remedy) if part)
 
 
-def _paper(one: Standing) -> str:
-    printed = f" ({one.statement.numbers})" if one.statement.numbers else ""
-    return f"{one.statement.id}: {one.statement.text}{printed}"
+def _describe_statement(standing: Standing) -> str:
+    printed = f" ({standing.statement.numbers})" if standing.statement.numbers else ""
+    return f"{standing.statement.id}: {standing.statement.text}{printed}"
 
 
-def _here(one: Standing) -> str:
-    found = [answer.verdict for answer in one.deciding if answer.verdict and isfinite(answer.verdict.mean)]
-    return "; ".join(_found(one) for one in found)
+def _describe_estimates(standing: Standing) -> str:
+    verdicts = [answer.verdict for answer in standing.deciding_answers if answer.verdict]
+    return "; ".join(_format_estimate(verdict) for verdict in verdicts if isfinite(verdict.mean))
 
 
-def _object(one: Standing) -> dict[str, Any]:
-    statement = one.statement
+def _build_document(standing: Standing) -> dict[str, Any]:
+    statement = standing.statement
     return {
         "id": statement.id,
         "statement": statement.text,
@@ -207,36 +227,39 @@ def _object(one: Standing) -> dict[str, Any]:
         "kind": statement.kind,
         "comparison": statement.comparison,
         "metric": statement.metric,
-        "verdict": one.word,
-        "scale": one.scale,
-        "evidence": [*_checks(one.computed), *(_claim(answer) for answer in one.answers)],
+        "verdict": standing.word,
+        "scale": standing.scale,
+        "evidence": [
+            *_build_check_documents(standing.computation),
+            *(_build_claim_document(answer) for answer in standing.answers),
+        ],
         "out_of_reach": statement.out_of_reach,
         "caveats": list(statement.caveats),
     }
 
 
-def _checks(computed: Computation | None) -> list[dict[str, Any]]:
+def _build_check_documents(computation: Computation | None) -> list[dict[str, Any]]:
     return [
-        {"computed": check.what, "claimed": check.claimed, "found": check.found, "agrees": check.agrees}
-        for check in (computed.checks if computed else ())
+        {"computed": check.quantity, "claimed": check.claimed, "found": check.computed, "agrees": check.agrees}
+        for check in (computation.checks if computation else ())
     ]
 
 
-def _claim(answer: ClaimAnswer) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "study": answer.asked.study,
-        "claim": answer.asked.claim,
-        "decides": answer.asked.decides,
+def _build_claim_document(answer: ClaimAnswer) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "study": answer.reference.study,
+        "claim": answer.reference.claim,
+        "decides": answer.reference.decides,
         "verdict": answer.word,
         "scale": answer.scale,
     }
     if answer.verdict is None:
-        return found
+        return document
     verdict = answer.verdict
     values = {"mean": verdict.mean, "ci_low": verdict.ci_low, "ci_high": verdict.ci_high, "q": verdict.q}
     return {
-        **found,
+        **document,
         "n": verdict.n,
         **{name: value if isfinite(value) else None for name, value in values.items()},
-        "text": _found(verdict),
+        "text": _format_estimate(verdict),
     }

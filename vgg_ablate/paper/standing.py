@@ -1,4 +1,4 @@
-"""Where a statement stands: what was computed, what the records of its studies say, and the word that follows."""
+"""The verdict of a statement, from its computation and from the claims of its studies."""
 
 from __future__ import annotations
 
@@ -20,76 +20,72 @@ StandingWord = Literal["supported", "refuted", "inconclusive", "not run yet", "o
 
 @dataclass(frozen=True)
 class ClaimAnswer:
-    """What one claim of a study says; without a verdict where its study has no results."""
+    """The verdict of one claim, or None if its study has no results."""
 
-    asked: ClaimReference
+    reference: ClaimReference
     verdict: Verdict | None
-    scale: str = ""  # at which its study was run, in words
+    scale: str = ""  # of the study: data set, widths, epochs, seeds
 
     @property
     def word(self) -> StandingWord:
-        """The verdict's."""
+        """The verdict in a word."""
         return self.verdict.verdict if self.verdict else "not run yet"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A statement, and all that bears on it."""
+    """A statement with its computation and the answers of its claims."""
 
     statement: Statement
-    computed: Computation | None
+    computation: Computation | None
     answers: tuple[ClaimAnswer, ...]
 
     @property
-    def deciding(self) -> tuple[ClaimAnswer, ...]:
-        """The answers that decide."""
-        return tuple(answer for answer in self.answers if answer.asked.decides)
+    def deciding_answers(self) -> tuple[ClaimAnswer, ...]:
+        """The answers of the claims that decide."""
+        return tuple(answer for answer in self.answers if answer.reference.decides)
 
     @property
     def scale(self) -> str:
-        """Of the studies that decide, in words; empty where nothing was trained."""
-        return "; ".join(dict.fromkeys(answer.scale for answer in self.deciding if answer.verdict))
+        """The scales of the deciding studies; empty if none of them has results."""
+        return "; ".join(dict.fromkeys(answer.scale for answer in self.deciding_answers if answer.verdict))
 
     @property
     def word(self) -> StandingWord:
-        """Refuted by one is refuted; supported is what everything that decides supports."""
+        """The verdict of the statement in a word.
+
+        One refuted part refutes it; it is supported only if every deciding part is.
+        """
         if self.statement.out_of_reach:
             return "out of reach"
-        words: list[StandingWord] = [answer.word for answer in self.deciding]
-        if self.computed:
-            words.append("supported" if self.computed.agrees else "refuted")
-        first: tuple[StandingWord, ...] = ("refuted", "not run yet", "inconclusive")
-        return next((word for word in first if word in words), "supported")
+        words: list[StandingWord] = [answer.word for answer in self.deciding_answers]
+        if self.computation:
+            words.append("supported" if self.computation.agrees else "refuted")
+        # "not run yet" comes before "inconclusive": a statement is not judged on half of its claims.
+        precedence: tuple[StandingWord, ...] = ("refuted", "not run yet", "inconclusive")
+        return next((word for word in precedence if word in words), "supported")
 
 
 def collect_standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
-    """Every statement, with what the folders below `results` say. Raises StorageFailed where one cannot be read."""
+    """Return the standing of every statement, from the results folders below `results`.
+
+    Raises StorageError if a results folder cannot be read.
+    """
     catalogue = tuple(catalogue)
-    studies = dict.fromkeys(asked.study for statement in catalogue for asked in statement.asked)
+    studies = dict.fromkeys(reference.study for statement in catalogue for reference in statement.claims)
     reports = {
-        name: summary.load_report(results / name) for name in studies if (results / name / "manifest.json").exists()
+        study: summary.load_report(results / study) for study in studies if (results / study / "manifest.json").exists()
     }
-    return tuple(_standing(statement, reports) for statement in catalogue)
-
-
-def _standing(statement: Statement, reports: Mapping[str, Report]) -> Standing:
-    computed = COMPUTATIONS[statement.id]() if statement.computed else None
-    return Standing(statement, computed, tuple(_answer(asked, reports.get(asked.study)) for asked in statement.asked))
-
-
-def _answer(asked: ClaimReference, report: Report | None) -> ClaimAnswer:
-    if report is None:
-        return ClaimAnswer(asked, None)
-    verdict = next((one for one in report.verdicts if one.claim.id == asked.claim), None)
-    return ClaimAnswer(asked, verdict, describe_scale(report))
+    return tuple(_judge(statement, reports) for statement in catalogue)
 
 
 def describe_scale(report: Report) -> str:
-    """At which scale a study's verdicts hold: data, widths, norm, epochs."""
+    """Return the scale at which a study's verdicts hold: data, widths, norm, epochs and seeds."""
     base = report.study.base
     data, train = base.data, base.train
     name = f"{data.root} ({data.name})" if data.root else data.name
     examples = f"{data.limit:,} examples" if data.limit else "all examples"
+    # From the records and not from the study: a width matched to a budget is only known after the match.
     archs = [arch for record in report.results.records.values() for arch in record.run.archs]
     channels = [conv.channels for arch in archs for stage in arch.stages for conv in stage.convs]
     widths = f"{min(channels)} to {max(channels)} channels, " if channels else ""
@@ -98,3 +94,17 @@ def describe_scale(report: Report) -> str:
         f"{name} at {data.shape.image_size} px, {examples}, {widths}norm {norms or base.arch.norm.kind}, "
         f"{train.epochs} epochs, {len(report.study.seed_list)} seeds"
     )
+
+
+def _judge(statement: Statement, reports: Mapping[str, Report]) -> Standing:
+    computation = COMPUTATIONS[statement.id]() if statement.is_computed else None
+    answers = tuple(_find_answer(reference, reports.get(reference.study)) for reference in statement.claims)
+    return Standing(statement, computation, answers)
+
+
+def _find_answer(reference: ClaimReference, report: Report | None) -> ClaimAnswer:
+    if report is None:
+        return ClaimAnswer(reference, None)
+    # None also if the saved study does not have the claim yet: it was added after the study ran.
+    verdict = next((verdict for verdict in report.verdicts if verdict.claim.id == reference.claim), None)
+    return ClaimAnswer(reference, verdict, describe_scale(report))

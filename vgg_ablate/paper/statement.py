@@ -1,4 +1,4 @@
-"""A statement of the paper, or of the note, and how it is answered here."""
+"""A statement of the paper or of the study note, and the ways to answer it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class ClaimReference:
-    """A claim of a study that bears on a statement. One that does not decide is shown beside the verdict."""
+    """A claim of a study that bears on a statement.
 
-    study: str  # studies/paper/<study>.yaml, or one beside that folder; its results are in results/<study>/
-    claim: str  # its id there
+    A claim that does not decide is reported, and leaves the statement's verdict alone.
+    """
+
+    study: str  # studies/paper/<study>.yaml or studies/<study>.yaml; its results are in results/<study>/
+    claim: str  # the claim's id in that study
     decides: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What was claimed, in our words, with the numbers that were printed beside it.
+    """A claim of the paper in our words, with the numbers printed for it.
 
-    It is answered in one way at least: `computed` (a function of the same id in paper/analytic), `asked` (claims of
-    studies that train), or `out_of_reach`, the plain reason why not.
+    At least one of three fields answers it: `is_computed` (a function with the same id in paper/analytic.py),
+    `claims` (of studies that train), or `out_of_reach` (the reason why neither is possible).
     """
 
     id: str
@@ -31,6 +34,6 @@ class Statement:
     comparison: str = ""
     metric: str = ""
     caveats: tuple[str, ...] = ()
-    computed: bool = False
-    asked: tuple[ClaimReference, ...] = ()
+    is_computed: bool = False
+    claims: tuple[ClaimReference, ...] = ()
     out_of_reach: str = ""

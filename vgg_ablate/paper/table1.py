@@ -1,4 +1,4 @@
-"""A06 to A13, A16 and N5 to N7: what follows from the paper's Table 1 (and from the note's net)."""
+"""A06 to A13, A16 and N5 to N7: statements that follow from the paper's Table 1 and from the note's net."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vgg_ablate.models.layers import Activation, Conv, Dense, Layer, Norm, Pool
 from vgg_ablate.paper.computed import Check, Computation
 from vgg_ablate.paper.nets import TABLE_1_NETS, build_net_layers, select_convs, sum_params
 
-_EXACT = {  # weights and biases, as they follow from Table 1; torchvision counts the same for A, B, D and E
+_PARAMS = {  # weights and biases, as they follow from Table 1; torchvision counts the same for A, B, D, E
     "A": 132_863_336,
     "A-LRN": 132_863_336,
     "B": 133_047_848,
@@ -17,28 +17,28 @@ _EXACT = {  # weights and biases, as they follow from Table 1; torchvision count
     "D": 138_357_544,
     "E": 143_667_240,
 }
-_MILLIONS = {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144}  # Table 2
+_PRINTED_MILLIONS = {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144}  # Table 2
 _WEIGHT_LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}  # Table 1
-_OVERFEAT = 144  # millions, section 2.2
+_OVERFEAT_MILLIONS = 144  # of parameters, section 2.2
 
 
 def check_param_counts() -> Computation:
-    """A06."""
+    """A06: compare the parameters of each net with Table 1 exactly, and with Table 2 in millions."""
     counted = {name: sum_params(build_net_layers(name)) for name in TABLE_1_NETS}
-    exact = (Check(name, _EXACT[name], counted[name], "params") for name in TABLE_1_NETS)
-    printed = (Check(name, _MILLIONS[name], round(counted[name] / 1e6), "million") for name in TABLE_1_NETS)
+    exact = (Check(name, _PARAMS[name], counted[name], "params") for name in TABLE_1_NETS)
+    printed = (Check(name, _PRINTED_MILLIONS[name], round(counted[name] / 1e6), "million") for name in TABLE_1_NETS)
     return Computation((*exact, *printed))
 
 
 def check_weight_layers() -> Computation:
-    """A07."""
+    """A07: count the weight layers of each net."""
     return Computation(
-        tuple(Check(name, layers, _weight_layers(name), "layers") for name, layers in _WEIGHT_LAYERS.items())
+        tuple(Check(name, layers, _count_weight_layers(name), "layers") for name, layers in _WEIGHT_LAYERS.items())
     )
 
 
 def check_widths_and_sizes() -> Computation:
-    """A08."""
+    """A08: compare the widths, and the map sizes after each pooling, of each net."""
     checks = []
     for name in TABLE_1_NETS:
         pools = [layer for layer in build_net_layers(name) if isinstance(layer, Pool)]
@@ -48,60 +48,70 @@ def check_widths_and_sizes() -> Computation:
 
 
 def check_overfeat_bound() -> Computation:
-    """A09: at the precision that the paper gives, millions."""
+    """A09: compare E with OverFeat in millions, the precision of the paper."""
     deepest = round(sum_params(build_net_layers("E")) / 1e6)
-    return Computation((Check(f"E has {deepest} million, no more than {_OVERFEAT}", True, deepest <= _OVERFEAT),))
+    return Computation(
+        (Check(f"E has {deepest} million, no more than {_OVERFEAT_MILLIONS}", True, deepest <= _OVERFEAT_MILLIONS),)
+    )
 
 
 def check_fields_of_b_and_c() -> Computation:
-    """A10."""
-    wanted = (140, 156, 348)
-    return Computation(tuple(Check(name, wanted, _fields(build_net_layers(name)), "pixels") for name in ("B", "C")))
+    """A10: compare the receptive fields of B and C."""
+    claimed = (140, 156, 348)
+    return Computation(
+        tuple(Check(name, claimed, _compute_fields(build_net_layers(name)), "pixels") for name in ("B", "C"))
+    )
 
 
 def check_added_1x1_convs() -> Computation:
-    """A11: C minus B."""
+    """A11: compare C with B, which has no 1x1 convolutions."""
     b, c = build_net_layers("B"), build_net_layers("C")
     added = [layer for layer in select_convs(c) if layer.kernel == (1, 1)]
     return Computation(
         (
             Check("1x1 from C channels to C", True, all(layer.in_channels == layer.channels for layer in added)),
-            Check("ReLU", 3, _count(c, Activation) - _count(b, Activation), "more"),
+            Check("ReLU", 3, _count_layers(c, Activation) - _count_layers(b, Activation), "more"),
             Check("params", 591_104, sum_params(c) - sum_params(b), "more"),
-            Check("macs", 462_422_016, _macs(c) - _macs(b), "more"),
+            Check("macs", 462_422_016, _sum_macs(c) - _sum_macs(b), "more"),
         )
     )
 
 
 def check_equal_depth() -> Computation:
-    """A12: and D minus C."""
+    """A12: compare the depth of C and D, and how much larger D is."""
     c, d = build_net_layers("C"), build_net_layers("D")
     return Computation(
         (
-            Check("C", 16, _weight_layers("C"), "weight layers"),
-            Check("D", 16, _weight_layers("D"), "weight layers"),
+            Check("C", 16, _count_weight_layers("C"), "weight layers"),
+            Check("D", 16, _count_weight_layers("D"), "weight layers"),
             Check("params of D", 4_718_592, sum_params(d) - sum_params(c), "more than C's"),
-            Check("macs of D, G", 3.6994, round((_macs(d) - _macs(c)) / 1e9, 4), "more than C's"),
+            Check("macs of D, G", 3.6994, round((_sum_macs(d) - _sum_macs(c)) / 1e9, 4), "more than C's"),
         )
     )
 
 
 def check_field_of_shallow() -> Computation:
-    """A13: after each block, before its pooling."""
-    wanted = (5, 14, 32, 68, 140)
+    """A13: compare the receptive fields of B and the shallow net after each block, before its pooling."""
+    claimed = (5, 14, 32, 68, 140)
     return Computation(
-        tuple(Check(name, wanted, _before_pools(build_net_layers(name)), "pixels") for name in ("B", "shallow"))
+        tuple(
+            Check(name, claimed, _compute_fields_before_pools(build_net_layers(name)), "pixels")
+            for name in ("B", "shallow")
+        )
     )
 
 
 def check_lrn_costs() -> Computation:
-    """A16: one more tensor, as large as the first convolution's output."""
-    plain, normalised = build_net_layers("A"), build_net_layers("A-LRN")
-    extra = sum(layer.channels * layer.size**2 for layer in normalised if isinstance(layer, Norm))
+    """A16: count the parameters and the activations that LRN adds to A.
+
+    Its output is one more tensor of the size of the first convolution's output.
+    """
+    plain, with_lrn = build_net_layers("A"), build_net_layers("A-LRN")
+    extra = sum(layer.channels * layer.size**2 for layer in with_lrn if isinstance(layer, Norm))
     share = extra / sum(count_activations(layer) for layer in select_convs(plain))
     return Computation(
         (
-            Check("params", 0, sum_params(normalised) - sum_params(plain), "more"),
+            Check("params", 0, sum_params(with_lrn) - sum_params(plain), "more"),
             Check("elements", 3_211_264, extra, "more"),
             Check("of A's convolution outputs", 43.2, round(100 * share, 1), "%"),
         )
@@ -109,7 +119,7 @@ def check_lrn_costs() -> Computation:
 
 
 def check_dense_share() -> Computation:
-    """N5: of D; and the note's own net."""
+    """N5: compute the share of D's parameters in its dense layers, and the parameters of the note's net."""
     layers = build_net_layers("D")
     dense = [count_params(layer) for layer in layers if isinstance(layer, Dense)]
     total = sum_params(layers)
@@ -124,8 +134,8 @@ def check_dense_share() -> Computation:
 
 
 def check_block_chain() -> Computation:
-    """N6: every block takes up what the one before it puts out."""
-    linked = [
+    """N6: check that each convolution of D takes the channels and the map size that the one before it gives."""
+    matches = [
         before.channels == after.in_channels and after.size_in in (before.size, before.size // 2)
         for before, after in pairwise(select_convs(build_net_layers("D")))
     ]
@@ -134,16 +144,16 @@ def check_block_chain() -> Computation:
     return Computation(
         (
             Check("blocks, each ending with a pooling", 5, len(pools)),
-            Check("every convolution fits the one before it", True, all(linked)),
+            Check("every convolution fits the one before it", True, all(matches)),
             Check("every block halves the map", True, all(halved)),
         )
     )
 
 
 def check_channels_and_classes() -> Computation:
-    """N7: they change the first convolution and the last dense layer, and nothing else."""
+    """N7: check that channels and classes change only the first convolution and the last dense layer."""
     usual, grey = build_net_layers("note"), build_net_layers("note", channels=1, classes=10)
-    differing = [one.name for one, other in zip(usual, grey, strict=True) if one != other]
+    differing = [layer.name for layer, other in zip(usual, grey, strict=True) if layer != other]
     return Computation(
         (
             Check("layers that differ", "conv1_1, fc8", ", ".join(differing)),
@@ -152,8 +162,11 @@ def check_channels_and_classes() -> Computation:
     )
 
 
-def _fields(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
-    """The receptive field after the last convolution, the last pooling, and the first dense layer (as a 7x7)."""
+def _compute_fields(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
+    """Return the receptive fields after the last convolution, the last pooling and the first dense layer.
+
+    The dense layer counts as the 7x7 convolution that it is equal to.
+    """
     features = [layer for layer in layers if isinstance(layer, Conv | Pool)]
     maps = features[-1].size
     fc6 = Conv("fc6", features[-1].channels, 1, (maps, maps), 1, (0, 0), True, maps, 1)
@@ -164,19 +177,19 @@ def _fields(layers: tuple[Layer, ...]) -> tuple[int, int, int]:
     )
 
 
-def _before_pools(layers: tuple[Layer, ...]) -> tuple[int, ...]:
+def _compute_fields_before_pools(layers: tuple[Layer, ...]) -> tuple[int, ...]:
     return tuple(
         compute_receptive_field(layers[:index]) for index, layer in enumerate(layers) if isinstance(layer, Pool)
     )
 
 
-def _weight_layers(name: str) -> int:
-    return _count(build_net_layers(name), Conv | Dense)
+def _count_weight_layers(name: str) -> int:
+    return _count_layers(build_net_layers(name), Conv | Dense)
 
 
-def _count(layers: tuple[Layer, ...], kind: object) -> int:
-    return sum(isinstance(layer, kind) for layer in layers)  # type: ignore[arg-type]  # a class, or a union of some
+def _count_layers(layers: tuple[Layer, ...], kind: object) -> int:
+    return sum(isinstance(layer, kind) for layer in layers)  # type: ignore[arg-type]  # a class or a union of classes
 
 
-def _macs(layers: tuple[Layer, ...]) -> int:
+def _sum_macs(layers: tuple[Layer, ...]) -> int:
     return sum(count_macs(layer) for layer in layers)

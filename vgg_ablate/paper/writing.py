@@ -1,7 +1,7 @@
-"""The scoreboard as files: results/paper/claims.md, and the parts of README and docs that stand between its markers.
+"""The scoreboard as files: results/paper/claims.md, and the marked parts of README.md and docs/reproduction.md.
 
-`<!-- claims: table -->` ... `<!-- claims: end -->` holds the table of what was trained; `<!-- claims: E06 -->` one
-statement with all that bears on it.
+A marked part begins with `<!-- claims: table -->` (the table of trained statements) or with `<!-- claims: E06 -->` (one
+statement with its evidence), and ends with `<!-- claims: end -->`. The text between the markers is generated.
 """
 
 from __future__ import annotations
@@ -17,55 +17,62 @@ from vgg_ablate.paper.standing import Standing, collect_standings
 from vgg_ablate.records import replace_file
 
 END_MARKER = "<!-- claims: end -->"
-_MARKED = re.compile(rf"(<!-- claims: (?P<what>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END_MARKER}|\Z)", re.DOTALL)
-_DOCUMENTS = ("README.md", "docs/reproduction.md")  # beside the folder of results
+# `|\Z` matches a part without its end marker, so that it is reported instead of left as it is.
+_MARKED_PART = re.compile(rf"(<!-- claims: (?P<part>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END_MARKER}|\Z)", re.DOTALL)
+_DOCUMENTS = ("README.md", "docs/reproduction.md")  # relative to the parent of the results folder
 
 
 def write_scoreboard(results: Path) -> tuple[Standing, ...]:
-    """Write the page and the marked parts. Raises StorageFailed."""
-    found = collect_standings(results)
-    for path, text in _files(results, found).items():
+    """Write claims.md and the marked parts of the documents; return the standings.
+
+    Raises StorageError if a file cannot be read or written, or a marker is wrong.
+    """
+    standings = collect_standings(results)
+    for path, text in _render_files(results, standings).items():
         replace_file(path, text)
-    return found
+    return standings
 
 
 def find_outdated_files(results: Path) -> list[str]:
-    """How the files differ from what arithmetic and the records say; empty where they do not."""
+    """Return the first differences between the files and what `write_scoreboard` would write, one per line."""
     return [
         difference
-        for path, text in _files(results, collect_standings(results)).items()
-        for difference in _differences(path, text)
+        for path, text in _render_files(results, collect_standings(results)).items()
+        for difference in _find_differences(path, text)
     ]
 
 
-def _files(results: Path, found: Sequence[Standing]) -> dict[Path, str]:
-    files = {results / "paper" / "claims.md": scoreboard.render_page(found)}
+def _render_files(results: Path, standings: Sequence[Standing]) -> dict[Path, str]:
+    files = {results / "paper" / "claims.md": scoreboard.render_page(standings)}
     for name in _DOCUMENTS:
         path = results.absolute().parent / name
         if path.exists():
-            files[path] = _filled(path, path.read_text(encoding="utf-8"), found)
+            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), standings)
     return files
 
 
-def _filled(path: Path, text: str, found: Sequence[Standing]) -> str:
-    """The document with every marked part anew."""
-    known = {one.statement.id: one for one in found}
+def _fill_marked_parts(path: Path, text: str, standings: Sequence[Standing]) -> str:
+    by_id = {standing.statement.id: standing for standing in standings}
 
-    def part(match: re.Match[str]) -> str:
-        begin, what, _, end = match.groups()
+    def render_part(match: re.Match[str]) -> str:
+        begin, part, _, end = match.groups()
         if end != END_MARKER:
-            raise StorageError(f"{path}: {END_MARKER!r} must follow {begin.strip()!r}")
-        if what != "table" and what not in known:
-            raise StorageError(f"{path}: {begin.strip()!r}: there is no such statement")
-        inside = scoreboard.render_readme_table(found) if what == "table" else scoreboard.render_statement(known[what])
+            raise StorageError(f"{path}: {begin.strip()!r} has no end marker {END_MARKER!r}")
+        if part != "table" and part not in by_id:
+            raise StorageError(
+                f"{path}: {begin.strip()!r}: no such statement; expected 'table' or an id of the catalogue"
+            )
+        inside = (
+            scoreboard.render_readme_table(standings) if part == "table" else scoreboard.render_statement(by_id[part])
+        )
         return f"{begin}{inside}{END_MARKER}"
 
-    return _MARKED.sub(part, text)
+    return _MARKED_PART.sub(render_part, text)
 
 
-def _differences(path: Path, text: str) -> list[str]:
+def _find_differences(path: Path, text: str) -> list[str]:
     if not path.exists():
-        return [f"{path}: is not there; python -m vgg_ablate claims writes it"]
-    there = path.read_text(encoding="utf-8").splitlines()
-    changed = [line for line in difflib.ndiff(there, text.splitlines()) if line.startswith(("- ", "+ "))]
+        return [f"{path}: file not found; python -m vgg_ablate claims writes it"]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    changed = [line for line in difflib.ndiff(lines, text.splitlines()) if line.startswith(("- ", "+ "))]
     return [f"{path}: {line}" for line in changed[:2]]

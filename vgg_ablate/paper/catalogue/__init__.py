@@ -1,4 +1,4 @@
-"""All that is claimed: A01 to A18 and E01 to E20 of the paper (arXiv:1409.1556v6), N1 to N7 of the study note."""
+"""The statements: A01 to A18 and E01 to E20 of the paper (arXiv:1409.1556v6), N1 to N7 of the study note."""
 
 from __future__ import annotations
 

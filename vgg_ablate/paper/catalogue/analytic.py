@@ -1,4 +1,4 @@
-"""A01 to A18: what the paper claims and arithmetic can settle."""
+"""A01 to A18: the paper's statements that arithmetic can decide."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vgg_ablate.paper.statement import Statement
 
 
 def _analytic(number: int, section: str, text: str, **more: Any) -> Statement:
-    return Statement(id=f"A{number:02}", kind="analytic", section=section, text=text, computed=True, **more)
+    return Statement(id=f"A{number:02}", kind="analytic", section=section, text=text, is_computed=True, **more)
 
 
 ANALYTIC = (
@@ -35,7 +35,7 @@ ANALYTIC = (
         numbers="27 C² and 49 C²: 81 % more",
         comparison="three 3x3 against one 7x7",
         metric="weights",
-        caveats=("The saving holds where the width stays; see E06 for what a pair costs where the width doubles.",),
+        caveats=("The saving holds at constant width; E06 states the cost of a pair where the width doubles.",),
     ),
     _analytic(
         4,
@@ -51,7 +51,9 @@ ANALYTIC = (
         "The stack constrains the 7x7 to a decomposition through 3x3 filters.",
         comparison="three linear 3x3 against the 7x7 that they compose to",
         metric="largest difference of the outputs, float64",
-        caveats=("Exact only without activation and padding between the three; with ReLU in between it is a picture.",),
+        caveats=(
+            "Exact only without activation and padding between the three; with ReLU in between it is an analogy.",
+        ),
     ),
     _analytic(
         6,
@@ -84,7 +86,7 @@ ANALYTIC = (
         numbers="144 million in OverFeat",
         comparison="E against OverFeat",
         metric="params",
-        caveats=("OverFeat's count is the paper's, rounded to a million; so is the comparison.",),
+        caveats=("OverFeat's count is the paper's, rounded to a million, and so is the comparison.",),
     ),
     _analytic(
         10,
@@ -108,7 +110,7 @@ ANALYTIC = (
         numbers="16 and 16",
         comparison="C against D",
         metric="weight layers",
-        caveats=("They have not the same size: D has 4.7 million more parameters and 3.7 G more macs.",),
+        caveats=("Their sizes differ: D has 4.7 million more parameters and 3.7 G more macs.",),
     ),
     _analytic(
         13,
@@ -129,7 +131,7 @@ ANALYTIC = (
         "3.2",
         "Dense evaluation gives a class map whose size depends on the input's.",
         comparison="D at 224, 256, 288, 352, 384, 416 and 512 px",
-        metric="pixels a side",
+        metric="pixels per side",
     ),
     _analytic(
         16,
@@ -137,13 +139,13 @@ ANALYTIC = (
         "Local response normalisation costs memory and time and has no parameters.",
         comparison="A-LRN against A",
         metric="params, activations",
-        caveats=("One layer, but on the largest map. Its time is measured in the study lrn, not computed.",),
+        caveats=("It is one layer, but on the largest map. Its time is not computed here; the study lrn measures it.",),
     ),
     _analytic(
         17,
         "3.2",
-        "A 5x5 grid of crops and its flips, 50 crops a scale and 150 over three, cost more than dense evaluation.",
-        numbers="50 a scale, 150 over 3 scales",
+        "A 5x5 grid of crops and its flips, 50 crops per scale and 150 over three, cost more than dense evaluation.",
+        numbers="50 per scale, 150 over 3 scales",
         comparison="150 crops against 3 scales and 2 flips of dense evaluation, D, square image",
         metric="macs",
     ),

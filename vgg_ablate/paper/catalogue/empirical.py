@@ -1,4 +1,4 @@
-"""E01 to E20: what the paper claims and only training can answer."""
+"""E01 to E20: the paper's statements that only training can decide."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from vgg_ablate.paper.statement import ClaimReference, Statement
 
 _SMALL_IMAGES = (
-    "The paper's geometry divided by eight: crops of 28 px, Q = 32, 48, 64. CIFAR's images have 32 px, so that "
-    "larger ones are blurred and not more detailed."
+    "The paper's geometry divided by eight: crops of 28 px, Q = 32, 48, 64. CIFAR's images have 32 px, so "
+    "larger ones are blurred and show no more detail."
 )
 _CONFOUNDED_DEPTH = (
-    "From net to net depth, receptive field, parameters and macs grow together; the paper moves all at once."
+    "Depth, receptive field, parameters and macs grow together from net to net; the paper varies all of them at once."
 )
 _NOISE = (
-    "One run a net, no seeds: one standard error of a 27 % error on 50,000 images is 0.20 points, "
+    "One run per net, no repeated seeds: one standard error of a 27 % error on 50,000 images is 0.20 points, "
     "of an unpaired difference 0.28."
 )
 
@@ -34,10 +34,10 @@ EMPIRICAL = (
         caveats=(
             _NOISE + " The difference is 0.1.",
             "The paper's parameters are AlexNet's, whose formula multiplies alpha by the raw sum; Caffe and torch "
-            "divide by the size. Which of the two the authors used is not known, so both are tested.",
-            "AlexNet's own authors saw a gain of 1.4/1.2 points.",
+            "divide by the size. It is not known which of the two the authors used, so both are tested.",
+            "AlexNet's own authors reported a gain of 1.4/1.2 points.",
         ),
-        asked=(ClaimReference("lrn", "sum-does-not-help"), ClaimReference("lrn", "mean-does-not-help")),
+        claims=(ClaimReference("lrn", "sum-does-not-help"), ClaimReference("lrn", "mean-does-not-help")),
     ),
     _empirical(
         2,
@@ -47,11 +47,11 @@ EMPIRICAL = (
         comparison="A, B, C, D, E",
         metric="top-1 error, S = Q = 256",
         caveats=(
-            "The paper's own table breaks it: at S = 256 and 384, E is worse than D.",
+            "The paper's own table contradicts it: at S = 256 and 384, E is worse than D.",
             _CONFOUNDED_DEPTH,
-            _NOISE + " A to B and C to D are outside, D to E inside.",
+            _NOISE + " The steps A to B and C to D are larger than that, D to E is smaller.",
         ),
-        asked=(
+        claims=(
             ClaimReference("depth", "falls-with-depth"),
             ClaimReference("depth-fashion", "falls-with-depth", decides=False),
             ClaimReference("depth-wide", "falls-with-depth", decides=False),
@@ -69,7 +69,7 @@ EMPIRICAL = (
             _CONFOUNDED_DEPTH,
             "torchvision's models still gain 0.78 points (0.86 with batch normalisation) from 16 to 19 layers.",
         ),
-        asked=(ClaimReference("depth", "e-like-d"), ClaimReference("depth-fashion", "e-like-d", decides=False)),
+        claims=(ClaimReference("depth", "e-like-d"), ClaimReference("depth-fashion", "e-like-d", decides=False)),
     ),
     _empirical(
         4,
@@ -82,7 +82,7 @@ EMPIRICAL = (
             "C also has three more weight layers, 0.4 % more weights and 4 % more macs than B.",
             _NOISE,
         ),
-        asked=(ClaimReference("depth", "c-beats-b"), ClaimReference("depth-fashion", "c-beats-b", decides=False)),
+        claims=(ClaimReference("depth", "c-beats-b"), ClaimReference("depth-fashion", "c-beats-b", decides=False)),
     ),
     _empirical(
         5,
@@ -95,7 +95,7 @@ EMPIRICAL = (
             "D has 47 % more convolution weights and 32 % more convolution macs than C; neither the paper nor this "
             "study controls for them.",
         ),
-        asked=(ClaimReference("depth", "d-beats-c"), ClaimReference("depth-fashion", "d-beats-c", decides=False)),
+        claims=(ClaimReference("depth", "d-beats-c"), ClaimReference("depth-fashion", "d-beats-c", decides=False)),
     ),
     _empirical(
         6,
@@ -105,12 +105,12 @@ EMPIRICAL = (
         comparison="shallow against B",
         metric="top-1 error on a centre crop",
         caveats=(
-            "Neither error is printed, nor whether 7 % is absolute or relative; it is a centre-crop figure, so that "
-            "B's 28.7 % (dense, with flips) is not its other half.",
+            "Neither error is printed, nor whether 7 % is absolute or relative; it is a centre-crop figure, so "
+            "B's 28.7 % (dense, with flips) is not the error to compare it with.",
             "The shallow net has 15.5 % more convolution weights than B, but 17.5 % fewer convolution macs and half "
             "the activations: where a block widens from C to 2C, one 5x5 (50 C²) is cheaper than the pair (54 C²).",
         ),
-        asked=(
+        claims=(
             ClaimReference("depth", "pair-beats-five"),
             ClaimReference("depth", "pair-beats-five-at-equal-macs", decides=False),
             ClaimReference("depth-fashion", "pair-beats-five", decides=False),
@@ -127,11 +127,11 @@ EMPIRICAL = (
         comparison="S in [256; 512] against S = 256 and S = 384; C, D, E",
         metric="top-1/top-5 error",
         caveats=(
-            "The paper's jittered nets are fine-tuned from the S = 384 nets, and so trained for longer; here all train "
-            "equally long.",
+            "The paper's jittered nets are fine-tuned from the S = 384 nets and therefore trained for longer; here all "
+            "nets train equally long.",
             _SMALL_IMAGES,
         ),
-        asked=(
+        claims=(
             ClaimReference("scales", "jitter-beats-32"),
             ClaimReference("scales", "jitter-beats-48"),
             ClaimReference("scales", "narrow-beats-32", decides=False),
@@ -145,7 +145,7 @@ EMPIRICAL = (
         comparison="three test scales against one",
         metric="top-1/top-5 error",
         caveats=(_SMALL_IMAGES,),
-        asked=(ClaimReference("views", "scales-help"), ClaimReference("scales", "narrow-scales-help", decides=False)),
+        claims=(ClaimReference("views", "scales-help"), ClaimReference("scales", "narrow-scales-help", decides=False)),
     ),
     _empirical(
         9,
@@ -154,7 +154,7 @@ EMPIRICAL = (
         comparison="Q far from S against Q near S",
         metric="error",
         caveats=("The paper prints no number for it.", _SMALL_IMAGES),
-        asked=(ClaimReference("scales", "equal-scales-beat-unequal"),),
+        claims=(ClaimReference("scales", "equal-scales-beat-unequal"),),
     ),
     _empirical(
         10,
@@ -164,7 +164,7 @@ EMPIRICAL = (
         comparison="D and E against A, B, C",
         metric="top-1/top-5 error",
         caveats=(_CONFOUNDED_DEPTH,),
-        asked=(ClaimReference("depth", "deepest-beat-b"), ClaimReference("depth", "deepest-beat-c")),
+        claims=(ClaimReference("depth", "deepest-beat-b"), ClaimReference("depth", "deepest-beat-c")),
     ),
     _empirical(
         11,
@@ -174,7 +174,7 @@ EMPIRICAL = (
         comparison="multi-crop against dense",
         metric="top-1/top-5 error",
         caveats=("For D it is a tie in top-5.", _SMALL_IMAGES),
-        asked=(ClaimReference("views", "crops-beat-dense"),),
+        claims=(ClaimReference("views", "crops-beat-dense"),),
     ),
     _empirical(
         12,
@@ -183,8 +183,11 @@ EMPIRICAL = (
         numbers="D 24.4/7.2, E 24.4/7.1 together",
         comparison="both against each",
         metric="top-1/top-5 error",
-        caveats=("That the boundaries' treatment is the reason is the authors' hypothesis.", _SMALL_IMAGES),
-        asked=(ClaimReference("views", "both-beat-dense"), ClaimReference("views", "both-beat-crops")),
+        caveats=(
+            "The different treatment of image boundaries as the reason is the authors' hypothesis.",
+            _SMALL_IMAGES,
+        ),
+        claims=(ClaimReference("views", "both-beat-dense"), ClaimReference("views", "both-beat-crops")),
     ),
     _empirical(
         13,
@@ -193,8 +196,8 @@ EMPIRICAL = (
         numbers="dense 24.0/7.1 against 24.8/7.5; crops and dense 23.7/6.8 against 24.4/7.1",
         comparison="D and E together against E",
         metric="top-1/top-5 error",
-        caveats=("Two draws of one net stand beside: what a second net of any kind brings.",),
-        asked=(
+        caveats=("Two replicates of one net are reported too: they show what any second net brings.",),
+        claims=(
             ClaimReference("ensemble", "both-beat-members"),
             ClaimReference("ensemble", "both-beat-d"),
             ClaimReference("ensemble", "both-beat-e"),
@@ -228,14 +231,14 @@ EMPIRICAL = (
         comparison="random initialisation against A's weights in the deeper net, A against D",
         metric="convergence",
         caveats=(
-            "No ablation is printed. The paper's variance of 0.01 is a standard deviation of 0.1; the 0.01 of AlexNet "
-            "and Caffe stalls as the text describes. Both are tested, and five others.",
-            "How a standard deviation acts depends on the width: a layer's gain goes with its square root. At the "
-            "widths here 0.28 and 0.028 have the gains of the paper's 0.1 and 0.01; both are tested.",
-            "Copying A's first four convolutions into deeper nets fits by block name, not by index; that reading is an "
-            "inference.",
+            "No ablation is printed. The paper's variance of 0.01 is a standard deviation of 0.1; the standard "
+            "deviation 0.01 of AlexNet and Caffe stalls as the text describes. Both are tested, and five others.",
+            "The effect of a standard deviation depends on the width: a layer's gain grows with its square root. At "
+            "the widths here 0.28 and 0.028 have the gains of the paper's 0.1 and 0.01; both are tested.",
+            "Copying A's first four convolutions into deeper nets fits by block name, not by index; this reading is "
+            "our inference.",
         ),
-        asked=(
+        claims=(
             ClaimReference("init", "a-trains-d-stalls"),
             ClaimReference("init", "a-layers-train-d"),
             ClaimReference("init-map", "a-trains-more-often", decides=False),
@@ -247,8 +250,8 @@ EMPIRICAL = (
         "Glorot and Bengio's initialisation makes the pre-training unnecessary.",
         comparison="Glorot against A's weights in the deeper net",
         metric="convergence",
-        caveats=("Found after the submission; no numbers are printed.",),
-        asked=(ClaimReference("init", "glorot-trains-d"), ClaimReference("init", "glorot-like-pretrained")),
+        caveats=("The authors found this after the submission; no numbers are printed.",),
+        claims=(ClaimReference("init", "glorot-trains-d"), ClaimReference("init", "glorot-like-pretrained")),
     ),
     _empirical(
         18,

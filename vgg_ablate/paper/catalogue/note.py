@@ -1,7 +1,7 @@
-"""N1 to N7: what the study note says from which this project started.
+"""N1 to N7: the statements of the study note that this project started from.
 
-Its "VGG16" has one convolution in the first block: 15 weight layers and 138,320,616 parameters, 36,928 fewer than D.
-It is the preset `note`.
+The note's "VGG16" is the preset `note`. It has one convolution in the first block: 15 weight layers and 138,320,616
+parameters, 36,928 fewer than D.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NOTE = (
         caveats=(
             "The receptive field is the same; the function is not: three 3x3 express fewer linear filters (A05).",
         ),
-        computed=True,
-        asked=(
+        is_computed=True,
+        claims=(
             ClaimReference("kernels-cifar10", "pair", decides=False),
             ClaimReference("kernels-cifar10", "triple", decides=False),
             ClaimReference("kernels-cifar10", "triple-matched", decides=False),
@@ -40,22 +40,22 @@ NOTE = (
         comparison="one n x n against its stack of 3x3, equal widths",
         metric="weights",
         caveats=("Where a block widens from C to 2C, one 5x5 (50 C²) has fewer weights than the pair (54 C²).",),
-        computed=True,
+        is_computed=True,
     ),
     _note(
         3,
         "Stacking enlarges the receptive field.",
         comparison="1 to 4 stacked 3x3",
         metric="receptive field",
-        computed=True,
+        is_computed=True,
     ),
     _note(
         4,
         "The activations between the stacked layers add non-linearity and expressive power.",
         comparison="pairs of 3x3 with and without norm and activation in between",
         metric="activation layers; test error",
-        computed=True,
-        asked=(
+        is_computed=True,
+        claims=(
             ClaimReference("activation", "activation-helps"),
             ClaimReference("activation", "norm-and-activation-help", decides=False),
             ClaimReference("kernels-cifar10", "pair-activation", decides=False),
@@ -67,9 +67,11 @@ NOTE = (
         "The three fully connected layers hold too many parameters.",
         comparison="dense layers against all of D; dense head against global average pooling",
         metric="share of params; test error",
-        caveats=('"Too many" is a judgement: the share is computed, what the layers are worth is tested.',),
-        computed=True,
-        asked=(
+        caveats=(
+            '"Too many" is a judgement: the share is computed, and the study heads tests what the layers contribute.',
+        ),
+        is_computed=True,
+        claims=(
             ClaimReference("heads", "gap-as-good-as-dense"),
             ClaimReference("heads", "none-as-good-as-dense", decides=False),
             ClaimReference("heads", "gap-has-fewer-params", decides=False),
@@ -80,13 +82,13 @@ NOTE = (
         "Its modules chain like railway carriages.",
         comparison="the blocks of D",
         metric="shapes",
-        computed=True,
+        is_computed=True,
     ),
     _note(
         7,
         "`in_channels` and `num_classes` are arguments.",
         comparison="note at 1 and 3 channels, 10 and 1000 classes",
         metric="params",
-        computed=True,
+        is_computed=True,
     ),
 )
