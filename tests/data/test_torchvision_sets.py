@@ -22,7 +22,7 @@ from torchvision import datasets
 
 from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
-from vgg_ablate.data import sources, torchvision_sets
+from vgg_ablate.data import sources
 from vgg_ablate.data.splits import load_decoded_dataset, load_splits
 from vgg_ablate.errors import DatasetError
 
@@ -33,7 +33,7 @@ EACH = {"train": 3, "test": 1}  # images of every class
 
 def made(name: str, split: str) -> tuple[Bytes, npt.NDArray[np.int64]]:
     """Noise in the set's shape, N x H x W x C, and labels of every class in no order."""
-    shape = DATASETS[name]
+    shape = DATASETS[name].shape
     assert shape.classes is not None
     assert shape.image_size is not None
     draw = np.random.default_rng([sorted(DATASETS).index(name), EACH[split]])
@@ -60,8 +60,9 @@ def md5(path: Path) -> str:
 
 def known(name: str, patch: Patch, **checksums: Any) -> None:
     """From now on the set is read by a reader that knows these files."""
-    reader = torchvision_sets._CLASSES[name]
-    patch.setattr(datasets, reader, type(reader, (getattr(datasets, reader),), checksums))
+    reader = DATASETS[name].torchvision
+    assert reader is not None
+    patch.setattr(datasets, reader.name, type(reader.name, (getattr(datasets, reader.name),), checksums))
 
 
 def idx(root: Path, name: str) -> None:
@@ -167,8 +168,7 @@ ARRAYS: dict[str, Callable[[Path, Patch], None]] = {
 
 
 def test_no_data_set_of_arrays_is_left_out() -> None:
-    assert set(ARRAYS) == set(sources.ARRAY_FILES)
-    assert set(ARRAYS) | set(sources.CLASS_FOLDERS) | {"digits"} == set(DATASETS)
+    assert set(ARRAYS) == {name for name, info in DATASETS.items() if info.files}
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -262,11 +262,11 @@ def test_imagenet_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"digits"}))
 def test_every_data_set_that_is_missing_says_in_one_line_how_to_get_it(name: str, tmp_path: Path) -> None:
-    known = DATASETS[name]
+    known = DATASETS[name].shape
     data = Data(name=name, root=str(tmp_path), image_size=known.image_size or 32, classes=known.classes or 3)
     how = {
         "imagenet": r"train/<class>/\* and val/<class>/\*, as torchvision\.datasets\.ImageNet unpacks .*image-net\.org",
-        "image-folder": r"train/<class>/\* and test/<class>/\*, one folder a class",
+        "image-folder": r"train/<class>/\* and test/<class>/\*, one folder per class",
     }.get(name, r"data\.download: true fetches it")
     with pytest.raises(DatasetError, match=rf"^data\.name: {name} is not there: no .*{how}$"):
         sources.compute_data_fingerprint(data)

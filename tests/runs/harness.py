@@ -16,7 +16,7 @@ from vgg_ablate.runs.driver import RunOptions, RunSummary, run_plan
 from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.events import read_events
 from vgg_ablate.runs.workers.protocol import EpochEnded, Job, JobEnded, WorkerContext, WorkerEvent
-from vgg_ablate.runs.workers.worker import perform_job
+from vgg_ablate.runs.workers.worker import TrainingBackend, perform_job
 
 _TIMESTAMP = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
 STUDY_TEMPLATE = """\
@@ -55,8 +55,9 @@ class InProcessPool:
 
     slots = 1
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, training: TrainingBackend = fake_training) -> None:
         self._context = WorkerContext(folder=folder)
+        self._training = training
         self._jobs = list[Job]()
 
     def free(self) -> int:
@@ -75,7 +76,7 @@ class InProcessPool:
                 return False
 
             try:
-                events.append(perform_job(fake_training, job, self._context, report))
+                events.append(perform_job(self._training, job, self._context, report))
             except ValueError as error:
                 events.append(JobEnded(key, Outcome.FAILED, str(error)))
         self._jobs.clear()

@@ -77,7 +77,7 @@ def _told(target: str, image_size: int | None, classes: int | None, svg: Path | 
     warn_about_size(nets)
     if svg is not None:
         from vgg_ablate.diagrams import network, table1
-        from vgg_ablate.records import replace_file
+        from vgg_ablate.files import replace_file
 
         replace_file(svg, network.draw_networks([table1.describe_variant(one) for one in nets]))
         print(f"written: {svg}", file=sys.stderr)

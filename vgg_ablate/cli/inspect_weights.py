@@ -48,8 +48,8 @@ class _Trained:
 def draw_filters(path: Path, svg: Path | None, device: str | None, *, as_json: bool) -> None:
     """Draw the first convolution's filters of a weights file, or of a record; or print them as numbers."""
     from vgg_ablate.diagrams import filters
+    from vgg_ablate.files import replace_file
     from vgg_ablate.models.effective_field import extract_first_filters
-    from vgg_ablate.records import replace_file
 
     if not is_trained(str(path)):
         rule = "is neither a weights file (.safetensors) nor a record (.json); `export STUDY VARIANT` makes the first"
@@ -73,8 +73,8 @@ def draw_field(
     Of a trained net over images of its data set, where they can be had; otherwise over noise.
     """
     from vgg_ablate.diagrams import filters
+    from vgg_ablate.files import replace_file
     from vgg_ablate.formatting.table import print_tables
-    from vgg_ablate.records import replace_file
 
     net = None
     if is_trained(target):

@@ -14,40 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache, pixel_cache, torchvision_sets
 from vgg_ablate.data.decode import DECODING_VERSION, RawExample, ReportProgress
 from vgg_ablate.errors import DatasetError, find_nearest
-from vgg_ablate.records import write_once
+from vgg_ablate.files import write_once
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-_IDX = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
-_BINARY = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
-
-ARRAY_FILES: dict[str, tuple[str, ...]] = {  # as torchvision lays them out below its root
-    "mnist": tuple(f"MNIST/raw/{file}" for file in _IDX),
-    "fashion-mnist": tuple(f"FashionMNIST/raw/{file}" for file in _IDX),
-    "kmnist": tuple(f"KMNIST/raw/{file}" for file in _IDX),
-    "cifar10": tuple(f"cifar-10-batches-py/{file}" for file in _BATCHES),
-    "cifar100": ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
-    "svhn": ("train_32x32.mat", "test_32x32.mat"),
-    "stl10": tuple(f"stl10_binary/{file}" for file in _BINARY),
-}
-CLASS_FOLDERS: dict[str, tuple[str, str, str]] = {  # below the root: (folder, training, test) of one folder per class
-    "imagenette": ("imagenette2", "train", "val"),
-    "imagenet": ("", "train", "val"),
-    "image-folder": ("", "train", "test"),
-}
 SPLITS = torchvision_sets.SPLITS
-_REMEDIES = {
-    **dict.fromkeys([*ARRAY_FILES, "imagenette"], "data.download: true fetches it"),
-    "imagenet": "its root holds train/<class>/* and val/<class>/*, as torchvision.datasets.ImageNet unpacks the"
-    " archives of image-net.org",
-    "image-folder": "its root holds train/<class>/* and test/<class>/*, one folder a class",
-}
-DOWNLOADABLE = frozenset(ARRAY_FILES) | {"imagenette"}  # ImageNet's owners let nobody else hand it out
 
 
 def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None) -> str:
@@ -56,7 +32,7 @@ def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None)
     Where the data lie, what their files are named, and their format are not part of it. The first call for a list of
     files decodes them, into the cache too; later ones compare their numbers, sizes and times. Raises DataMissing.
     """
-    if data.download and data.name in DOWNLOADABLE:
+    if data.download and DATASETS[data.name].downloadable:
         _fetched(data)
     kept = cache.get_cache_dir() / "fingerprints" / _listing(data)
     if not kept.exists():
@@ -87,11 +63,13 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
 
     Raises DataMissing where the folder is not there or its classes are not as declared.
     """
-    below, train, test = CLASS_FOLDERS[data.name]
-    top = cache.find_data_root(data) / below
+    info = DATASETS[data.name]
+    assert info.folders is not None  # callers ask only for data sets of class folders
+    parent, train, test = info.folders
+    top = cache.find_data_root(data) / parent
     classes = _classes(data, top / train)
     folder = top / (train if split == "train" else test)
-    if split == "test" and not folder.is_dir() and data.name == "image-folder":
+    if split == "test" and not folder.is_dir() and info.test_split == "fixed_or_drawn":
         return []
     if (found := _classes(data, folder)) != classes:
         differing = ", ".join(sorted(set(found) ^ set(classes)))
@@ -110,7 +88,7 @@ def list_array_files(data: Data) -> Iterator[tuple[str, Path]]:
         yield "digits.csv.gz", _digits()
         return
     top = cache.find_data_root(data)
-    for name in ARRAY_FILES[data.name]:
+    for name in DATASETS[data.name].files:
         if not (top / name).is_file():
             raise _missing(data, top / name)
         yield name, top / name
@@ -129,7 +107,7 @@ def _listing(data: Data) -> str:
 
 def _listed(data: Data) -> Iterator[tuple[str, str]]:
     """What each file is to the data set, and its path."""
-    if data.name not in CLASS_FOLDERS:
+    if DATASETS[data.name].folders is None:
         yield from ((name, str(path)) for name, path in list_array_files(data))
         return
     below = len(str(cache.find_data_root(data)))
@@ -188,7 +166,7 @@ def _after(progress: ReportProgress, before: int, total: int) -> ReportProgress:
 
 def _sources(data: Data) -> dict[str, Sequence[RawExample]]:
     """Every example of each split, not yet decoded."""
-    if data.name in CLASS_FOLDERS:
+    if DATASETS[data.name].folders is not None:
         return {split: [RawExample(path, label) for path, label in list_images(data, split)] for split in SPLITS}
     if data.name == "digits":
         return {"train": _scans(), "test": []}
@@ -207,11 +185,12 @@ def _scans() -> list[RawExample]:
 
 def _fetched(data: Data) -> None:
     """Fetch the files where the study asks for it and they are not there."""
-    if data.name in ARRAY_FILES:
-        there = all((cache.find_data_root(data) / name).is_file() for name in ARRAY_FILES[data.name])
+    info, root = DATASETS[data.name], cache.find_data_root(data)
+    if info.folders is not None:
+        complete = (root / info.folders.parent).is_dir()
     else:
-        there = (cache.find_data_root(data) / CLASS_FOLDERS[data.name][0]).is_dir()
-    if not there:
+        complete = all((root / name).is_file() for name in info.files)
+    if not complete:
         torchvision_sets.download_files(data)
 
 
@@ -241,4 +220,4 @@ def _missing(data: Data, path: Path) -> DatasetError:
         below = "" if top.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it lies in"
         return DatasetError(f"data.root: {top} is not there{meant or below}")
     origin = "data.root" if data.root else "$VGG_ABLATE_DATA, or data.root in the study, names another folder"
-    return DatasetError(f"data.name: {data.name} is not there: no {path} ({origin}); {_REMEDIES[data.name]}")
+    return DatasetError(f"data.name: {data.name} is not there: no {path} ({origin}); {DATASETS[data.name].how_to_get}")

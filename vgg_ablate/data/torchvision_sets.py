@@ -12,22 +12,12 @@ from urllib.error import URLError
 import numpy as np
 import numpy.typing as npt
 
+from vgg_ablate.config.datasets import DATASETS, TorchvisionClass
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache
 from vgg_ablate.errors import DatasetError
 
-_CLASSES = {  # of torchvision.datasets
-    "mnist": "MNIST",
-    "fashion-mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-    "svhn": "SVHN",
-    "stl10": "STL10",
-    "imagenette": "Imagenette",
-}
 SPLITS = ("train", "test")
-_BY_SPLIT = {"svhn": "test", "stl10": "test", "imagenette": "val"}  # `split="test"`; the others say `train=False`
 
 
 class SplitArrays(NamedTuple):
@@ -99,35 +89,38 @@ def _download(data: Data) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
-            _opened(data.name, root, split, download=True)
+            _open_split(_get_reader(data), root, split, download=True)
     except (OSError, URLError, RuntimeError) as error:
         reason = f"{data.name} could not be fetched into {root}: {_first_line(error)}"
         raise DatasetError(f"data.download: {reason}") from error
 
 
 def _read(data: Data, split: str) -> SplitArrays:
-    root = cache.find_data_root(data)
+    reader, root = _get_reader(data), cache.find_data_root(data)
     try:
-        opened = _opened(data.name, root, split, download=False)
+        opened = _open_split(reader, root, split, download=False)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:  # torchvision asserts where a file is torn
         reason = _first_line(error).partition(". You can use")[0]  # torchvision's own option
         remedy = "where its files are removed, data.download: true fetches them anew"
         raise DatasetError(f"{root}: {data.name} cannot be read: {reason}; {remedy}") from error
     images = np.asarray(opened.data)
-    if data.name in {"svhn", "stl10"}:  # N x C x H x W
+    if reader.channels_first:
         images = images.transpose(0, 2, 3, 1)
     labels = opened.targets if hasattr(opened, "targets") else opened.labels
     return SplitArrays(images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64))
 
 
-def _opened(name: str, root: Path, split: str, *, download: bool) -> Any:
+def _get_reader(data: Data) -> TorchvisionClass:
+    reader = DATASETS[data.name].torchvision
+    assert reader is not None  # callers ask only for data sets that torchvision reads or downloads
+    return reader
+
+
+def _open_split(reader: TorchvisionClass, root: Path, split: str, *, download: bool) -> Any:
     from torchvision import datasets  # here: it takes as long as torch, and most workers need none of it
 
-    which = {"split": _BY_SPLIT[name]} if name in _BY_SPLIT and split == "test" else {}
-    if name in _BY_SPLIT and split == "train":
-        which = {"split": "train"}
-    options: dict[str, Any] = which or {"train": split == "train"}
-    return getattr(datasets, _CLASSES[name])(str(root), download=download, **options)
+    options: dict[str, Any] = dict(reader.train if split == "train" else reader.test)
+    return getattr(datasets, reader.name)(str(root), download=download, **options)
 
 
 def _first_line(error: BaseException) -> str:

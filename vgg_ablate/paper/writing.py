@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_ablate.errors import StorageError
+from vgg_ablate.files import replace_file
 from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import Standing, collect_standings
-from vgg_ablate.records import replace_file
 
 END_MARKER = "<!-- claims: end -->"
 _MARKED = re.compile(rf"(<!-- claims: (?P<what>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END_MARKER}|\Z)", re.DOTALL)

@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
 from vgg_ablate.errors import DatasetError
 from vgg_ablate.records import Record
-
-_SIZES = {  # training and test examples; without test examples, the seed draws them from the training examples
-    "digits": (1_797, 0),
-    "mnist": (60_000, 10_000),
-    "fashion-mnist": (60_000, 10_000),
-    "kmnist": (60_000, 10_000),
-    "cifar10": (50_000, 10_000),
-    "cifar100": (50_000, 10_000),
-    "svhn": (73_257, 26_032),
-    "stl10": (5_000, 8_000),
-    "imagenette": (9_469, 3_925),
-    "imagenet": (1_281_167, 50_000),
-}
 
 
 def count_training_examples(data: Data, records: Iterable[Record] = (), fingerprint: str | None = None) -> int | None:
@@ -44,7 +32,7 @@ def count_examples(data: Data) -> int:
 
 def _count_split_examples(data: Data) -> tuple[int, int] | None:
     """Return the examples for training and validation, and those for testing, in the order in which `splits` cuts."""
-    sizes = _SIZES.get(data.name) or _count_files(data)
+    sizes = DATASETS[data.name].examples or _count_files(data)
     if sizes is None:
         return None
     count, test_count = sizes
