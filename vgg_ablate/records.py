@@ -7,11 +7,9 @@ several writers wins and no reader sees an incomplete file.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -25,6 +23,7 @@ from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
 from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
 from vgg_ablate.errors import Problem, SpecError, StorageError
+from vgg_ablate.files import replace_file, write_once
 
 # Part of every key. Increase it when the same run would give another result, so that old records are not reused.
 RECIPE_VERSION = 2
@@ -278,47 +277,6 @@ def _format_first_error(error: ValidationError) -> str:
     field = ".".join(str(part) for part in first["loc"]) or "the file"
     got = f", got {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
     return f"{field}: {first['msg'].removeprefix('Value error, ')}{got}"
-
-
-def write_once(path: Path, text: str) -> bool:
-    """Write `text` to `path` in one step and return True; return False if the file exists. Raises StorageError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder, because a hard link cannot cross file systems.
-        handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fchmod(
-                    file.fileno(), 0o644
-                )  # mkstemp creates 0600, which other users of a shared folder cannot read
-                os.fsync(file.fileno())
-            # link fails if the name exists, while rename would replace the file of the first writer.
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, path)
-                return True
-            return False
-        finally:
-            os.unlink(aside)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
-
-
-def replace_file(path: Path, content: str | bytes) -> None:
-    """Write text or bytes to `path`, replacing an existing file in one step. Raises StorageError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        # A reader sees the old or the new content, also after a crash.
-        os.replace(aside, path)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 class PlannedRun(FrozenModel):

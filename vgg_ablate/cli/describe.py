@@ -82,7 +82,7 @@ def _describe_nets(
     warn_about_size(nets)
     if svg is not None:
         from vgg_ablate.diagrams import network, table1
-        from vgg_ablate.records import replace_file
+        from vgg_ablate.files import replace_file
 
         replace_file(svg, network.draw_networks([table1.describe_variant(net) for net in nets]))
         print(f"written: {svg}", file=sys.stderr)

@@ -51,8 +51,8 @@ class _TrainedNet:
 def draw_filters(path: Path, svg: Path | None, device: str | None, *, as_json: bool) -> None:
     """Draw the first convolution's filters of a weights file or a record, or print them as JSON."""
     from vgg_ablate.diagrams import filters
+    from vgg_ablate.files import replace_file
     from vgg_ablate.models.effective_field import extract_first_filters
-    from vgg_ablate.records import replace_file
 
     if not is_trained(str(path)):
         rule = (
@@ -80,8 +80,8 @@ def draw_field(
     noise.
     """
     from vgg_ablate.diagrams import filters
+    from vgg_ablate.files import replace_file
     from vgg_ablate.formatting.table import print_tables
-    from vgg_ablate.records import replace_file
 
     net = None
     if is_trained(target):

@@ -19,7 +19,7 @@ from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache, pixel_cache, torchvision_sets
 from vgg_ablate.data.decode import DECODING_VERSION, RawExample, ReportProgress
 from vgg_ablate.errors import DatasetError, find_nearest
-from vgg_ablate.records import write_once
+from vgg_ablate.files import write_once
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_ablate.errors import StorageError
+from vgg_ablate.files import replace_file
 from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import Standing, collect_standings
-from vgg_ablate.records import replace_file
 
 END_MARKER = "<!-- claims: end -->"
 # `|\Z` matches a part without its end marker, so that it is reported instead of left as it is.

@@ -16,8 +16,8 @@ from typing import Any
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.summary import Report, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import table
-from vgg_ablate.records import replace_file
 from vgg_ablate.report import markdown
 from vgg_ablate.report.figures import canvas, registry
 from vgg_ablate.report.figures.registry import RenderedFigure

@@ -10,7 +10,8 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError
-from vgg_ablate.records import Manifest, PlannedRun, RecordStore, TuningRun, replace_file
+from vgg_ablate.files import replace_file
+from vgg_ablate.records import Manifest, PlannedRun, RecordStore, TuningRun
 from vgg_ablate.runs.provenance import collect_provenance
 
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from vgg_ablate.data import cache as data_cache
 from vgg_ablate.errors import DeviceNotFoundError
-from vgg_ablate.records import Run, write_once
+from vgg_ablate.files import write_once
+from vgg_ablate.records import Run
 from vgg_ablate.training.settings import TrainingSettings
 
 Precision = Literal["fp32", "bf16"]

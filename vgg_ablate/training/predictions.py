@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import build_predictions_path, replace_file
+from vgg_ablate.files import replace_file
+from vgg_ablate.records import build_predictions_path
 
 _LEAST = 2.0**-24  # the smallest float16 above 0: what was rounded to 0 costs a finite loss
 _MOST_CLASSES = 100  # of which a record keeps the whole confusion

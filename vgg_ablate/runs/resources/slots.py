@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from vgg_ablate.errors import DeviceNotFoundError, Problem, SpecError
 
 
@@ -74,6 +72,8 @@ def build_slots(device: str = "auto", workers: int | None = None, packing: RunsP
 
 def read_memory_limit() -> int:
     """Return the bytes of memory of this machine, or of this container if its limit is lower."""
+    import psutil  # here: on Linux, psutil itself imports the POSIX-only module `resource`
+
     # psutil does not read the limits of containers: cgroup version 2, then version 1.
     paths = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
     limits = [path.read_text(encoding="ascii").strip() for path in paths if path.exists()]

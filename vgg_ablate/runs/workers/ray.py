@@ -28,7 +28,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vgg_ablate.data.cache import get_cache_dir
 from vgg_ablate.errors import EnvironmentFailedError
-from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, build_predictions_path, replace_file
+from vgg_ablate.files import replace_file
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, build_predictions_path
 from vgg_ablate.runs.leases import LeaseLostError, break_lease, read_driver_signature
 from vgg_ablate.runs.workers.protocol import (
     DecodingProgress,
