@@ -18,8 +18,8 @@ MODULES = {
 
 # Layers, lowest first. A package may import packages of lower layers, but none of its own layer or above.
 LAYERS = (
-    ("errors", "chance"),
     ("formatting",),
+    ("errors", "chance"),
     ("config",),
     ("models", "records"),
     ("space", "data", "analysis", "diagrams"),
