@@ -19,6 +19,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vgg_ablate.formatting.text import truncate
+
 
 class VggAblateError(Exception):
     """Root of all exceptions that a user can cause; caught in one place, the command line."""
@@ -97,5 +99,4 @@ def find_nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def _shorten_repr(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return truncate(repr(value), 80)

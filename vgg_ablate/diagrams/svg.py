@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Literal
 
+from vgg_ablate.formatting.text import truncate_to_fit
+
 # Text is measured without a font, so the widest font comes first: in no other does a label outgrow its place.
 FONT_FAMILY = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"
 _WIDE, _NARROW = set("mwMW@%&#+=<>~^×→−±"), set(" .,:;|!'ijl()[]tfr/-")
@@ -76,11 +78,7 @@ def measure_text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 def truncate_text(text: str, size: float, width: float) -> str:
     """Return the text, or as much of it as fits into `width` pixels, with an ellipsis."""
-    if measure_text_width(text, size) <= width:
-        return text
-    while text and measure_text_width(text + "...", size) > width:
-        text = text[:-1]
-    return text.rstrip(" ,:·") + "..."
+    return truncate_to_fit(text, lambda candidate: measure_text_width(candidate, size) <= width, strip=" ,:·")
 
 
 def _format(value: float) -> str:
