@@ -18,8 +18,9 @@ MODULES = {
 
 # Layers, lowest first. A package may import packages of lower layers, but none of its own layer or above.
 LAYERS = (
+    ("formatting",),
     ("errors", "chance"),
-    ("formatting", "files"),
+    ("files",),
     ("config",),
     ("models", "records"),
     ("space", "data", "analysis", "diagrams"),

@@ -1,0 +1,126 @@
+"""Looking early costs no error rate: levels at several looks, against simulation and closed forms."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from vgg_ablate.analysis import sequential
+from vgg_ablate.analysis.sequential import (
+    ERROR_RATE,
+    SPENDING_POWER,
+    USUAL_LOOKS,
+    adjust_p_values,
+    compute_conditional_power,
+    compute_levels,
+    decide_at_look,
+    simulate_levels,
+)
+from vgg_ablate.analysis.stats import adjust_holm
+
+SIMULATIONS = 20_000
+LOOK_SETS = [(3, 5), (3, 5, 8), (4, 8, 12), (3, 5, 8, 12), (4, 5, 6, 7, 8, 10, 12, 14), (3, 4, 5, 6, 7, 8, 9, 11, 13)]
+
+
+def run_study(
+    looks: tuple[int, ...], effects: NDArray[np.float64], *, shared: float, seed: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Judge simulated studies look by look; return which claims end as positive, and which as negative.
+
+    `effects`: of every claim, in standard deviations of its differences; `shared`: correlation of the claims, as of
+    variants that are compared with one base.
+    """
+    claims, generator = len(effects), np.random.default_rng(seed)
+    common = generator.standard_normal((SIMULATIONS, looks[-1], 1))
+    own = generator.standard_normal((SIMULATIONS, looks[-1], claims))
+    draws = effects + np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+    still_open = np.ones((SIMULATIONS, claims), bool)
+    positive, negative = np.zeros_like(still_open), np.zeros_like(still_open)
+    for index, look in enumerate(looks):
+        seen = draws[:, :look]
+        statistics = seen.mean(1) / (seen.std(1, ddof=1) / np.sqrt(look))
+        decided = decide_at_look(2 * stats.t.sf(np.abs(statistics), look - 1), still_open, looks, index) & still_open
+        positive |= decided & (statistics > 0)
+        negative |= decided & (statistics < 0)
+        still_open &= ~decided
+    return positive, negative
+
+
+@pytest.mark.parametrize("looks", LOOK_SETS, ids=lambda looks: "-".join(map(str, looks)))
+@pytest.mark.parametrize("claims", [1, 3, 6])
+def test_false_verdicts_stay_below_five_per_cent_and_each_direction_below_half(
+    looks: tuple[int, ...], claims: int
+) -> None:
+    positive, negative = run_study(looks, np.zeros(claims), shared=0.5)
+    tolerance = 4 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
+    assert (positive | negative).any(1).mean() <= ERROR_RATE + tolerance
+    assert positive.any(1).mean() <= ERROR_RATE / 2 + tolerance
+    assert negative.any(1).mean() <= ERROR_RATE / 2 + tolerance
+
+
+@pytest.mark.parametrize("effect", [0.5, 1.0, 2.0])
+def test_true_effects_beside_null_ones_leave_the_error_rate_as_it_is(effect: float) -> None:
+    effects = np.array([effect, effect, 0.0, 0.0])
+    positive, negative = run_study((3, 5, 8, 12), effects, shared=0.5)
+    tolerance = 4 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
+    assert (positive | negative)[:, 2:].any(1).mean() <= ERROR_RATE + tolerance
+    assert negative[:, :2].any(1).mean() <= ERROR_RATE / 2, "the wrong direction"
+    assert positive[:, :2].mean() > 0.1
+
+
+def test_one_look_is_the_error_rate_and_holm() -> None:
+    assert compute_levels((8,)) == (ERROR_RATE,)
+    assert compute_levels((8,), 5) == (ERROR_RATE / 5,)
+
+
+@given(st.lists(st.floats(0.0001, 1), min_size=1, max_size=6))
+def test_adjusted_p_values_with_one_look_are_holms(p_values: list[float]) -> None:
+    adjusted = adjust_p_values(p_values, (8,), 0, len(p_values))
+    assert adjusted == pytest.approx(list(adjust_holm(p_values)))
+
+
+@given(st.lists(st.floats(0.0001, 0.2), min_size=1, max_size=6), st.integers(0, 2))
+@settings(max_examples=50)
+def test_adjusted_p_values_say_what_is_decided(p_values: list[float], look: int) -> None:
+    looks = (3, 5, 8)
+    adjusted = adjust_p_values(p_values, looks, look, len(p_values))
+    decided = decide_at_look(np.array(p_values), np.ones(len(p_values), bool), looks, look)
+    assert [q <= compute_levels(looks)[look] for q in adjusted] == decided.tolist()
+
+
+def test_the_first_level_is_exact_and_later_ones_are_above_what_is_added() -> None:
+    for looks in LOOK_SETS:
+        levels = compute_levels(looks)
+        spent = [ERROR_RATE * (look / looks[-1]) ** SPENDING_POWER for look in looks]
+        assert levels[0] == pytest.approx(spent[0])
+        added = [after - before for before, after in pairwise(spent)]
+        assert all(level > more for level, more in zip(levels[1:], added, strict=True))
+        assert all(level < ERROR_RATE for level in levels)
+
+
+def test_stored_levels_are_what_the_simulation_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = USUAL_LOOKS[0]
+    assert compute_levels(looks, 2) == pytest.approx(simulate_levels(looks, ERROR_RATE / 2))
+    assert set(sequential._read_stored()) == {",".join(map(str, usual)) for usual in USUAL_LOOKS}
+
+
+def test_looks_must_rise() -> None:
+    with pytest.raises(ValueError, match="looks must rise"):
+        simulate_levels((5, 3), ERROR_RATE)
+
+
+def test_conditional_power_is_low_without_an_effect_and_high_with_one() -> None:
+    draws = np.random.default_rng(3).standard_normal(8)
+    flat = draws - draws.mean()
+    looks, edges = (3, 5, 8, 12), (0.0, float("inf"))
+    assert compute_conditional_power(list(flat), looks, 2, edges) < 0.1
+    assert compute_conditional_power(list(flat + 2 * flat.std()), looks, 2, edges) > 0.9
+    assert compute_conditional_power(list(flat + 2 * flat.std()), looks, 3, edges) == 0.0, (
+        "nothing comes after the last look"
+    )
