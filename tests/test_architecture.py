@@ -47,6 +47,9 @@ OWNERS = {  # a library -> the modules, or packages, that may import it
     "sklearn": {"data"},
     "PIL": {"data"},
     "safetensors": {"models.checkpoints", "training"},
+    "filelock": {"data.cache"},
+    "platformdirs": {"data.cache"},
+    "psutil": {"data.streaming"},  # the memory that is free
     "optuna": {"runs.ledger", "runs.search.sampler"},  # where; the mirror; samplers and pruners
     "ray": {"runs.workers.ray"},
     "psycopg": {"runs.ledger.storage"},

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from vgg_ablate.cli import app
 from vgg_ablate.config.study import load
 from vgg_ablate.data.augment import Normalizer
-from vgg_ablate.data.samples import load_validation_images
-from vgg_ablate.data.splits import load_splits
+from vgg_ablate.data.splits import load_splits, load_validation_images
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, measure_field_side

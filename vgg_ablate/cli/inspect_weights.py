@@ -101,7 +101,7 @@ def _field_of_trained(net: _Trained) -> tuple[FloatArray, str]:
     from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, average_field_over_noise
 
     if net.run is not None:
-        from vgg_ablate.data.samples import load_validation_images
+        from vgg_ablate.data.splits import load_validation_images
 
         try:
             images = load_validation_images(net.run, IMAGE_COUNT)

@@ -12,7 +12,7 @@ from vgg_ablate.data import splits
 from vgg_ablate.models.flop_audit import audit_costs
 from vgg_ablate.records import Epoch, FinalMetrics, Run
 from vgg_ablate.runs.workers.protocol import WorkerContext
-from vgg_ablate.training import loop, peak_memory
+from vgg_ablate.training import loop, memory
 from vgg_ablate.training.device import describe_environment
 from vgg_ablate.training.settings import TrainingSettings
 
@@ -27,7 +27,7 @@ def train(runs: tuple[Run, ...], place: WorkerContext) -> Generator[Epoch, None,
 
     Return what evaluates the trained net as one of the runs asks for.
     """
-    peak_memory.reset_peak_memory(place.device)
+    memory.reset_peak_memory(place.device)
     return loop.train_for_evaluations(runs[0], replace(_settings(runs[0], place), checkpoint_last=len(runs) > 1))
 
 
@@ -39,8 +39,8 @@ def facts(run: Run, place: WorkerContext) -> tuple[dict[str, int], dict[str, Any
 
 def peak(run: Run, place: WorkerContext) -> int | None:
     """Bytes of memory at the peak since `train` was called; what it left cached is given back."""
-    reached = peak_memory.measure_peak_memory(place.device)
-    peak_memory.release_cached_memory(place.device)
+    reached = memory.measure_peak_memory(place.device)
+    memory.release_cached_memory(place.device)
     return reached
 
 
