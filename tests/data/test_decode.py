@@ -32,7 +32,7 @@ def save_image(folder: Path, image: Image.Image, name: str = "a.png", **options:
     return folder / name
 
 
-def test_grey_becomes_three_equal_channels_and_color_one_luma(tmp_path: Path) -> None:
+def test_gray_becomes_three_equal_channels_and_color_one_luma(tmp_path: Path) -> None:
     grey = decode_file(save_image(tmp_path, Image.fromarray(GREY)))
     assert (grey == GREY[..., None]).all()
     color = save_image(tmp_path, Image.new("RGB", (8, 8), (200, 100, 50)))
@@ -126,7 +126,7 @@ def test_a_file_of_any_kind_is_decoded_as_pil_alone_does(kind: str, channels: in
 
 
 @pytest.mark.parametrize("file", ["a.png", "a.tif", "a.pgm"])
-def test_sixteen_bits_of_grey_keep_their_upper_eight_in_every_format(file: str, tmp_path: Path) -> None:
+def test_sixteen_bits_of_gray_keep_their_upper_eight_in_every_format(file: str, tmp_path: Path) -> None:
     deep = np.linspace(0, 65535, 48 * 48).astype(np.uint16).reshape(48, 48)
     for channels in (1, 3):
         image = decode_file(save_image(tmp_path, Image.fromarray(deep), file), channels, 48)

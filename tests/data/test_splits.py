@@ -78,7 +78,7 @@ def test_an_image_folder_keeps_its_own_test_split(tmp_path: Path) -> None:
     assert torch.equal(get_pixels(splits.test)[:, 0, 0, 0] // 40, splits.test.labels.to(torch.uint8))
 
 
-def test_without_a_test_folder_one_is_draw_splits(tmp_path: Path) -> None:
+def test_without_a_test_folder_a_test_split_is_drawn(tmp_path: Path) -> None:
     data = write_folder(tmp_path)
     (tmp_path / "test").rename(tmp_path / "other")
     assert [len(part) for part in draw_splits(data, 0)[:3]] == [8, 2, 2]
@@ -130,7 +130,7 @@ def test_processes_that_start_at_once_decode_the_same_images(tmp_path: Path) -> 
     assert outputs[0] == outputs[1] != ""
 
 
-def test_of_threads_that_start_at_once_one_decodes_and_the_others_wait(tmp_path: Path) -> None:
+def test_one_of_many_threads_that_start_at_once_decodes_and_the_others_wait(tmp_path: Path) -> None:
     data = write_folder(tmp_path, images=40)
     decoders: list[int] = []
 

@@ -59,7 +59,7 @@ class Augmenter:
     def __init__(
         self, augment: Augment, images: Tensor | StreamedImages, size: int, normalize: Normalizer, seed: int
     ) -> None:
-        """`images`: uint8, N x H x W x C, resident or on disk; they are shown at `size` pixels per side."""
+        """Prepare images (uint8, N x H x W x C, resident or on disk) to be shown at `size` pixels per side."""
         self._augment = augment
         self._size = size
         self._normalize = normalize
@@ -80,7 +80,7 @@ class Augmenter:
 
     @property
     def is_streamed(self) -> bool:
-        """Whether images are on disk, so that `load_examples` renumbers the examples of each batch."""
+        """Return whether images are on disk, so that `load_examples` renumbers the examples of each batch."""
         return self._source is not None
 
     def begin_epoch(self, epoch: int, order: Tensor | None = None) -> None:
@@ -144,7 +144,7 @@ class Augmenter:
         return table.to(self._device, non_blocking=True)
 
     def _is_flipped(self, examples: Tensor) -> Tensor:
-        """bool, N x 1."""
+        """Return bool, N x 1: whether each example is mirrored."""
         return self._loaded_draws[AugmentDraw.FLIP][examples] < 0.5
 
     def _crop(self, examples: Tensor) -> Tensor:
@@ -171,6 +171,7 @@ class Augmenter:
         """Return random boxes of the stored images, resized to `size` and mirrored where drawn."""
         draws = self._loaded_draws[AugmentDraw.CROP][examples]
         rows, columns = resample.compute_positions(self._augment, draws, self._side, self._size)
+        # Reversing the columns mirrors the sampled box, without another pass over its pixels.
         if self._augment.flip:
             columns = torch.where(self._is_flipped(examples), columns.flip(1), columns)
         return resample.sample_bilinear(self._images[examples], rows, columns)

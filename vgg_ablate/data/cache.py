@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import platformdirs
 
 from vgg_ablate.config.training import Data
@@ -49,6 +48,8 @@ def hold_cache_lock(path: Path) -> Iterator[None]:
 
     On a file system without locks every process enters, and the first to finish provides the entry.
     """
+    import filelock  # imports the system's lock calls (fcntl, msvcrt), which only decoding needs
+
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,7 @@ def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None)
     """
     if data.download and data.name in DOWNLOADABLE:
         _download_if_missing(data)
+    # Reading a million files takes minutes, their stats seconds: the fingerprint is looked up by the stats.
     path = cache.get_cache_dir() / "fingerprints" / _hash_file_stats(data)
     if not path.exists():
         with cache.hold_cache_lock(path):
@@ -153,7 +154,7 @@ def _decode_dataset(data: Data, progress: ReportProgress | None) -> str:
             indices[split] = _write_split(data, scratch_dir / split, raw, sizes[split], split_progress)
             done += len(raw)
         fingerprint = pixel_cache.compute_fingerprint(indices)
-        for split, size in sizes.items():
+        for split, size in sizes.items():  # only now are the names of the cache folders known
             cache.move_into_place(scratch_dir / split, _build_cache_path(data, fingerprint, split, size))
     return fingerprint
 

@@ -73,6 +73,7 @@ def load_splits(
     `resident`: whether images are held on the device; None means where they fit. The examples are the same either way.
     """
     dataset = load_decoded_dataset(data, fingerprint)
+    # Drawn on the CPU by numpy, so that every device trains on the same split.
     train, validation, test = _draw_rows(data, len(dataset.train.labels), len(dataset.test.labels), seed)
     mean, std = _compute_statistics(dataset.train.images, train)
     std = std if data.normalize == "standard" else torch.ones_like(std)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
@@ -25,7 +24,7 @@ class StreamedImages:
     """
 
     def __init__(self, images: ImageArray, rows: LabelArray, device: torch.device) -> None:
-        """`images`: the memory map; `rows`: the split's rows of it."""
+        """Take the memory map of the images, and the split's rows of it."""
         self.device = device
         self.shape = (len(rows), *images.shape[1:])
         self._images = images
@@ -45,6 +44,7 @@ class StreamedImages:
 
     def take(self, examples: Tensor) -> Tensor:
         """Return the next announced batch on the device, uint8, N x H x W x C; without one, read `examples`."""
+        # The pending batch is the one asked for: an epoch takes its batches in the announced order.
         images = self._next_batch.result() if self._next_batch else self._read(examples.cpu())
         self._read_ahead()
         return images.to(self.device, non_blocking=True)
@@ -69,7 +69,12 @@ class StreamedImages:
 
 def fits_in_memory(size_bytes: int, device: torch.device) -> bool:
     """Return whether images of this size may be held on the device, or for the CPU in memory."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        import psutil  # not at import time: on Linux it imports the POSIX-only module `resource`
+
+        free = psutil.virtual_memory().available  # counts memory that the system's file cache would give up
     return size_bytes <= free * _RESIDENT_FRACTION
 
 

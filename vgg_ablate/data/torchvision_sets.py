@@ -108,6 +108,7 @@ def _run_in_subprocess(task: str, data: Data, folder: Path) -> None:
     """Run `_serve_task` in a process of its own. Raises the DatasetError that was raised there."""
     # Not multiprocessing, which would import the caller's main module a second time.
     command = [sys.executable, "-m", __name__, task, data.model_dump_json(), str(folder)]
+    # The caller may have found the package through sys.path alone, as a script beside it does.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
     if (error := folder / "error").exists():

@@ -37,6 +37,7 @@ def iterate_views(images: Tensor, evaluate: Evaluate, arch: Arch) -> Iterator[Im
                 views = [ImageView(_crop_center(scaled, compute_dense_side(arch, scale)), whole=True)]
             else:
                 corners = _list_grid_corners(scale, size, evaluate.grid) if kind == "crops" else [(scale - size) // 2]
+                # Crops are views of one tensor: nothing is copied before the net runs on them.
                 views = [
                     ImageView(scaled[:, top : top + size, left : left + size], whole=False)
                     for top in corners

@@ -31,12 +31,12 @@ class Predictions(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy, in nats."""
+        """Return the mean cross-entropy, in nats."""
         return functional.cross_entropy(self.logits, self.labels).item()
 
     @property
     def correct(self) -> Tensor:
-        """bool, N: whether the class of the highest logit, of equal ones the first, is the label."""
+        """Return bool, N: whether the class of the highest logit, of equal ones the first, is the label."""
         return self.logits.argmax(1) == self.labels
 
     def accuracy(self, top: int = 1) -> float:
@@ -85,6 +85,7 @@ def evaluate_split(
     batch_size = max(1, _BATCH_PIXELS[split.labels.device.type] // side**2)
     parts = []
     for images in streaming.iterate_batches(split.images, batch_size):
+        # Probabilities are averaged and not logits, as in the paper (section 4.4), and in fp32 also of a bf16 net.
         logits = [
             (sliding if view.whole else folded)(normalize(view.images).to(dtype)).float()
             for view in iterate_views(images, evaluate, net.arch)

@@ -5,7 +5,8 @@
   training leaves it out and it stays 0. It remains a parameter of the net, counted and saved.
 - For evaluation a batch norm is a scale and a shift, which are folded into the convolution before it.
 
-Tests compare logits and gradients with those of the plain net.
+Tests compare logits and gradients with those of the plain net. The convolutions themselves stay torch's: a weight
+gradient by matrix products was slower (benchmarks/loop.md), and a kernel in C would need a compiler on every machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class FusedForward:
     """The forward pass of a net in training. Parameters and buffers are the net's own."""
 
     def __init__(self, net: nn.Module) -> None:
-        """`net` has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
+        """Take a net that has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
         self._layers: list[LayerCall] = [
             *_leave_out_biases(_pool_before_activation(net.get_submodule("features").children())),
             net.get_submodule("avgpool"),
@@ -56,6 +57,7 @@ def fold_batch_norms(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
 def _pool_before_activation(layers: Iterable[nn.Module]) -> list[nn.Module]:
     """Exchange every monotone activation with a max pooling that follows it."""
     order: list[nn.Module] = []
+    # Only direct neighbors: a norm between the two may have a negative scale, which turns maxima into minima.
     for layer in layers:
         if isinstance(layer, nn.MaxPool2d) and order and isinstance(order[-1], _MONOTONE):
             order.insert(-1, layer)

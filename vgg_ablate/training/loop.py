@@ -48,7 +48,11 @@ def train_for_evaluations(
 
 
 class _Training:
-    """The state of a run's training between two epochs. The nets of an ensemble are trained epoch by epoch."""
+    """The state of a run's training between two epochs.
+
+    The nets of an ensemble are trained in turns, epoch by epoch, so that each epoch has a validation of all of them.
+    Each net remains what it is alone: a plateau schedule follows the net's own validation.
+    """
 
     def __init__(self, run: Run, settings: TrainingSettings) -> None:
         self.run = run
@@ -95,7 +99,7 @@ class _Training:
             train_error=1 - training.accuracy(),
             train_examples=len(training.labels),
             test_accuracy=test.accuracy(),
-            test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,
+            test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,  # of 5 classes it is always 1
             correct=test.correct_bits(),
             details=self._collect_details(test, net_predictions),
         )
@@ -147,6 +151,7 @@ class _Training:
         return None if path is None else checkpoint.read_checkpoint(path, self.run.training_key, self.environment)
 
     def _write_checkpoint_if_due(self) -> None:
+        # Every few epochs, so that short ones don't wait for the disk; after every long one, so that little is lost.
         unsaved = self.epochs[self.saved_epochs :]
         seconds = sum(epoch.seconds for epoch in unsaved)
         due = len(unsaved) >= self.settings.checkpoint_every or seconds >= self.settings.checkpoint_seconds

@@ -51,6 +51,7 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
+    # Both: blocks above the mmap threshold are unmapped when they are freed, whatever the trim threshold is.
     return bool(
         library.mallopt(M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD) and library.mallopt(M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
     )
@@ -99,6 +100,7 @@ def _estimate_net(run: Run, precision: Literal["fp32", "bf16"]) -> tuple[int, in
     value_bytes, states = (2 if precision == "bf16" else 4), (1 if isinstance(run.train.optimizer, Sgd) else 2)
     net = estimate_training_memory(run.arch, batch, precision_bytes=value_bytes, states=states)
     copies = net.weights // 2 if precision == "bf16" else 0
+    # Gradients of a layer's input and output live at once: the largest neighboring pair decides.
     pair = max(_count_outputs(before) + _count_outputs(after) for before, after in pairwise(build_layers(run.arch)))
     image = (run.arch.image_size or 0) ** 2 * (run.arch.in_channels or 0)
     resident = net.weights + net.gradients + net.optimiser + copies

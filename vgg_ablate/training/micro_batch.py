@@ -22,7 +22,7 @@ class MicroBatches:
 
     @property
     def is_halved(self) -> bool:
-        """Whether memory ran out."""
+        """Return whether memory ran out."""
         return self.size < self._requested_size
 
     def restore(self, size: int) -> None:

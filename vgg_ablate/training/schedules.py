@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from vgg_ablate.config.training import CosineSchedule, OneCycleSchedule, PlateauSchedule, StepSchedule, Train
 
 
-def compute_learning_rate(train: Train, done: float, accuracies: Sequence[float]) -> float:
-    """Return the rate of the step after `done` epochs, a fraction inside an epoch.
+def compute_learning_rate(train: Train, epochs_done: float, accuracies: Sequence[float]) -> float:
+    """Return the rate of the step after `epochs_done` epochs, a fraction inside an epoch.
 
     `accuracies`: the validation accuracy of each finished epoch, for the plateau schedule.
     """
-    return train.lr * _compute_warmup_factor(train, done) * _compute_schedule_factor(train, done, accuracies)
+    return (
+        train.lr * _compute_warmup_factor(train, epochs_done) * _compute_schedule_factor(train, epochs_done, accuracies)
+    )
 
 
 def count_plateau_drops(schedule: PlateauSchedule, accuracies: Sequence[float]) -> int:
@@ -33,20 +35,20 @@ def count_plateau_drops(schedule: PlateauSchedule, accuracies: Sequence[float]) 
     return drops
 
 
-def _compute_warmup_factor(train: Train, done: float) -> float:
+def _compute_warmup_factor(train: Train, epochs_done: float) -> float:
     """Return the linear warm-up's factor. It is above 0 in the first step, which would otherwise train nothing."""
-    if done >= train.warmup_epochs:
+    if epochs_done >= train.warmup_epochs:
         return 1.0
-    return max(done, 1e-3) / train.warmup_epochs
+    return max(epochs_done, 1e-3) / train.warmup_epochs
 
 
-def _compute_schedule_factor(train: Train, done: float, accuracies: Sequence[float]) -> float:
-    progress = min(done / train.epochs, 1.0)
+def _compute_schedule_factor(train: Train, epochs_done: float, accuracies: Sequence[float]) -> float:
+    progress = min(epochs_done / train.epochs, 1.0)
     match train.schedule:
         case CosineSchedule() as cosine:
             return cosine.min_factor + (1 - cosine.min_factor) * (1 + math.cos(math.pi * progress)) / 2
         case StepSchedule() as step:
-            return step.factor ** math.floor(done / step.step_epochs)
+            return step.factor ** math.floor(epochs_done / step.step_epochs)
         case OneCycleSchedule() as cycle:
             rises = cycle.rise_fraction and progress < cycle.rise_fraction
             return progress / cycle.rise_fraction if rises else (1 - progress) / (1 - cycle.rise_fraction)

@@ -34,7 +34,7 @@ class TrainStep:
         precision: Precision,
         batch_size: int,
     ) -> None:
-        """`labels`: int64, of the whole training split, on the device."""
+        """Take a net with its optimizer, and the labels (int64, on the device) of the whole training split."""
         self.micro_batches = MicroBatches(min(train.micro_batch or batch_size, batch_size), labels.device.type)
         self._net = net
         self._forward = FusedForward(net)
@@ -96,6 +96,7 @@ class TrainStep:
     def _backward(self, examples: Tensor, share: float) -> Tensor:
         """Add the gradients of these examples, `share` of a batch, and return their mean loss."""
         images, labels = self._augmenter.make_batch(examples), self._batch_labels[examples]
+        # Weights stay in fp32 and bf16 has the exponent range of fp32, so no loss scaling is needed.
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             logits = self._forward(images)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self._train.label_smoothing)
@@ -103,4 +104,5 @@ class TrainStep:
         return loss.detach()
 
     def _discard_gradients(self) -> None:
+        # To None rather than 0: the first backward pass then writes the gradients instead of adding to them.
         self._optimizer.zero_grad(set_to_none=True)

@@ -40,7 +40,7 @@ class Trainer:
     """A net with its optimizer, its random streams and the epochs that it has been trained for."""
 
     def __init__(self, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> None:
-        """`run` has one net. It continues from `state`; without, it starts, pre-initialized where the run says so.
+        """Continue a run of one net from `state`; without it start, pre-initialized where the run says so.
 
         Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialization.
         """
@@ -76,7 +76,7 @@ class Trainer:
             loss, learning_rate, examples = self._train_epoch(number)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             _check_finite(loss, number)
-            validation = self._evaluate_validation()
+            validation = self._evaluate_validation()  # not part of the epoch's seconds
             _check_finite(validation.loss, number)  # the last step may have spoiled the net after a finite loss
         self.epochs.append(
             Epoch(
@@ -119,7 +119,7 @@ class Trainer:
 
     @property
     def flags(self) -> list[str]:
-        """Sentences for the record on how the training departed from the recipe."""
+        """Return sentences for the record on how the training departed from the recipe."""
         if not self.step.micro_batches.is_halved:
             return []
         norm = "; batch norm's statistics are of micro-batches" if self.run.arch.norm.kind == "batch" else ""
@@ -177,6 +177,7 @@ class Trainer:
         """Train the shallower net and copy its layers."""
         assert self.run.train.pretrain is not None
         shallow_run = build_pretraining_run(self.run)
+        # Without a checkpoint: an interrupted run trains the shallower net again, to the same weights.
         shallow = Trainer(shallow_run, self.settings, self.splits)
         while len(shallow.epochs) < shallow_run.train.epochs:
             shallow.run_epoch()
