@@ -135,7 +135,7 @@ def test_without_the_data_a_field_is_measured_over_noise_and_says_so(
         checkpoints.write_safetensors(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
         done = CliRunner().invoke(app, ["describe", str(tmp_path / f"{name}.safetensors"), "--field"])
         assert "weights as trained; mean over 16 images of noise" in done.stdout
-        assert ("digits: its files are" in done.stderr) == (name == "gone")
+        assert ("digits: files have fingerprint" in done.stderr) == (name == "gone")
 
 
 @pytest.mark.parametrize(
