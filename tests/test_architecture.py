@@ -1,4 +1,4 @@
-"""The import table of the design, as a test: arrows point down, no circles, every outside library has one owner."""
+"""The import table: layers import downwards only, without cycles, and every library has few owners."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-# Layers, lowest first; a package may import those of the layers below it, and nothing beside or above it.
+# Layers, lowest first. A package may import packages of lower layers, but none of its own layer or above.
 LAYERS = (
     ("errors", "chance"),
     ("formatting",),
@@ -28,7 +28,7 @@ LAYERS = (
     ("paper",),
     ("cli",),
 )
-INSIDE = {  # sub-package -> what it may import of its own package; "" stands for the modules beside the sub-packages
+INSIDE = {  # sub-package -> the parts of its package that it may import; "" is the modules outside sub-packages
     "runs.estimate": {"", "resources", "workers"},
     "runs.ledger": {""},
     "runs.progress": {""},
@@ -39,7 +39,7 @@ INSIDE = {  # sub-package -> what it may import of its own package; "" stands fo
     "report.html": {"", "figures"},
 }
 
-OWNERS = {  # a library -> the modules, or packages, that may import it
+OWNERS = {  # library -> the modules or packages that may import it
     "torch": {"models.vgg", "models.flop_audit", "models.dense_head", "models.checkpoints", "models.effective_field"}
     | {"data", "training"},
     "torchvision": {"data", "training"},
@@ -50,14 +50,14 @@ OWNERS = {  # a library -> the modules, or packages, that may import it
     "filelock": {"data.cache"},
     "platformdirs": {"data.cache"},
     "psutil": {"data.streaming"},  # the memory that is free
-    "optuna": {"runs.ledger", "runs.search.sampler"},  # where; the mirror; samplers and pruners
+    "optuna": {"runs.ledger", "runs.search.sampler"},  # the database, and samplers and pruners
     "ray": {"runs.workers.ray"},
     "psycopg": {"runs.ledger.storage"},
     "ruamel": {"config.yaml_loader"},
     "pydantic": {"config", "records", "models.checkpoints"},
-    "pandas": {"analysis", "report", "vgg_ablate"},  # the package says that `frame` returns one
+    "pandas": {"analysis", "report", "vgg_ablate"},  # the package annotates `frame` with it
     "scipy": {"analysis", "report"},
-    "statsmodels": set(),  # an oracle of the tests
+    "statsmodels": set(),  # only tests import it, as an oracle
     "matplotlib": {"report", "diagrams"},
     "typer": {"cli"},
     "rich": {"cli", "runs.progress", "formatting.table"},
@@ -84,14 +84,14 @@ NO_TORCH = {
 }
 
 
-def room(module: str) -> str:
+def get_package(module: str) -> str:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def imports(module: str, *, only_at_import_time: bool = False) -> set[str]:
-    """Every module that `module` imports, by full name; inside functions and TYPE_CHECKING blocks too, unless told."""
-    found: set[str] = set()
+def list_imports(module: str, *, only_at_import_time: bool = False) -> set[str]:
+    """Return the full names of all imports, by default also those in functions and TYPE_CHECKING blocks."""
+    names: set[str] = set()
     todo: list[ast.AST] = [ast.parse(MODULES[module].read_text(encoding="utf-8"))]
     while todo:
         node = todo.pop()
@@ -101,15 +101,15 @@ def imports(module: str, *, only_at_import_time: bool = False) -> set[str]:
         if lazy and only_at_import_time:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
         todo.extend(ast.iter_child_nodes(node))
-    return found
+    return names
 
 
-def ours(names: set[str]) -> set[str]:
+def select_own_modules(names: set[str]) -> set[str]:
     return {name for name in names if name in MODULES and name != "vgg_ablate"}
 
 
@@ -117,64 +117,66 @@ RANK = {package: rank for rank, packages in enumerate(LAYERS) for package in pac
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_go_down(module: str) -> None:
-    package = room(module)
+def test_packages_import_only_lower_layers(module: str) -> None:
+    package = get_package(module)
     if package in ("__init__", "__main__"):
         return
-    assert package in RANK, f"{module}: a package that is in no layer"
-    imported = {room(name) for name in ours(imports(module))} - {package}
+    assert package in RANK, f"{module}: the package is in no layer"
+    imported = {get_package(name) for name in select_own_modules(list_imports(module))} - {package}
     assert all(RANK[name] < RANK[package] for name in imported), f"{module} imports {sorted(imported)}"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_sub_packages_import_what_they_may_of_their_package(module: str) -> None:
+def test_sub_packages_import_only_allowed_parts_of_their_package(module: str) -> None:
     parts = module.split(".")
     if len(parts) < 4 or ".".join(parts[1:3]) not in INSIDE:
         return
     sub_package = ".".join(parts[1:3])
-    beside = [name.split(".") for name in ours(imports(module)) if room(name) == parts[1]]
+    beside = [name.split(".") for name in select_own_modules(list_imports(module)) if get_package(name) == parts[1]]
     imported = {name[2] if len(name) > 3 else "" for name in beside} - {parts[2]}
     assert imported <= INSIDE[sub_package], f"{module} imports {sorted(imported)}"
 
 
-def test_every_sub_package_has_its_row() -> None:
+def test_every_sub_package_is_in_the_table() -> None:
     folders = {path.parent for path in MODULES.values() if len(path.relative_to(PACKAGE).parts) > 2}
     found = {".".join(folder.relative_to(PACKAGE).parts) for folder in folders}
     assert found - {"paper.catalogue"} == set(INSIDE)
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_library_is_used_by_its_owner_alone(module: str) -> None:
+def test_only_owners_import_a_library(module: str) -> None:
     inside = module.removeprefix("vgg_ablate.").split(".")
     packages = {".".join(inside[:length]) for length in range(1, len(inside) + 1)}
-    for name in imports(module):
+    for name in list_imports(module):
         owners = OWNERS.get(name.split(".")[0])
         assert owners is None or packages & owners, f"{module} imports {name}"
 
 
-def test_there_are_no_circles() -> None:
-    graph = {module: ours(imports(module)) - {module} for module in MODULES}
+def test_there_are_no_import_cycles() -> None:
+    graph = {module: select_own_modules(list_imports(module)) - {module} for module in MODULES}
     while graph:
         leaves = {module for module, needs in graph.items() if not needs & graph.keys()}
-        assert leaves, f"a circle among {sorted(graph)}"
+        assert leaves, f"an import cycle among {sorted(graph)}"
         graph = {module: needs for module, needs in graph.items() if module not in leaves}
 
 
 @cache
-def reached(module: str) -> frozenset[str]:
-    """Top-level libraries that importing `module` imports."""
-    names = imports(module, only_at_import_time=True)
-    return frozenset(name.split(".")[0] for name in names).union(*(reached(name) for name in ours(names) - {module}))
+def find_libraries(module: str) -> frozenset[str]:
+    """Return the top-level libraries that are loaded by importing `module`."""
+    names = list_imports(module, only_at_import_time=True)
+    return frozenset(name.split(".")[0] for name in names).union(
+        *(find_libraries(name) for name in select_own_modules(names) - {module})
+    )
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_what_must_not_import_torch_does_not(module: str) -> None:
+def test_modules_without_torch_do_not_load_it(module: str) -> None:
     inside = module.removeprefix("vgg_ablate.")
     if inside in NO_TORCH or inside.split(".")[0] in NO_TORCH:
-        assert not reached(module) & {"torch", "torchvision", "fvcore", "sklearn"}
+        assert not find_libraries(module) & {"torch", "torchvision", "fvcore", "sklearn"}
 
 
-def test_importing_the_command_line_imports_nothing_heavy() -> None:
+def test_importing_the_command_line_loads_no_heavy_library() -> None:
     heavy = {"torch", "torchvision", "fvcore", "optuna", "pandas", "scipy", "matplotlib", "sklearn", "statsmodels"}
     code = f"import sys, vgg_ablate.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

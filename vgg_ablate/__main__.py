@@ -1,4 +1,4 @@
-"""`python -m vgg_ablate`."""
+"""Run the command line by `python -m vgg_ablate`."""
 
 from vgg_ablate.cli import main
 

@@ -1,16 +1,16 @@
-"""The failures that a user can cause, drawn once.
+"""The exceptions that a user can cause, and their exit statuses.
 
     VggAblateError
-    ├── CheckFailed         exit 1   a check said no
-    ├── SpecError           exit 2   the study or the command line is wrong; carries every Problem found
-    ├── RunsFailed          exit 3   some runs failed
-    └── EnvironmentFailed   exit 4   what is around the study is not as it must be
-        ├── DataMissing              a data set's files are not there, or not as declared
-        ├── DeviceMissing            no such device
-        ├── StorageFailed            disk, results folder, ledger
-        └── StudyHeld                another process is running this study
+    ├── CheckFailedError             exit 1   a check failed
+    ├── SpecError                    exit 2   the study or the command line is invalid; carries every Problem found
+    ├── RunsFailedError              exit 3   some runs failed
+    └── EnvironmentFailedError       exit 4   the machine, its data or its storage prevents the run
+        ├── DatasetError                      the files of a data set are missing, or not as declared
+        ├── DeviceNotFoundError               no such device
+        ├── StorageError                      a disk, results folder or ledger cannot be read or written
+        └── StudyLockedError                  another process is running this study
 
-Anything else that escapes is a bug and keeps its traceback.
+Any other exception that reaches the user is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from dataclasses import dataclass
 
 
 class VggAblateError(Exception):
-    """Root of every failure that a user can cause; caught once, in the command line."""
+    """Root of all exceptions that a user can cause; caught in one place, the command line."""
 
     exit_status = 1
 
 
 class CheckFailedError(VggAblateError):
-    """A check that was asked for said no."""
+    """A requested check failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, what, which rule, what was given, and what was probably meant."""
+    """One error of a study or command line: its location, path, rule, value, and the nearest valid word.
+
+    `str(problem)` is one line: `study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?`.
+    """
 
     rule: str
     path: str = ""
@@ -42,13 +45,13 @@ class Problem:
 
     def __str__(self) -> str:
         where = ": ".join(part for part in (self.place, self.path) if part)
-        given = "" if self.got is None else f", got {_shown(self.got)}"
+        given = "" if self.got is None else f", got {_shorten_repr(self.got)}"
         meant = f"; did you mean {self.nearest!r}?" if self.nearest else ""
         return f"{where}: {self.rule}{given}{meant}" if where else f"{self.rule}{given}{meant}"
 
 
 class SpecError(VggAblateError):
-    """The study, or the command line, says something that cannot be. `problems` holds all of them."""
+    """The study file or the command line is invalid. `problems` holds all errors, not only the first."""
 
     exit_status = 2
 
@@ -58,23 +61,23 @@ class SpecError(VggAblateError):
 
 
 class RunsFailedError(VggAblateError):
-    """The study ended, and some of its runs have no finished record."""
+    """A study has ended, and some of its runs have no finished record."""
 
     exit_status = 3
 
 
 class EnvironmentFailedError(VggAblateError):
-    """The study is right; the machine, its disk, its data or its storage is not."""
+    """The study is valid, but the machine, its disk, its data or its storage prevents the run."""
 
     exit_status = 4
 
 
 class DatasetError(EnvironmentFailedError):
-    """The files of a data set are not where the study says, or not what it says."""
+    """The files of a data set are missing, or their content is not what the study declares."""
 
 
 class DeviceNotFoundError(EnvironmentFailedError):
-    """The device asked for is not on this machine."""
+    """The requested device does not exist on this machine."""
 
 
 class StorageError(EnvironmentFailedError):
@@ -82,16 +85,17 @@ class StorageError(EnvironmentFailedError):
 
 
 class StudyLockedError(EnvironmentFailedError):
-    """Another process is running this study in this results folder."""
+    """Another process holds the lock of this study's results folder."""
 
 
 def find_nearest(word: str, words: Iterable[str]) -> str | None:
-    """The known word closest to `word`, or None where none is close."""
-    known = {known.lower(): known for known in words}
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return known[close[0]] if close else None
+    """Return the word of `words` that is most similar to `word`, ignoring case; None where none is similar."""
+    originals = {candidate.lower(): candidate for candidate in words}
+    # 0.6 is difflib's own default: it accepts one wrong letter in a word of three, and no unrelated words.
+    matches = difflib.get_close_matches(word.lower(), originals, n=1, cutoff=0.6)
+    return originals[matches[0]] if matches else None
 
 
-def _shown(value: object) -> str:
+def _shorten_repr(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

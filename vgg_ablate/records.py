@@ -1,7 +1,8 @@
-"""What was asked for and what became of it: Run, Epoch, Record, and the store that keeps a record for ever.
+"""Runs and their records: what a study asks for, what was measured, and the folder that stores it.
 
-A run is named by the hash of its content. A record is one JSON file, written once, whole: aside, synced, then linked
-into place, so that the first writer wins and nobody ever reads half of one.
+A run is identified by its key, a hash of everything that determines its result. A record is one JSON file, which is
+written once and never changed. It is written to a temporary file, synced and linked to its name, so that the first of
+several writers wins and no reader sees an incomplete file.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
 from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
 from vgg_ablate.errors import Problem, SpecError, StorageError
 
-RECIPE_VERSION = 2  # bumped by hand when the meaning of a training changes; part of every key
-Real = Annotated[float, Field(strict=True)]  # never made of a text
+# Part of every key. Increase it when the same run would give another result, so that old records are not reused.
+RECIPE_VERSION = 2
+Real = Annotated[float, Field(strict=True)]  # a diverged loss may be NaN or infinite
 Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-_KEPT = {"keep"}  # of `train`: what is stored beside the record; it changes no result
+_TRAIN_FIELDS_WITHOUT_EFFECT = {"keep"}  # what is stored beside the record
 
 
 class Outcome(StrEnum):
-    """Why a run has ended."""
+    """The reason for which a run ended."""
 
     FINISHED = "finished"
     PRUNED = "pruned"
@@ -42,23 +44,22 @@ class Outcome(StrEnum):
 
 
 class Run(FrozenModel):
-    """One training that a study asks for: an arch spelled out, a recipe, the data's fingerprint, a seed."""
+    """One training: an arch in its normal form, data with their fingerprint, a recipe, and a seed."""
 
     arch: Arch
     data: Data
     train: Train
-    fingerprint: str  # of the data set's decoded pixels, labels and splits
+    fingerprint: str  # of the decoded pixels, labels and splits of the data set
     seed: Whole
-    test: Flag = True  # False: a trial of the tuning, which never reads the test split and has no `tested`
+    test: Flag = True  # False: a trial of the tuning, which does not read the test split
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits of the SHA-256 of everything that makes the result.
-
-        What stands at its default is left out, so that a new knob, at its neutral default, changes no recorded key.
-        How the data are declared is left out too: the fingerprint and the resolved shape say what they are.
-        """
-        excluded = {"data": set(DECLARATION_FIELDS), "train": _KEPT}
+        """The first 16 hex digits of the SHA-256 of everything that determines the result."""
+        # Defaults are excluded, so that a new field with a neutral default changes no existing key. If a default
+        # changes, old records no longer match their file names, because a record contains all values.
+        # The declaration of the data is excluded, because fingerprint and shape identify the examples.
+        excluded = {"data": set(DECLARATION_FIELDS), "train": _TRAIN_FIELDS_WITHOUT_EFFECT}
         content = self.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
         content["data"] |= self.data.shape._asdict()
         content["recipe_version"] = RECIPE_VERSION
@@ -69,131 +70,133 @@ class Run(FrozenModel):
     def training_key(self) -> str:
         """The key of this run with `data.evaluate` at its default.
 
-        Runs with one training key differ only in how the test set is evaluated: one training serves all of them.
+        Runs with equal training keys differ only in the evaluation of the test set, and share one training.
         """
         if self.data.evaluate == Evaluate():
             return self.key
         return self.model_copy(update={"data": self.data.model_copy(update={"evaluate": Evaluate()})}).key
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but for the keys: the copy computes its own."""
+        """Return a copy, as pydantic does, without the cached keys of this run."""
         copy = super().model_copy(update=update, deep=deep)
+        # cached_property stores its value in __dict__, which pydantic copies.
         copy.__dict__.pop("key", None)
         copy.__dict__.pop("training_key", None)
         return copy
 
     @property
     def archs(self) -> tuple[Arch, ...]:
-        """Of all its nets: one, or those of an ensemble."""
+        """The archs of all nets of the run: one, or those of an ensemble."""
         return (self.arch, *self.train.ensemble)
 
     @property
     def nets(self) -> tuple[Run, ...]:
-        """Every net of the run as a run that trains it alone; their splits are the same, their draws are not."""
+        """Each net of the run as a run of its own, with the same splits and another replicate per further net."""
         if not self.train.ensemble:
             return (self,)
         return tuple(
             Run(
                 arch=arch,
                 data=self.data,
-                train=self.train.model_copy(update={"ensemble": (), "replicate": self.train.replicate + place}),
+                train=self.train.model_copy(update={"ensemble": (), "replicate": self.train.replicate + index}),
                 fingerprint=self.fingerprint,
                 seed=self.seed,
             )
-            for place, arch in enumerate(self.archs)
+            for index, arch in enumerate(self.archs)
         )
 
     @property
     def classes(self) -> int:
-        """The number of classes, of which each is as likely as any other to a net that has learned nothing."""
+        """The number of classes."""
         classes = self.data.shape.classes
-        assert classes is not None  # of every data set that is fixed, or that was given
+        assert classes is not None  # Data requires it for data sets without a fixed number
         return classes
 
     @classmethod
     def from_json(cls, text: str, place: str) -> Run:
-        """The run that a file says it comes from, as JSON. Raises SpecError."""
+        """Parse the JSON of a run, such as the metadata of exported weights; `place` is the file. Raises SpecError."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise SpecError(Problem("the run that it comes from cannot be read", place=place)) from error
+            raise SpecError(Problem("invalid description of the run that produced this file", place=place)) from error
 
 
 class Epoch(FrozenModel):
-    """What one epoch of training showed. Errors and accuracies are fractions of 1; losses are nats per example."""
+    """The measurements of one epoch. Accuracies are fractions of 1, losses are in nats per example."""
 
     epoch: Whole  # from 1
     train_loss: Real
     val_loss: Real
     val_accuracy: Accuracy
-    lr: Real  # of the epoch's last step
-    seconds: NonNegative  # of training alone
-    images_per_second: NonNegative  # trained on, in this epoch
-    cpu_seconds: NonNegative = 0.0  # CPU time of the process in `seconds`, all threads; 0: not measured
-    val_examples: Whole = 0  # that val_accuracy is a fraction of; 0: not recorded
+    lr: Real  # of the last step
+    seconds: NonNegative  # of training, without validation
+    images_per_second: NonNegative  # of training
+    cpu_seconds: NonNegative = 0.0  # CPU time of all threads during `seconds`; 0: not measured
+    val_examples: Whole = 0  # denominator of val_accuracy; 0: not recorded
 
 
 class FinalMetrics(FrozenModel):
-    """What was measured once, after the last epoch. The metrics are fractions of 1; more may stand beside these."""
+    """The measurements after the last epoch. Accuracies and errors are fractions of 1; `details` has more metrics."""
 
     val_accuracy: Accuracy
-    train_error: Accuracy | None = None  # of the first `train_examples` of the training split, shown as validation is
+    train_error: Accuracy | None = None  # of the first `train_examples` of the training split
     train_examples: Whole | None = None
     test_accuracy: Accuracy
     test_top5_accuracy: Accuracy | None = None
-    correct: str | None = None  # per test example: hex of packed bits, most significant first, in test-split order
+    correct: str | None = None  # one bit per test example in order, most significant first, as hex
     details: dict[str, Any] = Field(default_factory=dict)
 
 
-def _counts(told: dict[str, Any]) -> dict[str, Any]:
+def _check_counts(environment: dict[str, Any]) -> dict[str, Any]:
     for name in ("threads", "peak_bytes"):
-        if name in told and type(told[name]) is not int:
-            raise ValueError(f"{name} must be a whole number, got {told[name]!r}")
-    return told
+        if name in environment and type(environment[name]) is not int:
+            raise ValueError(f"{name} must be an integer, got {environment[name]!r}")
+    return environment
 
 
-Environment = Annotated[dict[str, Any], AfterValidator(_counts)]
+Environment = Annotated[dict[str, Any], AfterValidator(_check_counts)]
 
 
-def _starts(told: dict[str, Any]) -> dict[str, Any]:
-    """What is read again is checked: the starts with their seeds, and a search's points."""
+def _check_provenance(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Check the parts that the package reads again; other keys are only shown."""
+    history = provenance.get("history", [])
     for name in ("history", "proposals"):
-        listed = told.get(name, [])
-        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        entries = provenance.get(name, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ValueError(f"{name} must be a list of mappings")
-    if not all(isinstance(start.get("seeds", []), list) for start in told.get("history", [])):
-        raise ValueError("seeds of a start in history must be a list")
-    _registration(told.get("registration"), told.get("history", []))
-    return told
+    for name in ("seeds", "changed"):
+        if not all(isinstance(start.get(name, []), list) for start in history):
+            raise ValueError(f"{name} in history must be a list")
+    if provenance.get("registration") is not None:
+        _check_registration(provenance["registration"])
+    return provenance
 
 
-def _registration(told: object, history: list[dict[str, Any]]) -> None:
-    """Raises ValueError where it is not as `runs.folder` writes it."""
-    if told is None:
-        return
-    words = ("date", "hash", "registered_at")
-    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in words):
-        raise ValueError("registration must have a date, a hash and a time")
-    if not isinstance(told.get("deciding"), dict) or type(told.get("recorded")) is not int:
-        raise ValueError("registration must say what decides, and how many runs were recorded")
-    if not all(isinstance(start.get("changed", []), list) for start in history):
-        raise ValueError("changed of a start in history must be a list")
+def _check_registration(registration: object) -> None:
+    """Raise ValueError if the registration lacks a field that `runs.results_dir` writes."""
+    texts = ("date", "hash", "registered_at")
+    if not isinstance(registration, dict) or not all(isinstance(registration.get(name), str) for name in texts):
+        raise ValueError("registration must have the texts date, hash and registered_at")
+    if not isinstance(registration.get("deciding"), dict) or type(registration.get("recorded")) is not int:
+        raise ValueError("registration must have a mapping deciding and an integer recorded")
 
 
-Provenance = Annotated[dict[str, Any], AfterValidator(_starts)]
+Provenance = Annotated[dict[str, Any], AfterValidator(_check_provenance)]
 
 
 class Record(FrozenModel):
-    """What became of a run. Costs are per example; seconds are of wall time."""
+    """The result of a run. Costs are per example, times are wall times in seconds."""
 
     key: str
     run: Run
     outcome: Outcome
-    reason: str = ""  # for every outcome but `finished`: one line
+    reason: str = ""  # one line, for all outcomes but `finished`
     epochs: tuple[Epoch, ...] = ()
-    tested: FinalMetrics | None = None  # of a finished run
-    costs: dict[str, int] = Field(default_factory=dict)  # params, macs, activations, receptive_field, ... closed form
-    audited: dict[str, int] = Field(default_factory=dict)  # params, macs: the same by fvcore's tracing
+    tested: FinalMetrics | None = None  # of finished runs that read the test split
+    costs: dict[str, int] = Field(
+        default_factory=dict
+    )  # params, macs, activations, receptive_field, ... in closed form
+    audited: dict[str, int] = Field(default_factory=dict)  # params and macs as traced by fvcore
     environment: Environment = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
     train_seconds: NonNegative = 0.0
     images_per_second: NonNegative = 0.0  # median over epochs
@@ -201,12 +204,12 @@ class Record(FrozenModel):
 
     @property
     def averaged(self) -> bool:
-        """Whether this is an ensemble that was evaluated by the kept predictions of its nets, without training."""
+        """Whether this is an ensemble that was computed from stored predictions of its nets, without training."""
         return self.tested is not None and "members" in self.tested.details
 
     @property
     def stalled(self) -> bool | None:
-        """Whether a finished run is at chance level on its validation split; None where that is not known."""
+        """Whether a finished run is at chance level on its validation split; None if that is unknown."""
         if self.averaged and self.tested is not None:
             return is_at_chance(self.tested.val_accuracy, self.tested.details.get("val_examples", 0), self.run.classes)
         if self.outcome is not Outcome.FINISHED or not self.epochs:
@@ -215,45 +218,48 @@ class Record(FrozenModel):
 
 
 def is_at_chance(val_accuracy: float, val_examples: int, classes: int) -> bool | None:
-    """Whether a validation accuracy is at chance level; None where the number of examples was not recorded."""
+    """Return whether a validation accuracy is at chance level; None if `val_examples` is 0, that is not recorded."""
+    # Accuracies are quotients of integers; rounding recovers the exact number of correct answers.
     return is_stalled(round(val_accuracy * val_examples), val_examples, classes) if val_examples else None
 
 
 class RecordStore:
-    """A folder of records, `<key>.json` each."""
+    """A folder of records, one file `<key>.json` per run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, key: str) -> Path:
-        """Where the record of `key` is, or would be."""
+        """Return the path of the record of `key`, whether it exists or not."""
         return self.folder / f"{key}.json"
 
     def __contains__(self, key: str) -> bool:
         return self.path(key).exists()
 
     def keys(self) -> set[str]:
-        """The keys of all records."""
+        """Return the keys of all records."""
         if not self.folder.is_dir():
             return set()
         return {name[:-5] for name in os.listdir(self.folder) if name.endswith(".json") and not name.startswith(".")}
 
     def put(self, record: Record) -> bool:
-        """Write the record; False where one was there before. Raises StorageFailed where the disk does not take it."""
+        """Write a record and return True; return False if the run has a record already. Raises StorageError."""
         return write_once(self.path(record.key), record.model_dump_json(indent=1) + "\n")
 
     def get(self, key: str) -> Record:
-        """The record of `key`. Raises StorageFailed where it is torn, or is not the record of its own run."""
+        """Read the record of `key`. Raises StorageError if it is damaged, or if its key does not match its run."""
         path = self.path(key)
         try:
             record = Record.model_validate_json(path.read_bytes())
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except ValidationError as error:
-            raise StorageError(f"{path}: {_first(error)}") from error
+            raise StorageError(f"{path}: {_format_first_error(error)}") from error
+        # The key of the run is computed from its content, so that an edited record is noticed.
         if record.key != key or record.run.key != key:
             raise StorageError(
-                f"{path}: key: the file's name, its key {record.key} and its run's {record.run.key} differ"
+                f"{path}: key: the file name, the key of the record, {record.key}, and that computed from its run, "
+                f"{record.run.key}, differ"
             )
         return record
 
@@ -262,12 +268,12 @@ class RecordStore:
 
 
 def build_predictions_path(folder: Path, key: str) -> Path:
-    """Return where the predictions of a run are kept (`train.keep`) in this folder beside the records."""
+    """Return the path of the stored predictions of a run (`train.keep`) in a folder beside the records."""
     return folder / f"{key}.npz"
 
 
-def _first(error: ValidationError) -> str:
-    """Field, rule, and what was given, of the first thing that is wrong."""
+def _format_first_error(error: ValidationError) -> str:
+    """Return the field, the rule and the given value of the first error."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or "the file"
     got = f", got {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
@@ -275,16 +281,20 @@ def _first(error: ValidationError) -> str:
 
 
 def write_once(path: Path, text: str) -> bool:
-    """Write `text` whole to `path` unless something is there already: aside, synced, linked. True if it was written."""
+    """Write `text` to `path` in one step and return True; return False if the file exists. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, because a hard link cannot cross file systems.
         handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
-                os.fchmod(file.fileno(), 0o644)  # for the others of a team
+                os.fchmod(
+                    file.fileno(), 0o644
+                )  # mkstemp creates 0600, which other users of a shared folder cannot read
                 os.fsync(file.fileno())
+            # link fails if the name exists, while rename would replace the file of the first writer.
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
                 return True
@@ -296,7 +306,7 @@ def write_once(path: Path, text: str) -> bool:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Write text or bytes to `path`, replacing what is there in one step. Raises StorageFailed."""
+    """Write text or bytes to `path`, replacing an existing file in one step. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
@@ -305,29 +315,30 @@ def replace_file(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
+        # A reader sees the old or the new content, also after a crash.
         os.replace(aside, path)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
 class PlannedRun(FrozenModel):
-    """One cell of a study: which variant and seed, and the key of its run."""
+    """One cell of a study: a variant, a seed, and the key of its run."""
 
     variant: str
     seed: Annotated[Whole, Field(lt=2**63)]
     key: str
-    training_key: str = ""  # names its checkpoint; empty, and not written: the key itself
+    training_key: str = ""  # name of its checkpoint; empty: the key
 
     @model_serializer(mode="wrap")
-    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = write(self)
-        if not self.training_key:
-            del written["training_key"]
-        return written
+    def _omit_empty_training_key(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        if not self.training_key:  # keeps manifests without shared trainings as they were before the field
+            del fields["training_key"]
+        return fields
 
 
 class TuningRun(FrozenModel):
-    """One training of the tuning: a trial of a variant, at one number of epochs, from one seed."""
+    """One training of the tuning: a trial of a variant with one number of epochs and one seed."""
 
     variant: str
     trial: Whole
@@ -338,25 +349,27 @@ class TuningRun(FrozenModel):
 
 
 class Manifest(FrozenModel):
-    """`manifest.json` of a results folder: what the study planned, and where and how it was run."""
+    """The `manifest.json` of a results folder: the planned runs, and where and how they were started."""
 
     study: str
     base: str  # the first variant's name
     planned: tuple[PlannedRun, ...]
-    tuning: tuple[TuningRun, ...] = ()  # the trials that were asked for before the runs
+    tuning: tuple[TuningRun, ...] = ()  # all trials, which train before the runs
     provenance: Provenance = Field(default_factory=dict)  # versions, git, device, command lines, looks
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises StorageFailed where it is missing or torn."""
+        """Read the manifest of a results folder. Raises StorageError if it is missing or damaged."""
         path = folder / "manifest.json"
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}; has this study been run?") from error
+            raise StorageError(f"{path}: {error.strerror}; run the study first") from error
         except ValidationError as error:
-            raise StorageError(f"{path}: {_first(error)}; without the file, the next run writes it anew") from error
+            raise StorageError(
+                f"{path}: {_format_first_error(error)}; delete the file and run the study to write it again"
+            ) from error
 
     def write(self, folder: Path) -> None:
-        """Replaces the manifest that was there."""
+        """Write the manifest to a results folder, replacing an existing one. Raises StorageError."""
         replace_file(folder / "manifest.json", self.model_dump_json(indent=1) + "\n")

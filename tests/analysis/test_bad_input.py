@@ -1,4 +1,4 @@
-"""What is wrong with a results folder is named, with file and field; nothing is dropped silently; the rest is told."""
+"""Problems of a results folder are reported with file and field, and everything else is reported as usual."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from vgg_ablate.records import Manifest, Record, RecordStore
 from vgg_ablate.report import markdown, write
 
 
-def edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+def edit_json(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     edit(document)
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
-def key_of(folder: Path, variant: str, seed: int) -> str:
+def find_key(folder: Path, variant: str, seed: int) -> str:
     planned = Manifest.read(folder).planned
     return next(cell.key for cell in planned if (cell.variant, cell.seed) == (variant, seed))
 
 
-def damaged(report: summary.Report) -> list[tuple[str, int]]:
+def list_damaged(report: summary.Report) -> list[tuple[str, int]]:
     rows = report.frame[report.frame["outcome"] == "damaged"]
     return [(str(variant), int(seed)) for variant, seed in rows[["variant", "seed"]].itertuples(index=False)]
 
@@ -41,11 +41,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("edit", "named"),
+    ("edit", "message"),
     [
         (lambda record: record.update(outcome="finnished"), "outcome: "),
-        (lambda record: record["run"].update(seed=3), "key: the file's name"),
-        (lambda record: record.update(key="0" * 16), "key: the file's name"),
+        (lambda record: record["run"].update(seed=3), "key: the file name, the key of"),
+        (lambda record: record.update(key="0" * 16), "key: the file name, the key of"),
         (lambda record: record.update(tested=None), "tested: a finished run has test results"),
         (lambda record: record["audited"].update(macs=1), "audited.macs: fvcore counts 1, the closed form "),
         (lambda record: record.update(audited={}, costs={"params": 7}), "costs.params: the arch has "),
@@ -53,25 +53,28 @@ def folder(tmp_path: Path) -> Path:
         (lambda record: record["tested"].update(test_accuracy=1.7), "tested.test_accuracy: "),
         (lambda record: record["tested"].update(test_accuracy="0.9"), "tested.test_accuracy: "),
         (lambda record: record["tested"].update(test_accuracy=float("nan")), "tested.test_accuracy: "),
-        (lambda record: record["tested"].update(val_accuracy=0.5), "tested.val_accuracy: that of the last epoch is "),
+        (
+            lambda record: record["tested"].update(val_accuracy=0.5),
+            "tested.val_accuracy: must be that of the last epoch, ",
+        ),
         (lambda record: record["epochs"][0].update(val_accuracy=-0.1), "epochs.0.val_accuracy: "),
         (
             lambda record: record["epochs"][1].update(val_examples=7),
-            "epochs[1].val_accuracy: no whole number of 7 examples is right, got ",
+            "epochs[1].val_accuracy: must be a whole number of 7 examples, got ",
         ),
         (lambda record: record["epochs"][1].update(cpu_seconds=-1.0), "epochs.1.cpu_seconds: "),
         (
             lambda record: record["tested"].update(train_error=0.12345),
-            "tested.train_error: no whole number of 5000 examples is wrong, got 0.12345",
+            "tested.train_error: must be a whole number of 5000 examples, got 0.12345",
         ),
         (
             lambda record: record["tested"].update(train_examples=None),
-            "tested.train_error: it and train_examples are recorded together, got ",
+            "tested.train_error: must be recorded together with train_examples, got ",
         ),
         (lambda record: record["epochs"].pop(), "epochs: a finished run has epochs 1 to 2, got 1 of them (1)"),
         (
             lambda record: record["environment"].update(threads=1.5),
-            "environment: threads must be a whole number, got 1.5",
+            "environment: threads must be an integer, got 1.5",
         ),
         (lambda record: record.update(train_seconds=-3), "train_seconds: "),
         (lambda record: record.update(train_seconds=3.1), "train_seconds: its epochs add up to 3.0, got 3.1"),
@@ -81,14 +84,14 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
-    folder: Path, edit: Callable[[dict[str, Any]], None], named: str
+    folder: Path, edit: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    key = key_of(folder, "five", 1)
-    edited(folder / "records" / f"{key}.json", edit)
+    key = find_key(folder, "five", 1)
+    edit_json(folder / "records" / f"{key}.json", edit)
     report = write.write_report(folder)
     (problem,) = report.problems
-    assert problem.startswith(f"records/{key}.json: {named}")
-    assert damaged(report) == [("five", 1)]
+    assert problem.startswith(f"records/{key}.json: {message}")
+    assert list_damaged(report) == [("five", 1)]
     small, same, _ = report.verdicts
     assert (small.verdict, small.reason) == ("inconclusive", "five: seed 1 damaged")
     assert same.verdict == "refuted"
@@ -99,73 +102,70 @@ def test_a_hand_edited_record_is_named_and_the_rest_is_reported(
     ("accuracy", "unfit"), [(0.9, True), (0.4, True), (3 / 5, False), (3 / 7, True), (0.605, True)]
 )
 def test_a_test_accuracy_that_its_examples_contradict_is_named(tmp_path: Path, accuracy: float, unfit: bool) -> None:
-    """Three of five examples are right, and the record says how many there are."""
+    """Three of five examples are correct, and the record holds their number."""
     folder = make_results_folder(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
 
-    def told(record: dict[str, Any]) -> None:
+    def set_accuracy(record: dict[str, Any]) -> None:
         record["tested"] |= {"test_accuracy": accuracy, "details": {"test_examples": 5}}
 
-    key = key_of(folder, "five", 1)
-    edited(folder / "records" / f"{key}.json", told)
-    named = [problem for problem in summary.load_report(folder).problems if problem.startswith(f"records/{key}.json: ")]
-    expected = f"tested.test_accuracy: by its bits 3 of 5 examples are right, got {accuracy}"
-    assert named == ([f"records/{key}.json: {expected}"] if unfit else [])
+    key = find_key(folder, "five", 1)
+    edit_json(folder / "records" / f"{key}.json", set_accuracy)
+    problems = [text for text in summary.load_report(folder).problems if text.startswith(f"records/{key}.json: ")]
+    expected = f"tested.test_accuracy: must be 3 of 5 examples by the bits of tested.correct, got {accuracy}"
+    assert problems == ([f"records/{key}.json: {expected}"] if unfit else [])
 
 
 @pytest.mark.parametrize("confusion", [[[2, 1], [1, 1]], [[2], [1, 1]], [3], "3", [["2", 1], [0, 1]]])
 def test_a_confusion_that_the_examples_contradict_is_named(tmp_path: Path, confusion: Any) -> None:
     folder = make_results_folder(tmp_path / "pretend", lambda variant, seed: 0.6, correct=lambda variant, seed: "b0")
 
-    def told(counted: Any) -> Callable[[dict[str, Any]], None]:
-        return lambda record: record["tested"].update(details={"test_examples": 5, "confusion": counted})
+    def set_confusion(matrix: Any) -> Callable[[dict[str, Any]], None]:
+        return lambda record: record["tested"].update(details={"test_examples": 5, "confusion": matrix})
 
-    for seed, counted in ((0, [[2, 1], [1, 1]]), (1, confusion)):
-        edited(folder / "records" / f"{key_of(folder, 'five', seed)}.json", told(counted))
-    named = [problem for problem in summary.load_report(folder).problems if "confusion" in problem]
-    assert len(named) == (0 if confusion == [[2, 1], [1, 1]] else 1)
+    for seed, matrix in ((0, [[2, 1], [1, 1]]), (1, confusion)):
+        edit_json(folder / "records" / f"{find_key(folder, 'five', seed)}.json", set_confusion(matrix))
+    problems = [problem for problem in summary.load_report(folder).problems if "confusion" in problem]
+    assert len(problems) == (0 if confusion == [[2, 1], [1, 1]] else 1)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100])
 def test_a_torn_record_is_named(folder: Path, kept: int) -> None:
-    path = folder / "records" / f"{key_of(folder, 'wide', 0)}.json"
+    path = folder / "records" / f"{find_key(folder, 'wide', 0)}.json"
     path.write_bytes(path.read_bytes()[:kept])
     report = summary.load_report(folder)
     assert len(report.problems) == 1
     assert report.problems[0].startswith(f"records/{path.name}: the file: ")
-    assert damaged(report) == [("wide", 0)]
+    assert list_damaged(report) == [("wide", 0)]
 
 
 def test_a_record_of_another_recipe_contradicts_its_study(folder: Path) -> None:
     (folder / "study.yaml").write_text(STUDY.replace("epochs: 2", "epochs: 3"), encoding="utf-8")
     report = summary.load_report(folder)
-    assert len(damaged(report)) == 15
-    assert "run.train.epochs: the study's variant base says 3, got 2" in report.problems[0]
+    assert len(list_damaged(report)) == 15
+    assert "run.train.epochs: the study's variant base has 3, got 2" in report.problems[0]
 
 
 def test_a_record_that_nobody_planned_is_named(folder: Path) -> None:
     make_results_folder(folder.parent / "other", text=STUDY.replace("epochs: 2", "epochs: 3"))
-    stranger = next((folder.parent / "other" / "records").iterdir())
-    (folder / "records" / stranger.name).write_bytes(stranger.read_bytes())
+    orphan = next((folder.parent / "other" / "records").iterdir())
+    (folder / "records" / orphan.name).write_bytes(orphan.read_bytes())
     report = summary.load_report(folder)
     assert len(report.problems) == 1
-    assert report.problems[0].startswith(f"records: {stranger.name}: of no run that this study plans, not used")
-    assert f"({stranger.name}: run.train.epochs: the study's nearest variant " in report.problems[0]
-    assert report.problems[0].endswith("says 2, got 3)")
-    assert damaged(report) == []
+    assert report.problems[0].startswith(f"records: {orphan.name}: of no run of this study, ignored")
+    assert f"({orphan.name}: run.train.epochs: the study's nearest variant " in report.problems[0]
+    assert report.problems[0].endswith("has 2, got 3)")
+    assert list_damaged(report) == []
 
 
 def test_a_record_of_a_seed_that_is_no_longer_asked_for_is_named(folder: Path) -> None:
-    key = key_of(folder, "five", 4)
-    edited(
+    key = find_key(folder, "five", 4)
+    edit_json(
         folder / "manifest.json",
         lambda manifest: manifest["planned"].remove({"variant": "five", "seed": 4, "key": key}),
     )
     (folder / "study.yaml").write_text(STUDY.replace("seeds: 5", "seeds: 4"), encoding="utf-8")
     (problem,) = summary.load_report(folder).problems
-    assert (
-        problem
-        == f"records: {key}.json: of no run that this study plans, not used ({key}.json: run.seed: seed 4 of five)"
-    )
+    assert problem == f"records: {key}.json: of no run of this study, ignored ({key}.json: run.seed: seed 4 of five)"
 
 
 def declared_as_images(record: Record, **changes: Any) -> Record:
@@ -180,15 +180,15 @@ def test_records_of_the_same_pixels_under_another_name_are_used(tmp_path: Path) 
         make_results_folder(tmp_path / "pretend", change=lambda record, _: declared_as_images(record))
     )
     assert report.problems == ()
-    assert not damaged(report)
+    assert not list_damaged(report)
 
 
 def test_a_stray_record_of_another_shape_of_data_is_told_apart_by_its_shape(folder: Path) -> None:
-    stored = RecordStore(folder / "records").get(key_of(folder, "five", 0))
+    stored = RecordStore(folder / "records").get(find_key(folder, "five", 0))
     stray = declared_as_images(stored, image_size=40)
     RecordStore(folder / "records").put(stray.model_copy(update={"key": stray.run.key}))
     (problem,) = summary.load_report(folder).problems
-    assert "run.data.image_size: the study's nearest variant five says 32, got 40" in problem
+    assert "run.data.image_size: the study's nearest variant five has 32, got 40" in problem
 
 
 def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("edit", "named"),
+    ("edit", "message"),
     [
         (lambda m: m.update(base="five"), "manifest.json: base: the study's base is 'base', got 'five'"),
         (lambda m: m.update(study="kernels"), "manifest.json: study: study.yaml beside it is 'pretend'"),
@@ -208,17 +208,17 @@ def test_records_of_two_data_sets_under_one_name_are_named(tmp_path: Path) -> No
     ],
 )
 def test_a_manifest_that_contradicts_its_study_is_named(
-    folder: Path, edit: Callable[[dict[str, Any]], None], named: str
+    folder: Path, edit: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    edited(folder / "manifest.json", edit)
-    assert any(problem.startswith(named) for problem in summary.load_report(folder).problems)
+    edit_json(folder / "manifest.json", edit)
+    assert any(problem.startswith(message) for problem in summary.load_report(folder).problems)
 
 
 def test_two_keys_for_one_cell_are_named(folder: Path) -> None:
-    def doubled(manifest: dict[str, Any]) -> None:
+    def add_second_key(manifest: dict[str, Any]) -> None:
         manifest["planned"].append({**manifest["planned"][0], "key": "f" * 16})
 
-    edited(folder / "manifest.json", doubled)
+    edit_json(folder / "manifest.json", add_second_key)
     report = summary.load_report(folder)
     assert report.problems[0].startswith("manifest.json: planned: base/0 has two keys, got ffffffffffffffff")
     assert len(report.frame) == 15
@@ -257,30 +257,30 @@ def test_a_saved_study_that_no_longer_reads_is_one_line(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "named"),
+    ("was", "now", "message"),
     [
         (
             "b: five}",
             "b: fife}",
-            "claims[0].b: no such variant; there are base, five, wide, got 'fife'; did you mean 'five'?",
+            "claims[0].b: unknown variant; available: base, five, wide, got 'fife'; did you mean 'five'?",
         ),
-        (", margin: 1.0}", "}", "claims[1].margin: a claim of kind equivalent needs a margin greater than 0"),
+        (", margin: 1.0}", "}", "claims[1].margin: must be greater than 0 for a claim of kind equivalent"),
         ("kind: equivalent", "kind: equal", "claims[1].kind: "),
-        ("id: same", "id: small", "claims[1].id: two claims have this id, got 'small'"),
+        ("id: same", "id: small", "claims[1].id: duplicate claim id, got 'small'"),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_named_and_the_rest_is_reported(
-    folder: Path, was: str, now: str, named: str
+    folder: Path, was: str, now: str, message: str
 ) -> None:
     whole = summary.load_report(folder).verdicts
     (folder / "study.yaml").write_text(STUDY.replace(was, now, 1), encoding="utf-8")
     report = write.write_report(folder)
     (problem,) = report.problems
-    left_out = int(named[7])
-    place, _, told = problem.partition(": ")
+    left_out = int(message[7])  # the digit in "claims[0]"
+    place, _, text = problem.partition(": ")
     assert re.fullmatch(rf"study\.yaml:{12 + left_out}:\d+", place)
-    assert told.startswith(named)
-    assert told.endswith("; this claim is left out")
+    assert text.startswith(message)
+    assert text.endswith("; this claim is left out")
     assert [verdict.claim.id for verdict in report.verdicts] == [
         verdict.claim.id for number, verdict in enumerate(whole) if number != left_out
     ]
@@ -288,7 +288,7 @@ def test_a_claim_that_cannot_be_judged_is_named_and_the_rest_is_reported(
 
 
 def test_every_bad_claim_is_named_by_its_number_in_the_file(folder: Path) -> None:
-    """The first is found before the second can be looked at."""
+    """The second is found only once the first has been dropped."""
     text = STUDY.replace("kind: better", "kind: bettter", 1).replace("metric: params", "metric: params, within: x=1")
     (folder / "study.yaml").write_text(text, encoding="utf-8")
     report = summary.load_report(folder)
@@ -309,8 +309,8 @@ def test_seeds_added_by_hand_after_a_look_are_said(tmp_path: Path) -> None:
     history = [{"seeds": [0, 1, 2]}, {"seeds": [0, 1, 2, 3, 4]}]
     folder = make_results_folder(tmp_path / "pretend", provenance={"history": history})
     write.write_report(folder)
-    told = (folder / "report.md").read_text(encoding="utf-8")
-    assert "Seeds were added by hand: the study was run with 3 seeds before it had 5." in told
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "Seeds were added by hand: the study was run with 3 seeds before it had 5." in text
 
 
 def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
@@ -322,20 +322,20 @@ def test_planned_looks_are_not_held_against_a_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (
             lambda m: m["planned"][0].update(seed=10**30),
             "planned.0.seed: Input should be less than 9223372036854775808",
         ),
         (lambda m: m["provenance"].update(history=3), "provenance: history must be a list of mappings"),
-        (lambda m: m["provenance"].update(history=[{"seeds": 5}]), "provenance: seeds of a start in history must be"),
+        (lambda m: m["provenance"].update(history=[{"seeds": 5}]), "provenance: seeds in history must be a list"),
         (lambda m: m["provenance"].update(proposals=[1]), "provenance: proposals must be a list of mappings"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_named_with_its_field(
-    folder: Path, edit: Callable[[dict[str, Any]], None], said: str
+    folder: Path, edit: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    edited(folder / "manifest.json", edit)
-    with pytest.raises(StorageError, match="manifest.json: " + re.escape(said)):
+    edit_json(folder / "manifest.json", edit)
+    with pytest.raises(StorageError, match="manifest.json: " + re.escape(message)):
         summary.load_report(folder)

@@ -13,20 +13,21 @@ from scipy.stats import barnard_exact
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
-from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge_claims
+from vgg_ablate.analysis.stats import ALPHA
+from vgg_ablate.analysis.verdicts import Verdict, judge_claims
 from vgg_ablate.config.claims import Claim
 
 SHARES = np.linspace(0.0005, 0.9995, 1999)
 
 
-def claim(**given: Any) -> Claim:
+def make_claim(**given: Any) -> Claim:
     return Claim.model_validate(
         {"id": "c", "text": "t", "kind": "better", "a": "a", "b": "b", "metric": "trained"} | given
     )
 
 
-def runs(trained: dict[str, list[bool]], outcomes: dict[tuple[str, int], str] | None = None) -> pd.DataFrame:
-    """Finished runs, of which some have stalled."""
+def make_frame(trained: dict[str, list[bool]], outcomes: dict[tuple[str, int], str] | None = None) -> pd.DataFrame:
+    """Return a frame of finished runs, of which some have stalled."""
     return pd.DataFrame(
         [
             {
@@ -42,43 +43,47 @@ def runs(trained: dict[str, list[bool]], outcomes: dict[tuple[str, int], str] | 
     )
 
 
-def several(a: int, of_a: int, b: int, of_b: int) -> pd.DataFrame:
-    frame = runs({"a": [index < a for index in range(of_a)], "b": [index < b for index in range(of_b)]})
-    return frame.sample(frac=1, random_state=1)  # the order of rows means nothing
+def make_runs(a: int, of_a: int, b: int, of_b: int) -> pd.DataFrame:
+    frame = make_frame({"a": [index < a for index in range(of_a)], "b": [index < b for index in range(of_b)]})
+    return frame.sample(frac=1, random_state=1)  # the order of rows must not matter
 
 
-def verdict(frame: pd.DataFrame, seeds: int, **given: Any) -> Verdict:
-    (found,) = judge_claims([claim(**given)], frame, range(seeds))
-    return found
+def judge_one(frame: pd.DataFrame, seeds: int, **given: Any) -> Verdict:
+    (result,) = judge_claims([make_claim(**given)], frame, range(seeds))
+    return result
 
 
-def tables(n: int, m: int) -> list[tuple[int, int]]:
+def list_tables(n: int, m: int) -> list[tuple[int, int]]:
     return list(itertools.product(range(n + 1), range(m + 1)))
 
 
-def chance(x: int, n: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def compute_probability(x: int, n: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(comb(n, x) * SHARES**x * (1 - SHARES) ** (n - x))
 
 
-def z(x: int, n: int, y: int, m: int) -> float:
+def compute_z(x: int, n: int, y: int, m: int) -> float:
     pooled = (x + y) / (n + m)
     return 0.0 if pooled in (0, 1) else (x / n - y / m) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 3), (5, 5), (4, 7), (10, 10)])
 def test_the_p_value_is_barnards_by_enumeration(n: int, m: int) -> None:
-    """The largest chance, over the common share, of a table at least as far from no difference."""
-    far = {(x, y): abs(z(x, n, y, m)) for x, y in tables(n, m)}
-    for x, y in tables(n, m):
-        tail = sum(chance(k, n) * chance(j, m) for (k, j), value in far.items() if value >= far[x, y] - 1e-9)
-        found = TrainedCounts(x, n, y, m).p_value()
-        assert found == pytest.approx(min(1.0, float(np.max(tail))), abs=1e-5)
-        assert found == pytest.approx(
+    """The p-value is the largest probability, over the common share, of a table at least as extreme."""
+    far = {(x, y): abs(compute_z(x, n, y, m)) for x, y in list_tables(n, m)}
+    for x, y in list_tables(n, m):
+        tail = sum(
+            compute_probability(k, n) * compute_probability(j, m)
+            for (k, j), value in far.items()
+            if value >= far[x, y] - 1e-9
+        )
+        result = TrainedCounts(x, n, y, m).p_value()
+        assert result == pytest.approx(min(1.0, float(np.max(tail))), abs=1e-5)
+        assert result == pytest.approx(
             TrainedCounts(n - x, n, m - y, m).p_value(), abs=1e-9
         )  # what trains is not what stalls
-        assert found == pytest.approx(TrainedCounts(y, m, x, n).p_value(), abs=1e-9)
+        assert result == pytest.approx(TrainedCounts(y, m, x, n).p_value(), abs=1e-9)
         scipys = float(barnard_exact([[x, y], [n - x, m - y]]).pvalue)
-        assert found >= min(1.0, scipys) - 1e-4  # scipy's loses tables that tie with the observed one
+        assert result >= min(1.0, scipys) - 1e-4  # scipy's loses tables that tie with the observed one
 
 
 def test_a_thousand_runs_and_more_do_not_overflow() -> None:
@@ -96,25 +101,25 @@ def test_the_p_value_of_tables_without_ties_is_scipys() -> None:
 @pytest.mark.parametrize("n", [3, 4, 5, 8, 10])
 @pytest.mark.parametrize("kind", ["better", "worse", "different"])
 def test_where_both_sides_train_equally_often_at_most_5_percent_are_decided(n: int, kind: str) -> None:
-    """Exact, not simulated: the chance of any word but inconclusive, at the worst of all common shares."""
+    """Exact, not simulated: the probability of a decision, at the worst of all common shares."""
     wrong = sum(
-        chance(x, n) * chance(y, n)
-        for x, y in tables(n, n)
-        if verdict(several(x, n, y, n), n, kind=kind).verdict != "inconclusive"
+        compute_probability(x, n) * compute_probability(y, n)
+        for x, y in list_tables(n, n)
+        if judge_one(make_runs(x, n, y, n), n, kind=kind).verdict != "inconclusive"
     )
-    assert 0.005 < float(np.max(wrong)) <= ALPHA + 1e-9  # a rule that never says anything errs never
+    assert 0.005 < float(np.max(wrong)) <= ALPHA + 1e-9  # a rule that never decides would pass the upper bound alone
 
 
 @pytest.mark.parametrize("n", [5, 10])
 def test_a_simulated_family_of_claims_errs_in_at_most_5_percent(n: int) -> None:
-    """Three claims against one side that all share, Holm over them; shares differ from study to study."""
+    """Three claims share one side, with Holm over them; the true share differs between studies."""
     random, studies = np.random.default_rng(n), 400
-    its = [claim(id=name, a=name, kind="different") for name in ("a", "c", "d")]
+    claims = [make_claim(id=name, a=name, kind="different") for name in ("a", "c", "d")]
     wrong = 0
     for _ in range(studies):
         share = random.uniform(0.2, 0.8)
-        frame = runs({name: list(random.random(n) < share) for name in ("a", "b", "c", "d")})
-        wrong += any(found.verdict != "inconclusive" for found in judge_claims(its, frame, range(n)))
+        frame = make_frame({name: list(random.random(n) < share) for name in ("a", "b", "c", "d")})
+        wrong += any(result.verdict != "inconclusive" for result in judge_claims(claims, frame, range(n)))
     assert wrong / studies <= 0.05
 
 
@@ -126,43 +131,43 @@ def test_the_interval_is_newcombes(x: int, n: int, y: int, m: int, level: float)
 
 
 def test_directions_and_words() -> None:
-    most = several(5, 5, 0, 5)
-    found = verdict(most, 5)
-    assert (found.verdict, found.counts, found.mean) == ("supported", (5, 5, 0, 5), 100)
-    assert found.ci_low > 0
-    assert found.p == found.q < 0.05
-    assert verdict(most, 5, kind="worse").verdict == "refuted"
-    assert verdict(most, 5, kind="different").verdict == "supported"
-    assert verdict(most, 5, a="b", b="a").verdict == "refuted"
-    assert verdict(several(4, 5, 3, 5), 5).verdict == "inconclusive"
+    most = make_runs(5, 5, 0, 5)
+    result = judge_one(most, 5)
+    assert (result.verdict, result.counts, result.mean) == ("supported", (5, 5, 0, 5), 100)
+    assert result.ci_low > 0
+    assert result.p == result.q < 0.05
+    assert judge_one(most, 5, kind="worse").verdict == "refuted"
+    assert judge_one(most, 5, kind="different").verdict == "supported"
+    assert judge_one(most, 5, a="b", b="a").verdict == "refuted"
+    assert judge_one(make_runs(4, 5, 3, 5), 5).verdict == "inconclusive"
     for share in (0, 5):
-        same = verdict(several(share, 5, share, 5), 5, kind="different")
+        same = judge_one(make_runs(share, 5, share, 5), 5, kind="different")
         assert (same.verdict, same.p, same.mean) == ("inconclusive", 1, 0)
 
 
 def test_two_runs_a_side_are_too_few_and_three_are_enough() -> None:
-    few = verdict(several(2, 2, 0, 2), 2)
+    few = judge_one(make_runs(2, 2, 0, 2), 2)
     assert (few.verdict, few.reason) == ("inconclusive", "2 runs on a side; a verdict needs at least 3")
-    assert verdict(several(3, 3, 0, 3), 3).verdict == "supported"
+    assert judge_one(make_runs(3, 3, 0, 3), 3).verdict == "supported"
 
 
 def test_the_runs_of_a_list_are_pooled() -> None:
-    frame = runs({"a": [True, True, False], "c": [True, True, True], "b": [False, False, False]})
-    found = verdict(frame, 3, a=["a", "c"])
-    assert found.counts == (5, 6, 0, 3)
-    assert found.verdict == "supported"
+    frame = make_frame({"a": [True, True, False], "c": [True, True, True], "b": [False, False, False]})
+    result = judge_one(frame, 3, a=["a", "c"])
+    assert result.counts == (5, 6, 0, 3)
+    assert result.verdict == "supported"
 
 
 @pytest.mark.parametrize("outcome", ["missing", "out_of_memory", "failed", "damaged", "pruned"])
 def test_a_run_that_says_nothing_makes_the_claim_inconclusive(outcome: str) -> None:
-    frame = runs({"a": [True] * 5, "b": [False] * 5}, {("b", 3): outcome})
-    found = verdict(frame, 5)
-    assert (found.verdict, found.reason) == ("inconclusive", f"b: seed 3 {outcome.replace('_', ' ')}")
-    assert found.counts == (5, 5, 0, 4)
+    frame = make_frame({"a": [True] * 5, "b": [False] * 5}, {("b", 3): outcome})
+    result = judge_one(frame, 5)
+    assert (result.verdict, result.reason) == ("inconclusive", f"b: seed 3 {outcome.replace('_', ' ')}")
+    assert result.counts == (5, 5, 0, 4)
 
 
 def test_a_diverged_run_has_not_trained_and_stalled_ones_are_those_of_the_column() -> None:
-    frame = runs({"a": [True] * 5, "b": [True, False, True, True, True]}, {("b", 3): "diverged"})
+    frame = make_frame({"a": [True] * 5, "b": [True, False, True, True, True]}, {("b", 3): "diverged"})
     counts, lacking = count_trained(frame, {"a": 1, "b": -1}, range(5))
     assert (counts, lacking) == ((5, 5, 3, 5), ())
     counts, _ = count_trained(frame.drop(columns="trained"), {"a": 1, "b": -1}, range(5))
@@ -170,13 +175,13 @@ def test_a_diverged_run_has_not_trained_and_stalled_ones_are_those_of_the_column
 
 
 def test_a_finished_run_of_which_nothing_says_whether_it_trained_is_no_answer() -> None:
-    frame = runs({"a": [True] * 5, "b": [False] * 5}).astype({"trained": "boolean"})
+    frame = make_frame({"a": [True] * 5, "b": [False] * 5}).astype({"trained": "boolean"})
     frame.loc[frame["variant"] == "b", "trained"] = pd.NA
-    found = verdict(frame, 5)
-    assert (found.verdict, found.counts) == ("inconclusive", None)
-    assert found.reason.startswith("b: seed 0 finished, but whether it trained is not recorded; b: seed 1 ")
+    result = judge_one(frame, 5)
+    assert (result.verdict, result.counts) == ("inconclusive", None)
+    assert result.reason.startswith("b: seed 0 finished, but whether it trained is not recorded; b: seed 1 ")
 
 
 def test_sides_of_counts_share_no_variant() -> None:
-    (wrong,) = claim(a=["a", "b"]).problems({"a": {}, "b": {}})
+    (wrong,) = make_claim(a=["a", "b"]).problems({"a": {}, "b": {}})
     assert (str(wrong), wrong.field) == ("b is on both sides", "b")

@@ -1,4 +1,4 @@
-"""What claims could see is said from records alone, and is what the report says once they are there."""
+"""Detectable effects come from records alone, and are those of the report once the study's own runs are recorded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vgg_ablate.records import Manifest
 CONTENT = "0" * 16
 
 
-def seen(folder: Path, content: str = CONTENT) -> dict[str, DetectableEffect]:
-    """Of the folder's own study, as `plan` asks."""
-    found = compute_detectable_effects(load(folder / "study.yaml"), Manifest.read(folder).planned, content, folder)
-    return {sight.claim.id: sight for sight in found}
+def detect(folder: Path, content: str = CONTENT) -> dict[str, DetectableEffect]:
+    """Compute the effects of the folder's own study, as `plan` does."""
+    effects = compute_detectable_effects(load(folder / "study.yaml"), Manifest.read(folder).planned, content, folder)
+    return {effect.claim.id: effect for effect in effects}
 
 
-def emptied(folder: Path) -> Path:
+def remove_records(folder: Path) -> Path:
     for path in (folder / "records").iterdir():
         path.unlink()
     return folder
@@ -34,42 +34,42 @@ def emptied(folder: Path) -> Path:
 
 def test_recorded_pairs_give_what_the_report_says(tmp_path: Path) -> None:
     folder = make_results_folder(tmp_path / "results" / "own")
-    said = {verdict.claim.id: verdict for verdict in load_report(folder).verdicts}
-    for name, sight in seen(folder).items():
-        if said[name].exact:
-            assert (sight.detectable, sight.source) == (0.0, "exact: the same on every seed")
+    verdicts = {verdict.claim.id: verdict for verdict in load_report(folder).verdicts}
+    for name, effect in detect(folder).items():
+        if verdicts[name].exact:
+            assert (effect.detectable, effect.source) == (0.0, "exact: the same on every seed")
         else:
-            assert sight.sd == pytest.approx(said[name].sd)
-            assert sight.detectable == pytest.approx(said[name].detectable)
-            assert sight.source == "5 seeds of its own, recorded"
+            assert effect.sd == pytest.approx(verdicts[name].sd)
+            assert effect.detectable == pytest.approx(verdicts[name].detectable)
+            assert effect.source == "5 seeds of its own, recorded"
 
 
 def test_without_records_the_spread_is_unknown_and_never_made_up(tmp_path: Path) -> None:
-    sight = seen(emptied(make_results_folder(tmp_path / "results" / "own")))["small"]
-    assert (sight.sd, sight.detectable, sight.source) == (None, None, UNKNOWN_SPREAD)
+    effect = detect(remove_records(make_results_folder(tmp_path / "results" / "own")))["small"]
+    assert (effect.sd, effect.detectable, effect.source) == (None, None, UNKNOWN_SPREAD)
 
 
 def test_a_study_of_the_same_data_lends_the_spread_of_its_pairs(tmp_path: Path) -> None:
     own, other = (
-        emptied(make_results_folder(tmp_path / "results" / "own")),
+        remove_records(make_results_folder(tmp_path / "results" / "own")),
         make_results_folder(tmp_path / "results" / "other"),
     )
     table = collect_by_seed(load_report(other).frame, "test_error")
-    pairs = itertools.combinations([[its[seed] for seed in sorted(its)] for its in table.values()], 2)
+    pairs = itertools.combinations([[values[seed] for seed in sorted(values)] for values in table.values()], 2)
     variances = [np.var(np.subtract(one, two), ddof=1) for one, two in pairs]
     expected = math.sqrt(float(np.mean(variances)))  # the residual of variants x seeds is half of this, squared
-    sight = seen(own)["small"]
-    assert sight.sd == pytest.approx(expected)
-    assert sight.detectable == pytest.approx(power.compute_detectable_difference(expected, 5))
-    assert sight.source == f"the same data in {other} (8 d.o.f.)"
+    effect = detect(own)["small"]
+    assert effect.sd == pytest.approx(expected)
+    assert effect.detectable == pytest.approx(power.compute_detectable_difference(expected, 5))
+    assert effect.source == f"the same data in {other} (8 d.o.f.)"
 
 
 def test_a_study_that_declares_the_same_pixels_otherwise_lends_its_spread(tmp_path: Path) -> None:
-    own = emptied(make_results_folder(tmp_path / "results" / "own"))
+    own = remove_records(make_results_folder(tmp_path / "results" / "own"))
     make_results_folder(
         tmp_path / "results" / "other", text=STUDY.replace("digits,", "image-folder, channels: 1, classes: 10,")
     )
-    assert seen(own, CONTENT)["small"].source != UNKNOWN_SPREAD
+    assert detect(own, CONTENT)["small"].source != UNKNOWN_SPREAD
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_a_study_that_declares_the_same_pixels_otherwise_lends_its_spread(tmp_pa
     ],
 )
 def test_a_study_of_other_data_lends_nothing(tmp_path: Path, text: str, content: str) -> None:
-    own = emptied(make_results_folder(tmp_path / "results" / "own"))
+    own = remove_records(make_results_folder(tmp_path / "results" / "own"))
     make_results_folder(tmp_path / "results" / "other", text=text)
-    assert seen(own, content)["small"].source == UNKNOWN_SPREAD
+    assert detect(own, content)["small"].source == UNKNOWN_SPREAD
 
 
 def test_seconds_of_other_nets_lend_nothing(tmp_path: Path) -> None:
     text = STUDY + "  - {id: slow, text: it takes longer, kind: worse, a: five, b: base, metric: train_seconds}\n"
-    own = emptied(make_results_folder(tmp_path / "results" / "own", text=text))
+    own = remove_records(make_results_folder(tmp_path / "results" / "own", text=text))
     make_results_folder(tmp_path / "results" / "other", text=text)
-    assert seen(own)["slow"].source == UNKNOWN_SPREAD
-    assert seen(own)["small"].source != UNKNOWN_SPREAD
+    assert detect(own)["slow"].source == UNKNOWN_SPREAD
+    assert detect(own)["small"].source != UNKNOWN_SPREAD
 
 
 def test_two_looks_see_less_than_one(tmp_path: Path) -> None:
     own = make_results_folder(tmp_path / "results" / "own", text=STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}"))
-    sight = seen(own)["small"]
-    assert sight.sd is not None
-    assert sight.detectable == pytest.approx(power.compute_detectable_difference(sight.sd, 5, 0.05 * 2 / 5))
+    effect = detect(own)["small"]
+    assert effect.sd is not None
+    assert effect.detectable == pytest.approx(power.compute_detectable_difference(effect.sd, 5, 0.05 * 2 / 5))

@@ -1,4 +1,4 @@
-"""Tidy frames: one row a run, one row an epoch, the same after a round trip."""
+"""Run and epoch frames: one row per run or epoch, the same after a round trip through files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.records import Outcome
 
-WANTED = (
+COLUMNS = (
     "study variant seed key outcome val_accuracy test_accuracy test_error params macs epochs train_seconds "
     "images_per_second device precision"
 )
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_package_gives_one_row_a_planned_run(folder: Path) -> None:
     runs = vgg_ablate.frame(folder)
     assert len(runs) == 15
-    assert set(WANTED.split()) <= set(runs.columns)
+    assert set(COLUMNS.split()) <= set(runs.columns)
     assert runs["outcome"].value_counts().to_dict() == {"finished": 12, "missing": 2, "diverged": 1}
 
 
@@ -40,11 +40,11 @@ def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
-@pytest.mark.parametrize("made_of", [frame.frame, frame.read_epoch_frame])
+@pytest.mark.parametrize("read", [frame.frame, frame.read_epoch_frame])
 def test_both_are_the_same_after_a_round_trip_through_parquet(
-    folder: Path, tmp_path: Path, made_of: Callable[[Path], pd.DataFrame]
+    folder: Path, tmp_path: Path, read: Callable[[Path], pd.DataFrame]
 ) -> None:
-    rows = made_of(folder)
+    rows = read(folder)
     rows.to_parquet(tmp_path / "rows.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), rows, check_exact=True)
 
@@ -67,7 +67,7 @@ def test_an_empty_study_has_empty_frames_of_the_same_dtypes(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 360])
 def test_packed_bits_lose_their_padding(count: int) -> None:
-    right = np.random.default_rng(count).random(count) < 0.8
-    right[0] = True
-    packed = np.packbits(right).tobytes().hex()
-    assert (summary.unpack_correct_bits(packed, float(right.mean())) == right).all()
+    correct = np.random.default_rng(count).random(count) < 0.8
+    correct[0] = True
+    packed = np.packbits(correct).tobytes().hex()
+    assert (summary.unpack_correct_bits(packed, float(correct.mean())) == correct).all()

@@ -1,4 +1,4 @@
-"""A study with horizons and trends: the last level is compared, every level is judged; what was registered stands."""
+"""Studies with horizons and trends: the last level is compared, every level is judged, changes are reported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def accuracy(name: str, seed: int) -> float:
     return 1 - ERRORS[name] - 0.004 * float(np.random.default_rng([seed, *map(ord, name)]).normal())
 
 
-def told(folder: Path) -> tuple[dict[str, Verdict], dict[str, Any]]:
+def write_and_read(folder: Path) -> tuple[dict[str, Verdict], dict[str, Any]]:
     report = write.write_report(folder)
     assert report.problems == ()
     document = json.loads(write.serialize_report(report))
@@ -76,10 +76,13 @@ def test_the_table_and_its_best_are_of_the_last_level(folder: Path) -> None:
 
 
 def test_every_level_is_judged_and_where_the_two_longest_disagree_the_verdict_is_not_stable(folder: Path) -> None:
-    _, claims = told(folder)
+    _, claims = write_and_read(folder)
     small = claims["small"]
     assert (small["verdict"], small["stable"]) == ("supported", False)
-    assert {level: its["verdict"] for level, its in small["horizons"].items()} == {"1": "refuted", "2": "supported"}
+    assert {level: verdict_json["verdict"] for level, verdict_json in small["horizons"].items()} == {
+        "1": "refuted",
+        "2": "supported",
+    }
     assert small["horizons"]["2"]["mean"] == small["mean"]
     assert small["horizons"]["1"]["mean"] == pytest.approx(-10, abs=1)
     assert (claims["fewer"]["stable"], set(claims["fewer"]["horizons"])) == (True, {"1", "2"})
@@ -89,7 +92,7 @@ def test_every_level_is_judged_and_where_the_two_longest_disagree_the_verdict_is
 
 def test_a_level_that_is_not_recorded_says_nothing_about_stability(tmp_path: Path) -> None:
     missing = frozenset((name, seed) for name in ("base", "five", "deep") for seed in range(5))
-    _, claims = told(make_results_folder(tmp_path / "pretend", accuracy, text=STUDY, missing=missing))
+    _, claims = write_and_read(make_results_folder(tmp_path / "pretend", accuracy, text=STUDY, missing=missing))
     small = claims["small"]
     assert (small["verdict"], small["stable"], small["n"]) == ("inconclusive", None, 0)
     assert (small["horizons"]["1"]["verdict"], small["horizons"]["1"]["complete"]) == ("refuted", True)
@@ -106,7 +109,7 @@ def test_a_level_that_is_not_recorded_says_nothing_about_stability(tmp_path: Pat
 def test_a_trend_is_one_slope_a_seed_and_a_t_test_of_them(
     folder: Path, name: str, numbers: dict[str, int], metric: str
 ) -> None:
-    verdicts, _ = told(folder)
+    verdicts, _ = write_and_read(folder)
     table, verdict = collect_by_seed(frame(folder), metric), verdicts[name]
     slopes = [
         -linregress(list(numbers.values()), [table[variant][seed] for variant in numbers]).slope for seed in range(5)
@@ -118,7 +121,7 @@ def test_a_trend_is_one_slope_a_seed_and_a_t_test_of_them(
 
 
 def test_trends_and_counts_are_said_in_their_units(folder: Path) -> None:
-    told(folder)
+    write_and_read(folder)
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert "Slope of the gain in test error over weight_layers: +3." in text
     assert " pp per layer" in text
@@ -132,7 +135,7 @@ def test_trends_and_counts_are_said_in_their_units(folder: Path) -> None:
 
 
 def test_a_slope_over_millions_of_macs_is_not_rounded_away(folder: Path) -> None:
-    verdicts, _ = told(folder)
+    verdicts, _ = write_and_read(folder)
     cost = build_plan(load(folder / "study.yaml"), lambda data: "0" * 16)
     macs = {cell.variant: cell.costs["macs"] for cell in cost.cells}
     table = collect_by_seed(frame(folder), "val_error")
@@ -145,7 +148,7 @@ def test_a_slope_over_millions_of_macs_is_not_rounded_away(folder: Path) -> None
 
 
 def test_an_exact_metric_has_an_exact_slope(folder: Path) -> None:
-    verdicts, _ = told(folder)
+    verdicts, _ = write_and_read(folder)
     cells = {cell.variant: cell.costs for cell in build_plan(load(folder / "study.yaml"), lambda data: "0" * 16).cells}
     rise = (cells["deep"]["params"] - cells["five"]["params"]) / 6
     assert verdicts["fewer"].mean == pytest.approx(-rise)
@@ -153,16 +156,16 @@ def test_an_exact_metric_has_an_exact_slope(folder: Path) -> None:
 
 
 def test_what_claims_could_see_is_read_off_the_last_level(folder: Path) -> None:
-    seen = {
+    effects = {
         one.claim.id: one
         for one in compute_detectable_effects(
             load(folder / "study.yaml"), Manifest.read(folder).planned, "0" * 16, folder
         )
     }
-    verdicts, _ = told(folder)
+    verdicts, _ = write_and_read(folder)
     for name in ("small", "deeper", "both", "longer"):
-        assert seen[name].sd == pytest.approx(verdicts[name].sd)
-    assert (seen["trains"].sd, seen["trains"].source) == (None, "counts: an exact test")
+        assert effects[name].sd == pytest.approx(verdicts[name].sd)
+    assert (effects["trains"].sd, effects["trains"].source) == (None, "counts: an exact test")
 
 
 def test_a_trend_that_cannot_be_is_named_and_left_out(tmp_path: Path) -> None:
@@ -176,12 +179,12 @@ def test_a_trend_that_cannot_be_is_named_and_left_out(tmp_path: Path) -> None:
     report = load_report(folder)
     problem = report.problems[-1]
     assert problem.startswith("study.yaml: claims[6].trend.over: is ")
-    assert problem.endswith(" in every variant: there is no slope; this claim is left out")
+    assert problem.endswith(" in every variant, so that no slope is defined; this claim is left out")
     assert "fewer" not in {verdict.claim.id for verdict in report.verdicts}
     assert len(report.verdicts) == 6
 
 
-def registered(folder: Path, changed: list[dict[str, Any]], **more: Any) -> list[str]:
+def register(folder: Path, changed: list[dict[str, Any]], **more: Any) -> list[str]:
     from vgg_ablate.config.registration import build_deciding_content, hash_content
 
     decides = build_deciding_content(load(folder / "study.yaml"))
@@ -203,15 +206,15 @@ def test_the_report_says_whether_anything_changed_since_it_was_registered(tmp_pa
     assert "study.yaml says registered 2026-11-25; the manifest has no registration of it." in markdown.build_notes(
         report
     )
-    (said,) = registered(folder, [])
+    (said,) = register(folder, [])
     assert said.startswith("Registered 2026-11-25 (hash ")
     assert said.endswith("written T0), before the first record; nothing that decides has changed since.")
-    (said,) = registered(folder, [], recorded=3)
+    (said,) = register(folder, [], recorded=3)
     assert "when 3 runs were recorded; nothing" in said
-    (said,) = registered(folder, [], hash="0" * 16)
+    (said,) = register(folder, [], hash="0" * 16)
     assert said.endswith("what it says was edited: it does not have this hash.")
 
-    registered(
+    register(
         folder, [{"at": "T1", "changed": []}, {"at": "T2", "changed": ["seeds"]}, {"at": "T3", "changed": ["seeds"]}]
     )
     path = folder / "study.yaml"

@@ -1,4 +1,4 @@
-"""A run at chance level is counted, and never averaged, ranked or claimed about as if it had trained."""
+"""Runs at chance level are counted, and never averaged, ranked or judged as if they had trained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.analysis.test_verdicts import claim, runs
+from tests.analysis.test_verdicts import make_claim, make_frame
 from tests.report import design_factories
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
@@ -26,8 +26,8 @@ from vgg_ablate.report.figures import cost_error, search
 CHANCE = 0.104  # of 5,000 examples of ten classes; 0.1136 and more are above chance
 
 
-def stall(*cells: tuple[str, int]) -> Callable[[Record, str], Record]:
-    """Give the runs of these variants and seeds the accuracies of a net that answers one class."""
+def make_stalled(*cells: tuple[str, int]) -> Callable[[Record, str], Record]:
+    """Give these runs the accuracies of a net that always predicts one class."""
 
     def change(record: Record, variant: str) -> Record:
         if (variant, record.run.seed) not in cells or record.tested is None:
@@ -39,7 +39,7 @@ def stall(*cells: tuple[str, int]) -> Callable[[Record, str], Record]:
     return change
 
 
-def row_of(report: summary.Report, name: str) -> summary.VariantRow:
+def find_row(report: summary.Report, name: str) -> summary.VariantRow:
     return next(row for row in report.rows if row.name == name)
 
 
@@ -47,9 +47,9 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
     whole = collect_by_seed(
         summary.load_report(make_results_folder(tmp_path / "whole" / "pretend")).frame, "test_error"
     )
-    folder = make_results_folder(tmp_path / "pretend", change=stall(("five", 3)))
+    folder = make_results_folder(tmp_path / "pretend", change=make_stalled(("five", 3)))
     report = write.write_report(folder)
-    row = row_of(report, "five")
+    row = find_row(report, "five")
     assert (row.n, row.training_state, row.stalled) == (4, "trained 4/5", (3,))
     assert row.error.mean == pytest.approx(np.mean([error for seed, error in whole["five"].items() if seed != 3]))
     assert row.to_base.n == 4
@@ -60,7 +60,7 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
 
 def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) -> None:
     small, same, weights = summary.load_report(
-        make_results_folder(tmp_path / "pretend", change=stall(("five", 3)))
+        make_results_folder(tmp_path / "pretend", change=make_stalled(("five", 3)))
     ).verdicts
     assert (small.verdict, small.reason) == ("inconclusive", "five: 1 of 5 runs stayed at chance level")
     assert (small.n, small.seeds_to_decide) == (4, None)
@@ -71,19 +71,19 @@ def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) ->
 def test_a_verdict_on_a_mean_is_given_only_where_every_run_of_both_sides_trained(stalled: set[tuple[str, int]]) -> None:
     noise = np.random.default_rng(1).normal(0, 0.002, (3, 6))
     values = {name: [0.05 + 0.05 * place + float(one) for one in noise[place]] for place, name in enumerate("abc")}
-    table_of = runs(values)
-    cells = zip(table_of["variant"], table_of["seed"], strict=True)
-    table_of["trained"] = pd.array([cell not in stalled for cell in cells], dtype="boolean")
+    runs = make_frame(values)
+    cells = zip(runs["variant"], runs["seed"], strict=True)
+    runs["trained"] = pd.array([cell not in stalled for cell in cells], dtype="boolean")
     for a, b in ("ab", "ac", "bc"):
-        (verdict,) = judge_claims([claim(a=a, b=b)], table_of, range(6))
+        (verdict,) = judge_claims([make_claim(a=a, b=b)], runs, range(6))
         hit = {name: sum(name == variant for variant, _ in stalled) for name in (a, b)}
         assert (verdict.verdict == "inconclusive") == any(hit.values())
-        said = [f"{name}: {count} of 6 runs stayed at chance level" for name, count in hit.items() if count]
-        assert verdict.reason == "; ".join(said)
+        reasons = [f"{name}: {count} of 6 runs stayed at chance level" for name, count in hit.items() if count]
+        assert verdict.reason == "; ".join(reasons)
 
 
 def test_a_variant_whose_runs_all_stalled_shows_no_mean(tmp_path: Path) -> None:
-    folder = make_results_folder(tmp_path / "pretend", change=stall(*(("five", seed) for seed in range(5))))
+    folder = make_results_folder(tmp_path / "pretend", change=make_stalled(*(("five", seed) for seed in range(5))))
     report = write.write_report(folder)
     comparison = markdown.build_tables(report)[0]
     (line,) = [line for line in comparison.rows if "five" in line.cells[0].to_text()]
@@ -103,11 +103,13 @@ def test_a_stalled_variant_is_never_bold_however_good_its_other_runs_are(tmp_pat
 
     def report(name: str, *cells: tuple[str, int]) -> summary.Report:
         return summary.load_report(
-            make_results_folder(tmp_path / name, lambda variant, seed: pretended[variant, seed], change=stall(*cells))
+            make_results_folder(
+                tmp_path / name, lambda variant, seed: pretended[variant, seed], change=make_stalled(*cells)
+            )
         )
 
-    def bold(found: summary.Report) -> set[str]:
-        return {row.name for row in found.rows if row.best}
+    def bold(report: summary.Report) -> set[str]:
+        return {row.name for row in report.rows if row.best}
 
     assert bold(report("whole")) == {"wide"}
     one = report("one", ("wide", 4))
@@ -120,8 +122,8 @@ def test_a_stalled_variant_is_never_bold_however_good_its_other_runs_are(tmp_pat
 
 def test_the_rest_of_a_report_says_it_too(tmp_path: Path) -> None:
     reports = [
-        summary.load_report(make_results_folder(tmp_path / "one", change=stall(("five", 3)))),
-        summary.load_report(make_results_folder(tmp_path / "two", change=stall(("five", 0), ("five", 1)))),
+        summary.load_report(make_results_folder(tmp_path / "one", change=make_stalled(("five", 3)))),
+        summary.load_report(make_results_folder(tmp_path / "two", change=make_stalled(("five", 0), ("five", 1)))),
     ]
     notes = compare.compare_reports(reports).tables[0].notes
     assert any("left out of n and of means: five (trained 4/5), five (trained 3/5)." in note for note in notes)
@@ -138,7 +140,7 @@ def test_a_proposal_that_stalled_is_no_best_proposal(tmp_path: Path) -> None:
     store = RecordStore(folder / "records")
     record = store.get(keys[0])
     store.path(record.key).unlink()
-    store.put(stall((best, record.run.seed))(record, best))
+    store.put(make_stalled((best, record.run.seed))(record, best))
     report = summary.load_report(folder)
     assert best not in [point.name for point in search.collect_proposal_points(report)]
     assert best not in [row.name for row in design_tables.find_pareto_variants(report.proposed, metric="val_error")]
@@ -149,15 +151,15 @@ def test_a_proposal_that_stalled_is_no_best_proposal(tmp_path: Path) -> None:
 def test_the_frame_says_of_every_run_whether_it_trained(tmp_path: Path) -> None:
     folder = make_results_folder(
         tmp_path / "pretend",
-        change=stall(("five", 3)),
+        change=make_stalled(("five", 3)),
         outcomes={("five", 2): Outcome.DIVERGED, ("wide", 1): Outcome.PRUNED},
         missing=frozenset({("wide", 0)}),
     )
-    found = frame.frame(folder).set_index(["variant", "seed"])["trained"]
-    assert found.dtype == "boolean"
-    assert bool(found["base"].all())
-    assert found["five"].to_dict() == {0: True, 1: True, 2: False, 3: False, 4: True}
-    assert found["wide"].isna().to_dict() == {0: True, 1: True, 2: False, 3: False, 4: False}
+    trained = frame.frame(folder).set_index(["variant", "seed"])["trained"]
+    assert trained.dtype == "boolean"
+    assert bool(trained["base"].all())
+    assert trained["five"].to_dict() == {0: True, 1: True, 2: False, 3: False, 4: True}
+    assert trained["wide"].isna().to_dict() == {0: True, 1: True, 2: False, 3: False, 4: False}
     report = summary.load_report(folder)
     assert "five (diverged 1/5, trained 3/5)" in markdown.build_markdown(report)
     (tmp_path / "runs.csv").write_text(frame.serialize_frame(report.frame), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The statistics against scipy's and statsmodels' own tests, and by what must hold for any data."""
+"""The statistics against scipy and statsmodels, and by properties that hold for any data."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SEEDS = np.random.default_rng(0)
 
 @given(samples)
 def test_different_without_a_margin_is_the_two_sided_paired_t_test(differences: list[float]) -> None:
-    found = stats.compute_evidence(stats.estimate_paired(differences), (0.0, 0.0), outside=True)
+    result = stats.compute_evidence(stats.estimate_paired(differences), (0.0, 0.0), outside=True)
     expected = oracle.ttest_rel(differences, np.zeros(len(differences)))
-    assert float(found.p) == pytest.approx(min(1.0, float(expected.pvalue)), abs=1e-12, rel=1e-9)
+    assert float(result.p) == pytest.approx(min(1.0, float(expected.pvalue)), abs=1e-12, rel=1e-9)
 
 
 @given(samples)
@@ -36,9 +36,9 @@ def test_the_interval_is_scipys(differences: list[float]) -> None:
 
 @given(samples, st.floats(0.01, 30))
 def test_equivalence_is_statsmodels_paired_tost(differences: list[float], margin: float) -> None:
-    found = stats.compute_evidence(stats.estimate_paired(differences), (-margin, margin))
+    result = stats.compute_evidence(stats.estimate_paired(differences), (-margin, margin))
     expected = weightstats.ttost_paired(np.array(differences), np.zeros(len(differences)), -margin, margin)[0]
-    assert float(found.supporting) == pytest.approx(float(expected), abs=1e-12, rel=1e-6)
+    assert float(result.supporting) == pytest.approx(float(expected), abs=1e-12, rel=1e-6)
 
 
 @settings(max_examples=15)  # statsmodels collects garbage in every call
@@ -51,9 +51,17 @@ def test_holm_is_statsmodels(p_values: list[float]) -> None:
 def test_welch_and_pooled_are_scipys_two_sample_tests(seeds: int) -> None:
     values = SEEDS.normal(0, [[1.0], [3.0]], (2, seeds))
     for method, equal in ((stats.estimate_welch, False), (stats.estimate_pooled, True)):
-        found = stats.compute_evidence(method(values, [1, -1]), (0.0, 0.0), outside=True)
+        result = stats.compute_evidence(method(values, [1, -1]), (0.0, 0.0), outside=True)
         expected = oracle.ttest_ind(*values, equal_var=equal).pvalue
-        assert float(found.p) == pytest.approx(float(expected))
+        assert float(result.p) == pytest.approx(float(expected))
+
+
+def test_welch_takes_samples_of_several_sizes() -> None:
+    samples = SEEDS.normal(0, 1, 4), SEEDS.normal(1, 3, 9)
+    estimate = stats.estimate_welch(samples, [1, -1])
+    expected = oracle.ttest_ind(*samples, equal_var=False)
+    assert float(stats.compute_evidence(estimate, (0.0, 0.0), outside=True).p) == pytest.approx(float(expected.pvalue))
+    assert float(estimate.dof) == pytest.approx(float(expected.df))
 
 
 def test_hedges_g_is_cohens_d_times_its_exact_correction() -> None:
@@ -85,8 +93,8 @@ def test_power_agrees_with_statsmodels_for_many_seeds() -> None:
 
 @given(st.integers(2, 60), st.floats(0.01, 20))
 def test_the_smallest_detectable_difference_is_seen_with_80_percent_power(seeds: int, sd: float) -> None:
-    seen = power.compute_detectable_difference(sd, seeds)
-    assert power.compute_power(seen / sd, seeds) == pytest.approx(0.8, abs=1e-6)
+    detectable = power.compute_detectable_difference(sd, seeds)
+    assert power.compute_power(detectable / sd, seeds) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_the_seeds_to_decide_are_the_fewest_with_80_percent_power() -> None:
@@ -102,7 +110,7 @@ def test_no_number_of_seeds_decides_a_mean_on_the_edge() -> None:
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("sd", [(0.0, 0.5), (0.05, 0.5), (0.05, 0.0), (0.1, 0.2)])  # of seeds, of examples
 def test_the_interval_beyond_the_test_set_covers_new_test_sets(seeds: int, sd: tuple[float, float]) -> None:
-    """Seeds and examples crossed, both random: 95 % of the intervals must hold the truth, and none be absurdly wide."""
+    """With seeds and examples crossed and random, 95 % of the intervals hold the true mean; none is absurdly wide."""
     random = np.random.default_rng(3)
     rest = random.normal(0, 0.5, (600, seeds, 60))
     data = random.normal(0, sd[0], (600, seeds, 1)) + random.normal(0, sd[1], (600, 1, 60)) + rest
@@ -131,7 +139,7 @@ def test_where_all_examples_are_alike_the_interval_beyond_is_the_first() -> None
 
 
 def half_widths(studies: stats.FloatArray) -> tuple[stats.FloatArray, stats.FloatArray]:
-    """Of the interval over the seeds, and of that beyond the test set, for each study: seeds x examples."""
+    """Return the half-widths over the seeds and beyond the test set; `studies` is studies x seeds x examples."""
     lows, highs = stats.estimate_paired(studies.mean(axis=2)).interval()
     first = (highs - lows) / 2
     return first, np.array([stats.compute_crossed_half_width(*each) for each in zip(studies, first, strict=True)])

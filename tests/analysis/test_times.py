@@ -1,4 +1,4 @@
-"""Seconds and images per second are shown of undisturbed runs alone."""
+"""Seconds and images per second are shown for undisturbed runs only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMED = STUDY + "  - {id: quick, text: it is quicker, kind: better, a: base, b: 
 
 
 def with_cpu(seconds: Callable[[str, int], float], **environment: object) -> Callable[[Record, str], Record]:
-    """Give every epoch, of 1.5 s, this CPU time."""
+    """Give every epoch, which takes 1.5 s, this CPU time."""
 
     def change(record: Record, variant: str) -> Record:
         epochs = tuple(
@@ -31,21 +31,21 @@ def with_cpu(seconds: Callable[[str, int], float], **environment: object) -> Cal
     return change
 
 
-def cells(folder: Path) -> dict[str, str]:
-    """variant -> what stands in its column of images/s."""
+def read_rates(folder: Path) -> dict[str, str]:
+    """Return variant -> text of its cell in the images/s column."""
     comparison = markdown.build_tables(summary.load_report(folder))[0]
-    at = [column.name for column in comparison.columns].index("images_per_second")
-    return {row.cells[0].to_text(): row.cells[at].to_text() for row in comparison.rows}
+    index = [column.name for column in comparison.columns].index("images_per_second")
+    return {row.cells[0].to_text(): row.cells[index].to_text() for row in comparison.rows}
 
 
 def test_the_median_of_undisturbed_runs_stands_with_its_range(tmp_path: Path) -> None:
-    """five waits on seeds 0 and 4, wide on every seed; the pretended pace is 1,000 images/s and the seed."""
+    """five waits on seeds 0 and 4, wide on every seed; the fake rate is 1,000 images/s plus the seed."""
 
     def cpu(variant: str, seed: int) -> float:
         return 1.2 if variant == "wide" or (variant == "five" and seed in (0, 4)) else 1.26
 
     folder = make_results_folder(tmp_path / "pretend", change=with_cpu(cpu))
-    assert cells(folder) == {"base": "1,002 [1,000, 1,004]", "five": "1,002 [1,001, 1,003]", "wide": numbers.DASH}
+    assert read_rates(folder) == {"base": "1,002 [1,000, 1,004]", "five": "1,002 [1,001, 1,003]", "wide": numbers.DASH}
     report = write.write_report(folder)
     assert "Disturbed: 7 of 15 runs took more than 1.2 times their CPU time" in markdown.build_markdown(report)
     (tmp_path / "table.csv").write_text(table.render_csv(markdown.build_tables(report)[0]), encoding="utf-8")
@@ -64,7 +64,7 @@ def test_without_a_cpu_time_one_thread_of_a_cpu_shows_nothing(
     tmp_path: Path, environment: dict[str, object], shown: str
 ) -> None:
     folder = make_results_folder(tmp_path / "pretend", change=with_cpu(lambda variant, seed: 0.0, **environment))
-    assert set(cells(folder).values()) == {shown}
+    assert set(read_rates(folder).values()) == {shown}
     assert frame.frame(folder)["train_cpu_seconds"].isna().all()
 
 
@@ -83,7 +83,7 @@ def test_a_claim_on_seconds_needs_undisturbed_runs(tmp_path: Path) -> None:
 
 @given(st.lists(st.floats(1, 1e5), min_size=1, max_size=9))
 def test_a_median_lies_in_its_range(values: list[float]) -> None:
-    found = summary.summarize_times(values)
-    assert found.low <= found.median <= found.high
-    assert found.n == len(values)
-    assert RangeCell(found.median, found.low, found.high, "rate").raw()[""] == found.median
+    times = summary.summarize_times(values)
+    assert times.low <= times.median <= times.high
+    assert times.n == len(values)
+    assert RangeCell(times.median, times.low, times.high, "rate").raw()[""] == times.median

@@ -1,4 +1,4 @@
-"""The rule of the verdicts, by properties that must hold for any data."""
+"""The rule of the verdicts, by properties that hold for any data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.verdicts import ALPHA, Verdict, judge_claims, split_alpha_over_looks
+from vgg_ablate.analysis.stats import ALPHA
+from vgg_ablate.analysis.verdicts import Verdict, judge_claims, split_alpha_over_looks
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.types import InvalidValueError
 
@@ -26,11 +27,11 @@ margins = st.floats(0.1, 5).map(lambda value: round(value, 2))
 MIRROR = {"better": "worse", "worse": "better", "equivalent": "equivalent", "different": "different"}
 
 
-def claim(**given: Any) -> Claim:
+def make_claim(**given: Any) -> Claim:
     return Claim(**{"id": "c", "text": "t", "kind": "better", "a": "a", "b": "b"} | given)
 
 
-def runs(values: dict[str, list[float]], *, outcomes: dict[tuple[str, int], str] | None = None) -> pd.DataFrame:
+def make_frame(values: dict[str, list[float]], *, outcomes: dict[tuple[str, int], str] | None = None) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -44,26 +45,26 @@ def runs(values: dict[str, list[float]], *, outcomes: dict[tuple[str, int], str]
                 "params": {"a": 10, "b": 20}.get(name, 30),
                 "train_seconds": 100 * error,
             }
-            for name, its in values.items()
-            for seed, error in enumerate(its)
+            for name, errors in values.items()
+            for seed, error in enumerate(errors)
         ]
     )
 
 
-def one(its: Claim, pairs: list[tuple[float, float]], **more: Any) -> Verdict:
-    frame = runs({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-    (verdict,) = judge_claims([its], frame, range(len(pairs)), **more)
+def judge_pairs(claim: Claim, pairs: list[tuple[float, float]], **more: Any) -> Verdict:
+    frame = make_frame({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
+    (verdict,) = judge_claims([claim], frame, range(len(pairs)), **more)
     return verdict
 
 
-def varies(pairs: list[tuple[float, float]]) -> bool:
+def has_spread(pairs: list[tuple[float, float]]) -> bool:
     return float(np.ptp([a - b for a, b in pairs])) > 1e-4
 
 
 @given(errors, kinds, margins)
 def test_one_claim_is_where_its_interval_lies(pairs: list[tuple[float, float]], kind: str, margin: float) -> None:
-    assume(varies(pairs))
-    verdict = one(claim(kind=kind, margin=margin), pairs)
+    assume(has_spread(pairs))
+    verdict = judge_pairs(make_claim(kind=kind, margin=margin), pairs)
     low, high = verdict.claim.region
     assume(min(abs(end - edge) for end in (verdict.ci_low, verdict.ci_high) for edge in (low, high)) > 1e-9)
     inside = low < verdict.ci_low and verdict.ci_high < high
@@ -74,19 +75,19 @@ def test_one_claim_is_where_its_interval_lies(pairs: list[tuple[float, float]], 
 
 @given(errors, st.sampled_from(sorted(MIRROR)), margins)
 def test_swapping_a_and_b_mirrors_the_verdict(pairs: list[tuple[float, float]], kind: str, margin: float) -> None:
-    assume(varies(pairs))
-    there = one(claim(kind=kind, margin=margin), pairs)
-    back = one(claim(kind=MIRROR[kind], margin=margin, a="b", b="a"), pairs)
-    assert there.verdict == back.verdict
-    assert (there.mean, there.ci_low) == pytest.approx((-back.mean, -back.ci_high))
-    assert there.probability == pytest.approx(back.probability)
+    assume(has_spread(pairs))
+    forward = judge_pairs(make_claim(kind=kind, margin=margin), pairs)
+    backward = judge_pairs(make_claim(kind=MIRROR[kind], margin=margin, a="b", b="a"), pairs)
+    assert forward.verdict == backward.verdict
+    assert (forward.mean, forward.ci_low) == pytest.approx((-backward.mean, -backward.ci_high))
+    assert forward.probability == pytest.approx(backward.probability)
 
 
 @given(errors, kinds, margins)
 def test_error_and_accuracy_say_the_same(pairs: list[tuple[float, float]], kind: str, margin: float) -> None:
-    assume(varies(pairs))
-    by_error = one(claim(kind=kind, margin=margin), pairs)
-    by_accuracy = one(claim(kind=kind, margin=margin, metric="test_accuracy"), pairs)
+    assume(has_spread(pairs))
+    by_error = judge_pairs(make_claim(kind=kind, margin=margin), pairs)
+    by_accuracy = judge_pairs(make_claim(kind=kind, margin=margin, metric="test_accuracy"), pairs)
     assume(abs(by_error.q - ALPHA) > 1e-6)
     assert by_error.verdict == by_accuracy.verdict
     assert by_error.mean == pytest.approx(by_accuracy.mean, abs=1e-9)
@@ -96,73 +97,73 @@ def test_error_and_accuracy_say_the_same(pairs: list[tuple[float, float]], kind:
 def test_a_narrower_interval_never_reverses_a_verdict(
     pairs: list[tuple[float, float]], kind: str, margin: float, shrunk: float
 ) -> None:
-    """The same mean with less spread: supported never becomes refuted, nor the other way."""
-    assume(varies(pairs))
+    """With the same mean and less spread, supported never becomes refuted, nor the reverse."""
+    assume(has_spread(pairs))
     mean = float(np.mean([a - b for a, b in pairs]))
-    calm = [(b + mean + shrunk * (a - b - mean), b) for a, b in pairs]
-    assume(varies(calm))
-    words = {one(claim(kind=kind, margin=margin), data).verdict for data in (pairs, calm)}
+    shrunk_pairs = [(b + mean + shrunk * (a - b - mean), b) for a, b in pairs]
+    assume(has_spread(shrunk_pairs))
+    words = {judge_pairs(make_claim(kind=kind, margin=margin), data).verdict for data in (pairs, shrunk_pairs)}
     assert words != {"supported", "refuted"}
 
 
 @given(errors, st.floats(0.1, 10).map(lambda factor: round(factor, 3)))
 def test_units_do_not_matter(pairs: list[tuple[float, float]], factor: float) -> None:
-    assume(varies(pairs))
-    frame = runs({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-    its = claim(metric="train_seconds", margin=1.0)
-    (seconds,) = judge_claims([its], frame, range(len(pairs)))
+    assume(has_spread(pairs))
+    frame = make_frame({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
+    claim = make_claim(metric="train_seconds", margin=1.0)
+    (seconds,) = judge_claims([claim], frame, range(len(pairs)))
     frame["train_seconds"] *= factor
-    (others,) = judge_claims([its.model_copy(update={"margin": factor})], frame, range(len(pairs)))
+    (others,) = judge_claims([claim.model_copy(update={"margin": factor})], frame, range(len(pairs)))
     assume(abs(seconds.q - ALPHA) > 1e-6)
     assert seconds.verdict == others.verdict
     assert seconds.hedges_g == pytest.approx(others.hedges_g)
 
 
 def test_two_seeds_are_never_enough() -> None:
-    verdict = one(claim(), [(0.01, 0.2), (0.0101, 0.2)])
+    verdict = judge_pairs(make_claim(), [(0.01, 0.2), (0.0101, 0.2)])
     assert (verdict.verdict, verdict.reason) == ("inconclusive", "2 seeds; a verdict needs at least 3")
 
 
 def test_one_seed_still_has_a_mean_and_a_reason() -> None:
-    verdict = one(claim(), [(0.01, 0.2)])
+    verdict = judge_pairs(make_claim(), [(0.01, 0.2)])
     assert verdict.mean == pytest.approx(19.0)
     assert verdict.reason == "1 seed; a verdict needs at least 3"
 
 
 @pytest.mark.parametrize("outcome", ["diverged", "missing", "out_of_memory", "damaged"])
 def test_a_seed_that_is_lacking_makes_the_claim_inconclusive(outcome: str) -> None:
-    frame = runs({"a": [0.01, 0.012, 0.011, 0.01], "b": [0.2, 0.21, 0.19, 0.2]}, outcomes={("b", 1): outcome})
-    (verdict,) = judge_claims([claim()], frame, range(4))
+    frame = make_frame({"a": [0.01, 0.012, 0.011, 0.01], "b": [0.2, 0.21, 0.19, 0.2]}, outcomes={("b", 1): outcome})
+    (verdict,) = judge_claims([make_claim()], frame, range(4))
     assert verdict.verdict == "inconclusive"
     assert verdict.reason == f"b: seed 1 {outcome.replace('_', ' ')}"
     assert verdict.n == 3
 
 
 def test_differences_that_are_all_zero_are_inconclusive_not_an_error() -> None:
-    verdict = one(claim(kind="equivalent", margin=1), [(0.01, 0.01), (0.02, 0.02), (0.03, 0.03)])
+    verdict = judge_pairs(make_claim(kind="equivalent", margin=1), [(0.01, 0.01), (0.02, 0.02), (0.03, 0.03)])
     assert verdict.verdict == "inconclusive"
     assert verdict.reason.startswith("the difference is the same on every seed")
 
 
 @pytest.mark.parametrize("step", [0.1, 0.07, 1 / 360])
 def test_equal_differences_are_equal_whatever_the_floats_say(step: float) -> None:
-    """0.3 - 0.2 and 0.2 - 0.1 differ in their last bit: that is no spread to build an interval on."""
-    verdict = one(claim(), [(index * step, (index + 1) * step) for index in range(1, 7)])
+    """0.3 - 0.2 and 0.2 - 0.1 differ in their last bit, which must not count as a spread."""
+    verdict = judge_pairs(make_claim(), [(index * step, (index + 1) * step) for index in range(1, 7)])
     assert (verdict.verdict, verdict.sd) == ("inconclusive", 0.0)
     assert verdict.reason.startswith("the difference is the same on every seed")
 
 
 def test_seeds_that_were_not_applied_are_named() -> None:
-    frame = runs({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
+    frame = make_frame({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
     frame.loc[frame["variant"] == "a", ["val_error", "train_loss"]] = 0.5
-    (verdict,) = judge_claims([claim()], frame, range(4))
+    (verdict,) = judge_claims([make_claim()], frame, range(4))
     assert verdict.verdict == "inconclusive"
     assert verdict.reason == "seeds not applied: a has the same test error and losses on every seed"
 
 
 def test_equal_error_counts_with_other_losses_are_chance() -> None:
-    frame = runs({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
-    (verdict,) = judge_claims([claim()], frame, range(4))
+    frame = make_frame({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
+    (verdict,) = judge_claims([make_claim()], frame, range(4))
     assert verdict.verdict == "supported"
 
 
@@ -179,13 +180,15 @@ def test_equal_error_counts_with_other_losses_are_chance() -> None:
     ],
 )
 def test_exact_metrics_are_compared_exactly(kind: str, margin: float, word: str) -> None:
-    verdict = one(claim(kind=kind, margin=margin, metric="params"), [(0.1, 0.1)])
+    verdict = judge_pairs(make_claim(kind=kind, margin=margin, metric="params"), [(0.1, 0.1)])
     assert (verdict.verdict, verdict.mean, verdict.exact) == (word, 10.0, True)
 
 
 def test_holm_covers_the_claims_on_one_metric_and_no_others() -> None:
-    frame = runs({"a": [0.05, 0.052, 0.051, 0.056], "b": [0.06, 0.057, 0.064, 0.061], "c": [0.05, 0.06, 0.04, 0.05]})
-    claims = [claim(), claim(id="d", b="c"), claim(id="e", metric="params")]
+    frame = make_frame(
+        {"a": [0.05, 0.052, 0.051, 0.056], "b": [0.06, 0.057, 0.064, 0.061], "c": [0.05, 0.06, 0.04, 0.05]}
+    )
+    claims = [make_claim(), make_claim(id="d", b="c"), make_claim(id="e", metric="params")]
     first, second, exact = judge_claims(claims, frame, range(4))
     assert first.family == second.family == 2
     assert first.q == pytest.approx(min(1.0, 2 * min(first.p, second.p)))
@@ -193,7 +196,7 @@ def test_holm_covers_the_claims_on_one_metric_and_no_others() -> None:
 
 
 def test_an_undecided_claim_says_how_many_seeds_would_decide_it() -> None:
-    verdict = one(claim(), [(0.05, 0.06), (0.06, 0.055), (0.05, 0.065), (0.06, 0.06)])
+    verdict = judge_pairs(make_claim(), [(0.05, 0.06), (0.06, 0.055), (0.05, 0.065), (0.06, 0.06)])
     assert verdict.verdict == "inconclusive"
     assert verdict.seeds_to_decide is not None
     assert verdict.seeds_to_decide > 4
@@ -205,7 +208,7 @@ def test_looks_spend_five_percent_between_them() -> None:
 
 
 def test_looks_keep_false_positives_below_6_percent() -> None:
-    """5,000 studies without a difference, looked at after 3, 5 and 8 seeds; any look may decide."""
+    """5,000 studies without a true difference, judged after 3, 5 and 8 seeds; any look may decide."""
     differences = np.random.default_rng(11).normal(0, 1, (5000, 8))
     looks = (3, 5, 8)
     found = np.zeros(5000, dtype=bool)
@@ -218,20 +221,20 @@ def test_looks_keep_false_positives_below_6_percent() -> None:
 def test_a_claim_decided_at_the_first_look_stands() -> None:
     a = [0.01, 0.012, 0.011, 0.010, 0.3, 0.2]
     b = [0.1, 0.101, 0.105, 0.102, 0.1, 0.1]
-    (verdict,) = judge_claims([claim()], runs({"a": a, "b": b}), range(6), looks=(4, 6))
+    (verdict,) = judge_claims([make_claim()], make_frame({"a": a, "b": b}), range(6), looks=(4, 6))
     assert (verdict.verdict, verdict.look, verdict.n) == ("supported", 4, 4)
 
 
 def test_between_looks_only_the_seeds_of_the_last_look_are_judged() -> None:
     values = {"a": [0.05, 0.06, 0.055, 0.05, 0.01, 0.01], "b": [0.05, 0.055, 0.06, 0.052, 0.2, 0.2]}
-    frame = runs(values, outcomes={("a", 5): "missing"})
-    (verdict,) = judge_claims([claim()], frame, range(6), looks=(4, 6))
+    frame = make_frame(values, outcomes={("a", 5): "missing"})
+    (verdict,) = judge_claims([make_claim()], frame, range(6), looks=(4, 6))
     assert (verdict.look, verdict.n, verdict.reason) == (4, 4, "")
 
 
 def test_the_sensitivity_line_names_all_three_methods() -> None:
     pairs = [(0.05, 0.06), (0.15, 0.161), (0.10, 0.11), (0.02, 0.031)]
-    verdict = one(claim(), pairs)
+    verdict = judge_pairs(make_claim(), pairs)
     assert verdict.sensitivity == {"paired": "supported", "welch": "inconclusive", "pooled": "inconclusive"}
 
 
@@ -239,15 +242,15 @@ def test_the_second_interval_comes_from_the_examples() -> None:
     random = np.random.default_rng(2)
     right = {(name, seed): random.random(400) < (0.9 if name == "a" else 0.85) for name in "ab" for seed in range(5)}
     values = {name: [1 - right[name, seed].mean() for seed in range(5)] for name in "ab"}
-    (verdict,) = judge_claims([claim()], runs(values), range(5), examples=right)
+    (verdict,) = judge_claims([make_claim()], make_frame(values), range(5), examples=right)
     assert verdict.beyond is not None
     assert verdict.beyond[0] <= verdict.ci_low < verdict.ci_high <= verdict.beyond[1]
 
 
 def test_a_claim_over_a_variant_that_does_not_exist_is_named() -> None:
-    with pytest.raises(InvalidValueError, match="no such variant; there are a, b"):
-        one(claim(b="bb"), [(0.1, 0.2)])
+    with pytest.raises(InvalidValueError, match="unknown variant; available: a, b"):
+        judge_pairs(make_claim(b="bb"), [(0.1, 0.2)])
 
 
 def test_the_region_of_a_claim_is_what_its_kind_says() -> None:
-    assert claim(margin=2).region == (2, inf)
+    assert make_claim(margin=2).region == (2, inf)

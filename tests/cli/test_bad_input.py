@@ -22,7 +22,7 @@ GOOD = '{stages: "8 8 | 16 16", head: {hidden: [8]}}'
 NORM = "{arch.norm: batch}"
 
 ARCHS = [
-    ('{stages: "8 0 | 16"}', "5:8: arch.stages: column 3: '0' has no channels, got '8 0 | 16'"),
+    ('{stages: "8 0 | 16"}', "5:8: arch.stages: column 3: the channels of '0' must be at least 1, got '8 0 | 16'"),
     ('{stages: "8 | 16", width: -1.5}', "5:26: arch.width: must be greater than 0, got -1.5"),
     ('{stages: "8 | 16", width: 1e300}', "5:26: arch.width: must be less than or equal to 10000, got 1e+300"),
     (
@@ -31,12 +31,12 @@ ARCHS = [
     ),
     (
         '{stages: "8@4"}',
-        "5:8: arch.stages: column 1: the kernel of '8@4' must have odd sides, so that padding keeps the "
-        "map's size, got '8@4'",
+        "5:8: arch.stages: column 1: the kernel sides of '8@4' must be odd, so that padding keeps the "
+        "map size, got '8@4'",
     ),
     (
         "{stages: 8*1000000000}",
-        "5:8: arch.stages: column 1: '8*1000000000' repeats a convolution more than 1,000 times, got '8*1000000000'",
+        "5:8: arch.stages: column 1: the repeat count of '8*1000000000' must be from 1 to 1,000, got '8*1000000000'",
     ),
     (
         '{stages: "8 | 16", depth: 1000000000}',
@@ -46,15 +46,14 @@ ARCHS = [
         f'{{stages: "{10**12}"}}',
         "5:8: arch.stages[0].convs[0].channels: must be less than or equal to 1000000000, got 1000000000000",
     ),
-    ("{stages: []}", "5:8: arch.stages: needs at least 1, got []"),
+    ("{stages: []}", "5:8: arch.stages: must have a length of at least 1, got []"),
     (
         "{stages: [{convs: [{channels: 0}]}]}",
         "5:27: arch.stages[0].convs[0].channels: must be greater than or equal to 1, got 0",
     ),
     (
         "{stages: [{convs: [{channels: 4, kernel: 2}]}]}",
-        "5:40: arch.stages[0].convs[0].kernel: a kernel's sides must be odd, so that padding can keep the map's size, "
-        "got 2",
+        "5:40: arch.stages[0].convs[0].kernel: kernel sides must be odd, so that padding keeps the map size, got 2",
     ),
 ]
 CHANGES = [
@@ -65,7 +64,7 @@ CHANGES = [
     ),
     (
         "arch.head.hidden: [8, 8, 8, 8]",
-        "7:11: variants.other: arch.head.hidden: can have at most 3, got [8, 8, 8, 8]",
+        "7:11: variants.other: arch.head.hidden: must have a length of at most 3, got [8, 8, 8, 8]",
     ),
     (
         "arch.head.pool: 0",

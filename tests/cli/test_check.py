@@ -63,7 +63,7 @@ def test_what_is_registered_is_said_and_a_trend_needs_costs_that_vary(
     with pytest.raises(SpecError) as caught:
         check(path, None)
     (line,) = str(caught.value).splitlines()
-    rule = "claims[0].trend.over: is 5 in every variant: there is no slope, got 'weight_layers'"
+    rule = "claims[0].trend.over: is 5 in every variant, so that no slope is defined, got 'weight_layers'"
     assert line == f"{path}:18:44: {rule}"
 
 

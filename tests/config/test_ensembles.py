@@ -1,4 +1,4 @@
-"""`train.ensemble` names further nets by what differs from the arch; what they cost is what all of them cost."""
+"""`train.ensemble` lists further nets by their differences from the arch; its costs are those of all nets."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ variants:
   E: {arch.preset: E, train.replicate: 1}
   both: {train.ensemble: [E]}
 """
-Read = Callable[[str], Study]
+ReadStudy = Callable[[str], Study]
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Read:
-    def reads(text: str) -> Study:
+def read(tmp_path: Path) -> ReadStudy:
+    def read_text(text: str) -> Study:
         (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
         return load(tmp_path / "study.yaml")
 
-    return reads
+    return read_text
 
 
-def nets(study: Study) -> dict[str, ResolvedVariant]:
-    return {one.variant.name: one for one in resolve_variants(study.variants)}
+def resolve_by_name(study: Study) -> dict[str, ResolvedVariant]:
+    return {net.variant.name: net for net in resolve_variants(study.variants)}
 
 
-def test_a_net_of_an_ensemble_is_the_arch_with_what_differs(read: Read) -> None:
-    found = nets(read(STUDY))
-    assert found["both"].arch == found["base"].arch
-    assert found["both"].ensemble == (found["E"].arch,)
+def test_a_net_of_an_ensemble_is_the_arch_with_its_differences(read: ReadStudy) -> None:
+    resolved = resolve_by_name(read(STUDY))
+    assert resolved["both"].arch == resolved["base"].arch
+    assert resolved["both"].ensemble == (resolved["E"].arch,)
 
 
 @pytest.mark.parametrize(
@@ -63,24 +63,24 @@ def test_a_net_of_an_ensemble_is_the_arch_with_what_differs(read: Read) -> None:
         ('{stages: "8 | 16"}', '{arch.stages: "8 | 16"}'),
     ],
 )
-def test_it_is_written_as_a_variants_changes_are(read: Read, written: str, same: str) -> None:
+def test_a_net_is_written_like_the_changes_of_a_variant(read: ReadStudy, written: str, same: str) -> None:
     text = STUDY.replace("[E]", f"[E, {written}]").replace(
         "  E: {arch.preset: E, train.replicate: 1}", f"  other: {same}"
     )
-    found = nets(read(text))
-    assert found["both"].ensemble[1] == found["other"].arch
+    resolved = resolve_by_name(read(text))
+    assert resolved["both"].ensemble[1] == resolved["other"].arch
 
 
-def test_its_costs_are_sums_and_its_depth_and_field_the_largest(read: Read) -> None:
-    found = nets(read(STUDY))
-    one, other = compute_costs(found["base"].arch), compute_costs(found["E"].arch)
-    assert found["both"].costs == Costs(
-        params=one.params + other.params,
-        macs=one.macs + other.macs,
-        activations=one.activations + other.activations,
-        receptive_field=other.receptive_field,
-        weight_layers=other.weight_layers,
-        activation_layers=other.activation_layers,
+def test_costs_are_sums_and_depth_and_receptive_field_are_maxima(read: ReadStudy) -> None:
+    resolved = resolve_by_name(read(STUDY))
+    base, further = compute_costs(resolved["base"].arch), compute_costs(resolved["E"].arch)
+    assert resolved["both"].costs == Costs(
+        params=base.params + further.params,
+        macs=base.macs + further.macs,
+        activations=base.activations + further.activations,
+        receptive_field=further.receptive_field,
+        weight_layers=further.weight_layers,
+        activation_layers=further.activation_layers,
     )
 
 
@@ -92,7 +92,7 @@ def test_its_costs_are_sums_and_its_depth_and_field_the_largest(read: Read) -> N
             "[{presett: E}]",
             ":10:10: variants.both: train.ensemble[0].presett: unknown key, got 'presett'; did y",
         ),
-        ("[E]", "[E, F]", ":10:10: variants.both: train.ensemble[1].preset: unknown preset; there are A, A-LRN, B"),
+        ("[E]", "[E, F]", ":10:10: variants.both: train.ensemble[1].preset: unknown preset; available: A, A-LRN, B"),
         (
             "[E]",
             "[{width: wide}]",
@@ -109,17 +109,17 @@ def test_its_costs_are_sums_and_its_depth_and_field_the_largest(read: Read) -> N
         ("[E]", "[{kernel: 9}]", ":10:10: variants.both: train.ensemble[0].kernel"),
     ],
 )
-def test_a_net_that_is_written_wrong_is_one_line_with_its_place(
-    read: Read, tmp_path: Path, old: str, new: str, expected: str
+def test_an_invalid_net_is_one_line_with_its_location(
+    read: ReadStudy, tmp_path: Path, old: str, new: str, expected: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
         read(STUDY.replace(old, new))
     line, *more = dict.fromkeys(str(caught.value).splitlines())
     assert line.startswith(f"{tmp_path}/study.yaml{expected}")
-    assert not [one for one in more if "variants.both" in one]
+    assert not [other for other in more if "variants.both" in other]
 
 
-def test_an_arch_that_is_wrong_is_not_said_again_of_every_net(read: Read) -> None:
+def test_an_error_of_the_arch_is_not_repeated_for_every_net(read: ReadStudy) -> None:
     text = STUDY.replace("variants:\n", "").split("  E:")[0].replace("{epochs: 2}", "{ensemble: [E, D]}")
     with pytest.raises(SpecError) as caught:
         read(text.replace("norm", "nrom"))
@@ -129,12 +129,12 @@ def test_an_arch_that_is_wrong_is_not_said_again_of_every_net(read: Read) -> Non
 @pytest.mark.parametrize(
     ("net", "rule"),
     [
-        ("{kernel: 7, stages: '8 | 8'}", "kernel 7 finds nothing to rewrite"),
+        ("{kernel: 7, stages: '8 | 8'}", "kernel 7: no convolution to rewrite"),
         ("{stages: '8 | 8 | 8 | 8 | 8 | 8 | 8'}", "image"),
         ("{match: {macs: 1e6}}", "a match scales one net"),
     ],
 )
-def test_a_net_that_cannot_be_is_named_by_its_place_in_the_ensemble(read: Read, net: str, rule: str) -> None:
+def test_an_impossible_net_is_named_by_its_position_in_the_ensemble(read: ReadStudy, net: str, rule: str) -> None:
     study = read(STUDY.replace("[E]", f"[E, {net}]"))
     with pytest.raises(SpecError) as caught:
         resolve_variants(study.variants)
@@ -143,7 +143,7 @@ def test_a_net_that_cannot_be_is_named_by_its_place_in_the_ensemble(read: Read, 
     assert rule in problem.rule
 
 
-def test_a_search_proposes_single_nets(read: Read) -> None:
+def test_a_search_proposes_single_nets(read: ReadStudy) -> None:
     design = "design: {kind: search, space: {arch.width: [0.25, 0.5]}, budget: {variants: 2}}\n"
     assert read(STUDY + design).variants[-1].train.ensemble, "an ensemble may stand beside a search"
     for text in (
@@ -151,25 +151,27 @@ def test_a_search_proposes_single_nets(read: Read) -> None:
         STUDY + design.replace("arch.width: [0.25, 0.5]", "train.ensemble: [[E], []]"),
         STUDY + design.replace("arch.width: [0.25, 0.5]", "more: {one: {train.ensemble: [E]}, none: {}}"),
     ):
-        with pytest.raises(SpecError, match="a search proposes one net at a time"):
+        with pytest.raises(SpecError, match="a search proposes single nets"):
             read(text)
 
 
 def test_a_record_of_an_ensemble_must_have_the_costs_of_all_its_nets(tmp_path: Path) -> None:
-    def of_one(record: Record, variant: str) -> Record:
+    def use_costs_of_one_net(record: Record, variant: str) -> Record:
         alone: dict[str, Any] = {"costs": compute_costs(record.run.arch).as_dict(), "audited": {}}
         return record.model_copy(update=alone if variant == "both" else {})
 
     assert summary.load_report(make_results_folder(tmp_path / "right", text=STUDY)).problems == ()
-    wrong = summary.load_report(make_results_folder(tmp_path / "wrong", text=STUDY, change=of_one)).problems
-    assert len(wrong) == 3
-    assert all(": costs.params: the arch has " in one for one in wrong)
+    problems = summary.load_report(
+        make_results_folder(tmp_path / "wrong", text=STUDY, change=use_costs_of_one_net)
+    ).problems
+    assert len(problems) == 3
+    assert all(": costs.params: the arch has " in problem for problem in problems)
 
 
-def test_a_record_must_be_of_the_nets_that_the_study_asks_for(tmp_path: Path) -> None:
+def test_a_record_of_other_nets_than_the_study_has_is_a_problem(tmp_path: Path) -> None:
     folder = make_results_folder(tmp_path / "other", text=STUDY)
     text = (folder / "study.yaml").read_text(encoding="utf-8")
     (folder / "study.yaml").write_text(text.replace("[E]", "[A]"), encoding="utf-8")
-    wrong = summary.load_report(folder).problems
-    assert len(wrong) == 3
-    assert all(": run.train.ensemble[0].stages" in one for one in wrong)
+    problems = summary.load_report(folder).problems
+    assert len(problems) == 3
+    assert all(": run.train.ensemble[0].stages" in problem for problem in problems)

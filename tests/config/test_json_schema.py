@@ -1,4 +1,4 @@
-"""The schema that editors use: every study here is right by it, a misspelt key is not, and the file is the code's."""
+"""The JSON Schema accepts every study of the repository and refuses mistakes; the committed file is up to date."""
 
 from __future__ import annotations
 
@@ -20,44 +20,46 @@ STUDIES = sorted((ROOT / "studies").rglob("*.yaml"))
 CHECKER = jsonschema.Draft202012Validator(build_schema())
 
 
-def wrong(text: str) -> list[str]:
+def find_errors(text: str) -> list[str]:
     loaded: Any = YAML(typ="safe", pure=True).load(text)
     data = json.loads(json.dumps(loaded, default=str))  # a date is text, as in the core schema of YAML 1.2
     return [f"{error.json_path}: {error.message}" for error in CHECKER.iter_errors(data)]
 
 
-def test_the_committed_schema_is_what_the_code_says() -> None:
-    written = json.loads((ROOT / "schemas/study.schema.json").read_text(encoding="utf-8"))
-    assert written == build_schema(), "python -m vgg_ablate schema > schemas/study.schema.json"
+def test_the_committed_schema_is_up_to_date() -> None:
+    committed = json.loads((ROOT / "schemas/study.schema.json").read_text(encoding="utf-8"))
+    assert committed == build_schema(), "python -m vgg_ablate schema > schemas/study.schema.json"
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_study_is_right_by_the_schema_and_names_it(path: Path) -> None:
+def test_every_study_is_valid_and_refers_to_the_schema(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert wrong(text) == []
-    named = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
-    assert (path.parent / named).resolve() == ROOT / "schemas/study.schema.json"
+    assert find_errors(text) == []
+    reference = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / reference).resolve() == ROOT / "schemas/study.schema.json"
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_has_a_name_too(name: str) -> None:
-    assert wrong(f"train: {name}") == wrong(f"train: {{preset: {name}, epochs: 3}}") == []
+def test_a_recipe_may_be_given_by_name(name: str) -> None:
+    assert find_errors(f"train: {name}") == find_errors(f"train: {{preset: {name}, epochs: 3}}") == []
 
 
-def test_what_registration_needs_is_right_by_the_schema() -> None:
+def test_the_keys_of_a_registered_study_are_valid() -> None:
     claims = "[{id: a, text: b, kind: better, a: [D, E], smallest_effect: 1}, {id: c, text: d, kind: worse, "
     claims += "trend: {over: weight_layers, variants: [A, D]}}, {id: e, text: f, kind: better, a: D, metric: trained}]"
     text = "registered: 2026-11-25\nsmallest_effect: 0.5\nhorizons: {train.epochs: [20, 40]}\nclaims: " + claims
-    assert wrong(text) == []
+    assert find_errors(text) == []
 
 
-def test_the_first_study_is_right_by_the_schema() -> None:
-    assert wrong(FIRST_STUDY) == []
+def test_the_study_that_init_writes_is_valid() -> None:
+    assert find_errors(FIRST_STUDY) == []
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_a_net_in_short_and_in_full(name: str) -> None:
-    assert wrong(f"arch: {name}") == wrong(f"arch: {{preset: {name}, init: {{std: 0.05}}, kernel: 5}}") == []
+def test_a_preset_may_be_given_by_name_or_with_changes(name: str) -> None:
+    assert (
+        find_errors(f"arch: {name}") == find_errors(f"arch: {{preset: {name}, init: {{std: 0.05}}, kernel: 5}}") == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,5 +82,5 @@ def test_a_preset_is_a_net_in_short_and_in_full(name: str) -> None:
         "claims: [{id: a, text: b, kind: better, a: []}]",
     ],
 )
-def test_a_mistake_is_wrong_by_the_schema(text: str) -> None:
-    assert wrong(text)
+def test_a_mistake_is_refused(text: str) -> None:
+    assert find_errors(text)

@@ -1,4 +1,4 @@
-"""Kernel factorisation as a property: what a rewriting keeps, and what it changes as declared."""
+"""Properties of kernel factorisation: rules keep the receptive field and change the activations as documented."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vgg_ablate.models.receptive_field import trace_receptive_fields
 SHAPE = Shape(64, 3, 10)
 CONV = st.sampled_from(["8", "8@5", "8@7", "8@1", "8@1x3"])
 STAGES = st.lists(st.lists(CONV, min_size=1, max_size=6).map(" ".join), min_size=1, max_size=4).map(" | ".join)
-KEEPING = st.sampled_from([3, 5, 7, "1xn"])
+FIELD_KEEPING_RULES = st.sampled_from([3, 5, 7, "1xn"])
 
 
 def fields_before_pools(net: Arch) -> list[tuple[int, int]]:
     body, _ = split_head(build_layers(net))
-    seen = trace_receptive_fields(body)
-    return [seen[index - 1].field for index, layer in enumerate(body) if isinstance(layer, Pool)]
+    receptive_fields = trace_receptive_fields(body)
+    return [receptive_fields[index - 1].field for index, layer in enumerate(body) if isinstance(layer, Pool)]
 
 
-def spelled(stages: str, **knobs: object) -> Arch:
+def make_net(stages: str, **knobs: object) -> Arch:
     try:
         return make_arch({"stages": stages, **knobs}, SHAPE)
     except ValueError:
@@ -37,20 +37,20 @@ def spelled(stages: str, **knobs: object) -> Arch:
         raise
 
 
-@given(STAGES, st.lists(KEEPING, min_size=1, max_size=3))
+@given(STAGES, st.lists(FIELD_KEEPING_RULES, min_size=1, max_size=3))
 def test_the_receptive_field_after_every_stage_is_kept(stages: str, rules: list[int | str]) -> None:
-    assert fields_before_pools(spelled(stages, kernel=rules)) == fields_before_pools(spelled(stages))
+    assert fields_before_pools(make_net(stages, kernel=rules)) == fields_before_pools(make_net(stages))
 
 
 @given(st.integers(1, 4), st.sampled_from([(5, 2), (7, 3)]))
-def test_what_was_merged_and_split_again_is_as_it_was(times: int, rule: tuple[int, int]) -> None:
+def test_splitting_undoes_merging(times: int, rule: tuple[int, int]) -> None:
     side, count = rule
     convs = [PlainConv(8, (3, 3), "activation")] * (times * count)
     assert rewrite_stage(rewrite_stage(convs, side), 3) == convs
 
 
 @given(st.integers(1, 9), st.sampled_from([(5, 2), (7, 3)]))
-def test_a_merge_leaves_one_activation_where_there_were_more(depth: int, rule: tuple[int, int]) -> None:
+def test_a_merged_group_has_one_activation(depth: int, rule: tuple[int, int]) -> None:
     side, count = rule
     merged = rewrite_stage([PlainConv(8, (3, 3), "activation")] * depth, side)
     assert [conv.kernel for conv in merged] == [(side, side)] * (depth // count) + [(3, 3)] * (depth % count)
@@ -58,15 +58,15 @@ def test_a_merge_leaves_one_activation_where_there_were_more(depth: int, rule: t
 
 
 @given(STAGES)
-def test_factorised_into_rows_and_columns_there_is_an_activation_for_each(stages: str) -> None:
-    before, after = spelled(stages), spelled(stages, kernel="1xn")
+def test_rows_and_columns_have_an_activation_each(stages: str) -> None:
+    before, after = make_net(stages), make_net(stages, kernel="1xn")
     square = sum(1 not in conv.kernel for stage in before.stages for conv in stage.convs)
     count = sum(len(stage.convs) for stage in before.stages)
     assert sum(conv.then == "activation" for stage in after.stages for conv in stage.convs) == count + square
     assert all(1 in conv.kernel for stage in after.stages for conv in stage.convs)
 
 
-def test_d_with_1x1_in_place_of_the_last_3x3_is_c_and_b_with_5x5_is_the_shallow_net() -> None:
+def test_rules_turn_configurations_of_the_paper_into_each_other() -> None:
     assert make_arch({"preset": "D", "kernel": "1x1-last"}) == make_arch("C")
     assert make_arch({"preset": "B", "kernel": 5}) == make_arch("shallow")
     assert make_arch({"preset": "shallow", "kernel": 3}) == make_arch("B")
@@ -92,7 +92,7 @@ def test_only_the_last_of_a_stack_keeps_its_activation(depth: int, stack: int | 
 
 @given(st.integers(0, 1000), st.sampled_from([2, 3]))
 def test_a_linear_stack_of_3x3_is_exactly_one_larger_kernel(seed: int, count: int) -> None:
-    """Claim A05, in float64, without padding: the kernel is what the stack does to single pixels."""
+    """Claim A05, in float64 and without padding: the kernel is the response of the stack to single pixels."""
     side, draw = 2 * count + 1, torch.Generator().manual_seed(seed)
     widths = [3, 4, 5, 2][: count + 1]
     kernels = [torch.randn(b, a, 3, 3, generator=draw, dtype=torch.float64) for a, b in pairwise(widths)]
@@ -115,15 +115,15 @@ def test_a_linear_stack_of_3x3_is_exactly_one_larger_kernel(seed: int, count: in
     ("stages", "rule"),
     [("8 | 8", 5), ("8 8 | 8 8", 7), ("8@1 | 8@1", "1xn"), ("8 8@1", 3), ("8@5 8", 5), ("8 8", "1x1-last")],
 )
-def test_a_rule_that_finds_nothing_says_so(stages: str, rule: object) -> None:
-    with pytest.raises(ValueError, match="finds nothing to rewrite"):
+def test_a_rule_that_applies_to_nothing_is_an_error(stages: str, rule: object) -> None:
+    with pytest.raises(ValueError, match="no convolution to rewrite"):
         make_arch({"stages": stages, "kernel": rule}, SHAPE)
 
 
-def test_a_stages_own_rule_that_finds_nothing_says_so() -> None:
+def test_a_rule_of_a_stage_that_applies_to_nothing_is_an_error() -> None:
     convs = [{"channels": 8}, {"channels": 8}]
     assert make_arch({"stages": [{"convs": convs, "kernel": 3}]}, SHAPE).to_notation() == "8 8"
-    with pytest.raises(ValueError, match=r"stages\[0\].kernel 7 finds nothing to rewrite"):
+    with pytest.raises(ValueError, match=r"stages\[0\].kernel 7 has no convolution to rewrite"):
         make_arch({"stages": [{"convs": convs, "kernel": 7}]}, SHAPE)
 
 
@@ -131,8 +131,8 @@ def test_a_stages_own_rule_that_finds_nothing_says_so() -> None:
     ("stages", "rule"),
     [("8 8 | 16", 3), ("8@5 | 16@5", 5), ("8@7", 7), ("8@1x3 8@3x1 | 16@1x5", "1xn"), ("8 8", [3, 3])],
 )
-def test_a_net_that_is_already_what_a_rule_writes_stays_as_it_is(stages: str, rule: object) -> None:
-    """So that 3 can be a level beside 5."""
+def test_a_net_that_already_has_the_form_of_a_rule_is_unchanged(stages: str, rule: object) -> None:
+    """A factor can then have the levels 3 and 5 on a net of 3x3 kernels."""
     plain = make_arch({"stages": stages}, SHAPE)
     assert make_arch({"stages": stages, "kernel": rule}, SHAPE).to_notation() == plain.to_notation() == stages
 

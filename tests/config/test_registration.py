@@ -1,4 +1,4 @@
-"""What decides has a hash: every change of it is named by its path, and nothing else changes it."""
+"""Every change of the registered content is listed by its path; other changes of a study do not alter its hash."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ claims:
 """
 
 
-def changed(folder: Path, old: str, new: str) -> list[str]:
+def list_changes(folder: Path, old: str, new: str) -> list[str]:
     assert old in STUDY
-    found = []
+    contents = []
     for text in (STUDY, STUDY.replace(old, new, 1)):
         (folder / "study.yaml").write_text(text, encoding="utf-8")
-        found.append(build_deciding_content(load(folder / "study.yaml")))
-    before, after = found
+        contents.append(build_deciding_content(load(folder / "study.yaml")))
+    before, after = contents
     assert (hash_content(before) == hash_content(after)) == (before == after)
     return list_changed_parts(before, after)
 
@@ -63,8 +63,8 @@ def changed(folder: Path, old: str, new: str) -> list[str]:
         ),
     ],
 )
-def test_a_change_of_what_decides_is_named(tmp_path: Path, old: str, new: str, paths: list[str]) -> None:
-    assert sorted(changed(tmp_path, old, new)) == sorted(paths)
+def test_a_change_of_the_registered_content_is_listed(tmp_path: Path, old: str, new: str, paths: list[str]) -> None:
+    assert sorted(list_changes(tmp_path, old, new)) == sorted(paths)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_a_change_of_what_decides_is_named(tmp_path: Path, old: str, new: str, p
         ("variants:", "tuned: {base: {trial: 1, values: {train.lr: 0.2}}}\nvariants:"),
     ],
 )
-def test_what_does_not_decide_changes_nothing(tmp_path: Path, old: str, new: str) -> None:
-    assert changed(tmp_path, old, new) == []
+def test_other_changes_are_not_listed(tmp_path: Path, old: str, new: str) -> None:
+    assert list_changes(tmp_path, old, new) == []
 
 
-def test_the_hash_is_sixteen_hex_digits_of_the_content_alone() -> None:
+def test_the_hash_is_sixteen_hex_digits_and_independent_of_key_order() -> None:
     assert hash_content({"b": [1, 2], "a": None}) == hash_content({"a": None, "b": [1, 2]}) == "ee743f2fa2570a1b"

@@ -1,4 +1,4 @@
-"""The search design: spaces, constraints, budgets, as they are written."""
+"""Parsing of search designs: spaces, constraints and budgets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from vgg_ablate.config.search import Constraint, Search, parse_constraint
 
-WRITTEN: dict[str, Any] = {
+DESIGN: dict[str, Any] = {
     "kind": "search",
     "space": {
         "arch.width": {"low": 0.25, "high": 2.0, "log": True},
@@ -22,14 +22,14 @@ WRITTEN: dict[str, Any] = {
 }
 
 
-def wrong(change: dict[str, Any]) -> str:
+def read_error(change: dict[str, Any]) -> str:
     with pytest.raises(ValidationError) as caught:
-        Search.model_validate(WRITTEN | change)
+        Search.model_validate(DESIGN | change)
     return str(caught.value)
 
 
-def test_a_point_becomes_the_changes_that_it_stands_for() -> None:
-    search = Search.model_validate(WRITTEN)
+def test_a_point_is_translated_to_changes() -> None:
+    search = Search.model_validate(DESIGN)
     group = search.values("arch.norm")
     assert group == ("none", "batch", '{"kind": "group", "groups": 4}')
     point = {"arch.width": 0.5, "train.epochs": 2, "arch.norm": group[2], "head": "none"}
@@ -42,17 +42,17 @@ def test_a_point_becomes_the_changes_that_it_stands_for() -> None:
     }
 
 
-def test_short_words_say_which_sampler_and_pruner() -> None:
-    search = Search.model_validate(WRITTEN | {"sampler": "gp", "pruner": {"kind": "median", "warmup_epochs": 3}})
+def test_sampler_and_pruner_have_short_forms() -> None:
+    search = Search.model_validate(DESIGN | {"sampler": "gp", "pruner": {"kind": "median", "warmup_epochs": 3}})
     assert (search.sampler.kind, search.pruner.kind) == ("gp", "median")
 
 
-def test_a_grid_is_every_combination() -> None:
+def test_a_grid_has_every_combination() -> None:
     space = {"arch.width": {"low": 0.5, "high": 1.0, "step": 0.25}, "arch.norm": ["none", "batch"]}
-    search = Search.model_validate(WRITTEN | {"space": space, "sampler": "grid"})
+    search = Search.model_validate(DESIGN | {"space": space, "sampler": "grid"})
     assert len(search.grid()) == 6
     assert search.grid()[-1] == {"arch.width": 1.0, "arch.norm": "batch"}
-    assert "a grid needs a step" in wrong({"sampler": "grid"})
+    assert "a grid search needs a step or a list" in read_error({"sampler": "grid"})
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_grid_is_every_combination() -> None:
         ("40 < macs < 60", 41, 59),
     ],
 )
-def test_constraints_read_as_people_write_them(text: str, low: float | None, high: float | None) -> None:
-    made = Constraint.model_validate(parse_constraint(text))
-    assert (made.low, made.high) == (low, high)
+def test_constraints_are_parsed_from_text(text: str, low: float | None, high: float | None) -> None:
+    bounds = Constraint.model_validate(parse_constraint(text))
+    assert (bounds.low, bounds.high) == (low, high)
 
 
 @pytest.mark.parametrize(
@@ -81,40 +81,43 @@ def test_constraints_read_as_people_write_them(text: str, low: float | None, hig
         ({"hours": 4}, None, 4),
     ],
 )
-def test_budgets_read_as_people_write_them(text: object, variants: int | None, hours: float | None) -> None:
-    budget = Search.model_validate(WRITTEN | {"budget": text}).budget
+def test_budgets_are_parsed_from_text(text: object, variants: int | None, hours: float | None) -> None:
+    budget = Search.model_validate(DESIGN | {"budget": text}).budget
     assert (budget.variants, budget.hours) == (variants, hours)
 
 
-def test_a_constraint_says_how_far_outside_a_net_is() -> None:
-    within = Constraint(cost="macs", low=50, high=100)
-    assert [within.compute_excess({"macs": macs}) > 0 for macs in (49, 50, 100, 101)] == [True, False, False, True]
-    assert within.compute_excess({"macs": 200}) == 1.0
+def test_the_excess_is_the_relative_distance_from_the_bound() -> None:
+    constraint = Constraint(cost="macs", low=50, high=100)
+    assert [constraint.compute_excess({"macs": macs}) > 0 for macs in (49, 50, 100, 101)] == [True, False, False, True]
+    assert constraint.compute_excess({"macs": 200}) == 1.0
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"constraints": ["flops < 3"]}, "unknown cost"),
-        ({"constraints": ["macs"]}, "a constraint is a cost and its bounds"),
-        ({"constraints": ["macs < many"]}, "a bound is a number"),
-        ({"budget": {}}, "a search needs an end"),
-        ({"budget": 60}, "must be so many variants, or hours of training"),
-        ({"budget": "4 weeks"}, "must be so many variants, or hours of training"),
-        ({"budget": "2.5 variants"}, "must be so many variants, or hours of training"),
-        ({"budget": "3 h, 30 min"}, "must be so many variants, or hours of training"),
+        ({"constraints": ["macs"]}, "must be a cost with bounds"),
+        ({"constraints": ["macs < many"]}, "a bound must be a number"),
+        ({"budget": {}}, "must limit variants or hours"),
+        ({"budget": 60}, "must be a number of variants, a training time, or both"),
+        ({"budget": "4 weeks"}, "must be a number of variants, a training time, or both"),
+        ({"budget": "2.5 variants"}, "must be a number of variants, a training time, or both"),
+        ({"budget": "3 h, 30 min"}, "must be a number of variants, a training time, or both"),
         ({"budget": "0 variants"}, "greater than or equal to 1"),
-        ({"budget": "3 variants", "best": 4}, "3 variants cannot have so many winners"),
+        ({"budget": "3 variants", "best": 4}, "must not exceed the budget of 3 variants"),
         ({"budget": "4 h", "best": 10**18}, "less than or equal to 1000"),
         ({"seeds": 10**18}, "less than or equal to 1000"),
         ({"space": {}}, "at least 1 item"),
         ({"space": {"arch.width": {"low": 2, "high": 1}}}, "low must be less than high"),
-        ({"pruner": "median", "objectives": ["val_error", "macs"]}, "a pruner compares validation errors"),
-        ({"constraints": ["60e6 <= macs <= 40e6"]}, "no macs lies between these bounds"),
-        ({"space": {"arch.width": [1, 2, 1]}}, "this choice is listed twice"),
-        ({"objectives": ["macs", "val_error", "macs"]}, "an objective counts once"),
+        (
+            {"pruner": "median", "objectives": ["val_error", "macs"]},
+            "a pruner compares validation errors and requires objectives",
+        ),
+        ({"constraints": ["60e6 <= macs <= 40e6"]}, "the lower bound exceeds the upper bound"),
+        ({"space": {"arch.width": [1, 2, 1]}}, "duplicate choice"),
+        ({"objectives": ["macs", "val_error", "macs"]}, "duplicate objective"),
         ({"sampler": "tpee"}, "union_tag_invalid"),
     ],
 )
-def test_what_cannot_be_is_said(change: dict[str, Any], message: str) -> None:
-    assert message in wrong(change)
+def test_an_invalid_design_is_an_error(change: dict[str, Any], message: str) -> None:
+    assert message in read_error(change)

@@ -34,7 +34,7 @@ EACH = {"train": 3, "test": 1}  # images of every class
 
 def draw_split(name: str, split: str) -> tuple[Bytes, npt.NDArray[np.int64]]:
     """Return noise in the data set's shape, N x H x W x C, and labels of every class in a random order."""
-    shape = DATASETS[name]
+    shape = DATASETS[name].shape
     assert shape.classes is not None
     assert shape.image_size is not None
     generator = np.random.default_rng([sorted(DATASETS).index(name), EACH[split]])
@@ -61,8 +61,9 @@ def compute_md5(path: Path) -> str:
 
 def accept_files(name: str, patch: Patch, **checksums: Any) -> None:
     """Replace torchvision's reader by a subclass with these checksums."""
-    reader = torchvision_sets._CLASSES[name]
-    patch.setattr(datasets, reader, type(reader, (getattr(datasets, reader),), checksums))
+    reader = DATASETS[name].torchvision
+    assert reader is not None
+    patch.setattr(datasets, reader.name, type(reader.name, (getattr(datasets, reader.name),), checksums))
 
 
 def write_idx(root: Path, name: str) -> None:
@@ -174,8 +175,7 @@ WRITERS: dict[str, Callable[[Path, Patch], None]] = {
 
 
 def test_every_data_set_of_arrays_has_a_writer() -> None:
-    assert set(WRITERS) == set(torchvision_sets.ARRAY_FILES)
-    assert set(WRITERS) | set(sources.CLASS_FOLDERS) | {"digits"} == set(DATASETS)
+    assert set(WRITERS) == {name for name, info in DATASETS.items() if info.files}
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -267,7 +267,7 @@ def test_imagenet_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"digits"}))
 def test_the_error_for_a_missing_data_set_says_how_to_get_it(name: str, tmp_path: Path) -> None:
-    shape = DATASETS[name]
+    shape = DATASETS[name].shape
     data = Data(name=name, root=str(tmp_path), image_size=shape.image_size or 32, classes=shape.classes or 3)
     remedy = {
         "imagenet": r"train/<class>/\* and val/<class>/\*, as torchvision\.datasets\.ImageNet unpacks .*image-net\.org",

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.models.nets import compute_class_map
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import Augment, Evaluate
 from vgg_ablate.data.augment import Normalizer
 from vgg_ablate.data.resample import resize_images
 from vgg_ablate.data.splits import Split
 from vgg_ablate.data.views import get_validation_view, iterate_views
-from vgg_ablate.models.dense_head import compute_class_map, convert_model
+from vgg_ablate.models.dense_head import convert_model
 from vgg_ablate.models.vgg import Vgg, build_model
 from vgg_ablate.training.evaluate import Predictions, evaluate_split
 

@@ -1,4 +1,4 @@
-"""What `describe` says of a net, layer by layer: the numbers of the design's contract."""
+"""Layers and costs that `describe` prints, against the numbers of the design's contract."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vgg_ablate.diagrams import layer_table
 from vgg_ablate.formatting import table
 
 
-def test_the_data_have_what_the_design_promises() -> None:
-    found = layer_table.build_arch_data(make_arch("D"), "D")
-    assert (found["params"], found["macs"], found["activations"]) == (138_357_544, 15_470_264_320, 13_556_712)
-    assert (found["receptive_field"], found["weight_layers"], found["activation_layers"]) == (212, 16, 15)
-    conv = next(layer for layer in found["layers"] if layer["name"] == "conv3_2")
+def test_the_data_of_d_hold_the_numbers_of_the_contract() -> None:
+    data = layer_table.build_arch_data(make_arch("D"), "D")
+    assert (data["params"], data["macs"], data["activations"]) == (138_357_544, 15_470_264_320, 13_556_712)
+    assert (data["receptive_field"], data["weight_layers"], data["activation_layers"]) == (212, 16, 15)
+    conv = next(layer for layer in data["layers"] if layer["name"] == "conv3_2")
     assert conv == {
         "name": "conv3_2",
         "kind": "conv",
@@ -33,7 +33,7 @@ def test_the_data_have_what_the_design_promises() -> None:
 @given(archs())
 @settings(max_examples=60, deadline=None)
 def test_the_layers_add_up_to_the_net(net: Arch) -> None:
-    found = layer_table.build_arch_data(net, "net")
+    data = layer_table.build_arch_data(net, "net")
     for cost in ("params", "macs", "activations"):
-        assert sum(layer[cost] for layer in found["layers"]) == found[cost]
+        assert sum(layer[cost] for layer in data["layers"]) == data[cost]
     assert table.render_markdown(layer_table.build_layer_table(net, "net"))

@@ -1,4 +1,4 @@
-"""One table model, five faces."""
+"""One table model and its five renderings."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_markdown_has_one_line_a_row_and_escapes_bars() -> None:
 
 def test_latex_has_a_cell_for_every_column_and_no_bare_marks(tmp_path: Path) -> None:
     folder = make_results_folder(tmp_path / "pretend", outcomes={("five", 2): Outcome.DIVERGED})
-    for shown in (SAMPLE, *markdown.build_tables(summary.load_report(folder))):
-        text = table.render_latex(shown)
+    for sample in (SAMPLE, *markdown.build_tables(summary.load_report(folder))):
+        text = table.render_latex(sample)
         body = text.split("\\midrule", 1)[1].split("\\bottomrule")[0]
         for line in body.strip().splitlines():
             if line.endswith("\\\\") and "multicolumn" not in line:
-                assert len(re.findall(r"(?<!\\)&", line)) == len(shown.columns) - 1
+                assert len(re.findall(r"(?<!\\)&", line)) == len(sample.columns) - 1
         assert not re.search(r"(?<!\\)[%#_]", text.split("\n", 1)[1].replace("{!}{%\n", ""))
         assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
         assert text.isascii()
@@ -72,7 +72,7 @@ def test_latex_has_a_cell_for_every_column_and_no_bare_marks(tmp_path: Path) -> 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(tmp_path: Path) -> None:
     tables = [SAMPLE, *markdown.build_tables(summary.load_report(make_results_folder(tmp_path / "pretend")))]
-    compiled([table.render_latex(shown) for shown in tables], tmp_path)
+    compile_latex([table.render_latex(sample) for sample in tables], tmp_path)
 
 
 def test_sentences_are_broken_into_lines_and_names_are_not() -> None:
@@ -85,11 +85,11 @@ def test_sentences_are_broken_into_lines_and_names_are_not() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 @pytest.mark.skipif(not COMMITTED, reason="no study is recorded")
 def test_the_committed_tables_compile(tmp_path: Path) -> None:
-    compiled([path.read_text(encoding="utf-8") + r"\clearpage" for path in COMMITTED], tmp_path)
+    compile_latex([path.read_text(encoding="utf-8") + r"\clearpage" for path in COMMITTED], tmp_path)
 
 
-def compiled(tables: Sequence[str], tmp_path: Path) -> None:
-    """One document of all: no error, no line too wide."""
+def compile_latex(tables: Sequence[str], tmp_path: Path) -> None:
+    """Compile all tables as one document, without an error and without a line that is too wide."""
     document = [r"\documentclass{article}\usepackage{booktabs,graphicx,xcolor}\begin{document}"]
     document += [*tables, r"\end{document}"]
     (tmp_path / "report.tex").write_text("\n".join(document), encoding="utf-8")
@@ -124,9 +124,9 @@ def test_html_is_balanced_and_carries_numbers_to_sort_by() -> None:
 
 def test_the_terminal_shows_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     table.print_tables([SAMPLE], width=80)
-    shown = capsys.readouterr().out
-    assert "base_1" in shown
-    assert "138.4 M" in shown
+    printed = capsys.readouterr().out
+    assert "base_1" in printed
+    assert "138.4 M" in printed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Weights that leave and come back are the same numbers; a dense head and a convolutional one are one net."""
+"""Weight files give back the numbers that were written; both forms of a head are one net."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ import torch
 from hypothesis import given, settings
 from torchvision import models
 
-from tests.models.nets import archs, make_arch
+from tests.models.nets import archs, compute_class_map, make_arch
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.errors import SpecError, StorageError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.costs import compute_costs
-from vgg_ablate.models.dense_head import compute_class_map, convert_head, convert_state_dict
+from vgg_ablate.models.dense_head import convert_head, convert_state_dict
 from vgg_ablate.models.vgg import Vgg, build_model
 
 SMALL = {"stages": "4 4 | 8 | 8 | 16 | 16", "head": {"hidden": [12, 12], "dropout": 0.5}, "norm": "batch"}
 
 
-def images(net: Arch, count: int = 2, size: int | None = None) -> torch.Tensor:
+def draw_images(net: Arch, count: int = 2, size: int | None = None) -> torch.Tensor:
     assert net.image_size is not None
     assert net.in_channels is not None
     side = size or net.image_size
     return torch.randn(count, net.in_channels, side, side, generator=torch.Generator().manual_seed(1))
 
 
-def other_head(net: Arch, model: Vgg) -> tuple[Arch, Vgg]:
+def convert_to_other_head(net: Arch, model: Vgg) -> tuple[Arch, Vgg]:
+    """Return the net with a convolutional head where it has a dense one, or the other way round, and its module."""
     twin = convert_head(net, back=net.head.convolutional)
-    built = build_model(twin).eval()
-    built.load_state_dict(convert_state_dict(model.state_dict(), twin))
-    return twin, built
+    twin_model = build_model(twin).eval()
+    twin_model.load_state_dict(convert_state_dict(model.state_dict(), twin))
+    return twin, twin_model
 
 
 @settings(max_examples=60, deadline=None)
 @given(archs())
 def test_a_dense_head_and_a_convolutional_one_are_one_net(net: Arch) -> None:
     model = build_model(net).eval()
-    twin, built = other_head(net, model)
+    twin, twin_model = convert_to_other_head(net, model)
     with torch.inference_mode():
-        assert torch.allclose(model(images(net)), built(images(net)), rtol=1e-4, atol=1e-5)
+        assert torch.allclose(model(draw_images(net)), twin_model(draw_images(net)), rtol=1e-4, atol=1e-5)
     for cost in ("params", "macs", "activations", "weight_layers", "activation_layers", "receptive_field"):
         assert getattr(compute_costs(net), cost) == getattr(compute_costs(twin), cost)
-    back = convert_state_dict(built.state_dict(), net)
+    back = convert_state_dict(twin_model.state_dict(), net)
     assert all(torch.equal(back[name], weight) for name, weight in model.state_dict().items())
 
 
@@ -53,24 +54,24 @@ def test_a_dense_head_and_a_convolutional_one_are_one_net(net: Arch) -> None:
 def test_class_maps_have_the_sizes_of_claim_a15(size: int, side: int) -> None:
     net = convert_head(make_arch(SMALL))
     with torch.inference_mode():
-        found = compute_class_map(build_model(net).eval(), images(net, 1, size))
-    assert found.shape == (1, 1000, side, side)
+        class_map = compute_class_map(build_model(net).eval(), draw_images(net, 1, size))
+    assert class_map.shape == (1, 1000, side, side)
 
 
-def test_a_class_map_holds_the_nets_own_answer_at_every_place() -> None:
+def test_a_class_map_holds_the_logits_of_every_position() -> None:
     net = make_arch({"stages": "4 | 8", "head": {"hidden": [6]}, "image_size": 16, "in_channels": 1, "classes": 3})
     net = convert_head(net)
     model = build_model(net).eval()
-    one = images(net, 1)
+    image = draw_images(net, 1)
     with torch.inference_mode():
-        assert torch.allclose(model(one), compute_class_map(model, one)[:, :, 0, 0])
-        larger = images(net, 1, 24)
+        assert torch.allclose(model(image), compute_class_map(model, image)[:, :, 0, 0])
+        larger = draw_images(net, 1, 24)
         assert torch.allclose(model(larger), compute_class_map(model, larger).mean((2, 3)), atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(archs())
-def test_an_arch_is_written_as_a_person_would_and_read_back(net: Arch) -> None:
+def test_a_dumped_arch_is_read_back_as_the_same_arch(net: Arch) -> None:
     assert Arch.model_validate(checkpoints.dump_arch(net)) == net
 
 
@@ -79,9 +80,9 @@ def test_weights_come_back_from_a_file_with_their_arch(tmp_path: Path) -> None:
     model = build_model(net).eval()
     (tmp_path / "w.safetensors").write_bytes(checkpoints.serialize_safetensors(net, model.state_dict()))
     (tmp_path / "arch.yaml").write_text(checkpoints.dump_arch_yaml(net))
-    found, again = checkpoints.load_safetensors(tmp_path / "w.safetensors")
-    assert found == net
-    assert torch.equal(again(images(net)), model(images(net)))
+    read, again = checkpoints.load_safetensors(tmp_path / "w.safetensors")
+    assert read == net
+    assert torch.equal(again(draw_images(net)), model(draw_images(net)))
     assert Arch.model_validate(yaml_loader.read_document(tmp_path / "arch.yaml").data["arch"]) == net
 
 
@@ -94,16 +95,16 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, content: bytes)
         checkpoints.load_safetensors(tmp_path / "none")
 
 
-def test_weights_of_another_net_are_refused() -> None:
+def test_weights_that_do_not_fit_the_net_are_refused() -> None:
     state = build_model(make_arch(SMALL)).state_dict()
-    with pytest.raises(SpecError, match="of another net"):
+    with pytest.raises(SpecError, match="weights do not fit this net"):
         convert_state_dict(state, make_arch({**SMALL, "stages": "4 4 | 8 | 8 | 16 | 20"}))
-    with pytest.raises(SpecError, match="of another net"):
+    with pytest.raises(SpecError, match="weights do not fit this net"):
         convert_state_dict(state, make_arch({**SMALL, "norm": "none"}))
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg13_bn", "vgg19"])
-def test_a_net_with_torchvisions_layers_is_known(name: str) -> None:
+def test_a_net_with_torchvisions_layers_gets_its_name(name: str) -> None:
     assert checkpoints.find_torchvision_name(make_arch(name)) == name
     assert checkpoints.find_torchvision_name(convert_head(make_arch(name))) == name
 
@@ -120,8 +121,8 @@ def test_torchvision_takes_the_weights_of_a_convolutional_head() -> None:
     with torch.device("meta"):
         state = build_model(net).state_dict()
         theirs = models.vgg11(weights=None, num_classes=7).state_dict()
-    found = convert_state_dict(state, convert_head(net, back=True))
-    assert {name: weight.shape for name, weight in found.items()} == {
+    converted = convert_state_dict(state, convert_head(net, back=True))
+    assert {name: weight.shape for name, weight in converted.items()} == {
         name: weight.shape for name, weight in theirs.items()
     }
     softer = make_arch({"preset": "vgg11", "head": {"dropout": 0.1}})
@@ -146,6 +147,6 @@ def test_onnx_computes_the_same_for_any_batch(tmp_path: Path) -> None:
         checkpoints.write_onnx(net, model, tmp_path / "net.onnx")
     session = reference.ReferenceEvaluator(str(tmp_path / "net.onnx"))
     for count in (1, 3):
-        (logits,) = session.run(None, {"images": images(net, count).numpy()})
+        (logits,) = session.run(None, {"images": draw_images(net, count).numpy()})
         with torch.inference_mode():
-            assert torch.allclose(torch.from_numpy(logits), model(images(net, count)), rtol=1e-4, atol=1e-5)
+            assert torch.allclose(torch.from_numpy(logits), model(draw_images(net, count)), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The closed form against the paper's numbers, and names and shapes against torchvision's own models."""
+"""Costs in closed form against the paper's numbers; names and shapes against torchvision's models."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ PAPER = {
 @pytest.mark.parametrize("name", PAPER)
 def test_a_preset_costs_what_the_paper_says(name: str) -> None:
     params, gmacs, field, depth = PAPER[name]
-    counted = compute_costs(make_arch(name))
-    assert counted.params == params
-    assert counted.weight_layers == depth
+    costs = compute_costs(make_arch(name))
+    assert costs.params == params
+    assert costs.weight_layers == depth
     if gmacs is not None:
-        assert round(counted.macs / 1e9, 4) == gmacs
-        assert counted.receptive_field == field
+        assert round(costs.macs / 1e9, 4) == gmacs
+        assert costs.receptive_field == field
 
 
 TORCHVISION = ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
@@ -62,24 +62,24 @@ CIFAR = {
 def test_on_cifar_a_preset_costs_what_section_5_says(name: str) -> None:
     shape = {"preset": name, "image_size": 32, "classes": 10}
 
-    def counted(*hidden: int, norm: str = "none") -> int:
+    def count(*hidden: int, norm: str = "none") -> int:
         return compute_costs(make_arch({**shape, "head": {"hidden": list(hidden)}, "norm": norm})).params
 
-    convs = counted() - 5_130
-    assert (convs, counted(), counted(512, 512), counted(norm="batch") - counted()) == CIFAR[name]
+    convs = count() - 5_130
+    assert (convs, count(), count(512, 512), count(norm="batch") - count()) == CIFAR[name]
 
 
 def test_the_parameters_of_d_lie_where_section_5_says() -> None:
     net = build_layers(make_arch("D"))
     convs = [count_params(layer) for layer in net if isinstance(layer, Conv)]
-    wanted = [1_792, 36_928, 73_856, 147_584, 295_168, 590_080, 590_080, 1_180_160, *[2_359_808] * 5]
-    assert convs == wanted
+    expected = [1_792, 36_928, 73_856, 147_584, 295_168, 590_080, 590_080, 1_180_160, *[2_359_808] * 5]
+    assert convs == expected
     assert sum(convs) == 14_714_688
     assert [count_params(layer) for layer in net if isinstance(layer, Dense)] == [102_764_544, 16_781_312, 4_097_000]
 
 
 # paper.md, section 1: receptive fields of the last convolution, pool5 and fc6; elements that convolutions put out
-SIGHT = {
+FIELDS = {
     "A": (134, 150, 342, 7_426_048),
     "B": (140, 156, 348, 12_242_944),
     "C": (140, 156, 348, 13_547_520),
@@ -88,10 +88,10 @@ SIGHT = {
 }
 
 
-@pytest.mark.parametrize("name", SIGHT)
-def test_a_preset_sees_as_far_as_section_1_says(name: str) -> None:
+@pytest.mark.parametrize("name", FIELDS)
+def test_receptive_fields_of_a_preset_are_those_of_section_1(name: str) -> None:
     net = build_layers(make_arch(name))
-    seen = {layer.name: sight.field[0] for layer, sight in zip(net, trace_receptive_fields(net), strict=True)}
+    fields = {layer.name: traced.field[0] for layer, traced in zip(net, trace_receptive_fields(net), strict=True)}
     last = [layer.name for layer in net if isinstance(layer, Conv)][-1]
     outputs = sum(count_activations(layer) for layer in net if isinstance(layer, Conv))
-    assert (seen[last], seen["pool5"], seen["fc6"], outputs) == SIGHT[name]
+    assert (fields[last], fields["pool5"], fields["fc6"], outputs) == FIELDS[name]

@@ -1,4 +1,4 @@
-"""Which test scales dense evaluation covers well enough, and what `check` says of the others."""
+"""Test scales that dense evaluation covers well enough, and the errors for the others."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ def test_windows_of_the_nets_size_at_multiples_of_the_stride_cover_the_image(net
 
 
 def test_a_net_that_drops_pixels_of_its_own_images_drops_as_many_of_larger_ones() -> None:
-    net = make_arch({"stages": "4@1 | 8@1 | 8@1"}, Shape(30, 3, 10))  # 30 -> 15 -> 7 -> 3: sees 24 pixels
+    net = make_arch({"stages": "4@1 | 8@1 | 8@1"}, Shape(30, 3, 10))  # 30 -> 15 -> 7 -> 3: covers 24 pixels
     assert [compute_dense_side(net, scale) for scale in (30, 31, 32, 37, 38)] == [30, 30, 32, 32, 38]
     assert [round(compute_coverage(net, scale) * scale**2) for scale in (30, 32, 38)] == [24**2, 32**2, 32**2]
-    assert covers_enough(net, 30), "the net sees no more of its centre crop"
+    assert covers_enough(net, 30), "the net covers no more of its centre crop"
     assert find_nearest_scales(net, 38) == (33, 40)
 
 
 @settings(max_examples=50, deadline=None)
 @given(archs(), st.integers(1, 40))
-def test_the_scales_that_are_proposed_are_the_nearest_that_cover_enough(net: Arch, by: int) -> None:
+def test_the_proposed_scales_are_the_nearest_that_cover_enough(net: Arch, excess: int) -> None:
     size = net.image_size or 0
-    scale = size + by
+    scale = size + excess
     below, above = find_nearest_scales(net, scale)
     assert size <= below < scale < above
-    assert all(one == size or compute_coverage(net, one) >= MIN_COVERAGE for one in (below, above))
-    between = [one for one in range(below + 1, above) if one != scale]
-    assert all(compute_coverage(net, one) < MIN_COVERAGE for one in between)
+    assert all(scale == size or compute_coverage(net, scale) >= MIN_COVERAGE for scale in (below, above))
+    between = [other for other in range(below + 1, above) if other != scale]
+    assert all(compute_coverage(net, other) < MIN_COVERAGE for other in between)
 
 
 @pytest.mark.parametrize(
-    ("evaluate", "rules"),
+    ("evaluate", "messages"),
     [
         ({"view": "dense"}, []),
         ({"view": "dense", "scales": [32, 33, 64]}, []),
@@ -77,6 +77,6 @@ def test_the_scales_that_are_proposed_are_the_nearest_that_cover_enough(net: Arc
     ids=str,
 )
 def test_a_dense_scale_that_covers_too_little_is_named_with_the_nearest_that_do(
-    evaluate: dict[str, Any], rules: list[str]
+    evaluate: dict[str, Any], messages: list[str]
 ) -> None:
-    assert [str(problem) for problem in find_scale_problems(B, Evaluate.model_validate(evaluate))] == rules
+    assert [str(problem) for problem in find_scale_problems(B, Evaluate.model_validate(evaluate))] == messages

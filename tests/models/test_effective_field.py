@@ -1,4 +1,4 @@
-"""The effective field against the theoretical one: with positive weights and no activation they must be the same."""
+"""Effective fields against the theoretical ones, which they must equal for linear nets with positive weights."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ def test_positive_linear_nets_see_exactly_their_theoretical_field(stages: str, s
     with torch.no_grad():
         for weight in model.parameters():
             weight.fill_(1.0)
-    found = compute_effective_field(
-        model, torch.ones(1, 1, size, size)
-    )  # all is positive: ReLU lets everything through
+    # All values are positive, so that ReLU changes nothing.
+    field = compute_effective_field(model, torch.ones(1, 1, size, size))
     rows, columns = compute_center_window(split_head(build_layers(net))[0])
-    wanted = np.zeros((size, size), dtype=bool)
-    wanted[max(rows[0], 0) : rows[1], max(columns[0], 0) : columns[1]] = True
-    assert np.array_equal(found > 0, wanted)
+    theoretical = np.zeros((size, size), dtype=bool)
+    theoretical[max(rows[0], 0) : rows[1], max(columns[0], 0) : columns[1]] = True
+    assert np.array_equal(field > 0, theoretical)
 
 
 def test_the_field_of_noise_is_the_same_every_time_and_sums_to_one() -> None:
     net = make_arch({"stages": "4 4 | 8 8", "norm": "batch"}, Shape(24, 1, 3))
-    found = average_field_over_noise(net, count=2)
-    assert np.array_equal(found, average_field_over_noise(net, count=2))
-    assert found.sum() == pytest.approx(1)
+    field = average_field_over_noise(net, count=2)
+    assert np.array_equal(field, average_field_over_noise(net, count=2))
+    assert field.sum() == pytest.approx(1)
 
 
-def test_nothing_is_seen_outside_the_theoretical_field() -> None:
+def test_no_gradient_lies_outside_the_theoretical_field() -> None:
     net = make_arch({"stages": "8 8 | 8 8"}, Shape(40, 3, 10))
     rows, columns = compute_center_window(split_head(build_layers(net))[0])
-    found = average_field_over_noise(net, count=4)
-    assert found[rows[0] : rows[1], columns[0] : columns[1]].sum() == pytest.approx(1)
-    assert measure_field_side(found) <= rows[1] - rows[0]
+    field = average_field_over_noise(net, count=4)
+    assert field[rows[0] : rows[1], columns[0] : columns[1]].sum() == pytest.approx(1)
+    assert measure_field_side(field) <= rows[1] - rows[0]

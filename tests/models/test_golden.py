@@ -1,4 +1,4 @@
-"""The figures of paper.md's sections 1 and 5, and of its confounds, that no other test holds: shares, weights, macs."""
+"""Numbers of paper.md, sections 1 and 5, that no other test holds: shares, weights and MACs."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ SPLIT = {
 }
 
 
-def convolutions(name: str) -> list[Conv]:
+def get_convolutions(name: str) -> list[Conv]:
     return [layer for layer in build_layers(make_arch(name)) if isinstance(layer, Conv)]
 
 
-def dense(name: str) -> list[Dense]:
+def get_dense(name: str) -> list[Dense]:
     return [layer for layer in build_layers(make_arch(name)) if isinstance(layer, Dense)]
 
 
-def weights(net: list[Conv]) -> int:
+def count_weights(net: list[Conv]) -> int:
     return sum(count_params(layer) - layer.channels for layer in net)
 
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_parameters_are_split_between_convolutions_and_dense_layers_as_section_1_says(name: str) -> None:
-    of_dense = sum(map(count_params, dense(name)))
-    of_convolutions = sum(map(count_params, convolutions(name)))
-    assert of_dense == 123_642_856
-    assert (of_convolutions, round(100 * of_dense / (of_dense + of_convolutions), 3)) == SPLIT[name]
+    dense_params = sum(map(count_params, get_dense(name)))
+    conv_params = sum(map(count_params, get_convolutions(name)))
+    assert dense_params == 123_642_856
+    assert (conv_params, round(100 * dense_params / (dense_params + conv_params), 3)) == SPLIT[name]
 
 
 def test_d_is_split_as_section_5_says() -> None:
-    convs, fully = convolutions("D"), dense("D")
-    total = sum(map(count_params, convs)) + sum(map(count_params, fully))
-    assert (weights(convs), sum(layer.channels for layer in convs)) == (14_710_464, 4_224)
-    assert [count_params(layer) - layer.features for layer in fully] == [102_760_448, 16_777_216, 4_096_000]
-    assert [layer.features for layer in fully] == [4_096, 4_096, 1_000]
+    convs, dense = get_convolutions("D"), get_dense("D")
+    total = sum(map(count_params, convs)) + sum(map(count_params, dense))
+    assert (count_weights(convs), sum(layer.channels for layer in convs)) == (14_710_464, 4_224)
+    assert [count_params(layer) - layer.features for layer in dense] == [102_760_448, 16_777_216, 4_096_000]
+    assert [layer.features for layer in dense] == [4_096, 4_096, 1_000]
     assert round(100 * sum(map(count_params, convs)) / total, 4) == 10.6353
-    assert [round(100 * count_params(layer) / total, 4) for layer in fully] == [74.2746, 12.1289, 2.9612]
-    assert round(100 * count_params(fully[0]) / sum(map(count_params, fully)), 3) == 83.114
+    assert [round(100 * count_params(layer) / total, 4) for layer in dense] == [74.2746, 12.1289, 2.9612]
+    assert round(100 * count_params(dense[0]) / sum(map(count_params, dense)), 3) == 83.114
     assert round(sum(map(count_macs, convs)) / 1e9, 4) == 15.3466
-    assert round(sum(map(count_macs, fully)) / 1e9, 4) == 0.1236
+    assert round(sum(map(count_macs, dense)) / 1e9, 4) == 0.1236
 
 
 def test_the_shallow_net_is_confounded_with_weights_macs_and_activations() -> None:
-    pairs, fives = convolutions("B"), convolutions("shallow")
-    assert (weights(pairs), weights(fives)) == (9_402_048, 10_859_200)
+    pairs, fives = get_convolutions("B"), get_convolutions("shallow")
+    assert (count_weights(pairs), count_weights(fives)) == (9_402_048, 10_859_200)
     assert sum(map(count_params, fives)) == 10_860_672
     assert round(sum(map(count_macs, pairs)) / 1e9, 3) == 11.185
     assert round(sum(map(count_macs, fives)) / 1e9, 3) == 9.232
-    acts = [
+    activations = [
         sum(isinstance(layer, Activation) for layer in build_layers(make_arch(name))) - 2 for name in ("B", "shallow")
     ]
-    assert acts == [10, 5]
-    of_pairs = [weights(pairs[at : at + 2]) for at in range(0, 10, 2)]
-    of_fives = [weights([layer]) for layer in fives]
-    assert (of_pairs[0], of_fives[0]) == (38_592, 4_800)
-    ratios = [round(five / pair, 3) for five, pair in zip(of_fives, of_pairs, strict=True)]
+    assert activations == [10, 5]
+    pair_weights = [count_weights(pairs[at : at + 2]) for at in range(0, 10, 2)]
+    five_weights = [count_weights([layer]) for layer in fives]
+    assert (pair_weights[0], five_weights[0]) == (38_592, 4_800)
+    ratios = [round(five / pair, 3) for five, pair in zip(five_weights, pair_weights, strict=True)]
     assert ratios[1:] == [0.926, 0.926, 0.926, 1.389]
 
 
 def test_on_32_px_d_sees_the_whole_image_from_conv3_2_on() -> None:
     net = build_layers(make_arch({"preset": "D", "image_size": 32}))
-    seen = {layer.name: sight.field for layer, sight in zip(net, trace_receptive_fields(net), strict=True)}
-    assert (seen["conv3_1"], seen["conv3_2"], seen["conv3_3"]) == ((24, 24), (32, 32), (40, 40))
+    fields = {layer.name: traced.field for layer, traced in zip(net, trace_receptive_fields(net), strict=True)}
+    assert (fields["conv3_1"], fields["conv3_2"], fields["conv3_3"]) == ((24, 24), (32, 32), (40, 40))
 
 
 def test_the_head_of_d_as_global_average_and_one_layer_is_nine_times_smaller() -> None:
@@ -83,5 +83,5 @@ def test_the_head_of_d_as_global_average_and_one_layer_is_nine_times_smaller() -
 
 
 def test_convolutions_put_out_as_much_as_the_maps_they_make() -> None:
-    assert sum(map(count_activations, convolutions("A-LRN"))) == 7_426_048
-    assert sum(map(count_activations, convolutions("D"))) == 13_547_520
+    assert sum(map(count_activations, get_convolutions("A-LRN"))) == 7_426_048
+    assert sum(map(count_activations, get_convolutions("D"))) == 13_547_520

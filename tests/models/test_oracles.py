@@ -1,4 +1,4 @@
-"""The closed form and the module against what others count: fvcore, torch's FlopCounterMode, torchvision's metadata."""
+"""Costs and modules against independent oracles: fvcore, torch's FlopCounterMode, autograd, torchvision."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torchvision import models
 
 from tests.models.nets import archs, make_arch
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.models import flop_audit as audited
 from vgg_ablate.models.costs import compute_costs
 from vgg_ablate.models.dense_head import convert_head, convert_state_dict
+from vgg_ablate.models.flop_audit import audit_costs
 from vgg_ablate.models.layers import Activation, Conv, Norm, Pool, build_layers, split_head
 from vgg_ablate.models.memory import estimate_training_memory
 from vgg_ablate.models.vgg import build_model
@@ -24,8 +24,8 @@ from vgg_ablate.models.vgg import build_model
 TORCHVISION = ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
 
 
-def flops_on_meta(net: Arch) -> int:
-    """torch's count on tensors without values: two a multiply-accumulate, of convolutions and matrix products."""
+def count_flops_with_torch(net: Arch) -> int:
+    """Return torch's count on tensors without values: two per multiply-accumulate."""
     assert net.image_size is not None
     assert net.in_channels is not None
     with torch.device("meta"):
@@ -39,17 +39,17 @@ def flops_on_meta(net: Arch) -> int:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(archs())
 def test_macs_are_half_of_what_torch_counts(net: Arch) -> None:
-    assert 2 * compute_costs(net).macs == flops_on_meta(net)
+    assert 2 * compute_costs(net).macs == count_flops_with_torch(net)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(archs())
 def test_params_macs_and_activations_are_what_fvcore_counts(net: Arch) -> None:
-    assert audited.audit_costs(net) == {"params": compute_costs(net).params, "macs": compute_costs(net).macs}
-    assert activations_by_fvcore(net) == compute_costs(net).activations
+    assert audit_costs(net) == {"params": compute_costs(net).params, "macs": compute_costs(net).macs}
+    assert count_activations_with_fvcore(net) == compute_costs(net).activations
 
 
-def activations_by_fvcore(net: Arch) -> int:
+def count_activations_with_fvcore(net: Arch) -> int:
     from fvcore.nn import ActivationCountAnalysis
 
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
@@ -64,62 +64,62 @@ def activations_by_fvcore(net: Arch) -> int:
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvisions_own_numbers(name: str) -> None:
+def test_params_and_macs_are_those_of_torchvisions_metadata(name: str) -> None:
     meta = models.get_model_weights(name)["IMAGENET1K_V1"].meta
-    found = compute_costs(make_arch(name))
-    assert found.params == meta["num_params"]
-    assert round(found.macs / 1e9, 3) == pytest.approx(meta["_ops"], abs=6e-4)
+    costs = compute_costs(make_arch(name))
+    assert costs.params == meta["num_params"]
+    assert round(costs.macs / 1e9, 3) == pytest.approx(meta["_ops"], abs=6e-4)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_weights_come_from_torchvision_and_go_there_with_the_same_logits(name: str) -> None:
     net = make_arch(name)
-    with torch.device("meta"):  # where nothing is drawn: the weights come next
-        theirs, ours, others = models.get_model(name), build_model(net), models.get_model(name)
-    theirs.load_state_dict(weights_like(theirs.state_dict(), seed=0), assign=True)
+    with torch.device("meta"):  # no weights are drawn: they are assigned below
+        theirs, ours, reloaded = models.get_model(name), build_model(net), models.get_model(name)
+    theirs.load_state_dict(draw_weights_like(theirs.state_dict(), seed=0), assign=True)
     ours.load_state_dict(theirs.state_dict(), assign=True)
-    found = logits(ours)
-    assert_equal_but_for_the_order_of_sums(found, logits(theirs))
-    leaving = convert_state_dict(ours.state_dict(), convert_head(net, back=True))  # as `export` writes them
-    wanted = {key: weight.shape for key, weight in others.state_dict().items()}
-    assert {key: weight.shape for key, weight in leaving.items()} == wanted
-    others.load_state_dict(leaving, assign=True)
-    assert_equal_but_for_the_order_of_sums(found, logits(others))
+    logits = compute_logits(ours)
+    assert_equal_but_for_the_order_of_sums(logits, compute_logits(theirs))
+    exported = convert_state_dict(ours.state_dict(), convert_head(net, back=True))  # as `export` writes them
+    shapes = {key: weight.shape for key, weight in reloaded.state_dict().items()}
+    assert {key: weight.shape for key, weight in exported.items()} == shapes
+    reloaded.load_state_dict(exported, assign=True)
+    assert_equal_but_for_the_order_of_sums(logits, compute_logits(reloaded))
 
 
-def logits(model: torch.nn.Module) -> torch.Tensor:
-    """Of one image of 224 px, in eval mode."""
+def compute_logits(model: torch.nn.Module) -> torch.Tensor:
+    """Return the logits of one image of 224 px, in eval mode."""
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        found: torch.Tensor = model.eval()(image)
-    return found
+        logits: torch.Tensor = model.eval()(image)
+    return logits
 
 
-def assert_equal_but_for_the_order_of_sums(found: torch.Tensor, wanted: torch.Tensor) -> None:
-    assert wanted.std() > 1e-3
-    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+def assert_equal_but_for_the_order_of_sums(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    assert expected.std() > 1e-3
+    assert torch.allclose(actual, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
-def weights_like(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
-    """Random weights, quickly: slices of one tiled buffer, scaled so that logits keep their size."""
+def draw_weights_like(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """Return random weights, as slices of one buffer to be quick, scaled so that logits keep their size."""
     draw = torch.randn(1 << 18, generator=torch.Generator().manual_seed(seed))
     most = max(weight.numel() for weight in state.values())
     buffer = draw.repeat(most // len(draw) + 1)
-    made = {}
+    drawn = {}
     for name, weight in state.items():
-        found = buffer[: weight.numel()].reshape(weight.shape)
+        values = buffer[: weight.numel()].reshape(weight.shape)
         if weight.dim() > 1:
-            made[name] = found * (2 / weight[0].numel()) ** 0.5
+            drawn[name] = values * (2 / weight[0].numel()) ** 0.5
         elif name.endswith("num_batches_tracked"):
-            made[name] = torch.zeros((), dtype=weight.dtype)
+            drawn[name] = torch.zeros((), dtype=weight.dtype)
         else:
-            made[name] = found.abs() + 0.5 if name.endswith(("running_var", "weight")) else found * 0.1
-    return made
+            drawn[name] = values.abs() + 0.5 if name.endswith(("running_var", "weight")) else values * 0.1
+    return drawn
 
 
 @settings(max_examples=60, deadline=None)
 @given(archs())
-def test_the_module_makes_maps_of_the_sizes_that_the_layers_say(net: Arch) -> None:
+def test_the_maps_of_the_module_have_the_sizes_of_the_layers(net: Arch) -> None:
     assert net.image_size is not None
     assert net.in_channels is not None
     body, _ = split_head(build_layers(net))
@@ -133,8 +133,8 @@ def test_the_module_makes_maps_of_the_sizes_that_the_layers_say(net: Arch) -> No
         assert model(torch.zeros(2, net.in_channels, net.image_size, net.image_size)).shape == (2, net.classes)
 
 
-def kept_by_autograd(net: Arch, batch: int) -> int:
-    """Bytes of the storages that autograd keeps for the backward pass, weights aside."""
+def measure_bytes_kept_by_autograd(net: Arch, batch: int) -> int:
+    """Return the bytes of the storages that autograd keeps for the backward pass, without the weights."""
     assert net.image_size is not None
     assert net.in_channels is not None
     model = build_model(net).train()
@@ -161,4 +161,6 @@ def test_the_estimated_memory_is_what_autograd_keeps(norm: str, activation: str,
     net = make_arch(
         {**given, "head": {"hidden": [64], "dropout": 0.5}, "image_size": 32, "in_channels": 3, "classes": 10}
     )
-    assert estimate_training_memory(net, 8).activations == pytest.approx(kept_by_autograd(net, 8), rel=0.05)
+    assert estimate_training_memory(net, 8).activations == pytest.approx(
+        measure_bytes_kept_by_autograd(net, 8), rel=0.05
+    )

@@ -16,7 +16,7 @@ from vgg_ablate.runs.driver import RunOptions, RunSummary, run_plan
 from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.events import read_events
 from vgg_ablate.runs.workers.protocol import EpochEnded, Job, JobEnded, WorkerContext, WorkerEvent
-from vgg_ablate.runs.workers.worker import perform_job
+from vgg_ablate.runs.workers.worker import TrainingBackend, perform_job
 
 _AT = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
 STUDY_TEMPLATE = """\
@@ -55,8 +55,8 @@ class InProcessPool:
 
     slots = 1
 
-    def __init__(self, folder: Path) -> None:
-        self._place, self._jobs = WorkerContext(folder=folder), list[Job]()
+    def __init__(self, folder: Path, training: TrainingBackend = fake_training) -> None:
+        self._place, self._jobs, self._training = WorkerContext(folder=folder), list[Job](), training
 
     def free(self) -> int:
         return 1 - len(self._jobs)
@@ -74,7 +74,7 @@ class InProcessPool:
                 return False
 
             try:
-                events.append(perform_job(fake_training, job, self._place, report))
+                events.append(perform_job(self._training, job, self._place, report))
             except ValueError as error:
                 events.append(JobEnded(key, Outcome.FAILED, str(error)))
         self._jobs.clear()

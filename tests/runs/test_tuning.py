@@ -251,15 +251,21 @@ def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
     ("more", "rule"),
     [
         ("tune: {space: {train.epochs: [1, 2]}, epochs: 1}", "cannot be tuned"),
-        ("tune: {space: {name: [a, b]}, epochs: 1}", "can be tuned: what lies below"),
-        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: [4, 2]}", "each number of epochs must be greater"),
-        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: [2, 4], pruner: none}", "without a pruner there is one number"),
-        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: 2}\nvariants: {a: {train.lr: 0.3}}", "searches train.lr"),
+        ("tune: {space: {name: [a, b]}, epochs: 1}", "only paths below arch, data.augment, train can be tuned"),
+        ("tune: {space: {train.lr: [0.1, 0.2]}, epochs: [4, 2]}", "tune.epochs: must be strictly increasing"),
+        (
+            "tune: {space: {train.lr: [0.1, 0.2]}, epochs: [2, 4], pruner: none}",
+            "tune.epochs: must be a single number with pruner: none",
+        ),
+        (
+            "tune: {space: {train.lr: [0.1, 0.2]}, epochs: 2}\nvariants: {a: {train.lr: 0.3}}",
+            "tune.space contains train.lr, which this variant sets",
+        ),
         (
             "tune: {space: {train.lr: [0.1, 0.2]}, epochs: 2}\nvariants: {a: {arch.width: 2, tune.trials: 3}}",
-            "every variant gets one budget",
+            "all variants have the same budget",
         ),
-        ("tuned: {nobody: {trial: 1}}", "no such variant"),
+        ("tuned: {nobody: {trial: 1}}", "unknown variant"),
     ],
 )
 def test_what_cannot_be_tuned_is_one_line(tmp_path: Path, more: str, rule: str) -> None:

@@ -1,4 +1,4 @@
-"""A space counted by columns is the space counted net by net; its front is what a slow search would find."""
+"""Surveys of spaces against the costs of their nets, computed one by one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from scipy import stats
@@ -21,8 +18,7 @@ from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models.costs import Costs
 from vgg_ablate.models.width_matching import resolve_variants
-from vgg_ablate.space import pareto
-from vgg_ablate.space import survey as space_survey
+from vgg_ablate.space.survey import build_space
 
 STUDY = """\
 version: 1
@@ -85,16 +81,16 @@ BY_WHOLE_WIDTHS = """\
 """
 
 
-def study(folder: Path, axes: str) -> Study:
+def load_study(folder: Path, axes: str) -> Study:
     path = folder / "wide.yaml"
     path.write_text(STUDY + axes)
     return load(path)
 
 
-def one_by_one(asked: Study, point: dict[str, Any]) -> Costs | None:
-    assert isinstance(asked.design, Search)
+def compute_costs_alone(study: Study, point: dict[str, Any]) -> Costs | None:
+    assert isinstance(study.design, Search)
     try:
-        return resolve_variants([asked.base, asked.variant("one", asked.design.changes(point))])[-1].costs
+        return resolve_variants([study.base, study.variant("one", study.design.changes(point))])[-1].costs
     except SpecError:
         return None
 
@@ -105,35 +101,35 @@ def one_by_one(asked: Study, point: dict[str, Any]) -> Costs | None:
     ids=["by-stage", "by-label", "by-budget", "by-range", "by-whole-widths"],
 )
 def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str, count: int) -> None:
-    asked = study(tmp_path, axes)
-    found = space_survey.build_space(asked)
-    points = next(found.chunks(draw=count, most=0))
-    costs = found.costs(points)
-    alone = [one_by_one(asked, found.point(points, index)) for index in range(count)]
-    assert [costs.of(index) if costs.exists[index] else None for index in range(count)] == alone
-    assert any(one is None for one in alone)
-    assert sum(one is not None for one in alone) > count / 10
+    study = load_study(tmp_path, axes)
+    space = build_space(study)
+    points = next(space.iterate_chunks(draw=count, max_points=0))
+    costs = space.compute_costs(points)
+    alone = [compute_costs_alone(study, space.build_point(points, index)) for index in range(count)]
+    assert [costs.get_costs(index) if costs.exists[index] else None for index in range(count)] == alone
+    assert None in alone
+    assert len(alone) - alone.count(None) > count / 10
 
 
-def test_a_survey_of_matched_nets_says_how_many_meet_their_budget_at_no_width(tmp_path: Path) -> None:
-    asked = study(tmp_path, BY_RANGE)
-    survey = space_survey.build_space(asked).survey(draw=40)
-    points = next(space_survey.build_space(asked).chunks(draw=40))
-    assert isinstance(asked.design, Search)
-    refused = []
+def test_a_survey_of_matched_nets_counts_those_that_meet_their_budget_at_no_width(tmp_path: Path) -> None:
+    study = load_study(tmp_path, BY_RANGE)
+    space = build_space(study)
+    survey = space.survey(draw=40)
+    points = next(space.iterate_chunks(draw=40))
+    assert isinstance(study.design, Search)
+    errors = []
     for index in range(40):
         try:
-            resolve_variants(
-                [asked.variant("one", asked.design.changes(space_survey.build_space(asked).point(points, index)))]
-            )
+            resolve_variants([study.variant("one", study.design.changes(space.build_point(points, index)))])
         except SpecError as error:
-            refused.append("no width gives" in str(error))
-    assert (survey.exist, survey.unmatched) == (40 - len(refused), sum(refused))
-    assert any(refused)
+            errors.append(str(error))
+    unmatched = sum("no width gives" in error for error in errors)
+    assert (survey.exist, survey.unmatched) == (40 - len(errors), unmatched)
+    assert unmatched
 
 
 @pytest.mark.parametrize(
-    ("between", "theirs"),
+    ("between", "distribution"),
     [
         ("{low: 0.125, high: 2.0, log: true}", FloatDistribution(0.125, 2.0, log=True)),
         ("{low: 0.125, high: 2.0}", FloatDistribution(0.125, 2.0)),
@@ -142,86 +138,77 @@ def test_a_survey_of_matched_nets_says_how_many_meet_their_budget_at_no_width(tm
     ],
 )
 def test_points_are_drawn_as_optuna_draws_a_searchs_first_proposals(
-    tmp_path: Path, between: str, theirs: BaseDistribution
+    tmp_path: Path, between: str, distribution: BaseDistribution
 ) -> None:
-    found = space_survey.build_space(study(tmp_path, f"    arch.width: {between}\n"))
-    (points,) = found.chunks(draw=5_000, most=0)
-    ours = [found.point(points, index)["arch.width"] for index in range(5_000)]
-    random, ledger, trial = RandomSampler(seed=0), optuna.create_study(), optuna.trial.create_trial(value=0.0)
-    wanted = [random.sample_independent(ledger, trial, "width", theirs) for _ in range(5_000)]
-    assert stats.ks_2samp(ours, wanted).pvalue > 1e-3
-    if isinstance(theirs, IntDistribution):
-        assert set(ours) == set(wanted)
+    space = build_space(load_study(tmp_path, f"    arch.width: {between}\n"))
+    (points,) = space.iterate_chunks(draw=5_000, max_points=0)
+    ours = [space.build_point(points, index)["arch.width"] for index in range(5_000)]
+    sampler, trials, trial = RandomSampler(seed=0), optuna.create_study(), optuna.trial.create_trial(value=0.0)
+    sampled = [sampler.sample_independent(trials, trial, "width", distribution) for _ in range(5_000)]
+    assert stats.ks_2samp(ours, sampled).pvalue > 1e-3
+    if isinstance(distribution, IntDistribution):
+        assert set(ours) == set(sampled)
 
 
-def test_a_survey_counts_what_meets_the_constraints(tmp_path: Path) -> None:
-    asked = study(tmp_path, BY_LABEL)
-    found = space_survey.build_space(asked)
-    survey = found.survey()
-    assert isinstance(asked.design, Search)
-    alone = [one_by_one(asked, point) for point in asked.design.grid()]
-    there = [one for one in alone if one is not None]
-    meet = [one for one in there if all(bound.compute_excess(one.as_dict()) <= 0 for bound in asked.design.constraints)]
+def test_a_survey_counts_the_nets_that_meet_the_constraints(tmp_path: Path) -> None:
+    study = load_study(tmp_path, BY_LABEL)
+    space = build_space(study)
+    survey = space.survey()
+    assert isinstance(study.design, Search)
+    alone = [compute_costs_alone(study, point) for point in study.design.grid()]
+    existing = [costs for costs in alone if costs is not None]
+    feasible = [
+        costs
+        for costs in existing
+        if all(constraint.compute_excess(costs.as_dict()) <= 0 for constraint in study.design.constraints)
+    ]
     assert (survey.size, survey.seen) == (len(alone), len(alone))
-    assert (survey.exist, survey.meet) == (len(there), len(meet))
-    assert survey.low["params"] == min(one.params for one in meet)
-    assert survey.high["macs"] == max(one.macs for one in meet)
-    rows = {(one.params, one.macs, -one.receptive_field) for one in meet}
+    assert (survey.exist, survey.meet) == (len(existing), len(feasible))
+    assert survey.low["params"] == min(costs.params for costs in feasible)
+    assert survey.high["macs"] == max(costs.macs for costs in feasible)
+    rows = {(costs.params, costs.macs, -costs.receptive_field) for costs in feasible}
     best = {row for row in rows if not any(other != row and np.all(np.array(other) <= row) for other in rows)}
-    assert {(one.params, one.macs, -one.receptive_field) for _, one in survey.front} == best
+    assert {(costs.params, costs.macs, -costs.receptive_field) for _, costs in survey.front} == best
     for point, costs in survey.front:
-        assert one_by_one(asked, point) == costs
-
-
-@given(
-    arrays.arrays(np.int64, st.tuples(st.integers(1, 30), st.just(3)), elements=st.integers(0, 6)), st.integers(1, 9)
-)
-@settings(max_examples=150, deadline=None)
-def test_a_front_grown_in_chunks_is_the_front(rows: np.ndarray[Any, np.dtype[np.int64]], chunk: int) -> None:
-    front = pareto.ParetoFront()
-    for start in range(0, len(rows), chunk):
-        part = rows[start : start + chunk]
-        joined = front.offer(part[:, 0], part[:, 1], -part[:, 2])
-        front.keep({at: ({"row": start + at}, Costs(int(part[at, 0]), int(part[at, 1]), 0, 0, 0, 0)) for at in joined})
-    kept = [point["row"] for point, _ in front.members()]
-    distinct = {tuple(row) for row in rows.tolist()}
-    best = {row for row in distinct if not any(o != row and all(np.array(o) <= row) for o in distinct)}
-    assert sorted(tuple(rows[at].tolist()) for at in kept) == sorted(best)
+        assert compute_costs_alone(study, point) == costs
 
 
 def test_a_hundred_thousand_nets_take_less_than_a_second(tmp_path: Path) -> None:
-    found = space_survey.build_space(study(tmp_path, BY_STAGE))
-    found.costs(next(found.chunks(draw=10, most=0)))  # the tables
+    space = build_space(load_study(tmp_path, BY_STAGE))
+    space.compute_costs(next(space.iterate_chunks(draw=10, max_points=0)))  # the tables
     start = process_time()
-    survey = found.survey(draw=200_000)
+    survey = space.survey(draw=200_000)
     assert survey.seen == 200_000
     assert 200_000 / (process_time() - start) > 100_000  # about a million on a quiet core
 
 
-def test_a_larger_space_is_drawn_from_and_the_draw_is_the_same_every_time(tmp_path: Path) -> None:
-    found = space_survey.build_space(study(tmp_path, BY_STAGE))
-    assert found.size is None
-    assert found.survey(draw=2_000) == found.survey(draw=2_000)
+def test_a_larger_space_is_sampled_and_the_sample_is_the_same_every_time(tmp_path: Path) -> None:
+    space = build_space(load_study(tmp_path, BY_STAGE))
+    assert space.size is None
+    assert space.survey(draw=2_000) == space.survey(draw=2_000)
 
 
 @pytest.mark.parametrize(
-    ("axes", "said"),
+    ("axes", "message"),
     [
-        ("    arch.match: [{macs: 1e6}, {macs: other}]\n", "the budget of the base, or a number"),
-        ("    arch.match: [{macs: 1e6}, {macs: 1e15}]\n", "are not counted"),
-        ("    arch.match.macs: {low: 1.5, high: 9.5}\n    arch.match: [{macs: 8}]\n", "changed by another axis"),
+        ("    arch.match: [{macs: 1e6}, {macs: other}]\n", "must be 'base' or a number, got 'other'"),
+        ("    arch.match: [{macs: 1e6}, {macs: 1e15}]\n", "must be at most 10,000,000,000,000 macs, got"),
+        (
+            "    arch.match.macs: {low: 1.5, high: 9.5}\n    arch.match: [{macs: 8}]\n",
+            "needs a step, because it is changed by",
+        ),
         ("    arch.match.tolerance: {low: 0.1, high: 0.2}\n", "needs a step"),
         ("    arch.width: {low: 0.5, high: 2.0}\n    a: {b: {arch.width: 0.3}}\n", "changed by another axis"),
         ("    arch.stages[0].channels: {low: 1, high: 1000000000}\n", "more than 1,000,000 numbers"),
     ],
 )
-def test_a_space_that_cannot_be_counted_says_why(tmp_path: Path, axes: str, said: str) -> None:
-    with pytest.raises(SpecError, match=said):
-        space_survey.build_space(study(tmp_path, axes))
+def test_a_space_that_cannot_be_surveyed_is_refused_with_the_reason(tmp_path: Path, axes: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        build_space(load_study(tmp_path, axes))
 
 
 def test_a_study_without_a_search_has_no_space(tmp_path: Path) -> None:
     path = tmp_path / "plain.yaml"
     path.write_text(STUDY.partition("design:")[0] + "design: list\n")
-    with pytest.raises(SpecError, match="its design is not a search"):
-        space_survey.build_space(load(path))
+    with pytest.raises(SpecError, match="has no space: the design must be a search, got 'list'"):
+        build_space(load(path))

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.models.nets import archs
+from tests.models.nets import archs, compute_class_map
 from vgg_ablate.config.arch import Arch, GroupNorm, NoNorm
 from vgg_ablate.config.datasets import Shape
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.training import Evaluate
 from vgg_ablate.data.views import iterate_views
 from vgg_ablate.models.dense_coverage import compute_coverage, compute_covered_sides, compute_dense_side
-from vgg_ablate.models.dense_head import compute_class_map, convert_head, convert_model
+from vgg_ablate.models.dense_head import convert_head, convert_model
 from vgg_ablate.models.vgg import Vgg, build_model
 from vgg_ablate.training.fusion import fold_batch_norms
 

@@ -1,8 +1,9 @@
-"""The analysis of variance of a factorial design: every main effect and interaction, with the seed as a block.
+"""Analysis of variance of a factorial design: all main effects and interactions, with the seed as a block.
 
-Every cell has every seed, so that sums of squares are those of means and do not depend on an order of the terms (types
-I, II and III agree): Montgomery, Design and Analysis of Experiments, chapters 4 and 5. The seed meets no factor in an
-interaction: what is left over, (seeds - 1) (cells - 1) degrees of freedom, is the error.
+Only complete designs are analysed: every cell has every seed. Then sums of squares are those of marginal means, and do
+not depend on the order of the terms (types I, II and III agree): Montgomery, Design and Analysis of Experiments,
+chapters 4 and 5. That is a dozen lines of numpy, and statsmodels serves as the oracle of the tests. The seed has no
+interaction with a factor; the residual, with (seeds - 1) (cells - 1) degrees of freedom, is the error term.
 """
 
 from __future__ import annotations
@@ -18,75 +19,83 @@ from scipy import special
 from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.config.claims import FactorLevels
 
-_NOTHING = 1e-12  # of the total: what rounding leaves where the factors and the seed explain everything
+# Where the factors and the seed explain everything, rounding still leaves a residual: below this share of the total it
+# counts as 0, and there is no F.
+_ZERO_SHARE = 1e-12
 
 
 @dataclass(frozen=True)
 class AnovaRow:
-    """A line of the analysis of variance."""
+    """One source of variation in the table of an analysis of variance."""
 
     name: str
     dof: int
     sum_of_squares: float
     f: float = nan
     p: float = nan
-    omega_squared: float = nan  # the share of the variance that it explains, without small-sample bias
+    omega_squared: float = nan  # share of the total variance, corrected for small samples; partial is not used
 
 
 def analyze_variance(
     factors: Mapping[str, Sequence[str]],
     levels: FactorLevels,
-    table: Mapping[str, Mapping[int, float]],
+    values: Mapping[str, Mapping[int, float]],
     seeds: Sequence[int],
 ) -> tuple[AnovaRow, ...]:
-    """The seed, the main effects, the interactions from two factors to all, the rest.
+    """Return the rows for the seed, the main effects, the interactions of two to all factors, and the residual.
 
-    `table` has the value of every variant and seed. Empty where a cell or a second seed is lacking, or nothing varies.
+    `factors` maps a factor to its levels, `levels` a variant to its level of every factor, `values` a variant and a
+    seed to the metric. Empty where a cell or a second seed is missing, or where nothing varies.
     """
-    cells = {tuple(its[factor] for factor in factors): name for name, its in levels.items()}
-    if len(seeds) < 2 or len(levels) != len(cells) or len(cells) != prod(len(its) for its in factors.values()):
+    cells = {tuple(own[factor] for factor in factors): name for name, own in levels.items()}
+    if len(seeds) < 2 or len(levels) != len(cells) or len(cells) != prod(len(names) for names in factors.values()):
         return ()
-    shape = (*(len(its) for its in factors.values()), len(seeds))
-    values = [table[cells[cell]][seed] for cell in itertools.product(*factors.values()) for seed in seeds]
-    y = np.reshape(values, shape)
-    return tuple(_sources(y, list(factors))) if np.ptp(y) > 0 else ()
+    shape = (*(len(names) for names in factors.values()), len(seeds))
+    y = np.reshape(
+        [values[cells[cell]][seed] for cell in itertools.product(*factors.values()) for seed in seeds], shape
+    )
+    return tuple(_compute_rows(y, list(factors))) if np.ptp(y) > 0 else ()
 
 
 def shorten_factor(factor: str) -> str:
-    """The last part of a factor's path."""
+    """Return the last part of a factor's path: `kernel` for `arch.kernel`."""
     return factor.rsplit(".", 1)[-1]
 
 
-def _sources(y: FloatArray, factors: Sequence[str]) -> Iterator[AnovaRow]:
-    """`y` has an axis a factor, then the seeds."""
-    block = len(factors)
-    parts = [(block,), *(part for order in range(1, block + 1) for part in itertools.combinations(range(block), order))]
-    cells = y.size // y.shape[block]
-    left, total = (cells - 1) * (y.shape[block] - 1), _squares(y - y.mean())
-    rest = _squares(y - y.mean(axis=block, keepdims=True) - _effect(y, (block,)))
-    error = rest / left if left and rest > _NOTHING * total else nan
-    for part in parts:
-        found = _effect(y, part)
-        squares, dof = _squares(found) * y.size / found.size, prod(y.shape[axis] - 1 for axis in part)
-        f = squares / dof / error
+def _compute_rows(y: FloatArray, factors: Sequence[str]) -> Iterator[AnovaRow]:
+    """Yield the rows for `y`, which has one axis per factor and the seeds on the last axis."""
+    seed_axis = len(factors)
+    terms = [
+        (seed_axis,),
+        *(axes for order in range(1, seed_axis + 1) for axes in itertools.combinations(range(seed_axis), order)),
+    ]
+    cells = y.size // y.shape[seed_axis]
+    residual_dof, total = (cells - 1) * (y.shape[seed_axis] - 1), _sum_of_squares(y - y.mean())
+    # A complete model of the cells leaves what neither the cell nor the seed explains.
+    residual = _sum_of_squares(y - y.mean(axis=seed_axis, keepdims=True) - _compute_effect(y, (seed_axis,)))
+    mean_square = residual / residual_dof if residual_dof and residual > _ZERO_SHARE * total else nan
+    for axes in terms:
+        effect = _compute_effect(y, axes)
+        squares, dof = _sum_of_squares(effect) * y.size / effect.size, prod(y.shape[axis] - 1 for axis in axes)
+        f = squares / dof / mean_square
         yield AnovaRow(
-            "seed" if part == (block,) else " × ".join(shorten_factor(factors[axis]) for axis in part),
+            "seed" if axes == (seed_axis,) else " × ".join(shorten_factor(factors[axis]) for axis in axes),
             dof,
             squares,
             f,
-            float(special.fdtrc(dof, left, f)),
-            max(0.0, (squares - dof * error) / (total + error)),
+            float(special.fdtrc(dof, residual_dof, f)),
+            max(0.0, (squares - dof * mean_square) / (total + mean_square)),
         )
-    yield AnovaRow("rest", left, rest)
+    yield AnovaRow("rest", residual_dof, residual)
 
 
-def _effect(y: FloatArray, part: Sequence[int]) -> FloatArray:
-    """What these axes do together and no fewer of them: deviations along them, means along all others."""
+def _compute_effect(y: FloatArray, axes: Sequence[int]) -> FloatArray:
+    """Return the interaction effect of these axes: deviations from the mean along them, means along all others."""
     for axis in range(y.ndim):
         mean = y.mean(axis=axis, keepdims=True)
-        y = y - mean if axis in part else mean
+        y = y - mean if axis in axes else mean
     return y
 
 
-def _squares(values: FloatArray) -> float:
+def _sum_of_squares(values: FloatArray) -> float:
     return float((values**2).sum())

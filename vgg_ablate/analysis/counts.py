@@ -1,6 +1,6 @@
-"""Counts of runs that trained, side against side: Barnard's exact test and Newcombe's interval of a difference.
+"""Comparison of the numbers of runs that trained: Barnard's exact test and Newcombe's interval.
 
-Runs of the two sides are compared unpaired: whether a seed trains is no property that two nets share.
+The runs of the two sides are not paired by seed: whether a seed trains is not a property that two nets share.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from scipy import special
 
 from vgg_ablate.analysis.stats import FloatArray
 
-_SHARES = 513  # of runs that train, at which the largest tail is looked for
-_TIE = 1e-9  # between statistics that are equal but for rounding
+_GRID = 513  # common shares of trained runs at which the p-value's maximum is searched
+_TIE = 1e-9  # statistics that differ by less are equal but for rounding
 
 
 class TrainedCounts(NamedTuple):
-    """Runs that trained, and all runs, of the two sides."""
+    """The numbers of trained runs and of all runs on side a and on side b."""
 
     trained_a: int
     runs_a: int
@@ -30,25 +30,26 @@ class TrainedCounts(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The share of runs of a that trained minus that of b, in percentage points."""
+        """Share of trained runs of a minus that of b, in percentage points."""
         return 100 * (self.trained_a / self.runs_a - self.trained_b / self.runs_b)
 
     def p_value(self) -> float:
-        """Two-sided p-value of "both sides train equally often", by Barnard's unconditional exact test.
+        """Return the two-sided p-value of "both sides train equally often", by Barnard's unconditional exact test.
 
-        The statistic is the pooled z; the p-value is the largest over the unknown common share (Barnard 1947). It is 1
+        The statistic is the pooled z; the p-value is its maximum over the unknown common share (Barnard 1947). It is 1
         where every run, or no run, has trained.
         """
-        return _barnard(*self)
+        return _compute_barnard(*self)
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Newcombe's interval of the difference in percentage points, from the two Wilson intervals.
+        """Return Newcombe's interval of the difference, in percentage points, from the two Wilson intervals.
 
-        Newcombe 1998, Statistics in Medicine 17:873, method 10. It describes the size; the verdict is that of the test,
-        and the two can disagree at the edge.
+        Newcombe 1998, Statistics in Medicine 17:873, method 10. It describes the size of the difference; the test
+        decides, and the two can disagree where the interval ends near 0.
         """
         a, b = self.trained_a / self.runs_a, self.trained_b / self.runs_b
-        (low_a, high_a), (low_b, high_b) = _wilson(a, self.runs_a, level), _wilson(b, self.runs_b, level)
+        low_a, high_a = _compute_wilson(a, self.runs_a, level)
+        low_b, high_b = _compute_wilson(b, self.runs_b, level)
         below, above = sqrt((a - low_a) ** 2 + (high_b - b) ** 2), sqrt((high_a - a) ** 2 + (b - low_b) ** 2)
         return 100 * (a - b - below), 100 * (a - b + above)
 
@@ -56,56 +57,61 @@ class TrainedCounts(NamedTuple):
 def count_trained(
     frame: pd.DataFrame, weights: Mapping[str, float], seeds: Sequence[int]
 ) -> tuple[TrainedCounts, tuple[str, ...]]:
-    """The counts of a claim's sides over planned seeds, and the runs that say nothing: "five: seed 3 missing".
+    """Return the counts of a claim's two sides over the planned seeds, and the runs that are lacking.
 
-    Variants of one side are pooled. A diverged run has not trained; one without a record, out of memory or failed is
-    no answer either way.
+    Positive weights are side a, negative ones side b; the variants of a side are pooled. A diverged run has not
+    trained. A run without a record, out of memory or failed counts on neither side: it is lacking, as in
+    `five: seed 3 missing`.
     """
-    known = _trained(frame)
+    states = _read_states(frame)
     counts, lacking = [0, 0, 0, 0], []
     for name, weight in weights.items():
         for seed in seeds:
-            outcome, trained = known.get((name, seed), ("missing", None))
+            outcome, trained = states.get((name, seed), ("missing", None))
             if trained is None:
-                unknown = "finished, but whether it trained is not recorded"
-                told = unknown if outcome == "finished" else outcome.replace("_", " ")
-                lacking.append(f"{name}: seed {seed} {told}")
+                # Records of older versions do not hold what `trained` is computed from.
+                reason = "finished, but whether it trained is not recorded"
+                reason = reason if outcome == "finished" else outcome.replace("_", " ")
+                lacking.append(f"{name}: seed {seed} {reason}")
                 continue
-            place = 0 if weight > 0 else 2
-            counts[place] += trained
-            counts[place + 1] += 1
+            side = 0 if weight > 0 else 2
+            counts[side] += trained
+            counts[side + 1] += 1
     return TrainedCounts(*counts), tuple(lacking)
 
 
-def _trained(frame: pd.DataFrame) -> dict[tuple[str, int], tuple[str, bool | None]]:
-    """(variant, seed) -> outcome, and whether the run trained; None where it is not known."""
+def _read_states(frame: pd.DataFrame) -> dict[tuple[str, int], tuple[str, bool | None]]:
+    """Return (variant, seed) -> outcome, and whether the run trained; None where that is unknown."""
+    # Runs of other programs may lack the column: there a finished run counts as trained.
     column = frame["trained"] if "trained" in frame.columns else frame["outcome"] == "finished"
-    known: dict[tuple[str, int], tuple[str, bool | None]] = {}
+    states: dict[tuple[str, int], tuple[str, bool | None]] = {}
     for variant, seed, outcome, trained in zip(frame["variant"], frame["seed"], frame["outcome"], column, strict=True):
-        answer = bool(trained) if outcome == "finished" and not pd.isna(trained) else None
-        known[str(variant), int(seed)] = (str(outcome), False if outcome == "diverged" else answer)
-    return known
+        is_trained = bool(trained) if outcome == "finished" and not pd.isna(trained) else None
+        states[str(variant), int(seed)] = (str(outcome), False if outcome == "diverged" else is_trained)
+    return states
 
 
 @lru_cache(maxsize=4096)
-def _barnard(trained_a: int, runs_a: int, trained_b: int, runs_b: int) -> float:
-    """By enumeration of all tables of these sizes.
+def _compute_barnard(trained_a: int, runs_a: int, trained_b: int, runs_b: int) -> float:
+    """Return Barnard's p-value by enumeration of all tables of these sizes.
 
     scipy.stats.barnard_exact (1.17) compares statistics without a tolerance and loses tables that tie with the observed
     one: [[1, 3], [2, 0]] gets 0.155 there and its mirror image 0.219, which is right for both.
     """
-    statistic = _pooled_z(runs_a, runs_b)
-    extreme = statistic >= statistic[trained_a, trained_b] - _TIE
-    shares = np.linspace(0, 1, _SHARES)
-    for _ in range(2):  # the second time between the neighbours of the largest
-        tails = np.einsum("ka,ab,kb->k", _binomial(shares, runs_a), extreme, _binomial(shares, runs_b))
-        best = int(np.argmax(tails))
-        shares = np.linspace(shares[max(best - 1, 0)], shares[min(best + 1, _SHARES - 1)], _SHARES)
-    return min(1.0, float(tails[best]))
+    statistic = _compute_pooled_z(runs_a, runs_b)
+    is_extreme = statistic >= statistic[trained_a, trained_b] - _TIE
+    shares = np.linspace(0, 1, _GRID)
+    for _ in range(2):  # the second pass refines between the neighbours of the maximum
+        p_values = np.einsum(
+            "ka,ab,kb->k", _compute_binomial(shares, runs_a), is_extreme, _compute_binomial(shares, runs_b)
+        )
+        best = int(np.argmax(p_values))
+        shares = np.linspace(shares[max(best - 1, 0)], shares[min(best + 1, _GRID - 1)], _GRID)
+    return min(1.0, float(p_values[best]))
 
 
-def _pooled_z(runs_a: int, runs_b: int) -> FloatArray:
-    """|z| of every table, trained of a x trained of b; 0 where all or none have trained."""
+def _compute_pooled_z(runs_a: int, runs_b: int) -> FloatArray:
+    """Return |z| of every table, trained of a x trained of b; 0 where all or no runs have trained."""
     a, b = np.arange(runs_a + 1)[:, None], np.arange(runs_b + 1)[None, :]
     pooled = (a + b) / (runs_a + runs_b)
     variance = pooled * (1 - pooled) * (1 / runs_a + 1 / runs_b)
@@ -113,14 +119,16 @@ def _pooled_z(runs_a: int, runs_b: int) -> FloatArray:
     return np.asarray(np.divide(difference, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0))
 
 
-def _binomial(shares: FloatArray, runs: int) -> FloatArray:
-    """P(k of so many runs train), shares x k."""
+def _compute_binomial(shares: FloatArray, runs: int) -> FloatArray:
+    """Return P(k of the runs train), shares x k."""
     k = np.arange(runs + 1)
-    ways = special.gammaln(runs + 1) - special.gammaln(k + 1) - special.gammaln(runs - k + 1)  # no overflow past 1,000
+    # In logarithms: the binomial coefficients of 1,030 runs and more overflow a float.
+    ways = special.gammaln(runs + 1) - special.gammaln(k + 1) - special.gammaln(runs - k + 1)
     return np.asarray(np.exp(ways + special.xlogy(k, shares[:, None]) + special.xlog1py(runs - k, -shares[:, None])))
 
 
-def _wilson(share: float, runs: int, level: float) -> tuple[float, float]:
+def _compute_wilson(share: float, runs: int, level: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a share."""
     z = float(special.ndtri((1 + level) / 2))
     middle, reach = share + z**2 / (2 * runs), z * sqrt(share * (1 - share) / runs + z**2 / (4 * runs**2))
     return (middle - reach) / (1 + z**2 / runs), (middle + reach) / (1 + z**2 / runs)

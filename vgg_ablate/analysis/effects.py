@@ -1,6 +1,7 @@
-"""Factorial designs: main effects and interactions of two factors as contrasts per seed, and an analysis of variance.
+"""Main effects and two-factor interactions of a factorial design, as contrasts of variants paired by seed.
 
-Effects go through the same code as claims: a contrast of variants, paired by seed.
+Effects go through the same statistics as claims. Interactions of three and more factors are in the analysis of variance
+only: nobody reads them as contrasts.
 """
 
 from __future__ import annotations
@@ -23,55 +24,55 @@ from vgg_ablate.config.claims import FactorLevels
 class Effect:
     """A contrast between levels, on the metric as it is shown: negative is less error."""
 
-    factors: tuple[str, ...]  # one: a main effect; two: an interaction
-    label: str  # "kernel: 5 - 3", "kernel: 5 - 3, at norm: batch more than at none"
-    weights: Mapping[str, float]
+    factors: tuple[str, ...]  # one for a main effect, two for an interaction
+    label: str  # "kernel: 5 - 3", "kernel: 5 - 3, at norm batch more than at norm none"
+    weights: Mapping[str, float]  # variant -> weight
     difference: PairedDifference
     p: float
-    q: float = nan  # Holm's, over the effects of its kind
+    q: float = nan  # Holm's, over the main effects or over the interactions
 
 
 @dataclass(frozen=True)
 class FactorialEffects:
-    """What a factorial design says. Empty `sources`: some cell or seed is missing, and no honest analysis is left."""
+    """The effects of a factorial design; `sources` is empty where a cell or a seed is missing."""
 
     factors: Mapping[str, tuple[str, ...]]  # factor -> levels, the reference first
-    means: Mapping[tuple[str, str], tuple[float, ...]]  # (factor, level) -> mean over its variants, per whole seed
+    means: Mapping[tuple[str, str], tuple[float, ...]]  # (factor, level) -> mean over its variants, per shared seed
     main: tuple[Effect, ...]
     interactions: tuple[Effect, ...]
     sources: tuple[AnovaRow, ...]
-    seeds: tuple[int, ...]  # that every variant of the design has finished
+    seeds: tuple[int, ...]  # those that every variant of the design has finished
 
 
 def compute_effects(report: Report) -> FactorialEffects:
-    """Of a report whose variants have levels of two or more factors each."""
-    levels = {name: its for name, its in report.levels.items() if its}
-    factors = _factors(levels, report.levels.get(report.study.base.name, {}))
+    """Compute the effects of a report whose variants have levels of two or more factors each."""
+    levels = {name: own for name, own in report.levels.items() if own}
+    factors = _collect_factors(levels, report.levels.get(report.study.base.name, {}))
     table = collect_by_seed(report.frame, PRIMARY_METRIC)
     seeds = tuple(seed for seed in report.study.seed_list if all(seed in table.get(name, {}) for name in levels))
     means = {
         (factor, level): tuple(
-            float(np.mean([table[name][seed] for name, its in levels.items() if its.get(factor) == level]))
+            float(np.mean([table[name][seed] for name, own in levels.items() if own.get(factor) == level]))
             for seed in seeds
         )
-        for factor, its_levels in factors.items()
-        for level in its_levels
+        for factor, factor_levels in factors.items()
+        for level in factor_levels
     }
     return FactorialEffects(
         factors,
         means,
-        _corrected(_main(factors, levels, table, seeds)),
-        _corrected(_interactions(factors, levels, table, seeds)),
+        _adjust_effects(_compute_main_effects(factors, levels, table, seeds)),
+        _adjust_effects(_compute_interactions(factors, levels, table, seeds)),
         analyze_variance(factors, levels, table, seeds),
         seeds,
     )
 
 
-def _factors(levels: FactorLevels, base: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The base's level is the reference, else the first that was written."""
+def _collect_factors(levels: FactorLevels, base: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return factor -> levels in the order of the study, the base's level (the reference) first."""
     factors: dict[str, list[str]] = {}
-    for its in levels.values():
-        for factor, level in its.items():
+    for own in levels.values():
+        for factor, level in own.items():
             known = factors.setdefault(factor, [])
             if level not in known:
                 known.append(level)
@@ -81,7 +82,7 @@ def _factors(levels: FactorLevels, base: Mapping[str, str]) -> dict[str, tuple[s
     }
 
 
-def _main(
+def _compute_main_effects(
     factors: Mapping[str, Sequence[str]],
     levels: FactorLevels,
     table: Mapping[str, Mapping[int, float]],
@@ -89,36 +90,40 @@ def _main(
 ) -> Iterator[Effect]:
     for factor, (reference, *others) in factors.items():
         for level in others:
-            weights = _mean_of(levels, {factor: level}, 1.0)
-            for name, weight in _mean_of(levels, {factor: reference}, -1.0).items():
-                weights[name] = weights.get(name, 0.0) + weight
-            yield _effect((factor,), f"{shorten_factor(factor)}: {level} - {reference}", weights, table, seeds)
+            weights: dict[str, float] = {}
+            _add_mean(weights, levels, {factor: level}, 1.0)
+            _add_mean(weights, levels, {factor: reference}, -1.0)
+            label = f"{shorten_factor(factor)}: {level} - {reference}"
+            yield _compute_effect((factor,), label, weights, table, seeds)
 
 
-def _interactions(
+def _compute_interactions(
     factors: Mapping[str, Sequence[str]],
     levels: FactorLevels,
     table: Mapping[str, Mapping[int, float]],
     seeds: Sequence[int],
 ) -> Iterator[Effect]:
-    for (one, its), (two, others) in itertools.combinations(factors.items(), 2):
-        for level, other in itertools.product(its[1:], others[1:]):
+    for (first, (reference, *levels_first)), (second, (base, *levels_second)) in itertools.combinations(
+        factors.items(), 2
+    ):
+        for level, other in itertools.product(levels_first, levels_second):
             weights: dict[str, float] = {}
-            for a, b in itertools.product((level, its[0]), (other, others[0])):
+            for a, b in itertools.product((level, reference), (other, base)):
                 sign = (1 if a == level else -1) * (1 if b == other else -1)
-                for name, weight in _mean_of(levels, {one: a, two: b}, sign).items():
-                    weights[name] = weights.get(name, 0.0) + weight
-            short_one, short_two = shorten_factor(one), shorten_factor(two)
-            label = f"{short_one}: {level} - {its[0]}, at {short_two} {other} more than at {short_two} {others[0]}"
-            yield _effect((one, two), label, weights, table, seeds)
+                _add_mean(weights, levels, {first: a, second: b}, sign)
+            place = shorten_factor(second)
+            label = f"{shorten_factor(first)}: {level} - {reference}, at {place} {other} more than at {place} {base}"
+            yield _compute_effect((first, second), label, weights, table, seeds)
 
 
-def _mean_of(levels: FactorLevels, where: Mapping[str, str], sign: float) -> dict[str, float]:
-    here = [name for name, its in levels.items() if all(its.get(factor) == level for factor, level in where.items())]
-    return {name: sign / len(here) for name in here}
+def _add_mean(weights: dict[str, float], levels: FactorLevels, where: Mapping[str, str], sign: float) -> None:
+    """Add to the weights those of the mean over all variants at these levels, times the sign."""
+    names = [name for name, own in levels.items() if all(own.get(factor) == level for factor, level in where.items())]
+    for name in names:
+        weights[name] = weights.get(name, 0.0) + sign / len(names)
 
 
-def _effect(
+def _compute_effect(
     factors: tuple[str, ...],
     label: str,
     weights: Mapping[str, float],
@@ -133,10 +138,11 @@ def _effect(
     return Effect(factors, label, weights, difference, p)
 
 
-def _corrected(found: Iterator[Effect]) -> tuple[Effect, ...]:
-    effects = list(found)
-    q = stats.adjust_holm([1.0 if np.isnan(effect.p) else effect.p for effect in effects])
+def _adjust_effects(effects: Iterator[Effect]) -> tuple[Effect, ...]:
+    """Return the effects with Holm's q; one without a p-value counts with p = 1 and keeps q = NaN."""
+    family = list(effects)
+    q = stats.adjust_holm([1.0 if np.isnan(effect.p) else effect.p for effect in family])
     return tuple(
         effect if np.isnan(effect.p) else replace(effect, q=float(adjusted))
-        for effect, adjusted in zip(effects, q, strict=True)
+        for effect, adjusted in zip(family, q, strict=True)
     )

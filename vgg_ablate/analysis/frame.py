@@ -1,6 +1,7 @@
-"""Records as tidy tables: one row a run, and one row an epoch. Errors and accuracies are fractions of 1.
+"""Records as tidy tables: one row per run, or one row per epoch. Errors and accuracies are fractions of 1.
 
-Every planned run has a row: `outcome` says `missing` where there is no record and `damaged` where it cannot be used.
+Every planned run has a row, so that a table never shrinks unnoticed: `outcome` is `missing` where there is no record
+and `damaged` where the record cannot be used.
 """
 
 from __future__ import annotations
@@ -16,21 +17,23 @@ from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.records import Outcome, PlannedRun, Record, is_at_chance
 
 MISSING, DAMAGED = "missing", "damaged"
-RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip through CSV or parquet
+# Column -> dtype. The dtypes are the same after a round trip through CSV or Parquet: nullable ones only where a value
+# can be missing and float64 could not say so without changing the kind of the others.
+RUN_COLUMNS: dict[str, str] = {
     "study": "str",
     "variant": "str",
     "seed": "int64",
     "key": "str",
-    "horizon": "float64",  # the level of the study's horizons; nothing where it has none
+    "horizon": "float64",  # the level of the study's horizons; NaN in a study without them
     "outcome": "str",
-    "trained": "boolean",  # above chance level at the end; empty where nothing says so
+    "trained": "boolean",  # ended above chance level; missing where the record does not say
     "val_accuracy": "float64",
     "val_error": "float64",
     "test_accuracy": "float64",
     "test_error": "float64",
     "test_top5_accuracy": "float64",
     "test_top5_error": "float64",
-    "train_error": "float64",  # of the first `train_examples` of the training split, without augmentation
+    "train_error": "float64",  # on `train_examples` images of the training split, without augmentation
     "train_examples": "Int64",
     "params": "Int64",
     "macs": "Int64",
@@ -43,8 +46,8 @@ RUN_COLUMNS: dict[str, str] = {  # column -> dtype; the same after a round trip 
     "val_loss": "float64",
     "train_seconds": "float64",
     "images_per_second": "float64",
-    "train_cpu_seconds": "float64",  # of the process, all threads; empty where it was not measured
-    "disturbed": "boolean",  # waited for the processor: its times say little of the net
+    "train_cpu_seconds": "float64",  # of the process, all threads; NaN where it was not measured
+    "disturbed": "boolean",  # waited for the processor: its times are not those of the net alone
     "device": "str",
     "device_name": "str",
     "precision": "str",
@@ -69,61 +72,70 @@ EPOCH_COLUMNS: dict[str, str] = {
     "val_examples": "int64",
 }
 
-_MOST_WAITING = 1.2  # times CPU time: the wall time of an undisturbed run
+_MAX_WALL_PER_CPU = 1.2  # an undisturbed run on one thread takes at most this multiple of its CPU time
 
 
 def frame(folder: str | Path) -> pd.DataFrame:
-    """One row a planned run of a results folder. Raises StorageFailed where there is no study in it."""
+    """Return one row per planned run of a results folder, with the columns and dtypes of RUN_COLUMNS.
+
+    Raises StorageError where the folder holds no study.
+
+    >>> runs = frame("results/kernels")
+    >>> runs.groupby("variant")["test_error"].mean()
+    """
     return build_run_frame(read_results(folder))
 
 
 def read_epoch_frame(folder: str | Path) -> pd.DataFrame:
-    """One row an epoch of every recorded run of a results folder."""
+    """Return one row per epoch of every recorded run of a results folder. Raises StorageError as `frame` does."""
     return build_epoch_frame(read_results(folder))
 
 
 def build_run_frame(results: Results) -> pd.DataFrame:
-    """One row a planned run, in the order of the study's variants, then seeds."""
+    """Return one row per planned run, in the order of the study's variants, then of the seeds."""
     variants = results.study.all_variants
     order = {variant.name: index for index, variant in enumerate(variants)}
     horizons = {variant.name: variant.horizon for variant in variants}
-    cells = sorted(results.manifest.planned, key=lambda cell: (order.get(cell.variant, len(order)), cell.seed))
-    rows = [{**_run(results, cell), "horizon": horizons.get(cell.variant)} for cell in cells]
+    # A search plans variants that study.yaml does not name: they come last, in the order of the manifest.
+    planned = sorted(results.manifest.planned, key=lambda run: (order.get(run.variant, len(order)), run.seed))
+    rows = [{**_build_row(results, run), "horizon": horizons.get(run.variant)} for run in planned]
     return pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
 
 
 def build_epoch_frame(results: Results) -> pd.DataFrame:
-    """One row an epoch of every recorded run, in the order of the plan."""
-    cells = [cell for cell in results.manifest.planned if cell.key in results.epochs]
-    lengths = [len(results.epochs[cell.key]) for cell in cells]
-    values = np.concatenate([np.empty((0, len(EPOCH_FIELDS))), *(results.epochs[cell.key] for cell in cells)])
-    named = {
-        "study": [results.study.name] * len(cells),
-        "variant": [cell.variant for cell in cells],
-        "seed": [cell.seed for cell in cells],
-        "key": [cell.key for cell in cells],
+    """Return one row per epoch of every recorded run, in the order of the plan."""
+    planned = [run for run in results.manifest.planned if run.key in results.epochs]
+    lengths = [len(results.epochs[run.key]) for run in planned]
+    # The empty array comes first so that a study without a record has an empty frame of the same columns.
+    values = np.concatenate([np.empty((0, len(EPOCH_FIELDS))), *(results.epochs[run.key] for run in planned)])
+    labels = {
+        "study": [results.study.name] * len(planned),
+        "variant": [run.variant for run in planned],
+        "seed": [run.seed for run in planned],
+        "key": [run.key for run in planned],
     }
     columns: dict[str, Any] = {
-        name: np.repeat(np.array(column, dtype=object), lengths) for name, column in named.items()
+        name: np.repeat(np.array(column, dtype=object), lengths) for name, column in labels.items()
     }
     return pd.DataFrame(columns | dict(zip(EPOCH_FIELDS, values.T, strict=True))).astype(EPOCH_COLUMNS)
 
 
 def serialize_frame(table: pd.DataFrame) -> str:
-    """The table as CSV text, every number in full."""
+    """Return a run or epoch frame as CSV text with unrounded numbers."""
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """A `runs.csv` (or a CSV file of epochs) with the dtypes and the very numbers that were written."""
+    """Read a `runs.csv`, or a CSV file of epochs, with the dtypes and the exact numbers that were written."""
     header = pd.read_csv(path, nrows=0).columns
     columns = EPOCH_COLUMNS if "epoch" in header else RUN_COLUMNS
     dtypes: dict[str, Any] = {name: dtype for name, dtype in columns.items() if name in header}
-    text = pd.read_csv(path, dtype=str, keep_default_na=False)  # pandas' own parser of floats is off by the last digit
-    return pd.DataFrame({name: _parsed(text[name], dtype) for name, dtype in dtypes.items()})
+    # As text first: the default float parser of pandas is off by the last digit, and "" would become NaN in text.
+    text = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.DataFrame({name: _parse_column(text[name], dtype) for name, dtype in dtypes.items()})
 
 
-def _parsed(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
+def _parse_column(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
     if dtype == "Int64":
         return pd.Series([pd.NA if value == "" else int(value) for value in column], dtype=dtype)
     if dtype == "boolean":
@@ -131,18 +143,19 @@ def _parsed(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
     return column.replace("", "nan").astype(dtype) if dtype == "float64" else column.astype(dtype)
 
 
-def _run(results: Results, cell: PlannedRun) -> dict[str, Any]:
+def _build_row(results: Results, planned: PlannedRun) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys((name for name, dtype in RUN_COLUMNS.items() if dtype == "str"), "")
-    row |= {"study": results.study.name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, "epochs": 0}
-    record = results.records.get(cell.key)
+    row |= {"study": results.study.name, "variant": planned.variant, "seed": planned.seed, "key": planned.key}
+    row["epochs"] = 0
+    record = results.records.get(planned.key)
     if record is not None:
-        return row | _recorded(record, results.epochs[cell.key])
-    if cell.key in results.damaged:
-        return row | {"outcome": DAMAGED, "reason": results.damaged[cell.key]}
+        return row | _read_record(record, results.epochs[planned.key])
+    if planned.key in results.damaged:
+        return row | {"outcome": DAMAGED, "reason": results.damaged[planned.key]}
     return row | {"outcome": MISSING, "reason": "no record"}
 
 
-def _recorded(record: Record, epochs: FloatArray) -> dict[str, Any]:
+def _read_record(record: Record, epochs: FloatArray) -> dict[str, Any]:
     environment = record.environment
     cpu_seconds = float(epochs[:, EPOCH_FIELDS.index("cpu_seconds")].sum())
     return {
@@ -158,6 +171,7 @@ def _recorded(record: Record, epochs: FloatArray) -> dict[str, Any]:
         "epochs": len(epochs),
         "train_loss": epochs[-1, EPOCH_FIELDS.index("train_loss")] if len(epochs) else None,
         "val_loss": epochs[-1, EPOCH_FIELDS.index("val_loss")] if len(epochs) else None,
+        # An ensemble that was averaged from stored predictions has not been trained: its times mean nothing.
         "train_seconds": None if record.averaged else record.train_seconds,
         "images_per_second": None if record.averaged else record.images_per_second,
         "train_cpu_seconds": cpu_seconds or None,
@@ -168,40 +182,41 @@ def _recorded(record: Record, epochs: FloatArray) -> dict[str, Any]:
         "threads": environment.get("threads"),
         "host": str(environment.get("host", "")),
         "started": record.started,
-    } | _tested(record)
+    } | _read_metrics(record)
 
 
 def _is_trained(record: Record, epochs: FloatArray) -> bool | None:
-    """Whether a run ended above chance level, which a diverged one did not; None where it was cut short."""
+    """Return whether a run ended above chance level; a diverged one did not. None where it was cut short."""
     if record.outcome is Outcome.DIVERGED:
         return False
     if record.averaged:
         return None if record.stalled is None else not record.stalled
     if record.outcome is not Outcome.FINISHED or not len(epochs):
         return None
+    # `record.stalled` needs the epochs, which this record has been stripped of (results.py).
     last = dict(zip(EPOCH_FIELDS, epochs[-1].tolist(), strict=True))
     stalled = is_at_chance(last["val_accuracy"], round(last["val_examples"]), record.run.classes)
     return None if stalled is None else not stalled
 
 
 def _is_disturbed(record: Record, cpu_seconds: float) -> bool:
-    """Whether a run on one thread of a CPU waited for the processor for more than a fifth of its CPU time.
+    """Return whether a run on one CPU thread waited for the processor for more than a fifth of its CPU time.
 
-    A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time says nothing about
-    waiting: such runs count as undisturbed, and so do ensembles that were not trained.
+    A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time tells nothing
+    about waiting: such runs count as undisturbed, and so do ensembles that were averaged without training.
     """
     if record.averaged:
         return False
     if record.environment.get("device", "cpu") != "cpu" or record.environment.get("threads", 1) != 1:
         return False
-    return cpu_seconds == 0 or record.train_seconds > _MOST_WAITING * cpu_seconds
+    return cpu_seconds == 0 or record.train_seconds > _MAX_WALL_PER_CPU * cpu_seconds
 
 
-def _tested(record: Record) -> dict[str, float | None]:
+def _read_metrics(record: Record) -> dict[str, float | None]:
     tested = record.tested
     if tested is None:
         return {}
-    found: dict[str, float | None] = {
+    metrics: dict[str, float | None] = {
         "train_error": tested.train_error,
         "train_examples": tested.train_examples,
         "val_accuracy": tested.val_accuracy,
@@ -210,6 +225,6 @@ def _tested(record: Record) -> dict[str, float | None]:
         "test_error": 1 - tested.test_accuracy,
     }
     if tested.test_top5_accuracy is not None:
-        found["test_top5_accuracy"] = tested.test_top5_accuracy
-        found["test_top5_error"] = 1 - tested.test_top5_accuracy
-    return found
+        metrics["test_top5_accuracy"] = tested.test_top5_accuracy
+        metrics["test_top5_error"] = 1 - tested.test_top5_accuracy
+    return metrics

@@ -1,4 +1,4 @@
-"""The verdicts at every level of a study's horizons, by the same rule: does the last one still agree with the first?"""
+"""Verdicts at every level of a study's horizons, and whether the longest two agree."""
 
 from __future__ import annotations
 
@@ -20,52 +20,53 @@ def judge_horizons(
     quantities: TrendQuantities,
     examples: CorrectExamples | None = None,
 ) -> tuple[Verdict, ...]:
-    """The verdicts, each with what is found at every level, and whether the two longest levels agree.
+    """Return the verdicts with `horizons` and `stable` filled in; `verdicts` are those of the last level.
 
-    A claim that names a variant at a lower level itself is about that level, and left as it is.
+    Every level is judged by the same rule. A claim that names a variant at a lower level (`base@20`) compares levels
+    itself and is left as it is.
     """
     if not study.horizons:
         return tuple(verdicts)
     lower = {variant.name for variant in study.horizon_variants}
-    about = [verdict for verdict in verdicts if not verdict.weights.keys() & lower]
-    found = {verdict.claim.id: {study.horizon_levels[-1]: verdict} for verdict in about}
+    last_level = [verdict for verdict in verdicts if not verdict.weights.keys() & lower]
+    by_claim = {verdict.claim.id: {study.horizon_levels[-1]: verdict} for verdict in last_level}
     levels = {variant.name: variant.levels for variant in study.variants}
     for level in study.horizon_levels[:-1]:
+        # The runs of `five@20` take the name `five`, so that the claims on `five` apply to them as they stand.
         names = {format_level_name(variant.name, level): variant.name for variant in study.variants}
-        at = frame[frame["variant"].isin(list(names))]
+        runs = frame[frame["variant"].isin(list(names))]
         judged = judge_claims(
-            [verdict.claim for verdict in about],
-            at.assign(variant=at["variant"].map(names)),
+            [verdict.claim for verdict in last_level],
+            runs.assign(variant=runs["variant"].map(names)),
             study.seed_list,
             levels=levels,
             looks=study.looks,
-            examples=_renamed(examples, names),
-            quantities={over: _by_name(its, names) for over, its in quantities.items()},
+            examples=_rename_examples(examples, names),
+            quantities={over: _rename_numbers(numbers, names) for over, numbers in quantities.items()},
         )
         for verdict in judged:
-            found[verdict.claim.id][level] = verdict
+            by_claim[verdict.claim.id][level] = verdict
     return tuple(
-        _with_levels(verdict, study, found[verdict.claim.id]) if verdict.claim.id in found else verdict
+        _with_levels(verdict, study, by_claim[verdict.claim.id]) if verdict.claim.id in by_claim else verdict
         for verdict in verdicts
     )
 
 
-def _with_levels(verdict: Verdict, study: Study, found: Mapping[float, Verdict]) -> Verdict:
-    at = {str(level): found[level] for level in study.horizon_levels}
-    shown = {
-        level: HorizonVerdict(one.mean, one.ci_low, one.ci_high, one.verdict, complete=one.complete)
-        for level, one in at.items()
+def _with_levels(verdict: Verdict, study: Study, by_level: Mapping[float, Verdict]) -> Verdict:
+    horizons = {
+        str(level): HorizonVerdict(found.mean, found.ci_low, found.ci_high, found.verdict, complete=found.complete)
+        for level, found in ((level, by_level[level]) for level in study.horizon_levels)
     }
-    one, other = list(at.values())[-2:]
-    stable = one.verdict == other.verdict if one.complete and other.complete else None
-    return replace(verdict, horizons=shown, stable=stable)
+    before, last = list(horizons.values())[-2:]
+    stable = before.verdict == last.verdict if before.complete and last.complete else None
+    return replace(verdict, horizons=horizons, stable=stable)
 
 
-def _by_name(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
-    return {name: numbers[lower] for lower, name in names.items() if lower in numbers}
+def _rename_numbers(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
+    return {name: numbers[level_name] for level_name, name in names.items() if level_name in numbers}
 
 
-def _renamed(examples: CorrectExamples | None, names: Mapping[str, str]) -> CorrectExamples | None:
+def _rename_examples(examples: CorrectExamples | None, names: Mapping[str, str]) -> CorrectExamples | None:
     if examples is None:
         return None
-    return {(names[name], seed): rows for (name, seed), rows in examples.items() if name in names}
+    return {(names[name], seed): correct for (name, seed), correct in examples.items() if name in names}

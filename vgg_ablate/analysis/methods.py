@@ -1,4 +1,8 @@
-"""One metric's claims by one method: paired by seed, Welch's, or pooled. The verdict is the paired one's."""
+"""The claims on one metric, judged by one method: paired by seed, Welch's or pooled t.
+
+The paired method decides the verdict. The other two are reported beside it, so that a reader sees whether the verdict
+depends on the method.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +18,22 @@ from vgg_ablate.config.claims import Claim
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
-
-LEFT_OUT = "left out"  # the outcome of a finished run that the metric leaves out: stalled, or disturbed
 VerdictWord = Literal["supported", "refuted", "inconclusive"]
+
+LEFT_OUT = "left out"  # stands for the outcome of a finished run that means leave out: stalled, or disturbed
 
 
 class ContrastValues(NamedTuple):
-    """The metric of the runs that a claim is about, at one look."""
+    """The values of one metric that a claim compares, at one look."""
 
-    values: FloatArray  # variants x seeds, over the seeds that all of the variants have finished
-    weights: FloatArray  # of the variants, with the sign that makes a gain of a positive
+    values: FloatArray  # variants x seeds, over the seeds that every variant has finished
+    weights: FloatArray  # one per variant, signed so that a positive contrast is a gain of side a
     seeds: tuple[int, ...]
-    lacking: tuple[str, ...]  # "five: seed 3 diverged"
+    lacking: tuple[str, ...]  # runs without a value: "five: seed 3 diverged"
 
     @property
     def differences(self) -> FloatArray:
-        """The gain of every seed."""
+        """The gain of side a on every seed."""
         return stats.round_off_noise(self.weights @ self.values)
 
 
@@ -40,37 +44,39 @@ def collect_contrast_values(
     seeds: Sequence[int],
     metric: str,
 ) -> ContrastValues:
-    """Of the variants that a claim weighs, over the planned seeds; what is lacking is told with its outcome."""
+    """Collect the values of the variants that a claim weighs, over the planned seeds.
+
+    `table` maps variant and seed to the metric, `outcomes` variant and seed to what became of the run. Runs without a
+    value are listed with their outcome; runs that the metric leaves out are counted per variant.
+    """
     names = list(weights)
-    why = "waited for the processor" if metric in TIMED_METRICS else "stayed at chance level"
-    counts = {name: [outcomes.get((name, seed)) for seed in seeds].count(LEFT_OUT) for name in names}
-    left_out = [f"{name}: {count} of {len(seeds)} runs {why}" for name, count in counts.items() if count]
-    whole = tuple(seed for seed in seeds if all(seed in table.get(name, {}) for name in names))
-    lacking = (
-        *left_out,
-        *(
-            f"{name}: seed {seed} {_said(outcomes.get((name, seed), 'missing'), metric)}"
-            for name in names
-            for seed in seeds
-            if seed not in table.get(name, {}) and outcomes.get((name, seed)) != LEFT_OUT
-        ),
-    )
-    values = np.array([[table[name][seed] for seed in whole] for name in names if whole], dtype=np.float64)
+    reason = "waited for the processor" if metric in TIMED_METRICS else "stayed at chance level"
+    excluded = {name: [outcomes.get((name, seed)) for seed in seeds].count(LEFT_OUT) for name in names}
+    lacking = [f"{name}: {count} of {len(seeds)} runs {reason}" for name, count in excluded.items() if count]
+    lacking += [
+        f"{name}: seed {seed} {_describe_outcome(outcomes.get((name, seed), 'missing'), metric)}"
+        for name in names
+        for seed in seeds
+        if seed not in table.get(name, {}) and outcomes.get((name, seed)) != LEFT_OUT
+    ]
+    shared = tuple(seed for seed in seeds if all(seed in table.get(name, {}) for name in names))
+    values = np.array([[table[name][seed] for seed in shared] for name in names if shared], dtype=np.float64)
     signed = get_sign(metric) * np.array([weights[name] for name in names])
-    return ContrastValues(values.reshape(len(names), len(whole)), signed, whole, lacking)
+    return ContrastValues(values.reshape(len(names), len(shared)), signed, shared, tuple(lacking))
 
 
-def estimate_gain(cells: ContrastValues, method: Method) -> Estimate | None:
-    """The gain by a method; None with fewer than two seeds."""
-    if len(cells.seeds) < 2:
+def estimate_gain(contrast: ContrastValues, method: Method) -> Estimate | None:
+    """Estimate the gain by a method; None with fewer than two seeds."""
+    if len(contrast.seeds) < 2:
         return None
     if method == "paired":
-        return stats.estimate_paired(cells.differences)
-    return (stats.estimate_welch if method == "welch" else stats.estimate_pooled)(cells.values, cells.weights)
+        return stats.estimate_paired(contrast.differences)
+    estimate = stats.estimate_welch if method == "welch" else stats.estimate_pooled
+    return estimate(contrast.values, contrast.weights)
 
 
 class MethodResult(NamedTuple):
-    """What one method says of a claim."""
+    """The estimate, p-value, Holm's q and verdict of one claim by one method."""
 
     estimate: Estimate | None
     p: float
@@ -79,27 +85,31 @@ class MethodResult(NamedTuple):
 
 
 def judge_by_method(claims: Sequence[Claim], estimates: Sequence[Estimate | None], alpha: float) -> list[MethodResult]:
-    """Every claim of a family by one method; a claim without an estimate counts with p = 1."""
-    found = [_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
-    q = stats.adjust_holm([one.p for one in found])
+    """Judge the claims of a family from their estimates by one method, at error rate `alpha`."""
+    found = [_compute_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
+    q = stats.adjust_holm([evidence.p for evidence in found])
     return [
-        MethodResult(estimate, float(one.p), float(adjusted), choose_verdict_word(one, float(adjusted), alpha))
-        for estimate, one, adjusted in zip(estimates, found, q, strict=True)
+        MethodResult(
+            estimate, float(evidence.p), float(adjusted), choose_verdict_word(evidence, float(adjusted), alpha)
+        )
+        for estimate, evidence, adjusted in zip(estimates, found, q, strict=True)
     ]
 
 
 def choose_verdict_word(evidence: stats.Evidence, q: float, alpha: float) -> VerdictWord:
-    """The verdict where nothing stands in its way."""
+    """Return the verdict by Holm's q, before it is known whether anything else makes the claim inconclusive."""
     if q > alpha:
         return "inconclusive"
     return "supported" if evidence.supporting < evidence.refuting else "refuted"
 
 
-def _evidence(claim: Claim, estimate: Estimate | None) -> stats.Evidence:
+def _compute_evidence(claim: Claim, estimate: Estimate | None) -> stats.Evidence:
+    # A claim that cannot be tested stays in the family with p = 1: Holm's correction must not get milder because a run
+    # of another claim has failed.
     if estimate is None or float(estimate.se) == 0:
         return stats.Evidence(np.float64(1), np.float64(1), np.float64(1))  # type: ignore[arg-type]
     return stats.compute_evidence(estimate, claim.region, outside=claim.kind == "different")
 
 
-def _said(outcome: str, metric: str) -> str:
+def _describe_outcome(outcome: str, metric: str) -> str:
     return f"has no {metric}" if outcome == "finished" else outcome.replace("_", " ")

@@ -1,30 +1,58 @@
-"""Metrics: which way is better, how they are scaled to be shown, which runs count, and values by variant and seed."""
+"""The registry of metrics, and the values of a metric by variant and seed.
+
+A new metric is one entry in METRICS and a column of `frame.RUN_COLUMNS`; a claim may name it once it is in
+`config.claims.MetricName`, which lies in a lower layer and repeats the names for the JSON schema (a test compares).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
 import pandas as pd
 
-from vgg_ablate.config.claims import HIGHER_IS_BETTER_METRICS, PERCENTAGE_SUFFIXES, Claim
+from vgg_ablate.config.claims import Claim
 
-PERCENT_SUFFIXES = (
-    *PERCENTAGE_SUFFIXES,
-    "trained",
-)  # metrics of these endings are shown as percentages, their differences as points
-TIMED_METRICS = frozenset({"train_seconds", "images_per_second"})  # they say something of the device too
-NOUNS = {
-    "test_error": "test error",
-    "test_accuracy": "test accuracy",
-    "val_error": "validation error",
-    "val_accuracy": "validation accuracy",
-    "test_top5_error": "top-5 test error",
-    "params": "params",
-    "macs": "MACs",
-    "activations": "activations",
-    "train_seconds": "training seconds",
-    "images_per_second": "images per second",
-    "trained": "runs that trained",
-}
-_STEPS = {  # of what a trend is over: one of these
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of the run frame that reports show or claims compare."""
+
+    name: str
+    noun: str
+    unit: str = ""  # of a difference: percentage points for fractions
+    scale: float = 1.0  # factor from the frame's value to the shown one: 100 for fractions
+    higher_is_better: bool = False
+    is_exact: bool = False  # a function of the arch: the same for every seed
+    is_timed: bool = False  # depends on the device, and on what else ran on it
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            Metric("test_error", "test error", "pp", 100.0),
+            Metric("test_accuracy", "test accuracy", "pp", 100.0, higher_is_better=True),
+            Metric("test_top5_error", "top-5 test error", "pp", 100.0),
+            Metric("test_top5_accuracy", "top-5 test accuracy", "pp", 100.0, higher_is_better=True),
+            Metric("val_error", "validation error", "pp", 100.0),
+            Metric("val_accuracy", "validation accuracy", "pp", 100.0, higher_is_better=True),
+            Metric("train_error", "training error", "pp", 100.0),
+            Metric("trained", "runs that trained", "pp", 100.0, higher_is_better=True),
+            Metric("params", "params", is_exact=True),
+            Metric("macs", "MACs", is_exact=True),
+            Metric("activations", "activations", is_exact=True),
+            Metric("train_seconds", "training seconds", "s", is_timed=True),
+            Metric("images_per_second", "images per second", "images/s", higher_is_better=True, is_timed=True),
+        )
+    }
+)
+EXACT_METRICS = frozenset(name for name, metric in METRICS.items() if metric.is_exact)
+TIMED_METRICS = frozenset(name for name, metric in METRICS.items() if metric.is_timed)
+NOUNS: Mapping[str, str] = {name: metric.noun for name, metric in METRICS.items()}
+
+_TREND_STEPS = {  # what a trend is over -> one step of it; params and MACs are counted in millions there
     "weight_layers": "layer",
     "activation_layers": "activation layer",
     "params": "million params",
@@ -36,56 +64,56 @@ _STEPS = {  # of what a trend is over: one of these
 
 
 def get_scale(metric: str) -> float:
-    """What a fraction is multiplied by to be shown: 100 for errors and accuracies."""
-    return 100.0 if metric.endswith(PERCENT_SUFFIXES) else 1.0
+    """Return the factor from the frame's value of a metric to the shown one: 100 for errors and accuracies."""
+    return METRICS[metric].scale
+
+
+def unit(metric: str) -> str:
+    """Return the unit of a difference: `pp` (percentage points) for errors and accuracies."""
+    return METRICS[metric].unit
 
 
 def get_sign(metric: str) -> int:
-    """+1 where higher is better, else -1."""
-    return 1 if metric in HIGHER_IS_BETTER_METRICS else -1
+    """Return +1 where higher is better, else -1: the factor from a difference to a gain."""
+    return 1 if METRICS[metric].higher_is_better else -1
+
+
+def unit_of(claim: Claim) -> str:
+    """Return the unit of a claim's difference: that of its metric, or for a trend, that per step (`pp per layer`)."""
+    metric_unit = METRICS[claim.metric].unit
+    if claim.trend is None:
+        return metric_unit
+    return f"{metric_unit} per {_TREND_STEPS.get(claim.trend.over, f'unit of {claim.trend.over}')}".strip()
 
 
 def collect_by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
-    """variant -> seed -> the metric as it is shown, of the finished runs that count for it."""
-    table: dict[str, dict[int, float]] = {}
-    finished = frame[(frame["outcome"] == "finished") & ~find_excluded_runs(frame, metric)]
-    for variant, seed, value in finished[["variant", "seed", metric]].itertuples(index=False):
+    """Return variant -> seed -> the metric as it is shown, of the finished runs that count for it."""
+    values: dict[str, dict[int, float]] = {}
+    counted = frame[(frame["outcome"] == "finished") & ~find_excluded_runs(frame, metric)]
+    for variant, seed, value in counted[["variant", "seed", metric]].itertuples(index=False):
         if not pd.isna(value):
-            table.setdefault(str(variant), {})[int(seed)] = float(value) * get_scale(metric)
-    return table
+            values.setdefault(str(variant), {})[int(seed)] = float(value) * get_scale(metric)
+    return values
 
 
 def find_excluded_runs(frame: pd.DataFrame, metric: str) -> pd.Series[bool]:
-    """Return for every run whether a mean of the metric leaves it out.
+    """Return for every run whether means of the metric leave it out.
 
     Times leave out disturbed runs. Errors and accuracies leave out stalled ones: the error of a net that has learned
-    nothing is that of guessing, and a mean over both describes neither. Runs that others trained may lack the columns.
+    nothing is that of guessing, and a mean over both kinds describes neither.
     """
     if metric in TIMED_METRICS:
-        return _flag(frame, "disturbed", when=True)
+        return _is_flagged(frame, "disturbed", value=True)
     return find_stalled_runs(frame)
 
 
 def find_stalled_runs(frame: pd.DataFrame) -> pd.Series[bool]:
     """Return for every run whether it finished at chance level."""
-    return _flag(frame, "trained", when=False) & (frame["outcome"] == "finished")
+    return _is_flagged(frame, "trained", value=False) & (frame["outcome"] == "finished")
 
 
-def _flag(frame: pd.DataFrame, column: str, *, when: bool) -> pd.Series[bool]:
+def _is_flagged(frame: pd.DataFrame, column: str, *, value: bool) -> pd.Series[bool]:
+    # Frames that users build for `judge_claims` from runs of other programs may lack the column.
     if column not in frame.columns:
         return pd.Series(data=False, index=frame.index, dtype=bool)
-    return (frame[column] == when).fillna(value=False).astype(bool)
-
-
-def unit(metric: str) -> str:
-    """Of a difference: points for errors and accuracies."""
-    if get_scale(metric) != 1:
-        return "pp"
-    return {"train_seconds": "s", "images_per_second": "images/s"}.get(metric, "")
-
-
-def unit_of(claim: Claim) -> str:
-    """Of a claim's difference: that of its metric; of a trend, per step of what it is over."""
-    if claim.trend is None:
-        return unit(claim.metric)
-    return f"{unit(claim.metric)} per {_STEPS.get(claim.trend.over, f'unit of {claim.trend.over}')}".strip()
+    return (frame[column] == value).fillna(value=False).astype(bool)

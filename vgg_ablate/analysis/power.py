@@ -1,6 +1,7 @@
-"""What a study can see: the power of paired comparisons, the smallest detectable effect, the seeds that decide.
+"""Power of paired comparisons: what a study can detect, and how many seeds would decide a claim.
 
-By quadrature over the sample's standard deviation. (statsmodels' `solve_power` is wrong for few seeds.)
+Computed by quadrature over the sample's standard deviation. statsmodels' `solve_power` is not used: for few seeds it
+fails or returns wrong numbers.
 """
 
 from __future__ import annotations
@@ -11,41 +12,43 @@ from math import inf, sqrt
 import numpy as np
 from scipy import optimize, special
 
-from vgg_ablate.analysis.stats import FloatArray, Region
+from vgg_ablate.analysis.stats import ALPHA, FloatArray, Region
 
-ALPHA = 0.05
 TARGET_POWER = 0.8
-MAX_SEEDS = 1000
+MAX_SEEDS = 1000  # the largest number of seeds that is searched and shown
 
 
 def compute_power(effect: float, seeds: int, alpha: float = ALPHA) -> float:
-    """P(the 1 - alpha interval excludes 0) where the true mean is `effect` standard deviations of the differences."""
+    """Return P(the 1 - alpha interval excludes 0), where `effect` is the true mean in sd of the differences."""
     return compute_decision_power((0.0, inf), effect, 1.0, seeds, alpha)
 
 
 def compute_decision_power(region: Region, mean: float, sd: float, seeds: int, alpha: float = ALPHA) -> float:
-    """P(the 1 - alpha interval lies wholly inside the region, or wholly outside), were mean and sd the true ones."""
-    reach = special.stdtrit(seeds - 1, 1 - alpha / 2) * _spreads(seeds)
+    """Return P(the 1 - alpha interval lies wholly inside or wholly outside the region), for a true mean and sd."""
+    reach = special.stdtrit(seeds - 1, 1 - alpha / 2) * _sd_ratios(seeds)
     low, high = ((edge - mean) / sd * sqrt(seeds) for edge in region)
+    # The interval of a large sample sd can be wider than the region: then it cannot lie inside, hence the maximum.
     inside = np.maximum(0.0, special.ndtr(high - reach) - special.ndtr(low + reach))
     outside = special.ndtr(low - reach) + special.ndtr(-high - reach)
-    return float((inside + outside) @ _weights())
+    return float((inside + outside) @ _quadrature()[1])
 
 
-def compute_detectable_difference(sd: float, seeds: int, alpha: float = ALPHA, wanted: float = TARGET_POWER) -> float:
-    """The difference, in the units of `sd`, that a study of so many seeds sees with the wanted power."""
+def compute_detectable_difference(sd: float, seeds: int, alpha: float = ALPHA, target: float = TARGET_POWER) -> float:
+    """Return the smallest difference, in the unit of `sd`, that is detected with the target power."""
     if seeds < 2:
         return inf
-    return sd * _smallest_effect(seeds, alpha, wanted)
+    return sd * _smallest_effect(seeds, alpha, target)
 
 
 def compute_seeds_to_decide(region: Region, mean: float, sd: float, seeds: int, alpha: float = ALPHA) -> int | None:
-    """The fewest seeds, more than `seeds`, that decide with 80 % power at this mean and sd; None: over MOST_SEEDS."""
-    fewest = max(seeds + 1, 3)
+    """Return the smallest number above `seeds` that decides with 80 % power; None where MAX_SEEDS do not.
+
+    `mean` and `sd` are taken for the true ones.
+    """
+    low, high = max(seeds + 1, 3), MAX_SEEDS
     if sd == 0 or compute_decision_power(region, mean, sd, MAX_SEEDS, alpha) < TARGET_POWER:
         return None
-    low, high = fewest, MAX_SEEDS  # the answer is in [low, high]; power grows with the seeds
-    while low < high:
+    while low < high:  # bisection: power grows with the number of seeds
         middle = (low + high) // 2
         if compute_decision_power(region, mean, sd, middle, alpha) >= TARGET_POWER:
             high = middle
@@ -55,27 +58,24 @@ def compute_seeds_to_decide(region: Region, mean: float, sd: float, seeds: int, 
 
 
 @lru_cache(maxsize=256)
-def _smallest_effect(seeds: int, alpha: float, wanted: float) -> float:
-    """In standard deviations of the differences."""
-    enough = 1.0
-    while compute_power(enough, seeds, alpha) < wanted:
-        enough *= 2
-    return float(optimize.brentq(lambda effect: compute_power(effect, seeds, alpha) - wanted, 0.0, enough))
+def _smallest_effect(seeds: int, alpha: float, target: float) -> float:
+    """Return the smallest detectable effect in standard deviations of the differences."""
+    upper = 1.0
+    while compute_power(upper, seeds, alpha) < target:
+        upper *= 2
+    return float(optimize.brentq(lambda effect: compute_power(effect, seeds, alpha) - target, 0.0, upper))
 
 
 @lru_cache(maxsize=1024)
-def _spreads(seeds: int) -> FloatArray:
-    """Quantiles of (sample sd / true sd) at the nodes: sqrt(chi2_{S-1} / (S-1))."""
-    nodes, _ = _rule()
+def _sd_ratios(seeds: int) -> FloatArray:
+    """Return quantiles of (sample sd / true sd) at the quadrature nodes: sqrt(chi2_{S-1} / (S-1))."""
+    nodes, _ = _quadrature()
     return np.asarray(np.sqrt(special.chdtri(seeds - 1, 1 - nodes) / (seeds - 1)))
 
 
-def _weights() -> FloatArray:
-    return _rule()[1]
-
-
 @lru_cache(maxsize=1)
-def _rule() -> tuple[FloatArray, FloatArray]:
-    """Gauss-Legendre nodes and weights on (0, 1)."""
+def _quadrature() -> tuple[FloatArray, FloatArray]:
+    """Return Gauss-Legendre nodes and weights on (0, 1)."""
+    # 256 nodes agree with adaptive integration to 2e-4 (tests/analysis/test_stats.py), also at 3 seeds.
     nodes, weights = np.polynomial.legendre.leggauss(256)
     return (nodes + 1) / 2, weights / 2

@@ -1,7 +1,7 @@
-"""A results folder, read: its study, its manifest, a record for every planned run that has one, and what is wrong.
+"""Reading a results folder: its study, its manifest, the records of planned runs, and everything that is wrong with it.
 
-Nothing is dropped silently. A record that is torn, contradicts its key or is not what the study asks for is named, with
-file and field, and its run counts as damaged; a record that no planned run asks for is named and left out.
+Nothing is dropped silently. A record that is torn, contradicts itself or does not fit its variant makes its run
+`damaged`, and a problem names the file and the field. A record that no planned run has asked for is named and ignored.
 """
 
 from __future__ import annotations
@@ -39,166 +39,178 @@ EPOCH_FIELDS = (
 
 @dataclass(frozen=True)
 class Results:
-    """What a results folder holds. `problems` are sentences: place, rule, what was found."""
+    """The content of a results folder. Every problem is one sentence: file, field, rule and what was found."""
 
     folder: Path
     study: Study
     manifest: Manifest
-    records: Mapping[str, Record]  # key -> record, of planned runs, without its epochs
-    epochs: Mapping[str, FloatArray]  # key -> epochs x EPOCH
+    records: Mapping[str, Record]  # key -> record of a planned run, without its epochs
+    epochs: Mapping[str, FloatArray]  # key -> epochs x EPOCH_FIELDS
     damaged: Mapping[str, str]  # key -> why its record cannot be used
     problems: tuple[str, ...] = field(default=())
-    tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record, of the tuning's trials
+    tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record of a tuning trial
     costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # variant -> cost -> number
 
     def whole(self, key: str) -> Record:
-        """A record with its epochs. Raises StorageFailed where it cannot be read."""
+        """Return a record with its epochs, read again. Raises StorageError where it cannot be read."""
         return RecordStore(self.folder / "records").get(key)
 
 
 def read_results(folder: str | Path) -> Results:
-    """Raises StorageFailed where there is no manifest or no study; everything else that is wrong is in `problems`."""
+    """Read a results folder.
+
+    Raises StorageError where the manifest or the study is missing or cannot be read; everything else that is wrong is
+    in `problems`.
+    """
     folder = Path(folder)
-    manifest, twice = _once(Manifest.read(folder))
-    study, left_out = read_study_and_problems(folder)
+    manifest, double_keys = _with_one_key_per_run(Manifest.read(folder))
+    study, rejected_claims = read_study_and_problems(folder)
     store = RecordStore(folder / "records")
-    with _undisturbed():
-        asked = validation.resolve_expected_variants(study)
-        records, epochs, damaged = _records(store, manifest.planned, asked)
-        tuning, torn = _tuning_records(store, manifest)
+    with _without_garbage_collection():
+        expected = validation.resolve_expected_variants(study)
+        records, epochs, damaged = _read_records(store, manifest.planned, expected)
+        tuning, torn = _read_tuning_records(store, manifest)
     problems = [
-        *left_out,
-        *twice,
-        *_contradictions(folder, study, manifest),
+        *rejected_claims,
+        *double_keys,
+        *_find_manifest_contradictions(folder, study, manifest),
         *damaged.values(),
         *torn,
-        *_strays(store, manifest, asked),
-        *_bases(store, records.values()),
+        *_find_orphans(store, manifest, expected),
+        *_find_mixed_datasets(store, records.values()),
     ]
-    here = f"{folder}/"  # places are named from the results folder on, so that a report reads the same everywhere
-    damaged = {key: why.replace(here, "") for key, why in damaged.items()}
-    told = tuple(one.replace(here, "") for one in problems)
-    return Results(folder, study, manifest, records, epochs, damaged, told, tuning, _costs(asked))
+    # Paths are shown relative to the results folder, so that a report is the same wherever the folder lies.
+    prefix = f"{folder}/"
+    damaged = {key: reason.replace(prefix, "") for key, reason in damaged.items()}
+    relative = tuple(problem.replace(prefix, "") for problem in problems)
+    return Results(folder, study, manifest, records, epochs, damaged, relative, tuning, _collect_costs(expected))
 
 
 def read_planned_results(study: Study, planned: Iterable[PlannedRun], folder: Path) -> Results:
-    """What a folder has recorded of these cells of a study, whatever its own study.yaml and manifest say."""
-    cells = tuple(planned)
-    with _undisturbed():
-        asked = validation.resolve_expected_variants(study)
-        records, epochs, damaged = _records(RecordStore(folder / "records"), cells, asked)
-    manifest = Manifest(study=study.name, base=study.base.name, planned=cells)
-    return Results(folder, study, manifest, records, epochs, damaged, costs=_costs(asked))
+    """Read the records of given runs of a given study; the folder's own study.yaml and manifest are not looked at."""
+    runs = tuple(planned)
+    with _without_garbage_collection():
+        expected = validation.resolve_expected_variants(study)
+        records, epochs, damaged = _read_records(RecordStore(folder / "records"), runs, expected)
+    manifest = Manifest(study=study.name, base=study.base.name, planned=runs)
+    return Results(folder, study, manifest, records, epochs, damaged, costs=_collect_costs(expected))
 
 
-def _costs(asked: Mapping[str, ExpectedVariant]) -> dict[str, Mapping[str, int]]:
-    return {name: one.costs for name, one in asked.items()}
+def _collect_costs(expected: Mapping[str, ExpectedVariant]) -> dict[str, Mapping[str, int]]:
+    return {name: variant.costs for name, variant in expected.items()}
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No search for garbage meanwhile: records hold no cycles, and looking for them takes a third of the time."""
-    on = gc.isenabled()
+def _without_garbage_collection() -> Iterator[None]:
+    """Switch the cyclic garbage collector off: records hold no cycles, and it takes a third of the reading time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if on:
+        if was_enabled:
             gc.enable()
 
 
-def _once(manifest: Manifest) -> tuple[Manifest, list[str]]:
-    """The manifest with one key for every variant and seed."""
-    cells = {(cell.variant, cell.seed): cell for cell in reversed(manifest.planned)}
-    twice = [
-        f"manifest.json: planned: {cell.variant}/{cell.seed} has two keys, got {cell.key}; the first one is used"
-        for cell in manifest.planned
-        if cells[cell.variant, cell.seed].key != cell.key
+def _with_one_key_per_run(manifest: Manifest) -> tuple[Manifest, list[str]]:
+    """Return the manifest with the first key of every variant and seed, and a problem for every further key."""
+    first = {(run.variant, run.seed): run for run in reversed(manifest.planned)}
+    problems = [
+        f"manifest.json: planned: {run.variant}/{run.seed} has two keys, got {run.key}; the first one is used"
+        for run in manifest.planned
+        if first[run.variant, run.seed].key != run.key
     ]
-    planned = tuple(cell for cell in manifest.planned if cells[cell.variant, cell.seed] is cell)
-    return manifest.model_copy(update={"planned": planned}), twice
+    planned = tuple(run for run in manifest.planned if first[run.variant, run.seed] is run)
+    return manifest.model_copy(update={"planned": planned}), problems
 
 
-def _records(
-    store: RecordStore, planned: Iterable[PlannedRun], asked: Mapping[str, ExpectedVariant]
+def _read_records(
+    store: RecordStore, planned: Iterable[PlannedRun], expected: Mapping[str, ExpectedVariant]
 ) -> tuple[dict[str, Record], dict[str, FloatArray], dict[str, str]]:
-    there = store.keys()
+    """Return records and epochs by key, and by key why a record is damaged."""
+    existing = store.keys()
     records: dict[str, Record] = {}
     epochs: dict[str, FloatArray] = {}
     damaged: dict[str, str] = {}
-    for cell in planned:
-        if cell.key not in there or cell.key in records:
+    for run in planned:
+        if run.key not in existing or run.key in records:
             continue
         try:
-            record = store.get(cell.key)
+            record = store.get(run.key)
         except StorageError as error:
-            damaged[cell.key] = str(error)
+            damaged[run.key] = str(error)
             continue
-        wrong = validation.find_contradiction(record, cell, asked.get(cell.variant))
-        if wrong:
-            damaged[cell.key] = f"{store.path(cell.key)}: {wrong}"
+        contradiction = validation.find_contradiction(record, run, expected.get(run.variant))
+        if contradiction:
+            damaged[run.key] = f"{store.path(run.key)}: {contradiction}"
             continue
-        epochs[cell.key] = _array(record)
-        records[cell.key] = record.model_copy(update={"epochs": ()})  # 200,000 small objects would fill the memory
+        epochs[run.key] = _build_epoch_array(record)
+        # A large study has 200,000 epochs; as objects they would fill the memory.
+        records[run.key] = record.model_copy(update={"epochs": ()})
     return records, epochs, damaged
 
 
-def _tuning_records(store: RecordStore, manifest: Manifest) -> tuple[dict[str, Record], list[str]]:
-    """The records of the tuning's trials, and what is wrong with those that cannot be read."""
-    there, found, torn = store.keys(), dict[str, Record](), list[str]()
+def _read_tuning_records(store: RecordStore, manifest: Manifest) -> tuple[dict[str, Record], list[str]]:
+    """Return the records of tuning trials by key, and a problem for every one that cannot be read."""
+    existing, records, problems = store.keys(), dict[str, Record](), list[str]()
     for run in manifest.tuning:
-        if run.key in there and run.key not in found:
+        if run.key in existing and run.key not in records:
             try:
-                found[run.key] = store.get(run.key)
+                records[run.key] = store.get(run.key)
             except StorageError as error:
-                torn.append(str(error))
-    return found, torn
+                problems.append(str(error))
+    return records, problems
 
 
-def _array(record: Record) -> FloatArray:
+def _build_epoch_array(record: Record) -> FloatArray:
     values = [[getattr(epoch, name) for name in EPOCH_FIELDS] for epoch in record.epochs]
     return np.array(values, dtype=np.float64).reshape(len(values), len(EPOCH_FIELDS))
 
 
-def _contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]:
+def _find_manifest_contradictions(folder: Path, study: Study, manifest: Manifest) -> list[str]:
     problems = []
     path = folder / "manifest.json"
     if manifest.study != study.name:
         problems.append(f"{path}: study: study.yaml beside it is {study.name!r}, got {manifest.study!r}")
     if manifest.base != study.base.name:
         problems.append(f"{path}: base: the study's base is {study.base.name!r}, got {manifest.base!r}")
-    asked = {variant.name for variant in study.all_variants}
-    planned = {cell.variant for cell in manifest.planned}
-    if asked - planned:
-        problems.append(f"{path}: planned: the study asks for {_listed(asked - planned)}, which it does not plan")
+    in_study = {variant.name for variant in study.all_variants}
+    planned = {run.variant for run in manifest.planned}
+    if in_study - planned:
+        problems.append(f"{path}: planned: no run of {_join_names(in_study - planned)}, which study.yaml asks for")
     design: object = study.design
-    if planned - asked and not isinstance(design, Search):  # a search's proposals are in the manifest alone
-        problems.append(f"{path}: planned: {_listed(planned - asked)} is not a variant of study.yaml")
+    if planned - in_study and not isinstance(design, Search):  # a search's proposals are in the manifest alone
+        problems.append(f"{path}: planned: {_join_names(planned - in_study)} is not a variant of study.yaml")
     return problems
 
 
-def _strays(store: RecordStore, manifest: Manifest, asked: Mapping[str, ExpectedVariant]) -> list[str]:
-    """Records of another study, or of an older plan; of the first one it is said in what it differs from this study."""
-    asked_for = {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
-    strays = sorted(store.keys() - asked_for)
-    if not strays:
+def _find_orphans(store: RecordStore, manifest: Manifest, expected: Mapping[str, ExpectedVariant]) -> list[str]:
+    """Return one problem that lists the records of no planned run, and what sets the first apart from this study.
+
+    They are left from an older plan or were copied from another study.
+    """
+    planned = {run.key for run in manifest.planned} | {run.key for run in manifest.tuning}
+    orphans = sorted(store.keys() - planned)
+    if not orphans:
         return []
     try:
-        other = validation.describe_nearest_variant(store.get(strays[0]), asked)
+        difference = validation.describe_nearest_variant(store.get(orphans[0]), expected)
     except StorageError as error:
-        other = str(error).removeprefix(f"{store.path(strays[0])}: ")
-    names, told = _listed(f"{key}.json" for key in strays), f" ({strays[0]}.json: {other})" if other else ""
-    return [f"{store.folder}: {names}: of no run that this study plans, not used{told}"]
+        difference = str(error).removeprefix(f"{store.path(orphans[0])}: ")
+    detail = f" ({orphans[0]}.json: {difference})" if difference else ""
+    names = _join_names(f"{key}.json" for key in orphans)
+    return [f"{store.folder}: {names}: of no run of this study, ignored{detail}"]
 
 
-def _bases(store: RecordStore, records: Iterable[Record]) -> list[str]:
-    """One data set has one content: two fingerprints under one name are two studies in one folder."""
+def _find_mixed_datasets(store: RecordStore, records: Iterable[Record]) -> list[str]:
+    """Return a problem for every record whose data set has the name of another one's but different pixels."""
     first: dict[tuple[Any, ...], Record] = {}
     problems = []
     for record in records:
         data = record.run.data
-        what = (data.name, data.shape.channels, data.on_corrupt)  # of one data set these alone change the pixels
-        other = first.setdefault(what, record)
+        # Within one data set, only the channels and the handling of corrupt files change the pixels.
+        dataset = (data.name, data.shape.channels, data.on_corrupt)
+        other = first.setdefault(dataset, record)
         if other.run.fingerprint != record.run.fingerprint:
             problems.append(
                 f"{store.path(record.key)}: run.fingerprint: {data.name} was {other.run.fingerprint} "
@@ -207,7 +219,7 @@ def _bases(store: RecordStore, records: Iterable[Record]) -> list[str]:
     return problems
 
 
-def _listed(names: Iterable[str], most: int = 5) -> str:
+def _join_names(names: Iterable[str], limit: int = 5) -> str:
     ordered = sorted(names)
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + more

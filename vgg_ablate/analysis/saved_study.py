@@ -1,4 +1,8 @@
-"""The study of a results folder, as it was run; a claim that cannot be judged is named and left out of it."""
+"""Reading the study.yaml of a results folder, without the claims that cannot be judged.
+
+`run`, `plan` and `check` refuse a study with a bad claim. Here the runs exist already, and one claim that was edited
+badly must not hide the report of all others.
+"""
 
 from __future__ import annotations
 
@@ -15,53 +19,54 @@ _CLAIM = re.compile(r"^claims\[(\d+)\]")
 
 
 def read_saved_study(folder: Path) -> Study:
-    """Without the claims that cannot be judged. Raises StorageFailed where there is no study that can be read."""
+    """Return the study of a results folder. Raises StorageError where there is none or it is not valid."""
     return read_study_and_problems(folder)[0]
 
 
 def read_study_and_problems(folder: Path) -> tuple[Study, list[str]]:
-    """The same, and what is wrong with each of the claims that are left out."""
+    """Return the study without its bad claims, and a sentence about each of them. Raises as `read_saved_study` does."""
     path = folder / "study.yaml"
     if not path.exists():
         raise StorageError(f"{path}: No such file; has this study been run?")
     try:
-        return _judgeable(yaml_loader.read_document(path))
+        return _parse_without_bad_claims(yaml_loader.read_document(path))
     except SpecError as error:
         raise StorageError(f"{path}: the saved study is not valid: {error.problems[0]}") from error
 
 
-def _judgeable(document: yaml_loader.Document) -> tuple[Study, list[str]]:
-    """Raises SpecError where anything but its claims is wrong."""
+def _parse_without_bad_claims(document: yaml_loader.Document) -> tuple[Study, list[str]]:
+    """Drop bad claims until the document parses. Raises SpecError where anything but a claim is wrong."""
     problems: list[str] = []
-    left = list(range(len(document.data.get("claims") or ())))  # by their numbers in the file
+    kept = list(range(len(document.data.get("claims") or ())))  # indices in the file
+    # More than one pass: claims are checked against the variants only once each of them is valid on its own.
     while True:
         try:
-            return Study.of(_with_claims(document, left)), problems
+            return Study.of(_with_claims(document, kept)), problems
         except SpecError as error:
-            bad = {index for one in error.problems if (index := _claim_of(one)) is not None}
-            if not bad or any(_claim_of(one) is None for one in error.problems):
+            bad = {index for problem in error.problems if (index := _get_claim_index(problem)) is not None}
+            if not bad or any(_get_claim_index(problem) is None for problem in error.problems):
                 raise
-            problems += [f"{_numbered(one, left)}; this claim is left out" for one in error.problems]
-            left = [number for index, number in enumerate(left) if index not in bad]
+            problems += [f"{_with_file_index(problem, kept)}; this claim is left out" for problem in error.problems]
+            kept = [number for index, number in enumerate(kept) if index not in bad]
 
 
-def _with_claims(document: yaml_loader.Document, left: Sequence[int]) -> yaml_loader.Document:
-    """The document with these of its claims."""
+def _with_claims(document: yaml_loader.Document, kept: Sequence[int]) -> yaml_loader.Document:
+    """Return the document with these claims only; their source locations move along."""
     claims = document.data.get("claims")
-    if not isinstance(claims, list) or len(left) == len(claims):
+    if not isinstance(claims, list) or len(kept) == len(claims):
         return document
-    places = {parts: place for parts, place in document.places.items() if parts[:1] != ("claims",) or len(parts) == 1}
-    for index, number in enumerate(left):
-        below = [parts for parts in document.places if parts[:2] == ("claims", number)]
-        places |= {("claims", index, *parts[2:]): document.places[parts] for parts in below}
-    return yaml_loader.Document({**document.data, "claims": [claims[number] for number in left]}, places)
+    places = {path: place for path, place in document.places.items() if path[:1] != ("claims",) or len(path) == 1}
+    for index, number in enumerate(kept):
+        nested = [path for path in document.places if path[:2] == ("claims", number)]
+        places |= {("claims", index, *path[2:]): document.places[path] for path in nested}
+    return yaml_loader.Document({**document.data, "claims": [claims[number] for number in kept]}, places)
 
 
-def _claim_of(problem: Problem) -> int | None:
-    found = _CLAIM.match(problem.path)
-    return int(found.group(1)) if found else None
+def _get_claim_index(problem: Problem) -> int | None:
+    match = _CLAIM.match(problem.path)
+    return int(match.group(1)) if match else None
 
 
-def _numbered(problem: Problem, left: Sequence[int]) -> Problem:
-    """With the claim's number in the file."""
-    return replace(problem, path=_CLAIM.sub(lambda found: f"claims[{left[int(found.group(1))]}]", problem.path))
+def _with_file_index(problem: Problem, kept: Sequence[int]) -> Problem:
+    """Return the problem with the claim's index in the file in place of that among the kept claims."""
+    return replace(problem, path=_CLAIM.sub(lambda match: f"claims[{kept[int(match.group(1))]}]", problem.path))

@@ -1,6 +1,6 @@
-"""A report as a value: what a results folder says, before anything is formatted or drawn.
+"""The content of a report as a value, before anything is formatted or drawn.
 
-`of(folder)` reads a folder and makes it; tables, figures and the page are functions of it.
+`load_report(folder)` reads a results folder; tables, figures and pages are functions of the Report that it returns.
 """
 
 from __future__ import annotations
@@ -29,27 +29,21 @@ from vgg_ablate.analysis.metrics import (
     get_sign,
 )
 from vgg_ablate.analysis.results import Results, read_results
-from vgg_ablate.analysis.verdicts import (
-    ALPHA,
-    FEWEST_SEEDS,
-    CorrectExamples,
-    Verdict,
-    find_unseeded_variants,
-    judge_claims,
-)
+from vgg_ablate.analysis.stats import ALPHA
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, CorrectExamples, Verdict, find_unseeded_variants, judge_claims
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study, Variant
 
-PRIMARY_METRIC = "test_error"  # of the comparison table, whatever else is claimed
-DRAWN_TEST_DATASETS = frozenset({"digits"})  # data sets whose test split is drawn from the seed: every seed has its own
-_SHOWN = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")  # beside METRIC
+PRIMARY_METRIC = "test_error"  # of the comparison table, the figures and the effects, whatever is claimed
+_SECONDARY_METRICS = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")
 COST_NAMES = ("params", "macs", "activations", "receptive_field")
 
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """A metric of one variant over its finished seeds, as it is shown (errors and accuracies in percent)."""
+    """Mean and standard deviation over the finished seeds of a variant (errors and accuracies in percent)."""
 
     n: int
     mean: float = nan  # NaN without a seed
@@ -58,7 +52,7 @@ class MetricSummary:
 
 @dataclass(frozen=True)
 class TimeRange:
-    """The median of a time or a pace over runs, with the smallest and the largest."""
+    """The median, the smallest and the largest of a duration or a rate over `n` runs."""
 
     n: int
     median: float
@@ -79,32 +73,32 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class VariantRow:
-    """One variant in the comparison table."""
+    """The results of one variant: a row of the comparison table."""
 
     variant: Variant
     is_base: bool
-    planned: int  # seeds
-    outcomes: Mapping[str, int]  # outcome -> runs, but for `finished`
-    error: MetricSummary  # of METRIC
+    planned: int  # number of seeds
+    outcomes: Mapping[str, int]  # outcome -> number of runs, without `finished`
+    error: MetricSummary  # of PRIMARY_METRIC
     to_base: PairedDifference
-    best: bool  # the lowest error, or not separable from it
-    costs: Mapping[str, int]  # params, macs, activations, receptive_field; none where no run has a record
+    best: bool  # has the lowest error, or is not separable from the variant that has
+    costs: Mapping[str, int]  # params, macs, activations, receptive_field; empty where no run has a record
     metrics: Mapping[str, MetricSummary]  # every other error and accuracy that has values
-    times: Mapping[str, TimeRange]  # of undisturbed runs
+    times: Mapping[str, TimeRange]  # timed metrics, of undisturbed runs
     devices: tuple[str, ...]
     judged: int = 0  # runs of which it is known whether they ended above chance level
-    untrained: int = 0  # of those, stalled or diverged
-    stalled: tuple[int, ...] = ()  # seeds of the runs that finished at chance level: no mean has them
+    untrained: int = 0  # of those, the stalled and diverged ones
+    stalled: tuple[int, ...] = ()  # seeds of the runs that finished at chance level, which means leave out
     disturbed: int = 0  # finished runs whose times are left out
 
     @property
     def name(self) -> str:
-        """The variant's."""
+        """The name of the variant."""
         return self.variant.name
 
     @property
     def n(self) -> int:
-        """Finished seeds that are above chance level."""
+        """Number of finished seeds above chance level."""
         return self.error.n
 
     @property
@@ -118,12 +112,12 @@ class Report:
     """Everything that a results folder says."""
 
     results: Results
-    frame: pd.DataFrame  # one row a run
-    epochs: pd.DataFrame  # one row an epoch
-    rows: tuple[VariantRow, ...]  # the base first, then in the study's order, then a search's winners
-    proposed: tuple[VariantRow, ...]  # what a search has proposed, in its order, on seeds of its own
+    frame: pd.DataFrame  # one row per run
+    epochs: pd.DataFrame  # one row per epoch
+    rows: tuple[VariantRow, ...]  # the base, the study's other variants in order, the winners of a search
+    proposed: tuple[VariantRow, ...]  # the proposals of a search in order, on seeds of their own
     verdicts: tuple[Verdict, ...]
-    problems: tuple[str, ...]  # what is wrong with the folder: place, rule, what was found
+    problems: tuple[str, ...]  # a sentence per problem: file, field, rule and what was found
 
     @property
     def study(self) -> Study:
@@ -147,33 +141,36 @@ class Report:
 
     @property
     def levels(self) -> FactorLevels:
-        """variant -> factor -> level."""
+        """Variant -> factor -> level."""
         return {row.name: row.variant.levels for row in self.rows}
 
     @cached_property
     def missing(self) -> int:
-        """Planned runs without a record."""
+        """Number of planned runs without a record."""
         return int((self.frame["outcome"] == "missing").sum())
 
 
 def load_report(folder: str | Path) -> Report:
-    """The report of a results folder. Raises StorageFailed where there is no study in it."""
+    """Read a results folder and judge its claims. Raises StorageError where the folder holds no study."""
     return build_report(read_results(folder))
 
 
 def build_report(results: Results) -> Report:
-    """The report of a folder that has been read."""
+    """Build the report of a results folder that has been read."""
     frame, epochs, study = build_run_frame(results), build_epoch_frame(results), results.study
     design: object = study.design
-    promised: tuple[str, ...] = design.winner_names if isinstance(design, Search) else ()
-    found = _found(results)
-    variants = [*study.variants, *(found[name] for name in promised if name in found)]
-    proposed = [variant for name, variant in found.items() if name not in promised]
+    winner_names: tuple[str, ...] = design.winner_names if isinstance(design, Search) else ()
+    proposals = _collect_proposals(results)
+    variants = [*study.variants, *(proposals[name] for name in winner_names if name in proposals)]
+    losers = [variant for name, variant in proposals.items() if name not in winner_names]
     problems = [*results.problems, *find_unseeded_variants(frame).values()]
-    levels = study.levels | {name: {} for name in promised} | {variant.name: variant.levels for variant in variants}
+    # Claims may name a winner before the search has found it: it has no runs and no levels yet.
+    levels = study.levels | {name: {} for name in winner_names} | {variant.name: variant.levels for variant in variants}
     quantities = study.quantities(results.costs)
-    claims = _judgeable(study, levels, quantities, problems)
-    examples = None if study.base.data.name in DRAWN_TEST_DATASETS else _examples(results)
+    claims = _drop_bad_trends(study, levels, quantities, problems)
+    # Where every seed draws its own test examples, the interval over the seeds covers new examples already, and there
+    # is no second interval.
+    examples = _collect_correct_examples(results) if has_shared_test_split(results) else None
     verdicts = judge_claims(
         claims,
         frame,
@@ -184,24 +181,30 @@ def build_report(results: Results) -> Report:
         quantities=quantities,
     )
     verdicts = judge_horizons(study, verdicts, frame, quantities, examples)
-    rows = _rows(frame, variants)
-    return Report(results, frame, epochs, rows, _rows(frame, proposed, variants[0]), verdicts, tuple(problems))
+    rows = _build_rows(frame, variants)
+    return Report(results, frame, epochs, rows, _build_rows(frame, losers, variants[0]), verdicts, tuple(problems))
 
 
-def _judgeable(study: Study, levels: FactorLevels, quantities: TrendQuantities, problems: list[str]) -> list[Claim]:
-    """The claims but for trends that cannot be, in a study file that was changed by hand: these are named."""
+def _drop_bad_trends(
+    study: Study, levels: FactorLevels, quantities: TrendQuantities, problems: list[str]
+) -> list[Claim]:
+    """Return the claims without trends that have no slope, and add a problem for each of those.
+
+    A trend over a cost can be checked only here, where the costs of the nets are known; `check` refuses such a study,
+    so this one was edited after its runs.
+    """
     kept = []
     for index, claim in enumerate(study.claims):
-        wrong = claim.problems(levels, quantities) if claim.trend is not None else []
-        problems += [f"study.yaml: claims[{index}].{one.field}: {one}; this claim is left out" for one in wrong]
-        if not wrong:
+        errors = claim.problems(levels, quantities) if claim.trend is not None else []
+        problems += [f"study.yaml: claims[{index}].{error.field}: {error}; this claim is left out" for error in errors]
+        if not errors:
             kept.append(claim)
     return kept
 
 
-def compute_paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> PairedDifference:
-    """`one` minus `other` (seed -> value), over the seeds that both have."""
-    differences = stats.round_off_noise([value - other[seed] for seed, value in one.items() if seed in other])
+def compute_paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> PairedDifference:
+    """Return `values` minus `base` (both seed -> value), over the seeds that both have."""
+    differences = _subtract_by_seed(values, base)
     if len(differences) < 2:
         return PairedDifference(len(differences), float(differences.mean()) if len(differences) else nan)
     estimate = stats.estimate_paired(differences)
@@ -211,118 +214,124 @@ def compute_paired_difference(one: Mapping[int, float], other: Mapping[int, floa
 
 
 def summarize_values(values: Sequence[float]) -> MetricSummary:
-    """n, mean and standard deviation over seeds."""
+    """Return the number, mean and standard deviation of values, one per seed."""
     if not values:
         return MetricSummary(0)
     return MetricSummary(len(values), float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else nan)
 
 
 def summarize_times(values: Sequence[float]) -> TimeRange:
-    """Return the median and the range of one or more values."""
+    """Return the median and the range of one or more values.
+
+    The median, since one run that shared the machine would shift a mean of times.
+    """
     return TimeRange(len(values), float(np.median(values)), min(values), max(values))
 
 
 def find_inseparable_from_best(table: Mapping[str, Mapping[int, float]], metric: str = PRIMARY_METRIC) -> set[str]:
-    """The best variant by its mean and all that Holm-corrected paired t-tests cannot tell from it.
+    """Return the variant with the best mean and all that Holm-corrected paired t-tests cannot tell from it.
 
-    Among those with the most seeds: what survives of a variant that diverged is no mean of it. Empty where fewer than
-    three seeds are shared with the best: nothing could be told apart.
+    `table` maps variant and seed to the metric. Empty where a variant shares fewer than three seeds with the best, for
+    then nothing can be told apart.
     """
+    # Only variants with the most seeds: a mean over the runs that did not diverge is not a mean of the variant.
     most = max((len(seeds) for seeds in table.values()), default=0)
     means = {
-        name: get_sign(metric) * float(np.mean(list(its.values()))) for name, its in table.items() if len(its) == most
+        name: get_sign(metric) * float(np.mean(list(values.values())))
+        for name, values in table.items()
+        if len(values) == most
     }
     if len(means) < 2:
         return set()
     best = max(means, key=lambda name: means[name])
     others = [name for name in means if name != best]
-    p_values = [_p_equal(table[name], table[best]) for name in others]
+    p_values = [_test_equality(table[name], table[best]) for name in others]
     if any(p is None for p in p_values):
         return set()
     q = stats.adjust_holm([p for p in p_values if p is not None])
     return {best, *(name for name, adjusted in zip(others, q, strict=True) if adjusted > ALPHA)}
 
 
-def _p_equal(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
-    """The two-sided p-value of the paired t-test; 1 where all differences are 0; None with too few shared seeds."""
-    differences = stats.round_off_noise([value - other[seed] for seed, value in one.items() if seed in other])
+def _test_equality(values: Mapping[int, float], base: Mapping[int, float]) -> float | None:
+    """Return the two-sided p-value of the paired t-test; None with too few shared seeds."""
+    differences = _subtract_by_seed(values, base)
     if len(differences) < FEWEST_SEEDS:
         return None
-    if np.ptp(differences) == 0:
+    if np.ptp(differences) == 0:  # no spread, no t: the same results, or a constant difference
         return 1.0 if differences[0] == 0 else 0.0
     return float(stats.compute_evidence(stats.estimate_paired(differences), (0.0, 0.0), outside=True).p)
 
 
-def _found(results: Results) -> dict[str, Variant]:
-    """Variants that a search has made, by name: what their records, and the manifest, say that they are."""
-    asked = {variant.name for variant in results.study.all_variants}
+def _subtract_by_seed(values: Mapping[int, float], base: Mapping[int, float]) -> stats.FloatArray:
+    return stats.round_off_noise([value - base[seed] for seed, value in values.items() if seed in base])
+
+
+def _collect_proposals(results: Results) -> dict[str, Variant]:
+    """Return the variants that a search has proposed, by name, as their records and the manifest describe them."""
+    in_study = {variant.name for variant in results.study.all_variants}
     points = results.manifest.provenance.get("proposals", [])
-    found: dict[str, Variant] = {}
-    for cell in results.manifest.planned:
-        record = results.records.get(cell.key)
-        if record is not None and cell.variant not in asked and cell.variant not in found:
-            run, number = record.run, cell.variant[1:]
+    proposals: dict[str, Variant] = {}
+    for planned in results.manifest.planned:
+        name, record = planned.variant, results.records.get(planned.key)
+        if record is not None and name not in in_study and name not in proposals:
+            run, number = record.run, name[1:]  # proposal 12 is called p12
             changes = points[int(number)] if number.isdecimal() and int(number) < len(points) else {}
-            found[cell.variant] = Variant(
-                name=cell.variant, arch=run.arch, data=run.data, train=run.train, changes=changes
-            )
-    return found
+            proposals[name] = Variant(name=name, arch=run.arch, data=run.data, train=run.train, changes=changes)
+    return proposals
 
 
-def _rows(frame: pd.DataFrame, variants: Sequence[Variant], base: Variant | None = None) -> tuple[VariantRow, ...]:
-    """A row a variant; the base is the first of them unless given. Only what shares seeds can be the best."""
+def _build_rows(
+    frame: pd.DataFrame, variants: Sequence[Variant], base: Variant | None = None
+) -> tuple[VariantRow, ...]:
+    """Return one row per variant; the first variant is the base, unless one is given.
+
+    With a given base no row is marked as best: proposals of a search and the base have different seeds.
+    """
     groups = dict(list(frame.groupby("variant", sort=False)))
     names = {variant.name for variant in (*variants, *([base] if base else []))}
     errors = {name: seeds for name, seeds in collect_by_seed(frame, PRIMARY_METRIC).items() if name in names}
+    # A variant with a stalled run is never in bold, however good its other runs are.
     unranked = {str(name) for name in frame.loc[find_stalled_runs(frame), "variant"].unique()}
     ranked = {name: seeds for name, seeds in errors.items() if name not in unranked}
     best = find_inseparable_from_best(ranked) if base is None else set()
-    start = base or variants[0]
+    reference = base or variants[0]
     return tuple(
-        _row(
+        _build_row(
             variant,
-            variant is start,
+            variant is reference,
             groups.get(variant.name, frame.iloc[:0]),
-            errors,
-            errors.get(start.name, {}),
-            best,
+            errors.get(variant.name, {}),
+            errors.get(reference.name, {}),
+            variant.name in best,
         )
         for variant in variants
     )
 
 
-def _row(
+def _build_row(
     variant: Variant,
     is_base: bool,
     runs: pd.DataFrame,
-    errors: Mapping[str, Mapping[int, float]],
-    base: Mapping[int, float],
-    best: set[str],
+    errors: Mapping[int, float],
+    base_errors: Mapping[int, float],
+    is_best: bool,
 ) -> VariantRow:
     finished = runs[(runs["outcome"] == "finished").to_numpy()]
-    outcomes = Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")
-    own = errors.get(variant.name, {})
-    counted = {
-        metric: [
-            float(value) * get_scale(metric)
-            for value in finished.loc[~find_excluded_runs(finished, metric), metric].dropna()
-        ]
-        for metric in (*_SHOWN, *sorted(TIMED_METRICS))
-    }
+    values = {metric: _list_values(finished, metric) for metric in (*_SECONDARY_METRICS, *sorted(TIMED_METRICS))}
     costed = runs[runs["params"].notna()]
     return VariantRow(
         variant=variant,
         is_base=is_base,
         planned=len(runs),
-        outcomes=dict(outcomes),
-        error=summarize_values(list(own.values())),
-        to_base=PairedDifference(0) if is_base else compute_paired_difference(own, base),
-        best=variant.name in best,
+        outcomes=dict(Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")),
+        error=summarize_values(list(errors.values())),
+        to_base=PairedDifference(0) if is_base else compute_paired_difference(errors, base_errors),
+        best=is_best,
         costs={
             cost: int(costed[cost].iloc[0]) for cost in COST_NAMES if len(costed) and not pd.isna(costed[cost].iloc[0])
         },
-        metrics={metric: summarize_values(counted[metric]) for metric in _SHOWN if counted[metric]},
-        times={metric: summarize_times(counted[metric]) for metric in sorted(TIMED_METRICS) if counted[metric]},
+        metrics={metric: summarize_values(values[metric]) for metric in _SECONDARY_METRICS if values[metric]},
+        times={metric: summarize_times(values[metric]) for metric in sorted(TIMED_METRICS) if values[metric]},
         devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
         judged=int(runs["trained"].notna().sum()),
         untrained=int((~runs["trained"].dropna().astype(bool)).sum()),
@@ -331,24 +340,49 @@ def _row(
     )
 
 
-def _examples(results: Results) -> CorrectExamples:
-    found: dict[tuple[str, int], NDArray[np.bool_]] = {}
-    for cell in results.manifest.planned:
-        record = results.records.get(cell.key)
+def _list_values(finished: pd.DataFrame, metric: str) -> list[float]:
+    counted = finished.loc[~find_excluded_runs(finished, metric), metric].dropna()
+    return [float(value) * get_scale(metric) for value in counted]
+
+
+def has_shared_test_split(results: Results) -> bool:
+    """Return whether all seeds are tested on the same examples.
+
+    An image folder without test/ draws its test split from the seed. A report reads records and no images, so the
+    records must show which it was: two draws differ in the number of examples per class, one test folder never does.
+    Where a record has no confusion matrix (more than 100 classes), the split counts as drawn.
+    """
+    match DATASETS[results.study.base.data.name].test_split:
+        case "fixed":
+            return True
+        case "drawn":
+            return False
+    confusions = [
+        record.tested.details.get("confusion") for record in results.records.values() if record.tested is not None
+    ]
+    class_counts = {tuple(map(sum, confusion)) if confusion else None for confusion in confusions}
+    return len(class_counts) == 1 and None not in class_counts
+
+
+def _collect_correct_examples(results: Results) -> CorrectExamples:
+    examples: dict[tuple[str, int], NDArray[np.bool_]] = {}
+    for planned in results.manifest.planned:
+        record = results.records.get(planned.key)
         if record is not None and record.tested is not None and record.tested.correct:
-            found[cell.variant, cell.seed] = unpack_correct_bits(
+            examples[planned.variant, planned.seed] = unpack_correct_bits(
                 record.tested.correct, record.tested.test_accuracy, record.tested.details.get("test_examples")
             )
-    return found
+    return examples
 
 
 def unpack_correct_bits(packed: str, accuracy: float, count: object = None) -> NDArray[np.bool_]:
-    """The bits of `Tested.correct`, one a test example: `count` of them, or so many as the accuracy tells.
+    """Return `FinalMetrics.correct` as one boolean per test example: was it classified correctly?
 
-    What is left of the last byte is padding.
+    `packed` is hexadecimal, eight examples per byte, with padding in the last byte. `count` is the number of examples;
+    records of older versions lack it, and it follows from the accuracy.
     """
     unpacked = np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)).astype(np.bool_)
     if isinstance(count, int):
         return unpacked[:count]
-    right = int(unpacked.sum())
-    return unpacked[: round(right / accuracy)] if right and accuracy > 0 else unpacked
+    correct = int(unpacked.sum())
+    return unpacked[: round(correct / accuracy)] if correct and accuracy > 0 else unpacked

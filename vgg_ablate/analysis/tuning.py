@@ -1,4 +1,4 @@
-"""What the tuning of a study found: budget, winners, and the error to expect from fewer trials."""
+"""The tuning of a study: the trials of every variant, their winners, and the error to expect from fewer trials."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
 from vgg_ablate.records import Outcome, Record
 
-FAILED_TRIAL_ERROR = 100.0  # percent: the validation error that a trial counts with if it diverged
+FAILED_TRIAL_ERROR = 100.0  # percent: the validation error of a trial that diverged or failed, so that it never wins
 
 
 @dataclass(frozen=True)
 class VariantTrials:
-    """The validation errors of a variant's trials, in percent, at every number of epochs."""
+    """The validation errors of a variant's trials, in percent."""
 
     variant: str
     errors: dict[int, dict[int, float]]  # epochs -> trial -> error, mean over the tuning's seeds
-    as_written: float  # of the study's recipe at the fewest epochs; NaN where it was no trial
-    winner: TuningWinner | None  # None: the tuning is not complete
+    as_written: float  # error of the study's own recipe at the fewest epochs; NaN where it was not among the trials
+    winner: TuningWinner | None  # None where the tuning is not complete
 
     @property
     def first_rung(self) -> list[float]:
@@ -34,33 +34,35 @@ class VariantTrials:
 
 def collect_trials(report: Report) -> list[VariantTrials]:
     """Return the trials of every variant, in the order of the study; empty where the study has no tuning."""
-    found: dict[str, dict[int, dict[int, list[float]]]] = {}
-    first = {run.variant: run.values for run in report.results.manifest.tuning if run.trial == 0}
+    errors: dict[str, dict[int, dict[int, list[float]]]] = {}  # variant -> epochs -> trial -> one error per seed
     for run in report.results.manifest.tuning:
         record = report.results.tuning.get(run.key)
         if record is not None:
-            trials = found.setdefault(run.variant, {}).setdefault(run.epochs, {})
-            trials.setdefault(run.trial, []).append(_error(record))
-    made, written = [], {variant.name: variant for variant in report.study.without_winners().variants}
+            trials = errors.setdefault(run.variant, {}).setdefault(run.epochs, {})
+            trials.setdefault(run.trial, []).append(_get_error(record))
+    # Trial 0 is the recipe as the study has it, unless that lies outside of the tuned space.
+    first_trials = {run.variant: run.values for run in report.results.manifest.tuning if run.trial == 0}
+    untuned = {variant.name: variant for variant in report.study.without_winners().variants}
+    collected = []
     for variant in report.study.variants:
-        if variant.name not in found:
+        if variant.name not in errors:
             continue
-        errors = {
-            epochs: {trial: fmean(of) for trial, of in sorted(trials.items())}
-            for epochs, trials in sorted(found[variant.name].items())
+        means = {
+            epochs: {trial: fmean(values) for trial, values in sorted(trials.items())}
+            for epochs, trials in sorted(errors[variant.name].items())
         }
-        recipe = {path: get_model_value(written[variant.name], path) for path in first[variant.name]}
-        is_recipe = recipe == first[variant.name]
-        as_written = errors[min(errors)].get(0, nan) if is_recipe else nan
-        made.append(VariantTrials(variant.name, errors, as_written, variant.tuned))
-    return made
+        values = first_trials[variant.name]
+        is_recipe = all(get_model_value(untuned[variant.name], path) == value for path, value in values.items())
+        as_written = means[min(means)].get(0, nan) if is_recipe else nan
+        collected.append(VariantTrials(variant.name, means, as_written, variant.tuned))
+    return collected
 
 
 def expect_best(errors: Sequence[float]) -> list[float]:
     """Return the expected lowest error of k trials, for k from 1 to the number of errors.
 
-    The k trials are drawn with replacement from those given (Dodge et al. 2019, arXiv:1909.03004, equation 7, for the
-    minimum in place of the maximum).
+    The k trials are drawn with replacement from the given ones: equation 7 of Dodge et al. 2019 (arXiv:1909.03004),
+    with the minimum in place of the maximum.
     """
     ordered, count = sorted(errors), len(errors)
     return [
@@ -91,35 +93,34 @@ def build_tuning_table(report: Report) -> Table | None:
         "Validation error: of the winner, at the most epochs. As written: of the study's recipe, at the fewest; a dash "
         "where the recipe lies outside of the space.",
     )
-    return Table(
-        "tuning", "Tuning of every variant", columns, tuple(_row(one, list(tune.space)) for one in trials), notes
-    )
+    rows = tuple(_build_row(variant_trials, list(tune.space)) for variant_trials in trials)
+    return Table("tuning", "Tuning of every variant", columns, rows, notes)
 
 
-def _row(trials: VariantTrials, paths: Sequence[str]) -> TableRow:
-    winner, first = trials.winner, trials.errors[min(trials.errors)]
+def _build_row(trials: VariantTrials, paths: Sequence[str]) -> TableRow:
+    winner = trials.winner
     word = (
         "not complete" if winner is None else "none: recipe kept" if winner.trial is None else f"trial {winner.trial}"
     )
     values = {} if winner is None else winner.values
-    cells: list[TableCell] = [TextCell(trials.variant), CountCell(len(first)), TextCell(word)]
-    cells += [TextCell(_shown(values.get(path))) for path in paths]
+    cells: list[TableCell] = [TextCell(trials.variant), CountCell(len(trials.first_rung)), TextCell(word)]
+    cells += [TextCell(_format_value(values.get(path))) for path in paths]
     error = nan if winner is None or winner.val_error is None else 100 * winner.val_error
     return TableRow((*cells, QuantityCell(error, "fixed"), QuantityCell(trials.as_written, "fixed")))
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return numbers.DASH
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def list_untuned(report: Report) -> list[str]:
-    """Return the variants of which no trial trained above chance."""
+    """Return the variants none of whose trials ended above chance level: they keep the study's recipe."""
     return [name for name, winner in report.study.tuned.items() if winner.trial is None]
 
 
-def _error(record: Record) -> float:
+def _get_error(record: Record) -> float:
     if record.outcome is not Outcome.FINISHED or not record.epochs:
         return FAILED_TRIAL_ERROR
     return 100 * (1 - record.epochs[-1].val_accuracy)

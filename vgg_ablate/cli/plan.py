@@ -181,7 +181,7 @@ def _unknown(bill: StudyCost) -> str:
 def _foreseen(seen: Sequence[DetectableEffect]) -> list[Table]:
     if not seen:
         return []
-    from vgg_ablate.analysis.detectable import build_detectable_table
+    from vgg_ablate.report.tables import build_detectable_table
 
     return [build_detectable_table(seen)]
 

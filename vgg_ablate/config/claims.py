@@ -1,4 +1,4 @@
-"""A claim: a sentence about a difference between two sides, or about a trend over variants, with a margin."""
+"""Claims: statements about a difference between two sides, or about a trend over variants, with a margin."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vgg_ablate.config.search import COSTS
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
 from vgg_ablate.errors import find_nearest
 
-FactorLevels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; no factors: an empty mapping
-TrendQuantities = Mapping[str, Mapping[str, float]]  # what a trend is over -> variant -> its number
+FactorLevels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; an empty mapping without factors
+TrendQuantities = Mapping[str, Mapping[str, float]]  # quantity of a trend -> variant -> number
 ClaimSide = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
 ClaimKind = Literal["better", "worse", "not_worse", "equivalent", "different"]
@@ -30,14 +30,14 @@ MetricName = Literal[
     "images_per_second",
     "trained",
 ]
-EXACT_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # the same for every seed
+EXACT_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # equal for all seeds
 HIGHER_IS_BETTER_METRICS: frozenset[str] = frozenset({"test_accuracy", "val_accuracy", "images_per_second", "trained"})
-PERCENTAGE_SUFFIXES = ("error", "accuracy")  # metrics of these endings are compared in percentage points
-PER_MILLION_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # a trend over these is per million
+PERCENTAGE_SUFFIXES = ("error", "accuracy")  # such metrics are compared in percentage points
+PER_MILLION_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # trends over these are per million
 
 
 class Trend(FrozenModel):
-    """The slope of the gain over a quantity of the variants, by least squares, one slope per seed.
+    """The least-squares slope of the gain over a quantity of the variants, one slope per seed.
 
     `over` is a cost of the nets (weight_layers, params, ...), the path of a number in the study (train.epochs), or a
     factor of the design whose levels are numbers.
@@ -47,34 +47,34 @@ class Trend(FrozenModel):
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
 
     def slope(self, quantities: TrendQuantities) -> dict[str, float]:
-        """The weight of every variant in the slope, (x - mean x) / sum((x - mean x)^2); weights sum to 0.
+        """Return the weight of every variant in the slope, (x - mean x) / sum((x - mean x)^2); the weights sum to 0.
 
-        A variant at the mean has weight 0 and stays: its runs are part of what the claim is about. Raises Wrong where a
-        variant has no number or all have the same.
+        Raises InvalidValueError if a variant has no number, or if all variants have the same.
         """
         numbers = quantities.get(self.over, {})
-        if lacking := [name for name in self.variants if name not in numbers]:
-            raise InvalidValueError(f"has no number for {lacking[0]}", field="trend.over", got=self.over)
-        mean = sum(numbers[name] for name in self.variants) / len(self.variants)
-        apart = {name: numbers[name] - mean for name in self.variants}
+        if missing := [name for name in self.variants if name not in numbers]:
+            raise InvalidValueError(f"has no value for variant {missing[0]}", field="trend.over", got=self.over)
         if len({numbers[name] for name in self.variants}) == 1:
-            rule = f"is {numbers[self.variants[0]]:.15g} in every variant: there is no slope"
+            rule = f"is {numbers[self.variants[0]]:.15g} in every variant, so that no slope is defined"
             raise InvalidValueError(rule, field="trend.over", got=self.over)
-        squares = sum(value**2 for value in apart.values())
-        return {name: value / squares for name, value in apart.items()}
+        mean = sum(numbers[name] for name in self.variants) / len(self.variants)
+        deviations = {name: numbers[name] - mean for name in self.variants}
+        sum_of_squares = sum(deviation**2 for deviation in deviations.values())
+        # A variant at the mean has weight 0 and stays: a claim is not judged without the runs of all its variants.
+        return {name: deviation / sum_of_squares for name, deviation in deviations.items()}
 
 
 class Claim(FrozenModel):
-    """`a` is `kind` than `b` on `metric` by `margin`; margins of errors and accuracies are percentage points.
+    """The statement that `a` is `kind` than `b` on `metric` by `margin` (percentage points for errors and accuracies).
 
-    A side is a variant, or `factor=level`: the mean over all variants at that level (a main effect), or a list of
-    these: their mean. `within` restricts both sides to a level of another factor; with `against` too, the claim is
-    about how much the effect of a over b within the one exceeds that within the other: an interaction.
+    A side is a variant, a level `factor=level` (the mean over all variants at that level: a main effect), or a list of
+    these (their mean). `within` restricts both sides to a level of another factor. With `against`, the claim is about
+    the difference between the effect of a over b within one level and within the other: an interaction.
 
-    With `trend` in place of the sides, the claim is about the slope of the gain over the variants that it lists, and
-    `margin` is per unit of what it is over.
+    With `trend` instead of sides, the claim is about the slope of the gain over the listed variants, and `margin` is
+    per unit of the trend's quantity.
 
-    The metric `trained` counts the runs that trained, as opposed to those that diverged or stalled at chance.
+    The metric `trained` counts the runs that trained, and neither diverged nor stalled at chance level.
     """
 
     id: Name
@@ -85,83 +85,91 @@ class Claim(FrozenModel):
     trend: Trend | None = None
     metric: MetricName = "test_error"
     margin: NonNegative = 0.0
-    smallest_effect: NonNegative | None = None  # the smallest difference that matters; None: the study's
+    smallest_effect: NonNegative | None = None  # the smallest relevant difference; None: that of the study
     within: str | None = None  # factor=level
     against: str | None = None  # factor=level
 
     @model_validator(mode="after")
-    def _sides_or_a_trend(self) -> Self:
+    def _check_sides_or_trend(self) -> Self:
         if self.trend is None and self.a is None:
             raise InvalidValueError("must be given", field="a")
         if self.trend is not None:
             for field in ("a", "b", "within", "against"):
                 if field in self.model_fields_set:
-                    raise InvalidValueError("a claim with a trend has no sides", field=field, got=getattr(self, field))
+                    raise InvalidValueError("cannot be combined with trend", field=field, got=getattr(self, field))
         return self
 
     @model_validator(mode="after")
-    def _counts_have_no_size(self) -> Self:
+    def _check_counts(self) -> Self:
         if self.metric != "trained":
             return self
         if self.margin:
-            raise InvalidValueError("a claim on `trained` takes no margin", field="margin", got=self.margin)
+            raise InvalidValueError("must be 0 for the metric trained", field="margin", got=self.margin)
         if self.kind not in ("better", "worse", "different"):
-            raise InvalidValueError("a claim on `trained` is better, worse or different", field="kind", got=self.kind)
+            rule = "must be better, worse or different for the metric trained"
+            raise InvalidValueError(rule, field="kind", got=self.kind)
         if self.trend is not None or self.against is not None:
             field = "trend" if self.trend is not None else "against"
-            raise InvalidValueError("a claim on `trained` compares two sides: it counts runs", field=field)
+            rule = "cannot be combined with the metric trained, which compares counts of runs on two sides"
+            raise InvalidValueError(rule, field=field)
         return self
 
     @model_validator(mode="after")
-    def _needs_a_margin(self) -> Self:
+    def _check_margin(self) -> Self:
         if self.kind in ("equivalent", "not_worse") and self.margin == 0:
-            raise InvalidValueError(f"a claim of kind {self.kind} needs a margin greater than 0", field="margin")
+            raise InvalidValueError(f"must be greater than 0 for a claim of kind {self.kind}", field="margin")
         return self
 
     @model_validator(mode="after")
-    def _against_what(self) -> Self:
+    def _check_against(self) -> Self:
         if self.against is not None and self.within is None:
-            raise ValueError("against needs within: the effect within one level against that within another")
+            raise ValueError("against requires within")
         return self
 
     def compute_contrast(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> dict[str, float]:
-        """The weight of every variant in "a minus b", or in the slope of a trend; weights sum to 0.
+        """Return the weight of every variant in "a minus b", or in the slope of a trend; the weights sum to 0.
 
-        `levels` has every variant of the study, `quantities` the numbers that trends are over. Raises Wrong, with the
-        field, where a side is neither a variant nor a level, or nothing is compared.
+        `levels` has an entry for every variant of the study, `quantities` the numbers that trends are over. Raises
+        InvalidValueError, with the field, if a side is neither a variant nor a level, or if both sides are the same.
         """
         if self.trend is not None:
             return self.trend.slope(quantities or {})
         weights = dict.fromkeys(levels, 0.0)
-        for place, sign in ((self.within, 1), (self.against, -1)) if self.against else ((self.within, 1),):
-            field = "within" if sign > 0 else "against"
-            sides = {side: _shares(side, list_side_names(self, side), field, place, levels) for side in ("a", "b")}
-            self._must_not_overlap(sides["a"], sides["b"])
+        # An interaction is (a - b within one level) - (a - b within another).
+        conditions = [("within", self.within, 1)]
+        if self.against:
+            conditions.append(("against", self.against, -1))
+        for field, condition, sign in conditions:
+            sides = {
+                side: _compute_shares(list_side_names(self, side), field, condition, levels) for side in ("a", "b")
+            }
+            self._check_overlap(sides["a"], sides["b"])
             for side, shares in sides.items():
-                for cell, share in shares.items():
-                    weights[cell] += sign * (1 if side == "a" else -1) * share
+                for variant, share in shares.items():
+                    weights[variant] += sign * (1 if side == "a" else -1) * share
+        # Shares such as 1/3 and -1/3 cancel up to rounding.
         weights = {name: weight for name, weight in weights.items() if abs(weight) > 1e-12}
         if not weights:
-            raise InvalidValueError("compares a thing with itself", field="b", got=self.b)
+            raise InvalidValueError("both sides are the same", field="b", got=self.b)
         return weights
 
     def problems(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> list[InvalidValueError]:
-        """Everything that is wrong with its sides and places, each with its field; empty where `contrast` works.
+        """Return all errors of the sides and levels, each with its field; empty if `compute_contrast` succeeds.
 
-        A trend over a cost that `quantities` leaves out is not judged: costs are known once the nets are.
+        A trend over a cost that `quantities` lacks is not checked: costs are known only after the nets are resolved.
         """
-        found = self._trend_problems(levels) if self.trend is not None else self._side_problems(levels)
-        known = self.trend is None or self.trend.over not in COSTS or self.trend.over in (quantities or {})
-        if not found and known:
+        errors = self._find_trend_problems(levels) if self.trend is not None else self._find_side_problems(levels)
+        is_known = self.trend is None or self.trend.over not in COSTS or self.trend.over in (quantities or {})
+        if not errors and is_known:
             try:
                 self.compute_contrast(levels, quantities)
-            except InvalidValueError as wrong:
-                found.append(wrong)
-        return found
+            except InvalidValueError as error:
+                errors.append(error)
+        return errors
 
     @property
     def region(self) -> tuple[float, float]:
-        """(lo, hi): where the claim says that the gain of a over b lies; for `different`, where it does not."""
+        """(low, high): the claimed range of the gain of a over b; for `different`, the range that is excluded."""
         return {
             "better": (self.margin, inf),
             "worse": (-inf, -self.margin),
@@ -170,86 +178,91 @@ class Claim(FrozenModel):
             "different": (-self.margin, self.margin),
         }[self.kind]
 
-    def _side_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
-        found = []
-        sides = [pair for side in ("a", "b") for pair in list_side_names(self, side)]
-        places = [(field, getattr(self, field)) for field in ("within", "against")]
-        for field, name in (*sides, *places):
-            if name is None or (field not in ("within", "against") and name in levels):
+    def _find_side_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
+        errors = []
+        names = [pair for side in ("a", "b") for pair in list_side_names(self, side) if pair[1] not in levels]
+        conditions = [(field, getattr(self, field)) for field in ("within", "against")]
+        for field, name in (*names, *conditions):
+            if name is None:
                 continue
             try:
-                _at(field, name, levels)
-            except InvalidValueError as wrong:
-                found.append(wrong)
-        return found
+                _find_variants_at(field, name, levels)
+            except InvalidValueError as error:
+                errors.append(error)
+        return errors
 
-    def _trend_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
-        found: list[InvalidValueError] = []
-        for index, name in enumerate(self.trend.variants if self.trend is not None else ()):
+    def _find_trend_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
+        errors: list[InvalidValueError] = []
+        names = self.trend.variants if self.trend is not None else ()
+        for index, name in enumerate(names):
             field = f"trend.variants[{index}]"
             if name not in levels:
-                rule = f"no such variant; there are {', '.join(sorted(levels)[:12])}"
-                found.append(InvalidValueError(rule, field=field, got=name, nearest=find_nearest(name, levels)))
-            elif self.trend is not None and name in self.trend.variants[:index]:
-                found.append(InvalidValueError("is listed twice", field=field, got=name))
-        return found
+                rule = f"unknown variant; available: {', '.join(sorted(levels)[:12])}"
+                errors.append(InvalidValueError(rule, field=field, got=name, nearest=find_nearest(name, levels)))
+            elif name in names[:index]:
+                errors.append(InvalidValueError("duplicate variant", field=field, got=name))
+        return errors
 
-    def _must_not_overlap(self, a: Mapping[str, float], b: Mapping[str, float]) -> None:
-        """A list, or a count, whose sides share a variant is a mistake; levels of two factors share theirs."""
-        lists = isinstance(self.a, tuple) or isinstance(self.b, tuple)
+    def _check_overlap(self, a: Mapping[str, float], b: Mapping[str, float]) -> None:
+        # Main effects of two factors share variants by design. In a list, or where runs are counted, it is a mistake.
+        has_list = isinstance(self.a, tuple) or isinstance(self.b, tuple)
         shared = [name for name in a if name in b]
-        if (lists or self.metric == "trained") and shared and self.a != self.b:
+        if (has_list or self.metric == "trained") and shared and self.a != self.b:
             raise InvalidValueError(f"{shared[0]} is on both sides", field="b", got=self.b)
 
 
 def list_side_names(claim: Claim, side: str) -> list[tuple[str, str]]:
-    """Field and name of everything that makes up a side: `a`, or `a[0]` and `a[1]` of a list; none of a trend."""
-    given: ClaimSide | None = getattr(claim, side) if claim.trend is None else None
-    if given is None or isinstance(given, str):
-        return [] if given is None else [(side, given)]
-    return [(f"{side}[{index}]", name) for index, name in enumerate(given)]
+    """Return (field, name) for every name of a side: `a`, or `a[0]` and `a[1]` of a list; empty for a trend."""
+    names: ClaimSide | None = getattr(claim, side) if claim.trend is None else None
+    if names is None or isinstance(names, str):
+        return [] if names is None else [(side, names)]
+    return [(f"{side}[{index}]", name) for index, name in enumerate(names)]
 
 
-def _shares(
-    side: str, names: Sequence[tuple[str, str]], field: str, place: str | None, levels: FactorLevels
+def _compute_shares(
+    names: Sequence[tuple[str, str]], condition_field: str, condition: str | None, levels: FactorLevels
 ) -> dict[str, float]:
-    """The variants that a side stands for, each with its share of the mean."""
+    """Return the variants of a side, each with its share of the mean over the side."""
     shares: dict[str, float] = {}
-    for name_field, name in names:
-        cells = _cells(name_field, name, field, place, levels)
-        for cell in cells:
-            if cell in shares:
-                raise InvalidValueError(f"{cell} is on this side twice", field=name_field, got=name)
-            shares[cell] = 1 / len(cells) / len(names)
+    for field, name in names:
+        variants = _find_variants(field, name, condition_field, condition, levels)
+        for variant in variants:
+            if variant in shares:
+                raise InvalidValueError(f"{variant} appears twice on this side", field=field, got=name)
+            shares[variant] = 1 / len(variants) / len(names)
     return shares
 
 
-def _cells(side: str, name: str, field: str, place: str | None, levels: FactorLevels) -> list[str]:
-    """The variants that a name on a side stands for."""
-    here = list(levels) if place is None else _at(field, place, levels)
-    if name in levels:
-        if name not in here:
-            raise InvalidValueError(f"the variant {name} is not at this level", field=field, got=place)
+def _find_variants(
+    field: str, name: str, condition_field: str, condition: str | None, levels: FactorLevels
+) -> list[str]:
+    """Return the variants that a name on a side stands for, restricted to the level `condition`."""
+    allowed = list(levels) if condition is None else _find_variants_at(condition_field, condition, levels)
+    if name in levels:  # names of variants take precedence over `factor=level`
+        if name not in allowed:
+            raise InvalidValueError(f"variant {name} is not at this level", field=condition_field, got=condition)
         return [name]
-    cells = [variant for variant in _at(side, name, levels) if variant in here]
-    if not cells:
-        raise InvalidValueError(f"no variant is at {name} and at this level", field=field, got=place)
-    return cells
+    variants = [variant for variant in _find_variants_at(field, name, levels) if variant in allowed]
+    if not variants:
+        rule = f"no variant at {name} is also at this level"
+        raise InvalidValueError(rule, field=condition_field, got=condition)
+    return variants
 
 
-def _at(field: str, place: str, levels: FactorLevels) -> list[str]:
-    """The variants at `factor=level`, where the factor may be the last part of its path."""
-    factor, equals, level = place.rpartition("=")
-    found = [variant for variant, its in levels.items() if equals and level in _named(factor, its)]
-    if not found:
-        known = {f"{name.rsplit('.', 1)[-1]}={its[name]}" for its in levels.values() for name in its}
-        known |= set() if field in ("within", "against") else set(levels)
-        what = "no such level of a factor" if field in ("within", "against") else "no such variant"
-        there = f"; there are {', '.join(sorted(known)[:12])}" if known else "; this design has no factors"
-        raise InvalidValueError(what + there, field=field, got=place, nearest=find_nearest(place, known))
-    return found
+def _find_variants_at(field: str, condition: str, levels: FactorLevels) -> list[str]:
+    """Return the variants at `factor=level`; the factor may be given by the last part of its path."""
+    factor, equals, level = condition.rpartition("=")
+    variants = [name for name, own in levels.items() if equals and level in _list_levels_of(factor, own)]
+    if not variants:
+        is_side = field not in ("within", "against")
+        known = {f"{name.rsplit('.', 1)[-1]}={own[name]}" for own in levels.values() for name in own}
+        known |= set(levels) if is_side else set()
+        rule = "unknown variant" if is_side else "unknown level of a factor"
+        rule += f"; available: {', '.join(sorted(known)[:12])}" if known else "; this design has no factors"
+        raise InvalidValueError(rule, field=field, got=condition, nearest=find_nearest(condition, known))
+    return variants
 
 
-def _named(factor: str, levels: Mapping[str, str]) -> Iterator[str]:
-    """A variant's levels of the factors of this name, whole or the last part of it."""
+def _list_levels_of(factor: str, levels: Mapping[str, str]) -> Iterator[str]:
+    """Yield a variant's levels of the factors with this name, which is the whole path or its last part."""
     return (level for name, level in levels.items() if factor in (name, name.rsplit(".", 1)[-1]))

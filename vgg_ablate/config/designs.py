@@ -1,6 +1,7 @@
-"""Designs: how a study's variants are laid out. Each turns into named changes of the base, and the levels of factors.
+"""Designs: how the variants of a study are laid out.
 
-Without a design the variants are the list that was given.
+A design produces cells: named changes of the base, with their levels of the factors. A study without a design has the
+variants that it lists.
 """
 
 from __future__ import annotations
@@ -12,31 +13,29 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from vgg_ablate.config.search import Search
+from vgg_ablate.config.search import Changes, Search
 from vgg_ablate.config.types import ByKind, FrozenModel, InvalidValueError, Name
 
-Changes = dict[str, Any]  # path -> new value
-Factor = list[Any] | dict[str, Changes]  # values of the path that names it, or label -> changes
+Factor = list[Any] | dict[str, Changes]  # values of the path that is its name, or label -> changes
 
 
-def _told_apart(factors: dict[str, Factor]) -> dict[str, Factor]:
-    """Two levels of one name would be one: a row would be missing."""
-    for factor, given in factors.items():
-        labels = list(given) if isinstance(given, dict) else [_label(value) for value in given]
+def _check_distinct_levels(factors: dict[str, Factor]) -> dict[str, Factor]:
+    """Refuse factors with two levels of one name: the second would silently replace the first."""
+    for name, factor in factors.items():
+        labels = list(factor) if isinstance(factor, dict) else [_label_value(value) for value in factor]
         if not labels:
-            raise InvalidValueError("needs a level", field=factor)
-        if twice := [label for label in labels if labels.count(label) > 1]:
-            raise InvalidValueError(
-                "two levels have this name; `name: {path: value}` gives one", field=factor, got=twice[0]
-            )
+            raise InvalidValueError("must have at least one level", field=name)
+        if duplicates := [label for label in labels if labels.count(label) > 1]:
+            rule = "duplicate level name; `name: {path: value}` names a level explicitly"
+            raise InvalidValueError(rule, field=name, got=duplicates[0])
     return factors
 
 
-Factors = Annotated[dict[str, Factor], AfterValidator(_told_apart)]
+Factors = Annotated[dict[str, Factor], AfterValidator(_check_distinct_levels)]
 
 
 class DesignCell(NamedTuple):
-    """One variant of a design, before it is applied to the base."""
+    """One variant of a design, before its changes are applied to the base."""
 
     name: str
     changes: Changes
@@ -44,67 +43,73 @@ class DesignCell(NamedTuple):
 
 
 class ListedVariants(FrozenModel):
-    """The variants that were given, and no others."""
+    """Only the variants that the study lists."""
 
     kind: Literal["list"]
 
     def cells(self) -> list[DesignCell]:
-        """None of its own."""
+        """Return no cells: the listed variants are added to those of every design."""
         return []
 
 
 class OneFactorAtATime(FrozenModel):
-    """Every level of every factor, the others as in the base."""
+    """Every level of every factor, with the other factors as in the base."""
 
     kind: Literal["one_factor_at_a_time"]
     factors: Factors = Field(min_length=1)
 
     def cells(self) -> list[DesignCell]:
-        """One cell a level."""
+        """Return one cell per level."""
         return [
-            DesignCell(_name({factor: level}), changes, {factor: level})
-            for factor, levels in self.factors.items()
-            for level, changes in _levels(factor, levels).items()
+            DesignCell(_name_cell({name: level}), changes, {name: level})
+            for name, factor in self.factors.items()
+            for level, changes in _list_levels(name, factor).items()
         ]
 
 
 class LeaveOneOut(FrozenModel):
-    """The base without one of its parts at a time; a part says which changes take it away."""
+    """The base without one of its parts at a time; each part lists the changes that remove it."""
 
     kind: Literal["leave_one_out"]
     parts: dict[Name, Changes] = Field(min_length=1)
 
     def cells(self) -> list[DesignCell]:
-        """One cell a part."""
+        """Return one cell per part."""
         return [DesignCell(f"no-{part}", changes, {"without": part}) for part, changes in self.parts.items()]
 
 
 class Cumulative(FrozenModel):
-    """The road from the base: every step keeps the changes of those before it."""
+    """A sequence of steps from the base, each of which keeps the changes of the steps before it."""
 
     kind: Literal["cumulative"]
     steps: dict[Name, Changes] = Field(min_length=1)
 
     def cells(self) -> list[DesignCell]:
-        """One cell a step, in order."""
-        road = itertools.accumulate(self.steps.items(), lambda before, step: (step[0], {**before[1], **step[1]}))
-        return [DesignCell(name, dict(changes), {"step": name}) for name, changes in road]
+        """Return one cell per step, in order."""
+        cells, changes = list[DesignCell](), dict[str, Any]()
+        for name, step in self.steps.items():
+            changes = {**changes, **step}
+            cells.append(DesignCell(name, changes, {"step": name}))
+        return cells
 
 
 class Factorial(FrozenModel):
-    """Every combination of the factors' levels."""
+    """Every combination of the levels of the factors."""
 
     kind: Literal["factorial"]
     factors: Factors = Field(min_length=2)
 
     def cells(self) -> list[DesignCell]:
-        """One cell a combination, the last factor varying fastest."""
-        named = [[(name, *level) for level in _levels(name, factor).items()] for name, factor in self.factors.items()]
+        """Return one cell per combination; the last factor varies fastest."""
+        factors = [
+            [(name, level, changes) for level, changes in _list_levels(name, factor).items()]
+            for name, factor in self.factors.items()
+        ]
         cells = []
-        for combination in itertools.product(*named):
-            levels = {factor: level for factor, level, _ in combination}
+        for combination in itertools.product(*factors):
+            levels = {name: level for name, level, _ in combination}
             changes = {path: value for *_, changes in combination for path, value in changes.items()}
-            cells.append(DesignCell(_name(levels), changes, levels))
+            cells.append(DesignCell(_name_cell(levels), changes, levels))
         return cells
 
 
@@ -115,13 +120,14 @@ Design = Annotated[
 ]
 
 
-def _levels(factor: str, given: Factor) -> dict[str, Changes]:
-    if isinstance(given, dict):
-        return given
-    return {_label(value): {factor: value} for value in given}
+def _list_levels(name: str, factor: Factor) -> dict[str, Changes]:
+    if isinstance(factor, dict):
+        return factor
+    return {_label_value(value): {name: value} for value in factor}
 
 
-def _label(value: Any) -> str:
+def _label_value(value: Any) -> str:
+    """Return a name for a value that can be part of a variant's name: `{kind: batch}` is `batch`."""
     if isinstance(value, Mapping):
         value = value.get("kind", ",".join(f"{key}={inner}" for key, inner in value.items()))
     if isinstance(value, list):
@@ -130,5 +136,6 @@ def _label(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9._+=-]+", "-", text).strip("-") or "none"
 
 
-def _name(levels: Mapping[str, str]) -> str:
+def _name_cell(levels: Mapping[str, str]) -> str:
+    # 80 characters is the limit of types.Name. Two names that are cut to one are reported as duplicates.
     return "+".join(f"{factor.rsplit('.', 1)[-1]}={level}" for factor, level in levels.items())[:80]

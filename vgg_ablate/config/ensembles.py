@@ -1,4 +1,4 @@
-"""`train.ensemble`: further nets, each written as what differs from the variant's own arch."""
+"""Expansion of `train.ensemble`, whose nets are written as their differences from the variant's own arch."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from vgg_ablate.config.types import InvalidValueError
 
 
 def expand_ensemble(study: Any) -> Any:
-    """A study as written, with every net of `train.ensemble` as a whole arch; the study given is left as it is.
+    """Return a copy of a study document in which every net of `train.ensemble` is a complete arch.
 
-    A net is a preset's name, or fields and paths below `arch` with their new values: `E`, `{preset: E}`, `{kernel: 5}`,
-    `{head.hidden: [64]}`, and `{}` for the same arch once more. What cannot be read so is left to the arch's check.
+    A net is a preset's name, or fields and paths below `arch` with new values: `E`, `{preset: E}`, `{kernel: 5}`,
+    `{head.hidden: [64]}`, or `{}` for the same arch again. Invalid nets are passed on to the validation of Arch.
     """
     train: Any = study.get("train") if isinstance(study, Mapping) else None
     nets = train.get("ensemble") if isinstance(train, Mapping) else None
     if not isinstance(nets, list) or not nets:
         return study
     arch = study.get("arch")
-    whole = [_changed(arch, net) for net in nets] if _is_arch(arch) else []  # one error for an arch, not one a net
-    return {**study, "train": {**train, "ensemble": whole}}
+    # An invalid arch would be reported again for each net that inherits its mistake.
+    expanded = [_apply_changes(arch, net) for net in nets] if _is_valid_arch(arch) else []
+    return {**study, "train": {**train, "ensemble": expanded}}
 
 
-def _is_arch(given: Any) -> bool:
+def _is_valid_arch(value: Any) -> bool:
     try:
-        Arch.model_validate(given)
+        Arch.model_validate(value)
     except ValidationError:
         return False
     return True
 
 
-def _changed(arch: Any, net: Any) -> Any:
+def _apply_changes(arch: Any, net: Any) -> Any:
     changes = {"preset": net} if isinstance(net, str) else net
     if not isinstance(changes, Mapping):
         return net
@@ -43,6 +44,6 @@ def _changed(arch: Any, net: Any) -> Any:
     for path, value in changes.items():
         try:
             document = set_at_path(document, f"arch.{path}", value)
-        except InvalidValueError:
+        except InvalidValueError:  # keep the key, so that validation reports it as unknown at its place
             document = {"arch": {**document["arch"], path: value}}
     return document["arch"]

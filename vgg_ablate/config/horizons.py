@@ -1,4 +1,7 @@
-"""`horizons: {train.epochs: [20, 40]}`: every variant at every level of one number; the last level decides."""
+"""`horizons: {train.epochs: [20, 40]}`: every variant at several levels of one number.
+
+Claims are judged at the last level; the lower levels show whether the verdict changes with the training length.
+"""
 
 from __future__ import annotations
 
@@ -12,37 +15,40 @@ from vgg_ablate.config.overrides import PathParts, split_path
 from vgg_ablate.config.types import InvalidValueError, Number, Whole
 
 HorizonLevel = int | float
-CHANGEABLE_KEYS = ("arch", "data", "train")  # where the path of a change, or of the horizons, begins
+CHANGEABLE_KEYS = ("arch", "data", "train")  # the first part of every path that a change or horizons may name
 
 
-def _one_path_of_growing_levels(given: dict[str, tuple[HorizonLevel, ...]]) -> dict[str, tuple[HorizonLevel, ...]]:
-    if len(given) != 1:
-        raise InvalidValueError("names one path, such as train.epochs", got=list(given))
-    for path, levels in given.items():
+def _check_one_increasing_path(
+    horizons: dict[str, tuple[HorizonLevel, ...]],
+) -> dict[str, tuple[HorizonLevel, ...]]:
+    if len(horizons) != 1:
+        raise InvalidValueError("must have exactly one path, such as train.epochs", got=list(horizons))
+    for path, levels in horizons.items():
         if split_path(path)[0] not in CHANGEABLE_KEYS or len(split_path(path)) < 2:
-            raise InvalidValueError("the path begins with arch, data or train, such as train.epochs", field=path)
-        if any(one >= other for one, other in pairwise(levels)):
-            raise InvalidValueError("each level must be greater than the one before", field=path, got=list(levels))
-    return given
+            rule = "the path must start with arch, data or train, such as train.epochs"
+            raise InvalidValueError(rule, field=path)
+        if any(lower >= higher for lower, higher in pairwise(levels)):
+            raise InvalidValueError("levels must be strictly increasing", field=path, got=list(levels))
+    return horizons
 
 
 Horizons = Annotated[
     dict[str, Annotated[tuple[Whole | Number, ...], Field(min_length=2)]],
     Field(json_schema_extra={"minProperties": 1, "maxProperties": 1}),
-    AfterValidator(_one_path_of_growing_levels),
+    AfterValidator(_check_one_increasing_path),
 ]
 
 
 def split_horizons(horizons: Mapping[str, tuple[HorizonLevel, ...]] | None) -> tuple[str, tuple[HorizonLevel, ...]]:
-    """The path and its levels, the lowest first; an empty path and no levels where there are no horizons."""
+    """Return the path and its levels, the lowest first; an empty path and no levels without horizons."""
     return next(iter(horizons.items())) if horizons else ("", ())
 
 
 def format_level_name(name: str, level: HorizonLevel) -> str:
-    """The name of a variant at a lower level: `D@20`."""
-    return f"{name}@{level}"
+    """Return the name of a variant at a lower level, such as `D@20`."""
+    return f"{name}@{level}"  # users cannot write "@" in a name, so these names never clash with theirs
 
 
-def paths_overlap(one: PathParts, other: PathParts) -> bool:
-    """Is one path the other, or around it?"""
-    return one[: len(other)] == other[: len(one)]
+def paths_overlap(first: PathParts, second: PathParts) -> bool:
+    """Return whether the paths are equal or one contains the other."""
+    return first[: len(second)] == second[: len(first)]

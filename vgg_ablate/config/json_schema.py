@@ -1,7 +1,7 @@
-"""The JSON Schema of a study file, for editors: of what people write, short forms and presets included.
+"""The JSON Schema of study files, for completion and checks in editors.
 
-pydantic's own schema is that of the values after the short forms are read; every rule here names one of these forms.
-A file that extends another may leave out anything, so nothing is required. `load` remains the judge.
+pydantic generates the schema of the values after validators have expanded the short forms; this module adds the short
+forms. No key is required, because a file that extends another may omit any key. The schema accepts more than `load`.
 """
 
 from __future__ import annotations
@@ -12,61 +12,69 @@ from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.study import StudyFile
 from vgg_ablate.config.training import RECIPES
 
-_ONE_OR_MORE = ("kernel", "view", "scales")  # fields whose single item may be written without a list
+_LIST_FIELDS = ("kernel", "view", "scales")  # fields whose single item may be written without a list
 
 
 def build_schema() -> dict[str, Any]:
-    """JSON Schema, draft 2020-12."""
-    found: dict[str, Any] = _short_forms(StudyFile.model_json_schema())
-    found.pop("required")
-    found["properties"]["extends"] = {"type": "string", "description": "The study file that this one is merged over."}
-    found["properties"]["seeds"]["oneOf"].append({"type": "integer", "minimum": 1})
-    found["properties"]["arch"] = _or(found["properties"]["arch"], {"enum": list(PRESETS)})
-    found["properties"]["train"] = _or(found["properties"]["train"], {"enum": list(RECIPES)})
-    models = found["$defs"]
+    """Return the schema of a study file, JSON Schema draft 2020-12."""
+    schema: dict[str, Any] = _add_short_forms(StudyFile.model_json_schema())
+    schema.pop("required")
+    schema["properties"]["extends"] = {"type": "string", "description": "The study file over which this one is merged."}
+    schema["properties"]["seeds"]["oneOf"].append({"type": "integer", "minimum": 1})
+    schema["properties"]["arch"] = _allow(schema["properties"]["arch"], {"enum": list(PRESETS)})
+    schema["properties"]["train"] = _allow(schema["properties"]["train"], {"enum": list(RECIPES)})
+    models = schema["$defs"]
     for name in ("Arch", "Data"):
         models[name].pop("required", None)
-    models["Train"]["properties"]["preset"] = {"enum": list(RECIPES), "description": "The recipe from which to start."}
+    models["Train"]["properties"]["preset"] = {
+        "enum": list(RECIPES),
+        "description": "The recipe whose fields are the defaults.",
+    }
     arch = models["Arch"]["properties"]
-    arch["preset"] = {"enum": list(PRESETS), "description": "The net from which to start; other fields change it."}
-    arch["stages"] = _or(arch["stages"], {"type": "string", "description": "64 64 | 128 128@5 | ..."})
-    models["Net"] = {**models["Arch"], "patternProperties": {r"[.\[]": {}}}  # a path below arch, as in a change
-    further = models["Train"]["properties"]["ensemble"]
-    further["items"] = _or({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
+    arch["preset"] = {"enum": list(PRESETS), "description": "The net whose fields are the defaults."}
+    arch["stages"] = _allow(arch["stages"], {"type": "string", "description": "64 64 | 128 128@5 | ..."})
+    models["Net"] = {
+        **models["Arch"],
+        "patternProperties": {r"[.\[]": {}},
+    }  # nets of an ensemble also take paths below arch
+    ensemble = models["Train"]["properties"]["ensemble"]
+    ensemble["items"] = _allow({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
     tolerance = models["Match"]["properties"]["tolerance"]
-    models["Match"]["properties"]["tolerance"] = _or(tolerance, {"type": "string", "pattern": "%$"})
+    models["Match"]["properties"]["tolerance"] = _allow(tolerance, {"type": "string", "pattern": "%$"})
     search = models["Search"]["properties"]
-    search["budget"] = _or(search["budget"], {"type": "string", "description": "60 variants, or 4 h, or both."})
+    search["budget"] = _allow(search["budget"], {"type": "string", "description": "60 variants, 4 h, or both."})
     constraints = search["constraints"]
-    constraints["items"] = _or(constraints["items"], {"type": "string"})
-    return found
+    constraints["items"] = _allow(constraints["items"], {"type": "string"})
+    return schema
 
 
-def _short_forms(node: Any) -> Any:
-    """Everywhere: `batch` for `{kind: batch}`, a kind left to the preset, one item for a list of one."""
+def _add_short_forms(node: Any) -> Any:
+    """Return a copy that also accepts `batch` for `{kind: batch}`, an omitted kind, and one item for a list of one."""
     if isinstance(node, list):
-        return [_short_forms(inner) for inner in node]
+        return [_add_short_forms(inner) for inner in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _short_forms(value) for key, value in node.items()}
-    if "discriminator" in made:
-        kinds = list(made.pop("discriminator")["mapping"])
-        made["anyOf"] = [*made.pop("oneOf"), {"enum": kinds}]
-    if "kind" in made.get("properties", {}) and "required" in made:
-        made["required"] = [name for name in made["required"] if name != "kind"]
-    for name in _ONE_OR_MORE:
-        if name in made.get("properties", {}):
-            made["properties"][name] = _or(made["properties"][name], *_items(made["properties"][name]))
-    return made
+    copy = {key: _add_short_forms(value) for key, value in node.items()}
+    if "discriminator" in copy:
+        # anyOf: a mapping without a kind may match several kinds, which oneOf refuses.
+        kinds = list(copy.pop("discriminator")["mapping"])
+        copy["anyOf"] = [*copy.pop("oneOf"), {"enum": kinds}]
+    # A mapping without a kind merges into that of the preset, so that `kind` may be omitted.
+    if "kind" in copy.get("properties", {}) and "required" in copy:
+        copy["required"] = [name for name in copy["required"] if name != "kind"]
+    for name in _LIST_FIELDS:
+        if name in copy.get("properties", {}):
+            copy["properties"][name] = _allow(copy["properties"][name], *_list_item_schemas(copy["properties"][name]))
+    return copy
 
 
-def _items(node: dict[str, Any]) -> list[Any]:
-    """What the lists that may stand here hold."""
-    lists = [one for one in node.get("anyOf", [node]) if one.get("type") == "array"]
-    return [one["items"] if "items" in one else one["prefixItems"][0] for one in lists]
+def _list_item_schemas(node: dict[str, Any]) -> list[Any]:
+    """Return the item schemas of all lists that the node accepts; tuples have theirs under `prefixItems`."""
+    lists = [option for option in node.get("anyOf", [node]) if option.get("type") == "array"]
+    return [option["items"] if "items" in option else option["prefixItems"][0] for option in lists]
 
 
-def _or(node: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
-    """`node`, or one of the others; what an editor shows of it stays."""
-    shown: dict[str, Any] = {key: node[key] for key in ("default", "title", "description") if key in node}
-    return {**shown, "anyOf": [{key: value for key, value in node.items() if key not in shown}, *others]}
+def _allow(node: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema that accepts `node` or one of the others, with the title and description of `node`."""
+    header: dict[str, Any] = {key: node[key] for key in ("default", "title", "description") if key in node}
+    return {**header, "anyOf": [{key: value for key, value in node.items() if key not in header}, *others]}

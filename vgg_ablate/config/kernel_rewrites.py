@@ -1,10 +1,10 @@
-"""Kernel factorisation: other ways to spell the same receptive field (paper, section 2.3). Pure.
+"""Kernel factorisation: rewrite the convolutions of a stage without changing its receptive field (paper, section 2.3).
 
-5         every two 3x3 in a row become one 5x5
-7         every three 3x3 in a row become one 7x7
-3         every 5x5 becomes two 3x3, every 7x7 three
-1x1-last  the last 3x3 of a stage of three or more becomes 1x1 (config C from D); the one rule that shrinks it
-1xn       every n x n becomes 1 x n, then n x 1
+5         merge every two consecutive 3x3 into one 5x5
+7         merge every three consecutive 3x3 into one 7x7
+3         split every 5x5 into two 3x3, every 7x7 into three
+1x1-last  replace the last 3x3 of a stage of three or more by 1x1 (config C from D); the only rule that shrinks it
+1xn       split every n x n into 1 x n, then n x 1
 """
 
 from __future__ import annotations
@@ -12,45 +12,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-_STACK = {5: 2, 7: 3}  # how many 3x3 see as far as one n x n
+_STACK_SIZES = {5: 2, 7: 3}  # kernel side -> number of 3x3 convolutions with the same receptive field
 
 
 class PlainConv(NamedTuple):
-    """One convolution, without its model."""
+    """One convolution without its pydantic model: rewriting builds many, and validates only the last."""
 
     channels: int
-    kernel: tuple[int, int]
+    kernel: tuple[int, int]  # rows, columns
     then: str
 
 
-def rewrite_stage(convs: Sequence[PlainConv], rule: int | str) -> list[PlainConv]:
-    """The convolutions of one stage after one rule; unchanged where the rule finds nothing."""
-    if rule == 3:
-        return [part for conv in convs for part in _split(conv)]
-    if rule == "1x1-last":
-        return _last_as_1x1(convs)
-    if rule == "1xn":
-        return [part for conv in convs for part in _separated(conv)]
-    return _merged(convs, int(rule))
-
-
 class HasKernel(Protocol):
-    """Anything with a kernel."""
+    """Anything with a kernel: PlainConv and the validated ConvConfig."""
 
     @property
     def kernel(self) -> tuple[int, int]:
-        """Rows, columns."""
+        """Rows and columns."""
+
+
+def rewrite_stage(convs: Sequence[PlainConv], rule: int | str) -> list[PlainConv]:
+    """Return the convolutions of a stage after one rule; the same convolutions if the rule does not apply."""
+    if rule == 3:
+        return [part for conv in convs for part in _split_square(conv)]
+    if rule == "1x1-last":
+        return _replace_last_by_1x1(convs)
+    if rule == "1xn":
+        return [part for conv in convs for part in _split_rows_and_columns(conv)]
+    return _merge_3x3(convs, int(rule))
 
 
 def is_rewritten(convs: Iterable[HasKernel], rule: int | str) -> bool:
-    """Is every convolution already what the rule writes, so that nothing is left to do?"""
+    """Return whether every convolution already has the form that the rule produces."""
     if rule == "1xn":
         return all(min(conv.kernel) == 1 < max(conv.kernel) for conv in convs)
     return all(conv.kernel == (rule, rule) for conv in convs)
 
 
 def apply_between(convs: Sequence[PlainConv], between: str, stack: int | None) -> list[PlainConv]:
-    """The convolutions with `between` after all but the last of every stack of `stack` (None: of them all)."""
+    """Return the convolutions with `between` after each but the last of a stack.
+
+    A stack is `stack` consecutive convolutions, or the whole stage if it is None. With `between` "none" a stack of two
+    3x3 is a linear map and exactly one factorised 5x5.
+    """
     if between == "activation":
         return list(convs)
     size = stack or len(convs)
@@ -62,33 +66,35 @@ def apply_between(convs: Sequence[PlainConv], between: str, stack: int | None) -
     ]
 
 
-def _merged(convs: Sequence[PlainConv], side: int) -> list[PlainConv]:
-    count, done, rest = _STACK[side], list[PlainConv](), list(convs)
+def _merge_3x3(convs: Sequence[PlainConv], side: int) -> list[PlainConv]:
+    """Merge groups of 3x3 from the first convolution on; an incomplete group at the end stays as it is."""
+    count = _STACK_SIZES[side]
+    merged, rest = list[PlainConv](), list(convs)
     while rest:
         group = rest[:count]
         if len(group) == count and all(conv.kernel == (3, 3) for conv in group):
-            done.append(group[-1]._replace(kernel=(side, side)))
+            merged.append(group[-1]._replace(kernel=(side, side)))  # what follows the group follows its last one
             rest = rest[count:]
         else:
-            done.append(rest.pop(0))
-    return done
+            merged.append(rest.pop(0))
+    return merged
 
 
-def _split(conv: PlainConv) -> list[PlainConv]:
+def _split_square(conv: PlainConv) -> list[PlainConv]:
     rows, columns = conv.kernel
-    if rows != columns or rows not in _STACK:
+    if rows != columns or rows not in _STACK_SIZES:
         return [conv]
     inner = conv._replace(kernel=(3, 3), then="activation")
-    return [inner] * (_STACK[rows] - 1) + [conv._replace(kernel=(3, 3))]
+    return [inner] * (_STACK_SIZES[rows] - 1) + [conv._replace(kernel=(3, 3))]
 
 
-def _last_as_1x1(convs: Sequence[PlainConv]) -> list[PlainConv]:
+def _replace_last_by_1x1(convs: Sequence[PlainConv]) -> list[PlainConv]:
     if len(convs) < 3 or convs[-1].kernel != (3, 3):
         return list(convs)
     return [*convs[:-1], convs[-1]._replace(kernel=(1, 1))]
 
 
-def _separated(conv: PlainConv) -> list[PlainConv]:
+def _split_rows_and_columns(conv: PlainConv) -> list[PlainConv]:
     rows, columns = conv.kernel
     if rows == 1 or columns == 1:
         return [conv]

@@ -15,73 +15,72 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _TOKEN = re.compile(
-    r"(?P<channels>\d+)(?:@(?P<rows>\d+)(?:x(?P<columns>\d+))?)?(?P<bare>~norm|~)?(?:\*(?P<times>\d+))?",
-    re.ASCII,
+    r"(?P<channels>\d+)(?:@(?P<rows>\d+)(?:x(?P<columns>\d+))?)?(?P<then>~norm|~)?(?:\*(?P<times>\d+))?",
+    re.ASCII,  # \d alone also matches digits of other scripts
 )
-_MOST_TIMES = 1_000
-_THEN = {None: "activation", "~norm": "norm", "~": "nothing"}
-_MARK = {then: mark or "" for mark, then in _THEN.items()}
+_MAX_TIMES = 1_000  # types.Depth has the same limit; here it is checked before a billion dictionaries are built
+_THEN_BY_SUFFIX = {None: "activation", "~norm": "norm", "~": "nothing"}
+_SUFFIX_BY_THEN = {then: suffix or "" for suffix, then in _THEN_BY_SUFFIX.items()}
 
 
 def parse_stages(text: str) -> list[dict[str, Any]]:
-    """Text -> stages as plain data. Raises ValueError that names the token and its column (from 1)."""
+    """Parse the notation into stages as plain data, the input of `Arch.stages`.
+
+    Raises ValueError, which names the token and its column (from 1).
+    """
     stages: list[dict[str, Any]] = []
     convs: list[dict[str, Any]] = []
-    closed = False  # does the text end with a separator?
+    ends_with_separator = False
     for match in re.finditer(r"[|/]|[^\s|/]+", text):
         token, column = match.group(), match.start() + 1
         if token in "|/":
             if not convs:
-                raise ValueError(f"column {column}: a stage needs a convolution before {token!r}")
+                raise ValueError(f"column {column}: expected a convolution before {token!r}")
             stages.append({"convs": convs, "pool": token == "|"})
-            convs, closed = [], True
+            convs, ends_with_separator = [], True
         else:
-            convs, closed = convs + _convolutions(token, column), False
+            convs, ends_with_separator = convs + _parse_convs(token, column), False
     if convs:
         stages.append({"convs": convs, "pool": True})
-    if not stages or (closed and text.rstrip().endswith("|")):
-        raise ValueError(f"column {len(text.rstrip()) + 1}: a convolution such as 64 or 64@5 must follow")
+    # A final "/" is part of the last stage; a final "|" would only repeat that the last stage pools.
+    if not stages or (ends_with_separator and text.rstrip().endswith("|")):
+        raise ValueError(f"column {len(text.rstrip()) + 1}: expected a convolution such as 64 or 64@5")
     return stages
 
 
-def _convolutions(token: str, column: int) -> list[dict[str, Any]]:
+def _parse_convs(token: str, column: int) -> list[dict[str, Any]]:
     match = _TOKEN.fullmatch(token)
     if match is None:
         raise ValueError(f"column {column}: {token!r} is not a convolution such as 64, 64@5, 64@1x3, 64~ or 64*3")
+    channels = int(match["channels"])
     rows = int(match["rows"] or 3)
     columns = int(match["columns"] or rows)
-    if int(match["channels"]) < 1:
-        raise ValueError(f"column {column}: {token!r} has no channels")
+    times = int(match["times"] or 1)
+    if channels < 1:
+        raise ValueError(f"column {column}: the channels of {token!r} must be at least 1")
     if rows % 2 == 0 or columns % 2 == 0:
         raise ValueError(
-            f"column {column}: the kernel of {token!r} must have odd sides, so that padding keeps the map's size"
+            f"column {column}: the kernel sides of {token!r} must be odd, so that padding keeps the map size"
         )
-    conv = {
-        "channels": int(match["channels"]),
-        "kernel": [rows, columns],
-        "then": _THEN[match["bare"]],
-    }
-    times = int(match["times"] or 1)
-    if times < 1:
-        raise ValueError(f"column {column}: {token!r} repeats a convolution no times")
-    if times > _MOST_TIMES:
-        raise ValueError(f"column {column}: {token!r} repeats a convolution more than {_MOST_TIMES:,} times")
+    if not 1 <= times <= _MAX_TIMES:
+        raise ValueError(f"column {column}: the repeat count of {token!r} must be from 1 to {_MAX_TIMES:,}")
+    conv = {"channels": channels, "kernel": [rows, columns], "then": _THEN_BY_SUFFIX[match["then"]]}
     return [dict(conv) for _ in range(times)]
 
 
 def format_stages(stages: Iterable[Mapping[str, Any]]) -> str:
-    """Stages as plain data -> text; `parse(written(stages)) == stages`."""
+    """Format stages, given as plain data, in the notation; `parse_stages(format_stages(stages)) == stages`."""
     parts: list[str] = []
-    pooled = True
+    pools = True
     for stage in stages:
         if parts:
-            parts.append("|" if pooled else "/")
-        parts.extend(_token(conv) for conv in stage["convs"])
-        pooled = bool(stage["pool"])
-    return " ".join(parts if pooled else [*parts, "/"])
+            parts.append("|" if pools else "/")
+        parts.extend(_format_conv(conv) for conv in stage["convs"])
+        pools = bool(stage["pool"])
+    return " ".join(parts if pools else [*parts, "/"])
 
 
-def _token(conv: Mapping[str, Any]) -> str:
+def _format_conv(conv: Mapping[str, Any]) -> str:
     rows, columns = conv["kernel"]
     kernel = "" if rows == columns == 3 else f"@{rows}" if rows == columns else f"@{rows}x{columns}"
-    return f"{conv['channels']}{kernel}{_MARK[conv['then']]}"
+    return f"{conv['channels']}{kernel}{_SUFFIX_BY_THEN[conv['then']]}"

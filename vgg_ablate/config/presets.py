@@ -1,6 +1,6 @@
-"""The nets that have a name, as plain data: the paper's Table 1, torchvision's models, and the note's.
+"""The named nets, as plain data: Table 1 of the paper, the models of torchvision, and the net of the note.
 
-Every preset is what a person would write by hand under `arch:`; nothing else knows these names.
+A preset is what a user would write under `arch:`. No other module depends on these names.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ _PAPER_INIT = {"kind": "normal", "std": 0.1}  # paper, section 3.1: variance 1e-
 _TORCHVISION_INIT = {"kind": "kaiming", "mode": "fan_out", "head_std": 0.01}
 
 
-def _paper(stages: str, **more: Any) -> dict[str, Any]:
+def _build_paper_net(stages: str, **fields: Any) -> dict[str, Any]:
     head = {"hidden": [4096, 4096], "dropout": 0.5}
-    return {"stages": stages, "head": head, "init": dict(_PAPER_INIT), **more}
+    return {"stages": stages, "head": head, "init": dict(_PAPER_INIT), **fields}
 
 
-def _torchvision(stages: str, norm: str = "none") -> dict[str, Any]:
+def _build_torchvision_net(stages: str, norm: str = "none") -> dict[str, Any]:
     head = {"hidden": [4096, 4096], "dropout": 0.5, "pool": 7}
     return {"stages": stages, "head": head, "init": dict(_TORCHVISION_INIT), "norm": norm}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "A": _paper(_A),
-    "A-LRN": _paper(_A, norm="lrn"),
-    "B": _paper(_B),
-    "C": _paper(_C),
-    "D": _paper(_D),
-    "E": _paper(_E),
-    "shallow": _paper(_SHALLOW),
-    "vgg11": _torchvision(_A),
-    "vgg13": _torchvision(_B),
-    "vgg16": _torchvision(_D),
-    "vgg19": _torchvision(_E),
-    "vgg11_bn": _torchvision(_A, "batch"),
-    "vgg13_bn": _torchvision(_B, "batch"),
-    "vgg16_bn": _torchvision(_D, "batch"),
-    "vgg19_bn": _torchvision(_E, "batch"),
-    "note": _torchvision(_NOTE),
+    "A": _build_paper_net(_A),
+    "A-LRN": _build_paper_net(_A, norm="lrn"),
+    "B": _build_paper_net(_B),
+    "C": _build_paper_net(_C),
+    "D": _build_paper_net(_D),
+    "E": _build_paper_net(_E),
+    "shallow": _build_paper_net(_SHALLOW),
+    "vgg11": _build_torchvision_net(_A),
+    "vgg13": _build_torchvision_net(_B),
+    "vgg16": _build_torchvision_net(_D),
+    "vgg19": _build_torchvision_net(_E),
+    "vgg11_bn": _build_torchvision_net(_A, "batch"),
+    "vgg13_bn": _build_torchvision_net(_B, "batch"),
+    "vgg16_bn": _build_torchvision_net(_D, "batch"),
+    "vgg19_bn": _build_torchvision_net(_E, "batch"),
+    "note": _build_torchvision_net(_NOTE),
 }

@@ -1,4 +1,7 @@
-"""What decides a study, as plain data with a hash: registered before the first training, compared afterwards."""
+"""The registered content of a study: everything that decides its outcome, as plain data with a hash.
+
+It is stored in the manifest before the first training and compared with the study on every later start.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,19 @@ from typing import Any
 
 from vgg_ablate.config.study import Study
 
-_PLACES = {"root", "download", "on_corrupt"}  # of `data`: where the examples are, not what they are
-_CLAIM = {"kind", "a", "b", "trend", "metric", "margin", "smallest_effect", "within", "against"}  # not its text
+_LOCATION_FIELDS = {"root", "download", "on_corrupt"}  # fields of `data` that do not change the examples
+_CLAIM_FIELDS = {"kind", "a", "b", "trend", "metric", "margin", "smallest_effect", "within", "against"}  # not the text
 
 
 def build_deciding_content(study: Study) -> dict[str, Any]:
-    """Everything that decides what the study will say, as plain JSON data: claims and variants by their names.
+    """Return everything that decides the outcome of a study as plain JSON data, with claims and variants by name.
 
-    Texts, expectations, places of data and the machine are left out.
+    Texts, expectations, the location of the data and the machine are not part of it.
     """
-    base = study.without_winners().base  # what the tuning finds is a result, its space and budget decide
-    found = {
-        "claims": {claim.id: claim.model_dump(mode="json", include=_CLAIM) for claim in study.claims},
+    # The space and budget of the tuning are registered; its winners are a result.
+    base = study.without_winners().base
+    content = {
+        "claims": {claim.id: claim.model_dump(mode="json", include=_CLAIM_FIELDS) for claim in study.claims},
         "smallest_effect": study.smallest_effect,
         "seeds": {"all": study.seed_list, "looks": study.looks},
         "horizons": study.horizons,
@@ -28,57 +32,62 @@ def build_deciding_content(study: Study) -> dict[str, Any]:
         "design": study.as_written("design"),
         "base": {
             "arch": base.arch.model_dump(mode="json", exclude_defaults=True),
-            "data": base.data.model_dump(mode="json", exclude_defaults=True, exclude=_PLACES),
-            "train": base.train.model_dump(mode="json", exclude_defaults=True, exclude={"keep"}),  # keep: no result
+            "data": base.data.model_dump(mode="json", exclude_defaults=True, exclude=_LOCATION_FIELDS),
+            "train": base.train.model_dump(
+                mode="json", exclude_defaults=True, exclude={"keep"}
+            ),  # keep changes no result
         },
         "variants": {variant.name: variant.changes for variant in study.variants[1:]},
     }
-    plain: dict[str, Any] = json.loads(_canonical(found))  # as it comes back from a file: tuples are lists
+    # The round trip turns tuples into lists, so that the content equals the one read back from a manifest.
+    plain: dict[str, Any] = json.loads(_dump_canonical(content))
     return plain
 
 
-def hash_content(decides: Mapping[str, Any]) -> str:
-    """16 hex digits of the SHA-256 of its canonical JSON."""
-    return hashlib.sha256(_canonical(decides).encode()).hexdigest()[:16]
+def hash_content(content: Mapping[str, Any]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(_dump_canonical(content).encode()).hexdigest()[:16]
 
 
-def find_registration_changes(registration: Mapping[str, Any], study: Study, decides: Mapping[str, Any]) -> list[str]:
-    """Paths of what a study decides otherwise than its registration; `registered` where the date is another."""
-    day = study.registered.isoformat() if study.registered is not None else None
-    return [
-        *(["registered"] if registration["date"] != day else []),
-        *list_changed_parts(registration["deciding"], decides),
-    ]
+def find_registration_changes(registration: Mapping[str, Any], study: Study, content: Mapping[str, Any]) -> list[str]:
+    """Return the paths in which a study differs from its registration; `registered` if the date differs.
+
+    `registration` is the entry of the manifest, `content` that of `build_deciding_content(study)`.
+    """
+    date = study.registered.isoformat() if study.registered is not None else None
+    changed_date = ["registered"] if registration["date"] != date else []
+    return [*changed_date, *list_changed_parts(registration["deciding"], content)]
 
 
 def list_changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Paths of everything that differs: `claims[small].margin`, `variants[five].arch.kernel`, `seeds`."""
-    found: list[str] = []
+    """Return the paths of all differences, such as `claims[small].margin`, `variants[five].arch.kernel` or `seeds`."""
+    paths: list[str] = []
     for key in sorted(before.keys() | after.keys()):
-        one, other = before.get(key), after.get(key)
-        if key in ("claims", "variants") and isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += _differences(key, one, other, by_name=True)
-        elif key == "base" and isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += [path for part in one for path in _differences(part, one[part], other.get(part, {}))]
-        elif one != other:
-            found.append(key)
-    return found
+        old, new = before.get(key), after.get(key)
+        if key in ("claims", "variants") and isinstance(old, Mapping) and isinstance(new, Mapping):
+            paths += _list_differences(key, old, new, by_name=True)
+        elif key == "base" and isinstance(old, Mapping) and isinstance(new, Mapping):
+            paths += [path for part in old for path in _list_differences(part, old[part], new.get(part, {}))]
+        elif old != new:
+            paths.append(key)
+    return paths
 
 
-def _differences(
-    path: str, one: Mapping[str, Any], other: Mapping[str, Any], *, by_name: bool = False
+def _list_differences(
+    path: str, old: Mapping[str, Any], new: Mapping[str, Any], *, by_name: bool = False
 ) -> Iterator[str]:
-    """Of two mappings; of members with names, one level deeper. What only one of them has is its own path."""
-    for name in sorted(one.keys() | other.keys()):
-        if one.get(name) == other.get(name) and (name in one) == (name in other):
+    """Yield the path of every key that differs; with `by_name` one level deeper, in what both mappings have."""
+    for name in sorted(old.keys() | new.keys()):
+        # A key with the value null differs from a missing key.
+        if old.get(name) == new.get(name) and (name in old) == (name in new):
             continue
         if not by_name:
             yield f"{path}.{name}"
-        elif name in one and name in other:
-            yield from _differences(f"{path}[{name}]", one[name], other[name])
+        elif name in old and name in new:
+            yield from _list_differences(f"{path}[{name}]", old[name], new[name])
         else:
             yield f"{path}[{name}]"
 
 
-def _canonical(value: Any) -> str:
+def _dump_canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""One net that no study has written down: a preset's name, or stages in the compact notation."""
+"""A single net without a study file, given by a preset's name or by stages in the compact notation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ _IMAGENET = {"image_size": 224, "in_channels": 3, "classes": 1000}
 
 
 def build_single_net(target: str, shape: Mapping[str, int]) -> Variant:
-    """The net as the base of a study, for ImageNet's images where `shape` says no other. Raises SpecError."""
-    stages = target[:1].isdigit()
-    if target not in PRESETS and not stages:
-        rule = f"neither a preset, nor a study file (.yaml), nor stages; the presets are {', '.join(PRESETS)}"
+    """Return the net as the base variant of a study.
+
+    `shape` may have image_size, in_channels and classes; those of ImageNet are the defaults. Raises SpecError.
+    """
+    is_notation = target[:1].isdigit()
+    if target not in PRESETS and not is_notation:
+        rule = f"must be a preset, a study file (.yaml) or stages; available presets: {', '.join(PRESETS)}"
         raise SpecError(Problem(rule, got=target, nearest=find_nearest(target, PRESETS)))
-    written = {"stages": target} if stages else {"preset": target}
+    source = {"stages": target} if is_notation else {"preset": target}
     try:
-        arch = Arch.model_validate({**written, **_IMAGENET, **shape})
+        arch = Arch.model_validate({**source, **_IMAGENET, **shape})
     except ValidationError as error:
         raise SpecError(build_problems(error, Arch, Document({}), ("arch",))) from error
-    return Variant(name="net" if stages else target, arch=arch, data=Data(name="digits"), train=Train())
+    return Variant(name="net" if is_notation else target, arch=arch, data=Data(name="digits"), train=Train())

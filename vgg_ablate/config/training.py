@@ -1,4 +1,4 @@
-"""How a variant is trained, as immutable values: the data (`data:`) and the training (`train:`)."""
+"""The data (`data:`) and the training recipe (`train:`) of a variant, as immutable values."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from vgg_ablate.errors import find_nearest
 
 
 class ResizedCrop(FrozenModel):
-    """A box of a random part of the image's area and a random ratio of its sides, resized to the image size."""
+    """A crop of random area and aspect ratio, resized to the image size."""
 
-    area: tuple[Share, Share] = (0.08, 1.0)  # smallest and largest part of the area
-    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # width to height
+    # The defaults of torchvision's RandomResizedCrop.
+    area: tuple[Share, Share] = (0.08, 1.0)  # smallest and largest fraction of the image area
+    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # smallest and largest ratio of width to height
 
     @model_validator(mode="after")
-    def _rising(self) -> Self:
+    def _check_order(self) -> Self:
         for name in ("area", "ratio"):
             low, high = getattr(self, name)
             if low > high:
@@ -40,93 +41,100 @@ class ResizedCrop(FrozenModel):
 
 
 class ScaleJitter(FrozenModel):
-    """The shorter side is resized to S pixels, S drawn from [low, high]; then a random crop (paper, section 3.1)."""
+    """A random crop after resizing the shorter side to S pixels, S drawn from [low, high] (paper, section 3.1)."""
 
     low: Size
     high: Size
 
     @model_validator(mode="after")
-    def _rising(self) -> Self:
+    def _check_order(self) -> Self:
         if self.low > self.high:
             raise InvalidValueError("must not be less than low", field="high", got=self.high)
         return self
 
 
 class Augment(FrozenModel):
-    """What is done to training images, batch by batch, drawn from (seed, epoch, index)."""
+    """The augmentation of training images.
 
-    crop_padding: Whole = 0  # pixels of padding around the image before a random crop back to its size
+    Every draw is a function of (seed, epoch, index of the image) and independent of the other augmentations.
+    """
+
+    crop_padding: Whole = 0  # pixels of padding before a random crop to the image size
     resized_crop: ResizedCrop | None = None
     scale_jitter: ScaleJitter | None = None
-    flip: Flag = False  # left and right, with probability 1/2
-    pca_color_std: NonNegative = 0.0  # deviation of AlexNet's shift along the colours' principal components (there 0.1)
-    cutout: Whole = 0  # side in pixels of a square, anywhere, that becomes the mean colour (arXiv:1708.04552)
+    flip: Flag = False  # horizontally, with probability 1/2
+    pca_color_std: NonNegative = 0.0  # standard deviation of the colour shift of AlexNet (there 0.1)
+    cutout: Whole = 0  # side in pixels of a square set to the mean colour (arXiv:1708.04552)
 
     @model_validator(mode="after")
-    def _one_crop(self) -> Self:
+    def _check_one_crop(self) -> Self:
         given = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
         if len(given) > 1:
-            raise InvalidValueError("there can be one kind of crop", field=given[1], got=f"{given[0]} and {given[1]}")
+            raise InvalidValueError(
+                "at most one kind of crop can be given", field=given[1], got=f"{given[0]} and {given[1]}"
+            )
         return self
 
 
 EvaluationView = Literal["single", "dense", "crops"]
 
 
-def _one_or_more(value: Any) -> Any:
+def _wrap_in_list(value: Any) -> Any:
     return [value] if isinstance(value, str | int) else value
 
 
 class Evaluate(FrozenModel):
-    """How validation and test images are shown; the class probabilities of all views are averaged (paper, section 3.2).
+    """The views of an image in the final evaluation; their class probabilities are averaged (paper, section 3.2).
 
-    `single` is the centre crop. `dense` slides the whole net over the image, its dense layers as convolutions; scales
-    at which it covers less than 90 % of the image are refused.
-    `crops` are `grid` x `grid` crops. Nothing here changes the training: validation between epochs shows the centre
-    crop at the training scale.
+    `single` is the centre crop, `crops` are `grid` x `grid` crops, and `dense` applies the net to the whole image, with
+    its dense layers as convolutions. A scale at which `dense` covers less than 90 % of the image is an error.
+    These fields do not change the training: validation between epochs uses the centre crop at the training scale.
     """
 
-    view: Annotated[tuple[EvaluationView, ...], BeforeValidator(_one_or_more)] = Field(("single",), min_length=1)
-    flip: Flag = False  # every view and its mirror image
-    scales: Annotated[tuple[Size, ...], BeforeValidator(_one_or_more)] = ()  # shorter sides Q; none: the image size
-    grid: Count = 5
+    view: Annotated[tuple[EvaluationView, ...], BeforeValidator(_wrap_in_list)] = Field(("single",), min_length=1)
+    flip: Flag = False  # also evaluate the mirror image of every view
+    scales: Annotated[
+        tuple[Size, ...], BeforeValidator(_wrap_in_list)
+    ] = ()  # shorter sides Q in pixels; empty: the image size
+    grid: Count = 5  # crops per side
 
 
-# Fields of `data` that say how its examples are declared and where they are. What the examples are is said by the
-# fingerprint of their pixels and by Data.shape, so that one content declared in two ways is one run.
+# Fields of `data` that declare a data set or locate its files. They are not part of a run's key: the fingerprint of the
+# pixels and Data.shape identify the content, so that the same content declared in two ways is one run.
 DECLARATION_FIELDS = frozenset({"name", "root", "download", "on_corrupt", "image_size", "channels", "classes"})
 
 
 class Data(FrozenModel):
-    """A data set and how it is split. `root` and `download` say where it is, not what: they change no result."""
+    """A data set, its splits, and its augmentation and evaluation. `root` and `download` change no result."""
 
     name: str
-    image_size: Size | None = None  # pixels a side; None: the data set's own
-    channels: Literal[1, 3] | None = None  # None: the data set's own
-    classes: Size | None = None  # needed by image-folder, checked against its folders
-    validation_fraction: Fraction = 0.1  # of the training examples, drawn from the seed, held out to choose by
-    test_fraction: Fraction = 0.2  # of all examples, for data sets without a test split of their own
-    limit: Count | None = None  # training and validation examples together; None: all
+    image_size: Size | None = None  # pixels per side; None: that of the data set
+    channels: Literal[1, 3] | None = None  # None: those of the data set
+    # Required by image-folder, so that check, plan and report work without the images; preparing the data checks it.
+    classes: Size | None = None
+    validation_fraction: Fraction = 0.1  # of the training examples, drawn by the seed
+    test_fraction: Fraction = 0.2  # of all examples, if the data set has no test split
+    limit: Count | None = None  # number of training and validation examples; None: all
     augment: Augment = Augment()
-    normalize: Literal["standard", "mean"] = "standard"  # by the training split's mean and deviation, or mean alone
+    normalize: Literal["standard", "mean"] = "standard"  # by the training split: mean and deviation, or mean
     evaluate: Evaluate = Evaluate()
-    root: str | None = None  # a folder; None: $VGG_ABLATE_DATA, then a cache folder
+    root: str | None = None  # folder; None: $VGG_ABLATE_DATA, else the cache folder
     download: Flag = False
     on_corrupt: Literal["error", "skip"] = "error"
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_known(cls, name: str) -> str:
         if name not in DATASETS:
-            rule = f"unknown data set; there are {', '.join(DATASETS)}"
+            rule = f"unknown data set; available: {', '.join(DATASETS)}"
             raise InvalidValueError(rule, got=name, nearest=find_nearest(name, DATASETS))
         return name
 
     @model_validator(mode="after")
-    def _shaped(self) -> Self:
-        native = DATASETS[self.name]
+    def _check_shape(self) -> Self:
+        native = DATASETS[self.name].shape
         if native.image_size is None and self.image_size is None:
-            raise ValueError(f"{self.name} has images of many sizes: image_size must be given")
+            raise ValueError(f"{self.name} has images of various sizes: image_size must be given")
         if native.classes is None and self.classes is None:
             raise ValueError(f"{self.name} has no fixed number of classes: classes must be given")
         if native.classes is not None and self.classes not in (None, native.classes):
@@ -134,9 +142,9 @@ class Data(FrozenModel):
         return self
 
     @model_validator(mode="after")
-    def _large_enough(self) -> Self:
+    def _check_scales(self) -> Self:
         size, jitter = self.shape.image_size, self.augment.scale_jitter
-        assert size is not None  # _shaped checks it
+        assert size is not None  # ensured by _check_shape
         if jitter is not None and jitter.low < size:
             raise InvalidValueError(f"must not be less than the image size {size}", field="augment", got=jitter.low)
         if small := [scale for scale in self.evaluate.scales if scale < size]:
@@ -147,21 +155,21 @@ class Data(FrozenModel):
 
     @property
     def shape(self) -> Shape:
-        """Pixels a side, channels and classes of the examples as the net sees them."""
-        native = DATASETS[self.name]
+        """Image size, channels and classes of the examples, as the input of the net."""
+        native = DATASETS[self.name].shape
         return Shape(
             self.image_size or native.image_size, self.channels or native.channels, self.classes or native.classes
         )
 
     @property
     def train_size(self) -> int:
-        """Pixels a side at which training and validation images are stored. Independent of `evaluate`."""
+        """Pixels per side at which training and validation images are stored; independent of `evaluate`."""
         jitter = self.augment.scale_jitter
         return max(self.shape.image_size or 1, jitter.high if jitter else 1)
 
     @property
     def test_size(self) -> int:
-        """Pixels a side at which test images are stored: the largest that training or testing shows."""
+        """Pixels per side at which test images are stored: the largest scale of training and evaluation."""
         return max(self.train_size, *self.evaluate.scales, 1)
 
 
@@ -182,20 +190,20 @@ class AdamW(FrozenModel):
 
 
 class ConstantSchedule(FrozenModel):
-    """The learning rate as given."""
+    """A constant learning rate."""
 
     kind: Literal["constant"]
 
 
 class CosineSchedule(FrozenModel):
-    """Half a cosine from the learning rate to `min_factor` times it, step by step."""
+    """Cosine decay to `min_factor` times the learning rate, updated every step."""
 
     kind: Literal["cosine"]
     min_factor: Fraction = 0.0
 
 
 class StepSchedule(FrozenModel):
-    """Multiplied by `factor` every `step_epochs` epochs."""
+    """Multiplication of the learning rate by `factor` every `step_epochs` epochs."""
 
     kind: Literal["step"]
     step_epochs: Count
@@ -203,16 +211,16 @@ class StepSchedule(FrozenModel):
 
 
 class OneCycleSchedule(FrozenModel):
-    """Linear rise over `rise_fraction` of the training, then linear fall to 0."""
+    """Linear increase over `rise_fraction` of the training, then linear decrease to 0."""
 
     kind: Literal["one_cycle"]
     rise_fraction: Fraction = 0.25
 
 
 class PlateauSchedule(FrozenModel):
-    """Multiply by `factor` when validation accuracy has not improved for `patience` epochs, at most `max_drops` times.
+    """Multiplication by `factor` after `patience` epochs without better validation accuracy, at most `max_drops` times.
 
-    With factor 0.1 and 3 drops this is the paper's schedule (section 3.1).
+    A factor of 0.1 and 3 drops give the schedule of the paper (section 3.1).
     """
 
     kind: Literal["plateau"]
@@ -230,10 +238,10 @@ Schedule = Annotated[
 
 
 class PreTrain(FrozenModel):
-    """Train a shallower net first, with the same recipe, and start from its layers (paper, section 3.1; claim E16).
+    """Initialisation with the layers of a shallower net, trained first with the same recipe (paper, section 3.1; E16).
 
-    The first `convs` convolutions go to those of the same block and place (conv3_1 to conv3_1), the dense layers to
-    those of the same place; what has another shape stays as it was drawn.
+    The first `convs` convolutions are copied to those of the same block and position (conv3_1 to conv3_1), the dense
+    layers to those of the same position. Layers of another shape keep their random weights.
     """
 
     arch: Arch
@@ -242,7 +250,7 @@ class PreTrain(FrozenModel):
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "paper": {  # section 3.1; weights and pre-training are `arch.init` and `train.pretrain`
+    "paper": {  # section 3.1; initial weights and pre-training are in `arch.init` and `train.pretrain`
         "epochs": 74,
         "batch_size": 256,
         "lr": 0.01,
@@ -250,7 +258,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "optimizer": {"kind": "sgd", "momentum": 0.9},
         "schedule": {"kind": "plateau", "factor": 0.1, "max_drops": 3},
     },
-    "torchvision": {  # references/classification; the nets with batch normalisation train at 0.1
+    "torchvision": {  # references/classification; nets with batch normalisation use lr 0.1
         "epochs": 90,
         "batch_size": 256,
         "lr": 0.01,
@@ -262,47 +270,46 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 class Train(FrozenModel):
-    """The training. What it leaves out changes no result: device, workers and folders are not here.
+    """The training recipe: everything that changes a result, and so neither device, workers nor folders.
 
-    With an `ensemble` of n further nets (paper, section 4.4), the i-th is the arch's net trained as `replicate + i`, by
-    the same recipe on the same examples: a run of its own gives the same net. In a study file each is written as what
-    differs from `arch`; here it is whole. Every validation and the test average all nets' class probabilities.
+    `ensemble` holds further nets (paper, section 4.4), as complete archs; study files write their differences from
+    `arch`. The i-th further net trains with `replicate + i` on the same examples, and so equals the net of a run of its
+    own. Validation and test average the class probabilities of all nets.
     """
 
     epochs: Count = 20
-    batch_size: Size = 64  # examples an update
-    micro_batch: Count | None = None  # examples at once, gradients accumulated; None: the batch
+    batch_size: Size = 64  # examples per update
+    micro_batch: Count | None = None  # examples per pass, with accumulated gradients; None: batch_size
     optimizer: Optimizer = Sgd(kind="sgd")
     lr: Positive = 0.05
     weight_decay: NonNegative = 5e-4
-    decay_norms: Flag = True  # weight decay on norms and biases too
+    decay_norms: Flag = True  # whether norms and biases are decayed too
     schedule: Schedule = CosineSchedule(kind="cosine")
     warmup_epochs: NonNegative = 0.0
     label_smoothing: Fraction = 0.0
     clip_grad_norm: Positive | None = None
+    # auto is measured once per machine and not per arch, so that all variants of a study train in one precision.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     pretrain: PreTrain | None = None
-    replicate: Whole = (
-        0  # of weights, order, augmentation and dropout, on the same split: another number, another training
-    )
-    ensemble: tuple[Arch, ...] = ()  # further nets, trained beside; all answer by the mean of their soft-max classes
-    keep: Literal["nothing", "predictions"] = "nothing"  # class probabilities, beside the record; part of no key
+    replicate: Whole = 0  # another number redraws weights, order, augmentation and dropout, on the same split
+    ensemble: tuple[Arch, ...] = ()  # further nets, trained beside the arch
+    keep: Literal["nothing", "predictions"] = "nothing"  # class probabilities; not part of a key
 
     @model_validator(mode="before")
     @classmethod
-    def _from_preset(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            given = {"preset": given}
-        if not isinstance(given, dict) or "preset" not in given:
-            return given
-        name = given["preset"]
+    def _expand_preset(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"preset": value}
+        if not isinstance(value, dict) or "preset" not in value:
+            return value
+        name = value["preset"]
         if name not in RECIPES:
-            rule = f"unknown recipe; there are {', '.join(RECIPES)}"
+            rule = f"unknown recipe; available: {', '.join(RECIPES)}"
             raise InvalidValueError(rule, field="preset", got=name, nearest=find_nearest(str(name), RECIPES))
-        return {**RECIPES[name], **{key: value for key, value in given.items() if key != "preset"}}
+        return {**RECIPES[name], **{key: field for key, field in value.items() if key != "preset"}}
 
     @model_validator(mode="after")
-    def _whole_micro_batches(self) -> Self:
+    def _check_micro_batch(self) -> Self:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             raise InvalidValueError(
                 f"must divide batch_size {self.batch_size}", field="micro_batch", got=self.micro_batch

@@ -1,4 +1,4 @@
-"""`tune:`, the same budget of trials for every variant, on validation, before its runs.
+"""`tune:` searches the training settings of every variant before its runs, with one budget of trials for all.
 
 tune:
   space:
@@ -6,9 +6,9 @@ tune:
     train.weight_decay: {low: 1e-4, high: 2e-3, log: true}
   trials: 8
   pruner: successive_halving
-  epochs: [2, 6]                 # 8 trials of 2 epochs; the best 3 of them train again for 6
+  epochs: [2, 6]                 # 8 trials of 2 epochs; the best 3 train again for 6
 
-The winners stand under `tuned:` in the study.yaml of the results folder.
+Trials are compared by validation error. The winners are written under `tuned:` in the study.yaml of the results folder.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from vgg_ablate.config.search import NumberRange
 from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, NonNegative, Whole
 
 MAX_TRIALS = 1000
-_TUNABLE = ("arch", "data.augment", "train")
-_FIXED = ("train.epochs", "train.replicate", "train.ensemble", "train.keep")
+_TUNABLE_ROOTS = ("arch", "data.augment", "train")
+# epochs is the budget of a trial; the others are no settings that a validation error could choose.
+_UNTUNABLE_PATHS = ("train.epochs", "train.replicate", "train.ensemble", "train.keep")
 
 Choices = Annotated[list[Any], Field(min_length=2)]
 TuningDimension = Annotated[
@@ -33,68 +34,69 @@ TuningDimension = Annotated[
 ]
 
 
-def _one_or_more(value: Any) -> Any:
+def _wrap_in_list(value: Any) -> Any:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Tune(FrozenModel):
-    """Find the best settings of every variant by validation error, with the same number of trials for each.
+    """The search for the best settings of every variant by validation error, with the same trials for each.
 
-    Trial 0 is the variant as written, where it lies in the space; the others are points of one sequence that all
-    variants share. With successive halving (Jamieson and Talwalkar 2016) every trial trains for the fewest epochs
-    first, and the best go on to the next number, so that each number of epochs gets about the same budget.
+    Trial 0 is the variant as written, if it lies in the space; the others are points of one sequence that all variants
+    share. With successive halving (Jamieson and Talwalkar 2016) every trial trains for the fewest epochs first, and the
+    best continue with the next number, so that each number of epochs gets about the same budget.
     """
 
-    space: dict[str, TuningDimension] = Field(min_length=1)  # path -> its range, or a list of values
-    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 8  # of each variant
-    epochs: Annotated[tuple[Count, ...], BeforeValidator(_one_or_more)] = Field(min_length=1)  # of a trial, rising
-    pruner: Literal["none", "successive_halving"] = "successive_halving"  # none: every trial trains for all `epochs`
+    space: dict[str, TuningDimension] = Field(min_length=1)  # path -> a range or a list of values
+    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 8  # per variant
+    epochs: Annotated[tuple[Count, ...], BeforeValidator(_wrap_in_list)] = Field(min_length=1)  # per trial, increasing
+    pruner: Literal["none", "successive_halving"] = "successive_halving"  # none: every trial trains for `epochs`
     sampler: Literal["qmc", "random"] = "qmc"  # scrambled Sobol points, or independent draws
-    seeds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # of its own, from 1,000,000
+    seeds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # per trial, from 1,000,000 on
 
     @field_validator("space")
     @classmethod
-    def _tunable(cls, space: dict[str, Any]) -> dict[str, Any]:
+    def _check_tunable(cls, space: dict[str, Any]) -> dict[str, Any]:
         for path in space:
-            if not path.startswith(tuple(f"{root}." for root in _TUNABLE)):
-                raise InvalidValueError(f"can be tuned: what lies below {', '.join(_TUNABLE)}", field=path, got=path)
-            if path.startswith(_FIXED):
+            if not path.startswith(tuple(f"{root}." for root in _TUNABLE_ROOTS)):
+                raise InvalidValueError(
+                    f"only paths below {', '.join(_TUNABLE_ROOTS)} can be tuned", field=path, got=path
+                )
+            if path.startswith(_UNTUNABLE_PATHS):
                 raise InvalidValueError("cannot be tuned", field=path, got=path)
         return space
 
     @field_validator("epochs")
     @classmethod
-    def _rising(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
-        if any(one >= other for one, other in pairwise(epochs)):
-            raise InvalidValueError("each number of epochs must be greater than the one before", got=list(epochs))
+    def _check_increasing(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        if any(fewer >= more for fewer, more in pairwise(epochs)):
+            raise InvalidValueError("must be strictly increasing", got=list(epochs))
         return epochs
 
     @model_validator(mode="after")
-    def _one_length_without_a_pruner(self) -> Self:
+    def _check_single_length_without_pruner(self) -> Self:
         if self.pruner == "none" and len(self.epochs) > 1:
-            raise InvalidValueError(
-                "without a pruner there is one number of epochs", field="epochs", got=list(self.epochs)
-            )
+            raise InvalidValueError("must be a single number with pruner: none", field="epochs", got=list(self.epochs))
         return self
 
     @property
     def rungs(self) -> tuple[tuple[int, int], ...]:
-        """(epochs, trials) of every rung, the shortest first: trials fall as epochs rise."""
+        """(epochs, trials) of each rung, the shortest training first; trials decrease as epochs increase."""
         rungs = [(self.epochs[0], self.trials)]
         for epochs in self.epochs[1:]:
-            before, count = rungs[-1]
-            rungs.append((epochs, max(1, ceil(count * before / epochs))))
+            # epochs x trials stays about constant over the rungs.
+            previous_epochs, count = rungs[-1]
+            rungs.append((epochs, max(1, ceil(count * previous_epochs / epochs))))
         return tuple(rungs)
 
     @property
     def budget(self) -> tuple[int, tuple[int, ...], str, int]:
-        """What must be equal for all variants of a study."""
+        """The settings that must be equal for all variants of a study."""
         return self.trials, self.epochs, self.pruner, self.seeds
 
 
 class TuningWinner(FrozenModel):
-    """The winner of a variant's tuning."""
+    """The winner of the tuning of one variant."""
 
-    trial: Whole | None = None  # its number; None: no trial trained above chance, so the recipe stays as written
+    trial: Whole | None = None  # None: no trial was above chance, and the settings stay as written
     values: dict[str, Any] = Field(default_factory=dict)  # path -> value
-    val_error: NonNegative | None = None  # mean over the tuning's seeds, at its longest training; a fraction of 1
+    val_error: NonNegative | None = None  # fraction of 1; mean over the tuning's seeds after the longest training

@@ -1,4 +1,4 @@
-"""What every value of a study is made of: immutable models, and numbers that are never coerced."""
+"""The building blocks of all configuration: an immutable model, strict numbers, and an error with a field."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class FrozenModel(BaseModel):
-    """An immutable value: keyword-only, no unknown keys, checked when made."""
+    """An immutable pydantic model that rejects unknown keys and also validates its defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+# All numbers are strict: `epochs: "3"` or `flip: 1` is more likely a mistake than a number or a truth value.
 Count = Annotated[int, Field(strict=True, ge=1)]  # 1, 2, 3, ...
-Size = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]  # channels, pixels, ...: whose costs can be told
-Depth = Annotated[int, Field(strict=True, ge=1, le=1_000)]  # convolutions in a row: they are written down one by one
+# The upper limits are far beyond any net. Without them a typing error such as `64*1000000000` fills the memory, since
+# `check` lists the layers one by one before it can report anything.
+Size = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]  # channels or pixels
+Depth = Annotated[int, Field(strict=True, ge=1, le=1_000)]  # convolutions per stage
 Whole = Annotated[int, Field(strict=True, ge=0)]  # 0, 1, 2, ...
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Width = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]  # a multiplier
+Width = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]  # multiplier of channels
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -29,7 +32,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_lengt
 
 
 def expand_kind(value: Any) -> Any:
-    """`batch` is short for `{kind: batch}`."""
+    """Expand the short form `batch` to `{kind: batch}`; return other values unchanged."""
     return {"kind": value} if isinstance(value, str) else value
 
 
@@ -37,13 +40,19 @@ ByKind = BeforeValidator(expand_kind)
 
 
 def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Text is read by `parse`; anything else goes on as it is."""
+    """Return a validator that parses text with `parse` and passes other values on unchanged."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
 class InvalidValueError(ValueError):
-    """A rule that a value breaks, with the field below it, what was given, and the nearest right word."""
+    """A value that breaks a rule: the rule, the field below the validated value, what was given, the nearest word.
+
+    A ValueError, so that pydantic collects it with the other errors of a model. `yaml_loader.build_problems` turns it
+    into a Problem with a location.
+    """
 
     def __init__(self, rule: str, *, field: str = "", got: object = None, nearest: str | None = None) -> None:
         super().__init__(rule)
-        self.field, self.got, self.nearest = field, got, nearest
+        self.field = field
+        self.got = got
+        self.nearest = nearest

@@ -1,4 +1,7 @@
-"""YAML 1.2 -> plain data that remembers where everything was written; errors of a model -> Problems with places."""
+"""Read YAML 1.2 files together with the location of every value, and turn validation errors into Problems.
+
+The locations (`file:line:column`) let every error point to the line that caused it, also across `extends`.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ from vgg_ablate.errors import Problem, SpecError, find_nearest
 
 SourceLocations = dict[PathParts, str]
 
-_BRANCH = re.compile(r"constrained-\w+|int|float|str|bool|[\w-]+\[.*")  # what pydantic calls the kinds of a union
-_RULES = {  # in other words than pydantic's
-    "too_short": "needs at least {min_length}",
-    "too_long": "can have at most {max_length}",
+# Names that pydantic puts into the loc of an error for the alternative of a union, such as `int` or `list[choice]`.
+_UNION_TAG = re.compile(r"constrained-\w+|int|float|str|bool|[\w-]+\[.*")
+_RULES = {  # replacements for pydantic's messages, which name Python types
+    "too_short": "must have a length of at least {min_length}",
+    "too_long": "must have a length of at most {max_length}",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "dict_type": "must be a mapping",
@@ -34,219 +38,220 @@ _RULES = {  # in other words than pydantic's
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says, as plain data, and the place (`file:line:col`) of every part of it.
+    """The content of a file as plain data, and the location (`file:line:column`) of every part.
 
-    Two studies are equal by what they ask, not by how it was written: documents do not take part in `==`.
+    All documents are equal, because two studies are equal if their values are, no matter where they were written.
     """
 
     data: dict[str, Any] = field(compare=False)
     places: SourceLocations = field(default_factory=dict, compare=False)
 
     def place(self, parts: PathParts) -> str:
-        """The place of the part, or of the nearest thing around it."""
+        """Return the location of a part, or of the nearest part that contains it."""
         while parts and parts not in self.places:
             parts = parts[:-1]
         return self.places.get(parts, "")
 
 
 def read_document(path: Path) -> Document:
-    """Read a study file, over the one that it `extends:`. Raises SpecError."""
-    return _read(path, ())
+    """Read a study file, merged over the file that it `extends`. Raises SpecError."""
+    return _read_merged(path, ())
 
 
 def parse_scalar(text: str) -> Any:
-    """The value that YAML gives a text such as `3`, `1e-3`, `none` or `[64, 64]`. Raises Wrong."""
+    """Return the YAML value of a text such as `3`, `1e-3`, `none` or `[64, 64]`. Raises InvalidValueError."""
     try:
-        return _plain(_yaml().load(text), (), "", {})
+        return _convert(_build_parser().load(text), (), "", {})
     except YAMLError as error:
-        raise InvalidValueError("not a YAML value", got=text) from error
+        raise InvalidValueError("not a valid YAML value", got=text) from error
 
 
 def write_yaml(data: Mapping[str, Any], stream: typing.TextIO) -> None:
-    """Plain data as YAML."""
+    """Write plain data as YAML to a stream."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # keep the order that people wrote
+    yaml.default_flow_style = None  # mappings and lists without nested ones on one line, as in the studies
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # keep the order of keys
     yaml.width = 120
     yaml.dump(data, stream)
 
 
 class _TextForDates(RoundTripConstructor):
-    """Reads `2026-11-25` as text: the core schema of YAML 1.2 has no dates, ruamel has."""
+    """A constructor that reads `2026-11-25` as text: YAML 1.2 has no dates in its core schema, but ruamel.yaml does."""
 
 
 _TextForDates.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt", pure=True)
+def _build_parser() -> YAML:
+    yaml = YAML(typ="rt", pure=True)  # only the round-trip loader records lines and columns
     yaml.Constructor = _TextForDates
     yaml.version = (1, 2)
     return yaml
 
 
-def _read(path: Path, below: tuple[Path, ...]) -> Document:
-    if path in below:
-        raise SpecError(Problem("extends itself", place=str(path)))
+def _read_merged(path: Path, extending: tuple[Path, ...]) -> Document:
+    if path in extending:
+        raise SpecError(Problem("the file extends itself", place=str(path)))
     try:
-        loaded = _yaml().load(path.read_text(encoding="utf-8"))
+        loaded = _build_parser().load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(Problem(f"cannot be read: {error.strerror}", place=str(path))) from error
     except UnicodeDecodeError as error:
-        raise SpecError(Problem("is not UTF-8 text", place=str(path))) from error
+        raise SpecError(Problem("must be UTF-8 text", place=str(path))) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise SpecError(Problem(str(error.problem).split("\n")[0], place=place)) from error
     if not isinstance(loaded, CommentedMap):
-        raise SpecError(Problem("a study is a mapping of keys to values", place=str(path)))
+        raise SpecError(Problem("a study file must be a mapping of keys to values", place=str(path)))
     places: SourceLocations = {(): str(path)}
-    data = _plain(loaded, (), str(path), places)
+    data = _convert(loaded, (), str(path), places)
     extended = data.pop("extends", None)
     if extended is None:
         return Document(data, places)
-    if not isinstance(extended, str) or "\0" in extended:
-        raise SpecError(Problem("extends names one file", "extends", places[("extends",)], extended))
-    under = _read(path.parent / extended, (*below, path))
-    return Document(_merged(under.data, data), {**under.places, **places})
+    if not isinstance(extended, str) or "\0" in extended:  # open() raises ValueError for a NUL character
+        raise SpecError(Problem("must be the path of a study file", "extends", places[("extends",)], extended))
+    parent = _read_merged(path.parent / extended, (*extending, path))
+    return Document(_merge(parent.data, data), {**parent.places, **places})
 
 
-def _plain(node: Any, parts: PathParts, file: str, places: SourceLocations) -> Any:
-    """Plain dicts, lists, strings, ints and floats; fills `places`."""
+def _convert(node: Any, parts: PathParts, file: str, places: SourceLocations) -> Any:
+    """Return plain dicts, lists and scalars for the classes of ruamel.yaml, and add their locations to `places`."""
     if isinstance(node, CommentedMap):
         for key in node:
-            places[(*parts, key)] = _mark(file, node.lc.key, key, places.get(parts, file))
-        return {key: _plain(value, (*parts, key), file, places) for key, value in node.items()}
+            places[(*parts, key)] = _format_location(file, node.lc.key, key, places.get(parts, file))
+        return {key: _convert(value, (*parts, key), file, places) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
-            places[(*parts, index)] = _mark(file, node.lc.item, index, places.get(parts, file))
-        return [_plain(value, (*parts, index), file, places) for index, value in enumerate(node)]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
+            places[(*parts, index)] = _format_location(file, node.lc.item, index, places.get(parts, file))
+        return [_convert(value, (*parts, index), file, places) for index, value in enumerate(node)]
+    for scalar_type in (bool, int, float, str):  # bool first: it is a subclass of int
+        if isinstance(node, scalar_type):
+            return scalar_type(node)
     return node
 
 
-def _mark(file: str, where: Any, key: Any, around: str) -> str:
+def _format_location(file: str, get_position: Any, key: Any, parent_location: str) -> str:
     try:
-        line, column = where(key)
-    except (KeyError, TypeError):  # a key that came in by a YAML merge has no place of its own
-        return around
+        line, column = get_position(key)
+    except (KeyError, TypeError):  # a key from a YAML merge (`<<:`) has no position
+        return parent_location
     return f"{file}:{line + 1}:{column + 1}"
 
 
-def _merged(under: Any, over: Any) -> Any:
-    """`over` on top of `under`: mappings key by key (null takes a key away), everything else replaced."""
+def _merge(under: Any, over: Any) -> Any:
+    """Return `over` on top of `under`: mappings are merged by key, null removes a key, other values are replaced."""
     if not (isinstance(under, dict) and isinstance(over, dict)):
         return over
+    # A preset in the extending file replaces the stages of the extended one, which would otherwise override it.
     merged = {key: value for key, value in under.items() if not ("preset" in over and key == "stages")}
     for key, value in over.items():
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), value)
+            merged[key] = _merge(merged.get(key), value)
     return merged
 
 
 def build_problems(
     error: ValidationError, model: type[BaseModel], document: Document, below: PathParts = ()
 ) -> list[Problem]:
-    """Every error of a model's check, as a Problem with its place in the document; one a path.
+    """Return the errors of a failed validation as Problems with locations in the document, one per path.
 
-    Where a value may be one of several kinds, pydantic has an error for each: they are alternatives. And a list whose
-    items are wrong is not too short as well.
+    `below` is the path of the validated value in the document. For a union pydantic reports one error per alternative;
+    they are joined by "or".
     """
-    details = [detail for detail in error.errors() if not _follows(detail, error)]
-    found: dict[str, Problem] = {}
-    for one in (_problem(detail, model, document, below) for detail in details):
-        first = found.setdefault(one.path, one)
-        if one.rule != first.rule:
-            rule = f"{first.rule}, or {one.rule.removeprefix('must be ')}"
-            found[one.path] = Problem(rule, one.path, one.place, first.got, first.nearest or one.nearest)
-    return list(found.values())
+    details = [detail for detail in error.errors() if not _follows_from_item(detail, error)]
+    problems: dict[str, Problem] = {}
+    for problem in (_build_problem(detail, model, document, below) for detail in details):
+        first = problems.setdefault(problem.path, problem)
+        if problem.rule != first.rule:
+            rule = f"{first.rule}, or {problem.rule.removeprefix('must be ')}"
+            nearest = first.nearest or problem.nearest
+            problems[problem.path] = Problem(rule, problem.path, problem.place, first.got, nearest)
+    return list(problems.values())
 
 
-def _follows(detail: Any, error: ValidationError) -> bool:
-    """Is it said of a list only because an item of it is wrong?"""
+def _follows_from_item(detail: Any, error: ValidationError) -> bool:
+    """Return whether a list counts as too short only because pydantic does not count its invalid items."""
     loc = detail["loc"]
-    below = (one["loc"] for one in error.errors() if len(one["loc"]) > len(loc))
-    return detail["type"] == "too_short" and any(one[: len(loc)] == loc for one in below)
+    inner_locs = (other["loc"] for other in error.errors() if len(other["loc"]) > len(loc))
+    return detail["type"] == "too_short" and any(inner[: len(loc)] == loc for inner in inner_locs)
 
 
-def _problem(detail: Any, model: type[BaseModel], document: Document, below: PathParts) -> Problem:
-    parts = (*below, *_written_parts(detail["loc"], document, below))
-    rule, got, meant = _rule(detail), detail["input"], None
+def _build_problem(detail: Any, model: type[BaseModel], document: Document, below: PathParts) -> Problem:
+    parts = (*below, *_strip_union_tags(detail["loc"], document, below))
+    rule, got, nearest = _format_rule(detail), detail["input"], None
     expected = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
     tags = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected_tags", "")))
     match detail["type"]:
         case "extra_forbidden":
             rule, got = "unknown key", detail["loc"][-1]
-            meant = find_nearest(str(got), _field_names(model, detail["loc"][:-1]))
+            nearest = find_nearest(str(got), _list_field_names(model, detail["loc"][:-1]))
         case "missing":
             rule, got = "must be given", None
         case "union_tag_invalid":
             got = got.get("kind") if isinstance(got, dict) else got
-            rule, meant = f"must be one of {', '.join(tags)}", find_nearest(str(got), tags)
+            rule, nearest = f"must be one of {', '.join(tags)}", find_nearest(str(got), tags)
         case "union_tag_not_found":
-            rule = "must say which kind"
+            rule = "must have a kind"
         case "literal_error":
-            meant = find_nearest(str(got), expected)
+            nearest = find_nearest(str(got), expected)
         case "value_error":
-            wrong = detail["ctx"]["error"]
-            rule = str(wrong)
-            if isinstance(wrong, InvalidValueError):
-                parts = (*parts, wrong.field) if wrong.field else parts
-                got, meant = wrong.got, wrong.nearest
-            got = None if isinstance(got, dict) else got
+            cause = detail["ctx"]["error"]
+            rule = str(cause)
+            if isinstance(cause, InvalidValueError):
+                parts = (*parts, cause.field) if cause.field else parts
+                got, nearest = cause.got, cause.nearest
+            got = None if isinstance(got, dict) else got  # a whole mapping would hide the message
     rule = rule.replace("Input should be", "must be").replace("Value error, ", "")
-    return Problem(rule, join_path(parts), document.place(parts), got, meant)
+    return Problem(rule, join_path(parts), document.place(parts), got, nearest)
 
 
-def _rule(detail: Any) -> str:
-    other = _RULES.get(detail["type"])
-    return str(detail["msg"]) if other is None else other.format_map(detail.get("ctx", {}))
+def _format_rule(detail: Any) -> str:
+    rule = _RULES.get(detail["type"])
+    return str(detail["msg"]) if rule is None else rule.format_map(detail.get("ctx", {}))
 
 
-def _written_parts(loc: Iterable[str | int], document: Document, below: PathParts) -> PathParts:
-    """pydantic's loc without the tags that it adds for unions: what is not in the document is kept only at the end."""
+def _strip_union_tags(loc: Iterable[str | int], document: Document, below: PathParts) -> PathParts:
+    """Return pydantic's loc without the tags of unions, which are no part of the document.
+
+    A part that is missing in the document is kept at the end, where it is the name of a missing or unknown key.
+    """
     node: Any = document.data
     for part in below:
         node = node.get(part, {}) if isinstance(node, dict) else {}
-    kept: list[str | int] = []
+    parts: list[str | int] = []
     loc = tuple(loc)
     for index, part in enumerate(loc):
         inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
         if inside:
             node = node[part] if isinstance(node, dict) or int(part) < len(node) else None
-        if not inside and isinstance(part, str) and _BRANCH.fullmatch(part):
+        if not inside and isinstance(part, str) and _UNION_TAG.fullmatch(part):
             continue
         if inside or index == len(loc) - 1 or isinstance(part, int) or not isinstance(node, dict):
-            kept.append(part)
-    return tuple(kept)
+            parts.append(part)
+    return tuple(parts)
 
 
-def _field_names(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
-    """The keys that could stand at `loc` of a model."""
-    here = {model}
+def _list_field_names(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
+    """Return the keys that are valid at `loc` of a model, over all alternatives of unions on the way."""
+    models = {model}
     for part in loc:
-        tagged = {one for one in here if "kind" in one.model_fields and part in _literals(one)}
-        below = {
-            inner
-            for one in here
-            if part in one.model_fields
-            for inner in _models(one.model_fields[str(part)].annotation)
-        }
-        here = below or tagged or here
-    preset = {"preset"} if any("stages" in one.model_fields for one in here) else set()
-    return {name for one in here for name in one.model_fields} | preset
+        tagged = {inner for inner in models if "kind" in inner.model_fields and part in _list_kinds(inner)}
+        fields = [inner.model_fields[str(part)] for inner in models if part in inner.model_fields]
+        below = {inner for field in fields for inner in _find_models(field.annotation)}
+        models = below or tagged or models
+    preset = {"preset"} if any("stages" in inner.model_fields for inner in models) else set()
+    return {name for inner in models for name in inner.model_fields} | preset
 
 
-def _literals(model: type[BaseModel]) -> tuple[Any, ...]:
+def _list_kinds(model: type[BaseModel]) -> tuple[Any, ...]:
     return typing.get_args(model.model_fields["kind"].annotation)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _find_models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in typing.get_args(annotation):
-        yield from _models(inner)
+        yield from _find_models(inner)

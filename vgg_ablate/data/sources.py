@@ -14,27 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache, pixel_cache, torchvision_sets
 from vgg_ablate.data.decode import DECODING_VERSION, RawExample, ReportProgress
-from vgg_ablate.data.torchvision_sets import ARRAY_FILES, SPLITS
+from vgg_ablate.data.torchvision_sets import SPLITS
 from vgg_ablate.errors import DatasetError, find_nearest
 from vgg_ablate.records import write_once
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
-CLASS_FOLDERS: dict[str, tuple[str, str, str]] = {  # folder below the root, its training and its test folder
-    "imagenette": ("imagenette2", "train", "val"),
-    "imagenet": ("", "train", "val"),
-    "image-folder": ("", "train", "test"),
-}
-DOWNLOADABLE = frozenset(ARRAY_FILES) | {"imagenette"}  # ImageNet's license forbids redistribution
-_REMEDIES = {
-    **dict.fromkeys(DOWNLOADABLE, "data.download: true downloads it"),
-    "imagenet": "its root holds train/<class>/* and val/<class>/*, as torchvision.datasets.ImageNet unpacks the"
-    " archives of image-net.org",
-    "image-folder": "its root holds train/<class>/* and test/<class>/*, one folder per class",
-}
 
 
 def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None) -> str:
@@ -43,7 +31,7 @@ def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None)
     The location, names and format of the files are not part of it. The first call decodes the files, into the cache
     too; later calls compare the files' inodes, sizes and times with those of the first. Raises DatasetError.
     """
-    if data.download and data.name in DOWNLOADABLE:
+    if data.download and DATASETS[data.name].downloadable:
         _download_if_missing(data)
     # Reading a million files takes minutes, their stats seconds: the fingerprint is looked up by the stats.
     path = cache.get_cache_dir() / "fingerprints" / _hash_file_stats(data)
@@ -76,11 +64,13 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     An `image-folder` without a test folder has no test images. Raises DatasetError where the folder is missing or its
     classes are not as declared.
     """
-    subfolder, train, test = CLASS_FOLDERS[data.name]
-    top = cache.find_data_root(data) / subfolder
+    info = DATASETS[data.name]
+    assert info.folders is not None  # callers ask only for data sets of class folders
+    parent, train, test = info.folders
+    top = cache.find_data_root(data) / parent
     classes = _list_classes(data, top / train)
     folder = top / (train if split == "train" else test)
-    if split == "test" and not folder.is_dir() and data.name == "image-folder":
+    if split == "test" and not folder.is_dir() and info.test_split == "fixed_or_drawn":
         return []
     if (split_classes := _list_classes(data, folder)) != classes:
         differing = ", ".join(sorted(set(split_classes) ^ set(classes)))
@@ -100,7 +90,7 @@ def list_array_files(data: Data) -> Iterator[tuple[str, Path]]:
     if data.name == "digits":
         yield "digits.csv.gz", _find_digits()
         return
-    for name in ARRAY_FILES[data.name]:
+    for name in DATASETS[data.name].files:
         path = torchvision_sets.find_array_file(data, name)
         if path is None:
             raise _describe_missing(data, cache.find_data_root(data) / name)
@@ -122,7 +112,7 @@ def _hash_file_stats(data: Data) -> str:
 
 def _list_files(data: Data) -> Iterator[tuple[str, str]]:
     """Yield the role of each file in the data set (for images: split, label and name) and its path."""
-    if data.name not in CLASS_FOLDERS:
+    if DATASETS[data.name].folders is None:
         yield from ((name, str(path)) for name, path in list_array_files(data))
         return
     prefix = len(str(cache.find_data_root(data)))
@@ -181,7 +171,7 @@ def _offset_progress(progress: ReportProgress, offset: int, total: int) -> Repor
 
 def _list_examples(data: Data) -> dict[str, Sequence[RawExample]]:
     """Return the examples of each split, not yet decoded."""
-    if data.name in CLASS_FOLDERS:
+    if DATASETS[data.name].folders is not None:
         return {split: [RawExample(path, label) for path, label in list_images(data, split)] for split in SPLITS}
     if data.name == "digits":
         return {"train": _read_digits(), "test": []}
@@ -199,10 +189,11 @@ def _read_digits() -> list[RawExample]:
 
 
 def _download_if_missing(data: Data) -> None:
-    if data.name in ARRAY_FILES:
-        exists = all(torchvision_sets.find_array_file(data, name) for name in ARRAY_FILES[data.name])
+    info = DATASETS[data.name]
+    if info.folders is not None:
+        exists = (cache.find_data_root(data) / info.folders.parent).is_dir()
     else:
-        exists = (cache.find_data_root(data) / CLASS_FOLDERS[data.name][0]).is_dir()
+        exists = all(torchvision_sets.find_array_file(data, name) for name in info.files)
     if not exists:
         torchvision_sets.download_files(data)
 
@@ -234,4 +225,4 @@ def _describe_missing(data: Data, path: Path) -> DatasetError:
         hint = "" if root.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it is relative to"
         return DatasetError(f"data.root: directory not found: {root}{suggestion or hint}")
     origin = "data.root" if data.root else "set $VGG_ABLATE_DATA, or data.root in the study, to read another folder"
-    return DatasetError(f"data.name: {data.name} not found: no {path} ({origin}); {_REMEDIES[data.name]}")
+    return DatasetError(f"data.name: {data.name} not found: no {path} ({origin}); {DATASETS[data.name].how_to_get}")

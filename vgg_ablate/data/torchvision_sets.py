@@ -20,35 +20,12 @@ from urllib.error import URLError
 import numpy as np
 import numpy.typing as npt
 
+from vgg_ablate.config.datasets import DATASETS, TorchvisionClass
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import cache
 from vgg_ablate.errors import DatasetError
 
-_CLASSES = {  # name in a study -> class of torchvision.datasets
-    "mnist": "MNIST",
-    "fashion-mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-    "svhn": "SVHN",
-    "stl10": "STL10",
-    "imagenette": "Imagenette",
-}
 SPLITS = ("train", "test")
-_TEST_SPLITS = {"svhn": "test", "stl10": "test", "imagenette": "val"}  # classes with `split=` in place of `train=`
-
-_IDX_SETS = ("mnist", "fashion-mnist", "kmnist")
-_IDX_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-_CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
-_STL10_FILES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
-
-ARRAY_FILES: dict[str, tuple[str, ...]] = {  # paths below the root, as torchvision lays them out
-    **{name: tuple(f"{_CLASSES[name]}/raw/{file}" for file in _IDX_FILES) for name in _IDX_SETS},
-    "cifar10": tuple(f"cifar-10-batches-py/{file}" for file in _CIFAR10_FILES),
-    "cifar100": ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
-    "svhn": ("train_32x32.mat", "test_32x32.mat"),
-    "stl10": tuple(f"stl10_binary/{file}" for file in _STL10_FILES),
-}
 
 
 class SplitArrays(NamedTuple):
@@ -59,14 +36,14 @@ class SplitArrays(NamedTuple):
 
 
 def find_array_file(data: Data, name: str) -> Path | None:
-    """Return the path of one of the data set's ARRAY_FILES, or None.
+    """Return the path of one of the data set's array files (config/datasets.py), or None.
 
-    The files of MNIST and its relatives may be gzip-compressed, and may lie in the root itself, as in Debian's package
-    dataset-fashion-mnist.
+    The idx files of MNIST and its relatives may be gzip-compressed, and may lie in the root itself, as in Debian's
+    package dataset-fashion-mnist.
     """
     root = cache.find_data_root(data)
     candidates = [root / name]
-    if data.name in _IDX_SETS:
+    if name.endswith("-ubyte"):  # an idx file
         candidates.append(root / f"{name}.gz")
         if data.root is not None:
             # Files in the root don't say which data set they are, so only a root that the study names is believed.
@@ -136,7 +113,7 @@ def _download(data: Data) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
-            _open_dataset(data.name, root, split, download=True)
+            _open_dataset(_get_reader(data), root, split, download=True)
     except (OSError, URLError, RuntimeError) as error:
         reason = f"{data.name} could not be downloaded to {root}: {_get_first_line(error)}"
         raise DatasetError(f"data.download: {reason}") from error
@@ -151,8 +128,8 @@ def _read_splits(data: Data) -> Iterator[tuple[str, SplitArrays]]:
 @contextlib.contextmanager
 def _provide_files(data: Data) -> Iterator[Path]:
     """Provide a root with the files in torchvision's layout: the data set's own, or one with unpacked copies."""
-    root, names = cache.find_data_root(data), ARRAY_FILES[data.name]
-    paths = {name: find_array_file(data, name) for name in names}
+    root = cache.find_data_root(data)
+    paths = {name: find_array_file(data, name) for name in DATASETS[data.name].files}
     if all(path in (None, root / name) for name, path in paths.items()):
         yield root
         return
@@ -172,27 +149,31 @@ def _unpack(path: Path) -> bytes:
 
 
 def _read_split(data: Data, root: Path, split: str) -> SplitArrays:
+    reader = _get_reader(data)
     try:
-        dataset = _open_dataset(data.name, root, split, download=False)
+        dataset = _open_dataset(reader, root, split, download=False)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:  # torchvision asserts the size of idx files
         reason = _get_first_line(error).partition(". You can use")[0]  # its advice names an option of its own
         remedy = "remove its files and set data.download: true to download them again"
         raise DatasetError(f"{cache.find_data_root(data)}: {data.name} cannot be read: {reason}; {remedy}") from error
     images = np.asarray(dataset.data)
-    if data.name in {"svhn", "stl10"}:  # N x C x H x W
+    if reader.channels_first:
         images = images.transpose(0, 2, 3, 1)
     labels = dataset.targets if hasattr(dataset, "targets") else dataset.labels
     return SplitArrays(images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64))
 
 
-def _open_dataset(name: str, root: Path, split: str, *, download: bool) -> Any:
+def _get_reader(data: Data) -> TorchvisionClass:
+    reader = DATASETS[data.name].torchvision
+    assert reader is not None  # callers ask only for data sets that torchvision reads or downloads
+    return reader
+
+
+def _open_dataset(reader: TorchvisionClass, root: Path, split: str, *, download: bool) -> Any:
     from torchvision import datasets  # not at import time: see the module's docstring
 
-    if name in _TEST_SPLITS:
-        options: dict[str, Any] = {"split": _TEST_SPLITS[name] if split == "test" else "train"}
-    else:
-        options = {"train": split == "train"}
-    return getattr(datasets, _CLASSES[name])(str(root), download=download, **options)
+    options: dict[str, Any] = dict(reader.train if split == "train" else reader.test)
+    return getattr(datasets, reader.name)(str(root), download=download, **options)
 
 
 def _get_first_line(error: BaseException) -> str:

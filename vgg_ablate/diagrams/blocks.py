@@ -1,4 +1,8 @@
-"""A net as people draw it: blocks of convolutions on maps of one size, then the head, as in the paper's Table 1."""
+"""Nets as blocks of layers, as in the paper's Table 1: one block per stage, on maps of one size, then the head.
+
+`describe` and the figures of a report draw different pictures of these blocks. Which layers a block has, and which
+differ from the base, is decided here for both.
+"""
 
 from __future__ import annotations
 
@@ -19,50 +23,51 @@ _POOLS = {"max": "maxpool", "average": "avgpool"}
 
 @dataclass(frozen=True, slots=True)
 class LayerItem:
-    """A layer with what belongs to it: the norm and the activation that follow a convolution."""
+    """A layer together with the norm, the activation and the dropout that follow it."""
 
     name: str
     kind: ItemKind
     channels: int
     size_in: int
-    size: int  # of its maps; 1: a vector
+    size: int  # side of its output maps; 1 for a vector
     kernel: tuple[int, int] | None = None  # rows, columns
-    pooling: str = ""  # max, average, adaptive, conv
-    norm: str = ""  # batch, group
+    pooling: str = ""  # "max", "average", "adaptive" or "conv"
+    norm: str = ""  # "batch" or "group"
     activation: str = ""
     dropout: float = 0.0
-    params: int = 0  # with those of its norm
+    params: int = 0  # including those of its norm
     macs: int = 0
 
     @property
     def label(self) -> str:
-        """As in Table 1: conv3-64, maxpool, FC-4096; what the paper's nets do not have stands behind it."""
+        """The layer as Table 1 writes it: conv3-64, maxpool, FC-4096."""
         if self.kind == "lrn":
             return "LRN"
         if self.kind == "pool":
-            return self._pooling()
+            return self._format_pooling()
         if self.kind == "dense" and self.kernel is None:
             return f"FC-{self.channels}"
         return f"conv{format_kernel(self.kernel)}-{self.channels}"
 
     @property
     def extras(self) -> str:
-        """What follows a layer, where it is not the paper's ReLU alone: BN, GELU, linear, dropout 0.5."""
+        """What follows the layer where it is not the paper's ReLU alone: BN, GELU, linear, dropout 0.5."""
         norm = {"": "", "batch": "BN", "group": "GN"}[self.norm]
-        act = {"": "linear" if self.kind == "conv" else "", "relu": ""}.get(self.activation, self.activation.upper())
-        drop = f"dropout {self.dropout:g}" if self.dropout else ""
-        return ", ".join(part for part in (norm, act.replace("_", " "), drop) if part)
+        without = "linear" if self.kind == "conv" else ""  # a pooling or a class layer has no activation anyway
+        activation = {"": without, "relu": ""}.get(self.activation, self.activation.upper()).replace("_", " ")
+        dropout = f"dropout {self.dropout:g}" if self.dropout else ""
+        return ", ".join(part for part in (norm, activation, dropout) if part)
 
     @property
-    def described(self) -> str:
-        """Label and extras."""
+    def description(self) -> str:
+        """The label and the extras."""
         return ", ".join(part for part in (self.label, self.extras) if part)
 
-    def same_as(self, other: LayerItem) -> bool:
-        """Is it the same kind of layer? Where it stands, and what goes into it, does not matter."""
-        return (self.kind, self.described) == (other.kind, other.described)
+    def is_like(self, other: LayerItem) -> bool:
+        """Return whether both are the same layer, whatever their positions and input channels."""
+        return (self.kind, self.description) == (other.kind, other.description)
 
-    def _pooling(self) -> str:
+    def _format_pooling(self) -> str:
         if self.pooling == "adaptive":
             return "global average" if self.size == 1 else f"average to {self.size}x{self.size}"
         if self.pooling == "conv":
@@ -72,24 +77,24 @@ class LayerItem:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What works on maps of one size; its pooling is its last item. Or the head."""
+    """One stage, with its pooling as the last item, or the head."""
 
-    name: str  # 1, 2, ..., head
-    size: int  # of the maps that come in
+    name: str  # "1", "2", ..., HEAD_BLOCK
+    size: int  # side of its input maps
     items: tuple[LayerItem, ...]
 
 
 def build_blocks(net: tuple[Layer, ...]) -> tuple[Block, ...]:
-    """The blocks of a net's layers, in order."""
-    found: list[Block] = []
-    for name, placed in groupby(_placed(net), key=lambda one: one[0]):
-        items = tuple(_items((layer for _, layer in placed), in_head=name == HEAD_BLOCK))
-        found.append(Block(name, items[0].size_in, items))
-    return tuple(found)
+    """Return the blocks of a net's layers, in order."""
+    blocks: list[Block] = []
+    for name, group in groupby(_name_blocks(net), key=lambda pair: pair[0]):
+        items = tuple(_build_items((layer for _, layer in group), in_head=name == HEAD_BLOCK))
+        blocks.append(Block(name, items[0].size_in, items))
+    return tuple(blocks)
 
 
 def format_kernel(kernel: tuple[int, int] | None) -> str:
-    """3 for 3x3, as the paper writes it; 1x3."""
+    """Return a kernel as the paper writes it: "3" for 3x3; and "1x3" where rows and columns differ."""
     if kernel is None:
         return ""
     rows, columns = kernel
@@ -97,57 +102,58 @@ def format_kernel(kernel: tuple[int, int] | None) -> str:
 
 
 def sort_block_names(names: Iterable[str]) -> list[str]:
-    """Names of blocks as they follow each other: 1, 2, ..., head."""
+    """Return names of blocks in the order of the net: by number, the head last."""
     return sorted(names, key=lambda name: (name == HEAD_BLOCK, 0 if name == HEAD_BLOCK else int(name)))
 
 
 class ItemPair(NamedTuple):
-    """What stands at one place of a block, and what the base has there; None: nothing."""
+    """The item in one slot of a block, and the item that the base has there; None where a slot is empty."""
 
     item: LayerItem | None
     base: LayerItem | None
 
     @property
     def differs(self) -> bool:
-        """Is it not as in the base? A layer less is a difference too."""
+        """Whether the item is not as in the base. A missing layer is a difference too."""
         if self.item is None or self.base is None:
             return self.item is not self.base
-        return not self.item.same_as(self.base)
+        return not self.item.is_like(self.base)
 
     @property
     def is_missing(self) -> bool:
-        """Does only the base have something here?"""
+        """Whether only the base has an item here."""
         return self.item is None and self.base is not None
 
 
 class SlotCounts(NamedTuple):
-    """How many places blocks need so that their layers stand side by side."""
+    """Numbers of slots that align the layers of several blocks."""
 
     first: int  # of a head: the pooling before its layers
     middle: int
     last: int  # a stage's pooling, or a head's class layer
 
 
-def count_slots(these: Iterable[Block | None]) -> SlotCounts:
-    """The places that are enough for every one of the blocks."""
-    split = [_split(block) for block in these]
-    return SlotCounts(*(max(len(part) for part in parts) for parts in zip(*split, strict=True)))
+def count_slots(blocks: Iterable[Block | None]) -> SlotCounts:
+    """Return the smallest numbers of slots that hold every one of the blocks."""
+    split_blocks = [_split_block(block) for block in blocks]
+    return SlotCounts(*(max(len(part) for part in parts) for parts in zip(*split_blocks, strict=True)))
 
 
-def align_blocks(block: Block | None, base: Block | None, room: SlotCounts | None = None) -> tuple[ItemPair, ...]:
-    """A block beside the base's, place by place; of one that has fewer layers, the last of them are missing.
+def align_blocks(block: Block | None, base: Block | None, slots: SlotCounts | None = None) -> tuple[ItemPair, ...]:
+    """Return a block beside the base's, slot by slot.
 
-    Poolings stand beside poolings, and a class layer beside the class layer.
+    Poolings are aligned with poolings, and class layers with class layers. Where a block has fewer layers between them,
+    the last ones count as missing.
     """
-    room = room or count_slots([block, base])
+    slots = slots or count_slots([block, base])
     pairs: list[ItemPair] = []
-    for here, there, length in zip(_split(block), _split(base), room, strict=True):
-        pairs += map(ItemPair, _padded(here, length), _padded(there, length))
+    for items, base_items, length in zip(_split_block(block), _split_block(base), slots, strict=True):
+        pairs += map(ItemPair, _fill_slots(items, length), _fill_slots(base_items, length))
     return tuple(pairs)
 
 
-def _split(block: Block | None) -> tuple[list[LayerItem], list[LayerItem], list[LayerItem]]:
-    """What comes first, what may be more or less, what comes last."""
+def _split_block(block: Block | None) -> tuple[list[LayerItem], list[LayerItem], list[LayerItem]]:
+    """Return the items with a fixed slot at the start, those in between, and those with a fixed slot at the end."""
     items = [] if block is None else list(block.items)
     in_head = block is not None and block.name == HEAD_BLOCK
     first = [item for item in items if in_head and item.kind == "pool"]
@@ -156,51 +162,54 @@ def _split(block: Block | None) -> tuple[list[LayerItem], list[LayerItem], list[
     return first, rest[: len(rest) - len(last)], last
 
 
-def _padded(items: list[LayerItem], length: int) -> list[LayerItem | None]:
+def _fill_slots(items: list[LayerItem], length: int) -> list[LayerItem | None]:
     return [*items, *[None] * (length - len(items))]
 
 
-def _placed(net: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
-    """Every layer with the name of its block: the number of its stage, or the head."""
+def _name_blocks(net: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
+    """Yield every layer with the name of its block. The names of layers hold the number of their stage."""
     body, head = split_head(net)
     for layer in body:
-        number = re.search(r"(\d+)(?:_\d+)?$", layer.name)
-        assert number is not None, layer.name
-        yield number.group(1), layer
+        match = re.search(r"(\d+)(?:_\d+)?$", layer.name)
+        assert match is not None, layer.name
+        yield match.group(1), layer
     yield from ((HEAD_BLOCK, layer) for layer in head)
 
 
-def _items(net: Iterable[Layer], *, in_head: bool) -> Iterator[LayerItem]:
+def _build_items(net: Iterable[Layer], *, in_head: bool) -> Iterator[LayerItem]:
+    """Yield one item per layer that is drawn, with the layers that follow it added to it."""
     last: LayerItem | None = None
     for layer in net:
-        made = _item(layer, in_head=in_head)
-        if made is not None:
+        item = _build_item(layer, in_head=in_head)
+        if item is not None:
             if last is not None:
                 yield last
-            last = made
+            last = item
         elif last is not None and isinstance(layer, Norm | Activation | Dropout):
-            last = _followed(last, layer)
+            last = _add_follower(last, layer)
     if last is not None:
         yield last
 
 
-def _item(layer: Layer, *, in_head: bool) -> LayerItem | None:
+def _build_item(layer: Layer, *, in_head: bool) -> LayerItem | None:
     match layer:
         case Conv(name, _, channels, kernel, stride):
+            # A convolution with stride 2 is a pooling (`arch.pool: conv`), one in the head a dense layer that slides.
             kind: ItemKind = "dense" if in_head else "pool" if stride == 2 else "conv"
-            made = LayerItem(name, kind, channels, layer.size_in, layer.size, kernel, "conv" if stride == 2 else "")
+            pooling = "conv" if stride == 2 else ""
+            item = LayerItem(name, kind, channels, layer.size_in, layer.size, kernel, pooling)
         case Dense():
-            made = LayerItem(layer.name, "dense", layer.features, 1, 1)
+            item = LayerItem(layer.name, "dense", layer.features, 1, 1)
         case Pool():
-            made = LayerItem(layer.name, "pool", layer.channels, layer.size_in, layer.size, pooling=layer.kind)
+            item = LayerItem(layer.name, "pool", layer.channels, layer.size_in, layer.size, pooling=layer.kind)
         case Norm(spec=LocalResponseNorm()):
-            made = LayerItem(layer.name, "lrn", layer.channels, layer.size, layer.size)
+            item = LayerItem(layer.name, "lrn", layer.channels, layer.size, layer.size)
         case _:
             return None
-    return replace(made, params=count_params(layer), macs=count_macs(layer))
+    return replace(item, params=count_params(layer), macs=count_macs(layer))
 
 
-def _followed(item: LayerItem, layer: Norm | Activation | Dropout) -> LayerItem:
+def _add_follower(item: LayerItem, layer: Norm | Activation | Dropout) -> LayerItem:
     match layer:
         case Activation():
             return replace(item, activation=layer.kind)

@@ -1,4 +1,4 @@
-"""Pictures of what a trained net looks at: its first filters, and its effective receptive field."""
+"""Drawings and tables of what a trained net looks at: its first filters and its effective receptive field."""
 
 from __future__ import annotations
 
@@ -17,188 +17,198 @@ Floats = NDArray[np.float64]
 
 INK, SOFT, RULE = "#1c2126", "#5c656e", "#c9cfd5"
 _MINUS, _PLUS, _FIELD, _EFFECTIVE = "#0b5fa5", "#b84a00", "#08365f", "#d55e00"
-_MOST = 256  # filters in one picture
-_CELLS = 56  # a side: finer fields are drawn in larger cells
-_MARGIN, _TILE, _GAP, _PANEL = 18.0, 34.0, 6.0, 224.0
-_LAP = 0.4  # by which a cell reaches under the next, so that no seam shows between them
-_ABREAST, _ROW = 4, 326.0  # panels in a row, pixels from one row to the next
+_MAX_FILTERS = 256  # per drawing
+_MAX_CELLS = 56  # per side of a field; finer fields are summed over larger cells, to keep the file small
+_MARGIN, _TILE, _GAP, _PANEL = 18.0, 34.0, 6.0, 224.0  # pixels
+_OVERLAP = 0.4  # pixels that a cell reaches under the next, so that renderers show no seam between them
+_PANELS_PER_ROW, _ROW_HEIGHT = 4, 326.0
+_MIN_STRENGTH = 0.02  # fainter cells cannot be told from white
+_TITLE_SIZE, _TEXT_SIZE, _SMALL_SIZE = 14.0, 10.0, 9.5
 
 
 @dataclass(frozen=True)
 class FieldMeasurement:
-    """How far the centre unit of a net's last map could see, and how far it does."""
+    """Theoretical and effective receptive field of the centre unit of a net's last map."""
 
     name: str
-    field: Floats  # rows x columns of the image: mean absolute gradient, summing to 1
-    rows: tuple[int, int]  # pixels, first and one past the last, that it could see; they may lie in the padding
+    field: Floats  # rows x columns of the image: mean absolute gradient, with sum 1
+    rows: tuple[int, int]  # theoretical field in pixels: first, one past the last; may lie in the padding
     columns: tuple[int, int]
-    side: int  # of the square that holds 95 % of the gradient
+    side: int  # of the square that holds 95 % of the gradient, in pixels
 
     @property
-    def could(self) -> int:
-        """The theoretical receptive field in pixels; of oblong ones, the longer way."""
+    def theoretical_side(self) -> int:
+        """The side of the theoretical receptive field in pixels; of an oblong one, the longer side."""
         return max(self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
 
 
 def draw_filters(kernels: Floats, name: str) -> str:
-    """The first convolution's filters (filters x channels x rows x columns) as SVG.
+    """Return the filters of a first convolution (filters x channels x rows x columns) as an SVG document.
 
-    Three channels are shown as colours, each filter on its own scale, grey being 0. Otherwise the mean over channels,
-    all on one scale.
+    Three channels are shown as colours, each filter on its own scale, with grey for 0. Otherwise the mean over channels
+    is shown, on one scale for all filters.
     """
-    shown = kernels[:_MOST]
-    across = ceil(sqrt(len(shown) * 1.6))
-    sheet, colours = SvgSheet(), _colours(shown)
+    shown = kernels[:_MAX_FILTERS]
+    per_row = ceil(sqrt(len(shown) * 1.6))  # a little wider than high
+    sheet, colors = SvgSheet(), _color_filters(shown)
     for index in range(len(shown)):
-        row, column = divmod(index, across)
+        row, column = divmod(index, per_row)
         corner = (_MARGIN + column * (_TILE + _GAP), 58 + row * (_TILE + _GAP))
-        _tile(sheet, colours[index], corner)
+        _draw_tile(sheet, colors[index], corner)
     channels = f"{kernels.shape[1]} channel{'s' * (kernels.shape[1] > 1)}"
-    words = f"{len(kernels)} filters of {kernels.shape[2]}×{kernels.shape[3]} on {channels}"
-    words += f", the first {_MOST}" if len(kernels) > _MOST else ""
-    scale = "colours: red, green, blue; grey: 0" if kernels.shape[1] == 3 else "orange: positive, blue: negative"
-    width = max(2 * _MARGIN + across * (_TILE + _GAP), 2 * _MARGIN + measure_text_width(words, 10.0))
-    sheet.text(_MARGIN, 30, truncate_text(name, 14.0, width - 2 * _MARGIN), size=14.0, fill=INK, bold=True)
-    sheet.text(_MARGIN, 46, words, size=10.0, fill=SOFT)
-    foot = 58 + ceil(len(shown) / across) * (_TILE + _GAP)
-    sheet.text(_MARGIN, foot + 12, scale, size=9.5, fill=SOFT)
-    return sheet.written(width, foot + 12 + _MARGIN, f"{name}: first filters", words)
+    subtitle = f"{len(kernels)} filters of {kernels.shape[2]}×{kernels.shape[3]} on {channels}"
+    subtitle += f", the first {_MAX_FILTERS}" if len(kernels) > _MAX_FILTERS else ""
+    legend = "colours: red, green, blue; grey: 0" if kernels.shape[1] == 3 else "orange: positive, blue: negative"
+    width = 2 * _MARGIN + max(per_row * (_TILE + _GAP), measure_text_width(subtitle, _TEXT_SIZE))
+    title = truncate_text(name, _TITLE_SIZE, width - 2 * _MARGIN)
+    sheet.add_text(_MARGIN, 30, title, size=_TITLE_SIZE, fill=INK, bold=True)
+    sheet.add_text(_MARGIN, 46, subtitle, size=_TEXT_SIZE, fill=SOFT)
+    bottom = 58 + ceil(len(shown) / per_row) * (_TILE + _GAP)
+    sheet.add_text(_MARGIN, bottom + 12, legend, size=_SMALL_SIZE, fill=SOFT)
+    return sheet.render(width, bottom + 12 + _MARGIN, f"{name}: first filters", subtitle)
 
 
-def draw_fields(nets: Sequence[FieldMeasurement], how: str) -> str:
-    """Effective fields beside each other as SVG: darker is more gradient, on a square-root scale.
+def draw_fields(measurements: Sequence[FieldMeasurement], how: str) -> str:
+    """Return the effective fields of several nets, side by side, as an SVG document.
 
-    `how` says over which weights and inputs.
+    Darker cells have more gradient, on a square-root scale. `how` names the weights and inputs that were used.
     """
     sheet = SvgSheet()
-    for index, one in enumerate(nets):
-        row, column = divmod(index, _ABREAST)
-        _panel(sheet, one, _MARGIN + column * (_PANEL + 2 * _MARGIN), row * _ROW)
-    x, y = _MARGIN, ceil(len(nets) / _ABREAST) * _ROW
-    for colour, words in ((INK, "theoretical receptive field"), (_EFFECTIVE, "holds 95 % of the gradient")):
-        sheet.box(x, y - 9, 10, 10, "none", f'stroke="{colour}" stroke-width="2"')
-        sheet.text(x + 15, y, words, size=9.5, fill=SOFT)
-        x, y = (x, y + 16) if len(nets) == 1 else (x + 29 + measure_text_width(words, 9.5), y)
-    width = min(len(nets), _ABREAST) * (_PANEL + 2 * _MARGIN)
-    names = ", ".join(one.name for one in nets)
-    return sheet.written(width, y + _MARGIN, "Effective receptive fields", f"{names}: {how}")
+    for index, measurement in enumerate(measurements):
+        row, column = divmod(index, _PANELS_PER_ROW)
+        _draw_panel(sheet, measurement, _MARGIN + column * (_PANEL + 2 * _MARGIN), row * _ROW_HEIGHT)
+    x, y = _MARGIN, ceil(len(measurements) / _PANELS_PER_ROW) * _ROW_HEIGHT
+    for color, text in ((INK, "theoretical receptive field"), (_EFFECTIVE, "holds 95 % of the gradient")):
+        sheet.add_box(x, y - 9, 10, 10, "none", f'stroke="{color}" stroke-width="2"')
+        sheet.add_text(x + 15, y, text, size=_SMALL_SIZE, fill=SOFT)
+        # One panel is too narrow for both entries on one line.
+        x, y = (x, y + 16) if len(measurements) == 1 else (x + 29 + measure_text_width(text, _SMALL_SIZE), y)
+    width = min(len(measurements), _PANELS_PER_ROW) * (_PANEL + 2 * _MARGIN)
+    names = ", ".join(measurement.name for measurement in measurements)
+    return sheet.render(width, y + _MARGIN, "Effective receptive fields", f"{names}: {how}")
 
 
-def build_field_table(nets: Sequence[FieldMeasurement], how: str) -> Table:
-    """A row a net; `how` says over which weights and inputs."""
+def build_field_table(measurements: Sequence[FieldMeasurement], how: str) -> Table:
+    """Return a table with one row per net. `how` names the weights and inputs that were used."""
     rows = [
         TableRow(
             (
-                TextCell(one.name),
-                CountCell(len(one.field)),
-                CountCell(one.could),
-                CountCell(one.side),
-                QuantityCell(one.side**2 / one.could**2, "percentage"),
+                TextCell(measurement.name),
+                CountCell(len(measurement.field)),
+                CountCell(measurement.theoretical_side),
+                CountCell(measurement.side),
+                QuantityCell(measurement.side**2 / measurement.theoretical_side**2, "percentage"),
             )
         )
-        for one in nets
+        for measurement in measurements
     ]
     columns = (
         Column("net", "net", "left"),
         Column("image (px)", "image_size"),
-        Column("could see (px)", "theoretical"),
-        Column("sees (px)", "effective"),
+        Column("theoretical field (px)", "theoretical"),
+        Column("effective field (px)", "effective"),
         Column("of the area", "share"),
     )
-    note = "sees: the side of the square around the gradient's middle that holds 95 % of it (Luo et al., 2016)"
-    return Table("fields", "The centre unit of the last map", columns, tuple(rows), (note, how))
+    note = "effective field: the side of the square around the centre of mass that holds 95 % of the gradient"
+    caption = "Receptive fields of the centre unit of the last map"
+    return Table("fields", caption, columns, tuple(rows), (f"{note} (Luo et al., 2016)", how))
 
 
-def serialize_fields(nets: Sequence[FieldMeasurement], how: str) -> str:
-    """The same as one document: a net, or a list of them. `sees` lies around the gradient's middle, in pixels."""
-    found = [
+def serialize_fields(measurements: Sequence[FieldMeasurement], how: str) -> str:
+    """Return the numbers of the table as JSON: one object, or for several nets a list under `variants`."""
+    nets = [
         {
-            "name": one.name,
+            "name": measurement.name,
             "how": how,
-            "image_size": len(one.field),
-            "theoretical_field": one.could,
-            "theoretical_rows": one.rows,
-            "theoretical_columns": one.columns,
-            "effective_field": one.side,
-            "share_of_area": one.side**2 / one.could**2,
+            "image_size": len(measurement.field),
+            "theoretical_field": measurement.theoretical_side,
+            "theoretical_rows": measurement.rows,
+            "theoretical_columns": measurement.columns,
+            "effective_field": measurement.side,
+            "share_of_area": measurement.side**2 / measurement.theoretical_side**2,
         }
-        for one in nets
+        for measurement in measurements
     ]
-    return json.dumps(found[0] if len(found) == 1 else {"variants": found}, indent=1)
+    return json.dumps(nets[0] if len(nets) == 1 else {"variants": nets}, indent=1)
 
 
-def _panel(sheet: SvgSheet, one: FieldMeasurement, x: float, y: float) -> None:
-    pixel, top = _PANEL / len(one.field), y + 58 + 8
-    name, words = truncate_text(one.name, 14.0, 0.88 * _PANEL), f"could see {one.could} px, sees {one.side} px"
-    sheet.text(x, y + 30, name, size=14.0, fill=INK, bold=True)
-    sheet.text(x, y + 46, words, size=10.0, fill=SOFT)
-    sheet.box(x, top, _PANEL, _PANEL, "#ffffff", f'stroke="{RULE}"')
-    cells = _binned(one.field)
-    strongest, side = cells.max() or 1.0, pixel * ceil(len(one.field) / len(cells))
+def _draw_panel(sheet: SvgSheet, measurement: FieldMeasurement, x: float, y: float) -> None:
+    field, side = measurement.field, measurement.side
+    pixel, top = _PANEL / len(field), y + 58 + 8
+    title = truncate_text(measurement.name, _TITLE_SIZE, 0.88 * _PANEL)
+    sheet.add_text(x, y + 30, title, size=_TITLE_SIZE, fill=INK, bold=True)
+    subtitle = f"theoretical {measurement.theoretical_side} px, effective {side} px"
+    sheet.add_text(x, y + 46, subtitle, size=_TEXT_SIZE, fill=SOFT)
+    sheet.add_box(x, top, _PANEL, _PANEL, "#ffffff", f'stroke="{RULE}"')
+    cells = _sum_cells(field)
+    strongest, cell_side = cells.max() or 1.0, pixel * ceil(len(field) / len(cells))
     for row, column in np.argwhere(cells > 0):
         strength = sqrt(cells[row, column] / strongest)
-        if strength >= 0.02:
-            across, down = (min(side + _LAP, _PANEL - at * side) for at in (column, row))
-            sheet.box(x + column * side, top + row * side, across, down, _mixed("#ffffff", _FIELD, strength))
-    rows, columns = np.indices(one.field.shape)
-    middle = [float((ways * one.field).sum()) + 0.5 for ways in (rows, columns)]
-    _outline(sheet, x, top, pixel, one.rows, one.columns, INK)
-    inside = [min(max(at - one.side / 2, 0.0), len(one.field) - one.side) for at in middle]  # it ends with the image
-    down, across = ((at, at + one.side) for at in inside)
-    _outline(sheet, x, top, pixel, down, across, _EFFECTIVE)
+        if strength >= _MIN_STRENGTH:
+            width, height = (min(cell_side + _OVERLAP, _PANEL - index * cell_side) for index in (column, row))
+            color = _mix_colors("#ffffff", _FIELD, strength)
+            sheet.add_box(x + column * cell_side, top + row * cell_side, width, height, color)
+    _draw_outline(sheet, x, top, pixel, measurement.rows, measurement.columns, INK)
+    center = [float((indices * field).sum()) + 0.5 for indices in np.indices(field.shape)]
+    # The square is moved inside the image where the centre of mass is near an edge: no gradient lies outside.
+    starts = [min(max(middle - side / 2, 0.0), len(field) - side) for middle in center]
+    rows, columns = ((start, start + side) for start in starts)
+    _draw_outline(sheet, x, top, pixel, rows, columns, _EFFECTIVE)
 
 
-def _outline(
+def _draw_outline(
     sheet: SvgSheet,
     x: float,
     top: float,
     pixel: float,
     rows: tuple[float, float],
     columns: tuple[float, float],
-    ink: str,
+    color: str,
 ) -> None:
-    """A square in pixels of the image; what lies outside is drawn just outside the frame."""
+    """Draw a rectangle given in pixels of the image. Sides outside the image are drawn just outside the panel."""
     low, high = -6.0, _PANEL + 6.0
     left, right = (min(max(side * pixel, low), high) for side in columns)
     upper, lower = (min(max(side * pixel, low), high) for side in rows)
-    sheet.box(x + left, top + upper, right - left, lower - upper, "none", f'stroke="{ink}" stroke-width="2"')
+    sheet.add_box(x + left, top + upper, right - left, lower - upper, "none", f'stroke="{color}" stroke-width="2"')
 
 
-def _binned(field: Floats) -> Floats:
-    """Sums over cells, at most _CELLS a side; the last of a row may be narrower."""
-    step = ceil(len(field) / _CELLS)
+def _sum_cells(field: Floats) -> Floats:
+    """Return sums over square cells, at most _MAX_CELLS per side; the last of a row may hold fewer pixels."""
+    step = ceil(len(field) / _MAX_CELLS)
     rest = -len(field) % step
     padded = np.pad(field, ((0, rest), (0, rest)))
-    side = len(padded) // step
-    binned: Floats = padded.reshape(side, step, side, step).sum((1, 3))
-    return binned
+    count = len(padded) // step
+    cells: Floats = padded.reshape(count, step, count, step).sum((1, 3))
+    return cells
 
 
-def _tile(sheet: SvgSheet, colours: list[list[str]], corner: tuple[float, float]) -> None:
-    high, wide = _TILE / len(colours), _TILE / len(colours[0])
-    for row, line in enumerate(colours):
-        for column, colour in enumerate(line):
-            sheet.box(corner[0] + column * wide, corner[1] + row * high, wide, high, colour)
-    sheet.box(*corner, _TILE, _TILE, "none", f'stroke="{RULE}" stroke-width="0.5"')
+def _draw_tile(sheet: SvgSheet, colors: list[list[str]], corner: tuple[float, float]) -> None:
+    height, width = _TILE / len(colors), _TILE / len(colors[0])
+    for row, line in enumerate(colors):
+        for column, color in enumerate(line):
+            sheet.add_box(corner[0] + column * width, corner[1] + row * height, width, height, color)
+    sheet.add_box(*corner, _TILE, _TILE, "none", f'stroke="{RULE}" stroke-width="0.5"')
 
 
-def _colours(kernels: Floats) -> list[list[list[str]]]:
-    """A colour for every weight: filters x rows x columns."""
+def _color_filters(kernels: Floats) -> list[list[list[str]]]:
+    """Return a colour for every weight: filters x rows x columns."""
     if kernels.shape[1] == 3:
         strongest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
         levels = np.rint(127.5 * (1 + kernels / np.where(strongest > 0, strongest, 1))).astype(int)
         return [
-            [["#" + "".join(f"{level:02x}" for level in weight) for weight in row] for row in one.transpose(1, 2, 0)]
-            for one in levels
+            [["#" + "".join(f"{level:02x}" for level in weight) for weight in row] for row in kernel]
+            for kernel in levels.transpose(0, 2, 3, 1)
         ]
-    flat = kernels.mean(axis=1)
-    strongest = float(np.abs(flat).max()) or 1.0
-    return [
-        [[_mixed("#ffffff", _PLUS if value > 0 else _MINUS, abs(value) / strongest) for value in row] for row in one]
-        for one in flat
-    ]
+    means = kernels.mean(axis=1)
+    strongest_mean = float(np.abs(means).max()) or 1.0
+
+    def color(value: float) -> str:
+        return _mix_colors("#ffffff", _PLUS if value > 0 else _MINUS, abs(value) / strongest_mean)
+
+    return [[[color(value) for value in row] for row in kernel] for kernel in means]
 
 
-def _mixed(light: str, dark: str, share: float) -> str:
+def _mix_colors(light: str, dark: str, share: float) -> str:
+    """Return the colour at `share` of the way from `light` to `dark`, both as #rrggbb."""
     pairs = [(int(light[at : at + 2], 16), int(dark[at : at + 2], 16)) for at in (1, 3, 5)]
-    return "#" + "".join(f"{round(one + (other - one) * share):02x}" for one, other in pairs)
+    return "#" + "".join(f"{round(low + (high - low) * share):02x}" for low, high in pairs)

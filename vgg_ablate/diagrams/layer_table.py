@@ -1,8 +1,7 @@
-"""What a net is made of, layer by layer: as a table, and as data."""
+"""A net layer by layer, as a table and as plain data for JSON."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from vgg_ablate.config.arch import Arch
@@ -14,30 +13,32 @@ from vgg_ablate.models.layers import Activation, Conv, Dense, Dropout, Flatten, 
 from vgg_ablate.models.memory import estimate_training_memory
 from vgg_ablate.models.receptive_field import ReceptiveField, trace_receptive_fields
 
-_BATCH = 128  # of the memory estimate
+_BATCH_SIZE = 128  # of the memory estimate
 
 
-def as_json(arch: Arch, name: str) -> str:
-    """One document: the costs, and every layer with its kernel, channels, size, receptive field and costs."""
-    return json.dumps(build_arch_data(arch, name), indent=1)
+def build_variant_data(net: NetDescription) -> dict[str, Any]:
+    """Return a variant as plain data: its layers and costs, and what differs from the base.
 
-
-def build_variant_data(one: NetDescription) -> dict[str, Any]:
-    """A variant as plain data: its net, what sets it apart; of an ensemble what all nets cost, and each further net."""
-    found = {**build_arch_data(one.arch, one.name), **one.differences()}
-    if one.ensemble:
-        further = [build_arch_data(net.arch, net.name) for net in one.nets[1:]]
-        bytes_each = [net.pop("training_bytes") for net in (found, *further)]
-        summed = {name: sum(one[name] for one in bytes_each) for name in ("total", "activations")}
-        found |= {**one.costs.as_dict(), "training_bytes": {"batch_size": _BATCH, **summed}, "ensemble": further}
-    return found
+    For an ensemble, the costs are those of all nets together, and the further nets are listed under `ensemble`.
+    """
+    data = {**build_arch_data(net.arch, net.name), **net.get_differences()}
+    if net.ensemble:
+        further = [build_arch_data(other.arch, other.name) for other in net.nets[1:]]
+        bytes_per_net = [net_data.pop("training_bytes") for net_data in (data, *further)]
+        summed = {name: sum(net_bytes[name] for net_bytes in bytes_per_net) for name in ("total", "activations")}
+        data |= {
+            **net.costs.as_dict(),
+            "training_bytes": {"batch_size": _BATCH_SIZE, **summed},
+            "ensemble": further,
+        }
+    return data
 
 
 def build_arch_data(arch: Arch, name: str) -> dict[str, Any]:
-    """The same as plain data, from an arch in its normal form."""
+    """Return the costs and the layers of an arch in its normal form as plain data."""
     net = build_layers(arch)
-    rows = [_layer(layer, sight) for layer, sight in zip(net, trace_receptive_fields(net), strict=True)]
-    memory = estimate_training_memory(arch, _BATCH)
+    layers = [_build_layer_data(layer, field) for layer, field in zip(net, trace_receptive_fields(net), strict=True)]
+    memory = estimate_training_memory(arch, _BATCH_SIZE)
     return {
         "name": name,
         "notation": arch.to_notation(),
@@ -45,22 +46,22 @@ def build_arch_data(arch: Arch, name: str) -> dict[str, Any]:
         "in_channels": arch.in_channels,
         "classes": arch.classes,
         **compute_costs(arch).as_dict(),
-        "training_bytes": {"batch_size": _BATCH, "total": memory.total, "activations": memory.activations},
-        "layers": rows,
+        "training_bytes": {"batch_size": _BATCH_SIZE, "total": memory.total, "activations": memory.activations},
+        "layers": layers,
     }
 
 
-def _layer(layer: Layer, sight: ReceptiveField) -> dict[str, Any]:
-    before, after = _channels(layer)
+def _build_layer_data(layer: Layer, receptive_field: ReceptiveField) -> dict[str, Any]:
+    inputs, outputs = _get_channels(layer)
     return {
         "name": layer.name,
         "kind": get_layer_kind(layer),
-        "kernel": _window(layer),
-        "in": before,
-        "out": after,
-        "size": _size(layer),
-        "receptive_field": max(sight.field),
-        "stride": sight.stride,
+        "kernel": _get_kernel(layer),
+        "in": inputs,
+        "out": outputs,
+        "size": _get_size(layer),
+        "receptive_field": max(receptive_field.field),
+        "stride": receptive_field.stride,
         "activations": count_activations(layer),
         "params": count_params(layer),
         "macs": count_macs(layer),
@@ -68,7 +69,10 @@ def _layer(layer: Layer, sight: ReceptiveField) -> dict[str, Any]:
 
 
 def get_layer_kind(layer: Layer) -> str:
-    """A word for a kind of layer: conv, batch, group, lrn, relu, max, average, adaptive, flatten, dense, dropout."""
+    """Return the kind of a layer in one word.
+
+    It is one of conv, batch, group, lrn, max, average, adaptive, flatten, dense, dropout, or the name of an activation.
+    """
     match layer:
         case Norm():
             return layer.spec.kind
@@ -78,11 +82,12 @@ def get_layer_kind(layer: Layer) -> str:
 
 
 def build_layer_table(arch: Arch, name: str) -> Table:
-    """Every layer with its window, channels, size, receptive field, and its share of params and macs."""
-    whole = build_arch_data(arch, name)
-    rows = [_row(layer, whole) for layer in whole["layers"] if layer["kind"] not in ("flatten", "dropout")]
-    total = ("total", "", "", "", "")
-    sums = (CountCell(whole["params"]), TextCell(""), CountCell(whole["macs"]), TextCell(""))
+    """Return a table of the layers: kernel, channels, size, receptive field, and shares of params and MACs."""
+    net = build_arch_data(arch, name)
+    # A flatten and a dropout change neither shape nor costs of what is shown.
+    rows = [_build_row(layer, net) for layer in net["layers"] if layer["kind"] not in ("flatten", "dropout")]
+    names: list[TableCell] = [TextCell("total"), *[TextCell("") for _ in range(4)]]
+    sums: list[TableCell] = [CountCell(net["params"]), TextCell(""), CountCell(net["macs"]), TextCell("")]
     return Table(
         "layers",
         f"{name}: layers",
@@ -91,51 +96,51 @@ def build_layer_table(arch: Arch, name: str) -> Table:
             Column("kernel", "kernel", "left"),
             Column("in → out", "channels"),
             Column("size", "size"),
-            Column("sees (px)", "receptive_field"),
+            Column("receptive field (px)", "receptive_field"),
             Column("params", "params"),
             Column("share", "params_share"),
             Column("MACs", "macs"),
             Column("share", "macs_share"),
         ),
-        (*rows, TableRow((*map(TextCell, total), *sums), bold=frozenset({0, 5, 7}))),
-        _notes(whole),
+        (*rows, TableRow((*names, *sums), bold=frozenset({0, 5, 7}))),
+        _build_notes(net),
     )
 
 
-def _row(layer: dict[str, Any], whole: dict[str, Any]) -> TableRow:
+def _build_row(layer: dict[str, Any], net: dict[str, Any]) -> TableRow:
     kernel = "×".join(map(str, layer["kernel"])) if layer["kernel"] else ""
-    changes = f"{layer['in']} → {layer['out']}" if layer["in"] != layer["out"] or layer["params"] else f"{layer['out']}"
+    inputs, outputs = layer["in"], layer["out"]
     cells: list[TableCell] = [
         TextCell(layer["name"]),
         TextCell(kernel),
-        TextCell(changes),
+        TextCell(f"{inputs} → {outputs}" if inputs != outputs or layer["params"] else f"{outputs}"),
         TextCell(f"{layer['size']}×{layer['size']}"),
         CountCell(layer["receptive_field"]),
     ]
     for cost in ("params", "macs"):
-        spent, total = layer[cost], whole[cost]
-        cells += (
-            [CountCell(spent), QuantityCell(spent / total, "percentage")] if spent else [TextCell(""), TextCell("")]
-        )
+        if layer[cost]:
+            cells += [CountCell(layer[cost]), QuantityCell(layer[cost] / net[cost], "percentage")]
+        else:  # nothing, and not 0 %: most rows are activations and poolings
+            cells += [TextCell(""), TextCell("")]
     return TableRow(tuple(cells))
 
 
-def _notes(whole: dict[str, Any]) -> tuple[str, ...]:
-    memory = whole["training_bytes"]
+def _build_notes(net: dict[str, Any]) -> tuple[str, ...]:
+    memory = net["training_bytes"]
     return (
-        f"{whole['weight_layers']} weight layers, {whole['activation_layers']} activation layers; the last map sees "
-        f"{whole['receptive_field']} px of an image of {whole['image_size']}; "
-        f"{numbers.format_count(whole['activations'])} activations.",
-        f"Training at batch {memory['batch_size']} in fp32 takes about {_bytes(memory['total'])} "
-        f"({_bytes(memory['activations'])} of them activations), libraries' workspaces aside.",
+        f"{net['weight_layers']} weight layers, {net['activation_layers']} activation layers. "
+        f"The receptive field of the last map is {net['receptive_field']} px of {net['image_size']} px. "
+        f"{numbers.format_count(net['activations'])} activations.",
+        f"Training at batch size {memory['batch_size']} in fp32 takes about {_format_bytes(memory['total'])} "
+        f"({_format_bytes(memory['activations'])} of them activations), without library workspaces.",
     )
 
 
-def _bytes(count: int) -> str:
+def _format_bytes(count: int) -> str:
     return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
 
 
-def _window(layer: Layer) -> list[int] | None:
+def _get_kernel(layer: Layer) -> list[int] | None:
     match layer:
         case Conv():
             return list(layer.kernel)
@@ -146,7 +151,7 @@ def _window(layer: Layer) -> list[int] | None:
     return None
 
 
-def _channels(layer: Layer) -> tuple[int, int]:
+def _get_channels(layer: Layer) -> tuple[int, int]:
     match layer:
         case Conv():
             return layer.in_channels, layer.channels
@@ -158,5 +163,5 @@ def _channels(layer: Layer) -> tuple[int, int]:
             return layer.features, layer.features
 
 
-def _size(layer: Layer) -> int:
+def _get_size(layer: Layer) -> int:
     return layer.size if isinstance(layer, Conv | Norm | Pool | Activation) else 1

@@ -1,7 +1,8 @@
-"""A net as a train of blocks, as SVG: a carriage a layer, as high as its maps and as wide as its channels.
+"""Drawings of nets to scale, as SVG: one box per layer, as high as its maps and as wide as its channels.
 
-Sides grow with the square root of map size and channels, so that a 7x7 map can be seen beside one of 224x224. What a
-colour says is also said by a shape or a word: a convolution is darker the larger its kernel, a pooling is a wedge.
+Sides grow with the square root of map size and channels, so that a map of 7x7 is visible beside one of 224x224. What a
+colour says is also said by a shape or a text, for readers who cannot tell colours apart: a convolution is darker the
+larger its kernel, a pooling is a wedge.
 """
 
 from __future__ import annotations
@@ -10,292 +11,315 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import sqrt
+from typing import NamedTuple
 
 from vgg_ablate.diagrams.blocks import HEAD_BLOCK, Block, LayerItem, align_blocks, build_blocks, sort_block_names
 from vgg_ablate.diagrams.svg import SvgSheet, measure_text_width, truncate_text
 from vgg_ablate.diagrams.table1 import NetDescription
 from vgg_ablate.formatting import numbers
 
-INK, SOFT, RULE, BAND = "#1c2126", "#5c656e", "#c9cfd5", "#eef1f4"
-_KERNELS = {1: "#8fd0f5", 3: "#2f8fd0", 5: "#0b5fa5", 7: "#08365f"}  # the larger, the darker
+INK, SOFT, RULE = "#1c2126", "#5c656e", "#c9cfd5"
+_KERNEL_COLORS = {1: "#8fd0f5", 3: "#2f8fd0", 5: "#0b5fa5", 7: "#08365f"}  # the larger, the darker
 _POOL, _DENSE, _LRN, _NORM = "#e08e45", "#2a9d78", "#cc79a7", "#f4e04d"
-_TITLE, _LABEL, _SMALL = 14.0, 10.0, 9.5
-_MARGIN, _GAP, _BETWEEN, _PITCH = 18.0, 4.0, 16.0, 15.0
-_READABLE = 860.0  # pixels of a line of words that may make a picture wider than its trains
-_BARS = 34.0  # pixels of the highest bar
-_DASHES = f'stroke="{SOFT}" stroke-dasharray="3 2"'
+_OTHER_KINDS = (("lrn", _LRN, "LRN"), ("pool", _POOL, "pooling"), ("dense", _DENSE, "fully connected"))
+_DASHED = f'stroke="{SOFT}" stroke-dasharray="3 2"'
+
+# Font sizes and lengths in pixels.
+_TITLE_SIZE, _LABEL_SIZE, _SMALL_SIZE = 14.0, 10.0, 9.5
+_MARGIN, _GAP, _BLOCK_GAP = 18.0, 4.0, 16.0
+_MIN_PITCH = 15.0  # from one box to the next: room for an upright label
+_MAX_TEXT_WIDTH = 860.0  # the subtitle widens the drawing up to this width, and is truncated beyond it
+_BAR_HEIGHT = 34.0  # of the largest share
+
+
+class _Box(NamedTuple):
+    item: LayerItem
+    differs: bool
+    is_missing: bool  # drawn dashed, in the size that the layer has in the base
 
 
 @dataclass(frozen=True, slots=True)
-class _Wagon:
-    """One block of one train: its carriages, those that stand for missing ones with the base's size."""
+class _BoxedBlock:
+    """One block of one net, with a box for each of its layers and for those that only the base has."""
 
     block: Block
-    cars: tuple[tuple[LayerItem, bool, bool], ...]  # what is drawn, does it differ, is it missing
+    boxes: tuple[_Box, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Pixels of maps and channels; the same for all trains of a picture."""
+    """Conversion of map sizes and channels to pixels, the same for all nets of a drawing."""
 
-    highest: float  # pixels of the largest map
-    largest: int
-    across: float  # pixels of a layer with one channel
+    max_height: float  # pixels of the largest map
+    largest_map: int
+    unit_width: float  # pixels of a layer with one channel
 
-    def height(self, size: int) -> float:
-        """Of a map's side."""
-        return max(7.0, self.highest * sqrt(size / self.largest))
+    def get_height(self, size: int) -> float:
+        return max(7.0, self.max_height * sqrt(size / self.largest_map))
 
-    def width(self, item: LayerItem) -> float:
-        """Of a carriage."""
-        if item.kind in ("pool", "lrn"):
+    def get_width(self, item: LayerItem) -> float:
+        if item.kind in ("pool", "lrn"):  # they have the channels of the layer before them
             return 13.0
-        return max(11.0, self.across * sqrt(item.channels))
+        return max(11.0, self.unit_width * sqrt(item.channels))
+
+    def get_pitch(self, item: LayerItem) -> float:
+        """Return the distance from the left edge of a box to that of the next."""
+        return max(self.get_width(item) + _GAP, _MIN_PITCH)
+
+
+Columns = dict[str, tuple[float, float]]  # name of a block -> its left edge and width
 
 
 def draw_networks(nets: Sequence[NetDescription]) -> str:
-    """One net with its layers' shares of params and MACs; or several under each other, the first being the base."""
-    trains = _trains(nets)
-    scale = _scale(trains, 150.0 if len(nets) == 1 else 64.0)
-    columns = _columns(trains, scale, shares=nets[0] if len(nets) == 1 else None)
+    """Return one net, with its layers' shares of params and MACs, or several below each other, as an SVG document.
+
+    The first of several nets is the base; what differs from it is marked in the others.
+    """
+    alone = nets[0] if len(nets) == 1 else None
+    rows = _box_nets(nets)
+    scale = _choose_scale(rows, 150.0 if alone else 64.0)
+    columns = _place_blocks(rows, scale, alone)
     right = max(x + width for x, width in columns.values())
-    longest = max(measure_text_width(_costs_words(one, nets[0]), _LABEL) for one in nets)
-    width = max(right + _MARGIN, min(longest, _READABLE) + 2 * _MARGIN)
-    sheet = SvgSheet()
-    y = _MARGIN
-    for one, train in zip(nets, trains, strict=True):
-        y = _train(sheet, one, nets[0], train, scale, columns, y, width)
-    if len(nets) == 1:
-        y = _shares(sheet, trains[0], nets[0], scale, columns, y)
-    y = _legend(sheet, trains, y + 8, width)
-    names = ", ".join(one.name for one in nets)
-    about = "Layers from left to right; heights follow the size of maps, widths the number of channels."
-    return sheet.written(width, y + _MARGIN, names, f"{about} {_spoken(nets[0])}")
+    longest = max(measure_text_width(_format_costs(net, nets[0]), _LABEL_SIZE) for net in nets)
+    width = max(right + _MARGIN, min(longest, _MAX_TEXT_WIDTH) + 2 * _MARGIN)
+    sheet, y = SvgSheet(), _MARGIN
+    for net, row in zip(nets, rows, strict=True):
+        y = _draw_net(sheet, net, nets[0], row, scale, columns, y, width)
+    if alone:
+        y = _draw_shares(sheet, rows[0], alone, scale, columns, y)
+    y = _draw_legend(sheet, rows, y + 8, width)
+    names = ", ".join(net.name for net in nets)
+    reading = "Layers from left to right; heights follow the size of maps, widths the number of channels."
+    costs = f"{nets[0].name}: {_format_costs(nets[0], nets[0])}."
+    return sheet.render(width, y + _MARGIN, names, f"{reading} {costs}")
 
 
-def _trains(nets: Sequence[NetDescription]) -> list[list[_Wagon]]:
-    found = [{block.name: block for block in build_blocks(one.net)} for one in nets]
+def _box_nets(nets: Sequence[NetDescription]) -> list[list[_BoxedBlock]]:
+    """Return the blocks of every net; a block that only the base has is kept, with boxes of missing layers."""
+    blocks_per_net = [{block.name: block for block in build_blocks(net.layers)} for net in nets]
+    names = sort_block_names({name for blocks in blocks_per_net for name in blocks})
+    base = blocks_per_net[0]
     return [
-        [wagon for name in _names(found) if (wagon := _wagon(each.get(name), found[0].get(name)))] for each in found
+        [boxed for name in names if (boxed := _box_block(blocks.get(name), base.get(name))) is not None]
+        for blocks in blocks_per_net
     ]
 
 
-def _names(found: Sequence[dict[str, Block]]) -> list[str]:
-    return sort_block_names({name for each in found for name in each})
-
-
-def _wagon(block: Block | None, base: Block | None) -> _Wagon | None:
-    named = block or base
-    if named is None:
+def _box_block(block: Block | None, base: Block | None) -> _BoxedBlock | None:
+    if (either := block or base) is None:
         return None
-    pairs = align_blocks(block, base)
-    cars = ((shown, pair.differs, pair.is_missing) for pair in pairs if (shown := pair.item or pair.base) is not None)
-    return _Wagon(named, tuple(cars))
+    boxes = [
+        _Box(item, pair.differs, pair.is_missing)
+        for pair in align_blocks(block, base)
+        if (item := pair.item or pair.base) is not None
+    ]
+    return _BoxedBlock(either, tuple(boxes))
 
 
-def _scale(trains: Sequence[Sequence[_Wagon]], highest: float) -> _Scale:
-    items = [item for train in trains for wagon in train for item, _, _ in wagon.cars]
+def _choose_scale(rows: Sequence[Sequence[_BoxedBlock]], max_height: float) -> _Scale:
+    items = [box.item for row in rows for boxed in row for box in boxed.boxes]
     convs = max((item.channels for item in items if item.kind == "conv"), default=1)
     dense = max((item.channels for item in items if item.kind == "dense"), default=1)
-    largest = max(max(item.size_in, item.size) for item in items)
-    return _Scale(highest, largest, min(42 / sqrt(convs), 110 / sqrt(dense)))
+    largest_map = max(max(item.size_in, item.size) for item in items)
+    # The widest convolution gets 42 pixels, unless the widest dense layer would then get more than 110.
+    return _Scale(max_height, largest_map, min(42 / sqrt(convs), 110 / sqrt(dense)))
 
 
-def _columns(
-    trains: Sequence[Sequence[_Wagon]], scale: _Scale, shares: NetDescription | None
-) -> dict[str, tuple[float, float]]:
-    """Where every block stands: left and width; blocks of one name stand under each other."""
+def _place_blocks(rows: Sequence[Sequence[_BoxedBlock]], scale: _Scale, with_shares: NetDescription | None) -> Columns:
+    """Return the columns of the blocks; blocks of one name are below each other in all nets."""
     widths: dict[str, float] = {}
-    for train in trains:
-        for wagon in train:
-            words = [_size_words(wagon.block), *(_share_words(wagon, shares) if shares else [])]
-            needed = max([_length(wagon, scale), *(measure_text_width(one, _SMALL) for one in words)])
-            widths[wagon.block.name] = max(widths.get(wagon.block.name, 0.0), needed)
-    found, x = dict[str, tuple[float, float]](), _MARGIN + (measure_text_width("params", _SMALL) + 8 if shares else 0.0)
+    for row in rows:
+        for boxed in row:
+            texts = [_format_size(boxed.block), *(_format_shares(boxed, with_shares) if with_shares else [])]
+            boxes_width = sum(scale.get_pitch(box.item) for box in boxed.boxes) - _GAP
+            needed = max(boxes_width, *(measure_text_width(text, _SMALL_SIZE) for text in texts))
+            widths[boxed.block.name] = max(widths.get(boxed.block.name, 0.0), needed)
+    columns: Columns = {}
+    x = _MARGIN + (measure_text_width("params", _SMALL_SIZE) + 8 if with_shares else 0.0)
     for name in sort_block_names(widths):
-        found[name] = (x, widths[name])
-        x += widths[name] + _BETWEEN
-    return found
+        columns[name] = (x, widths[name])
+        x += widths[name] + _BLOCK_GAP
+    return columns
 
 
-def _length(wagon: _Wagon, scale: _Scale) -> float:
-    return sum(_pitch(item, scale) for item, _, _ in wagon.cars) - _GAP
-
-
-def _pitch(item: LayerItem, scale: _Scale) -> float:
-    return max(scale.width(item) + _GAP, _PITCH)
-
-
-def _train(
+def _draw_net(
     sheet: SvgSheet,
-    one: NetDescription,
+    net: NetDescription,
     base: NetDescription,
-    train: Sequence[_Wagon],
+    row: Sequence[_BoxedBlock],
     scale: _Scale,
-    columns: dict[str, tuple[float, float]],
+    columns: Columns,
     y: float,
     width: float,
 ) -> float:
-    """One net, from `y` downwards; returns where the next thing may begin."""
-    sheet.text(_MARGIN, y + _TITLE, one.name, size=_TITLE, fill=INK, bold=True)
-    sheet.text(
-        _MARGIN, y + 30, truncate_text(_costs_words(one, base), _LABEL, width - 2 * _MARGIN), size=_LABEL, fill=SOFT
-    )
+    """Draw one net from `y` downwards and return its lower edge."""
+    text_width = width - 2 * _MARGIN
+    sheet.add_text(_MARGIN, y + _TITLE_SIZE, net.name, size=_TITLE_SIZE, fill=INK, bold=True)
+    costs = truncate_text(_format_costs(net, base), _LABEL_SIZE, text_width)
+    sheet.add_text(_MARGIN, y + 30, costs, size=_LABEL_SIZE, fill=SOFT)
     top = y + 48
-    if one.changes:
-        sheet.text(_MARGIN, y + 44, truncate_text(one.changes, _LABEL, width - 2 * _MARGIN), size=_LABEL, fill=INK)
+    if net.changes:
+        changes = truncate_text(net.changes, _LABEL_SIZE, text_width)
+        sheet.add_text(_MARGIN, y + 44, changes, size=_LABEL_SIZE, fill=INK)
         top += 14
-    rail = top + 12 + scale.height(max(wagon.block.size for wagon in train))
+    ground = top + 12 + scale.get_height(max(boxed.block.size for boxed in row))
     left = min(x for x, _ in columns.values())
-    right = max(columns[wagon.block.name][0] + columns[wagon.block.name][1] for wagon in train)
-    sheet.line((left - 6, rail + 0.5), (right + 6, rail + 0.5), SOFT, 1)
-    for wagon in train:
-        x, _ = columns[wagon.block.name]
-        high = max((scale.height(max(item.size_in, item.size)) for item, _, _ in wagon.cars), default=0.0)
-        sheet.text(x, rail - high - 7, _size_words(wagon.block), size=_SMALL, fill=SOFT)
-        _wagon_drawn(sheet, wagon, scale, x, rail)
-    return rail + 10 + max(_label_length(train), 10.0) + 12
+    right = max(sum(columns[boxed.block.name]) for boxed in row)
+    sheet.add_line((left - 6, ground + 0.5), (right + 6, ground + 0.5), SOFT, 1)
+    for boxed in row:
+        x, _ = columns[boxed.block.name]
+        heights = [scale.get_height(max(box.item.size_in, box.item.size)) for box in boxed.boxes]
+        size_y = ground - max(heights, default=0.0) - 7
+        sheet.add_text(x, size_y, _format_size(boxed.block), size=_SMALL_SIZE, fill=SOFT)
+        _draw_block(sheet, boxed, scale, x, ground)
+    return ground + 10 + max(_find_longest_label(row), 10.0) + 12
 
 
-def _wagon_drawn(sheet: SvgSheet, wagon: _Wagon, scale: _Scale, x: float, rail: float) -> None:
-    for item, differs, missing in wagon.cars:
-        pitch, across = _pitch(item, scale), scale.width(item)
-        _car(sheet, item, scale, x, rail, missing)
-        if differs and not missing:
-            high = scale.height(item.size_in if item.kind == "pool" else item.size)
-            sheet.box(x - 2, rail - high - 2, across + 4, high + 2, "none", f'stroke="{INK}" stroke-width="1.6"')
-        words = _label(item, differs, missing)
-        if measure_text_width(words, _LABEL, bold=differs) <= across:
-            sheet.text(x + across / 2, rail + 14, words, size=_LABEL, fill=INK, anchor="middle", bold=differs)
-        else:
-            where = (x + across / 2 + 3.6, rail + 7)
-            sheet.text(*where, words, size=_LABEL, fill=INK, anchor="end", bold=differs, upwards=True)
-        x += pitch
+def _draw_block(sheet: SvgSheet, boxed: _BoxedBlock, scale: _Scale, x: float, ground: float) -> None:
+    for box in boxed.boxes:
+        item, bold, width = box.item, box.differs, scale.get_width(box.item)
+        _draw_box(sheet, box, scale, x, ground)
+        if box.differs and not box.is_missing:
+            height = scale.get_height(item.size_in if item.kind == "pool" else item.size)
+            outline = f'stroke="{INK}" stroke-width="1.6"'
+            sheet.add_box(x - 2, ground - height - 2, width + 4, height + 2, "none", outline)
+        label, middle = _format_label(box), x + width / 2
+        if measure_text_width(label, _LABEL_SIZE, bold=bold) <= width:
+            sheet.add_text(middle, ground + 14, label, size=_LABEL_SIZE, fill=INK, anchor="middle", bold=bold)
+        else:  # upright, centred on the box: 3.6 is half the height of the letters
+            corner = (middle + 3.6, ground + 7)
+            sheet.add_text(*corner, label, size=_LABEL_SIZE, fill=INK, anchor="end", bold=bold, upwards=True)
+        x += scale.get_pitch(item)
 
 
-def _car(sheet: SvgSheet, item: LayerItem, scale: _Scale, x: float, rail: float, missing: bool) -> None:
-    across, high = scale.width(item), scale.height(item.size)
-    fill, more = ("none", _DASHES) if missing else (_fill(item), "")
+def _draw_box(sheet: SvgSheet, box: _Box, scale: _Scale, x: float, ground: float) -> None:
+    item, width, height = box.item, scale.get_width(box.item), scale.get_height(box.item.size)
+    fill, attributes = ("none", _DASHED) if box.is_missing else (_choose_fill(item), "")
     if item.kind == "pool":
-        before = scale.height(item.size_in)
-        sheet.polygon([(x, rail), (x, rail - before), (x + across, rail - high), (x + across, rail)], fill, more)
+        height_in, right = scale.get_height(item.size_in), x + width
+        corners = [(x, ground), (x, ground - height_in), (right, ground - height), (right, ground)]
+        sheet.add_polygon(corners, fill, attributes)
         return
-    sheet.box(x, rail - high, across, high, fill, more)
-    if item.norm and not missing:
-        sheet.box(x + across - 6, rail - high, 3, high, _NORM)
-    if item.activation and not missing:
-        sheet.box(x + across - 3, rail - high, 3, high, INK)
+    sheet.add_box(x, ground - height, width, height, fill, attributes)
+    if item.norm and not box.is_missing:
+        sheet.add_box(x + width - 6, ground - height, 3, height, _NORM)
+    if item.activation and not box.is_missing:
+        sheet.add_box(x + width - 3, ground - height, 3, height, INK)
 
 
-def _fill(item: LayerItem) -> str:
+def _choose_fill(item: LayerItem) -> str:
     if item.kind == "conv":
         side = max(item.kernel or (3, 3))
-        return _KERNELS[min(_KERNELS, key=lambda known: (abs(known - side), known))]
+        return _KERNEL_COLORS[min(_KERNEL_COLORS, key=lambda known: (abs(known - side), known))]
     return {"pool": _POOL, "dense": _DENSE, "lrn": _LRN}[item.kind]
 
 
-def _label(item: LayerItem, differs: bool, missing: bool) -> str:
-    if missing:
-        return "gone *"
-    words = f"{item.label} linear" if item.kind == "conv" and not item.activation else item.label
-    return f"{words} *" if differs else words
+def _format_label(box: _Box) -> str:
+    if box.is_missing:
+        return "missing *"
+    item = box.item
+    label = f"{item.label} linear" if item.kind == "conv" and not item.activation else item.label
+    return f"{label} *" if box.differs else label
 
 
-def _label_length(train: Sequence[_Wagon]) -> float:
+def _find_longest_label(row: Sequence[_BoxedBlock]) -> float:
     return max(
-        measure_text_width(_label(item, differs, missing), _LABEL, bold=differs)
-        for wagon in train
-        for item, differs, missing in wagon.cars
+        measure_text_width(_format_label(box), _LABEL_SIZE, bold=box.differs) for boxed in row for box in boxed.boxes
     )
 
 
-def _size_words(block: Block) -> str:
+def _format_size(block: Block) -> str:
     return "head" if block.name == HEAD_BLOCK else f"{block.size}×{block.size}"
 
 
-def _costs_words(one: NetDescription, base: NetDescription) -> str:
-    cost, other = one.costs, base.costs
-    words = [
-        f"{numbers.format_count(cost.params)} params{_ratio(cost.params, other.params, one is base)}",
-        f"{numbers.format_count(cost.macs)} MACs{_ratio(cost.macs, other.macs, one is base)}",
-        f"{cost.weight_layers} weight layers",
-        f"receptive field {cost.receptive_field} px",
+def _format_costs(net: NetDescription, base: NetDescription) -> str:
+    costs, base_costs = net.costs, base.costs
+
+    def format_ratio(value: int, base_value: int) -> str:
+        return "" if net is base else f" (×{numbers.format_compact(value / base_value)})"
+
+    texts = [
+        f"{numbers.format_count(costs.params)} params{format_ratio(costs.params, base_costs.params)}",
+        f"{numbers.format_count(costs.macs)} MACs{format_ratio(costs.macs, base_costs.macs)}",
+        f"{costs.weight_layers} weight layers",
+        f"receptive field {costs.receptive_field} px",
     ]
-    return " · ".join([*words, f"matched: {one.mismatch}"] if one.mismatch else words)
+    return " · ".join([*texts, f"matched: {net.mismatch}"] if net.mismatch else texts)
 
 
-def _ratio(value: int, base: int, is_base: bool) -> str:
-    return "" if is_base else f" (×{numbers.format_compact(value / base)})"
+_SHARED_COSTS: dict[str, Callable[[LayerItem], int]] = {
+    "params": lambda item: item.params,
+    "MACs": lambda item: item.macs,
+}
 
 
-def _spoken(one: NetDescription) -> str:
-    return f"{one.name}: {_costs_words(one, one)}."
-
-
-_COSTS: dict[str, Callable[[LayerItem], int]] = {"params": lambda item: item.params, "MACs": lambda item: item.macs}
-
-
-def _share_words(wagon: _Wagon, one: NetDescription) -> list[str]:
-    drawn = one.nets[0].costs
-    whole = {"params": drawn.params, "MACs": drawn.macs}
+def _format_shares(boxed: _BoxedBlock, net: NetDescription) -> list[str]:
+    """Return a block's shares of the params and of the MACs of the net that is drawn: of an ensemble, the first."""
+    costs = net.nets[0].costs
+    totals = {"params": costs.params, "MACs": costs.macs}
     return [
-        numbers.format_percentage(sum(cost(item) for item, _, _ in wagon.cars) / whole[name])
-        for name, cost in _COSTS.items()
+        numbers.format_percentage(sum(get_cost(box.item) for box in boxed.boxes) / totals[name])
+        for name, get_cost in _SHARED_COSTS.items()
     ]
 
 
-def _shares(
+def _draw_shares(
     sheet: SvgSheet,
-    train: Sequence[_Wagon],
-    one: NetDescription,
+    row: Sequence[_BoxedBlock],
+    net: NetDescription,
     scale: _Scale,
-    columns: dict[str, tuple[float, float]],
+    columns: Columns,
     y: float,
 ) -> float:
-    """Two rows of bars under the carriages: whose params and MACs they are; and the share of every block."""
-    for row, (name, cost) in enumerate(_COSTS.items()):
-        most = max(cost(item) for wagon in train for item, _, _ in wagon.cars)
-        floor = y + _BARS
-        sheet.text(_MARGIN, floor, name, size=_SMALL, fill=INK)
-        for wagon in train:
-            x, room = columns[wagon.block.name]
-            sheet.line((x, floor + 0.5), (x + room, floor + 0.5), RULE)
-            sheet.text(x + room / 2, floor + 13, _share_words(wagon, one)[row], size=_SMALL, fill=SOFT, anchor="middle")
-            for item, _, _ in wagon.cars:
-                high = _BARS * cost(item) / most
-                if high > 0:
-                    sheet.box(x, floor - max(high, 0.6), scale.width(item), max(high, 0.6), SOFT)
-                x += _pitch(item, scale)
-        y = floor + 24
+    """Draw bars of every layer's params and MACs, with the share of every block, and return their lower edge."""
+    for index, (name, get_cost) in enumerate(_SHARED_COSTS.items()):
+        largest = max(get_cost(box.item) for boxed in row for box in boxed.boxes)
+        ground = y + _BAR_HEIGHT
+        sheet.add_text(_MARGIN, ground, name, size=_SMALL_SIZE, fill=INK)
+        for boxed in row:
+            x, width = columns[boxed.block.name]
+            sheet.add_line((x, ground + 0.5), (x + width, ground + 0.5), RULE)
+            share = _format_shares(boxed, net)[index]
+            sheet.add_text(x + width / 2, ground + 13, share, size=_SMALL_SIZE, fill=SOFT, anchor="middle")
+            for box in boxed.boxes:
+                height = _BAR_HEIGHT * get_cost(box.item) / largest
+                if height > 0:
+                    height = max(height, 0.6)  # a layer with any weights stays visible
+                    sheet.add_box(x, ground - height, scale.get_width(box.item), height, SOFT)
+                x += scale.get_pitch(box.item)
+        y = ground + 24
     return y
 
 
-def _legend(sheet: SvgSheet, trains: Sequence[Sequence[_Wagon]], y: float, width: float) -> float:
-    """What stands for what, as far as it is in the picture."""
-    cars = [car for train in trains for wagon in train for car in wagon.cars]
-    items = [item for item, _, missing in cars if not missing]
-    entries: list[tuple[str, str]] = []
-    kernels = {item.kernel: _fill(item) for item in items if item.kind == "conv" and item.kernel}
-    for fill, same in groupby(sorted(kernels, key=lambda kernel: (max(kernel), kernel)), key=lambda one: kernels[one]):
-        entries.append((fill, "conv " + ", ".join(f"{rows}×{columns}" for rows, columns in same)))
-    present = {item.kind for item in items}
-    entries += [(fill, words) for kind, fill, words in _OTHERS if kind in present]
-    if any(item.norm for item in items):
-        entries.append((_NORM, "norm"))
-    if any(item.activation for item in items):
-        entries.append((INK, "activation"))
-    if any(differs for _, differs, _ in cars):
-        entries.append(("none", "* differs from the base"))
+def _draw_legend(sheet: SvgSheet, rows: Sequence[Sequence[_BoxedBlock]], y: float, width: float) -> float:
+    """Draw a legend of what the drawing contains and return its lower edge."""
     x = _MARGIN
-    for fill, words in entries:
-        needed = 16 + measure_text_width(words, _SMALL) + 14
+    for fill, text in _collect_legend([box for row in rows for boxed in row for box in boxed.boxes]):
+        needed = 16 + measure_text_width(text, _SMALL_SIZE) + 14
         if x > _MARGIN and x + needed > width - _MARGIN:
             x, y = _MARGIN, y + 16
         outline = f'stroke="{INK}" stroke-width="1.4"' if fill == "none" else ""
-        sheet.box(x, y, 10, 10, fill, outline)
-        sheet.text(x + 15, y + 9, words, size=_SMALL, fill=SOFT)
+        sheet.add_box(x, y, 10, 10, fill, outline)
+        sheet.add_text(x + 15, y + 9, text, size=_SMALL_SIZE, fill=SOFT)
         x += needed
     return y + 10
 
 
-_OTHERS = (("lrn", _LRN, "LRN"), ("pool", _POOL, "pooling"), ("dense", _DENSE, "fully connected"))
+def _collect_legend(boxes: Sequence[_Box]) -> list[tuple[str, str]]:
+    """Return the fill and the text of every entry."""
+    items = [box.item for box in boxes if not box.is_missing]
+    kernels = {item.kernel: _choose_fill(item) for item in items if item.kind == "conv" and item.kernel}
+    by_size = sorted(kernels, key=lambda kernel: (max(kernel), kernel))
+    entries = [
+        (fill, "conv " + ", ".join(f"{rows}×{columns}" for rows, columns in group))
+        for fill, group in groupby(by_size, key=lambda kernel: kernels[kernel])
+    ]
+    kinds = {item.kind for item in items}
+    entries += [(fill, text) for kind, fill, text in _OTHER_KINDS if kind in kinds]
+    if any(item.norm for item in items):
+        entries.append((_NORM, "norm"))
+    if any(item.activation for item in items):
+        entries.append((INK, "activation"))
+    if any(box.differs for box in boxes):
+        entries.append(("none", "* differs from the base"))
+    return entries

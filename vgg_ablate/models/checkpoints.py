@@ -1,4 +1,8 @@
-"""Weights that other programs read, and back: safetensors with the arch beside them, torchvision, ONNX."""
+"""Weight files: safetensors with the arch in the metadata, torchvision state dicts, ONNX.
+
+A safetensors file written here holds everything that is needed to rebuild the net. Where the weights come from a
+training, it also holds that run as JSON, so that `describe --field` finds the images that the net was trained for.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +23,21 @@ from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.models.dense_head import convert_head, convert_state_dict
-from vgg_ablate.models.layers import Conv, Pool, build_layers, split_head
+from vgg_ablate.models.layers import Conv, Layer, Pool, build_layers, split_head
 from vgg_ablate.models.vgg import Vgg, build_model
 
-_TORCHVISION = [name for name in PRESETS if name.startswith("vgg")]
+_TORCHVISION_NAMES = [name for name in PRESETS if name.startswith("vgg")]
 
 
 def serialize_safetensors(arch: Arch, state: Mapping[str, Tensor], run: str | None = None) -> bytes:
-    """The weights, with the arch as JSON in the file's metadata; and `run`, the JSON of the training they come from."""
-    plain = {name: weight.detach().cpu().contiguous() for name, weight in state.items()}
+    """Return the bytes of a safetensors file with the weights, the arch, and the JSON of the run that trained them."""
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in state.items()}
     origin = {} if run is None else {"run": run}
-    return save(plain, {"format": "pt", "arch": json.dumps(dump_arch(arch)), **origin})
+    return save(tensors, {"format": "pt", "arch": json.dumps(dump_arch(arch)), **origin})
 
 
 def write_safetensors(path: Path, arch: Arch, state: Mapping[str, Tensor], run: str | None = None) -> None:
-    """A file that `loaded` reads. Raises StorageFailed."""
+    """Write a file that `load_safetensors` reads. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(serialize_safetensors(arch, state, run))
@@ -42,71 +46,79 @@ def write_safetensors(path: Path, arch: Arch, state: Mapping[str, Tensor], run: 
 
 
 def dump_arch(arch: Arch) -> dict[str, object]:
-    """What a person would write at `arch:`; defaults are left out."""
+    """Return what a study file would hold under `arch:`, without the values that are defaults."""
     return {**arch.model_dump(mode="json", exclude_defaults=True, exclude={"stages"}), "stages": arch.to_notation()}
 
 
 def dump_arch_yaml(arch: Arch) -> str:
-    """The same as YAML, under the key `arch`."""
+    """Return the arch as YAML, under the key `arch`."""
     text = io.StringIO()
     yaml_loader.write_yaml({"arch": dump_arch(arch)}, text)
     return text.getvalue()
 
 
 def load_safetensors(path: Path) -> tuple[Arch, Vgg]:
-    """The net that `as_safetensors` wrote. Raises StorageFailed, SpecError."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            names: list[str] = list(file.keys())
-            state = {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{path}: {error}") from error
+    """Return the arch and the net, in eval mode, of a file that `serialize_safetensors` made.
+
+    Raises StorageError where the file cannot be read, and SpecError where it was written by another program or its
+    weights do not fit its arch.
+    """
+    metadata, state = _read_safetensors(path)
     if "arch" not in metadata:
-        raise SpecError(Problem("holds no arch: not written by vgg_ablate export", place=str(path)))
+        rule = "the metadata have no arch: write the file with 'vgg_ablate export'"
+        raise SpecError(Problem(rule, place=str(path)))
     try:
         arch = Arch.model_validate(json.loads(metadata["arch"]))
     except (ValidationError, json.JSONDecodeError) as error:
-        raise SpecError(Problem("its arch cannot be read", place=str(path))) from error
+        raise SpecError(Problem("the arch in the metadata is not valid", place=str(path))) from error
     model = build_model(arch)
     model.load_state_dict(convert_state_dict(state, arch))
     return arch, model.eval()
 
 
 def read_run_json(path: Path) -> str | None:
-    """The JSON of the run that a weights file comes from; None where it does not say. Raises StorageFailed."""
+    """Return the JSON of the run that trained a weights file, or None where the file has none. Raises StorageError."""
+    return _read_safetensors(path, weights=False)[0].get("run")
+
+
+def _read_safetensors(path: Path, *, weights: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata, and the tensors unless `weights` is False. Raises StorageError."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
+            names: list[str] = list(file.keys()) if weights else []
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
         raise StorageError(f"{path}: {error}") from error
-    return metadata.get("run")
 
 
 def find_torchvision_name(arch: Arch) -> str | None:
-    """The torchvision model that has these layers, such as vgg16_bn; None where there is none."""
-    plain = convert_head(arch, back=True)
-    for name in _TORCHVISION:
-        shape = {"image_size": arch.image_size, "in_channels": arch.in_channels, "classes": arch.classes}
-        theirs = Arch.model_validate({"preset": name, **shape}).to_normal_form()
-        if arch.in_channels == 3 and _wiring(theirs) == _wiring(plain):
+    """Return the name of the torchvision model with these layers, such as "vgg16_bn", or None."""
+    if arch.in_channels != 3:  # torchvision's constructors have no argument for it
+        return None
+    layers = _find_distinct_layers(convert_head(arch, back=True))
+    shape = {"image_size": arch.image_size, "in_channels": arch.in_channels, "classes": arch.classes}
+    for name in _TORCHVISION_NAMES:
+        preset = Arch.model_validate({"preset": name, **shape}).to_normal_form()
+        if _find_distinct_layers(preset) == layers:
             return name
     return None
 
 
 def serialize_torchvision(arch: Arch, state: Mapping[str, Tensor]) -> bytes:
-    """A file for `torch.load(..., weights_only=True)` and torchvision's `load_state_dict`."""
+    """Return the bytes of a file for `torch.load(..., weights_only=True)` and torchvision's `load_state_dict`."""
     file = io.BytesIO()
     torch.save(convert_state_dict(state, convert_head(arch, back=True)), file)
     return file.getvalue()
 
 
 def write_onnx(arch: Arch, model: Vgg, path: Path) -> None:
-    """The net as ONNX, through torch.export; for any batch size. Raises SpecError where the extra is not installed."""
+    """Write the net as ONNX, for any batch size. Raises SpecError where the extra `onnx` is not installed."""
     assert arch.image_size is not None
     assert arch.in_channels is not None
     if find_spec("onnxscript") is None:
-        raise SpecError(Problem("ONNX needs the extra: pip install 'vgg_ablate[onnx]'", place="command line"))
+        rule = "the extra 'onnx' is not installed: pip install 'vgg_ablate[onnx]'"
+        raise SpecError(Problem(rule, place="command line"))
+    # Two images: torch.export takes a dimension of size 1 for a constant, and the batch must stay free.
     images = torch.zeros(2, arch.in_channels, arch.image_size, arch.image_size)
     program = torch.onnx.export(
         model.eval(),
@@ -121,8 +133,8 @@ def write_onnx(arch: Arch, model: Vgg, path: Path) -> None:
     program.save(path)
 
 
-def _wiring(arch: Arch) -> list[object]:
-    """What decides names, shapes and logits: the layers, without an average pooling that averages nothing."""
+def _find_distinct_layers(arch: Arch) -> list[Layer]:
+    """Return the layers that decide names, shapes and logits: all but a pooling to the side that the map has anyway."""
     body, head = split_head(build_layers(arch))
     size = body[-1].size if body and isinstance(body[-1], Pool | Conv) else 0
-    return [*body, *(one for one in head if not (isinstance(one, Pool) and one.size == size))]
+    return [*body, *(layer for layer in head if not (isinstance(layer, Pool) and layer.size == size))]

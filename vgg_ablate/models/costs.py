@@ -1,8 +1,8 @@
-"""What an arch costs, in closed form: one rule per kind of layer, in integers, for one example's forward pass.
+"""Costs of a net in closed form: one rule per kind of layer, in exact integers, for the forward pass of one example.
 
-`macs` counts one multiply-accumulate as one, of convolutions and dense layers, without biases, norms and poolings: as
-the paper's neighbours and fvcore's "flops" do. `activations` counts the elements that convolutions and dense layers
-put out, as fvcore does.
+One multiply-accumulate counts as one MAC. `macs` covers convolutions and dense layers and leaves out biases, norms and
+poolings, as fvcore's "flops" do. `activations` is the number of elements that convolutions and dense layers put out,
+also as in fvcore. models/flop_audit.py compares both with fvcore's trace of the module.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from vgg_ablate.models.receptive_field import trace_receptive_fields
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of one example's forward pass. The receptive field is that of the last map before the head, in pixels."""
+    """Costs of the forward pass of one example."""
 
-    params: int
+    params: int  # trained weights and biases
     macs: int
     activations: int  # elements put out by convolutions and dense layers
-    receptive_field: int
+    receptive_field: int  # of the last map before the head, in pixels
     weight_layers: int
     activation_layers: int
 
     def as_dict(self) -> dict[str, int]:
-        """By name."""
+        """Return the costs by name."""
         return asdict(self)
 
 
 def compute_costs(arch: Arch) -> Costs:
-    """The costs of an arch in its normal form. Raises SpecError where it cannot exist."""
+    """Return the costs of an arch in its normal form. Raises SpecError where the net cannot exist."""
     net = build_layers(arch)
     return Costs(
         params=sum(count_params(layer) for layer in net),
@@ -45,15 +45,22 @@ def compute_costs(arch: Arch) -> Costs:
 
 
 def combine_costs(nets: Sequence[Arch]) -> Costs:
-    """Of an ensemble: params, macs and activations are sums; the receptive field and numbers of layers, the largest."""
-    each = [compute_costs(arch) for arch in nets]
-    summed = {name: sum(getattr(one, name) for one in each) for name in ("params", "macs", "activations")}
+    """Return the costs of an ensemble of nets.
+
+    Params, MACs and activations are sums, since every net is kept and run. The receptive field and the numbers of
+    layers are those of the net that has most: a sum of depths would describe no net.
+    """
+    costs_per_net = [compute_costs(arch) for arch in nets]
+    summed = ("params", "macs", "activations")
     largest = ("receptive_field", "weight_layers", "activation_layers")
-    return Costs(**summed, **{name: max(getattr(one, name) for one in each) for name in largest})
+    return Costs(
+        **{name: sum(getattr(costs, name) for costs in costs_per_net) for name in summed},
+        **{name: max(getattr(costs, name) for costs in costs_per_net) for name in largest},
+    )
 
 
 def count_params(layer: Layer) -> int:
-    """Trained weights and biases."""
+    """Return the number of trained weights and biases of a layer."""
     match layer:
         case Conv():
             rows, columns = layer.kernel
@@ -61,17 +68,18 @@ def count_params(layer: Layer) -> int:
         case Dense():
             return layer.features * (layer.in_features + 1)
         case Norm(spec=LocalResponseNorm()):
-            return 0
+            return 0  # its alpha, beta and k are constants of the recipe
         case Norm():
-            return 2 * layer.channels
+            return 2 * layer.channels  # a scale and a shift per channel; running statistics are buffers, not trained
     return 0
 
 
 def count_macs(layer: Layer) -> int:
-    """Multiply-accumulates."""
+    """Return the multiply-accumulates of a layer for one example."""
     match layer:
         case Conv():
             rows, columns = layer.kernel
+            # Positions in the zero padding count too, as in fvcore and in torch's FlopCounterMode.
             return layer.size**2 * layer.channels * layer.in_channels * rows * columns
         case Dense():
             return layer.in_features * layer.features
@@ -79,7 +87,7 @@ def count_macs(layer: Layer) -> int:
 
 
 def count_activations(layer: Layer) -> int:
-    """Elements put out by a convolution or a dense layer."""
+    """Return the number of elements that a convolution or a dense layer puts out for one example."""
     match layer:
         case Conv():
             return layer.channels * layer.size**2
@@ -89,6 +97,6 @@ def count_activations(layer: Layer) -> int:
 
 
 def compute_receptive_field(net: Iterable[Layer]) -> int:
-    """Pixels a side that one unit of the last of these layers sees; of oblong kernels, the longer way."""
-    seen = trace_receptive_fields(net)
-    return max(seen[-1].field) if seen else 1
+    """Return the side, in pixels, of what one unit of the last layer sees; of oblong kernels, the longer side."""
+    receptive_fields = trace_receptive_fields(net)
+    return max(receptive_fields[-1].field) if receptive_fields else 1

@@ -1,4 +1,8 @@
-"""Dense layers as convolutions, so that a net slides over larger images (paper, section 3.2; claims A14, A15)."""
+"""Dense layers as convolutions, so that a net applies to images larger than its own (paper, section 3.2; A14, A15).
+
+Dense evaluation and `export --convolutional` use the same conversion. The weights are the same numbers in another
+shape, and both forms of a net give the same logits on images of the net's own size.
+"""
 
 from __future__ import annotations
 
@@ -13,46 +17,37 @@ from vgg_ablate.models.vgg import Vgg, build_model
 
 
 def convert_head(arch: Arch, *, back: bool = False) -> Arch:
-    """The same net with a convolutional head; `back`: with a dense one."""
+    """Return the arch with a convolutional head, or, with `back`, with a dense one."""
     return arch.model_copy(update={"head": arch.head.model_copy(update={"convolutional": not back})})
 
 
 def convert_state_dict(state: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
-    """A state_dict for `arch`, from one whose head is dense where this one is convolutional, or the other way round.
+    """Return `state` in the shapes of `arch`, whose head may be convolutional where that of `state` is dense.
 
-    The weights are the same numbers, seen in another shape. Raises SpecError where they are not of this net.
+    The tensors are views of those given. Raises SpecError where the weights are not those of this net.
     """
-    with torch.device("meta"):
-        wanted = build_model(arch).state_dict()
-    if missing := wanted.keys() ^ state.keys():
-        raise SpecError(Problem("the weights are of another net", got=f"{sorted(missing)[0]} on one side only"))
+    with torch.device("meta"):  # only names and shapes are needed: nothing is allocated
+        expected = build_model(arch).state_dict()
+    if mismatched := expected.keys() ^ state.keys():
+        name = sorted(mismatched)[0]
+        rule = f"the weights do not fit this net: {name!r} is {'missing' if name in expected else 'not part of it'}"
+        raise SpecError(Problem(rule))
     for name, weight in state.items():
-        if weight.numel() != wanted[name].numel():
-            shapes = f"{name} of {tuple(weight.shape)}, not {tuple(wanted[name].shape)}"
-            raise SpecError(Problem("the weights are of another net", got=shapes))
-    return {name: state[name].reshape(wanted[name].shape) for name in wanted}
+        if weight.numel() != expected[name].numel():
+            shapes = f"{name!r} must have shape {tuple(expected[name].shape)}"
+            raise SpecError(Problem(f"the weights do not fit this net: {shapes}", got=tuple(weight.shape)))
+    return {name: state[name].reshape(shaped.shape) for name, shaped in expected.items()}
 
 
 def convert_model(model: Vgg) -> Vgg:
-    """The net with a convolutional head, for images of any size; its weights are the model's own, not a copy.
+    """Return the net with a convolutional head, for images of any size. It shares its weights with `model`.
 
-    Where the head pools to the side that the last map has, as torchvision's does at 224 pixels, it slides; where it
-    pools to another side, or globally, the net takes any size as it is.
+    Where the head pools to the side that the last map has anyway, as torchvision's presets do at 224 pixels, the
+    pooling is left out and the head slides. Where it pools to another side, or globally, the pooled map has one size
+    whatever the image, and the net is applied as it is.
     """
     arch = convert_head(model.arch)
     with torch.device("meta"):
-        whole = build_model(arch)
-    whole.load_state_dict(convert_state_dict(model.state_dict(), arch), assign=True)
-    return whole.train(model.training)
-
-
-def compute_class_map(model: Vgg, images: Tensor) -> Tensor:
-    """Logits of a convolutional head for every place: N x classes x rows x columns.
-
-    On images as large as those that the net was built for it is 1 x 1; on larger ones floor(Q / 32) - 6 for five
-    poolings and a 7x7 map.
-    """
-    maps: Tensor = model.avgpool(model.features(images))
-    for part in list(model.classifier)[:-2]:  # without the average over the map
-        maps = part(maps)
-    return maps
+        converted = build_model(arch)
+    converted.load_state_dict(convert_state_dict(model.state_dict(), arch), assign=True)
+    return converted.train(model.training)

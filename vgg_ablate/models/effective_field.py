@@ -1,4 +1,4 @@
-"""What a net looks at: its first filters, and how far it really sees (Luo et al., arXiv:1701.04128)."""
+"""First filters and effective receptive fields of a net (Luo et al., arXiv:1701.04128)."""
 
 from __future__ import annotations
 
@@ -12,42 +12,48 @@ from vgg_ablate.models.vgg import Vgg, build_model
 
 Floats = NDArray[np.float64]
 
-IMAGE_COUNT = 16  # over which a field is averaged
+IMAGE_COUNT = 16  # images that a field is averaged over
 
 
 def extract_first_filters(model: nn.Module) -> Floats:
-    """The first convolution's kernels: filters x channels x rows x columns."""
-    first = next(part for part in model.modules() if isinstance(part, nn.Conv2d))
+    """Return the kernels of the first convolution: float64, filters x channels x rows x columns."""
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     kernels: Floats = first.weight.detach().cpu().double().numpy()
     return kernels
 
 
 def compute_effective_field(model: Vgg, images: torch.Tensor) -> Floats:
-    """The gradient of the last map's centre unit by the pixels: its absolute value, averaged over images and channels.
+    """Return the effective receptive field of the centre unit of the last map: float64, H x W, with sum 1.
 
-    `images` are float N x C x H x W, all of one size; the map H x W sums to 1 (or is 0 where nothing gets through).
+    It is the absolute gradient of that unit, summed over channels, with respect to the pixels, averaged over `images`
+    (float, N x C x H x W) and their channels. It is 0 everywhere where no gradient reaches the image.
     """
-    still = model.eval()
-    seen = images.detach().clone().requires_grad_(True)
-    maps = still.features(seen)
+    frozen = model.eval()  # batch statistics would make every pixel of the batch depend on every other
+    pixels = images.detach().clone().requires_grad_(True)
+    maps = frozen.features(pixels)
     row, column = maps.shape[2] // 2, maps.shape[3] // 2
-    (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), seen)
+    (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), pixels)
     field: Floats = gradient.abs().mean((0, 1)).double().numpy()
     total = field.sum()
     return field / total if total > 0 else field
 
 
 def average_field_over_images(model: Vgg, images: torch.Tensor) -> Floats:
-    """The mean effective field over images, float N x C x H x W as the net was trained on them.
+    """Return the mean effective field over images, float N x C x H x W, normalized as in training.
 
-    One image at a time, so that memory does not grow with the count.
+    The field of every image is normalized to sum 1 before the mean is taken. One image is processed at a time, so that
+    memory does not grow with their number.
     """
-    mean: Floats = np.mean([compute_effective_field(model, images[at : at + 1]) for at in range(len(images))], axis=0)
+    fields = [compute_effective_field(model, images[index : index + 1]) for index in range(len(images))]
+    mean: Floats = np.mean(fields, axis=0)
     return mean
 
 
 def average_field_over_noise(arch: Arch, model: Vgg | None = None, count: int = IMAGE_COUNT, seed: int = 0) -> Floats:
-    """The same over `count` images of standard normal noise; without a model: of weights as they are drawn."""
+    """Return the mean effective field over `count` images of standard normal noise.
+
+    Without a model, the weights are those of a new initialization. `seed` decides both weights and noise.
+    """
     assert arch.image_size is not None
     assert arch.in_channels is not None
     generator = torch.Generator().manual_seed(seed)
@@ -57,12 +63,15 @@ def average_field_over_noise(arch: Arch, model: Vgg | None = None, count: int = 
 
 
 def measure_field_side(field: Floats, share: float = 0.95) -> int:
-    """The side in pixels of the smallest square around the middle of mass that holds `share` of the gradient."""
+    """Return the side, in pixels, of the smallest square around the centre of mass that holds `share` of the gradient.
+
+    The side is odd, since the square is centred on a pixel; it is 0 for a field of zeros.
+    """
     mass = field.sum()
     if mass == 0:
         return 0
     rows, columns = np.indices(field.shape)
-    middle = round(float((rows * field).sum() / mass)), round(float((columns * field).sum() / mass))
-    reach = np.maximum(abs(rows - middle[0]), abs(columns - middle[1]))
-    inside = np.bincount(reach.ravel(), weights=field.ravel()).cumsum()
-    return 2 * int(np.searchsorted(inside, share * mass)) + 1
+    center = round(float((rows * field).sum() / mass)), round(float((columns * field).sum() / mass))
+    distance = np.maximum(abs(rows - center[0]), abs(columns - center[1]))  # Chebyshev: its balls are squares
+    mass_within = np.bincount(distance.ravel(), weights=field.ravel()).cumsum()
+    return 2 * int(np.searchsorted(mass_within, share * mass)) + 1

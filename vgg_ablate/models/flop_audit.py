@@ -1,4 +1,8 @@
-"""The same costs by fvcore's tracing of the module that trains; an operator that it cannot count is an error."""
+"""Costs by fvcore's trace of the module that trains, compared with the closed form of models/costs.py.
+
+Every recorded run is audited, so that a record's `macs` never rest on one implementation alone. An operator that fvcore
+cannot count is an error unless it is listed here with the reason why it adds nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,59 +21,61 @@ from vgg_ablate.config.arch import Arch
 from vgg_ablate.models.costs import compute_costs
 from vgg_ablate.models.vgg import build_model
 
-_FREE = {  # operators that do no multiply-accumulates of convolutions or dense layers, each with its reason
+_LRN_STEP = "an elementwise or averaging step of local response normalization"
+_UNCOUNTED_OPERATORS = {  # operators that fvcore does not count -> why they add no MACs of convolutions or dense layers
     "aten::max_pool2d": "compares",
-    "aten::avg_pool2d": "adds; `macs` are those of weights",
+    "aten::avg_pool2d": "adds, without weights",
     "aten::relu_": "compares",
     "aten::relu": "compares",
-    "aten::leaky_relu": "one multiplication a value: `macs` are those of weights",
+    "aten::leaky_relu": "one multiplication per value, without weights",
     "aten::elu": "elementwise",
     "aten::gelu": "elementwise",
     "aten::silu": "elementwise",
     "aten::tanh": "elementwise",
-    "aten::dropout": "nothing in eval mode",
-    "aten::dropout_": "nothing in eval mode",
-    "aten::mul": "the elementwise steps of local response normalisation",
-    "aten::add": "the same",
-    "aten::div": "the same",
-    "aten::pow": "the same",
-    "aten::constant_pad_nd": "the same",
-    "aten::pad": "the same",
-    "aten::avg_pool3d": "the same",
-    "aten::unsqueeze": "the same",
-    "aten::squeeze": "the same",
+    "aten::dropout": "does nothing in eval mode",
+    "aten::dropout_": "does nothing in eval mode",
+    "aten::mul": _LRN_STEP,
+    "aten::add": _LRN_STEP,
+    "aten::div": _LRN_STEP,
+    "aten::pow": _LRN_STEP,
+    "aten::constant_pad_nd": _LRN_STEP,
+    "aten::pad": _LRN_STEP,
+    "aten::avg_pool3d": _LRN_STEP,
+    "aten::unsqueeze": _LRN_STEP,
+    "aten::squeeze": _LRN_STEP,
 }
-_MACS = ("conv", "linear", "addmm", "matmul")  # what fvcore calls the operators that `macs` counts
+_MAC_OPERATORS = ("conv", "linear", "addmm", "matmul")  # fvcore's names of what `macs` counts
 
 
 class FlopAuditError(Exception):
-    """fvcore met an operator that is in no list, or counts something else than the closed form: a bug to report."""
+    """fvcore met an operator that is in no list, or disagrees with the closed form. This is a bug to report."""
 
 
 @lru_cache(maxsize=256)
-def _audited(arch: Arch) -> tuple[int, int]:
+def _count_by_tracing(arch: Arch) -> tuple[int, int]:
+    """Return params and MACs. Tracing takes seconds for large nets, so that the answers are kept."""
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
     assert arch.image_size is not None
     assert arch.in_channels is not None
     model = build_model(arch).eval()  # in train mode the trace would change batch statistics
     analysis = FlopCountAnalysis(model, torch.zeros(1, arch.in_channels, arch.image_size, arch.image_size))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with warnings.catch_warnings():  # it traces with torch.jit, as above
+    with warnings.catch_warnings():  # fvcore traces with torch.jit, which torch 2.15 warns of
         warnings.filterwarnings("ignore", message=".*torch.jit.*")
-        counted = analysis.by_operator()
-        unknown = set(analysis.unsupported_ops()) - _FREE.keys()
+        counts = analysis.by_operator()
+        unknown = set(analysis.unsupported_ops()) - _UNCOUNTED_OPERATORS.keys()
     if unknown:
         raise FlopAuditError(f"fvcore cannot count {', '.join(sorted(unknown))} in {arch.to_notation()!r}")
-    macs = sum(count for name, count in counted.items() if name in _MACS)
+    macs = sum(count for name, count in counts.items() if name in _MAC_OPERATORS)
     return sum(parameter.numel() for parameter in model.parameters()), int(macs)
 
 
 def audit_costs(arch: Arch) -> dict[str, int]:
-    """`params` and `macs` by tracing. Raises Uncounted where they are not those of the closed form."""
-    params, macs = _audited(arch)
-    closed = compute_costs(arch)
-    if (params, macs) != (closed.params, closed.macs):
+    """Return `params` and `macs` as fvcore counts them. Raises FlopAuditError where the closed form differs."""
+    params, macs = _count_by_tracing(arch)
+    costs = compute_costs(arch)
+    if (params, macs) != (costs.params, costs.macs):
         raise FlopAuditError(
-            f"fvcore counts {params} params, {macs} macs; the closed form {closed.params}, {closed.macs}"
+            f"fvcore counts {params} params and {macs} macs, the closed form {costs.params} and {costs.macs}"
         )
     return {"params": params, "macs": macs}

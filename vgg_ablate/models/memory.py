@@ -1,72 +1,75 @@
-"""What training an arch takes in memory, estimated before anything is allocated; in bytes."""
+"""Estimate of the memory that training a net takes, in bytes, before anything is allocated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from vgg_ablate.config.arch import Arch, LocalResponseNorm
-from vgg_ablate.models.costs import compute_costs, count_params
-from vgg_ablate.models.layers import Activation, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, build_layers
+from vgg_ablate.models.costs import count_params
+from vgg_ablate.models.layers import Activation, Dense, Dropout, Flatten, Layer, Norm, Pool, build_layers
 
-MANY_PARAMS = 10**9  # more than any VGG had: surely a mistake
-_ONE_COPY = ("relu", "tanh")  # activations of which only the output is kept: theirs, or in place of what they got
-_INDEX = 8  # bytes of an index that max-pooling keeps an element
+MANY_PARAMS = 10**9  # more than any VGG has (E: 0.14e9): most likely a mistake in the study
+_FP32_BYTES = 4
+_POOL_INDEX_BYTES = 8  # per output element: max pooling keeps the int64 position of each maximum
+
+# The backward pass of these needs their output only, and not their input. ReLU works in place; the output of tanh is
+# the input of the next convolution, which autograd keeps anyway.
+_OUTPUT_ONLY = ("relu", "tanh")
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes while training: what is there all the time, and what a batch adds until its backward pass."""
+    """Bytes that training takes: what stays for the whole training, and what a batch adds until its backward pass."""
 
-    weights: int  # as trained: fp32
+    weights: int  # trained in fp32 whatever the precision of the forward pass
     gradients: int
     optimiser: int
     activations: int  # of one batch, kept for the backward pass
 
     @property
     def total(self) -> int:
-        """Their sum. Workspaces of libraries, fragmentation and the data set come on top."""
+        """Return the sum. Library workspaces, fragmentation and the data set are not included."""
         return self.weights + self.gradients + self.optimiser + self.activations
 
 
 def estimate_training_memory(
     arch: Arch, batch_size: int, *, precision_bytes: int = 4, states: int = 1
 ) -> MemoryEstimate:
-    """The estimate for an arch in its normal form; `states` are the optimiser's numbers a parameter (momentum: 1)."""
+    """Return the estimate for an arch in its normal form.
+
+    `precision_bytes` is the size of one activation. `states` is how many numbers the optimizer keeps per parameter
+    (SGD with momentum: 1).
+    """
     net = build_layers(arch)
-    weights = 4 * sum(count_params(layer) for layer in net)
+    weights = _FP32_BYTES * sum(count_params(layer) for layer in net)
     image = (arch.in_channels or 0) * (arch.image_size or 0) ** 2 * precision_bytes
-    kept = image + sum(_kept(layer, precision_bytes) for layer in net)
-    return MemoryEstimate(weights, weights, states * weights, batch_size * kept)
-
-
-def compute_output_bytes(arch: Arch, batch_size: int, *, precision_bytes: int = 4) -> int:
-    """Bytes that the outputs of convolutions and dense layers fill: the `activations` of the costs, for a batch."""
-    return compute_costs(arch).activations * precision_bytes * batch_size
+    kept_per_example = image + sum(_count_kept_bytes(layer, precision_bytes) for layer in net)
+    return MemoryEstimate(weights, weights, states * weights, batch_size * kept_per_example)
 
 
 def build_size_warning(params: int) -> str | None:
-    """One line for more parameters than anybody means; None where they are fewer."""
+    """Return one line for a net of `MANY_PARAMS` parameters or more, and None for smaller ones."""
     if params < MANY_PARAMS:
         return None
-    least = 3 * 4 * params / 2**30
-    return f"{params:,} parameters: weights, gradients and momentum alone take {least:,.0f} GiB in fp32"
+    least_gib = 3 * _FP32_BYTES * params / 2**30
+    return f"{params:,} parameters: weights, gradients and momentum alone take {least_gib:,.0f} GiB in fp32"
 
 
-def _kept(layer: Layer, size: int) -> int:
-    """Bytes of one example that autograd keeps for a layer: its output, unless the next one overwrites or shares it."""
+def _count_kept_bytes(layer: Layer, element_bytes: int) -> int:
+    """Return the bytes per example that autograd keeps for a layer's output.
+
+    An output counts once, at the layer that makes it, although the next layer keeps it as its input.
+    """
+    if isinstance(layer, Dense):
+        return layer.features * element_bytes
+    if isinstance(layer, Flatten | Dropout):
+        return 0  # a view; and vectors are small beside maps
+    elements = layer.channels * layer.size**2
     match layer:
-        case Conv():
-            return layer.channels * layer.size**2 * size
-        case Dense():
-            return layer.features * size
         case Norm(spec=LocalResponseNorm()):
-            return 4 * layer.channels * layer.size**2 * size  # padded squares, their mean, its power, the quotient
-        case Norm():
-            return layer.channels * layer.size**2 * size
-        case Activation():
-            return 0 if layer.kind in _ONE_COPY else layer.channels * layer.size**2 * size
-        case Pool():
-            index = _INDEX if layer.kind == "max" else 0
-            return layer.channels * layer.size**2 * (size + index)
-        case Flatten() | Dropout():
+            return 4 * elements * element_bytes  # the padded squares, their mean, its power, and the quotient
+        case Activation() if layer.kind in _OUTPUT_ONLY:
             return 0
+        case Pool(kind="max"):
+            return elements * (element_bytes + _POOL_INDEX_BYTES)
+    return elements * element_bytes

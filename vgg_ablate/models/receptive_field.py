@@ -1,4 +1,4 @@
-"""How far every layer sees: receptive fields and strides, in pixels of the image."""
+"""Theoretical receptive fields and strides of layers, in pixels of the image."""
 
 from __future__ import annotations
 
@@ -10,52 +10,58 @@ from vgg_ablate.models.layers import Conv, Dense, Flatten, Layer, Pool
 
 
 class ReceptiveField(NamedTuple):
-    """What one unit of a layer's output sees, and how far apart two neighbours look; rows, columns."""
+    """Receptive field of one unit of a layer's output, and the distance between those of two neighbouring units."""
 
-    field: tuple[int, int]
-    stride: int  # 0 where there are no neighbours: a vector
+    field: tuple[int, int]  # rows, columns
+    stride: int  # 0 where a unit has no neighbours: the output is a vector
 
 
 def trace_receptive_fields(net: Iterable[Layer]) -> tuple[ReceptiveField, ...]:
-    """Layer by layer: a window of k units widens the field by (k - 1) x stride so far (Araujo et al., Distill 2019)."""
-    found: list[ReceptiveField] = []
-    sight, size = ReceptiveField((1, 1), 1), 1
+    """Return the receptive field after every layer.
+
+    A window of k units widens the field by (k - 1) times the stride so far (Araujo et al., "Computing Receptive Fields
+    of Convolutional Neural Networks", Distill 2019).
+    """
+    traced: list[ReceptiveField] = []
+    current, size = ReceptiveField((1, 1), 1), 1
     for layer in net:
         match layer:
             case Conv():
-                sight = _widened(sight, layer.kernel, layer.stride)
+                current = _widen(current, layer.kernel, layer.stride)
                 size = layer.size
             case Pool(kind="adaptive"):
+                # Windows of an adaptive pooling differ by one unit where the sides do not divide: the widest counts.
                 window = ceil(layer.size_in / layer.size)
-                sight = _widened(sight, (window, window), window if layer.size > 1 else 0)
+                current = _widen(current, (window, window), window if layer.size > 1 else 0)
                 size = layer.size
             case Pool():
-                sight = _widened(sight, (2, 2), 2)
+                current = _widen(current, (2, 2), 2)
                 size = layer.size
             case Flatten():
-                sight = _widened(sight, (size, size), 0)
+                current = _widen(current, (size, size), 0)
             case Dense():
-                sight = ReceptiveField(sight.field, 0)
-        found.append(sight)
-    return tuple(found)
+                current = ReceptiveField(current.field, 0)
+        traced.append(current)
+    return tuple(traced)
 
 
-def _widened(sight: ReceptiveField, window: tuple[int, int], stride: int) -> ReceptiveField:
-    rows, columns = (field + (side - 1) * sight.stride for field, side in zip(sight.field, window, strict=True))
-    return ReceptiveField((rows, columns), sight.stride * stride)
+def _widen(before: ReceptiveField, window: tuple[int, int], stride: int) -> ReceptiveField:
+    rows, columns = (field + (side - 1) * before.stride for field, side in zip(before.field, window, strict=True))
+    return ReceptiveField((rows, columns), before.stride * stride)
 
 
 def compute_center_window(body: Iterable[Layer]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The pixels, first and one past the last, that the last map's centre unit could see: of rows, of columns.
+    """Return the rows and the columns of pixels that the centre unit of the last map can depend on.
 
-    They may lie outside the image, where the padding is.
+    Each is (first, one past the last). They may lie outside the image, in the zero padding. `body` holds the layers
+    before the head.
     """
     field, first, stride, size = [1, 1], [0, 0], 1, 1
     for layer in body:
         if isinstance(layer, Conv):
-            for way in (0, 1):
-                first[way] -= layer.padding[way] * stride
-                field[way] += (layer.kernel[way] - 1) * stride
+            for axis in (0, 1):
+                first[axis] -= layer.padding[axis] * stride
+                field[axis] += (layer.kernel[axis] - 1) * stride
             stride, size = stride * layer.stride, layer.size
         elif isinstance(layer, Pool):
             field, stride, size = [side + stride for side in field], stride * 2, layer.size

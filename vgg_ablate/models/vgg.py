@@ -1,4 +1,7 @@
-"""Layers -> nn.Module, with torchvision's names: `features.N`, `avgpool`, `classifier.N`."""
+"""The torch module of an arch, with torchvision's parameter names: `features.N`, `avgpool`, `classifier.N`.
+
+A preset named after a torchvision model takes that model's state_dict as it is, and the other way round.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ from vgg_ablate.models.layers import (
 )
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
@@ -30,10 +32,10 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class Vgg(nn.Module):
-    """Images, float N x C x H x W -> logits, float N x classes."""
+    """A net of the family: images, float N x C x H x W, to logits, float N x classes."""
 
     def __init__(self, arch: Arch) -> None:
-        """`arch` is in its normal form."""
+        """Build the layers of `arch`, which must be in its normal form, with torch's default weights."""
         super().__init__()
         self.arch = arch
         body, head = split_head(build_layers(arch))
@@ -46,29 +48,30 @@ class Vgg(nn.Module):
         self.classifier = nn.Sequential(*weights, *([] if dense else [nn.AdaptiveAvgPool2d(1), nn.Flatten()]))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits; those of a convolutional head are averaged over the class map."""
+        """Return the logits; those of a convolutional head are averaged over the class map."""
         logits: torch.Tensor = self.classifier(self.flatten(self.avgpool(self.features(images))))
         return logits
 
 
 def build_model(arch: Arch, generator: torch.Generator | None = None) -> Vgg:
-    """The module of an arch in its normal form, its weights drawn from `generator`."""
+    """Return the module of an arch in its normal form, with weights drawn from `generator` as `arch.init` says."""
     model = Vgg(arch)
     initialize_weights(model, arch.init, generator)
     return model
 
 
 def build_module(layer: Layer) -> nn.Module:
-    """The torch module of one layer."""
+    """Return the torch module of one layer."""
     match layer:
         case Conv():
             return nn.Conv2d(
                 layer.in_channels, layer.channels, layer.kernel, layer.stride, layer.padding, bias=layer.bias
             )
         case Norm():
-            return _norm(layer)
+            return _build_norm(layer)
         case Activation():
-            return _activation(layer.kind)
+            # ReLU in place, as in torchvision: it saves one map per layer and its backward pass needs the output only.
+            return nn.ReLU(inplace=True) if layer.kind == "relu" else _ACTIVATIONS[layer.kind]()
         case Pool(kind="adaptive"):
             return nn.AdaptiveAvgPool2d((layer.size, layer.size))
         case Pool():
@@ -81,46 +84,44 @@ def build_module(layer: Layer) -> nn.Module:
             return nn.Flatten()
 
 
-def _activation(kind: str) -> nn.Module:
-    in_place = {"inplace": True} if kind == "relu" else {}
-    return _ACTIVATIONS[kind](**in_place)
-
-
-def _norm(layer: Norm) -> nn.Module:
+def _build_norm(layer: Norm) -> nn.Module:
     spec = layer.spec
     if isinstance(spec, BatchNorm):
         return nn.BatchNorm2d(layer.channels, spec.eps, spec.momentum)
     if isinstance(spec, GroupNorm):
         return nn.GroupNorm(spec.groups, layer.channels, spec.eps)
-    # torch divides alpha by the size; AlexNet's formula multiplies it by the raw sum (paper.md, section 1)
+    # torch divides alpha by the size; AlexNet's formula multiplies the plain sum by it.
     alpha = spec.alpha * spec.size if spec.convention == "sum" else spec.alpha
     return _LocalResponseNorm(spec.size, alpha, spec.beta, spec.k)
 
 
 class _LocalResponseNorm(nn.LocalResponseNorm):
-    """In float32 whatever comes in: torch's pooling over channels knows no bfloat16 on CPUs (2.15)."""
+    """Local response normalization in float32: the CPU kernel of avg_pool3d has no bfloat16 (torch 2.15)."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """The same shape and type."""
+        """Return the normalized maps in the shape and type of `maps`."""
         return super().forward(maps.float()).to(maps.dtype)
 
 
 @torch.no_grad()
 def initialize_weights(model: nn.Module, init: InitConfig, generator: torch.Generator | None = None) -> None:
-    """Draw every convolution's and dense layer's weights; biases are 0, norms are the identity."""
-    for part in model.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            _draw(part, init, generator)
-            if part.bias is not None:
-                part.bias.zero_()
+    """Draw the weights of every convolution and dense layer, in order, and set their biases to 0.
+
+    Norms keep torch's initial values: they are the identity.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            _draw_weight(module, init, generator)
+            if module.bias is not None:
+                module.bias.zero_()
 
 
-def _draw(part: nn.Conv2d | nn.Linear, init: InitConfig, generator: torch.Generator | None) -> None:
-    weight = part.weight
+def _draw_weight(module: nn.Conv2d | nn.Linear, init: InitConfig, generator: torch.Generator | None) -> None:
+    weight = module.weight
     match init:
         case NormalInit():
             weight.normal_(0.0, init.std, generator=generator)
-        case KaimingInit() if isinstance(part, nn.Linear) and init.head_std is not None:
+        case KaimingInit() if isinstance(module, nn.Linear) and init.head_std is not None:
             weight.normal_(0.0, init.head_std, generator=generator)
         case KaimingInit():
             nn.init.kaiming_normal_(weight, mode=init.mode, nonlinearity="relu", generator=generator)

@@ -1,10 +1,17 @@
-"""Variants -> nets that exist: shaped by their data, matched to their budgets, spelled out, counted."""
+"""Variants as nets that exist: given the shape of their data, matched to their budgets, in normal form, with costs.
+
+A budget is met by width alone, at the nearest of all widths, with every convolution scaled by one factor: a match that
+also changed depth or head would change what the variant is compared for. Two neighbouring widths can lie several per
+cent apart in small nets; then the error names both nets, and the study decides whether to widen the tolerance. A net
+that meets its budget exactly is left as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from vgg_ablate.config.arch import Arch, Match
 from vgg_ablate.config.study import Variant
@@ -19,196 +26,216 @@ MIN_WIDTH, MAX_WIDTH = 1e-3, 1e4  # multipliers that are tried
 
 @dataclass(frozen=True, slots=True)
 class WidthMatch:
-    """How a budget was met."""
+    """How well a budget was met."""
 
-    cost: str
-    wanted: float
-    got: int
-    width: float  # the multiplier that was found
+    cost: str  # name of the cost: params, macs or activations
+    budget: float
+    actual: int
+    width: float  # the multiplier
 
     @property
     def mismatch(self) -> float:
-        """What is left of the difference, as a fraction of the budget."""
-        return self.got / self.wanted - 1
+        """Return the remaining difference as a fraction of the budget."""
+        return self.actual / self.budget - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedVariant:
-    """A variant, and the net that it is."""
+    """A variant with its nets in normal form."""
 
     variant: Variant
-    arch: Arch  # the normal form
-    costs: Costs  # of all its nets
+    arch: Arch
+    costs: Costs  # of all nets together
     matched: WidthMatch | None = None
-    ensemble: tuple[Arch, ...] = ()  # the further nets, in the normal form
+    ensemble: tuple[Arch, ...] = ()  # the further nets of an ensemble
+
+    @property
+    def nets(self) -> tuple[Arch, ...]:
+        """Return all nets, the variant's own first."""
+        return (self.arch, *self.ensemble)
 
     @property
     def train(self) -> Train:
-        """How it is trained, its further nets in the normal form."""
-        return (
-            self.variant.train.model_copy(update={"ensemble": self.ensemble}) if self.ensemble else self.variant.train
-        )
+        """Return the training configuration, with the further nets in normal form."""
+        train = self.variant.train
+        return train.model_copy(update={"ensemble": self.ensemble}) if self.ensemble else train
 
 
 def resolve_variants(variants: Sequence[Variant]) -> tuple[ResolvedVariant, ...]:
-    """The net of every variant. Raises SpecError that names every variant that cannot exist."""
-    done: dict[str, ResolvedVariant] = {}
-    problems = _unmatchable(variants)
+    """Return the nets of every variant, in the given order.
+
+    Raises one SpecError with a problem for every variant that cannot exist.
+    """
+    resolved: dict[str, ResolvedVariant] = {}
+    problems = _find_target_problems(variants)
     waiting = [] if problems else list(variants)
+    # A variant matched to another one waits until that one is resolved. Rounds, and not one pass in the order of the
+    # study, since a variant may be matched to one that is listed after it.
     while waiting:
-        ready = [one for one in waiting if _target(one) is None or _target(one) in done]
-        if not ready:  # their budgets are those of nets that cannot exist, which was said
+        ready = [variant for variant in waiting if (target := _find_target(variant)) is None or target in resolved]
+        if not ready:  # the rest is matched to nets that cannot exist, each of which has its own problem
             break
         for variant in ready:
             try:
-                done[variant.name] = _resolved(variant, done)
-                _pretrained(done[variant.name])
-                _check_scales(done[variant.name])
+                resolved[variant.name] = _resolve(variant, resolved)
+                _check_pretraining(resolved[variant.name])
+                _check_scales(resolved[variant.name])
             except SpecError as error:
-                problems.extend(
-                    Problem(one.rule, _path(variant, one.path), one.place, one.got, one.nearest)
-                    for one in error.problems
-                )
+                problems += _move_problems(error, partial(_build_path, variant))
             except ValueError as error:
-                problems.append(Problem(str(error), _path(variant)))
-        met = {one.name for one in ready}
-        waiting = [one for one in waiting if one.name not in met]
+                problems.append(Problem(str(error), _build_path(variant)))
+        names = {variant.name for variant in ready}
+        waiting = [variant for variant in waiting if variant.name not in names]
     if problems:
         raise SpecError(problems)
-    return tuple(done[variant.name] for variant in variants)
+    return tuple(resolved[variant.name] for variant in variants)
 
 
-def _unmatchable(variants: Sequence[Variant]) -> list[Problem]:
-    """Budgets of variants that are not there, and of variants that wait for each other."""
-    targets = {variant.name: _target(variant) for variant in variants}
+def _find_target_problems(variants: Sequence[Variant]) -> list[Problem]:
+    """Return the problems of matches to unknown variants, and of circles of matches."""
+    targets = {variant.name: _find_target(variant) for variant in variants}
     problems = []
     for variant in variants:
-        path, target = _path(variant, "arch.match"), targets[variant.name]
+        path, target = _build_path(variant, "arch.match"), targets[variant.name]
         if target is not None and target not in targets:
-            rule = f"the budget is that of no variant; there are {', '.join(targets)}"
+            rule = f"must name a variant of the study: {', '.join(targets)}"
             problems.append(Problem(rule, path, got=target, nearest=find_nearest(target, targets)))
             continue
-        road = [variant.name]
-        while target is not None and target in targets and target not in road:
-            road.append(target)
+        chain = [variant.name]
+        while target is not None and target in targets and target not in chain:
+            chain.append(target)
             target = targets[target]
         if target == variant.name:
-            problems.append(Problem("the budget is its own", path, got=" -> ".join([*road, variant.name])))
+            rule = "is matched to itself through other variants" if len(chain) > 1 else "is matched to itself"
+            problems.append(Problem(rule, path, got=" -> ".join([*chain, variant.name])))
     return problems
 
 
-def _path(variant: Variant, path: str = "") -> str:
-    """The name of what is wrong: of the base, the path alone."""
+def _build_path(variant: Variant, path: str = "") -> str:
+    """Return the path of a problem with the variant's name in front; of the base, the path alone."""
     if not variant.changes:
         return path or "arch"
     return f"variants.{variant.name}: {path}" if path else f"variants.{variant.name}"
 
 
-def _target(variant: Variant) -> str | None:
+def _find_target(variant: Variant) -> str | None:
+    """Return the name of the variant whose cost is the budget, or None."""
     match = variant.arch.match
     return match.target if match is not None and isinstance(match.target, str) else None
 
 
-def _resolved(variant: Variant, done: dict[str, ResolvedVariant]) -> ResolvedVariant:
+def _resolve(variant: Variant, resolved: dict[str, ResolvedVariant]) -> ResolvedVariant:
     arch = variant.arch.with_shape(variant.data.shape)
     if variant.train.ensemble:
-        return _ensemble(variant, arch)
+        return _resolve_ensemble(variant, arch)
     if arch.match is None:
-        plain = arch.to_normal_form()
-        return ResolvedVariant(variant, plain, compute_costs(plain))
+        net = arch.to_normal_form()
+        return ResolvedVariant(variant, net, compute_costs(net))
     target = arch.match.target
-    wanted = float(getattr(done[target].costs, arch.match.cost)) if isinstance(target, str) else float(target)
-    plain, found = match_width(arch, arch.match, wanted)
-    return ResolvedVariant(variant, plain, compute_costs(plain), found)
+    budget = float(getattr(resolved[target].costs, arch.match.cost)) if isinstance(target, str) else float(target)
+    net, width_match = match_width(arch, arch.match, budget)
+    return ResolvedVariant(variant, net, compute_costs(net), width_match)
 
 
-def _pretrained(resolved: ResolvedVariant) -> None:
-    """Raises SpecError where the net that is trained first cannot exist, or has nothing to copy."""
-    before, path = resolved.variant.train.pretrain, "train.pretrain.arch"
-    if before is None:
-        return
-    try:
-        source = before.arch.with_shape(resolved.variant.data.shape).to_normal_form()
-        alike = [find_copyable_layers(source, arch, before.convs) for arch in (resolved.arch, *resolved.ensemble)]
-    except SpecError as error:
-        raise SpecError([Problem(one.rule, path, one.place, one.got, one.nearest) for one in error.problems]) from error
-    except ValueError as error:
-        raise SpecError(Problem(str(error), path)) from error
-    if not all(alike):
-        rule = "no layer has the name and shape of one of the net that it is for"
-        raise SpecError(Problem(rule, path, got=source.to_notation()))
-
-
-def _check_scales(resolved: ResolvedVariant) -> None:
-    """Raise SpecError where a net cannot be tested at a scale of `data.evaluate`; equal problems share a line."""
-    evaluate = resolved.variant.data.evaluate
-    found = [one for arch in (resolved.arch, *resolved.ensemble) for one in find_scale_problems(arch, evaluate)]
-    if found:
-        raise SpecError(dict.fromkeys(found))
-
-
-def _ensemble(variant: Variant, arch: Arch) -> ResolvedVariant:
+def _resolve_ensemble(variant: Variant, arch: Arch) -> ResolvedVariant:
     nets, problems = list[Arch](), list[Problem]()
-    for place, net in enumerate((arch, *variant.train.ensemble)):
-        where = f"train.ensemble[{place - 1}]" if place else "arch"
+    for index, net in enumerate((arch, *variant.train.ensemble)):
+        path = f"train.ensemble[{index - 1}]" if index else "arch"
         try:
-            if net.match is not None:
-                raise SpecError(Problem("a match scales one net: the nets of an ensemble have widths of their own"))
-            nets.append(net.with_shape(variant.data.shape).to_normal_form())
-            compute_costs(nets[-1])
+            with _problems_at(path):
+                if net.match is not None:
+                    # One factor for several nets is no rule that a reader would guess.
+                    rule = "a match scales one net, and an ensemble has several: give each net its width"
+                    raise SpecError(Problem(rule))
+                nets.append(net.with_shape(variant.data.shape).to_normal_form())
+                compute_costs(nets[-1])
         except SpecError as error:
-            problems += [Problem(one.rule, where, one.place, one.got, one.nearest) for one in error.problems]
-        except ValueError as error:
-            problems.append(Problem(str(error), where))
+            problems += error.problems
     if problems:
         raise SpecError(problems)
     return ResolvedVariant(variant, nets[0], combine_costs(nets), ensemble=tuple(nets[1:]))
 
 
-def match_width(arch: Arch, match: Match, wanted: float) -> tuple[Arch, WidthMatch]:
-    """The arch at the width that comes nearest to the budget. Raises SpecError where none is within the tolerance."""
+def _check_pretraining(resolved: ResolvedVariant) -> None:
+    """Raise SpecError where the net that is trained first cannot exist, or has no layer to copy."""
+    pretrain = resolved.variant.train.pretrain
+    if pretrain is None:
+        return
+    with _problems_at("train.pretrain.arch"):
+        source = pretrain.arch.with_shape(resolved.variant.data.shape).to_normal_form()
+        if not all(find_copyable_layers(source, net, pretrain.convs) for net in resolved.nets):
+            rule = "must have a layer of the same name and shape as one of the net that it initializes"
+            raise SpecError(Problem(rule, got=source.to_notation()))
 
-    def spelled(width: float) -> Arch:
+
+def _check_scales(resolved: ResolvedVariant) -> None:
+    """Raise SpecError where a net cannot be tested at a scale of `data.evaluate`."""
+    evaluate = resolved.variant.data.evaluate
+    problems = [problem for net in resolved.nets for problem in find_scale_problems(net, evaluate)]
+    if problems:
+        raise SpecError(dict.fromkeys(problems))  # the nets of an ensemble may share one: it is reported once
+
+
+@contextmanager
+def _problems_at(path: str) -> Iterator[None]:
+    """Raise SpecError and ValueError of the block as a SpecError whose problems are at `path`."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(_move_problems(error, lambda _: path)) from error
+    except ValueError as error:
+        raise SpecError(Problem(str(error), path)) from error
+
+
+def _move_problems(error: SpecError, find_path: Callable[[str], str]) -> list[Problem]:
+    return [replace(problem, path=find_path(problem.path)) for problem in error.problems]
+
+
+def match_width(arch: Arch, match: Match, budget: float) -> tuple[Arch, WidthMatch]:
+    """Return the arch, in normal form, at the width whose cost is nearest to the budget.
+
+    Raises SpecError where no width is within the tolerance of `match`.
+    """
+
+    def scale(width: float) -> Arch:
         return arch.model_copy(update={"match": None, "width": width}).to_normal_form()
 
     @cache
-    def cost(width: float) -> int:
-        return int(getattr(compute_costs(spelled(width)), match.cost))
+    def compute_cost(width: float) -> int:
+        return int(getattr(compute_costs(scale(width)), match.cost))
 
-    widths = _bracket(cost, wanted)
-    width = min(widths, key=lambda width: abs(cost(width) - wanted))
-    found = WidthMatch(match.cost, wanted, cost(width), width)
-    if abs(found.mismatch) > match.tolerance:
-        nets = " and ".join(f"{cost(width):,} ({spelled(width).to_notation()})" for width in widths)
-        rule = f"no width gives {wanted:,.0f} {match.cost} within {match.tolerance:.2%}: the nearest are {nets}"
+    candidates = _bracket_width(compute_cost, budget)
+    width = min(candidates, key=lambda width: abs(compute_cost(width) - budget))
+    width_match = WidthMatch(match.cost, budget, compute_cost(width), width)
+    if abs(width_match.mismatch) > match.tolerance:
+        nets = " and ".join(f"{compute_cost(width):,} ({scale(width).to_notation()})" for width in candidates)
+        rule = f"no width gives {budget:,.0f} {match.cost} within {match.tolerance:.2%}: the nearest are {nets}"
         raise SpecError(Problem(rule, "arch.match"))
-    return spelled(width), found
+    return scale(width), width_match
 
 
-def _bracket(cost: Callable[[float], int], wanted: float) -> tuple[float, float]:
-    """Two widths next to each other, the cost of one at most `wanted`, of the other more: costs grow with the width.
+def _bracket_width(compute_cost: Callable[[float], int], budget: float) -> tuple[float, float]:
+    """Return two neighbouring widths: the cost at one is at most the budget, at the other it is more.
 
-    Where the narrowest net costs more already, or the widest less, it is the narrowest or widest two.
+    Costs never fall as the width grows. Where even the narrowest net costs more than the budget, or the widest less,
+    these are the two narrowest or the two widest nets.
     """
-    below, above = MIN_WIDTH, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide
-    while cost(above) <= wanted and above < MAX_WIDTH:
+    below, above = MIN_WIDTH, 1.5  # not 1.0: there nothing is rounded, and a group norm may not divide the channels
+    while compute_cost(above) <= budget and above < MAX_WIDTH:
         below, above = above, above * 2
-    if cost(below) > wanted:
-        return below, _next(cost, below, above)
-    if cost(above) <= wanted:
+    if compute_cost(below) > budget:
+        return below, _bisect_width(compute_cost, below, above, compute_cost(below))[1]
+    if compute_cost(above) <= budget:
         return below, above
-    return _halved(cost, below, above, wanted)
+    return _bisect_width(compute_cost, below, above, budget)
 
 
-def _next(cost: Callable[[float], int], narrow: float, wide: float) -> float:
-    """The narrowest width that costs more than `narrow` does."""
-    return _halved(cost, narrow, wide, cost(narrow))[1]
-
-
-def _halved(cost: Callable[[float], int], below: float, above: float, wanted: float) -> tuple[float, float]:
-    """Until no number lies between them."""
+def _bisect_width(
+    compute_cost: Callable[[float], int], below: float, above: float, budget: float
+) -> tuple[float, float]:
+    """Narrow the bracket until no floating-point number lies inside, so that the result is exact."""
     while below < (middle := (below + above) / 2) < above:
-        if cost(middle) <= wanted:
+        if compute_cost(middle) <= budget:
             below = middle
         else:
             above = middle

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import nan
 from typing import Literal
 
-from vgg_ablate.analysis.metrics import NOUNS, TIMED_METRICS, unit
+from vgg_ablate.analysis.detectable import DetectableEffect
+from vgg_ablate.analysis.metrics import EXACT_METRICS, NOUNS, TIMED_METRICS, unit, unit_of
 from vgg_ablate.analysis.summary import PairedDifference, Report, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
@@ -19,6 +20,7 @@ from vgg_ablate.formatting.table import (
     RangeCell,
     Table,
     TableCell,
+    TableRow,
     TextCell,
 )
 from vgg_ablate.formatting.table import TableRow as Line
@@ -193,3 +195,37 @@ def _claim(verdict: Verdict) -> Line:
         TextCell(wording.format_seeds_needed(verdict)),
     )
     return Line(cells, "", frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))
+
+
+def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
+    """Build the table of the smallest difference that each claim can detect, one row per claim."""
+    columns = (
+        Column("claim", "claim", "left"),
+        Column("metric", "metric", "left"),
+        Column("seeds", "seeds"),
+        Column("could see", "detectable"),
+        Column("sd", "sd"),
+        Column("where the sd comes from", "source", "left"),
+    )
+    rows = tuple(_build_detectable_row(effect) for effect in effects)
+    note = (
+        "With 80 % power, at the level of the claim's interval, before Holm's correction; "
+        "sd: of the claim's difference between seeds."
+    )
+    return Table("foresight", "The smallest effect that each claim could see", columns, rows, (note,))
+
+
+def _build_detectable_row(effect: DetectableEffect) -> TableRow:
+    metric, detectable = effect.claim.metric, effect.detectable
+    exact, claim_unit = metric in EXACT_METRICS, unit_of(effect.claim)
+    shown = numbers.DASH if detectable is None else f"{numbers.format_compact(detectable)} {claim_unit}"
+    return TableRow(
+        (
+            TextCell(effect.claim.id),
+            TextCell(NOUNS[metric]),
+            CountCell(effect.seeds),
+            TextCell("any" if exact else shown),
+            QuantityCell(nan if effect.sd is None or exact else effect.sd, "plain"),
+            TextCell(effect.source),
+        )
+    )

@@ -1,6 +1,6 @@
-"""The closed form of models/costs.py for many nets at once: the same rules, over columns of numpy integers.
+"""The closed form of models/costs.py for many nets at once: the same rules over columns of numpy integers.
 
-Every function here takes columns, int64 of one length: a number a net.
+A column is an int64 array with one number per net. A property test compares every cost with that of the net alone.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ MAX_HIDDEN = 3  # hidden dense layers at most (config/arch.py)
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """One way to spell one stage, at width 1; `exists` False: no net has such a stage."""
+    """One form of one stage, at width 1. Where `exists` is False, no net can have this stage."""
 
     channels: tuple[int, ...] = ()
     kernels: tuple[tuple[int, int], ...] = ()
     then: tuple[str, ...] = ()
     pool: bool = False
-    left: bool = False  # is a rewriting asked for that leaves something else than it writes?
-    rewritten: bool = False  # did one find something in this stage?
+    unmet: bool = False  # does a rule of `arch.kernel` leave other kernels than it writes?
+    rewritten: bool = False  # did a rule change this stage?
     exists: bool = True
 
     @classmethod
-    def of(cls, arch: Arch, index: int) -> Self:
-        """The row of one stage; empty where the arch has fewer."""
+    def from_arch(cls, arch: Arch, index: int) -> Self:
+        """Return the row of the stage with this index; an empty one where the arch has fewer stages."""
         if index >= len(arch.stages):
             return cls()
         try:
-            wide = arch.model_copy(update={"width": 1.0})
-            stage = wide.build_plain_stage(index)
-            before = wide.model_copy(update={"kernel": ()}).build_plain_stage(index)
+            unscaled = arch.model_copy(update={"width": 1.0})
+            stage = unscaled.build_plain_stage(index)
+            before = unscaled.model_copy(update={"kernel": ()}).build_plain_stage(index)
         except ValueError:
             return cls(exists=False)
         convs = stage.convs
@@ -58,21 +58,21 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True)
 class FrameRow:
-    """What every layer of a net shares, and its head."""
+    """What all layers of a net share."""
 
     image_size: int = 1
     in_channels: int = 1
     classes: int = 1
     groups: int = 1
-    normed: bool = False
+    normed: bool = False  # batch or group norm; local response normalization has no weights
     bias: bool = True
     conv_pool: bool = False
     width: float = 1.0
     exists: bool = True
 
     @classmethod
-    def of(cls, arch: Arch) -> Self:
-        """Of an arch whose shape is known."""
+    def from_arch(cls, arch: Arch) -> Self:
+        """Return the row of an arch whose image size, channels and classes are known."""
         return cls(
             arch.image_size or 0,
             arch.in_channels or 0,
@@ -87,43 +87,47 @@ class FrameRow:
 
 @dataclass(frozen=True, slots=True)
 class HeadRow:
-    """A head: the side it pools to (0: none), and its hidden layers."""
+    """A head: the side that it pools to (0: no pooling) and the widths of its hidden layers."""
 
     pool: int = 0
     hidden: tuple[int, ...] = ()
     exists: bool = True
 
     @classmethod
-    def of(cls, arch: Arch) -> Self:
-        """Of any arch."""
+    def from_arch(cls, arch: Arch) -> Self:
+        """Return the row of an arch."""
         pool = arch.head.pool
         return cls(1 if pool == "global" else 0 if pool == "none" else int(pool), arch.head.hidden)
 
 
 class StageTable:
-    """Rows as columns, a number a row; of convolutions a list of them: first, second, ..., 0 where there is none."""
+    """Stage rows as columns, with one number per row.
+
+    What differs between the convolutions of a stage is a list of columns: of the first, the second, ...; 0 where a
+    stage has fewer.
+    """
 
     def __init__(self, rows: Sequence[StageRow]) -> None:
         depth = max((len(row.channels) for row in rows), default=0)
-        self.channels = _listed([row.channels for row in rows], depth)
-        self.areas = _listed([tuple(one * other for one, other in row.kernels) for row in rows], depth)
-        self.normed = _listed([tuple(int(then != "nothing") for then in row.then) for row in rows], depth)
-        self.longest = _ints(max((max(kernel) for kernel in row.kernels), default=0) for row in rows)
-        self.reach = [_ints(sum(kernel[way] - 1 for kernel in row.kernels) for row in rows) for way in (0, 1)]
-        self.count = _ints(len(row.channels) for row in rows)
-        self.active = _ints(sum(then == "activation" for then in row.then) for row in rows)
-        self.pool = _ints(row.pool for row in rows)
-        self.left = np.array([row.left for row in rows])
+        self.channels = _build_columns([row.channels for row in rows], depth)
+        self.areas = _build_columns([tuple(height * width for height, width in row.kernels) for row in rows], depth)
+        self.normed = _build_columns([tuple(int(then != "nothing") for then in row.then) for row in rows], depth)
+        self.longest_side = _to_column(max((max(kernel) for kernel in row.kernels), default=0) for row in rows)
+        self.reach = [_to_column(sum(kernel[axis] - 1 for kernel in row.kernels) for row in rows) for axis in (0, 1)]
+        self.count = _to_column(len(row.channels) for row in rows)
+        self.activations = _to_column(sum(then == "activation" for then in row.then) for row in rows)
+        self.pool = _to_column(row.pool for row in rows)
+        self.unmet = np.array([row.unmet for row in rows])
         self.rewritten = np.array([row.rewritten for row in rows])
         self.exists = np.array([row.exists for row in rows])
 
 
 class FrameTable:
-    """Frames as columns."""
+    """Frame rows as columns."""
 
     def __init__(self, rows: Sequence[FrameRow]) -> None:
         for field in fields(FrameRow):
-            setattr(self, field.name, _ints(getattr(row, field.name) for row in rows))
+            setattr(self, field.name, _to_column(getattr(row, field.name) for row in rows))
         self.width = np.array([row.width for row in rows])
 
     image_size: Ints
@@ -138,21 +142,21 @@ class FrameTable:
 
 
 class HeadTable:
-    """Heads as columns; `hidden` is [row, layer]."""
+    """Head rows as columns; `hidden` is rows x MAX_HIDDEN."""
 
     def __init__(self, rows: Sequence[HeadRow]) -> None:
-        self.pool = _ints(row.pool for row in rows)
-        self.count = _ints(len(row.hidden) for row in rows)
-        self.hidden = _padded([row.hidden for row in rows], MAX_HIDDEN)
+        self.pool = _to_column(row.pool for row in rows)
+        self.count = _to_column(len(row.hidden) for row in rows)
+        self.hidden = _pad_rows([row.hidden for row in rows], MAX_HIDDEN)
         self.exists = np.array([row.exists for row in rows])
 
 
 @dataclass(slots=True)
 class CostColumns:
-    """Costs, a column each; `exists` says which nets there are at all."""
+    """Costs of many nets, one column per cost. Where `exists` is False, the costs mean nothing."""
 
     exists: Flags
-    unmatched: Flags  # could be built, but at no width meet their budget; they do not exist
+    unmatched: Flags  # nets that do not exist only because they meet their budget at no width
     params: Ints
     macs: Ints
     activations: Ints
@@ -160,113 +164,127 @@ class CostColumns:
     weight_layers: Ints
     activation_layers: Ints
 
-    def of(self, index: int) -> Costs:
-        """The costs of one net."""
+    def get_costs(self, index: int) -> Costs:
+        """Return the costs of one net."""
         return Costs(**{field.name: int(getattr(self, field.name)[index]) for field in fields(Costs)})
 
 
 class CostCounter:
-    """The walk through the layers, for many nets side by side."""
+    """Counts the costs of many nets side by side, from the first stage to the head."""
 
-    def __init__(self, frame: FrameTable, which: Ints, width: NDArray[np.float64] | None = None) -> None:
-        """`which` row of `frame` every net has, and the width of each where it is not the row's."""
-        count = len(which)
-        self.width, self.groups = frame.width[which] if width is None else width, frame.groups[which]
+    def __init__(self, frame: FrameTable, rows: Ints, width: NDArray[np.float64] | None = None) -> None:
+        """Start before the first stage.
+
+        `rows` is the row of `frame` for every net; `width` replaces the widths of these rows.
+        """
+        count = len(rows)
+        self.width = frame.width[rows] if width is None else width
+        self.groups = frame.groups[rows]
         self.unscaled = self.width == 1.0
-        self.grouped, self.with_norm = bool((self.groups > 1).any()), bool(frame.normed.any())
-        self.normed, self.bias = frame.normed[which], frame.bias[which]
-        self.conv_pool, self.classes = frame.conv_pool[which], frame.classes[which]
-        self.channels, self.size = frame.in_channels[which], frame.image_size[which]
-        self.fields = [np.ones(count, np.int64), np.ones(count, np.int64)]
+        self.grouped = bool((self.groups > 1).any())
+        self.with_norm = bool(frame.normed.any())
+        self.normed = frame.normed[rows]
+        self.bias = frame.bias[rows]
+        self.conv_pool = frame.conv_pool[rows]
+        self.classes = frame.classes[rows]
+        self.channels = frame.in_channels[rows]
+        self.size = frame.image_size[rows]
+        self.fields = [np.ones(count, np.int64), np.ones(count, np.int64)]  # receptive field: rows, columns
         self.stride = np.ones(count, np.int64)
-        self.left, self.gets = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        self.unmet = np.zeros(count, np.bool_)
+        self.rewritten = np.zeros(count, np.bool_)
         zeros = [np.zeros(count, np.int64) for _ in range(6)]
-        self.total = CostColumns(frame.exists[which].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
+        self.total = CostColumns(frame.exists[rows].astype(np.bool_), np.zeros(count, np.bool_), *zeros)
 
-    def stage(self, table: StageTable, which: Ints, channels: Ints | None = None) -> None:
-        """One stage; `channels`, where given, are those of all its convolutions, before width."""
-        total, places = self.total, self.size**2
-        total.exists &= table.exists[which] & (table.longest[which] <= 2 * self.size + 1)
-        self.left |= table.left[which]
-        self.gets |= table.rewritten[which]
+    def add_stage(self, table: StageTable, rows: Ints, channels: Ints | None = None) -> None:
+        """Add one stage. `channels`, where given, replaces those of all its convolutions, before width."""
+        total, positions = self.total, self.size**2
+        # The kernel rule of models/layers.py: at most the outermost ring of a kernel may never meet the map.
+        total.exists &= table.exists[rows] & (table.longest_side[rows] <= 2 * self.size + 1)
+        self.unmet |= table.unmet[rows]
+        self.rewritten |= table.rewritten[rows]
         for index, column in enumerate(table.channels):
-            wide = column[which]
-            there = wide > 0
-            wide = self._scaled(wide if channels is None else channels) * there
-            self._convolution(wide, table.areas[index][which], table.normed[index], which, places)
-            self.channels = np.where(there, wide, self.channels)
-        for way in (0, 1):
-            self.fields[way] += table.reach[way][which] * self.stride
-        total.weight_layers += table.count[which]
-        total.activation_layers += table.active[which]
-        self._pooling(table.pool[which])
+            written = column[rows]
+            present = written > 0
+            outputs = self._scale_channels(written if channels is None else channels) * present
+            self._add_convolution(outputs, table.areas[index][rows], table.normed[index][rows], positions)
+            self.channels = np.where(present, outputs, self.channels)
+        for axis in (0, 1):
+            self.fields[axis] += table.reach[axis][rows] * self.stride
+        total.weight_layers += table.count[rows]
+        total.activation_layers += table.activations[rows]
+        self._add_pooling(table.pool[rows])
 
-    def head(self, table: HeadTable, which: Ints) -> CostColumns:
-        """The head; then the costs are complete."""
+    def add_head(self, table: HeadTable, rows: Ints) -> CostColumns:
+        """Add the head and return the costs, which are then complete."""
         total = self.total
-        total.exists &= table.exists[which] & (~self.left | self.gets)
+        # As in config/arch.py: a rule of `arch.kernel` that changes no stage is an error where a stage breaks it.
+        total.exists &= table.exists[rows] & (~self.unmet | self.rewritten)
         total.receptive_field = np.maximum(*self.fields)
-        side = np.where(table.pool[which] > 0, table.pool[which], self.size)
+        side = np.where(table.pool[rows] > 0, table.pool[rows], self.size)
         features = self.channels * side**2
         for index in range(MAX_HIDDEN):
-            there = (index < table.count[which]).astype(np.int64)
-            hidden = table.hidden[which, index]
-            self._dense(there, features, hidden)
-            total.activation_layers += there
-            features = np.where(there == 1, hidden, features)
-        self._dense(np.ones_like(features), features, self.classes)
+            present = (index < table.count[rows]).astype(np.int64)
+            hidden = table.hidden[rows, index]
+            self._add_dense(present, features, hidden)
+            total.activation_layers += present
+            features = np.where(present == 1, hidden, features)
+        self._add_dense(np.ones_like(features), features, self.classes)
         return total
 
-    def _scaled(self, channels: Ints) -> Ints:
-        """As Arch rounds: half to even, and to a multiple of the groups; at width 1 nothing is rounded."""
-        parts = np.multiply(channels, self.width, dtype=np.float64)  # widths may be whole numbers all
+    def _scale_channels(self, channels: Ints) -> Ints:
+        """Return the channels times the width, rounded as in `Arch`.
+
+        Halves round to even; with a group norm, to multiples of the groups. At width 1 channels stay as written.
+        """
+        scaled = np.multiply(channels, self.width, dtype=np.float64)  # widths may all be whole numbers
         if not self.grouped:
-            return np.maximum(1, np.rint(parts, out=parts).astype(np.int64))  # at width 1: themselves
-        scaled = self.groups * np.maximum(1, np.rint(parts / self.groups).astype(np.int64))
-        return np.where(self.unscaled, channels, scaled)
+            return np.maximum(1, np.rint(scaled, out=scaled).astype(np.int64))  # width 1 needs no special case here
+        grouped = self.groups * np.maximum(1, np.rint(scaled / self.groups).astype(np.int64))
+        return np.where(self.unscaled, channels, grouped)
 
-    def _convolution(self, wide: Ints, area: Ints, normed: Ints, which: Ints, places: Ints) -> None:
-        """One convolution of `wide` channels, 0 where there is none; the stages' rows say which have a norm."""
-        total, window, outputs = self.total, self.channels * area, wide * places
-        total.macs += outputs * window
-        total.activations += outputs
-        each = window + self.bias
+    def _add_convolution(self, outputs: Ints, area: Ints, normed: Ints, positions: Ints) -> None:
+        """Add one convolution with `outputs` channels, 0 for nets that do not have it."""
+        total, window, elements = self.total, self.channels * area, outputs * positions
+        total.macs += elements * window
+        total.activations += elements
+        params_per_channel = window + self.bias
         if self.with_norm:
-            norms = normed[which] * self.normed
-            each += 2 * norms
+            norms = normed * self.normed
+            params_per_channel += 2 * norms
             if self.grouped:
-                total.exists &= (norms * (wide % self.groups)) == 0
-        total.params += wide * each
+                total.exists &= (norms * (outputs % self.groups)) == 0
+        total.params += outputs * params_per_channel
 
-    def _pooling(self, there: Ints) -> None:
-        total, conv = self.total, there * self.conv_pool
-        total.exists &= (there == 0) | (self.size >= 2)
-        self.size = np.where(there == 1, self.size // 2, self.size)
-        outputs = conv * self.channels * self.size**2
-        total.params += conv * self.channels * (4 * self.channels + self.bias)
-        total.macs += outputs * 4 * self.channels
-        total.activations += outputs
+    def _add_pooling(self, present: Ints) -> None:
+        total, conv = self.total, present * self.conv_pool
+        total.exists &= (present == 0) | (self.size >= 2)
+        self.size = np.where(present == 1, self.size // 2, self.size)
+        elements = conv * self.channels * self.size**2
+        total.params += conv * self.channels * (4 * self.channels + self.bias)  # 2x2 kernels, channels to channels
+        total.macs += elements * 4 * self.channels
+        total.activations += elements
         total.weight_layers += conv
         for axis in (0, 1):
-            self.fields[axis] += there * self.stride
-        self.stride = self.stride * (1 + there)
+            self.fields[axis] += present * self.stride
+        self.stride = self.stride * (1 + present)
 
-    def _dense(self, there: Ints, before: Ints, after: Ints) -> None:
-        self.total.params += there * after * (before + 1)
-        self.total.macs += there * after * before
-        self.total.activations += there * after
-        self.total.weight_layers += there
+    def _add_dense(self, present: Ints, inputs: Ints, outputs: Ints) -> None:
+        self.total.params += present * outputs * (inputs + 1)
+        self.total.macs += present * outputs * inputs
+        self.total.activations += present * outputs
+        self.total.weight_layers += present
 
 
-def _ints(values: Iterable[int]) -> Ints:
+def _to_column(values: Iterable[int]) -> Ints:
     return np.array([int(value) for value in values], dtype=np.int64)
 
 
-def _listed(rows: Sequence[Sequence[int]], depth: int) -> list[Ints]:
-    return list(np.ascontiguousarray(_padded(rows, depth).T))
+def _build_columns(rows: Sequence[Sequence[int]], depth: int) -> list[Ints]:
+    return list(np.ascontiguousarray(_pad_rows(rows, depth).T))
 
 
-def _padded(rows: Sequence[Sequence[int]], depth: int) -> Ints:
+def _pad_rows(rows: Sequence[Sequence[int]], depth: int) -> Ints:
     table = np.zeros((len(rows), depth), dtype=np.int64)
     for index, row in enumerate(rows):
         table[index, : len(row)] = row

@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
 from vgg_ablate.errors import DatasetError
 from vgg_ablate.records import Record
-
-_SIZES = {  # training and test examples; the seed draws test examples where there are none
-    "digits": (1_797, 0),
-    "mnist": (60_000, 10_000),
-    "fashion-mnist": (60_000, 10_000),
-    "kmnist": (60_000, 10_000),
-    "cifar10": (50_000, 10_000),
-    "cifar100": (50_000, 10_000),
-    "svhn": (73_257, 26_032),
-    "stl10": (5_000, 8_000),
-    "imagenette": (9_469, 3_925),
-    "imagenet": (1_281_167, 50_000),
-}
 
 
 def count_training_examples(data: Data, records: Iterable[Record] = (), fingerprint: str | None = None) -> int | None:
@@ -43,7 +31,7 @@ def count_examples(data: Data) -> int:
 
 def _parts(data: Data) -> tuple[int, int] | None:
     """Examples to train on and to choose by, and to test on."""
-    sizes = _SIZES.get(data.name) or _listed(data)
+    sizes = DATASETS[data.name].examples or _listed(data)
     if sizes is None:
         return None
     count, tests = sizes

@@ -1,0 +1,46 @@
+"""Truncated text fits, and durations and sizes read well."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.text import truncate, truncate_to_fit
+
+
+@given(st.text(max_size=60), st.integers(3, 50))
+def test_truncated_text_has_at_most_the_given_length(text: str, length: int) -> None:
+    shown = truncate(text, length)
+    assert len(shown) == min(len(text), length)
+    assert shown == text or (shown.endswith("...") and text.startswith(shown[:-3]))
+
+
+@given(st.text("ab ", max_size=30), st.integers(1, 20))
+def test_text_is_cut_to_the_longest_beginning_that_fits(text: str, width: int) -> None:
+    shown = truncate_to_fit(text, lambda candidate: len(candidate) <= width, ellipsis="…")
+    kept = shown.removesuffix("…")
+    assert len(shown) <= width
+    assert text.startswith(kept)
+    if shown != text:
+        cut = text[: width - 1].rstrip()
+        assert shown == cut + "…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "clock", "text"),
+    [
+        (0.44, "0.4 s", "0.4 s"),
+        (12.3, "12 s", "12.3 s"),
+        (185.2, "3:05", "3 min 05 s"),
+        (7385.0, "2:03:05", "2 h 03 min"),
+    ],
+)
+def test_durations_have_two_formats(seconds: float, clock: str, text: str) -> None:
+    assert numbers.format_clock(seconds) == clock
+    assert numbers.format_seconds(seconds) == text
+
+
+def test_memory_is_in_gibibytes() -> None:
+    assert numbers.format_gibibytes(8053063680) == "7.5 GiB"

@@ -1,0 +1,22 @@
+"""Truncation of text to a length in characters or to a width on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def truncate(text: str, length: int) -> str:
+    """Return the text, or its beginning with `...`, in at most `length` characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def truncate_to_fit(text: str, fits: Callable[[str], bool], *, ellipsis: str = "...", strip: str = " ") -> str:
+    """Return the text, or the longest beginning that `fits` with the ellipsis; `strip` is removed before that.
+
+    The ellipsis alone is returned where nothing else fits.
+    """
+    if fits(text):
+        return text
+    while text and not fits(text + ellipsis):
+        text = text[:-1]
+    return text.rstrip(strip) + ellipsis
