@@ -48,6 +48,9 @@ OWNERS = {  # library -> the modules or packages that may import it
     "sklearn": {"data"},
     "PIL": {"data"},
     "safetensors": {"models.checkpoints", "training"},
+    "filelock": {"data.cache"},
+    "platformdirs": {"data.cache"},
+    "psutil": {"data.streaming"},  # the memory that is free
     "optuna": {"runs.ledger", "runs.search.sampler"},  # the database, and samplers and pruners
     "ray": {"runs.workers.ray"},
     "psutil": {"runs.resources.slots", "data"},

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from vgg_ablate.cli import app
 from vgg_ablate.config.study import load
 from vgg_ablate.data.augment import Normalizer
-from vgg_ablate.data.samples import load_validation_images
-from vgg_ablate.data.splits import load_splits
+from vgg_ablate.data.splits import load_splits, load_validation_images
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, measure_field_side
@@ -142,7 +141,7 @@ def test_without_the_data_a_field_is_measured_over_noise_and_reported_so(
         checkpoints.write_safetensors(tmp_path / f"{name}.safetensors", arch, model.state_dict(), text)
         result = CliRunner().invoke(app, ["describe", str(tmp_path / f"{name}.safetensors"), "--field"])
         assert "weights as trained; mean over 16 images of noise" in result.stdout
-        assert ("digits: its files are" in result.stderr) == (name == "gone")
+        assert ("digits: files have fingerprint" in result.stderr) == (name == "gone")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.test_splits import DIGITS, folder
+from tests.data.test_splits import DIGITS, write_folder
 from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
@@ -25,7 +25,7 @@ def count_loaded_examples(data: Data) -> tuple[int, int]:
 @pytest.mark.parametrize("limit", [None, 7, 100])
 @pytest.mark.parametrize("tested", [True, False])
 def test_the_files_of_an_image_folder_are_counted(tmp_path: Path, tested: bool, limit: int | None) -> None:
-    data = folder(tmp_path, images=11).model_copy(update={"limit": limit})
+    data = write_folder(tmp_path, images=11).model_copy(update={"limit": limit})
     if not tested:
         shutil.rmtree(tmp_path / "test")
     assert (dataset_size.count_training_examples(data), dataset_size.count_examples(data)) == count_loaded_examples(

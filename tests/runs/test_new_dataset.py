@@ -107,7 +107,7 @@ def test_a_data_set_is_added_by_one_entry(
 def test_a_missing_data_set_names_the_way_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "added", SCANS)
     (tmp_path / "images").mkdir()
-    with pytest.raises(DatasetError, match=r"added is not there: no .*scans-v2/learn .*; ask the hospital$"):
+    with pytest.raises(DatasetError, match=r"added not found: no .*scans-v2/learn .*; ask the hospital$"):
         run_study(tmp_path, "added", tmp_path / "images")
 
 

@@ -1,4 +1,4 @@
-"""One cache folder for the room's tests, away from the user's."""
+"""One cache folder for the tests of training, apart from the user's."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What only a GPU can show: the recorded graph trains as the steps themselves do."""
+"""On a GPU, the recorded graph trains as the steps themselves do."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tests.training.small_runs import asked, ended
+from tests.training.small_runs import finish_training, make_run
 from vgg_ablate.training.loop import train
 from vgg_ablate.training.settings import TrainingSettings
 
@@ -17,17 +17,18 @@ pytestmark = [
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_a_gpu_trains_to_about_what_a_cpu_does(kind: str) -> None:
-    run = asked(
+    run = make_run(
         optimizer=kind, lr=0.01, arch={"norm": "none", "head": {"hidden": []}}, data={"augment": {"flip": True}}
     )
-    there, _ = ended(train(run, TrainingSettings(device="cuda")))
-    here, _ = ended(train(run, TrainingSettings()))
-    assert [epoch.train_loss for epoch in there] == pytest.approx([epoch.train_loss for epoch in here], rel=0.02)
+    gpu_epochs, _ = finish_training(train(run, TrainingSettings(device="cuda")))
+    cpu_epochs, _ = finish_training(train(run, TrainingSettings()))
+    cpu_losses = [epoch.train_loss for epoch in cpu_epochs]
+    assert [epoch.train_loss for epoch in gpu_epochs] == pytest.approx(cpu_losses, rel=0.02)
 
 
 def test_streamed_images_train_alike_on_a_gpu() -> None:
-    run = asked(data={"augment": {"crop_padding": 1, "flip": True}}, lr=0.01)
-    streamed, _ = ended(train(run, TrainingSettings(device="cuda", resident=False)))
-    resident, _ = ended(train(run, TrainingSettings(device="cuda", resident=True)))
+    run = make_run(data={"augment": {"crop_padding": 1, "flip": True}}, lr=0.01)
+    streamed, _ = finish_training(train(run, TrainingSettings(device="cuda", resident=False)))
+    resident, _ = finish_training(train(run, TrainingSettings(device="cuda", resident=True)))
     losses = [epoch.train_loss for epoch in resident]
     assert [epoch.train_loss for epoch in streamed] == pytest.approx(losses, rel=0.02)

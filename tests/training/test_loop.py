@@ -1,4 +1,4 @@
-"""A training is a function of its run: it repeats bit for bit, goes on from a checkpoint, and says when it diverged."""
+"""A training is a function of its run: it repeats bit for bit, resumes from a checkpoint, and reports divergence."""
 
 from __future__ import annotations
 
@@ -9,120 +9,123 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.small_runs import asked, ended, net
+from tests.training.small_runs import finish_training, make_arch, make_run
 from vgg_ablate.errors import DeviceNotFoundError, StorageError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.training.errors import DivergedError
 from vgg_ablate.training.loop import train
 from vgg_ablate.training.settings import TrainingSettings
 
-HERE = TrainingSettings()
+SETTINGS = TrainingSettings()
 GOLDEN = [2.48897, 2.27295]  # nats, of two epochs
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {},
     "nesterov": {"optimizer": {"kind": "sgd", "nesterov": True}, "schedule": {"kind": "one_cycle"}},
     "adamw": {"optimizer": "adamw", "lr": 1e-3, "schedule": {"kind": "step", "step_epochs": 1}, "decay_norms": False},
     "bf16": {"precision": "bf16"},
-    "ensemble": {"ensemble": [net("8 | 16"), net("8 8 | 16")], "schedule": {"kind": "plateau", "patience": 1}},
+    "ensemble": {
+        "ensemble": [make_arch("8 | 16"), make_arch("8 8 | 16")],
+        "schedule": {"kind": "plateau", "patience": 1},
+    },
     "plateau": {"schedule": {"kind": "plateau", "patience": 1}, "label_smoothing": 0.1, "clip_grad_norm": 1.0},
 }
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_same_run_trains_to_the_same_bits(recipe: str) -> None:
-    run = asked(data={"augment": {"crop_padding": 1, "flip": True}}, **RECIPES[recipe])
-    assert ended(train(run, HERE)) == ended(train(run, HERE))
+    run = make_run(data={"augment": {"crop_padding": 1, "flip": True}}, **RECIPES[recipe])
+    assert finish_training(train(run, SETTINGS)) == finish_training(train(run, SETTINGS))
 
 
 def test_digits_are_learned() -> None:
-    run = asked(data={"limit": None}, arch={"stages": "16 16 | 32", "head": {"hidden": []}}, epochs=4)
-    epochs, tested = ended(train(run, HERE))
-    assert tested.test_accuracy > 0.9
+    run = make_run(data={"limit": None}, arch={"stages": "16 16 | 32", "head": {"hidden": []}}, epochs=4)
+    epochs, metrics = finish_training(train(run, SETTINGS))
+    assert metrics.test_accuracy > 0.9
     assert epochs[-1].train_loss < epochs[0].train_loss
-    assert tested.val_accuracy == epochs[-1].val_accuracy
+    assert metrics.val_accuracy == epochs[-1].val_accuracy
 
 
-def test_another_seed_trains_to_something_else() -> None:
-    assert ended(train(asked(seed=0), HERE)) != ended(train(asked(seed=1), HERE))
+def test_another_seed_is_another_training() -> None:
+    assert finish_training(train(make_run(seed=0), SETTINGS)) != finish_training(train(make_run(seed=1), SETTINGS))
 
 
-def test_what_was_drawn_before_in_the_process_changes_nothing() -> None:
-    first = ended(train(asked(), HERE))
+def test_the_state_of_torchs_global_generator_changes_nothing() -> None:
+    first = finish_training(train(make_run(), SETTINGS))
     torch.manual_seed(99)
-    assert ended(train(asked(), HERE)) == first
+    assert finish_training(train(make_run(), SETTINGS)) == first
 
 
-def test_training_leaves_the_process_as_it_was() -> None:
+def test_training_restores_generator_and_threads_of_the_process() -> None:
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    ended(train(asked(), HERE))
+    finish_training(train(make_run(), SETTINGS))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(recipe: str, tmp_path: Path) -> None:
-    run = asked(epochs=4, data={"augment": {"crop_padding": 1}}, **RECIPES[recipe])
+def test_a_run_that_resumes_from_its_checkpoint_equals_an_uninterrupted_one(recipe: str, tmp_path: Path) -> None:
+    run = make_run(epochs=4, data={"augment": {"crop_padding": 1}}, **RECIPES[recipe])
     settings = TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=2)
-    whole = ended(train(run, HERE))
+    uninterrupted = finish_training(train(run, SETTINGS))
     killed = train(run, settings)
     for _ in range(3):  # killed in the fourth epoch, one epoch after the checkpoint
         next(killed)
     killed.close()
-    assert ended(train(run, settings)) == whole
+    assert finish_training(train(run, settings)) == uninterrupted
 
 
-def test_another_runs_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+def test_another_runs_checkpoint_is_not_used(tmp_path: Path) -> None:
     settings = TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=1)
-    next(train(asked(seed=1), settings))
-    assert ended(train(asked(seed=0), settings)) == ended(train(asked(seed=0), HERE))
+    next(train(make_run(seed=1), settings))
+    assert finish_training(train(make_run(seed=0), settings)) == finish_training(train(make_run(seed=0), SETTINGS))
 
 
-def test_a_torn_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"half")
     with pytest.raises(StorageError, match="run: not a checkpoint"):
-        next(train(asked(), TrainingSettings(checkpoint=tmp_path / "run")))
+        next(train(make_run(), TrainingSettings(checkpoint=tmp_path / "run")))
 
 
-def test_a_checkpoint_holds_nothing_that_runs(tmp_path: Path) -> None:
+def test_a_checkpoint_can_be_read_without_running_code(tmp_path: Path) -> None:
     settings = TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=1)
-    next(train(asked(), settings))
+    next(train(make_run(), settings))
     content = torch.load(tmp_path / "run", weights_only=True)
     assert {"features.0.weight", "classifier.0.weight"} <= content["nets"][0]["net"].keys()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_its_epoch() -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_epoch() -> None:
     with pytest.raises(DivergedError, match="in epoch 1") as caught:
-        ended(train(asked(lr=1e30, arch={"norm": "none"}), HERE))
+        finish_training(train(make_run(lr=1e30, arch={"norm": "none"}), SETTINGS))
     assert caught.value.epoch == 1
 
 
-def test_a_last_step_that_spoils_the_net_ends_the_run_in_the_same_epoch() -> None:
-    one_step = asked(lr=1e30, batch_size=10_000, arch={"norm": "none"})
+def test_a_net_spoiled_by_the_last_step_ends_the_run_in_the_same_epoch() -> None:
+    one_step = make_run(lr=1e30, batch_size=10_000, arch={"norm": "none"})
     with pytest.raises(DivergedError, match="in epoch 1"):
-        ended(train(one_step, HERE))
+        finish_training(train(one_step, SETTINGS))
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_a_missing_device_is_an_error_that_names_it() -> None:
     with pytest.raises(DeviceNotFoundError, match="no device 'gpu'"):
-        next(train(asked(), TrainingSettings(device="gpu")))
+        next(train(make_run(), TrainingSettings(device="gpu")))
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceNotFoundError, match="cuda:3 is not on this machine"):
-            next(train(asked(), TrainingSettings(device="cuda:3")))
+        with pytest.raises(DeviceNotFoundError, match="cuda:3 not found: this machine has 0 GPUs"):
+            next(train(make_run(), TrainingSettings(device="cuda:3")))
 
 
 def test_correctness_is_kept_for_every_test_example() -> None:
-    _, tested = ended(train(asked(), HERE))
-    count = tested.details["test_examples"]
-    assert tested.correct is not None
-    bits = f"{int(tested.correct, 16):0{len(tested.correct) * 4}b}"[:count]
-    assert bits.count("1") / count == pytest.approx(tested.test_accuracy)
-    assert sum(map(sum, tested.details["confusion"])) == count
+    _, metrics = finish_training(train(make_run(), SETTINGS))
+    count = metrics.details["test_examples"]
+    assert metrics.correct is not None
+    bits = f"{int(metrics.correct, 16):0{len(metrics.correct) * 4}b}"[:count]
+    assert bits.count("1") / count == pytest.approx(metrics.test_accuracy)
+    assert sum(map(sum, metrics.details["confusion"])) == count
 
 
-def test_a_net_larger_than_the_images_is_shown_them_enlarged() -> None:
-    _, tested = ended(train(asked(arch={"image_size": 12}), HERE))
-    assert 0 <= tested.test_accuracy <= 1
+def test_images_are_enlarged_for_a_net_of_a_larger_image_size() -> None:
+    _, metrics = finish_training(train(make_run(arch={"image_size": 12}), SETTINGS))
+    assert 0 <= metrics.test_accuracy <= 1
 
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -134,9 +137,9 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", VIEWS)
-def test_every_way_to_show_images_trains_and_repeats(kind: str) -> None:
-    run = asked(data=VIEWS[kind], epochs=1, lr=0.001)
-    assert ended(train(run, HERE)) == ended(train(run, HERE))
+def test_training_with_every_kind_of_view_repeats(kind: str) -> None:
+    run = make_run(data=VIEWS[kind], epochs=1, lr=0.001)
+    assert finish_training(train(run, SETTINGS)) == finish_training(train(run, SETTINGS))
 
 
 JITTER = {"augment": {"scale_jitter": {"low": 8, "high": 11}}}
@@ -152,14 +155,14 @@ JITTER = {"augment": {"scale_jitter": {"low": 8, "high": 11}}}
     ],
     ids=str,
 )
-def test_how_the_test_set_is_shown_changes_nothing_in_training(
+def test_the_evaluation_of_the_test_set_changes_nothing_in_training(
     data: dict[str, Any], evaluate: dict[str, Any], tmp_path: Path
 ) -> None:
     epochs, weights = [], []
-    for name, how in (("default", {}), ("other", evaluate)):
+    for name, options in (("default", {}), ("other", evaluate)):
         path = tmp_path / f"{name}.safetensors"
-        run = asked(data={**data, "evaluate": how})
-        epochs.append(ended(train(run, TrainingSettings(weights=path)))[0])
+        run = make_run(data={**data, "evaluate": options})
+        epochs.append(finish_training(train(run, TrainingSettings(weights=path)))[0])
         weights.append(checkpoints.load_safetensors(path)[1].state_dict())
     assert epochs[0] == epochs[1]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -173,14 +176,16 @@ STREAMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-def test_images_that_are_streamed_train_to_the_same_bits(kind: str) -> None:
-    run = asked(data=STREAMS[kind], micro_batch=16)
-    assert ended(train(run, TrainingSettings(resident=False))) == ended(train(run, TrainingSettings(resident=True)))
+def test_streamed_images_train_to_the_same_bits(kind: str) -> None:
+    run = make_run(data=STREAMS[kind], micro_batch=16)
+    assert finish_training(train(run, TrainingSettings(resident=False))) == finish_training(
+        train(run, TrainingSettings(resident=True))
+    )
 
 
-def test_the_loop_trains_to_what_it_trained_to_before() -> None:
-    """A golden value: another processor may round the last digits differently, another loop ends elsewhere."""
-    epochs, _ = ended(train(asked(data={"augment": {"crop_padding": 1, "flip": True}}), HERE))
+def test_the_losses_are_those_of_earlier_versions() -> None:
+    """A golden value. Another processor may round the last digits differently; a changed training differs by more."""
+    epochs, _ = finish_training(train(make_run(data={"augment": {"crop_padding": 1, "flip": True}}), SETTINGS))
     assert [epoch.train_loss for epoch in epochs] == pytest.approx(GOLDEN, rel=2e-3)
 
 
@@ -196,18 +201,18 @@ def test_the_loop_trains_to_what_it_trained_to_before() -> None:
     ids=str,
 )
 def test_every_kind_of_layer_trains_in_every_precision(arch: dict[str, Any], precision: str) -> None:
-    run = asked(arch=arch, data={"limit": 96}, epochs=1, precision=precision)
-    (epoch,), tested = ended(train(run, HERE))
+    run = make_run(arch=arch, data={"limit": 96}, epochs=1, precision=precision)
+    (epoch,), metrics = finish_training(train(run, SETTINGS))
     assert math.isfinite(epoch.train_loss)
-    assert tested.test_accuracy >= 0
+    assert metrics.test_accuracy >= 0
 
 
-def test_slow_epochs_are_kept_one_by_one(tmp_path: Path) -> None:
+def test_a_checkpoint_follows_every_slow_epoch(tmp_path: Path) -> None:
     slow = train(
-        asked(epochs=3), TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=5, checkpoint_seconds=0.0)
+        make_run(epochs=3), TrainingSettings(checkpoint=tmp_path / "run", checkpoint_every=5, checkpoint_seconds=0.0)
     )
     next(slow)
     assert (tmp_path / "run").exists()
-    quick = train(asked(epochs=3), TrainingSettings(checkpoint=tmp_path / "other", checkpoint_every=5))
+    quick = train(make_run(epochs=3), TrainingSettings(checkpoint=tmp_path / "other", checkpoint_every=5))
     next(quick)
     assert not (tmp_path / "other").exists()

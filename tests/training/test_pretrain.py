@@ -1,10 +1,10 @@
-"""A deeper net starts from the layers of a shallower one, by block name."""
+"""A deeper net starts from the layers of a shallower one, by layer name."""
 
 from __future__ import annotations
 
 import torch
 
-from tests.training.small_runs import asked, ended
+from tests.training.small_runs import finish_training, make_run
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.models.vgg import build_model
 from vgg_ablate.records import Run
@@ -13,33 +13,36 @@ from vgg_ablate.training.pretrain import copy_layers
 from vgg_ablate.training.settings import TrainingSettings
 
 
-def shaped(preset: str) -> Arch:
-    knobs = {"preset": preset, "width": 0.0625, "head": {"hidden": [8, 8]}, "classes": 4, "image_size": 32}
-    return Arch.model_validate({**knobs, "in_channels": 3}).to_normal_form()
+def make_preset_arch(preset: str) -> Arch:
+    options = {"preset": preset, "width": 0.0625, "head": {"hidden": [8, 8]}, "classes": 4, "image_size": 32}
+    return Arch.model_validate({**options, "in_channels": 3}).to_normal_form()
 
 
-def test_the_papers_layers_go_from_a_to_d_by_block_name() -> None:
-    source, net = (build_model(shaped(name), torch.Generator().manual_seed(seed)) for seed, name in enumerate("AD"))
-    names = copy_layers(source, shaped("A"), net, shaped("D"), convs=4)
+def test_the_papers_layers_are_copied_from_a_to_d_by_name() -> None:
+    source, net = (
+        build_model(make_preset_arch(name), torch.Generator().manual_seed(seed)) for seed, name in enumerate("AD")
+    )
+    names = copy_layers(source, make_preset_arch("A"), net, make_preset_arch("D"), convs=4)
     assert names == ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"]
-    theirs, ours = source.state_dict(), net.state_dict()
-    assert torch.equal(ours["features.0.weight"], theirs["features.0.weight"])  # conv1_1
-    assert torch.equal(ours["features.5.weight"], theirs["features.3.weight"])  # conv2_1
-    assert not torch.equal(ours["features.2.weight"], torch.zeros_like(ours["features.2.weight"]))
+    source_weights, weights = source.state_dict(), net.state_dict()
+    assert torch.equal(weights["features.0.weight"], source_weights["features.0.weight"])  # conv1_1
+    assert torch.equal(weights["features.5.weight"], source_weights["features.3.weight"])  # conv2_1
+    assert not torch.equal(weights["features.2.weight"], torch.zeros_like(weights["features.2.weight"]))
 
 
-def pretraining() -> Run:
+def make_pretrained_run() -> Run:
     shallow = {"stages": "8 | 16", "norm": "batch", "head": {"hidden": [16], "dropout": 0.5}}
-    return asked(epochs=1, pretrain={"arch": shallow, "epochs": 2})
+    return make_run(epochs=1, pretrain={"arch": shallow, "epochs": 2})
 
 
 def test_a_pretrained_run_starts_from_what_was_learned() -> None:
-    epochs, tested = ended(train(pretraining(), TrainingSettings()))
-    plain, _ = ended(train(asked(epochs=1), TrainingSettings()))
-    assert tested.details["pretrained"] == ["conv1_1", "conv2_1", "fc6", "fc7"]
+    epochs, metrics = finish_training(train(make_pretrained_run(), TrainingSettings()))
+    plain, _ = finish_training(train(make_run(epochs=1), TrainingSettings()))
+    assert metrics.details["pretrained"] == ["conv1_1", "conv2_1", "fc6", "fc7"]
     assert epochs[0].train_loss != plain[0].train_loss
     assert len(epochs) == 1
 
 
 def test_a_pretrained_run_repeats() -> None:
-    assert ended(train(pretraining(), TrainingSettings())) == ended(train(pretraining(), TrainingSettings()))
+    first, second = (finish_training(train(make_pretrained_run(), TrainingSettings())) for _ in range(2))
+    assert first == second

@@ -1,4 +1,4 @@
-"""Learning rates against torch's own schedulers, and the paper's schedule by hand."""
+"""Learning rates equal those of torch's own schedulers; the paper's schedule is checked by hand."""
 
 from __future__ import annotations
 
@@ -14,44 +14,46 @@ from vgg_ablate.config.training import PlateauSchedule, Train
 from vgg_ablate.training.schedules import compute_learning_rate, count_plateau_drops
 
 
-def rates(schedule: Any, epochs: int = 12, **more: Any) -> list[float]:
+def compute_rates(schedule: Any, epochs: int = 12, **more: Any) -> list[float]:
     train = Train.model_validate({"schedule": schedule, "epochs": epochs, "lr": 0.5, **more})
     return [compute_learning_rate(train, epoch, []) for epoch in range(epochs)]
 
 
-def oracle(make: Any, epochs: int = 12) -> list[float]:
-    optimiser = torch.optim.SGD([torch.zeros(1)], lr=0.5)
-    scheduler, found = make(optimiser), []
+def compute_torch_rates(make_scheduler: Any, epochs: int = 12) -> list[float]:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    scheduler, rates = make_scheduler(optimizer), []
     for _ in range(epochs):
-        found.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         scheduler.step()
-    return found
+    return rates
 
 
 def test_cosine_is_torchs() -> None:
-    expected = oracle(lambda o: lr_scheduler.CosineAnnealingLR(o, 12, eta_min=0.05))
-    assert rates({"kind": "cosine", "min_factor": 0.1}) == pytest.approx(expected)
+    expected = compute_torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, 12, eta_min=0.05))
+    assert compute_rates({"kind": "cosine", "min_factor": 0.1}) == pytest.approx(expected)
 
 
 def test_step_is_torchs() -> None:
-    assert rates({"kind": "step", "step_epochs": 5}) == pytest.approx(oracle(lambda o: lr_scheduler.StepLR(o, 5)))
+    assert compute_rates({"kind": "step", "step_epochs": 5}) == pytest.approx(
+        compute_torch_rates(lambda o: lr_scheduler.StepLR(o, 5))
+    )
 
 
 def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
-    expected = oracle(
+    expected = compute_torch_rates(
         lambda o: lr_scheduler.OneCycleLR(
             o, 0.5, 13, pct_start=4 / 13, anneal_strategy="linear", div_factor=1e9, cycle_momentum=False
         )
     )
-    assert rates({"kind": "one_cycle", "rise_fraction": 0.25})[:3] == pytest.approx(expected[:3], abs=1e-6)
-    assert rates({"kind": "one_cycle", "rise_fraction": 0.25})[3:] == pytest.approx(
+    assert compute_rates({"kind": "one_cycle", "rise_fraction": 0.25})[:3] == pytest.approx(expected[:3], abs=1e-6)
+    assert compute_rates({"kind": "one_cycle", "rise_fraction": 0.25})[3:] == pytest.approx(
         [0.5 * k / 9 for k in range(9, 0, -1)]
     )
 
 
 def test_warm_up_rises_to_the_schedule() -> None:
-    warm = rates("constant", warmup_epochs=4.0)
+    warm = compute_rates("constant", warmup_epochs=4.0)
     assert warm[1:] == [0.125, 0.25, 0.375, *[0.5] * 8]
     assert 0 < warm[0] < 0.001
 
@@ -66,13 +68,13 @@ def test_the_papers_schedule_drops_three_times_and_no_more() -> None:
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 4))
 def test_plateau_is_torchs_without_a_limit(tenths: list[int], patience: int) -> None:
-    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     torchs = lr_scheduler.ReduceLROnPlateau(
-        optimiser, mode="max", factor=0.1, patience=patience - 1, threshold=0.0, eps=0.0
+        optimizer, mode="max", factor=0.1, patience=patience - 1, threshold=0.0, eps=0.0
     )
     for tenth in tenths:
         torchs.step(tenth / 10)
     drops = count_plateau_drops(
         PlateauSchedule(kind="plateau", patience=patience, max_drops=99), [tenth / 10 for tenth in tenths]
     )
-    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.1**drops)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1**drops)

@@ -1,4 +1,4 @@
-"""What a GPU does with a step before it is a graph leaves no trace; and a net must fit its data."""
+"""Rehearsing a step before it is recorded as a graph changes nothing; and a net must fit its data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.small_runs import asked
+from tests.training.small_runs import make_run
 from vgg_ablate.config.training import Augment, Train
-from vgg_ablate.data import image_size
 from vgg_ablate.data.augment import Augmenter, Normalizer
+from vgg_ablate.data.splits import check_image_size
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models.vgg import build_model
 from vgg_ablate.training.cuda_graph import rehearse_step
@@ -20,33 +20,32 @@ from vgg_ablate.training.step import TrainStep
 IMAGES = torch.randint(0, 256, (32, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def updater(**recipe: Any) -> TrainStep:
-    run = asked(**recipe)
+def build_step(**recipe: Any) -> TrainStep:
+    run = make_run(**recipe)
     net = build_model(run.arch, torch.Generator().manual_seed(0)).train()
     augmenter = Augmenter(Augment(), IMAGES, 8, Normalizer(torch.zeros(1), torch.ones(1)), 0)
     train = Train.model_validate({"batch_size": 16, **recipe})
-    made = TrainStep(net, build_optimizer(train, net), augmenter, torch.arange(32) % 10, train, "fp32", 16)
-    made.begin(1)
-    return made
+    step = TrainStep(net, build_optimizer(train, net), augmenter, torch.arange(32) % 10, train, "fp32", 16)
+    step.begin_epoch(1)
+    return step
 
 
-def states(made: TrainStep, *, rehearse_at: int | None) -> list[torch.Tensor]:
+def run_three_steps(step: TrainStep, *, rehearse_at: int | None) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    for step in range(3):
-        if step == rehearse_at:
-            rehearse_step(made.whole_step, made.state, [])
-        made.update(torch.arange(16) + step, 0.01)
-    return made.state()
+    for index in range(3):
+        if index == rehearse_at:
+            rehearse_step(step.run_eagerly, step.list_state, [])
+        step.update(torch.arange(16) + index, 0.01)
+    return step.list_state()
 
 
 @pytest.mark.parametrize("rehearse_at", [0, 2])
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_a_rehearsal_changes_nothing(kind: str, rehearse_at: int) -> None:
-    rehearsals = states(updater(optimizer=kind), rehearse_at=rehearse_at)
-    plain = states(updater(optimizer=kind), rehearse_at=None)
-    assert len(rehearsals) == len(plain)
-    for ours, theirs in zip(rehearsals, plain, strict=True):
-        assert torch.equal(ours, theirs)
+    rehearsed = run_three_steps(build_step(optimizer=kind), rehearse_at=rehearse_at)
+    plain = run_three_steps(build_step(optimizer=kind), rehearse_at=None)
+    for rehearsed_tensor, tensor in zip(rehearsed, plain, strict=True):
+        assert torch.equal(rehearsed_tensor, tensor)
 
 
 @pytest.mark.parametrize(
@@ -59,4 +58,4 @@ def test_a_rehearsal_changes_nothing(kind: str, rehearse_at: int) -> None:
 )
 def test_a_net_that_does_not_fit_its_data_is_refused(arch: dict[str, Any], data: dict[str, Any], path: str) -> None:
     with pytest.raises(SpecError, match=f"^{path}"):
-        image_size.check_image_size(asked(arch=arch, data=data))
+        check_image_size(make_run(arch=arch, data=data))

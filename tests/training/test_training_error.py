@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.small_runs import asked, ended
+from tests.training.small_runs import finish_training, make_run
 from vgg_ablate.data.splits import load_splits
 from vgg_ablate.models import checkpoints
 from vgg_ablate.training import trainer
@@ -17,40 +17,40 @@ from vgg_ablate.training.settings import TrainingSettings
 AUGMENTED = {"augment": {"crop_padding": 2, "flip": True, "cutout": 4}}
 
 
-@pytest.mark.parametrize("most", [100, 5_000])
+@pytest.mark.parametrize("max_examples", [100, 5_000])
 @pytest.mark.parametrize("resident", [True, False])
-def test_the_training_error_is_that_of_the_first_training_examples_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, resident: bool
+def test_the_training_error_is_that_of_the_first_training_examples_without_augmentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_examples: int, resident: bool
 ) -> None:
-    monkeypatch.setattr(trainer, "MAX_TRAIN_ERROR_EXAMPLES", most)
-    run = asked(data=AUGMENTED, arch={"norm": "batch"}, lr=0.02)
-    _, tested = ended(train(run, TrainingSettings(weights=tmp_path / "net.safetensors", resident=resident)))
+    monkeypatch.setattr(trainer, "MAX_TRAIN_ERROR_EXAMPLES", max_examples)
+    run = make_run(data=AUGMENTED, arch={"norm": "batch"}, lr=0.02)
+    _, metrics = finish_training(train(run, TrainingSettings(weights=tmp_path / "net.safetensors", resident=resident)))
     _, net = checkpoints.load_safetensors(tmp_path / "net.safetensors")
-    three = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"), resident=True)
-    assert isinstance(three.train.images, torch.Tensor)
-    images = ((three.train.images.float() - three.mean) / three.std).permute(0, 3, 1, 2)[:most]
+    splits = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"), resident=True)
+    assert isinstance(splits.train.images, torch.Tensor)
+    images = ((splits.train.images.float() - splits.mean) / splits.std).permute(0, 3, 1, 2)[:max_examples]
     with torch.inference_mode():
-        answers = net.eval()(images).argmax(1)
-    wrong = int((answers != three.train.labels[:most]).sum())
-    assert tested.train_examples == min(most, len(three.train)) == len(images)
-    assert tested.train_error == pytest.approx(wrong / len(images), abs=1e-12)
+        predicted = net.eval()(images).argmax(1)
+    wrong = int((predicted != splits.train.labels[:max_examples]).sum())
+    assert metrics.train_examples == min(max_examples, len(splits.train)) == len(images)
+    assert metrics.train_error == pytest.approx(wrong / len(images), abs=1e-12)
     assert 0 < wrong < len(images)
 
 
 def test_variants_of_a_seed_are_measured_on_the_same_training_examples() -> None:
-    one, other = (
+    first, second = (
         load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu")).train.first(50)
-        for run in (asked(), asked(arch={"stages": "4 | 8"}, batch_size=16, data=AUGMENTED))
+        for run in (make_run(), make_run(arch={"stages": "4 | 8"}, batch_size=16, data=AUGMENTED))
     )
-    assert torch.equal(one.labels, other.labels)
-    assert isinstance(one.images, torch.Tensor)
-    assert isinstance(other.images, torch.Tensor)
-    assert torch.equal(one.images, other.images)
+    assert torch.equal(first.labels, second.labels)
+    assert isinstance(first.images, torch.Tensor)
+    assert isinstance(second.images, torch.Tensor)
+    assert torch.equal(first.images, second.images)
 
 
 def test_every_epoch_has_its_cpu_time_and_the_size_of_the_validation_split() -> None:
-    run = asked(data={"limit": None}, epochs=2)
+    run = make_run(data={"limit": None}, epochs=2)
     epochs = list(train(run, TrainingSettings()))
-    three = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"))
-    assert [epoch.val_examples for epoch in epochs] == [len(three.validation)] * 2
+    splits = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"))
+    assert [epoch.val_examples for epoch in epochs] == [len(splits.validation)] * 2
     assert all(0 < epoch.cpu_seconds < 1.5 * epoch.seconds for epoch in epochs)

@@ -114,7 +114,7 @@ def _measure_trained(net: _TrainedNet) -> tuple[FloatArray, str]:
     from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, average_field_over_noise
 
     if net.run is not None:
-        from vgg_ablate.data.samples import load_validation_images
+        from vgg_ablate.data.splits import load_validation_images
 
         try:
             images = load_validation_images(net.run, IMAGE_COUNT)

@@ -58,7 +58,7 @@ class DatasetInfo:
     files: tuple[str, ...] = ()  # array files, relative to the root, as torchvision lays them out
     folders: ClassFolders | None = None
     torchvision: TorchvisionClass | None = None
-    how_to_get: str = "data.download: true fetches it"  # the end of the message for missing files
+    how_to_get: str = "data.download: true downloads it"  # the end of the message for missing files
 
     @property
     def downloadable(self) -> bool:

@@ -1,7 +1,8 @@
-"""Augmentation of whole batches on the device: what of which image is shown, drawn for (seed, epoch, example).
+"""Augmentation of whole batches on the device.
 
-The draws are tables with a row for every example of the training split, so that they depend neither on the order nor
-on the size of the batches; every kind of augmentation draws its own, so that switching one on leaves the others alone.
+Every random decision is a function of (seed, epoch, example): `begin_epoch` draws one table per kind of augmentation,
+with one row per example of the training split. The decisions therefore depend neither on the order nor on the size of
+the batches, and switching one kind on leaves the draws of the others unchanged.
 """
 
 from __future__ import annotations
@@ -19,163 +20,180 @@ from vgg_ablate.data.streaming import StreamedImages
 
 
 class AugmentDraw(IntEnum):
-    """What is drawn. The numbers are part of every result: append, never renumber."""
+    """A kind of random decision. The numbers seed it, so they are part of every result: append, never renumber."""
 
     CROP = 0
     FLIP = 1
-    COLOUR = 2
+    COLOR = 2
     CUTOUT = 3
 
 
 class Normalizer:
-    """N x H x W x C in units of 1/255 -> float, N x C x H x W in channels_last, by the training split's statistics."""
+    """Normalization of a batch by the training split's mean and standard deviation per channel.
+
+    Maps pixels in units of 1/255 (N x H x W x C, uint8 or float) to float32, N x C x H x W in channels_last.
+    """
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
-        self._scale, self._shift = 1 / std, -mean / std
-        self._lines: dict[int, tuple[Tensor, Tensor]] = {}  # pixels -> both, repeated for every pixel of an image
+        self._scale = 1 / std
+        self._shift = -mean / std
+        self._rows: dict[int, tuple[Tensor, Tensor]] = {}  # pixels per image -> scale and shift, repeated per pixel
 
     def __call__(self, images: Tensor) -> Tensor:
         count, pixels = len(images), images.shape[1] * images.shape[2]
-        if pixels not in self._lines:  # numbers that lie in one line are what a processor is quick with
-            self._lines[pixels] = (self._scale.repeat(pixels), self._shift.repeat(pixels))
-        scale, shift = self._lines[pixels]
-        shown = images.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        shown.view(count, -1).mul_(scale).add_(shift)
-        return shown.permute(0, 3, 1, 2)
+        # Broadcasting over a last axis of 1 or 3 channels defeats vectorization on the CPU; a row per image does not.
+        if pixels not in self._rows:
+            self._rows[pixels] = (self._scale.repeat(pixels), self._shift.repeat(pixels))
+        scale, shift = self._rows[pixels]
+        normalized = images.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        normalized.view(count, -1).mul_(scale).add_(shift)
+        return normalized.permute(0, 3, 1, 2)  # N x H x W x C in memory is channels_last
 
 
 class Augmenter:
-    """Examples of the training split, as an epoch shows them."""
+    """The training split's examples as each epoch shows them.
+
+    Per epoch: `begin_epoch`; then per batch: `load_examples`, and `make_batch` with the indices that it returned.
+    """
 
     def __init__(
-        self, augment: Augment, images: Tensor | StreamedImages, size: int, normalise: Normalizer, seed: int
+        self, augment: Augment, images: Tensor | StreamedImages, size: int, normalize: Normalizer, seed: int
     ) -> None:
-        """`images`: uint8, N x H x W x C, resident or on disk; they are shown at `size` pixels a side."""
-        self._augment, self._size, self._normalise, self._seed = augment, size, normalise, seed
-        self._boxed = bool(augment.resized_crop or augment.scale_jitter)
-        self._moved = bool(augment.crop_padding or augment.flip) and not self._boxed
+        """Prepare images (uint8, N x H x W x C, resident or on disk) to be shown at `size` pixels per side."""
+        self._augment = augment
+        self._size = size
+        self._normalize = normalize
+        self._seed = seed
+        self._uses_boxes = bool(augment.resized_crop or augment.scale_jitter)
+        self._uses_shifts = bool(augment.crop_padding or augment.flip) and not self._uses_boxes
         shape: tuple[int, ...] = tuple(images.shape)
-        self._count, stored, _, self._channels = shape
-        self._side = stored if self._boxed else size + 2 * augment.crop_padding
+        self._count, stored_side, _, self._channels = shape
+        self._side = stored_side if self._uses_boxes else size + 2 * augment.crop_padding
         self._device = images.device
         self._axes = (
             resample.compute_color_axes(streaming.iterate_batches(images, 4096)) if augment.pca_color_std else None
         )
         self._source = images if isinstance(images, StreamedImages) else None
-        self._images = torch.empty(0) if isinstance(images, StreamedImages) else self._prepared(images)
-        self._drawn: dict[AugmentDraw, Tensor] = {}  # for every example
-        self._held: dict[AugmentDraw, Tensor] = {}  # for those that `batch` can show
+        self._images = torch.empty(0) if isinstance(images, StreamedImages) else self._prepare(images)
+        self._draws: dict[AugmentDraw, Tensor] = {}  # one row per example of the training split
+        self._loaded_draws: dict[AugmentDraw, Tensor] = {}  # one row per index that `make_batch` accepts
 
     @property
-    def streamed(self) -> bool:
-        """Whether images are on disk, so that `load` must come before `batch`."""
+    def is_streamed(self) -> bool:
+        """Return whether images are on disk, so that `load_examples` renumbers the examples of each batch."""
         return self._source is not None
 
-    def begin(self, epoch: int, order: Tensor | None = None) -> None:
-        """Draw for every example what happens to it in this epoch; `order`: its batches, one a row, to be read ahead.
+    def begin_epoch(self, epoch: int, order: Tensor | None = None) -> None:
+        """Draw the epoch's random decisions for every example.
 
-        Tables stay where they are in memory: a recorded graph reads them there.
+        `order` (int64, one batch per row) lets streamed images be read ahead.
         """
-        wanted = {
-            AugmentDraw.CROP: resample.DRAWS_PER_BOX if self._boxed else 2 * bool(self._augment.crop_padding),
+        columns_by_draw = {
+            AugmentDraw.CROP: resample.DRAWS_PER_BOX if self._uses_boxes else 2 * bool(self._augment.crop_padding),
             AugmentDraw.FLIP: int(self._augment.flip),
-            AugmentDraw.COLOUR: self._channels if self._augment.pca_color_std else 0,
+            AugmentDraw.COLOR: self._channels if self._augment.pca_color_std else 0,
             AugmentDraw.CUTOUT: 2 * bool(self._augment.cutout),
         }
-        for purpose, columns in wanted.items():
+        for draw, columns in columns_by_draw.items():
             if columns:
-                _keep(self._drawn, purpose, self._table(epoch, purpose, columns))
+                _store_in_place(self._draws, draw, self._draw_table(epoch, draw, columns))
         if self._source is None:
-            self._held = self._drawn
+            self._loaded_draws = self._draws
         elif order is not None:
             self._source.announce(order)
 
-    def load(self, examples: Tensor) -> Tensor:
-        """The indices by which `batch` knows these examples: they themselves, or where their images were loaded to."""
+    def load_examples(self, examples: Tensor) -> Tensor:
+        """Load a batch (int64 indices) and return the indices under which `make_batch` finds its examples.
+
+        These are the same indices for resident images, and 0 to N - 1 for streamed ones.
+        """
         if self._source is None:
             return examples
-        images = self._prepared(self._source.take(examples))
+        images = self._prepare(self._source.take(examples))
         if self._images.shape == images.shape:
-            self._images.copy_(images)
+            self._images.copy_(images)  # in place: a recorded graph reads this memory
         else:
             self._images = images
-        for purpose, table in self._drawn.items():
-            _keep(self._held, purpose, table[examples])
+        for draw, table in self._draws.items():
+            _store_in_place(self._loaded_draws, draw, table[examples])
         return torch.arange(len(examples), device=self._device)
 
-    def _prepared(self, images: Tensor) -> Tensor:
-        """As they are kept on the device: at the size to be shown, padded, a number a pixel."""
-        padding = self._augment.crop_padding
-        still = images if self._boxed else resample.resize_images(images, self._size)
-        padded = functional.pad(still, (0, 0, padding, padding, padding, padding)) if padding else still
-        return _words(padded) if self._moved else padded
-
-    def batch(self, examples: Tensor) -> Tensor:
-        """float, N x C x H x W in channels_last, normalised: the examples (int64 indices) as this epoch shows them."""
-        images = self._in_boxes(examples) if self._boxed else self._cropped(examples)
+    def make_batch(self, examples: Tensor) -> Tensor:
+        """Return the augmented, normalized examples: float32, N x C x H x W in channels_last."""
+        images = self._sample_boxes(examples) if self._uses_boxes else self._crop(examples)
         if self._axes is not None:
-            weights = self._held[AugmentDraw.COLOUR][examples] * self._augment.pca_color_std
+            weights = self._loaded_draws[AugmentDraw.COLOR][examples] * self._augment.pca_color_std
             images = images.float() + (weights @ self._axes)[:, None, None, :]
-        shown = self._normalise(images)
-        return self._with_holes(shown, examples) if self._augment.cutout else shown
+        normalized = self._normalize(images)
+        return self._cut_out(normalized, examples) if self._augment.cutout else normalized
 
-    def _table(self, epoch: int, purpose: AugmentDraw, columns: int) -> Tensor:
-        """N x columns: uniform in [0, 1), and normal for colours."""
-        chance = make_torch_generator(self._seed, RandomStream.AUGMENT, epoch, purpose)
-        draw = torch.randn if purpose is AugmentDraw.COLOUR else torch.rand
-        table = draw(self._count, columns, generator=chance)
+    def _prepare(self, images: Tensor) -> Tensor:
+        """Return images as they are held on the device: resized, padded and packed into one word per pixel."""
+        padding = self._augment.crop_padding
+        # Boxes are cut from the stored image and resized per batch; everything else is resized once, here.
+        resized = images if self._uses_boxes else resample.resize_images(images, self._size)
+        padded = functional.pad(resized, (0, 0, padding, padding, padding, padding)) if padding else resized
+        return _pack_pixels(padded) if self._uses_shifts else padded
+
+    def _draw_table(self, epoch: int, draw: AugmentDraw, columns: int) -> Tensor:
+        """Return N x columns draws: uniform in [0, 1), standard normal for colors."""
+        generator = make_torch_generator(self._seed, RandomStream.AUGMENT, epoch, draw)
+        distribution = torch.randn if draw is AugmentDraw.COLOR else torch.rand
+        # Drawn on the CPU on every device: a GPU's generator would give other numbers for the same seed.
+        table = distribution(self._count, columns, generator=generator)
         return table.to(self._device, non_blocking=True)
 
-    def _flipped(self, examples: Tensor) -> Tensor:
-        """bool, N x 1."""
-        return self._held[AugmentDraw.FLIP][examples] < 0.5
+    def _is_flipped(self, examples: Tensor) -> Tensor:
+        """Return bool, N x 1: whether each example is mirrored."""
+        return self._loaded_draws[AugmentDraw.FLIP][examples] < 0.5
 
-    def _cropped(self, examples: Tensor) -> Tensor:
-        """Crops from the padded images, and flips: one gather."""
+    def _crop(self, examples: Tensor) -> Tensor:
+        """Return crops of the padded images, mirrored where drawn: one gather, whatever is switched on."""
         padding = self._augment.crop_padding
-        if not self._moved:
+        if not self._uses_shifts:
             return self._images[examples]
-        along = torch.arange(self._size, device=examples.device)
-        rows = columns = along.expand(len(examples), -1)
+        steps = torch.arange(self._size, device=examples.device)
+        rows = columns = steps.expand(len(examples), -1)
         if padding:
-            offsets = (self._held[AugmentDraw.CROP][examples] * (2 * padding + 1)).long()
-            rows, columns = offsets[:, :1] + along, offsets[:, 1:] + along
+            offsets = (self._loaded_draws[AugmentDraw.CROP][examples] * (2 * padding + 1)).long()
+            rows, columns = offsets[:, :1] + steps, offsets[:, 1:] + steps
         if self._augment.flip:
-            columns = torch.where(self._flipped(examples), columns.flip(1), columns)
-        return self._looked_up(examples, rows, columns)
+            columns = torch.where(self._is_flipped(examples), columns.flip(1), columns)
+        return self._gather_pixels(examples, rows, columns)
 
-    def _looked_up(self, examples: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """uint8, N x size x size x C: pixels of images at rows and columns (N x size each)."""
-        where = (examples[:, None] * self._side + rows)[:, :, None] * self._side + columns[:, None, :]
-        found = self._images.index_select(0, where.flatten())
-        return found.view(torch.uint8).view(*where.shape, -1)[..., : self._channels]
+    def _gather_pixels(self, examples: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return uint8, N x size x size x C: the packed images' pixels at rows and columns (N x size each)."""
+        index = (examples[:, None] * self._side + rows)[:, :, None] * self._side + columns[:, None, :]
+        words = self._images.index_select(0, index.flatten())
+        return words.view(torch.uint8).view(*index.shape, -1)[..., : self._channels]
 
-    def _in_boxes(self, examples: Tensor) -> Tensor:
-        """Boxes of the stored images, resized."""
-        draws = self._held[AugmentDraw.CROP][examples]
+    def _sample_boxes(self, examples: Tensor) -> Tensor:
+        """Return random boxes of the stored images, resized to `size` and mirrored where drawn."""
+        draws = self._loaded_draws[AugmentDraw.CROP][examples]
         rows, columns = resample.compute_positions(self._augment, draws, self._side, self._size)
+        # Reversing the columns mirrors the sampled box, without another pass over its pixels.
         if self._augment.flip:
-            columns = torch.where(self._flipped(examples), columns.flip(1), columns)
+            columns = torch.where(self._is_flipped(examples), columns.flip(1), columns)
         return resample.sample_bilinear(self._images[examples], rows, columns)
 
-    def _with_holes(self, images: Tensor, examples: Tensor) -> Tensor:
-        """A square with its centre anywhere in the image becomes 0: the mean colour."""
-        side, along = self._augment.cutout, torch.arange(self._size, device=examples.device)
-        first = (self._held[AugmentDraw.CUTOUT][examples] * self._size).long() - side // 2
-        within = (along >= first[:, :, None]) & (along < first[:, :, None] + side)  # N x 2 x size
-        return images.masked_fill((within[:, 0, :, None] & within[:, 1, None, :])[:, None], 0.0)
+    def _cut_out(self, images: Tensor, examples: Tensor) -> Tensor:
+        """Set one square per image to 0, the mean color after normalization; its center may be any pixel."""
+        side, steps = self._augment.cutout, torch.arange(self._size, device=examples.device)
+        first = (self._loaded_draws[AugmentDraw.CUTOUT][examples] * self._size).long() - side // 2
+        inside = (steps >= first[:, :, None]) & (steps < first[:, :, None] + side)  # N x 2 x size
+        return images.masked_fill((inside[:, 0, :, None] & inside[:, 1, None, :])[:, None], 0.0)
 
 
-def _words(images: Tensor) -> Tensor:
-    """Every pixel as one number, so that looking it up is one read: int32 for three channels, uint8 for one."""
+def _pack_pixels(images: Tensor) -> Tensor:
+    """Return one word per pixel, so that a gather reads each pixel once: int32 for 3 channels, uint8 for 1."""
     if images.shape[3] == 1:
         return images.flatten()
     return functional.pad(images, (0, 1)).view(torch.int32).flatten()
 
 
-def _keep(tables: dict[AugmentDraw, Tensor], purpose: AugmentDraw, table: Tensor) -> None:
-    """Put the table where the one before it was."""
-    if purpose in tables and tables[purpose].shape == table.shape:
-        tables[purpose].copy_(table)
+def _store_in_place(tables: dict[AugmentDraw, Tensor], draw: AugmentDraw, table: Tensor) -> None:
+    """Store the table in the previous one's memory, from which a recorded CUDA graph goes on reading."""
+    if draw in tables and tables[draw].shape == table.shape:
+        tables[draw].copy_(table)
     else:
-        tables[purpose] = table
+        tables[draw] = table

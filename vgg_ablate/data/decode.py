@@ -1,8 +1,9 @@
-"""Image files and arrays -> uint8 pixels of one size. Imports no torch.
+"""Decoding of image files and arrays to uint8 pixels of one size. Imports no torch.
 
-Every example takes the same path, whether it is an image file or a row of a binary file, so that the same pixels give
-the same training: native pixels first (upright by EXIF, 8 bits per channel, RGB or grey), whose digest names the
-example; then the shorter side is resized to the stored size (bilinear, antialiased) and the centre square kept.
+Contract: image files and rows of binary files take the same path, so that equal pixels give equal trainings. An example
+is first converted to native pixels (upright by EXIF, 8 bits per channel, RGB or gray), whose digest identifies it.
+Then its shorter side is resized to the stored size (bilinear, antialiased) and the center square is kept: all images of
+a cache entry have one shape, at the price of the margins of non-square images.
 """
 
 from __future__ import annotations
@@ -19,29 +20,29 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-DECODING_VERSION = 2  # bumped by hand when the same files decode to other pixels; part of the cache's names
+DECODING_VERSION = 2  # part of the cache's names: increase it by hand when the same files decode to other pixels
 
 ImageArray = npt.NDArray[np.uint8]  # N x H x W x C; one image: H x W x C
 LabelArray = npt.NDArray[np.int64]
-ReportProgress = Callable[[int, int], None]  # images done, of how many
+ReportProgress = Callable[[int, int], None]  # images decoded so far, images in total
 
-_THREADS = min(16, os.cpu_count() or 1)  # PIL decodes outside the interpreter's lock
-_BATCH = 64  # images per task: a task for each small image would cost more than decoding it
+_THREADS = min(16, os.cpu_count() or 1)  # threads are enough: PIL releases the GIL while it decodes
+_BATCH_SIZE = 64  # images per task: one task per small image would cost more than decoding it
 
 
 class RawExample(NamedTuple):
-    """One example before it is decoded: an image file, or its pixels (uint8, H x W x C)."""
+    """An example before decoding: an image file, or its pixels (uint8, H x W x C)."""
 
     image: str | Path | ImageArray
     label: int
 
 
 class DecodedExample(NamedTuple):
-    """One decoded example."""
+    """An example after decoding."""
 
     digest: bytes  # SHA-256 of the native pixels and their shape
     label: int
-    pixels: bytes  # size x size x channels, as stored
+    pixels: bytes  # uint8, size x size x channels, in C order
 
 
 class UnreadableImage(NamedTuple):
@@ -52,29 +53,29 @@ class UnreadableImage(NamedTuple):
 
 
 def decode_examples(
-    sources: Sequence[RawExample], size: int, channels: int
+    examples: Sequence[RawExample], size: int, channels: int
 ) -> Iterator[DecodedExample | UnreadableImage]:
-    """Yield every source, in order, decoded to `size` pixels a side and `channels` channels."""
-    Image.init()  # PIL loads its rarer formats at first need, and a second thread would miss them meanwhile
-    waiting: deque[Future[list[DecodedExample | UnreadableImage]]] = deque()
+    """Yield every example in order, decoded to `size` pixels per side and `channels` channels."""
+    Image.init()  # PIL registers rarer formats at first use; a second thread fails to open them meanwhile
+    pending: deque[Future[list[DecodedExample | UnreadableImage]]] = deque()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as threads:
-        for at in range(0, len(sources), _BATCH):
-            waiting.append(threads.submit(_decode_batch, sources[at : at + _BATCH], size, channels))
-            if len(waiting) > 2 * _THREADS:  # no more than this is held in memory, however slow the disk takes it
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+        for start in range(0, len(examples), _BATCH_SIZE):
+            pending.append(threads.submit(_decode_batch, examples[start : start + _BATCH_SIZE], size, channels))
+            if len(pending) > 2 * _THREADS:  # bounds the memory held where the disk is slower than decoding
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
 
 
 def convert_native(image: Image.Image, channels: int) -> Image.Image:
-    """Return the image upright, in mode RGB (3 channels) or L (1), at its own size.
+    """Return the image upright, in mode RGB (3 channels) or L (1 channel), at its own size.
 
-    Alpha is dropped; 16 bits are cut to the upper 8.
+    Alpha is dropped. Of 16 bits per channel the upper 8 are kept.
     """
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bits of grey; `convert` would clip them to 255
+    if upright.mode.startswith("I"):  # 16-bit gray: `convert` would clip every value above 255
         upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    if upright.mode == "P" and "transparency" in upright.info:
+    if upright.mode == "P" and "transparency" in upright.info:  # PIL warns where such a palette becomes RGB directly
         upright = upright.convert("RGBA")
     return upright.convert("RGB" if channels == 3 else "L")
 
@@ -86,7 +87,7 @@ def digest_native(image: Image.Image) -> bytes:
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """Return the centre square of the image, its shorter side resized to `size`."""
+    """Return the center square of the image, its shorter side resized to `size`."""
     if min(image.size) != size:
         scale = size / min(image.size)
         sides = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
@@ -97,22 +98,22 @@ def fit_square(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _decode_batch(sources: Sequence[RawExample], size: int, channels: int) -> list[DecodedExample | UnreadableImage]:
-    return [_decode_one(source, size, channels) for source in sources]
+def _decode_batch(examples: Sequence[RawExample], size: int, channels: int) -> list[DecodedExample | UnreadableImage]:
+    return [_decode_example(example, size, channels) for example in examples]
 
 
-def _decode_one(source: RawExample, size: int, channels: int) -> DecodedExample | UnreadableImage:
-    if isinstance(source.image, np.ndarray):
-        grey = source.image.shape[2] == 1
-        image = Image.fromarray(np.ascontiguousarray(source.image[..., 0] if grey else source.image))
-        return _make_example(image, source.label, size, channels)
+def _decode_example(example: RawExample, size: int, channels: int) -> DecodedExample | UnreadableImage:
+    if isinstance(example.image, np.ndarray):
+        is_gray = example.image.shape[2] == 1
+        image = Image.fromarray(np.ascontiguousarray(example.image[..., 0] if is_gray else example.image))
+        return _finish_example(image, example.label, size, channels)
     try:
-        with Image.open(source.image) as image:
-            return _make_example(image, source.label, size, channels)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        return UnreadableImage(source.image, str(error))
+        with Image.open(example.image) as image:
+            return _finish_example(image, example.label, size, channels)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:  # SyntaxError: PIL's broken PNG chunks
+        return UnreadableImage(example.image, str(error))
 
 
-def _make_example(image: Image.Image, label: int, size: int, channels: int) -> DecodedExample:
+def _finish_example(image: Image.Image, label: int, size: int, channels: int) -> DecodedExample:
     native = convert_native(image, channels)
     return DecodedExample(digest_native(native), label, fit_square(native, size).tobytes())

@@ -1,8 +1,9 @@
-"""Decoded examples on disk, in an order of their own, and the fingerprint of that order. Imports no torch.
+"""Decoded examples on disk, and the fingerprint of their content. Imports no torch.
 
-A split is a folder of `images.npy` (uint8, N x H x W x C), `labels.npy` (int64, N) and `skipped.json`. Examples are
-sorted by the digest of their native pixels, then by label. Neither file names nor the order of a binary file decide
-which example a seed draws.
+A split is a folder of `images.npy` (uint8, N x H x W x C), `labels.npy` (int64, N) and `skipped.json`.
+
+Contract: examples are sorted by the digest of their native pixels, then by label. File names and the order of a binary
+file therefore have no influence on which examples a seed draws.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ import numpy as np
 from vgg_ablate.data.decode import ImageArray, LabelArray, RawExample, ReportProgress, UnreadableImage, decode_examples
 from vgg_ablate.errors import DatasetError
 
-_CHUNK = 4096  # images that are copied at once
-_TOLD_EVERY = 100  # images between two calls of the progress
+_COPIED_IMAGES = 4096  # images copied at once when a split is sorted
+_PROGRESS_INTERVAL = 100  # images between two calls of `progress`
 
 ExampleIndex = list[tuple[bytes, int]]  # (digest, label) of every example of a split, sorted
 
 
 class DecodedSplit(NamedTuple):
-    """Images and labels of a split, and the files that could not be read."""
+    """A split as the cache holds it: images, labels, and one line per file that could not be read."""
 
     images: ImageArray
     labels: LabelArray
@@ -34,30 +35,30 @@ class DecodedSplit(NamedTuple):
 
 def write_split(
     folder: Path,
-    sources: Sequence[RawExample],
+    examples: Sequence[RawExample],
     size: int,
     channels: int,
     *,
     skip_corrupt: bool,
     progress: ReportProgress | None = None,
 ) -> ExampleIndex:
-    """Decode a split into the new folder and return its examples, sorted as they are stored.
+    """Decode a split into a new folder and return digest and label of its examples in the stored order.
 
-    Raises DataMissing naming the files that cannot be read, unless they are to be skipped.
+    Raises DatasetError with the first file that cannot be read, unless `skip_corrupt` is set.
     """
     folder.mkdir()
     index: ExampleIndex = []
     skipped: list[str] = []
-    unsorted = folder / "unsorted"  # in the order of the sources: digests are known only after decoding
+    unsorted = folder / "unsorted"  # digests, and with them the order, are known only after decoding
     with open(unsorted, "wb") as file:
-        for done, example in enumerate(decode_examples(sources, size, channels), start=1):
+        for done, example in enumerate(decode_examples(examples, size, channels), start=1):
             if isinstance(example, UnreadableImage):
                 skipped.append(f"{example.path}: {example.reason}")
             else:
                 index.append((example.digest, example.label))
                 file.write(example.pixels)
-            if progress and (done % _TOLD_EVERY == 0 or done == len(sources)):
-                progress(done, len(sources))
+            if progress and (done % _PROGRESS_INTERVAL == 0 or done == len(examples)):
+                progress(done, len(examples))
     if skipped and not skip_corrupt:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         raise DatasetError(f"{skipped[0]}{more}; data.on_corrupt: skip leaves such files out")
@@ -78,7 +79,7 @@ def read_split(folder: Path) -> DecodedSplit:
 
 
 def compute_fingerprint(splits: Mapping[str, ExampleIndex]) -> str:
-    """Return 16 hex digits of the SHA-256 of which examples, with which labels, each split holds."""
+    """Return the fingerprint of a data set: 16 hex digits of the SHA-256 of each split's digests and labels."""
     content = hashlib.sha256()
     for split, index in sorted(splits.items()):
         content.update(f"{split} {len(index)}\n".encode())
@@ -88,14 +89,14 @@ def compute_fingerprint(splits: Mapping[str, ExampleIndex]) -> str:
 
 
 def _write_sorted(path: Path, unsorted: Path, order: LabelArray, shape: tuple[int, ...]) -> None:
-    """Write an .npy file of the rows of `unsorted` in this order.
+    """Write the rows of `unsorted` in this order as an .npy file.
 
-    Written as a stream and not through a memory map, in which a full disk would kill the process instead of raising.
+    A stream and not a memory map: on a full disk a memory map kills the process (SIGBUS) instead of raising OSError.
     """
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        if not len(order):  # an empty file cannot be mapped
+        if not len(order):  # np.memmap refuses an empty file
             return
         rows = np.memmap(unsorted, np.uint8, "r", shape=shape)
-        for at in range(0, len(order), _CHUNK):
-            file.write(rows[order[at : at + _CHUNK]].tobytes())
+        for start in range(0, len(order), _COPIED_IMAGES):
+            file.write(rows[order[start : start + _COPIED_IMAGES]].tobytes())

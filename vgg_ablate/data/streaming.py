@@ -1,8 +1,10 @@
-"""Images that do not fit on the device: read from the memory-mapped cache a batch ahead. No example differs for it."""
+"""Images that do not fit on the device, read from the memory-mapped cache one batch ahead.
+
+Contract: a training on streamed images equals the one on resident images, bit for bit.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -12,64 +14,72 @@ from torch import Tensor
 
 from vgg_ablate.data.decode import ImageArray, LabelArray
 
-_SHARE = 0.5  # of the memory that is free: what resident images may fill
+_RESIDENT_FRACTION = 0.5  # of the free memory that resident images may fill: nets and batches need the rest
 
 
 class StreamedImages:
-    """The images of a split, on disk: uint8, N x H x W x C."""
+    """The images of a split, on disk: uint8, N x H x W x C.
+
+    Announce the order of an epoch's batches, then take them one by one; each is read while the one before it trains.
+    """
 
     def __init__(self, images: ImageArray, rows: LabelArray, device: torch.device) -> None:
-        """`images`: the memory map; `rows`: which of them are the split's."""
-        self._images, self._rows, self.device = images, rows, device
+        """Take the memory map of the images, and the split's rows of it."""
+        self.device = device
         self.shape = (len(rows), *images.shape[1:])
-        self._coming: Iterator[Tensor] = iter(())
-        self._ahead: Future[Tensor] | None = None
+        self._images = images
+        self._rows = rows
+        self._upcoming: Iterator[Tensor] = iter(())
+        self._next_batch: Future[Tensor] | None = None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
 
     def first(self, count: int) -> StreamedImages:
-        """The first `count` images, or all where there are fewer."""
+        """Return the first `count` images, or all where there are fewer."""
         return StreamedImages(self._images, self._rows[:count], self.device)
 
     def announce(self, batches: Tensor) -> None:
-        """The batches (int64 indices, one a row) that `take` will be asked for, in this order."""
-        self._coming = iter(batches.cpu())
-        self._read_on()
+        """Announce the batches (int64 indices, one per row) that `take` will return, in this order."""
+        self._upcoming = iter(batches.cpu())
+        self._read_ahead()
 
     def take(self, examples: Tensor) -> Tensor:
-        """uint8, N x H x W x C, on the device; the next announced batch is read meanwhile."""
-        images = self._ahead.result() if self._ahead else self._read(examples.cpu())
-        self._read_on()
+        """Return the next announced batch on the device, uint8, N x H x W x C; without one, read `examples`."""
+        # The pending batch is the one asked for: an epoch takes its batches in the announced order.
+        images = self._next_batch.result() if self._next_batch else self._read(examples.cpu())
+        self._read_ahead()
         return images.to(self.device, non_blocking=True)
 
     def split(self, count: int) -> Iterator[Tensor]:
-        """All images in order, `count` at a time, on the device."""
-        for at in range(0, len(self._rows), count):
-            yield self._read(torch.arange(at, min(at + count, len(self._rows)))).to(self.device)
+        """Yield all images in order, `count` at a time, on the device."""
+        for start in range(0, len(self._rows), count):
+            yield self._read(torch.arange(start, min(start + count, len(self._rows)))).to(self.device)
 
-    def _read_on(self) -> None:
-        batch = next(self._coming, None)
-        self._ahead = None if batch is None else self._reader.submit(self._read, batch)
+    def _read_ahead(self) -> None:
+        batch = next(self._upcoming, None)
+        self._next_batch = None if batch is None else self._reader.submit(self._read, batch)
 
     def _read(self, examples: Tensor) -> Tensor:
-        wanted = self._rows[examples.numpy()]
-        order = np.argsort(wanted, kind="stable")  # the disk is read in one direction
-        found = np.empty((len(wanted), *self.shape[1:]), np.uint8)
-        found[order] = self._images[wanted[order]]
-        images = torch.from_numpy(found)
-        return images.pin_memory() if self.device.type == "cuda" else images
+        rows = self._rows[examples.numpy()]
+        order = np.argsort(rows, kind="stable")  # read the disk in one direction
+        pixels = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        pixels[order] = self._images[rows[order]]
+        images = torch.from_numpy(pixels)
+        return images.pin_memory() if self.device.type == "cuda" else images  # pinned: the copy does not block
 
 
-def fits_in_memory(byte_count: int, device: torch.device) -> bool:
-    """Whether so many bytes of images may live on the device."""
+def fits_in_memory(size_bytes: int, device: torch.device) -> bool:
+    """Return whether images of this size may be held on the device, or for the CPU in memory."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return byte_count <= free * _SHARE
+        import psutil  # not at import time: on Linux it imports the POSIX-only module `resource`
+
+        free = psutil.virtual_memory().available  # counts memory that the system's file cache would give up
+    return size_bytes <= free * _RESIDENT_FRACTION
 
 
 def iterate_batches(images: Tensor | StreamedImages, count: int) -> Iterator[Tensor]:
-    """All images in order, `count` at a time, on the device."""
+    """Yield all images in order, `count` at a time, on the device."""
     if isinstance(images, StreamedImages):
         return images.split(count)
     return iter(torch.split(images, count))

@@ -1,4 +1,4 @@
-"""A step as one CUDA graph: hundreds of kernels launched at once. On a CPU it is the step itself."""
+"""A training step as one CUDA graph, which launches hundreds of kernels at once. On a CPU it is the step itself."""
 
 from __future__ import annotations
 
@@ -7,35 +7,43 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-_REHEARSALS = 3  # before a graph is recorded: libraries choose their algorithms, optimisers make their state
+_REHEARSALS = 3  # steps before recording: cuDNN chooses its algorithms, and optimizers allocate their state
 
 ListTensors = Callable[[], Iterable[Tensor]]
 
 
-def record_step(step: Callable[[], None], state: ListTensors, device: torch.device) -> Callable[[], None]:
-    """What replays `step`, which reads and writes tensors that stay where they are; `state` lists those it changes."""
+def record_step(step: Callable[[], None], list_state: ListTensors, device: torch.device) -> Callable[[], None]:
+    """Return a function that replays `step`, and leave the training as it was.
+
+    `step` must read and write tensors that stay where they are in memory; `list_state` lists those that it changes.
+    """
     if device.type != "cuda":
         return step
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            rehearse_step(step, state, [device])
-        torch.cuda.current_stream().wait_stream(aside)
+        # On a side stream, as torch's notes on CUDA graphs require: autograd would otherwise tie the gradients to the
+        # default stream, which cannot be captured.
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
+            rehearse_step(step, list_state, [device])
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             step()
     return graph.replay
 
 
-def rehearse_step(step: Callable[[], None], state: ListTensors, devices: list[torch.device]) -> None:
-    """Take steps, and put everything back: what was there to its values, what a step made (momenta) to 0."""
-    before = {id(tensor): tensor.detach().clone() for tensor in state()}
+def rehearse_step(step: Callable[[], None], list_state: ListTensors, devices: list[torch.device]) -> None:
+    """Run steps and restore everything that they changed.
+
+    State that the steps created, such as momenta, becomes 0, with which optimizers start.
+    """
+    before = {id(tensor): tensor.detach().clone() for tensor in list_state()}
     with torch.random.fork_rng(devices=devices):
         for _ in range(_REHEARSALS):
             step()
     with torch.no_grad():
-        for tensor in state():
+        for tensor in list_state():
             if id(tensor) in before:
                 tensor.copy_(before[id(tensor)])
             else:

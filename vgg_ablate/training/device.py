@@ -1,4 +1,4 @@
-"""What the machine is, and in which precision it trains: chosen by a timed probe, kept for the machine, recorded."""
+"""The device of a training and its precision: chosen by a timed probe, kept for the machine, written to the record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vgg_ablate.data import cache as data_cache
+from vgg_ablate.data.cache import get_cache_dir
 from vgg_ablate.errors import DeviceNotFoundError
 from vgg_ablate.files import write_once
 from vgg_ablate.records import Run
@@ -23,26 +23,25 @@ from vgg_ablate.training.settings import TrainingSettings
 
 Precision = Literal["fp32", "bf16"]
 
-_PROBED = ("fp32", "bf16")
-_ROUNDS = 4  # steps of each precision, in turns; the quickest counts
+_PROBED: tuple[Precision, ...] = ("fp32", "bf16")
+_ROUNDS = 4  # steps of each precision, alternating; the fastest counts, so that other load disturbs less
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name. Raises DeviceMissing."""
+    """Return the device of that name. Raises DeviceNotFoundError."""
     try:
-        found = torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceNotFoundError(f"--device: no device {name!r}; there are cpu, cuda, cuda:0, ...") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise DeviceNotFoundError(
-            f"--device: {name} is not on this machine, which has {torch.cuda.device_count()} GPUs"
-        )
-    return found
+        raise DeviceNotFoundError(f"--device: no device {name!r}; possible are cpu, cuda, cuda:0, ...") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceNotFoundError(f"--device: {name} not found: this machine has {count} GPUs")
+    return device
 
 
 @contextlib.contextmanager
 def use_threads(count: int) -> Iterator[None]:
-    """Train with `count` threads; afterwards as before."""
+    """Let torch use `count` threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -52,19 +51,20 @@ def use_threads(count: int) -> Iterator[None]:
 
 
 def choose_precision(run: Run, settings: TrainingSettings) -> Precision:
-    """What the run is trained in: what its recipe says, or for `auto` what this machine is quicker in."""
-    return _quicker(settings.device, settings.threads) if run.train.precision == "auto" else run.train.precision
+    """Return the precision of the run's recipe, or for `auto` the one that is faster on this machine."""
+    if run.train.precision != "auto":
+        return run.train.precision
+    return _find_faster_precision(settings.device, settings.threads)
 
 
 def describe_environment(run: Run, settings: TrainingSettings) -> dict[str, Any]:
-    """What a record keeps of the machine and of the choices made on it."""
-    chosen = choose_precision(run, settings)
-    where = resolve_device(settings.device)
+    """Return what a record keeps of the machine and of the choices made on it."""
+    device = resolve_device(settings.device)
     return {
-        "device": where.type,
-        "device_name": torch.cuda.get_device_name(where) if where.type == "cuda" else _processor(),
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _describe_processor(),
         "threads": settings.threads,
-        "precision": chosen,
+        "precision": choose_precision(run, settings),
         "memory_format": "channels_last",
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -74,46 +74,46 @@ def describe_environment(run: Run, settings: TrainingSettings) -> dict[str, Any]
 
 
 @cache
-def _quicker(name: str, count: int) -> Precision:
-    """The quicker precision on this machine; one answer for every net, so that variants are trained alike.
+def _find_faster_precision(device_name: str, threads: int) -> Precision:
+    """Return the faster precision of this machine, for every net: a probe per arch could train two variants unlike.
 
-    Kept in the cache folder by processor, torch and threads: the first process to ask decides for all.
+    The cache folder keeps one answer per processor, torch version and number of threads; the first process decides.
     """
-    where = resolve_device(name)
-    if where.type == "cuda":
+    device = resolve_device(device_name)
+    if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    about = f"{_processor()}-{torch.__version__}-{count}".replace("/", "_").replace(" ", "_")
-    kept = data_cache.get_cache_dir() / "precision" / f"{about}.json"
-    if not kept.exists():
-        write_once(kept, json.dumps(_timed(count), indent=1) + "\n")
-    answer = json.loads(kept.read_text(encoding="utf-8"))
-    return "bf16" if answer["bf16"] < answer["fp32"] else "fp32"
+    machine = f"{_describe_processor()}-{torch.__version__}-{threads}".replace("/", "_").replace(" ", "_")
+    path = get_cache_dir() / "precision" / f"{machine}.json"
+    if not path.exists():
+        write_once(path, json.dumps(_time_precisions(threads), indent=1) + "\n")
+    seconds = json.loads(path.read_text(encoding="utf-8"))  # of whichever process wrote first
+    return "bf16" if seconds["bf16"] < seconds["fp32"] else "fp32"
 
 
-def _timed(count: int) -> dict[str, float]:
-    """Seconds of CPU time of the quickest step of a small VGG in each precision."""
-    with use_threads(count), torch.random.fork_rng(devices=[]):
+def _time_precisions(threads: int) -> dict[str, float]:
+    """Return the CPU seconds of the fastest step of a small VGG in each precision."""
+    with use_threads(threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = _probe_net().to(memory_format=torch.channels_last)
+        net = _build_probe_net().to(memory_format=torch.channels_last)
         images = torch.randn(64, 3, 16, 16).contiguous(memory_format=torch.channels_last)
         labels = torch.arange(64) % 10
-        took: dict[str, list[float]] = {precision: [] for precision in _PROBED}
+        seconds: dict[str, list[float]] = {precision: [] for precision in _PROBED}
         for _ in range(_ROUNDS):
             for precision in _PROBED:
                 start = time.process_time()
                 with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                    scores = net(images)
-                functional.cross_entropy(scores.float(), labels).backward()  # type: ignore[no-untyped-call]
-                took[precision].append(time.process_time() - start)
-    return {precision: min(times[1:]) for precision, times in took.items()}
+                    logits = net(images)
+                functional.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
+                seconds[precision].append(time.process_time() - start)
+    return {precision: min(times[1:]) for precision, times in seconds.items()}  # the first round warms up
 
 
-def _probe_net() -> nn.Module:
+def _build_probe_net() -> nn.Module:
     stages: list[nn.Module] = []
-    for before, after in ((3, 32), (32, 64), (64, 128)):
+    for in_channels, out_channels in ((3, 32), (32, 64), (64, 128)):
         stages += [
-            nn.Conv2d(before, after, 3, padding=1, bias=False),
-            nn.BatchNorm2d(after),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
             nn.MaxPool2d(2),
             nn.ReLU(),
         ]
@@ -121,10 +121,10 @@ def _probe_net() -> nn.Module:
 
 
 @cache
-def _processor() -> str:
-    """The processor's name and the instructions that change what it computes."""
+def _describe_processor() -> str:
+    """Return the processor's name and the instruction set that torch uses: both change results in the last bits."""
     name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
+    if os.path.exists("/proc/cpuinfo"):  # Linux; platform.processor() is often empty there
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

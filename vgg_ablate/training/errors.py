@@ -1,10 +1,10 @@
-"""How a training can end other than by finishing. The worker turns them into outcomes; they are no user's mistake."""
+"""How a training can end without a result. The worker turns these errors into outcomes of a run."""
 
 from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """A training ended without a result."""
+    """A training ended without a result. Not a VggAblateError: it is a finding, not a mistake of the user."""
 
 
 class DivergedError(TrainingError):
@@ -12,7 +12,8 @@ class DivergedError(TrainingError):
 
     def __init__(self, epoch: int, loss: float) -> None:
         super().__init__(f"loss {loss} in epoch {epoch}")
-        self.epoch, self.loss = epoch, loss
+        self.epoch = epoch
+        self.loss = loss
 
 
 class OutOfMemoryError(TrainingError):

@@ -1,4 +1,4 @@
-"""What a net says about examples it was not trained on."""
+"""The evaluation of a net on a split, and the metrics of its predictions."""
 
 from __future__ import annotations
 
@@ -20,75 +20,75 @@ from vgg_ablate.models.vgg import Vgg
 from vgg_ablate.training.device import Precision
 from vgg_ablate.training.fusion import fold_batch_norms
 
-_PIXELS = {"cpu": 512 * 32**2, "cuda": 8192 * 32**2}  # shown at once
+_BATCH_PIXELS = {"cpu": 512 * 32**2, "cuda": 8192 * 32**2}  # per batch: larger ones are not faster
 
 
 class Predictions(NamedTuple):
-    """A split, scored: logits, or logs of mean probabilities, and what follows from them."""
+    """A net's predictions on a split, and the metrics that follow from them."""
 
-    logits: Tensor  # float32, N x classes
+    logits: Tensor  # float32, N x classes; of several views or nets, the log of the mean probabilities
     labels: Tensor  # int64, N
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy in nats."""
+        """Return the mean cross-entropy, in nats."""
         return functional.cross_entropy(self.logits, self.labels).item()
 
     @property
     def correct(self) -> Tensor:
-        """bool, N: whether the highest score is the label's."""
+        """Return bool, N: whether the class of the highest logit, of equal ones the first, is the label."""
         return self.logits.argmax(1) == self.labels
 
     def accuracy(self, top: int = 1) -> float:
-        """The fraction of examples whose label is among the `top` highest scores; of one, as `correct` has it."""
-        if top == 1:  # of equal scores, topk may choose another class than argmax
+        """Return the fraction of examples whose label is among the `top` highest logits."""
+        if top == 1:  # of equal logits, topk may choose another one than argmax, and then contradict `correct`
             return self.correct.double().mean().item()
         best = self.logits.topk(min(top, self.logits.shape[1]), dim=1).indices
         return (best == self.labels[:, None]).any(1).double().mean().item()
 
     def correct_bits(self) -> str:
-        """`correct` as hex digits of packed bits, most significant first."""
+        """Return `correct` as hex digits of packed bits, most significant first."""
         return np.packbits(self.correct.cpu().numpy()).tobytes().hex()
 
     def class_accuracy(self) -> list[float | None]:
-        """Of every class; None where the split has no example of it."""
+        """Return the accuracy per class; None for a class of which the split has no example."""
         classes = self.logits.shape[1]
         counts = torch.bincount(self.labels, minlength=classes).tolist()
-        right = torch.bincount(self.labels[self.correct], minlength=classes).tolist()
-        return [hits / count if count else None for hits, count in zip(right, counts, strict=True)]
+        correct = torch.bincount(self.labels[self.correct], minlength=classes).tolist()
+        return [hits / count if count else None for hits, count in zip(correct, counts, strict=True)]
 
     def confusion(self) -> list[list[int]]:
-        """Rows: the label; columns: the answer; examples of each."""
+        """Return the confusion matrix in examples: one row per label, one column per predicted class."""
         classes = self.logits.shape[1]
         pairs = self.labels * classes + self.logits.argmax(1)
-        counts: list[list[int]] = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
-        return counts
+        matrix: list[list[int]] = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
+        return matrix
 
 
-def average_predictions(each: Sequence[Predictions]) -> Predictions:
-    """One split, scored by several nets: the mean of their class probabilities (paper, section 4.4)."""
-    return (
-        each[0]
-        if len(each) == 1
-        else Predictions(average_probabilities([one.logits.softmax(1) for one in each]), each[0].labels)
-    )
+def average_predictions(predictions: Sequence[Predictions]) -> Predictions:
+    """Average the class probabilities of several nets on one split (paper, section 4.4)."""
+    if len(predictions) == 1:
+        return predictions[0]
+    probabilities = [net.logits.softmax(1) for net in predictions]
+    return Predictions(average_probabilities(probabilities), predictions[0].labels)
 
 
 @torch.inference_mode()
 def evaluate_split(
-    net: Vgg, split: Split, normalise: Normalizer, precision: Precision, size: int, how: Evaluate
+    net: Vgg, split: Split, normalize: Normalizer, precision: Precision, size: int, evaluate: Evaluate
 ) -> Predictions:
-    """Score a split of square images for a net of `size` pixels a side; class probabilities are averaged over views."""
+    """Evaluate a net of `size` pixels per side on a split; class probabilities are averaged over the views."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    still = fold_batch_norms(net, dtype)
-    whole = fold_batch_norms(convert_model(net), dtype) if "dense" in how.view else still
-    side = max(size, *how.scales, 1)
-    at_once = max(1, _PIXELS[split.labels.device.type] // side**2)
+    folded = fold_batch_norms(net, dtype)
+    sliding = fold_batch_norms(convert_model(net), dtype) if "dense" in evaluate.view else folded
+    side = max(size, *evaluate.scales, 1)
+    batch_size = max(1, _BATCH_PIXELS[split.labels.device.type] // side**2)
     parts = []
-    for images in streaming.iterate_batches(split.images, at_once):
+    for images in streaming.iterate_batches(split.images, batch_size):
+        # Probabilities are averaged and not logits, as in the paper (section 4.4), and in fp32 also of a bf16 net.
         logits = [
-            (whole if view.whole else still)(normalise(view.images).to(dtype)).float()
-            for view in iterate_views(images, how, net.arch)
+            (sliding if view.whole else folded)(normalize(view.images).to(dtype)).float()
+            for view in iterate_views(images, evaluate, net.arch)
         ]
-        parts.append(logits[0] if len(logits) == 1 else average_probabilities([one.softmax(1) for one in logits]))
+        parts.append(logits[0] if len(logits) == 1 else average_probabilities([view.softmax(1) for view in logits]))
     return Predictions(torch.cat(parts), split.labels)

@@ -1,9 +1,12 @@
-"""The same net in a quicker order: what is computed stays what the arch says, up to rounding.
+"""A net's layers in a faster order, which computes the same function up to rounding.
 
-- A max-pooling and a monotone activation commute: pooling first leaves the activation a quarter of the work.
-- A convolution's bias before a batch norm is subtracted again with the mean: while it is 0, training leaves it out,
-  and it stays 0. It remains a parameter of the net, counted and saved.
-- For evaluation a batch norm is a factor and a shift, and goes into the convolution before it.
+- A max pooling and a monotone activation commute: pooling first leaves the activation a quarter of the work.
+- A convolution's bias before a batch norm is subtracted again with the mean. While it is 0, its gradient is 0 too, so
+  training leaves it out and it stays 0. It remains a parameter of the net, counted and saved.
+- For evaluation a batch norm is a scale and a shift, which are folded into the convolution before it.
+
+Tests compare logits and gradients with those of the plain net. The convolutions themselves stay torch's: a weight
+gradient by matrix products was slower (benchmarks/loop.md), and a kernel in C would need a compiler on every machine.
 """
 
 from __future__ import annotations
@@ -16,44 +19,45 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_MONOTONE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh)
+_MONOTONE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh)  # not GELU and SiLU, which fall before they rise
 
 LayerCall = Callable[[Tensor], Tensor]
 
 
 class FusedForward:
-    """A net's layers as steps; the parameters are the net's own."""
+    """The forward pass of a net in training. Parameters and buffers are the net's own."""
 
     def __init__(self, net: nn.Module) -> None:
-        """`net` has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
-        self._steps: list[LayerCall] = [
-            *_biasless(_pooled_first(net.get_submodule("features").children())),
+        """Take a net that has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
+        self._layers: list[LayerCall] = [
+            *_leave_out_biases(_pool_before_activation(net.get_submodule("features").children())),
             net.get_submodule("avgpool"),
             net.get_submodule("flatten"),
             *net.get_submodule("classifier").children(),
         ]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits, in the mode (training or not) that the net is in."""
-        for step in self._steps:
-            images = step(images)
+        """Return the logits, in the mode (training or not) of the net."""
+        for layer in self._layers:
+            images = layer(images)
         return images
 
 
 @torch.no_grad()
 def fold_batch_norms(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
-    """A copy for evaluation: batch norms folded into convolutions in fp32, then everything in `dtype`."""
-    still = copy.deepcopy(net).eval()
-    features = _pooled_first(_without_norms(still.get_submodule("features").children()))
-    head = [still.get_submodule("avgpool"), still.get_submodule("flatten")]
-    parts = [*features, *head, *still.get_submodule("classifier").children()]
-    kept = [part for part in parts if not isinstance(part, nn.Dropout | nn.Identity)]
-    return nn.Sequential(*kept).to(dtype).to(memory_format=torch.channels_last).requires_grad_(False)
+    """Return a copy for evaluation: batch norms folded into convolutions in fp32, then everything in `dtype`."""
+    frozen = copy.deepcopy(net).eval()
+    features = _pool_before_activation(_fold_norms(frozen.get_submodule("features").children()))
+    middle = [frozen.get_submodule("avgpool"), frozen.get_submodule("flatten")]
+    layers = [*features, *middle, *frozen.get_submodule("classifier").children()]
+    active = [layer for layer in layers if not isinstance(layer, nn.Dropout | nn.Identity)]
+    return nn.Sequential(*active).to(dtype).to(memory_format=torch.channels_last).requires_grad_(False)
 
 
-def _pooled_first(layers: Iterable[nn.Module]) -> list[nn.Module]:
-    """Every [monotone activation, max-pooling] the other way round."""
+def _pool_before_activation(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """Exchange every monotone activation with a max pooling that follows it."""
     order: list[nn.Module] = []
+    # Only direct neighbors: a norm between the two may have a negative scale, which turns maxima into minima.
     for layer in layers:
         if isinstance(layer, nn.MaxPool2d) and order and isinstance(order[-1], _MONOTONE):
             order.insert(-1, layer)
@@ -62,19 +66,19 @@ def _pooled_first(layers: Iterable[nn.Module]) -> list[nn.Module]:
     return order
 
 
-def _biasless(layers: list[nn.Module]) -> Iterator[LayerCall]:
-    for layer, after in zip(layers, [*layers[1:], None], strict=True):
-        if isinstance(layer, nn.Conv2d) and isinstance(after, nn.BatchNorm2d) and _adds_nothing(layer):
-            yield _WithoutBias(layer)
+def _leave_out_biases(layers: list[nn.Module]) -> Iterator[LayerCall]:
+    for layer, following in zip(layers, [*layers[1:], None], strict=True):
+        if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d) and _has_zero_bias(layer):
+            yield _ConvWithoutBias(layer)
         else:
             yield layer
 
 
-def _adds_nothing(layer: nn.Conv2d) -> bool:
+def _has_zero_bias(layer: nn.Conv2d) -> bool:
     return layer.bias is not None and not bool(layer.bias.any())
 
 
-class _WithoutBias:
+class _ConvWithoutBias:
     def __init__(self, conv: nn.Conv2d) -> None:
         self._conv = conv
 
@@ -83,11 +87,11 @@ class _WithoutBias:
         return functional.conv2d(maps, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
-def _without_norms(layers: Iterable[nn.Module]) -> list[nn.Module]:
-    kept: list[nn.Module] = []
+def _fold_norms(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    folded: list[nn.Module] = []
     for layer in layers:
-        if isinstance(layer, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d):
-            kept[-1] = fuse_conv_bn_eval(kept[-1], layer)
+        if isinstance(layer, nn.BatchNorm2d) and folded and isinstance(folded[-1], nn.Conv2d):
+            folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
         else:
-            kept.append(layer)
-    return kept
+            folded.append(layer)
+    return folded

@@ -1,4 +1,4 @@
-"""The training of one run, as a generator of its epochs. Decisions about it live outside."""
+"""The training of one run, as a generator of its epochs. Whoever iterates decides when to stop."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from vgg_ablate.config.training import Data
 from vgg_ablate.data.splits import Split, load_splits, load_test_split
 from vgg_ablate.models import checkpoints
 from vgg_ablate.records import Epoch, FinalMetrics, Run
-from vgg_ablate.training import checkpoint, device, predictions
-from vgg_ablate.training.allocator import keep_freed_memory
+from vgg_ablate.training import checkpoint
 from vgg_ablate.training.checkpoint import Checkpoint
+from vgg_ablate.training.device import choose_precision, resolve_device
 from vgg_ablate.training.evaluate import Predictions, average_predictions
-from vgg_ablate.training.predictions import StoredPredictions
+from vgg_ablate.training.memory import keep_freed_memory
+from vgg_ablate.training.predictions import MAX_CONFUSION_CLASSES, StoredPredictions, write_predictions
 from vgg_ablate.training.settings import TrainingSettings, build_weights_path
 from vgg_ablate.training.trainer import Trainer
 
-_MOST_CLASSES = 100  # of which a record keeps the whole confusion
-
 
 def train(run: Run, settings: TrainingSettings) -> Generator[Epoch, None, FinalMetrics | None]:
-    """Yield every epoch, those of a checkpoint too; return what the test set said, or None where it is not asked for.
+    """Yield every epoch, those of a checkpoint too; return the test metrics, or None for a run with `test: false`.
 
-    Raises Diverged, OutOfMemory; SpecError, DataMissing, DeviceMissing, StorageFailed.
+    Raises DivergedError, OutOfMemoryError; SpecError, DatasetError, DeviceNotFoundError, StorageError.
     """
     evaluate = yield from train_for_evaluations(run, settings)
     return evaluate(run)
@@ -37,136 +36,152 @@ def train_for_evaluations(
 ) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
     """Yield every epoch as `train` does; return a function that evaluates the trained net on the test set.
 
-    The function takes any run with this run's training key, and shows the test set as that run asks for.
+    The function takes any run with this run's training key, and shows the test images as that run's `data.evaluate`
+    says: one training serves all of them.
     """
     keep_freed_memory()
     training = _Training(run, settings)
     yield from training.epochs
     while len(training.epochs) < run.train.epochs:
-        yield training.epoch()
-    return training.tested
+        yield training.run_epoch()
+    return training.evaluate
 
 
 class _Training:
-    """The state of one training between two epochs: of its net, or of all nets of an ensemble, epoch by epoch."""
+    """The state of a run's training between two epochs.
+
+    The nets of an ensemble are trained in turns, epoch by epoch, so that each epoch has a validation of all of them.
+    Each net remains what it is alone: a plateau schedule follows the net's own validation.
+    """
 
     def __init__(self, run: Run, settings: TrainingSettings) -> None:
-        self.run, self.settings = run, settings
-        where = device.resolve_device(settings.device)
-        self.environment = {  # what the result depends on beside the run
-            "device": where.type,
+        self.run = run
+        self.settings = settings
+        self.device = resolve_device(settings.device)
+        self.environment = {  # what the result depends on besides the run
+            "device": self.device.type,
             "threads": settings.threads,
-            "precision": device.choose_precision(run, settings),
+            "precision": choose_precision(run, settings),
         }
-        self.splits = load_splits(run.data, run.fingerprint, run.seed, where, resident=settings.resident)
-        found = self._found()
-        self.epochs = list(found.epochs) if found else []
-        kept = found.nets if found else (None,) * len(run.nets)
-        self.members = [Trainer(net, settings, self.splits, state) for net, state in zip(run.nets, kept, strict=True)]
-        self.kept = len(self.epochs)  # epochs that a checkpoint holds
+        self.splits = load_splits(run.data, run.fingerprint, run.seed, self.device, resident=settings.resident)
+        resumed = self._read_checkpoint()
+        self.epochs = list(resumed.epochs) if resumed else []
+        self.saved_epochs = len(self.epochs)  # how many the checkpoint holds
+        states = resumed.nets if resumed else (None,) * len(run.nets)
+        self.trainers = [
+            Trainer(net, settings, self.splits, state) for net, state in zip(run.nets, states, strict=True)
+        ]
 
-    def epoch(self) -> Epoch:
-        """Train every net for one epoch, validate them together, and keep a checkpoint where one is due."""
-        seen = average_predictions([member.epoch() for member in self.members])
-        self.epochs.append(_of_all([member.epochs[-1] for member in self.members], seen))
-        self._keep()
+    def run_epoch(self) -> Epoch:
+        """Train every net for one epoch, validate them together, and write a checkpoint where one is due."""
+        validation = average_predictions([trainer.run_epoch() for trainer in self.trainers])
+        self.epochs.append(_merge_epochs([trainer.epochs[-1] for trainer in self.trainers], validation))
+        self._write_checkpoint_if_due()
         return self.epochs[-1]
 
-    def tested(self, run: Run) -> FinalMetrics | None:
-        """Measure the training error and read the test set as `run` asks for; None where it asks for no test.
+    def evaluate(self, run: Run) -> FinalMetrics | None:
+        """Measure the training error and the test metrics as `run` asks for; None where it asks for no test.
 
-        The training key of `run` must be this training's.
+        Raises ValueError where the training key of `run` is not this training's.
         """
         if run.training_key != self.run.training_key:
-            raise ValueError(f"{run.key} has training key {run.training_key}, this is {self.run.training_key}")
+            raise ValueError(f"{run.key} has training key {run.training_key}, this training {self.run.training_key}")
         if not run.test:
             return None
-        split = self._test_split(run.data)
-        seen = average_predictions([member.score_training() for member in self.members])
-        each = [member.tested(split, run.data.evaluate) for member in self.members]
-        test = average_predictions(each)
-        if self.settings.predictions is not None and run.train.keep == "predictions":
-            validated = average_predictions([member.validated() for member in self.members])
-            kept = StoredPredictions(*_kept(validated), *_kept(test))
-            predictions.write_predictions(self.settings.predictions, run.key, kept)
-        if self.settings.weights is not None:
-            for place, member in enumerate(self.members):
-                path, net = build_weights_path(self.settings.weights, place), member.run
-                checkpoints.write_safetensors(path, net.arch, member.net.state_dict(), net.model_dump_json())
+        split = self._load_test_split(run.data)
+        training = average_predictions([trainer.evaluate_training() for trainer in self.trainers])
+        net_predictions = [trainer.evaluate(split, run.data.evaluate) for trainer in self.trainers]
+        test = average_predictions(net_predictions)
+        self._write_predictions(run, test)
+        self._write_weights()
         return FinalMetrics(
             val_accuracy=self.epochs[-1].val_accuracy,
-            train_error=1 - seen.accuracy(),
-            train_examples=len(seen.labels),
+            train_error=1 - training.accuracy(),
+            train_examples=len(training.labels),
             test_accuracy=test.accuracy(),
-            test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,
+            test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,  # of 5 classes it is always 1
             correct=test.correct_bits(),
-            details=self._details(test, each),
+            details=self._collect_details(test, net_predictions),
         )
 
-    def _test_split(self, data: Data) -> Split:
-        """The test images at the size at which these data keep them: scales of other evaluations need larger ones."""
+    def _load_test_split(self, data: Data) -> Split:
+        """Return the test images at `data.test_size`: another run's evaluation may need larger ones than this run's."""
         if data.test_size == self.run.data.test_size:
             return self.splits.test
-        where = device.resolve_device(self.settings.device)
-        return load_test_split(data, self.run.fingerprint, self.run.seed, where, resident=self.settings.resident)
+        return load_test_split(data, self.run.fingerprint, self.run.seed, self.device, resident=self.settings.resident)
 
-    def _details(self, test: Predictions, each: Sequence[Predictions]) -> dict[str, Any]:
-        found: dict[str, Any] = {
+    def _write_predictions(self, run: Run, test: Predictions) -> None:
+        if self.settings.predictions is None or run.train.keep != "predictions":
+            return
+        validation = average_predictions([trainer.evaluate_validation() for trainer in self.trainers])
+        stored = StoredPredictions(*_convert_for_storage(validation), *_convert_for_storage(test))
+        write_predictions(self.settings.predictions, run.key, stored)
+
+    def _write_weights(self) -> None:
+        if self.settings.weights is None:
+            return
+        for index, trainer in enumerate(self.trainers):
+            path, run = build_weights_path(self.settings.weights, index), trainer.run
+            checkpoints.write_safetensors(path, run.arch, trainer.net.state_dict(), run.model_dump_json())
+
+    def _collect_details(self, test: Predictions, net_predictions: Sequence[Predictions]) -> dict[str, Any]:
+        details: dict[str, Any] = {
             "test_loss": test.loss,
             "test_examples": len(test.labels),
             "class_accuracy": test.class_accuracy(),
         }
-        if test.logits.shape[1] <= _MOST_CLASSES:
-            found["confusion"] = test.confusion()
+        if test.logits.shape[1] <= MAX_CONFUSION_CLASSES:
+            details["confusion"] = test.confusion()
         if self.splits.skipped:
-            found["skipped_files"] = self.splits.skipped
-        if pretrained := [name for member in self.members for name in member.pretrained]:
-            found["pretrained"] = pretrained
-        if flags := [flag for member in self.members for flag in member.flags]:
-            found["micro_batch"] = min(member.updater.micro.size for member in self.members)
-            found["flags"] = flags
-        if len(each) > 1:
-            alone = zip(self.members, each, strict=True)
-            found["nets"] = [
-                {"val_accuracy": member.epochs[-1].val_accuracy, "test_accuracy": one.accuracy()}
-                for member, one in alone
+            details["skipped_files"] = self.splits.skipped
+        if pretrained := [name for trainer in self.trainers for name in trainer.pretrained]:
+            details["pretrained"] = pretrained
+        if flags := [flag for trainer in self.trainers for flag in trainer.flags]:
+            details["micro_batch"] = min(trainer.step.micro_batches.size for trainer in self.trainers)
+            details["flags"] = flags
+        if len(net_predictions) > 1:
+            details["nets"] = [
+                {"val_accuracy": trainer.epochs[-1].val_accuracy, "test_accuracy": predictions.accuracy()}
+                for trainer, predictions in zip(self.trainers, net_predictions, strict=True)
             ]
-        return found
+        return details
 
-    def _found(self) -> Checkpoint | None:
+    def _read_checkpoint(self) -> Checkpoint | None:
         path = self.settings.checkpoint
         return None if path is None else checkpoint.read_checkpoint(path, self.run.training_key, self.environment)
 
-    def _keep(self) -> None:
-        unkept = self.epochs[self.kept :]
-        seconds = sum(epoch.seconds for epoch in unkept)
-        due = len(unkept) >= self.settings.checkpoint_every or seconds >= self.settings.checkpoint_seconds
+    def _write_checkpoint_if_due(self) -> None:
+        # Every few epochs, so that short ones don't wait for the disk; after every long one, so that little is lost.
+        unsaved = self.epochs[self.saved_epochs :]
+        seconds = sum(epoch.seconds for epoch in unsaved)
+        due = len(unsaved) >= self.settings.checkpoint_every or seconds >= self.settings.checkpoint_seconds
         due |= self.settings.checkpoint_last and len(self.epochs) == self.run.train.epochs
         if self.settings.checkpoint is None or not due:
             return
-        self.kept = len(self.epochs)
-        nets = tuple(member.kept() for member in self.members)
+        self.saved_epochs = len(self.epochs)
+        nets = tuple(trainer.get_state() for trainer in self.trainers)
         state = Checkpoint(self.run.training_key, tuple(self.epochs), nets, self.environment)
         checkpoint.write_checkpoint(self.settings.checkpoint, state)
 
 
-def _kept(scored: Predictions) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """Class probabilities and labels of a split, as they are stored."""
-    return scored.logits.softmax(1).half().cpu().numpy(), scored.labels.cpu().numpy()
+def _convert_for_storage(predictions: Predictions) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """Return class probabilities and labels of a split as StoredPredictions holds them."""
+    return predictions.logits.softmax(1).half().cpu().numpy(), predictions.labels.cpu().numpy()
 
 
-def _of_all(each: Sequence[Epoch], seen: Predictions) -> Epoch:
-    """An epoch of all nets: `seen` is what they say together, the training loss their mean, the rate the first's."""
-    if len(each) == 1:
-        return each[0]
+def _merge_epochs(epochs: Sequence[Epoch], validation: Predictions) -> Epoch:
+    """Return one epoch of all nets: `validation` of their mean, the mean training loss, the first net's rate."""
+    if len(epochs) == 1:
+        return epochs[0]
     return Epoch(
-        epoch=each[0].epoch,
-        train_loss=sum(one.train_loss for one in each) / len(each),
-        val_loss=seen.loss,
-        val_accuracy=seen.accuracy(),
-        lr=each[0].lr,
-        seconds=sum(one.seconds for one in each),
-        images_per_second=1 / sum(1 / one.images_per_second for one in each),
-        cpu_seconds=sum(one.cpu_seconds for one in each),
-        val_examples=each[0].val_examples,
+        epoch=epochs[0].epoch,
+        train_loss=sum(epoch.train_loss for epoch in epochs) / len(epochs),
+        val_loss=validation.loss,
+        val_accuracy=validation.accuracy(),
+        lr=epochs[0].lr,
+        seconds=sum(epoch.seconds for epoch in epochs),
+        # An image counts once it has passed through every net: the times per image add up.
+        images_per_second=1 / sum(1 / epoch.images_per_second for epoch in epochs),
+        cpu_seconds=sum(epoch.cpu_seconds for epoch in epochs),
+        val_examples=epochs[0].val_examples,
     )

@@ -1,4 +1,4 @@
-"""Micro-batches: a batch in parts whose gradients add up to the batch's; smaller parts where memory runs out."""
+"""Micro-batches: a batch in parts whose gradients add up to the batch's, in smaller parts where memory runs out."""
 
 from __future__ import annotations
 
@@ -9,57 +9,64 @@ from torch import Tensor
 
 from vgg_ablate.training.errors import OutOfMemoryError
 
-Backward = Callable[[Tensor, float], Tensor]  # examples, and what part of the batch they are -> their mean loss
+Backward = Callable[[Tensor, float], Tensor]  # examples, their share of the batch -> their mean loss
 
 
 class MicroBatches:
-    """How many examples go through the net at once; halved for good where they do not fit."""
+    """The number of examples that pass through the net at once, halved for good where they do not fit."""
 
     def __init__(self, size: int, device: str) -> None:
-        self.size, self.asked, self._device = size, size, device
+        self.size = size
+        self._requested_size = size
+        self._device = device
 
     @property
-    def halved(self) -> bool:
-        """Whether memory ran out."""
-        return self.size < self.asked
+    def is_halved(self) -> bool:
+        """Return whether memory ran out."""
+        return self.size < self._requested_size
 
-    def go_on(self, size: int) -> None:
-        """As an interrupted training did: where memory ran out for it, parts stay as small as they were."""
+    def restore(self, size: int) -> None:
+        """Continue with the size of an interrupted training, which may have run out of memory.
+
+        The size changes rounding and batch norm's statistics: without this, the resumed training would differ.
+        """
         self.size = min(self.size, size)
 
-    def loss(self, examples: Tensor, backward: Backward, discard: Callable[[], None], epoch: int) -> Tensor:
-        """Mean loss of a batch, its gradients added up. `discard` drops gradients of parts before the next try.
+    def compute_loss(self, examples: Tensor, backward: Backward, discard: Callable[[], None], epoch: int) -> Tensor:
+        """Return a batch's mean loss, with its gradients added up.
 
-        Raises OutOfMemory where not even one example fits.
+        `discard` drops the gradients of finished parts before the batch is repeated in smaller ones. Raises
+        OutOfMemoryError where not even one example fits.
         """
         while True:
             try:
-                return self._in_parts(examples, backward)
+                return self._run_parts(examples, backward)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                failed = error
-            self._halve(epoch, failed)
+                cause = error
+            # Outside the handler: its exception refers to the frames of the failed step, and thereby to its tensors.
+            self._halve(epoch, cause)
             discard()
 
-    def _in_parts(self, examples: Tensor, backward: Backward) -> Tensor:
+    def _run_parts(self, examples: Tensor, backward: Backward) -> Tensor:
         if self.size >= len(examples):
             return backward(examples, 1.0)
-        total = torch.zeros((), device=examples.device)
-        for at in range(0, len(examples), self.size):
-            part = examples[at : at + self.size]
+        loss = torch.zeros((), device=examples.device)
+        for start in range(0, len(examples), self.size):
+            part = examples[start : start + self.size]
             share = len(part) / len(examples)
-            total += share * backward(part, share)
-        return total
+            loss += share * backward(part, share)
+        return loss
 
-    def _halve(self, epoch: int, error: BaseException) -> None:
+    def _halve(self, epoch: int, cause: BaseException) -> None:
         if self.size == 1:
-            raise OutOfMemoryError(epoch, self._device) from error
+            raise OutOfMemoryError(epoch, self._device) from cause
         self.size = (self.size + 1) // 2
         if self._device.startswith("cuda"):
-            torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # cached blocks of the old size would fragment what is free
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """torch has a type for the GPU's memory; the CPU's running out is a RuntimeError with these words."""
+    """Tell running out of memory from other errors: on the CPU torch raises a RuntimeError that names its allocator."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)

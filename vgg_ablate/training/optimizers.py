@@ -1,4 +1,4 @@
-"""The recipe's optimiser, over a net's parameters."""
+"""The optimizer of a recipe."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from vgg_ablate.config.training import Sgd, Train
 
 
 def build_optimizer(train: Train, net: nn.Module) -> Optimizer:
-    """Fused; weight decay on norms and biases only where the recipe says so."""
+    """Build the recipe's optimizer for a net's parameters, in torch's fused implementation.
+
+    Norms and biases (parameters of one dimension) are decayed only with `train.decay_norms`.
+    """
     decayed = [p for p in net.parameters() if p.ndim > 1 or train.decay_norms]
-    spared = [p for p in net.parameters() if p.ndim <= 1 and not train.decay_norms]
+    undecayed = [p for p in net.parameters() if p.ndim <= 1 and not train.decay_norms]
     groups = [{"params": decayed, "weight_decay": train.weight_decay}]
-    if spared:
-        groups.append({"params": spared, "weight_decay": 0.0})
-    how = train.optimizer
-    if isinstance(how, Sgd):
-        return torch.optim.SGD(groups, lr=train.lr, momentum=how.momentum, nesterov=how.nesterov, fused=True)
-    captured = next(net.parameters()).device.type == "cuda"  # a graph counts steps on the device
-    return torch.optim.AdamW(groups, lr=train.lr, betas=how.betas, eps=how.eps, fused=True, capturable=captured)
+    if undecayed:
+        groups.append({"params": undecayed, "weight_decay": 0.0})
+    config = train.optimizer
+    if isinstance(config, Sgd):
+        return torch.optim.SGD(groups, lr=train.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+    capturable = next(net.parameters()).device.type == "cuda"  # AdamW's step count must live on the device in a graph
+    return torch.optim.AdamW(groups, lr=train.lr, betas=config.betas, eps=config.eps, fused=True, capturable=capturable)

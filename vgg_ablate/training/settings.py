@@ -1,4 +1,4 @@
-"""Where and how a run is trained: what may differ between machines without changing what was asked for. No torch."""
+"""How a run is trained on this machine: what may differ without changing the run. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """What the worker says to the training."""
+    """The worker's settings for a training."""
 
-    device: str = "cpu"  # as torch names it: cpu, cuda, cuda:1
+    device: str = "cpu"  # in torch's notation: cpu, cuda, cuda:1
     threads: int = 1
-    checkpoint: Path | None = None  # the file an unfinished run goes on from; None: none is kept
-    checkpoint_every: int = 5  # epochs, at the most
-    checkpoint_seconds: float = 10.0  # of training, after which an epoch is kept whatever its number
-    checkpoint_last: bool = False  # the last epoch is kept too: several evaluations follow it, and each may be killed
-    predictions: Path | None = (
-        None  # the folder where `train.keep: predictions` puts class probabilities; None: nowhere
-    )
-    weights: Path | None = None  # where the trained weights are written, as safetensors; None: nowhere
-    resident: bool | None = None  # images on the device; None: where they fit. The examples are the same either way
+    checkpoint: Path | None = None  # file to continue from; None: no checkpoint is written
+    checkpoint_every: int = 5  # epochs after which a checkpoint is written
+    checkpoint_seconds: float = 10.0  # training time after which one is written before that
+    checkpoint_last: bool = False  # also after the last epoch: several evaluations follow, and each may be killed
+    predictions: Path | None = None  # folder for the class probabilities of `train.keep: predictions`; None: not kept
+    weights: Path | None = None  # file for the trained weights, as safetensors; None: not written
+    resident: bool | None = None  # images held on the device; None: where they fit. The examples are the same
 
 
-def build_weights_path(weights: Path, place: int) -> Path:
-    """Where the net at this place of an ensemble is written: the first at `weights`, others in net-2, ... beside it."""
-    return weights.parent / f"net-{place + 1}" / weights.name if place else weights
+def build_weights_path(weights: Path, index: int) -> Path:
+    """Return the path for the net at this index of an ensemble: `weights`, then net-2/, net-3/, ... beside it."""
+    return weights.parent / f"net-{index + 1}" / weights.name if index else weights

@@ -1,4 +1,4 @@
-"""One update of the weights: examples -> images -> loss -> gradients -> step. On a GPU the whole of it is one graph."""
+"""One training step: examples -> images -> loss -> gradients -> update. On a GPU all of it is one CUDA graph."""
 
 from __future__ import annotations
 
@@ -18,78 +18,91 @@ from vgg_ablate.training.micro_batch import MicroBatches
 
 
 class TrainStep:
-    """Updates a net batch by batch, without waiting for the device."""
+    """Updates a net batch by batch, without waiting for the device.
+
+    Contract for the CUDA graph: everything a step reads or writes stays where it is in memory, and no step depends on a
+    value that only the device knows.
+    """
 
     def __init__(
         self,
         net: nn.Module,
-        optimiser: Optimizer,
+        optimizer: Optimizer,
         augmenter: Augmenter,
         labels: Tensor,
         train: Train,
         precision: Precision,
         batch_size: int,
     ) -> None:
-        """`labels`: int64, of the whole training split, resident."""
-        self.micro = MicroBatches(min(train.micro_batch or batch_size, batch_size), labels.device.type)
-        self._net, self._swift, self._optimiser = net, FusedForward(net), optimiser
-        self._augmenter, self._labels, self._train, self._precision = augmenter, labels, train, precision
+        """Take a net with its optimizer, and the labels (int64, on the device) of the whole training split."""
+        self.micro_batches = MicroBatches(min(train.micro_batch or batch_size, batch_size), labels.device.type)
+        self._net = net
+        self._forward = FusedForward(net)
+        self._optimizer = optimizer
+        self._augmenter = augmenter
+        self._labels = labels
+        self._train = train
+        self._precision = precision
         self._device = labels.device
-        self._examples = torch.zeros(batch_size, dtype=torch.int64, device=self._device)  # as the augmenter knows them
-        self._known = torch.zeros_like(self._examples) if augmenter.streamed else labels  # labels, as it knows them
-        self._total = torch.zeros((), device=self._device)  # of the losses since the epoch began
+        self._examples = torch.zeros(batch_size, dtype=torch.int64, device=self._device)  # the augmenter's indices
+        self._batch_labels = torch.zeros_like(self._examples) if augmenter.is_streamed else labels  # for these indices
+        self._total_loss = torch.zeros((), device=self._device)  # of the epoch's steps so far
         self._epoch = 0
-        self._replay: Callable[[], None] | None = None
-        if self._device.type == "cuda":  # a graph reads its rate from memory
-            for group in optimiser.param_groups:
+        self._run: Callable[[], None] | None = None  # recorded at the first step
+        if self._device.type == "cuda":  # a graph reads the learning rate from memory; a float would be recorded
+            for group in optimizer.param_groups:
                 group["lr"] = torch.tensor(float(group["lr"]), device=self._device)
 
-    def begin(self, epoch: int, order: Tensor | None = None) -> None:
-        """Draw the epoch's augmentation; the losses start at 0. `order`: the epoch's batches, one a row."""
+    def begin_epoch(self, epoch: int, order: Tensor | None = None) -> None:
+        """Draw the epoch's augmentation and reset the mean loss. `order`: int64, the epoch's batches, one per row."""
         self._epoch = epoch
-        self._augmenter.begin(epoch, order)
-        self._total.zero_()
+        self._augmenter.begin_epoch(epoch, order)
+        self._total_loss.zero_()
 
-    def update(self, examples: Tensor, rate: float) -> None:
-        """One step with these examples (int64 indices, a whole batch)."""
-        for group in self._optimiser.param_groups:
+    def update(self, examples: Tensor, learning_rate: float) -> None:
+        """Update the weights with these examples (int64 indices, a whole batch)."""
+        for group in self._optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+                group["lr"].fill_(learning_rate)
             else:
-                group["lr"] = rate
-        self._examples.copy_(self._augmenter.load(examples))
-        if self._augmenter.streamed:
-            self._known.copy_(self._labels[examples])
-        if self._replay is None:
-            self._replay = record_step(self.whole_step, self.state, self._device)
-        self._replay()
+                group["lr"] = learning_rate
+        self._examples.copy_(self._augmenter.load_examples(examples))
+        if self._augmenter.is_streamed:
+            self._batch_labels.copy_(self._labels[examples])
+        if self._run is None:
+            self._run = record_step(self.run_eagerly, self.list_state, self._device)
+        self._run()
 
-    def mean_loss(self, steps: int) -> float:
-        """Of the epoch so far; the one place that waits for the device."""
-        return (self._total / steps).item()
+    def compute_mean_loss(self, steps: int) -> float:
+        """Return the mean loss of the epoch's `steps` steps. The only place that waits for the device."""
+        return (self._total_loss / steps).item()
 
-    def state(self) -> list[Tensor]:
-        """Everything that a step changes."""
-        momenta = [
-            value for kept in self._optimiser.state.values() for value in kept.values() if torch.is_tensor(value)
+    def list_state(self) -> list[Tensor]:
+        """Return every tensor that a step changes."""
+        moments = [
+            value for state in self._optimizer.state.values() for value in state.values() if torch.is_tensor(value)
         ]
-        return [*self._net.parameters(), *self._net.buffers(), *momenta, self._total]
+        return [*self._net.parameters(), *self._net.buffers(), *moments, self._total_loss]
 
-    def whole_step(self) -> None:
-        self._discard()
-        loss = self.micro.loss(self._examples, self._backward, self._discard, self._epoch)
+    def run_eagerly(self) -> None:
+        """Run the step kernel by kernel, on the examples that `update` has set."""
+        self._discard_gradients()
+        loss = self.micro_batches.compute_loss(self._examples, self._backward, self._discard_gradients, self._epoch)
         if self._train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self._net.parameters(), self._train.clip_grad_norm)
-        self._optimiser.step()
-        self._total += loss
+        self._optimizer.step()
+        self._total_loss += loss
 
     def _backward(self, examples: Tensor, share: float) -> Tensor:
-        images, labels = self._augmenter.batch(examples), self._known[examples]
+        """Add the gradients of these examples, `share` of a batch, and return their mean loss."""
+        images, labels = self._augmenter.make_batch(examples), self._batch_labels[examples]
+        # Weights stay in fp32 and bf16 has the exponent range of fp32, so no loss scaling is needed.
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
-            scores = self._swift(images)
-        loss = functional.cross_entropy(scores.float(), labels, label_smoothing=self._train.label_smoothing)
+            logits = self._forward(images)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self._train.label_smoothing)
         (loss * share if share < 1 else loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _discard(self) -> None:
-        self._optimiser.zero_grad(set_to_none=True)
+    def _discard_gradients(self) -> None:
+        # To None rather than 0: the first backward pass then writes the gradients instead of adding to them.
+        self._optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""One net in training, between two epochs. When epochs are made, and what they decide, is left to the loop."""
+"""One net in training. It trains and evaluates; when it does so is decided by the loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from vgg_ablate.config.training import Evaluate
-from vgg_ablate.data import image_size
 from vgg_ablate.data.augment import Augmenter, Normalizer
 from vgg_ablate.data.rng import (
     RandomStream,
@@ -20,12 +19,12 @@ from vgg_ablate.data.rng import (
     make_numpy_generator,
     make_torch_generator,
 )
-from vgg_ablate.data.splits import Split, Splits
+from vgg_ablate.data.splits import Split, Splits, check_image_size
 from vgg_ablate.data.views import get_validation_view
 from vgg_ablate.models.vgg import Vgg, build_model
 from vgg_ablate.records import Epoch, Run
-from vgg_ablate.training import device
 from vgg_ablate.training.checkpoint import NetState
+from vgg_ablate.training.device import choose_precision, use_threads
 from vgg_ablate.training.errors import DivergedError
 from vgg_ablate.training.evaluate import Predictions, evaluate_split
 from vgg_ablate.training.optimizers import build_optimizer
@@ -34,150 +33,158 @@ from vgg_ablate.training.schedules import compute_learning_rate
 from vgg_ablate.training.settings import TrainingSettings
 from vgg_ablate.training.step import TrainStep
 
-MAX_TRAIN_ERROR_EXAMPLES = (
-    5_000  # that the training error is measured on, at the most: its standard error is below 0.7 points
-)
+MAX_TRAIN_ERROR_EXAMPLES = 5_000  # for the training error: its standard error is then below 0.7 points
 
 
 class Trainer:
-    """A net, its optimiser, its draws, and the epochs that it has behind it."""
+    """A net with its optimizer, its random streams and the epochs that it has been trained for."""
 
-    def __init__(self, run: Run, settings: TrainingSettings, splits: Splits, kept: NetState | None = None) -> None:
-        """`run` has one net. It goes on from `kept`; without, it starts, from another net's layers where that is asked.
+    def __init__(self, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> None:
+        """Continue a run of one net from `state`; without it start, pre-initialized where the run says so.
 
-        Raises Diverged, OutOfMemory, of the net that is trained first; SpecError.
+        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialization.
         """
-        self.run, self.settings, self.splits = run, settings, splits
-        self.size = image_size.check_image_size(run)
+        self.run = run
+        self.settings = settings
+        self.splits = splits
+        self.size = check_image_size(run)
         self.device = splits.train.labels.device
-        self.precision = device.choose_precision(run, settings)
+        self.precision = choose_precision(run, settings)
         self.seed = choose_training_seed(run)
-        self.normalise = Normalizer(splits.mean, splits.std)
-        self.net = self._built()
-        self.optimiser = build_optimizer(run.train, self.net)
+        self.normalize = Normalizer(splits.mean, splits.std)
+        self.net = self._build_net()
+        self.optimizer = build_optimizer(run.train, self.net)
         self.epochs: list[Epoch] = []
-        self.pretrained: list[str] = []  # names of the layers that came from another net
-        if kept is not None:
-            self.net.load_state_dict(kept.net)
-            self.optimiser.load_state_dict(kept.optimiser)
-            self.epochs, self.pretrained = list(kept.epochs), kept.pretrained
+        self.pretrained: list[str] = []  # names of the layers that were copied from another net
+        if state is not None:
+            self._load_state(state)
         elif run.train.pretrain:
             self._pretrain()
+        # The step comes last: it looks for zero biases, and on a GPU turns the optimizer's rates into tensors.
         images, labels = splits.train
-        augmenter = Augmenter(run.data.augment, images, self.size, self.normalise, self.seed)
+        augmenter = Augmenter(run.data.augment, images, self.size, self.normalize, self.seed)
         self.batch_size = min(run.train.batch_size, len(labels))
-        self.updater = TrainStep(
-            self.net, self.optimiser, augmenter, labels, run.train, self.precision, self.batch_size
-        )
-        if kept is not None:
-            self.updater.micro.go_on(kept.micro_batch)
+        self.step = TrainStep(self.net, self.optimizer, augmenter, labels, run.train, self.precision, self.batch_size)
+        if state is not None:
+            self.step.micro_batches.restore(state.micro_batch)
 
-    def epoch(self) -> Predictions:
-        """Train one epoch; the validation split, scored. Raises Diverged, OutOfMemory."""
+    def run_epoch(self) -> Predictions:
+        """Train for one epoch and return the validation predictions. Raises DivergedError, OutOfMemoryError."""
         number = len(self.epochs) + 1
-        with device.use_threads(self.settings.threads):
+        with use_threads(self.settings.threads):
             start, cpu_start = time.perf_counter(), time.process_time()
-            loss, rate, examples = self._pass(number)
+            loss, learning_rate, examples = self._train_epoch(number)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-            _finite(loss, number)
-            seen = self._validated()
-            _finite(seen.loss, number)  # the epoch's last step may be the one too many
+            _check_finite(loss, number)
+            validation = self._evaluate_validation()  # not part of the epoch's seconds
+            _check_finite(validation.loss, number)  # the last step may have spoiled the net after a finite loss
         self.epochs.append(
             Epoch(
                 epoch=number,
                 train_loss=loss,
-                val_loss=seen.loss,
-                val_accuracy=seen.accuracy(),
-                lr=rate,
+                val_loss=validation.loss,
+                val_accuracy=validation.accuracy(),
+                lr=learning_rate,
                 seconds=seconds,
                 images_per_second=examples / seconds,
                 cpu_seconds=cpu_seconds,
-                val_examples=len(seen.labels),
+                val_examples=len(validation.labels),
             )
         )
-        return seen
+        return validation
 
-    def validated(self) -> Predictions:
-        """The validation split, scored as after an epoch."""
-        with device.use_threads(self.settings.threads):
-            return self._validated()
+    def evaluate_validation(self) -> Predictions:
+        """Evaluate the validation split as after an epoch."""
+        with use_threads(self.settings.threads):
+            return self._evaluate_validation()
 
-    def tested(self, split: Split, how: Evaluate) -> Predictions:
-        """The test split, scored, shown as `how` says."""
-        with device.use_threads(self.settings.threads):
-            return self._scored(split, how)
+    def evaluate(self, split: Split, evaluate: Evaluate) -> Predictions:
+        """Evaluate a split, shown as `evaluate` says."""
+        with use_threads(self.settings.threads):
+            return self._evaluate_split(split, evaluate)
 
-    def score_training(self) -> Predictions:
-        """Score the first TRAIN_EXAMPLES of the training split, shown as validation is.
+    def evaluate_training(self) -> Predictions:
+        """Evaluate the first MAX_TRAIN_ERROR_EXAMPLES of the training split, shown as validation images are.
 
-        They are the same for all variants of a seed: the split comes from the seed, and no epoch's order matters.
+        They are the same for all variants of a seed: the split comes from the seed, before any epoch's order.
         """
-        with device.use_threads(self.settings.threads):
-            subset = self.splits.train.first(MAX_TRAIN_ERROR_EXAMPLES)
-            return self._scored(subset, get_validation_view(self.run.data.augment))
+        subset = self.splits.train.first(MAX_TRAIN_ERROR_EXAMPLES)
+        return self.evaluate(subset, get_validation_view(self.run.data.augment))
 
-    def kept(self) -> NetState:
-        """What a checkpoint holds of it."""
-        state = (self.net.state_dict(), self.optimiser.state_dict(), self.updater.micro.size)
-        return NetState(tuple(self.epochs), self.pretrained, *state)
+    def get_state(self) -> NetState:
+        """Return what a checkpoint holds of this net."""
+        micro_batch = self.step.micro_batches.size
+        net, optimizer = self.net.state_dict(), self.optimizer.state_dict()
+        return NetState(tuple(self.epochs), self.pretrained, net, optimizer, micro_batch)
 
     @property
     def flags(self) -> list[str]:
-        """Sentences on what went otherwise than was asked."""
-        if not self.updater.micro.halved:
+        """Return sentences for the record on how the training departed from the recipe."""
+        if not self.step.micro_batches.is_halved:
             return []
         norm = "; batch norm's statistics are of micro-batches" if self.run.arch.norm.kind == "batch" else ""
         return [f"out of memory: batches of {self.batch_size} went in parts{norm}"]
 
-    def _built(self) -> Vgg:
-        with torch.random.fork_rng(devices=[]):  # modules draw when they are made, before `build` draws for good
+    def _build_net(self) -> Vgg:
+        with torch.random.fork_rng(devices=[]):  # torch's modules draw initial weights, which `build_model` replaces
             net = build_model(self.run.arch, make_torch_generator(self.seed, RandomStream.INIT))
         return net.to(self.device).to(memory_format=torch.channels_last)
 
-    def _pass(self, number: int) -> tuple[float, float, int]:
-        """One pass over the training split: mean loss, the last rate, examples seen. No wait for the device inside."""
-        self.net.train()
-        order = self._order(number)
-        self.updater.begin(number, order)
-        accuracies = [epoch.val_accuracy for epoch in self.epochs]
-        rate = 0.0
-        with self._noise(number):
-            for step, examples in enumerate(order):
-                rate = compute_learning_rate(self.run.train, number - 1 + step / len(order), accuracies)
-                self.updater.update(examples, rate)
-        return self.updater.mean_loss(len(order)), rate, order.numel()
+    def _load_state(self, state: NetState) -> None:
+        self.net.load_state_dict(state.net)
+        self.optimizer.load_state_dict(state.optimiser)
+        self.epochs = list(state.epochs)
+        self.pretrained = state.pretrained
 
-    def _order(self, number: int) -> Tensor:
-        """int64, steps x batch: a new order of the training split; what fills no batch is left out this epoch."""
+    def _train_epoch(self, number: int) -> tuple[float, float, int]:
+        """Train on every batch; return mean loss, last learning rate, and examples seen."""
+        self.net.train()
+        order = self._draw_order(number)
+        self.step.begin_epoch(number, order)
+        accuracies = [epoch.val_accuracy for epoch in self.epochs]
+        learning_rate = 0.0
+        with self._seed_noise(number):
+            for index, examples in enumerate(order):  # nothing in here waits for the device
+                learning_rate = compute_learning_rate(self.run.train, number - 1 + index / len(order), accuracies)
+                self.step.update(examples, learning_rate)
+        return self.step.compute_mean_loss(len(order)), learning_rate, order.numel()
+
+    def _draw_order(self, number: int) -> Tensor:
+        """Return a new order of the training split: int64, steps x batch size.
+
+        Examples that fill no batch are left out of this epoch: a recorded graph fits one size, batch norm never sees a
+        batch of one, and every variant of a seed leaves out the same examples.
+        """
         shuffled = make_numpy_generator(self.seed, RandomStream.ORDER, number).permutation(len(self.splits.train))
         steps = len(shuffled) // self.batch_size
-        whole = torch.from_numpy(shuffled[: steps * self.batch_size])
-        return whole.reshape(steps, self.batch_size).to(self.device)
+        full_batches = torch.from_numpy(shuffled[: steps * self.batch_size])
+        return full_batches.reshape(steps, self.batch_size).to(self.device)
 
     @contextmanager
-    def _noise(self, number: int) -> Iterator[None]:
-        """Dropout draws from torch's global generator: seeded for the epoch, given back as it was."""
+    def _seed_noise(self, number: int) -> Iterator[None]:
+        """Seed torch's global generator, from which dropout draws, for an epoch; restore it afterwards."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive_torch_seed(self.seed, RandomStream.NOISE, number))
             yield
 
-    def _validated(self) -> Predictions:
-        return self._scored(self.splits.validation, get_validation_view(self.run.data.augment))
+    def _evaluate_validation(self) -> Predictions:
+        return self._evaluate_split(self.splits.validation, get_validation_view(self.run.data.augment))
 
-    def _scored(self, split: Split, how: Evaluate) -> Predictions:
-        return evaluate_split(self.net, split, self.normalise, self.precision, self.size, how)
+    def _evaluate_split(self, split: Split, evaluate: Evaluate) -> Predictions:
+        return evaluate_split(self.net, split, self.normalize, self.precision, self.size, evaluate)
 
     def _pretrain(self) -> None:
-        """Train the shallower net, and start from its layers."""
+        """Train the shallower net and copy its layers."""
         assert self.run.train.pretrain is not None
-        before = build_pretraining_run(self.run)
-        shallow = Trainer(before, self.settings, self.splits)
-        while len(shallow.epochs) < before.train.epochs:
-            shallow.epoch()
+        shallow_run = build_pretraining_run(self.run)
+        # Without a checkpoint: an interrupted run trains the shallower net again, to the same weights.
+        shallow = Trainer(shallow_run, self.settings, self.splits)
+        while len(shallow.epochs) < shallow_run.train.epochs:
+            shallow.run_epoch()
         convs = self.run.train.pretrain.convs
-        self.pretrained = copy_layers(shallow.net, before.arch, self.net, self.run.arch, convs)
+        self.pretrained = copy_layers(shallow.net, shallow_run.arch, self.net, self.run.arch, convs)
 
 
-def _finite(loss: float, epoch: int) -> None:
+def _check_finite(loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
         raise DivergedError(epoch, loss)

@@ -12,7 +12,7 @@ from vgg_ablate.data import splits
 from vgg_ablate.models.flop_audit import audit_costs
 from vgg_ablate.records import Epoch, FinalMetrics, Run
 from vgg_ablate.runs.workers.protocol import WorkerContext
-from vgg_ablate.training import loop, peak_memory
+from vgg_ablate.training import loop, memory
 from vgg_ablate.training.device import describe_environment
 from vgg_ablate.training.settings import TrainingSettings
 
@@ -29,7 +29,7 @@ def train(
 
     Return a function that evaluates the trained net on the test set as one of the runs asks for.
     """
-    peak_memory.reset_peak_memory(context.device)
+    memory.reset_peak_memory(context.device)
     # With several evaluations, the last epoch is in the checkpoint too: a worker that is killed between two records
     # leaves the trained net to the next one.
     settings = replace(_build_settings(runs[0], context), checkpoint_last=len(runs) > 1)
@@ -45,8 +45,8 @@ def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, A
 
 def peak(run: Run, context: WorkerContext) -> int | None:
     """Return the peak memory since `train` was called, in bytes, and release cached memory to the device."""
-    peak_bytes = peak_memory.measure_peak_memory(context.device)
-    peak_memory.release_cached_memory(context.device)
+    peak_bytes = memory.measure_peak_memory(context.device)
+    memory.release_cached_memory(context.device)
     return peak_bytes
 
 
