@@ -50,10 +50,9 @@ OWNERS = {  # library -> the modules or packages that may import it
     "safetensors": {"models.checkpoints", "training"},
     "filelock": {"data.cache"},
     "platformdirs": {"data.cache"},
-    "psutil": {"data.streaming"},  # the memory that is free
+    "psutil": {"runs.resources.slots", "data"},
     "optuna": {"runs.ledger", "runs.search.sampler"},  # the database, and samplers and pruners
     "ray": {"runs.workers.ray"},
-    "psutil": {"runs.resources.slots", "data"},
     "pynvml": {"runs.resources.slots"},
     "psycopg": {"runs.ledger.storage"},
     "ruamel": {"config.yaml_loader"},
