@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from vgg_ablate.analysis.frame import RUN_COLUMNS
-from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, NOUNS, TIMED_METRICS, get_scale, get_sign, unit
+from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, TIMED_METRICS, get_scale, get_sign, get_unit
 from vgg_ablate.config.claims import PERCENTAGE_SUFFIXES, MetricName
 
 
@@ -19,13 +19,13 @@ def test_every_metric_that_a_claim_may_name_is_registered() -> None:
 def test_every_metric_is_a_column_of_the_run_frame(name: str) -> None:
     assert name in RUN_COLUMNS
     assert METRICS[name].name == name
-    assert NOUNS[name]
+    assert METRICS[name].noun
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_fractions_are_shown_as_percentages_and_compared_in_points(name: str) -> None:
     is_fraction = name.endswith(PERCENTAGE_SUFFIXES) or name == "trained"
-    assert (get_scale(name), unit(name) == "pp") == ((100.0, True) if is_fraction else (1.0, False))
+    assert (get_scale(name), get_unit(name) == "pp") == ((100.0, True) if is_fraction else (1.0, False))
 
 
 def test_errors_costs_and_seconds_are_better_when_lower() -> None:

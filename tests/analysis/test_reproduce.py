@@ -17,7 +17,7 @@ from vgg_ablate.records import Record
 @pytest.fixture
 def records(tmp_path: Path) -> list[Record]:
     results = read_results(make_results_folder(tmp_path / "pretend"))
-    return [results.whole(cell.key) for cell in results.manifest.planned if cell.variant == "base"]
+    return [results.read_record(cell.key) for cell in results.manifest.planned if cell.variant == "base"]
 
 
 def change(record: Record, **update: Any) -> Record:

@@ -50,7 +50,6 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 )
 EXACT_METRICS = frozenset(name for name, metric in METRICS.items() if metric.is_exact)
 TIMED_METRICS = frozenset(name for name, metric in METRICS.items() if metric.is_timed)
-NOUNS: Mapping[str, str] = {name: metric.noun for name, metric in METRICS.items()}
 
 _TREND_STEPS = {  # what a trend is over -> one step of it; params and MACs are counted in millions there
     "weight_layers": "layer",
@@ -68,7 +67,7 @@ def get_scale(metric: str) -> float:
     return METRICS[metric].scale
 
 
-def unit(metric: str) -> str:
+def get_unit(metric: str) -> str:
     """Return the unit of a difference: `pp` (percentage points) for errors and accuracies."""
     return METRICS[metric].unit
 
@@ -78,7 +77,7 @@ def get_sign(metric: str) -> int:
     return 1 if METRICS[metric].higher_is_better else -1
 
 
-def unit_of(claim: Claim) -> str:
+def get_claim_unit(claim: Claim) -> str:
     """Return the unit of a claim's difference: that of its metric, or for a trend, that per step (`pp per layer`)."""
     metric_unit = METRICS[claim.metric].unit
     if claim.trend is None:

@@ -51,7 +51,7 @@ class Results:
     tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record of a tuning trial
     costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # variant -> cost -> number
 
-    def whole(self, key: str) -> Record:
+    def read_record(self, key: str) -> Record:
         """Return a record with its epochs, read again. Raises StorageError where it cannot be read."""
         return RecordStore(self.folder / "records").get(key)
 

@@ -40,7 +40,7 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
     weights = folder / "model.safetensors"
     tested, reproduction = retrain_with_weights(results, planned, device, weights)
     print(f"{weights}: the weights; test accuracy {tested.test_accuracy:.4f}")
-    for index, net in enumerate(results.whole(planned.key).run.nets):  # several nets: an ensemble
+    for index, net in enumerate(results.read_record(planned.key).run.nets):  # several nets: an ensemble
         path = build_weights_path(weights, index)
         if index:
             print(f"{path}: the weights of {net.arch.to_notation()}, a further net of the ensemble")

@@ -160,14 +160,14 @@ def _build_document(
 
 
 def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
+    from vgg_ablate.formatting.numbers import format_clock
     from vgg_ablate.formatting.table import print_tables
     from vgg_ablate.report.tables import build_detectable_table
-    from vgg_ablate.runs.progress.views import format_duration
 
     print_tables([_build_table(study, cost), *([build_detectable_table(effects)] if effects else [])])
     missing = sum(variant.missing for variant in cost.variants)
     if cost.seconds is not None:
-        duration = format_duration(cost.seconds)
+        duration = format_clock(cost.seconds)
     else:
         reason = "this machine has no records" if cost.pace is None else "the size of the data set is not known"
         duration = f"time unknown: {reason}"
@@ -175,7 +175,7 @@ def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -
     disk = f"{cost.disk_bytes / 2**20:.1f} MiB of records"
     print(f"{missing + cost.tuning_runs} runs to train{shared}, {cost.slots} at a time: {duration}; {disk}")
     if cost.tuning_runs:
-        duration = "unknown" if cost.tuning_seconds is None else format_duration(cost.tuning_seconds)
+        duration = "unknown" if cost.tuning_seconds is None else format_clock(cost.tuning_seconds)
         print(f"of these, {cost.tuning_runs} trials of the tuning come first: {duration}")
     if cost.averages:
         print(f"of these, {cost.averages} ensembles are evaluated from stored predictions, without training")
@@ -204,8 +204,8 @@ def _print_space(study: Study) -> None:
 
 
 def _build_table(study: Study, cost: StudyCost) -> Table:
+    from vgg_ablate.formatting.numbers import format_clock
     from vgg_ablate.formatting.table import Column, CountCell, Table, TableRow, TextCell
-    from vgg_ablate.runs.progress.views import format_duration
 
     columns = (
         Column("variant", "variant", "left"),
@@ -224,7 +224,7 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
                 CountCell(variant.macs),
                 CountCell(variant.runs),
                 CountCell(variant.missing),
-                TextCell("?" if variant.seconds is None else format_duration(variant.seconds)),
+                TextCell("?" if variant.seconds is None else format_clock(variant.seconds)),
                 CountCell(round(variant.peak_bytes / 2**20)),
             )
         )
@@ -234,7 +234,7 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
 
 
 def _describe_memory(memory: DeviceMemory) -> str:
-    from vgg_ablate.runs.resources.memory_fit import format_gibibytes
+    from vgg_ablate.formatting.numbers import format_gibibytes
 
     available = "memory unknown" if memory.memory_bytes is None else format_gibibytes(memory.memory_bytes)
     if memory.beside_bytes is None:

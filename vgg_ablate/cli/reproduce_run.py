@@ -57,7 +57,7 @@ def retrain_with_weights(
 
     Raises CheckFailedError where the training diverges or does not fit into memory.
     """
-    stored = results.whole(planned.key)
+    stored = results.read_record(planned.key)
     retrained = retrain_run(planned, stored, device, weights)
     if retrained.tested is None:
         raise CheckFailedError(f"{_get_title(planned)}: {retrained.outcome}: there are no trained weights")

@@ -25,7 +25,7 @@ def verify(study: RESULTS, cell: CELL = None, out: OUT = None, device: DEVICE = 
 
     results = read_results(find_results_folder(study, out))
     planned = choose_run(results, cell)
-    stored = results.whole(planned.key)
+    stored = results.read_record(planned.key)
     reproduction = compare_with_record(results, planned, stored, retrain_run(planned, stored, device))
     for difference in reproduction.differences:
         print(difference)

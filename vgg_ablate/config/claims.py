@@ -30,8 +30,6 @@ MetricName = Literal[
     "images_per_second",
     "trained",
 ]
-EXACT_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # equal for all seeds
-HIGHER_IS_BETTER_METRICS: frozenset[str] = frozenset({"test_accuracy", "val_accuracy", "images_per_second", "trained"})
 PERCENTAGE_SUFFIXES = ("error", "accuracy")  # such metrics are compared in percentage points
 PER_MILLION_METRICS: frozenset[str] = frozenset({"params", "macs", "activations"})  # trends over these are per million
 

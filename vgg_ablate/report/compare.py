@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from math import isnan
+from math import isnan, sqrt
 from typing import Any
 
 import numpy as np
@@ -68,18 +68,11 @@ def estimate_unpaired_difference(one: Sequence[float], other: Sequence[float]) -
     n = min(len(one), len(other))
     if not n:
         return PairedDifference(0)
-    mean = float(np.mean(one) - np.mean(other))
     if n < 2:
-        return PairedDifference(n, mean)
-    # Welch's variance of the difference, and the Welch-Satterthwaite degrees of freedom below.
-    variances = [np.var(sample, ddof=1) / len(sample) for sample in (one, other)]
-    variance = float(sum(variances))
-    if variance == 0:
-        return PairedDifference(n, mean, 0.0, mean, mean)
-    terms = sum(part**2 / (len(sample) - 1) for part, sample in zip(variances, (one, other), strict=True))
-    estimate = stats.Estimate(np.asarray(mean), np.sqrt(np.asarray(variance)), np.asarray(variance**2 / terms))
+        return PairedDifference(n, float(np.mean(one) - np.mean(other)))
+    estimate = stats.estimate_welch([one, other], [1, -1])
     low, high = estimate.interval()
-    return PairedDifference(n, mean, float(np.sqrt(variance * n)), float(low), float(high))
+    return PairedDifference(n, float(estimate.mean), float(estimate.se) * sqrt(n), float(low), float(high))
 
 
 def _choose_titles(reports: Sequence[Report]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from vgg_ablate.analysis.anova import AnovaRow
 from vgg_ablate.analysis.effects import Effect, FactorialEffects, compute_effects
 from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.summary import PRIMARY_METRIC, MetricSummary, Report, VariantRow, compute_paired_difference
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.formatting import numbers
@@ -176,7 +177,7 @@ def _build_effect_row(effect: Effect) -> TableRow:
         QuantityCell(effect.q, "p"),
     )
     # The same two conditions as for a verdict: q at most 0.05 and at least three seeds.
-    is_significant = effect.q <= 0.05 and difference.n >= FEWEST_SEEDS
+    is_significant = effect.q <= ALPHA and difference.n >= FEWEST_SEEDS
     return TableRow(cells, bold=frozenset({1}) if is_significant else frozenset())
 
 

@@ -7,7 +7,7 @@ from math import nan
 from typing import Literal
 
 from vgg_ablate.analysis.detectable import DetectableEffect
-from vgg_ablate.analysis.metrics import EXACT_METRICS, NOUNS, TIMED_METRICS, unit, unit_of
+from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, TIMED_METRICS, get_claim_unit, get_unit
 from vgg_ablate.analysis.summary import PairedDifference, Report, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
@@ -123,9 +123,9 @@ def _list_claimed_metrics(report: Report) -> list[str]:
 
 def _format_heading(metric: str) -> str:
     # The values of a metric are in percent, and only their differences in percentage points.
-    shown = {"pp": "%"}.get(unit(metric), unit(metric))
+    shown = {"pp": "%"}.get(get_unit(metric), get_unit(metric))
     # A duration has its unit in the cell: it can be seconds, minutes or hours.
-    return f"{NOUNS[metric]}, {shown}" if shown and metric != "train_seconds" else NOUNS[metric]
+    return f"{METRICS[metric].noun}, {shown}" if shown and metric != "train_seconds" else METRICS[metric].noun
 
 
 def _build_variant_row(row: VariantRow, title: str, metrics: Sequence[str], extra: TableCell | None) -> TableRow:
@@ -234,12 +234,12 @@ def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
 
 def _build_detectable_row(effect: DetectableEffect) -> TableRow:
     metric, detectable = effect.claim.metric, effect.detectable
-    exact, claim_unit = metric in EXACT_METRICS, unit_of(effect.claim)
+    exact, claim_unit = metric in EXACT_METRICS, get_claim_unit(effect.claim)
     shown = numbers.DASH if detectable is None else f"{numbers.format_compact(detectable)} {claim_unit}"
     return TableRow(
         (
             TextCell(effect.claim.id),
-            TextCell(NOUNS[metric]),
+            TextCell(METRICS[metric].noun),
             CountCell(effect.seeds),
             TextCell("any" if exact else shown),
             QuantityCell(nan if effect.sd is None or exact else effect.sd, "plain"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isnan, nan, sqrt
 
-from vgg_ablate.analysis.metrics import NOUNS, unit_of
+from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, get_claim_unit
 from vgg_ablate.analysis.power import MAX_SEEDS
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.config.claims import EXACT_METRICS, Claim, ClaimSide
+from vgg_ablate.config.claims import Claim, ClaimSide
 from vgg_ablate.formatting import numbers
 
 
@@ -23,7 +23,9 @@ def describe_hypothesis(claim: Claim) -> str:
     """Describe what a claim states: `base better than five by more than 0.5 pp (test error)`."""
     margin = _add_unit(_format_value(claim.margin, claim.metric), claim)
     if claim.trend is not None:
-        return f"{_describe_slope(claim, margin)} over {_join_names(claim.trend.variants)} ({NOUNS[claim.metric]})"
+        return (
+            f"{_describe_slope(claim, margin)} over {_join_names(claim.trend.variants)} ({METRICS[claim.metric].noun})"
+        )
     b = describe_side(claim.b)
     by_margin = f" by more than {margin}" if claim.margin else ""
     relation = {
@@ -35,7 +37,7 @@ def describe_hypothesis(claim: Claim) -> str:
     }[claim.kind]
     where = f", within {claim.within}" if claim.within else ""
     where += f" more than within {claim.against}" if claim.against else ""
-    return f"{describe_side(claim.a)} {relation}{where} ({NOUNS[claim.metric]})"
+    return f"{describe_side(claim.a)} {relation}{where} ({METRICS[claim.metric].noun})"
 
 
 def describe_result(verdict: Verdict) -> str:
@@ -51,7 +53,7 @@ def describe_result(verdict: Verdict) -> str:
         estimate = f"{_name_trend(claim)}: {format_estimate(verdict)}"
     else:
         a, b = _describe_first_side(claim), describe_side(claim.b)
-        estimate = f"{a} gains {format_estimate(verdict)} over {b} in {NOUNS[claim.metric]}"
+        estimate = f"{a} gains {format_estimate(verdict)} over {b} in {METRICS[claim.metric].noun}"
     if verdict.verdict == "inconclusive":
         return f"{estimate}; inconclusive: {_explain_inconclusive(verdict)}."
     return f"{estimate} ({verdict.interval_word})."
@@ -67,7 +69,9 @@ def describe_method(verdict: Verdict) -> str:
     elif claim.trend is not None:
         compared = _name_trend(claim)
     else:
-        compared = f"Gain of {_describe_first_side(claim)} over {describe_side(claim.b)} in {NOUNS[claim.metric]}"
+        compared = (
+            f"Gain of {_describe_first_side(claim)} over {describe_side(claim.b)} in {METRICS[claim.metric].noun}"
+        )
     reason = _explain_inconclusive(verdict) if verdict.verdict == "inconclusive" else verdict.interval_word
     return f"{compared}. {_capitalize(reason)}."
 
@@ -78,8 +82,8 @@ def format_estimate(verdict: Verdict) -> str:
     if isnan(verdict.mean):
         return numbers.DASH
     if verdict.exact:
-        per = "" if verdict.claim.trend is None else f" {unit_of(verdict.claim)}"
-        return f"{numbers.format_count(verdict.mean, signed=True)} {NOUNS[metric]}{per}"
+        per = "" if verdict.claim.trend is None else f" {get_claim_unit(verdict.claim)}"
+        return f"{numbers.format_count(verdict.mean, signed=True)} {METRICS[metric].noun}{per}"
     se = _compute_standard_error(verdict)
     mean = _add_unit(numbers.format_number(verdict.mean, numbers.choose_decimals(se), signed=True), verdict.claim)
     if isnan(verdict.ci_low):
@@ -144,7 +148,7 @@ def describe_crossed_interval(verdict: Verdict) -> str:
     if verdict.beyond is None:
         return ""
     interval = numbers.format_interval(*verdict.beyond, _compute_standard_error(verdict))
-    return f"beyond this test set (seeds and examples both sampled): {interval} {unit_of(verdict.claim)}"
+    return f"beyond this test set (seeds and examples both sampled): {interval} {get_claim_unit(verdict.claim)}"
 
 
 def _describe_exact_result(verdict: Verdict) -> str:
@@ -153,7 +157,7 @@ def _describe_exact_result(verdict: Verdict) -> str:
     if claim.trend is not None:
         return f"{_name_trend(claim)}: {format_estimate(verdict)}; exact, the same on every seed."
     relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
-    by = f" by {numbers.format_count(abs(verdict.mean))} {NOUNS[claim.metric]}" if verdict.mean else ""
+    by = f" by {numbers.format_count(abs(verdict.mean))} {METRICS[claim.metric].noun}" if verdict.mean else ""
     return f"{_describe_first_side(claim)} is {relation}{by}; exact, the same on every seed."
 
 
@@ -187,7 +191,9 @@ def _describe_slope(claim: Claim, margin: str) -> str:
 
 
 def _name_trend(claim: Claim) -> str:
-    return f"Slope of the gain in {NOUNS[claim.metric]} over {claim.trend.over if claim.trend is not None else ''}"
+    return (
+        f"Slope of the gain in {METRICS[claim.metric].noun} over {claim.trend.over if claim.trend is not None else ''}"
+    )
 
 
 def _format_trained_counts(verdict: Verdict) -> str:
@@ -218,7 +224,7 @@ def _format_p(value: float) -> str:
 
 
 def _add_unit(text: str, claim: Claim) -> str:
-    return f"{text} {unit_of(claim)}".strip()
+    return f"{text} {get_claim_unit(claim)}".strip()
 
 
 def _capitalize(text: str) -> str:

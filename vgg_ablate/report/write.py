@@ -18,6 +18,7 @@ from vgg_ablate.analysis.summary import Report, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import table
+from vgg_ablate.formatting.text import truncate
 from vgg_ablate.report import markdown
 from vgg_ablate.report.figures import canvas, registry
 from vgg_ablate.report.figures.registry import RenderedFigure
@@ -92,7 +93,7 @@ def _find_difference(path: Path, expected: str) -> str | None:
 
 
 def _quote(line: str) -> str:
-    return repr(line if len(line) <= 100 else line[:97] + "...")
+    return repr(truncate(line, 100))
 
 
 def _serialize_row(row: VariantRow) -> dict[str, Any]:

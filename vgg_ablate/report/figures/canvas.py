@@ -25,6 +25,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.text import truncate_to_fit
 
 WIDTH = 7.2  # inches: two columns of a paper
 FONT_SIZE, SMALL_FONT_SIZE = 8.5, 7.5  # points
@@ -197,11 +198,7 @@ def compute_error_limits(values: Iterable[float], pad: float = 0.08) -> tuple[fl
 
 
 def _truncate(line: str, inches: float, size: float) -> str:
-    if measure_text_inches(line, size) <= inches:
-        return line
-    while line and measure_text_inches(line + "…", size) > inches:
-        line = line[:-1]
-    return line.rstrip() + "…"
+    return truncate_to_fit(line, lambda text: measure_text_inches(text, size) <= inches, ellipsis="…")
 
 
 def _round_coordinate(coordinate: re.Match[str]) -> str:

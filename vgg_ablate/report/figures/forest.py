@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vgg_ablate.analysis.metrics import NOUNS, unit_of
+from vgg_ablate.analysis.metrics import METRICS, get_claim_unit
 from vgg_ablate.analysis.pairs import compute_deciding_interval, compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.report import wording
@@ -54,7 +54,7 @@ def collect_forest_rows(report: Report) -> list[ForestRow]:
             name=verdict.claim.id,
             text=verdict.claim.text,
             metric=verdict.claim.metric,
-            unit=unit_of(verdict.claim),
+            unit=get_claim_unit(verdict.claim),
             word=verdict.verdict,
             found="no estimate" if isnan(verdict.mean) else wording.format_estimate(verdict),
             region=verdict.claim.region,
@@ -110,7 +110,7 @@ def _draw_block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     canvas.set_plain_ticks(axes.xaxis)
-    axes.set_xlabel(f"gain in {NOUNS[metric]}{f', {unit}' if unit else ''}  (right of 0: better)")
+    axes.set_xlabel(f"gain in {METRICS[metric].noun}{f', {unit}' if unit else ''}  (right of 0: better)")
     axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0
     for row, height in zip(rows, heights, strict=True):

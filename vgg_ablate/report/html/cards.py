@@ -9,7 +9,7 @@ from math import isfinite, isnan
 
 from markupsafe import Markup
 
-from vgg_ablate.analysis.metrics import NOUNS, collect_by_seed, unit_of
+from vgg_ablate.analysis.metrics import METRICS, collect_by_seed, get_claim_unit
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import Verdict
@@ -105,7 +105,7 @@ def _build_seed_table(report: Report, verdict: Verdict) -> Table:
     sides = list(verdict.weights) if len(verdict.weights) == 2 else []
     values = collect_by_seed(report.frame, verdict.claim.metric)
     keys = index_record_keys(report)
-    unit = unit_of(verdict.claim)
+    unit = get_claim_unit(verdict.claim)
     columns = (
         Column("seed", "seed"),
         *(Column(side, side) for side in sides),
@@ -117,7 +117,7 @@ def _build_seed_table(report: Report, verdict: Verdict) -> Table:
             QuantityCell(values[side][seed], "fixed", format_record_link(keys[side, seed])) for side in sides
         ]
         rows.append(TableRow((CountCell(seed), *own, QuantityCell(gain, "fixed"))))
-    caption = f"{NOUNS[verdict.claim.metric].capitalize()} by seed"
+    caption = f"{METRICS[verdict.claim.metric].noun.capitalize()} by seed"
     return Table(f"seeds-{verdict.claim.id}", caption, columns, tuple(rows))
 
 

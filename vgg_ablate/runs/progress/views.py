@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from vgg_ablate.formatting import numbers
 from vgg_ablate.records import Epoch, Outcome
 from vgg_ablate.runs.plan import StudyCell
 from vgg_ablate.runs.progress.eta import Forecast
@@ -98,7 +99,7 @@ class PlainView(NullView):
                     self._print(_format_decoding(cell, done, total))
             case JobEnded():
                 outcome = f"{event.outcome}: {event.reason}" if event.reason else str(event.outcome)
-                end = f"{cell.title} {outcome} in {format_duration(event.seconds)}"
+                end = f"{cell.title} {outcome} in {numbers.format_clock(event.seconds)}"
                 self._print(f"[{_format_counts(self._state)}] {end}, {format_eta(self._state)}")
             case JobLost():
                 self._print(f"{cell.title} {_format_loss(event)}")
@@ -135,7 +136,7 @@ class RichView(NullView):
             case JobStarted() if cell.repeats:
                 self._live.console.print(escape(describe_repeat(cell)))
             case JobEnded(outcome=Outcome.FINISHED):
-                line = f"[green]{cell.title}[/] finished in {format_duration(event.seconds)}"
+                line = f"[green]{cell.title}[/] finished in {numbers.format_clock(event.seconds)}"
                 self._last_finished = [*self._last_finished[-2:], line]
             case JobEnded():
                 self._live.console.print(f"[red]{cell.title}[/] {event.outcome}: {escape(event.reason)}")
@@ -203,24 +204,13 @@ def describe_repeat(cell: StudyCell) -> str:
     return f"trained again: {titles} {verb} for another evaluation of a recorded training"
 
 
-def format_duration(seconds: float) -> str:
-    """Return a duration as `0.4 s`, `12 s`, `3:05` or `2:03:05`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def format_eta(state: ProgressState) -> str:
     """Return the time left as `ETA 3:05`, or the time taken where nothing is left."""
     if state.total is not None and state.done >= state.total:
-        return f"after {format_duration(time.monotonic() - state.since)}"
+        return f"after {numbers.format_clock(time.monotonic() - state.since)}"
     unnamed = 0 if state.total is None else state.total - state.done - state.forecast.known
     seconds = state.forecast.left(unnamed)
-    return "ETA unknown" if seconds is None else f"ETA {format_duration(seconds)}"
+    return "ETA unknown" if seconds is None else f"ETA {numbers.format_clock(seconds)}"
 
 
 def _format_counts(state: ProgressState) -> str:

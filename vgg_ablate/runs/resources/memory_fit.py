@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from vgg_ablate.formatting import numbers
 from vgg_ablate.records import Record, Run
 from vgg_ablate.runs.resources import dataset_size
 from vgg_ablate.runs.resources.slots import Slot
@@ -34,16 +35,16 @@ class DeviceMemory:
         """Return why a run with this peak (bytes) does not fit, and what would help; None if it does."""
         if self.memory_bytes is None or self.together * peak <= self.memory_bytes:
             return None
-        available = f"{self.device} has {format_gibibytes(self.memory_bytes)}"
+        available = f"{self.device} has {numbers.format_gibibytes(self.memory_bytes)}"
         if peak > self.memory_bytes:
             remedy = ""
             if run.train.micro_batch != 1:
                 least = estimate_peak_bytes(
                     _use_micro_batches_of_one(run), examples=0, precision=_predict_precision(run), graphs=self.graphs
                 )
-                remedy = f"; train.micro_batch=1 would need {format_gibibytes(least)}"
-            return f"will not fit: predicted peak memory {format_gibibytes(peak)}, {available}{remedy}"
-        prediction = f"predicted peak memory {format_gibibytes(peak)} each, {available}"
+                remedy = f"; train.micro_batch=1 would need {numbers.format_gibibytes(least)}"
+            return f"will not fit: predicted peak memory {numbers.format_gibibytes(peak)}, {available}{remedy}"
+        prediction = f"predicted peak memory {numbers.format_gibibytes(peak)} each, {available}"
         return f"{self.together} at once will not fit: {prediction}: room for {self.memory_bytes // peak}"
 
 
@@ -76,11 +77,6 @@ def predict_peak_bytes(run: Run, memory: int | None = None, *, graphs: bool = Fa
     with_examples = estimate_peak_bytes(run, examples=examples, precision=precision, graphs=graphs)
     is_streamed = memory is not None and with_examples - without_examples > _STREAMING_SHARE * memory
     return without_examples if is_streamed else with_examples
-
-
-def format_gibibytes(size_bytes: int) -> str:
-    """Format a number of bytes as `7.5 GiB`."""
-    return f"{size_bytes / 2**30:,.1f} GiB"
 
 
 def _use_micro_batches_of_one(run: Run) -> Run:
