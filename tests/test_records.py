@@ -28,9 +28,13 @@ def make_record(run: Run, outcome: Outcome = Outcome.FINISHED) -> Record:
 def test_a_key_is_sixteen_hex_digits_and_does_not_change() -> None:
     # A changed key orphans all committed records. Change keys only by RECIPE_VERSION.
     assert make_run().key == "a5d3476566fe9402"
-    assert (
-        make_run({"preset": "D", "width": 0.25, "norm": "batch"}, lr=0.1, optimizer="adamw").key == "d7886402c37a3c3a"
-    )
+    deep = make_run({"preset": "D", "width": 0.25, "norm": "batch"}, lr=0.1, optimizer="adamw")
+    assert deep.key == "d7886402c37a3c3a"
+    augmented = make_run(data={"augment": {"flip": True, "crop_padding": 4}}, warmup_epochs=1.0, seed=7)
+    assert augmented.key == "914199e1741c987a"
+    dense = make_run(data={"evaluate": {"view": "dense", "scales": [16]}})
+    assert (dense.key, dense.training_key) == ("78b15e3050895e5d", make_run().key)
+    assert make_run().model_copy(update={"test": False}).key == "36a2aa7da0d18060"
 
 
 def test_an_explicit_default_does_not_change_the_key() -> None:

@@ -254,3 +254,25 @@ def test_a_claim_over_a_variant_that_does_not_exist_is_named() -> None:
 
 def test_the_region_of_a_claim_is_what_its_kind_says() -> None:
     assert make_claim(margin=2).region == (2, inf)
+
+
+def judge_smallest_effect(smallest_effect: float | None, spread: float, claims: int = 1) -> list[str]:
+    """Return the verdicts on equal claims of "better" whose differences are spread around 0 over twelve seeds."""
+    differences = spread * np.array([1, -1, 2, -2, 0.5, -0.5, 1.5, -1.5, 0.2, -0.2, 0.7, -0.7])
+    pairs = [(0.1, 0.1 + difference / 100) for difference in differences]
+    made = [make_claim(id=f"c{number}", smallest_effect=smallest_effect) for number in range(claims)]
+    frame = make_frame({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
+    return [verdict.verdict for verdict in judge_claims(made, frame, range(len(pairs)))]
+
+
+def test_an_interval_within_the_smallest_effect_is_no_difference() -> None:
+    assert judge_smallest_effect(1.0, 0.5) == ["no difference"]
+    assert judge_smallest_effect(0.1, 0.5) == ["inconclusive"]
+    assert judge_smallest_effect(None, 0.5) == ["inconclusive"]
+
+
+def test_no_difference_is_corrected_for_the_family() -> None:
+    half_width = 2.201 * 1.2083 / 12**0.5  # Student's t with 11 degrees of freedom, times the standard error
+    assert judge_smallest_effect(half_width * 1.05, 1.0) == ["no difference"]
+    assert judge_smallest_effect(half_width * 1.05, 1.0, claims=6) == ["inconclusive"] * 6
+    assert judge_smallest_effect(half_width * 1.6, 1.0, claims=6) == ["no difference"] * 6

@@ -18,7 +18,7 @@ from vgg_ablate.config.claims import Claim
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
-VerdictWord = Literal["supported", "refuted", "inconclusive"]
+VerdictWord = Literal["supported", "refuted", "no difference", "inconclusive"]
 
 LEFT_OUT = "left out"  # stands for the outcome of a finished run that means leave out: stalled, or disturbed
 

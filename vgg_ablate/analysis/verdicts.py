@@ -1,4 +1,6 @@
-"""Verdicts: every claim is supported, refuted or inconclusive, with the numbers that this rests on.
+"""Verdicts on claims, with the numbers that each rests on.
+
+A claim is supported, refuted, without a difference that matters, or inconclusive.
 
 The rule: differences are paired by seed, Student's t gives the interval of their mean, and Holm's correction covers the
 study's claims on one metric. A claim is supported where the evidence puts the gain inside the claimed region, refuted
@@ -9,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import special
 
 from vgg_ablate.analysis import power, stats
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
@@ -256,8 +259,25 @@ def _judge_means(
             verdict = replace(verdict, sensitivity={method: by_method[method][index].word for method in METHODS})
         if not reason or not values[claim.id].lacking:  # a claim with lacking runs needs those, not more seeds
             verdict = replace(verdict, seeds_to_decide=_compute_seeds_to_decide(verdict, len(claims)))
+        if not reason and _is_negligible(verdict, len(claims)):
+            verdict = replace(verdict, verdict="no difference", seeds_to_decide=None)
         judged[claim.id] = replace(verdict, family=len(claims))
     return judged
+
+
+def _is_negligible(verdict: Verdict, family: int) -> bool:
+    """Whether an undecided claim's interval lies within the smallest effect, at Bonferroni's level for the family.
+
+    Bonferroni's and not Holm's: the step of a claim in Holm's order depends on its p-value against the edges of the
+    claim, which says nothing about the smallest effect.
+    """
+    smallest = verdict.claim.smallest_effect
+    if verdict.verdict != "inconclusive" or not smallest or isnan(verdict.ci_low) or verdict.n < FEWEST_SEEDS:
+        return False
+    dof = verdict.n - 1
+    wider = special.stdtrit(dof, 1 - verdict.alpha / family / 2) / special.stdtrit(dof, 1 - verdict.alpha / 2)
+    reach = float(wider) * (verdict.ci_high - verdict.ci_low) / 2
+    return abs(verdict.mean) + reach < smallest
 
 
 def _collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:

@@ -15,7 +15,7 @@ from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.computed import Computation
 from vgg_ablate.paper.statement import ClaimReference, Statement
 
-StandingWord = Literal["supported", "refuted", "inconclusive", "not run yet", "out of reach"]
+StandingWord = Literal["supported", "refuted", "no difference", "inconclusive", "not run yet", "out of reach"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Standing:
         if self.computation:
             words.append("supported" if self.computation.agrees else "refuted")
         # "not run yet" comes before "inconclusive": a statement is not judged on half of its claims.
-        precedence: tuple[StandingWord, ...] = ("refuted", "not run yet", "inconclusive")
+        precedence: tuple[StandingWord, ...] = ("refuted", "not run yet", "inconclusive", "no difference")
         return next((word for word in precedence if word in words), "supported")
 
 

@@ -56,6 +56,8 @@ def describe_result(verdict: Verdict) -> str:
         estimate = f"{a} gains {format_estimate(verdict)} over {b} in {METRICS[claim.metric].noun}"
     if verdict.verdict == "inconclusive":
         return f"{estimate}; inconclusive: {_explain_inconclusive(verdict)}."
+    if verdict.verdict == "no difference":
+        return f"{estimate}; {_explain_negligible(verdict)}."
     return f"{estimate} ({verdict.interval_word})."
 
 
@@ -72,7 +74,11 @@ def describe_method(verdict: Verdict) -> str:
         compared = (
             f"Gain of {_describe_first_side(claim)} over {describe_side(claim.b)} in {METRICS[claim.metric].noun}"
         )
-    reason = _explain_inconclusive(verdict) if verdict.verdict == "inconclusive" else verdict.interval_word
+    reason = verdict.interval_word
+    if verdict.verdict == "inconclusive":
+        reason = _explain_inconclusive(verdict)
+    elif verdict.verdict == "no difference":
+        reason = _explain_negligible(verdict)
     return f"{compared}. {_capitalize(reason)}."
 
 
@@ -159,6 +165,11 @@ def _describe_exact_result(verdict: Verdict) -> str:
     relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
     by = f" by {numbers.format_count(abs(verdict.mean))} {METRICS[claim.metric].noun}" if verdict.mean else ""
     return f"{_describe_first_side(claim)} is {relation}{by}; exact, the same on every seed."
+
+
+def _explain_negligible(verdict: Verdict) -> str:
+    smallest = numbers.format_compact(verdict.claim.smallest_effect or 0.0)
+    return f"no difference of {_add_unit(smallest, verdict.claim)} or more, the smallest that matters"
 
 
 def _explain_inconclusive(verdict: Verdict) -> str:

@@ -33,7 +33,12 @@ FONT_SIZE, SMALL_FONT_SIZE = 8.5, 7.5  # points
 INK, SOFT, RULE, BAND, PAPER = "#1c2126", "#5c656e", "#c9cfd5", "#e9edf0", "#ffffff"
 ACCENT = "#0b5fa5"
 SUPPORTED_COLOR, REFUTED_COLOR, INCONCLUSIVE_COLOR = "#007a5a", "#b84a00", "#65707a"
-VERDICT_COLORS = {"supported": SUPPORTED_COLOR, "refuted": REFUTED_COLOR, "inconclusive": INCONCLUSIVE_COLOR}
+VERDICT_COLORS = {
+    "supported": SUPPORTED_COLOR,
+    "refuted": REFUTED_COLOR,
+    "no difference": ACCENT,
+    "inconclusive": INCONCLUSIVE_COLOR,
+}
 SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 

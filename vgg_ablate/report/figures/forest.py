@@ -25,7 +25,7 @@ _LEFT, _MIDDLE = 2.45, 2.75  # inches: claims, intervals; estimates take the res
 _GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5  # inches
 _LINE_HEIGHT = 0.155  # inches per line of text
 _TICKS_BELOW, _TICK, _TICKS_ROOM = 5.5, 3.5, 9.0  # points: distance to the interval, length of one, room for all
-_MARKERS = {"supported": "o", "refuted": "s", "inconclusive": "o"}
+_MARKERS = {"supported": "o", "refuted": "s", "no difference": "D", "inconclusive": "o"}
 
 
 @dataclass(frozen=True)

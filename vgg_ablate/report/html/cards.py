@@ -20,7 +20,7 @@ from vgg_ablate.report.figures import forest
 from vgg_ablate.report.figures.forest import ForestRow
 from vgg_ablate.report.html.words import render_template
 
-VERDICT_ORDER = ("supported", "refuted", "inconclusive")
+VERDICT_ORDER = ("supported", "refuted", "no difference", "inconclusive")
 MAX_SEED_ROWS = 300  # of all cards together; with more, the page would grow past 500 kB
 _STRIP_WIDTH, _STRIP_HEIGHT = 300.0, 34.0  # units of the strip's view box
 
