@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import isnan
 
 import pandas as pd
-from scipy import special
 
 from vgg_ablate.analysis.metrics import collect_by_seed, get_sign
+from vgg_ablate.analysis.stats import widen_half_width
 from vgg_ablate.analysis.verdicts import Verdict
 
 
@@ -31,7 +31,6 @@ def compute_deciding_interval(verdict: Verdict) -> tuple[float, float]:
     # Where p underflows to 0 the factor is lost: the size of the family stands for it,
     # which is Holm's hardest step.
     factor = verdict.q / verdict.p if verdict.p > 0 else float(verdict.family)
-    dof = verdict.n - 1
-    wider = special.stdtrit(dof, 1 - verdict.alpha / max(factor, 1.0) / 2) / special.stdtrit(dof, 1 - verdict.alpha / 2)
-    reach = float(wider) * (verdict.ci_high - verdict.ci_low) / 2
+    half_width = (verdict.ci_high - verdict.ci_low) / 2
+    reach = widen_half_width(half_width, verdict.n - 1, verdict.alpha, max(factor, 1.0))
     return verdict.mean - reach, verdict.mean + reach

@@ -113,6 +113,12 @@ def compute_evidence(estimate: Estimate, region: Region, *, outside: bool = Fals
     return Evidence(supporting, refuting, np.minimum(1.0, 2 * np.minimum(supporting, refuting)))
 
 
+def widen_half_width(half_width: float, dof: float, alpha: float, factor: float) -> float:
+    """Return the half-width of Student's interval at level 1 - alpha / factor, given that at level 1 - alpha."""
+    wider = special.stdtrit(dof, 1 - alpha / factor / 2) / special.stdtrit(dof, 1 - alpha / 2)
+    return float(wider) * half_width
+
+
 def adjust_holm(p_values: ArrayLike) -> FloatArray:
     """Return Holm's (1979) adjusted p-values over the last axis.
 

@@ -16,7 +16,6 @@ from math import isnan, nan, sqrt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from vgg_ablate.analysis import power, stats
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
@@ -274,9 +273,8 @@ def _is_negligible(verdict: Verdict, family: int) -> bool:
     smallest = verdict.claim.smallest_effect
     if verdict.verdict != "inconclusive" or not smallest or isnan(verdict.ci_low) or verdict.n < FEWEST_SEEDS:
         return False
-    dof = verdict.n - 1
-    wider = special.stdtrit(dof, 1 - verdict.alpha / family / 2) / special.stdtrit(dof, 1 - verdict.alpha / 2)
-    reach = float(wider) * (verdict.ci_high - verdict.ci_low) / 2
+    half_width = (verdict.ci_high - verdict.ci_low) / 2
+    reach = stats.widen_half_width(half_width, verdict.n - 1, verdict.alpha, family)
     return abs(verdict.mean) + reach < smallest
 
 

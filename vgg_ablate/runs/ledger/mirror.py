@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vgg_ablate.config.overrides import split_path
+from vgg_ablate.config.overrides import get_at_path
 from vgg_ablate.config.search import encode_choice
 from vgg_ablate.config.study import Study
 from vgg_ablate.records import Record, RecordStore
@@ -75,11 +75,5 @@ def list_variant_values(study: Study) -> dict[str, Mapping[str, Any]]:
 
 def _get_base_value(document: Any, path: str) -> Any:
     """Return the base's value at a path; `base` for a shorthand such as `arch.kernel`, which the base does not keep."""
-    for part in split_path(path):
-        exists = (
-            part in document if isinstance(document, dict) else isinstance(document, list) and isinstance(part, int)
-        )
-        if not exists or (isinstance(document, list) and int(part) >= len(document)):
-            return "base"
-        document = document[part]
+    document = get_at_path(document, path, "base")
     return encode_choice(document["kind"] if isinstance(document, dict) and "kind" in document else document)
