@@ -9,7 +9,7 @@ from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
 from vgg_ablate.config.overrides import join_path, split_path
 from vgg_ablate.config.search import Search
-from vgg_ablate.config.study_file import StudyFile
+from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import Variant, get_content
 from vgg_ablate.errors import Problem
@@ -44,6 +44,20 @@ def find_search_problems(file: StudyFile, document: yaml_loader.Document) -> lis
         if any(path.startswith("train.ensemble") for path in (name, *_list_label_paths(dimension)))
     ]
     return [Problem(rule, join_path(parts), document.place(parts)) for parts in ensembles]
+
+
+def find_stop_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
+    """Return why the study cannot stop before its last look: it has no claims, or its variants are still searched."""
+    if not isinstance(file.seeds, Looks) or file.seeds.stop is None:
+        return []
+    place = document.place(("seeds", "stop"))
+    if isinstance(file.design, Search):
+        return [
+            Problem("cannot be combined with a search, whose winners are known only at its end", "seeds.stop", place)
+        ]
+    if not file.claims:
+        return [Problem("needs claims: they decide when the study stops", "seeds.stop", place)]
+    return []
 
 
 def _list_label_paths(dimension: Any) -> set[str]:

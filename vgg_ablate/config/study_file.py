@@ -20,6 +20,8 @@ from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Name, NonNegative, Positive, Whole
 
+_FEWEST_AT_LOOK = 2
+
 
 class Expectation(FrozenModel):
     """The expected cost and result of a study, written before it ran."""
@@ -29,16 +31,40 @@ class Expectation(FrozenModel):
     finds: str | None = None
 
 
+class Stop(FrozenModel):
+    """The rule by which a study ends before its last look: when every claim is decided, or none can still be.
+
+    `order` is that of the runs within a look: as planned, or first the runs of the claim that is most likely to be
+    decided per predicted cost.
+    """
+
+    rule: Literal["decided"]
+    order: Literal["planned", "cheapest"] = "planned"
+
+
+def _expand_stop_rule(value: Any) -> Any:
+    """Expand `decided` to `{rule: decided}`."""
+    if isinstance(value, dict | Stop) or value is None:
+        return value
+    if value != "decided":
+        raise InvalidValueError("must be decided, or a mapping such as {rule: decided, order: cheapest}", got=value)
+    return {"rule": value}
+
+
 class Looks(FrozenModel):
-    """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is split over the looks."""
+    """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is spent over the looks."""
 
     looks: tuple[Annotated[Count, Field(le=FIRST_SEARCH_SEED)], ...] = Field(min_length=1)
+    stop: Annotated[Stop | None, BeforeValidator(_expand_stop_rule)] = None  # None: every seed is trained
 
     @field_validator("looks")
     @classmethod
     def _check_increasing(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if any(fewer >= more for fewer, more in pairwise(looks)):
             raise InvalidValueError("must be strictly increasing", got=list(looks))
+        if len(looks) > 1 and looks[0] < _FEWEST_AT_LOOK:
+            rule = f"must begin with {_FEWEST_AT_LOOK} seeds or more: one difference has no spread"
+            raise InvalidValueError(rule, got=list(looks))
         return looks
 
 
