@@ -183,7 +183,7 @@ def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -
         print(f"{cost.adopted} runs are recorded by other studies beside this one and are not trained again")
     if study.expect.minutes is not None:
         print(f"expected by the study: {study.expect.minutes:g} minutes on {study.expect.device or 'some device'}")
-    if study.design.kind == "search":
+    if study.design.proposes_variants:
         print("not included: the search's proposals and winners, whose nets are not known yet")
     if cost.dropped:
         titles = ", ".join(cost.dropped[:_MAX_LISTED]) + (", ..." if len(cost.dropped) > _MAX_LISTED else "")
@@ -194,7 +194,7 @@ def _print_space(study: Study) -> None:
     """Print what a search can choose from; nothing for other designs."""
     from vgg_ablate.space.survey import build_space
 
-    if study.design.kind != "search":
+    if study.search is None:
         return
     try:
         space = build_space(study)

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError, StorageError
 from vgg_ablate.records import Manifest, RecordStore
@@ -111,8 +110,8 @@ def _list_ledger_keys(folder: Path) -> set[str]:
         study = load(folder / "study.yaml")
     except SpecError:
         return set()
-    design: object = study.design
-    if not isinstance(design, Search) or not (folder / "study.db").exists():
+    if not study.design.proposes_variants or not (folder / "study.db").exists():
         return set()
-    with closing(open_ledger(study.name, folder, build_default_url(folder), design)) as ledger:
+    objectives = study.design.list_objectives()
+    with closing(open_ledger(study.name, folder, build_default_url(folder), objectives)) as ledger:
         return ledger.list_keys()

@@ -118,7 +118,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
 
     `pool` replaces the pool that the options describe, and is closed at the end.
     """
-    started, store, design = time.monotonic(), RecordStore(folder / "records"), plan.study.design
+    started, store = time.monotonic(), RecordStore(folder / "records")
     _check_level(plan.study, options.until)
     with hold_study_lock(folder, wait=options.wait), ExitStack() as stack:
         check_owner(plan.study, folder)
@@ -129,10 +129,11 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
                 stack.callback(pool.close)  # no scheduler closes it if only the tuning was missing
         before = store.keys()
         adopted = reuse_sibling_records(store, {cell.key for cell in plan.cells} - before)
-        with closing(open_ledger(plan.study.name, folder, options.storage, design)) as ledger:
+        objectives = plan.study.design.list_objectives()
+        with closing(open_ledger(plan.study.name, folder, options.storage, objectives)) as ledger:
             ledger.describe(describe_study(plan.study))
-            if isinstance(design, Search):
-                execution = _execute_search(plan, design, folder, ledger, options, pool)
+            if (search := plan.study.search) is not None:
+                execution = _execute_search(plan, search, folder, ledger, options, pool)
             else:
                 execution = _execute_plan(plan, folder, ledger, options, pool)
         outcomes = read_outcomes(store, {cell.key for cell in execution.cells})
@@ -197,16 +198,14 @@ def _is_left_out(cell: StudyCell, until: float | None) -> bool:
     return until is not None and cell.horizon is not None and cell.horizon > until
 
 
-def open_ledger(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:
+def open_ledger(study: str, folder: Path, storage: str | None, objectives: Sequence[str] = ("val_error",)) -> Ledger:
     """Open the ledger of a results folder, or the one at the URL `storage`. Raises StorageError."""
-    objectives = design.objectives if isinstance(design, Search) else ("val_error",)
     return Ledger.open(study, storage or build_default_url(folder), objectives)
 
 
 def describe_study(study: Study) -> dict[str, str]:
     """Return the facts about a study that Optuna's dashboard shows beside its trials."""
-    trial = "one proposal, the mean over its seeds" if isinstance(study.design, Search) else "one variant on one seed"
-    return {"question": study.question, "data": study.base.data.name, "a trial": trial}
+    return {"question": study.question, "data": study.base.data.name, "a trial": study.design.trial_noun}
 
 
 def _set_aside_for_retry(store: RecordStore, retried: Collection[Outcome]) -> None:
@@ -245,11 +244,11 @@ def _execute_plan(
 
 
 def _execute_search(
-    plan: Plan, design: Search, folder: Path, ledger: Ledger, options: RunOptions, pool: WorkerPool | None
+    plan: Plan, search: Search, folder: Path, ledger: Ledger, options: RunOptions, pool: WorkerPool | None
 ) -> PlanExecution:
     """Run a search: first the plan, then the proposals of the sampler, then the winners."""
     pool = pool or _build_pool(folder, options)
-    source = resume_search(plan, design, folder, ledger, pool.slots)
+    source = resume_search(plan, search, folder, ledger, pool.slots)
     planned = source.list_planned()
     write_study_files(plan.study, planned, folder, trains=source.has_unfinished_runs(), tuning=plan.tuning)
     views = MultiView(ManifestWriter(source, folder), _build_views(folder, options))
