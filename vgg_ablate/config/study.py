@@ -16,15 +16,17 @@ from typing import Any, Literal, Self
 from pydantic import PrivateAttr, ValidationError
 
 from vgg_ablate.config import yaml_loader
+from vgg_ablate.config.base_design import DesignCell
 from vgg_ablate.config.claims import PER_MILLION_METRICS, PERCENTAGE_SUFFIXES, Claim, TrendQuantities
 from vgg_ablate.config.constraints import COSTS
-from vgg_ablate.config.designs import Design, DesignCell
+from vgg_ablate.config.designs import Design
 from vgg_ablate.config.horizons import HorizonLevel, Horizons, split_horizons
 from vgg_ablate.config.overrides import set_at_path, split_path
+from vgg_ablate.config.search import Search
 from vgg_ablate.config.study_checks import (
     find_claim_problems,
+    find_design_problems,
     find_duplicates,
-    find_search_problems,
     find_stop_problems,
     find_tuning_problems,
 )
@@ -80,6 +82,11 @@ class Study(FrozenModel):
     def stop(self) -> Stop | None:
         """The rule by which the study ends before its last look; None where every seed is trained."""
         return self.seeds.stop if isinstance(self.seeds, Looks) else None
+
+    @property
+    def search(self) -> Search | None:
+        """The design if it is a search; None for designs whose variants are known before the first run."""
+        return self.design if isinstance(self.design, Search) else None
 
     @property
     def base(self) -> Variant:
@@ -201,7 +208,7 @@ class Study(FrozenModel):
         problems = [
             *find_claim_problems(file, variants, lower, document),
             *find_duplicates(variants, document),
-            *find_search_problems(file, document),
+            *find_design_problems(file, document),
             *find_stop_problems(file, document),
             *find_tuning_problems(variants, file.horizons, document),
         ]

@@ -1,4 +1,4 @@
-"""The rules of a study that involve several of its keys: claims, duplicates, searches and tuning."""
+"""The rules of a study that involve several of its keys: claims, duplicates, the design and tuning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
 from vgg_ablate.config.overrides import join_path, split_path
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import Variant, get_content
@@ -30,40 +29,23 @@ def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document)
     return problems
 
 
-def find_search_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
-    """Return the keys that a search does not support. Listed variants beside a search may be ensembles."""
-    if not isinstance(file.design, Search):
-        return []
-    if file.horizons:
-        return [Problem("cannot be combined with a search", "horizons", document.place(("horizons",)))]
-    rule = "a search proposes single nets: list an ensemble under variants instead"
-    ensembles: list[tuple[str, ...]] = [("train", "ensemble")] if file.train.ensemble else []
-    ensembles += [
-        ("design", "space", name)
-        for name, dimension in file.design.space.items()
-        if any(path.startswith("train.ensemble") for path in (name, *_list_label_paths(dimension)))
-    ]
-    return [Problem(rule, join_path(parts), document.place(parts)) for parts in ensembles]
+def find_design_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
+    """Return the keys that the design does not support."""
+    conflicts = file.design.find_conflicts(
+        has_horizons=bool(file.horizons), has_ensemble=bool(file.train.ensemble), stops=_stops(file)
+    )
+    return [Problem(rule, join_path(path), document.place(path)) for path, rule in conflicts]
 
 
 def find_stop_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
-    """Return why the study cannot stop before its last look: it has no claims, or its variants are still searched."""
-    if not isinstance(file.seeds, Looks) or file.seeds.stop is None:
+    """Return why the study cannot stop before its last look: it has no claims that could decide it."""
+    if file.claims or not _stops(file):
         return []
-    place = document.place(("seeds", "stop"))
-    if isinstance(file.design, Search):
-        return [
-            Problem("cannot be combined with a search, whose winners are known only at its end", "seeds.stop", place)
-        ]
-    if not file.claims:
-        return [Problem("needs claims: they decide when the study stops", "seeds.stop", place)]
-    return []
+    return [Problem("needs claims: they decide when the study stops", "seeds.stop", document.place(("seeds", "stop")))]
 
 
-def _list_label_paths(dimension: Any) -> set[str]:
-    """Return the paths that the labels of a search dimension change; none for ranges and choices of values."""
-    labels = dimension.values() if isinstance(dimension, dict) else ()
-    return {path for changes in labels for path in changes}
+def _stops(file: StudyFile) -> bool:
+    return isinstance(file.seeds, Looks) and file.seeds.stop is not None
 
 
 def find_claim_problems(
@@ -71,8 +53,7 @@ def find_claim_problems(
 ) -> list[Problem]:
     levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in variants}
     levels |= {variant.name: {} for variant in lower}
-    if isinstance(file.design, Search):
-        levels |= {name: {} for name in file.design.winner_names}
+    levels |= {name: {} for name in file.design.winner_names}
     quantities = collect_quantities(file.claims, [*variants, *lower])
     ids, problems = set[str](), list[Problem]()
     for index, claim in enumerate(file.claims):

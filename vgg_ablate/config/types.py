@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from vgg_ablate.errors import Problem
 
@@ -39,6 +43,21 @@ def expand_kind(value: Any) -> Any:
 
 
 ByKind = BeforeValidator(expand_kind)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A field that holds one of the models of a registry, chosen by its `kind`.
+
+    The registry is read when pydantic compiles the model that has the field.
+    """
+
+    models: Sequence[type[FrozenModel]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the union of all models: pydantic calls this."""
+        union: Any = reduce(or_, self.models)
+        return handler.generate_schema(Annotated[union, Field(discriminator="kind"), ByKind])
 
 
 def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:

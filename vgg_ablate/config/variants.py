@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.designs import DesignCell
+from vgg_ablate.config.base_design import DesignCell
 from vgg_ablate.config.horizons import (
     CHANGEABLE_KEYS,
     HorizonLevel,
