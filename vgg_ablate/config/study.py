@@ -194,6 +194,7 @@ class Study(FrozenModel):
             file = StudyFile.model_validate(document.data)
         except ValidationError as error:
             raise SpecError(yaml_loader.build_problems(error, StudyFile, document)) from error
+        # In this order: a variant needs the last level to be valid, and a lower level needs the winner of its variant.
         last_file, last_document = set_last_level(file, document)
         variants = build_variants(last_file, last_document)
         tuned = apply_winners(last_file, variants, last_document)

@@ -145,6 +145,7 @@ def build_variant(
 
     `shared` is the document without the keys that only a study has, `where` the path of the cell in the document.
     """
+    # Changes apply to the study as written, before presets unfold: `arch.preset: C` keeps the base's width.
     data, places = shared.data, dict(shared.places)
     for path, value in cell.changes.items():
         place = document.place((*where, path))
@@ -180,6 +181,7 @@ def apply_winners(
 ) -> tuple[Variant, ...]:
     """Return the variants with the winners of their tuning. Raises SpecError if a winner cannot be applied."""
     problems, tuned, shared = list[Problem](), list[Variant](), select_shared_keys(document)
+    # The winner's values come after the changes of the variant, so that they win where both name a path.
     for variant in variants:
         winner = file.tuned.get(variant.name)
         if winner is None:

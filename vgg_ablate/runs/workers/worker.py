@@ -218,6 +218,7 @@ def _consume_epochs(
             return cast(EvaluateRun, end.value)
         epochs.append(epoch)
         if report(epoch):
+            # Ends the training at its last yield now, and not when the generator is collected.
             training.close()
             return None
 
@@ -257,6 +258,8 @@ def serve_jobs(connection: DriverConnection, training: TrainingBackend, context:
     """Perform one job after another until the driver is gone."""
     while (job := connection.receive_job()) is not None:
         key = job.run.key
+        # A hook and not `except Exception`: the process then ends by the bug, with the traceback in its log, and cannot
+        # train another run in a state that nobody knows.
         sys.excepthook = _build_exception_hook(connection, key)
         try:
             connection.send(perform_job(training, job, context, partial(_report, connection, key), connection.send))
