@@ -27,7 +27,7 @@ _RETRY_INTERVAL_S = 0.05  # between two attempts at a lock that another process 
 
 
 class LeaseLostError(Exception):
-    """This process was silent for too long and its run was given to another: it must not write a record."""
+    """A lease that was broken because its holder was silent for too long. The holder must not write a record."""
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             time.sleep(_RETRY_INTERVAL_S)
         _write_signature(handle, path)
         yield
-        # Emptied and not deleted: a process that waits has this file open, and would then lock one that nobody else sees.
+        # Emptied and not deleted: a process that waits has this file open, and would lock one that nobody else sees.
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)

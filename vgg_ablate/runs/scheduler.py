@@ -58,7 +58,7 @@ class _RunningCell:
 
 @dataclass
 class Scheduler:
-    """Submits the runs of a source to a pool until there are none.
+    """A loop that submits the runs of a source to a pool until there are none.
 
     The order of steps makes a study restartable: a run is recorded by its worker before the source and the ledger are
     informed, so a driver that is killed anywhere finds the record at its next start.

@@ -18,7 +18,7 @@ from vgg_ablate.training.micro_batch import MicroBatches
 
 
 class TrainStep:
-    """Updates a net batch by batch, without waiting for the device.
+    """The update of a net, batch by batch, without waiting for the device.
 
     Contract for the CUDA graph: everything a step reads or writes stays where it is in memory, and no step depends on a
     value that only the device knows.
@@ -102,8 +102,8 @@ class TrainStep:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             logits = self._forward(images)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self._train.label_smoothing)
-        # torch computes all gradients: a weight gradient by matrix products was slower (benchmarks/loop.md), and a kernel
-        # in C would need a compiler on every machine.
+        # torch computes all gradients: a weight gradient by matrix products was slower (benchmarks/loop.md), and a
+        # kernel in C would need a compiler on every machine.
         (loss * share if share < 1 else loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

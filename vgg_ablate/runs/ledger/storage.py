@@ -89,7 +89,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check_database(path: Path) -> None:
-    """Raises StorageError where a database is damaged."""
+    """Raise StorageError where a database is damaged."""
     if not path.exists():
         return
     try:

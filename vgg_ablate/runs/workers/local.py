@@ -59,7 +59,7 @@ class LocalPool:
     def __init__(
         self, slots: tuple[Slot, ...], training: str, context: WorkerContext, packing: GpuPacking | None = None
     ) -> None:
-        """`training` is the importable name of a training backend.
+        """Take the slots, and in `training` the importable name of a training backend.
 
         With `packing`, a slot is used only while its device has the memory for another run.
         """

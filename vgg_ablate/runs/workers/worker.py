@@ -289,8 +289,8 @@ def _build_exception_hook(connection: DriverConnection, key: str) -> Callable[..
 def format_error(error: BaseException, trace: TracebackType | None) -> str:
     """Format an error as one line with its place: `ValueError: bad label (reader.py:12)`."""
     frames = traceback.extract_tb(trace)[-1:]
-    place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + place
+    source = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + source
 
 
 def exit_with_parent(parent: int) -> None:
