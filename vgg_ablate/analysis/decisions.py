@@ -61,7 +61,7 @@ class Decisions:
         return self.looks[-1] if self.seeds is None else self.seeds.get(get_full_name(variant), self.looks[0])
 
     def describe(self) -> str:
-        """Say at which look the study is, or why it has stopped."""
+        """Return at which look the study is, or why it has stopped, in words."""
         if self.stopped:
             return f"stopped at look {self.judged} of {len(self.looks)}: {self.stopped}"
         count = self.looks[self.judged - 1] if self.judged else 0
@@ -168,7 +168,7 @@ def _judge_look(
 def _has_all_records(
     frame: pd.DataFrame, variants: Collection[str], seeds: Sequence[int], *, any_run: bool = False
 ) -> bool:
-    """Whether no run of these variants and seeds is missing; with `any_run`, there must be planned ones, too."""
+    """Return whether no run of these variants and seeds is missing; with `any_run`, some must be planned, too."""
     own = frame[frame["variant"].isin(list(variants))]
     is_missing = (own["outcome"] == MISSING) & own["seed"].isin(list(seeds))
     return (bool(len(own)) or not any_run) and not bool(is_missing.any())

@@ -181,7 +181,7 @@ def _compute_spent(looks: Sequence[int], error_rate: float) -> list[float]:
 
 @lru_cache(maxsize=1)
 def _draw_null_statistics(looks: tuple[int, ...]) -> NDArray[np.float32]:
-    """Absolute t statistics, draws x looks."""
+    """Return absolute t statistics, draws x looks."""
     generator, count = np.random.default_rng(_SEED), 0
     mean, squares = np.zeros(DRAWS), np.zeros(DRAWS)
     statistics = np.empty((DRAWS, len(looks)), np.float32)
@@ -193,7 +193,7 @@ def _draw_null_statistics(looks: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _draw_block(generator: np.random.Generator, size: int, draws: int) -> tuple[FloatArray, FloatArray]:
-    """Mean, and sum of squares around it, of `size` standard normal numbers, by their distributions."""
+    """Return the mean, and the sum of squares around it, of `size` standard normal numbers."""
     mean = generator.standard_normal(draws) / np.sqrt(size)
     return mean, generator.chisquare(size - 1, draws) if size > 1 else np.zeros(draws)
 
@@ -201,7 +201,7 @@ def _draw_block(generator: np.random.Generator, size: int, draws: int) -> tuple[
 def _merge_blocks(
     mean: FloatArray, squares: FloatArray, count: int, other_mean: FloatArray, other_squares: FloatArray, total: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and sum of squares of the first `count` numbers together with the others, `total` in all."""
+    """Return mean and sum of squares of the first `count` numbers together with the others, `total` in all."""
     distance, size = other_mean - mean, total - count
     return mean + distance * size / total, squares + other_squares + distance**2 * count * size / total
 
