@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config import kernel_rewrites
 from vgg_ablate.config.datasets import Shape
+from vgg_ablate.config.initializers import InitConfig, KaimingInit
 from vgg_ablate.config.notation import format_stages, parse_stages
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.types import (
@@ -131,40 +132,7 @@ class LocalResponseNorm(FrozenModel):
     """Whether alpha multiplies the sum of the squares, or their mean. Example: mean"""
 
 
-class NormalInit(FrozenModel):
-    """Normally distributed weights and zero biases, as in the paper (section 3.1: variance 1e-2)."""
-
-    kind: Literal["normal"]
-    std: Positive = 0.1
-    """Standard deviation of the weights. Example: 0.1"""
-
-
-class KaimingInit(FrozenModel):
-    """Initialisation of He et al. (arXiv:1502.01852).
-
-    With `head_std` the dense layers are drawn from N(0, head_std), as in torchvision. `fan_out` without `head_std`
-    gives the class layer a variance of 2/classes, which is so large that a net may not start to learn.
-    """
-
-    kind: Literal["kaiming"]
-    # fan_in as in He et al.: with fan_out, as in torchvision, the default net stayed at 40 % accuracy on digits
-    # (99 % with fan_in).
-    mode: Literal["fan_in", "fan_out"] = "fan_in"
-    """Which fan the variance keeps: that of the inputs or of the outputs. Example: fan_out"""
-    head_std: Positive | None = None
-    """Standard deviation of the dense layers; without it, they are drawn like the convolutions. Example: 0.01"""
-
-
-class GlorotInit(FrozenModel):
-    """Initialisation of Glorot and Bengio (2010), with which the paper needs no pre-training (section 3.1)."""
-
-    kind: Literal["glorot"]
-    distribution: Literal["normal", "uniform"] = "normal"
-    """Distribution of the weights. Example: uniform"""
-
-
 NormConfig = Annotated[NoNorm | BatchNorm | GroupNorm | LocalResponseNorm, Field(discriminator="kind"), ByKind]
-InitConfig = Annotated[NormalInit | KaimingInit | GlorotInit, Field(discriminator="kind"), ByKind]
 
 
 class Head(FrozenModel):
@@ -229,8 +197,7 @@ class Arch(FrozenModel):
 
     Example: 16 16 | 32 32
     """
-    # Multiplies the channels of all convolutions, but not the hidden layers of the head: a budget met by shrinking the
-    # classifier would answer another question.
+    # Not of the hidden layers: a budget met by shrinking the classifier would answer another question.
     width: Width = 1.0
     """Multiplier of the channels of all convolutions, but not of the hidden layers of the head. Example: 0.25"""
     depth: Depth | tuple[Depth, ...] | None = None

@@ -109,9 +109,7 @@ class Evaluate(FrozenModel):
     """
     flip: Flag = False
     """Whether the mirror image of every view is evaluated too. Example: true"""
-    scales: Annotated[
-        tuple[Size, ...], BeforeValidator(_wrap_in_list)
-    ] = ()
+    scales: Annotated[tuple[Size, ...], BeforeValidator(_wrap_in_list)] = ()
     """Lengths of the shorter side at which a test image is evaluated; empty: the image size.
 
     Unit: pixels. Example: [32, 48]
