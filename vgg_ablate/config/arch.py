@@ -49,7 +49,7 @@ class ConvConfig(FrozenModel):
     channels: Size
     """Number of output channels. Unit: channels. Example: 64"""
     kernel: tuple[Size, Size] = (3, 3)
-    """Side of the kernel, or [rows, columns]; odd. Unit: pixels. Example: 5"""
+    """Side of the kernel, or [rows, columns]; odd. Unit: pixels. Example: [1, 3]"""
     then: AfterConv = "activation"
     """What follows the convolution: norm and activation, the norm alone, or nothing. Example: nothing"""
 

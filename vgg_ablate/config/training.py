@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import DATASETS, Shape
+from vgg_ablate.config.presets import RECIPES
 from vgg_ablate.config.schedules import CosineSchedule, Schedule
 from vgg_ablate.config.types import (
     ByKind,
@@ -244,26 +245,6 @@ class PreTrain(FrozenModel):
     """Training length of the shallower net. Unit: epochs. Example: 10"""
     convs: Whole = 4
     """Number of its first convolutions that are copied. Unit: convolutions. Example: 4"""
-
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "paper": {  # section 3.1; initial weights and pre-training are in `arch.init` and `train.pretrain`
-        "epochs": 74,
-        "batch_size": 256,
-        "lr": 0.01,
-        "weight_decay": 5e-4,
-        "optimizer": {"kind": "sgd", "momentum": 0.9},
-        "schedule": {"kind": "plateau", "factor": 0.1, "max_drops": 3},
-    },
-    "torchvision": {  # references/classification; nets with batch normalisation use lr 0.1
-        "epochs": 90,
-        "batch_size": 256,
-        "lr": 0.01,
-        "weight_decay": 1e-4,
-        "optimizer": {"kind": "sgd", "momentum": 0.9},
-        "schedule": {"kind": "step", "step_epochs": 30, "factor": 0.1},
-    },
-}
 
 
 class Train(FrozenModel):
