@@ -328,6 +328,10 @@ class Manifest(FrozenModel):
                 f"{path}: {_format_first_error(error)}; delete the file and run the study to write it again"
             ) from error
 
+    def list_keys(self) -> set[str]:
+        """Return the keys of all runs that the study has asked for: the planned ones and the trials of its tuning."""
+        return {run.key for run in self.planned} | {run.key for run in self.tuning}
+
     def write(self, folder: Path) -> None:
         """Write the manifest to a results folder, replacing an existing one. Raises StorageError."""
         replace_file(folder / "manifest.json", self.model_dump_json(indent=1) + "\n")

@@ -47,9 +47,9 @@ import torchvision
 from pathlib import Path
 from tests.training.small_runs import make_run
 from vgg_ablate.runs.workers.protocol import WorkerContext
-from vgg_ablate.runs.workers.training import facts
+from vgg_ablate.runs.workers.training import collect_facts
 {hide}
-audited, environment = facts(make_run(), WorkerContext(folder=Path()))
+audited, environment = collect_facts(make_run(), WorkerContext(folder=Path()))
 print(audited["macs"], environment["flop_counter"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

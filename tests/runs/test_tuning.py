@@ -212,7 +212,7 @@ def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) 
     plan = tuned(tmp_path, variants=0)
     source = TuningSource(plan_tuning(plan.study, plan.fingerprint), RecordStore(tmp_path / "records"))
     keys = []
-    while (cell := source.next()) is not None:
+    while (cell := source.take_next_run()) is not None:
         keys.append(cell.key)
     assert len(keys) == len(set(keys)) == 6, "the second rung waits for the first"
 

@@ -187,8 +187,7 @@ def _find_orphans(store: RecordStore, manifest: Manifest, expected: Mapping[str,
 
     They are left from an older plan or were copied from another study.
     """
-    planned = {run.key for run in manifest.planned} | {run.key for run in manifest.tuning}
-    orphans = sorted(store.keys() - planned)
+    orphans = sorted(store.keys() - manifest.list_keys())
     if not orphans:
         return []
     try:

@@ -234,13 +234,13 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
 
 
 def _describe_memory(memory: DeviceMemory) -> str:
-    from vgg_ablate.formatting.numbers import format_gibibytes
+    from vgg_ablate.formatting.numbers import format_bytes
 
-    available = "memory unknown" if memory.memory_bytes is None else format_gibibytes(memory.memory_bytes)
+    available = "memory unknown" if memory.memory_bytes is None else format_bytes(memory.memory_bytes)
     if memory.beside_bytes is None:
         libraries = "not included: libraries"
     else:
-        libraries = f"libraries {format_gibibytes(memory.beside_bytes)}, as measured"
+        libraries = f"libraries {format_bytes(memory.beside_bytes)}, as measured"
     return (
         "Predicted peak memory of one run: weights, gradients, optimiser, activations of a batch, resident examples; "
         f"{libraries}. {memory.device}: {available}, {memory.together} runs at once."

@@ -47,7 +47,7 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
     """
     manifest, store = Manifest.read(folder), RecordStore(folder / "records")
     manifest_time = (folder / "manifest.json").stat().st_mtime
-    wanted = _list_planned_keys(manifest) | _list_ledger_keys(folder)
+    wanted = manifest.list_keys() | _list_ledger_keys(folder)
     for path in folder.parent.glob("*/manifest.json"):
         if path.parent != folder:
             wanted |= _list_neighbour_keys(path.parent)
@@ -92,14 +92,10 @@ def _split_trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], 
     return unfinished, recorded_trainings
 
 
-def _list_planned_keys(manifest: Manifest) -> set[str]:
-    return {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
-
-
 def _list_neighbour_keys(folder: Path) -> set[str]:
     """Return the keys that a neighbouring study plans; none if its manifest cannot be read."""
     try:
-        return _list_planned_keys(Manifest.read(folder))
+        return Manifest.read(folder).list_keys()
     except StorageError:
         return set()
 

@@ -50,7 +50,7 @@ class RunOptions:
 
     workers: int | None = None  # None: one per core, or per GPU
     device: str = "auto"
-    packing: RunsPerGpu = 1
+    runs_per_gpu: RunsPerGpu = 1
     storage: str | None = None  # URL of the ledger; None: a file in the results folder
     progress: ProgressKind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes whose runs are trained again
@@ -261,8 +261,8 @@ def _build_pool(folder: Path, options: RunOptions) -> WorkerPool:
         return _build_ray_pool(folder, options)
     if sys.platform == "win32":  # workers inherit a pipe by its file descriptor, and their leases need flock
         raise EnvironmentFailedError("training needs Linux or macOS; on Windows, run vgg_ablate in WSL")
-    slots = build_slots(options.device, options.workers, options.packing)
-    packing = GpuPacking(slots) if options.packing == AUTO and slots[0].gpu is not None else None
+    slots = build_slots(options.device, options.workers, options.runs_per_gpu)
+    packing = GpuPacking(slots) if options.runs_per_gpu == AUTO and slots[0].gpu is not None else None
     context = WorkerContext(folder=folder, heartbeat_timeout_s=options.heartbeat_timeout_s)
     return LocalPool(slots, options.training, context, packing)
 
@@ -270,19 +270,19 @@ def _build_pool(folder: Path, options: RunOptions) -> WorkerPool:
 def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
     if find_spec("ray") is None:
         raise EnvironmentFailedError("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
-    if options.packing == AUTO:
-        raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.packing))
+    if options.runs_per_gpu == AUTO:
+        raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.runs_per_gpu))
     from vgg_ablate.runs.workers.ray import RayPool  # Ray is an extra, and takes a second to import
 
-    return RayPool(
+    return RayPool.connect(
         options.training,
         WorkerContext(folder=folder.resolve(), heartbeat_timeout_s=options.heartbeat_timeout_s),
         address=options.address,
         slots=options.workers,
         gpus=None if options.device == "auto" else options.device.startswith("cuda"),
-        runs_per_gpu=options.packing,
+        runs_per_gpu=options.runs_per_gpu,
     )
 
 
 def _build_views(folder: Path, options: RunOptions) -> View:
-    return MultiView(EventWriter(folder / "events.jsonl"), build_view(options.progress))
+    return MultiView(EventWriter.open(folder / "events.jsonl"), build_view(options.progress))

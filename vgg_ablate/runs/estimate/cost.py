@@ -187,7 +187,7 @@ def _estimate_variant(
     memory: DeviceMemory,
 ) -> VariantCost:
     cell = cells[0]  # seeds cost the same
-    peak_bytes = memory.peak(cell.run)
+    peak_bytes = memory.predict_peak(cell.run)
     return VariantCost(
         variant=name,
         params=cell.costs["params"],
@@ -196,7 +196,7 @@ def _estimate_variant(
         missing=sum(cell.key not in recorded for cell in cells),
         seconds=_predict_seconds(cell, model, records),
         peak_bytes=peak_bytes,
-        hindrance=memory.hindrance(cell.run, peak_bytes),
+        hindrance=memory.find_hindrance(cell.run, peak_bytes),
     )
 
 

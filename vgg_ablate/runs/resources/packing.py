@@ -83,7 +83,7 @@ def predict_slots(slots: Sequence[Slot], runs: Iterable[Run], records: Iterable[
     device = memory_fit.find_smallest_device(slots, records)
     # Runs that differ in seed or learning rate have the same peak: predict once per size.
     sizes = {(run.arch, run.train.batch_size, run.train.micro_batch): run for run in runs}
-    peak = max(device.peak(run) for run in sizes.values())
+    peak = max(device.predict_peak(run) for run in sizes.values())
     return tuple(slot for group in _group_slots(slots) for slot in group[: count_fitting_runs(group, peak)])
 
 

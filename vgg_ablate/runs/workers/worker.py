@@ -70,10 +70,10 @@ class TrainingBackend(Protocol):
         OutOfMemoryError.
         """
 
-    def facts(self, run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+    def collect_facts(self, run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
         """Return the audited costs and the environment, for the record."""
 
-    def peak(self, run: Run, context: WorkerContext) -> int | None:
+    def measure_peak(self, run: Run, context: WorkerContext) -> int | None:
         """Return the peak memory of the last training in bytes, None where it is unknown; release cached memory."""
 
 
@@ -155,7 +155,7 @@ def _train_and_record(
     epochs: list[Epoch] = []
     evaluate: EvaluateRun | None = None
     outcome, reason = Outcome.FINISHED, ""
-    audited, environment = training.facts(runs[0], context)
+    audited, environment = training.collect_facts(runs[0], context)
     try:
         evaluate = _consume_epochs(training.train(runs, context), epochs, report)
         if evaluate is None:
@@ -175,7 +175,7 @@ def _train_and_record(
                 outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
         if metrics is not None and difference:
             metrics = metrics.model_copy(update={"details": metrics.details | {"retrained_differs": difference}})
-        peak_bytes = training.peak(run, context)
+        peak_bytes = training.measure_peak(run, context)
         yield Record(
             key=run.key,
             run=run,
