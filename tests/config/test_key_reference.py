@@ -42,8 +42,8 @@ def describe(model: str, name: str) -> KeyReference:
 
 def parse_field(field: FieldInfo, text: str) -> Any:
     fields: dict[str, Any] = {"value": (field.annotation, field)}
-    model: Any = create_model("OneField", __base__=FrozenModel, **fields)
-    return model(value=parse_scalar(text)).value
+    model = create_model("OneField", __base__=FrozenModel, **fields)
+    return dict(model.model_validate({"value": parse_scalar(text)}))["value"]
 
 
 @pytest.mark.parametrize(("model", "name"), KEYS, ids=lambda part: part)
