@@ -112,12 +112,12 @@ class Run(FrozenModel):
         return classes
 
     @classmethod
-    def from_json(cls, text: str, place: str) -> Run:
-        """Parse the JSON of a run, such as the metadata of exported weights; `place` is the file. Raises SpecError."""
+    def from_json(cls, text: str, file: str) -> Run:
+        """Parse the JSON of a run, such as the metadata of exported weights; `file` is its name. Raises SpecError."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise SpecError(Problem("invalid description of the run that produced this file", place=place)) from error
+            raise SpecError(Problem("invalid description of the run that produced this file", location=file)) from error
 
 
 class Epoch(FrozenModel):

@@ -274,7 +274,7 @@ def test_an_invalid_tuning_is_one_line(tmp_path: Path, more: str, rule: str) -> 
     file.write_text(file.read_text() + more + "\n")
     with pytest.raises(SpecError, match=rule) as caught:
         load(file)
-    assert all(problem.place.startswith(str(file)) for problem in caught.value.problems)
+    assert all(problem.location.startswith(str(file)) for problem in caught.value.problems)
 
 
 def test_a_study_with_winners_is_the_study_without_them(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def resolve_target(
     names = [variant.name for variant in variants]
     if name is not None and name not in names:
         rule = f"no variant of this name; there are {', '.join(names)}"
-        raise SpecError(Problem(rule, place=str(path), got=name, nearest=find_nearest(name, names)))
+        raise SpecError(Problem(rule, location=str(path), got=name, nearest=find_nearest(name, names)))
     try:
         # All of them, even for one: its width may be matched to the costs of another.
         nets = resolve_variants(variants)

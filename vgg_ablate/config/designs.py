@@ -134,6 +134,7 @@ def _list_levels(name: str, factor: Factor) -> dict[str, Changes]:
 
 def _label_value(value: Any) -> str:
     """Return a name for a value that can be part of a variant's name: `{kind: batch}` is `batch`."""
+    # What a person would call the value: the kind of a mapping, the numbers of a list.
     if isinstance(value, Mapping):
         value = value.get("kind", ",".join(f"{key}={inner}" for key, inner in value.items()))
     if isinstance(value, list):

@@ -80,10 +80,10 @@ class Augment(FrozenModel):
 
     @model_validator(mode="after")
     def _check_one_crop(self) -> Self:
-        given = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
-        if len(given) > 1:
+        crops = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
+        if len(crops) > 1:
             raise InvalidValueError(
-                "at most one kind of crop can be given", field=given[1], got=f"{given[0]} and {given[1]}"
+                "at most one kind of crop can be given", field=crops[1], got=f"{crops[0]} and {crops[1]}"
             )
         return self
 

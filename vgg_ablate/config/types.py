@@ -82,6 +82,6 @@ class InvalidValueError(ValueError):
         self.got = got
         self.nearest = nearest
 
-    def build_problem(self, path: str, place: str) -> Problem:
-        """Return the error as a problem of the value at `path`, written at `place` (`file:line:column`)."""
-        return Problem(str(self), path, place, self.got, self.nearest)
+    def build_problem(self, path: str, location: str) -> Problem:
+        """Return the error as a problem of the value at `path`, written at `location` (`file:line:column`)."""
+        return Problem(str(self), path, location, self.got, self.nearest)

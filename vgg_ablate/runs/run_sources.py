@@ -17,7 +17,7 @@ class FixedPlanSource:
     def __init__(
         self, division: PlanDivision, mirror: LedgerMirror, *, stop_at_failure: bool, kept: Collection[str] = ()
     ) -> None:
-        """`kept`: keys of finished runs whose predictions are stored."""
+        """Take a divided plan, and in `kept` the keys of finished runs whose predictions are stored."""
         self._waiting = deque(division.trainings)
         self._averages = list(division.averages)
         self._mirror = mirror

@@ -58,7 +58,7 @@ class _RunningCell:
 
 @dataclass
 class Scheduler:
-    """Submits the runs of a source to a pool until there are none.
+    """A loop that submits the runs of a source to a pool until there are none.
 
     The order of steps makes a study restartable: a run is recorded by its worker before the source and the ledger are
     informed, so a driver that is killed anywhere finds the record at its next start.
@@ -152,6 +152,7 @@ class Scheduler:
 
     def _publish_records(self, cell: StudyCell, seconds: float) -> None:
         """Inform source, views and forecast of the records of a cell and of those that share its training."""
+        # Read back and not taken from the event: what a later start will find is what source and views get now.
         first = self.store.get(cell.key)
         self._forget(cell)
         # Only a training that went to its end teaches the forecast what trainings take.
@@ -170,6 +171,7 @@ class Scheduler:
         cell = running.cell
         reached = running.epochs[-1].epoch if running.epochs else 0
         losses, before = self._losses.get(cell.key, (0, 0))
+        # Progress since the last loss shows that the run itself is sound: the count begins again.
         losses = 1 if reached > before else losses + 1
         self._losses[cell.key] = (losses, max(reached, before))
         again = losses < _MAX_LOSSES

@@ -86,6 +86,7 @@ def estimate_study_cost(
     `records` are runs of this machine, of any study. `trials` are the runs of the tuning that are still to be trained,
     before those of the plan.
     """
+    # Records of this study and of those beside it: what another study has trained is linked and not trained again.
     model, own = fit_time_model(records), store.keys()
     reused = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
     recorded = own | reused.keys()
@@ -143,6 +144,7 @@ def fit_time_model(records: Iterable[Record]) -> TimeModel | None:
 
 def predict_wall_time(durations: Iterable[float], slots: int) -> float:
     """Return the seconds until the last run ends, each given to the first free slot in this order; 0 without runs."""
+    # A simulation of the scheduler, which also hands the next run to whichever slot is free first.
     ends = [_STARTUP_S] * slots
     for duration in durations:
         heapq.heapreplace(ends, ends[0] + duration)

@@ -147,6 +147,7 @@ class Ledger:
         """Delete every trial and close this ledger; return an empty one of the same name."""
         with translate_storage_errors(self._url):
             name, objectives = self._study.study_name, tuple(self._study.metric_names or ())
+            # By Optuna, and not by deleting the file: a dashboard may have it open, and a server has no file.
             optuna.delete_study(study_name=name, storage=self._storage)
         self.close()
         empty = Ledger.open(name, self._url, objectives)

@@ -67,7 +67,7 @@ def build_slots(device: str = "auto", workers: int | None = None, runs_per_gpu: 
     count, memories = workers or len(gpus) * slots_per_gpu, _query_gpu_memory()
     # GPU by GPU in turn, so that fewer workers than slots still use every GPU.
     places = [(gpus[index % len(gpus)], index // len(gpus)) for index in range(count)]
-    return tuple(Slot(f"cuda{gpu}-{place}", "cuda", gpu, memory=memories.get(gpu)) for gpu, place in places)
+    return tuple(Slot(f"cuda{gpu}-{index}", "cuda", gpu, memory=memories.get(gpu)) for gpu, index in places)
 
 
 def read_memory_limit() -> int:

@@ -239,7 +239,7 @@ class SearchController:
         return self._sampler.is_exhausted
 
     def _start_winners(self) -> StudyCell | None:
-        """Once every proposal is judged, queue the winners, as variants on the study's own seeds; return the first run.
+        """Queue the winners once every proposal is judged, as variants on the study's own seeds; return the first run.
 
         Fresh seeds, because the best of many scores on the search's seeds is biased.
         """

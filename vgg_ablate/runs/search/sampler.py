@@ -291,7 +291,7 @@ def _hash_space(design: Search) -> str:
 
 
 def _check_space(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> None:
-    """Raises SpecError where the space has other paths or choices than the trial; bounds may differ.
+    """Raise SpecError where the space has other paths or choices than the trial; bounds may differ.
 
     An Optuna study keeps the choices of a parameter fixed, but not its bounds.
     """

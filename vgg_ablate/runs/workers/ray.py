@@ -66,7 +66,7 @@ class RayPool:
     def __init__(
         self, training: str, context: WorkerContext, board: Any, task: Any, *, slots: int | None, runs_per_unit: int
     ) -> None:
-        """`board` and `task` are Ray's handles of the message board and of the function that performs a job."""
+        """Take Ray's handles of the message board and of the function that performs a job."""
         self._training = training
         self._context = context
         self._board = board

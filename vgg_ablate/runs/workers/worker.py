@@ -218,6 +218,7 @@ def _consume_epochs(
             return cast(EvaluateRun, end.value)
         epochs.append(epoch)
         if report(epoch):
+            # Ends the training at its last yield now, and not when the generator is collected.
             training.close()
             return None
 
@@ -257,6 +258,8 @@ def serve_jobs(connection: DriverConnection, training: TrainingBackend, context:
     """Perform one job after another until the driver is gone."""
     while (job := connection.receive_job()) is not None:
         key = job.run.key
+        # A hook and not `except Exception`: the process then ends by the bug, with the traceback in its log, and cannot
+        # train another run in a state that nobody knows.
         sys.excepthook = _build_exception_hook(connection, key)
         try:
             connection.send(perform_job(training, job, context, partial(_report, connection, key), connection.send))
@@ -286,8 +289,8 @@ def _build_exception_hook(connection: DriverConnection, key: str) -> Callable[..
 def format_error(error: BaseException, trace: TracebackType | None) -> str:
     """Format an error as one line with its place: `ValueError: bad label (reader.py:12)`."""
     frames = traceback.extract_tb(trace)[-1:]
-    place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + place
+    source = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + source
 
 
 def exit_with_parent(parent: int) -> None:
