@@ -26,6 +26,7 @@ class BaseDesign(FrozenModel):
     """A layout of variants. The defaults are those of designs whose variants are known before the first run."""
 
     kind: str
+    """Kind of the design. Example: factorial"""
     # Whether variants are proposed while the study runs; the manifest alone lists these.
     proposes_variants: ClassVar[bool] = False
     trial_noun: ClassVar[str] = "one variant on one seed"  # what a trial of the ledger is

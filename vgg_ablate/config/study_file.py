@@ -25,14 +25,18 @@ class Expectation(FrozenModel):
     """The expected cost and result of a study, written before it ran."""
 
     minutes: Positive | None = None
+    """Expected duration of the whole study. Unit: minutes. Example: 6"""
     device: str | None = None
+    """Machine that `minutes` refers to. Example: two CPU cores"""
     finds: str | None = None
+    """Expected result, such as that of the paper. Example: The paper found 5x5 worse than two 3x3."""
 
 
 class Looks(FrozenModel):
     """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is split over the looks."""
 
     looks: tuple[Annotated[Count, Field(le=FIRST_SEARCH_SEED)], ...] = Field(min_length=1)
+    """Increasing numbers of seeds after which the claims are judged. Unit: seeds. Example: [5, 10]"""
 
     @field_validator("looks")
     @classmethod
@@ -92,22 +96,71 @@ class StudyFile(FrozenModel):
     """The keys of a study file."""
 
     version: Literal[1]
+    """Version of the file format. Example: 1"""
     name: Name
+    """Name of the study, and of its folder below results/. Example: kernels"""
     question: str
+    """The question that the study answers; the title of its report.
+
+    Example: Does batch normalisation help a small VGG?
+    """
     expect: Expectation = Expectation()
-    registered: RegistrationDate | None = None  # when the claims were fixed, before the first training
-    smallest_effect: NonNegative | None = None  # of claims on errors and accuracies, in percentage points
+    """What the author expects the study to cost and to find; printed beside what it did cost.
+
+    Example: {minutes: 6, device: two CPU cores}
+    """
+    registered: RegistrationDate | None = None
+    """Date on which the claims were fixed, before the first training; the report says if they changed afterwards.
+
+    Example: 2026-11-25
+    """
+    smallest_effect: NonNegative | None = None
+    """Smallest difference that matters, for all claims on errors and accuracies.
+
+    Unit: percentage points. Example: 0.5
+    """
     seeds: Seeds = (0, 1, 2, 3, 4)
-    horizons: Horizons | None = None  # {path: levels}; claims are judged at the last level
+    """Seeds of every variant: a number of seeds, a list of seeds, or looks. One seed drives split, order, augmentation
+    and initialisation.
+
+    Example: 5
+    """
+    horizons: Horizons | None = None
+    """Path of one number, with at least two increasing levels: every variant is trained at each level, and claims are
+    judged at the last.
+
+    Example: {train.epochs: [20, 40]}
+    """
     data: Data
+    """The data set, its splits, augmentation and evaluation. Example: {name: digits, image_size: 16}"""
     arch: Arch
+    """The base: the net from which all variants start, or the name of a preset. Example: {preset: D, width: 0.25}"""
     train: Train = Train()
+    """The training recipe of the base, or the name of a recipe. Example: {epochs: 20, optimizer: sgd, lr: 0.05}"""
     tune: Tune | None = None
-    tuned: dict[Name, TuningWinner] = Field(default_factory=dict)  # variant -> winner; written by `run`
+    """Search for the best training settings of every variant before its runs, with one budget for all.
+
+    Example: {space: {train.lr: {low: 0.01, high: 0.4, log: true}}, epochs: [2, 6]}
+    """
+    tuned: dict[Name, TuningWinner] = Field(default_factory=dict)
+    """Variant and the winner of its tuning. Written by `run` into the results folder; not for study files.
+
+    Example: {base: {trial: 3, values: {train.lr: 0.1}}}
+    """
     design: Design = ListedVariants(kind="list")
-    variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
+    """How the variants are laid out; without it they are those under `variants`.
+
+    Example: {kind: factorial, factors: {arch.norm: [none, batch], arch.kernel: [3, 5]}}
+    """
+    variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """Name of a variant and its changes of the base: paths with new values. Example: {five: {arch.kernel: 5}}"""
     claims: tuple[Claim, ...] = ()
+    """Statements about differences between variants; the report gives a verdict for each.
+
+    Example: [{id: norm-helps, text: it lowers the error, kind: better, a: normalised, b: base}]
+    """
     on_error: Literal["continue", "stop"] = "continue"
+    """Whether the other runs go on after one has failed. Example: stop"""
 
     @model_validator(mode="before")
     @classmethod
