@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.frame import build_epoch_frame, build_run_frame
+from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_spared_runs
+from vgg_ablate.analysis.frame import MISSING, SPARED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import judge_horizons
 from vgg_ablate.analysis.metrics import (
     TIMED_METRICS,
@@ -30,9 +30,8 @@ from vgg_ablate.analysis.metrics import (
 )
 from vgg_ablate.analysis.results import Results, read_results
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, CorrectExamples, Verdict, find_unseeded_variants, judge_claims
-from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
-from vgg_ablate.config.datasets import DATASETS
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict, find_unseeded_variants
+from vgg_ablate.config.claims import FactorLevels
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.variants import Variant
 
@@ -77,7 +76,7 @@ class VariantRow:
 
     variant: Variant
     is_base: bool
-    planned: int  # number of seeds
+    planned: int  # number of seeds that are needed
     outcomes: Mapping[str, int]  # outcome -> number of runs, without `finished`
     error: MetricSummary  # of PRIMARY_METRIC
     to_base: PairedDifference
@@ -118,6 +117,7 @@ class Report:
     proposed: tuple[VariantRow, ...]  # the proposals of a search in order, on seeds of their own
     verdicts: tuple[Verdict, ...]
     problems: tuple[str, ...]  # a sentence per problem: file, field, rule and what was found
+    decisions: Decisions  # the looks behind the verdicts
 
     @property
     def study(self) -> Study:
@@ -146,8 +146,8 @@ class Report:
 
     @cached_property
     def missing(self) -> int:
-        """Number of planned runs without a record."""
-        return int((self.frame["outcome"] == "missing").sum())
+        """Number of needed runs without a record."""
+        return int((self.frame["outcome"] == MISSING).sum())
 
 
 def load_report(folder: str | Path) -> Report:
@@ -162,43 +162,16 @@ def build_report(results: Results) -> Report:
     proposals = _collect_proposals(results)
     variants = [*study.variants, *(proposals[name] for name in winner_names if name in proposals)]
     losers = [variant for name, variant in proposals.items() if name not in winner_names]
-    problems = [*results.problems, *find_unseeded_variants(frame).values()]
     # Claims may name a winner before the search has found it: it has no runs and no levels yet.
     levels = study.levels | {name: {} for name in winner_names} | {variant.name: variant.levels for variant in variants}
+    decisions = judge_results(results, frame, levels)
+    problems = (*results.problems, *find_unseeded_variants(frame).values(), *decisions.problems)
     quantities = study.quantities(results.costs)
-    claims = _drop_bad_trends(study, levels, quantities, problems)
-    # Where every seed draws its own test examples, the interval over the seeds covers new examples already, and there
-    # is no second interval.
-    examples = _collect_correct_examples(results) if has_shared_test_split(results) else None
-    verdicts = judge_claims(
-        claims,
-        frame,
-        study.seed_list,
-        levels=levels,
-        looks=study.looks,
-        examples=examples,
-        quantities=quantities,
-    )
-    verdicts = judge_horizons(study, verdicts, frame, quantities, examples)
+    verdicts = judge_horizons(study, decisions, frame, quantities, collect_shared_examples(results))
+    frame = mark_spared_runs(frame, study, decisions)
     rows = _build_rows(frame, variants)
-    return Report(results, frame, epochs, rows, _build_rows(frame, losers, variants[0]), verdicts, tuple(problems))
-
-
-def _drop_bad_trends(
-    study: Study, levels: FactorLevels, quantities: TrendQuantities, problems: list[str]
-) -> list[Claim]:
-    """Return the claims without trends that have no slope, and add a problem for each of those.
-
-    A trend over a cost can be checked only here, where the costs of the nets are known; `check` refuses such a study,
-    so this one was edited after its runs.
-    """
-    kept = []
-    for index, claim in enumerate(study.claims):
-        errors = claim.problems(levels, quantities) if claim.trend is not None else []
-        problems += [f"study.yaml: claims[{index}].{error.field}: {error}; this claim is left out" for error in errors]
-        if not errors:
-            kept.append(claim)
-    return kept
+    proposed = _build_rows(frame, losers, variants[0])
+    return Report(results, frame, epochs, rows, proposed, verdicts, problems, decisions)
 
 
 def compute_paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> PairedDifference:
@@ -315,6 +288,7 @@ def _build_row(
     base_errors: Mapping[int, float],
     is_best: bool,
 ) -> VariantRow:
+    runs = runs[(runs["outcome"] != SPARED).to_numpy()]
     finished = runs[(runs["outcome"] == "finished").to_numpy()]
     values = {metric: _list_values(finished, metric) for metric in (*_SECONDARY_METRICS, *sorted(TIMED_METRICS))}
     costed = runs[runs["params"].notna()]
@@ -342,46 +316,3 @@ def _build_row(
 def _list_values(finished: pd.DataFrame, metric: str) -> list[float]:
     counted = finished.loc[~find_excluded_runs(finished, metric), metric].dropna()
     return [float(value) * get_scale(metric) for value in counted]
-
-
-def has_shared_test_split(results: Results) -> bool:
-    """Return whether all seeds are tested on the same examples.
-
-    An image folder without test/ draws its test split from the seed. A report reads records and no images, so the
-    records must show which it was: two draws differ in the number of examples per class, one test folder never does.
-    Where a record has no confusion matrix (more than 100 classes), the split counts as drawn.
-    """
-    match DATASETS[results.study.base.data.name].test_split:
-        case "fixed":
-            return True
-        case "drawn":
-            return False
-    confusions = [
-        record.tested.details.get("confusion") for record in results.records.values() if record.tested is not None
-    ]
-    class_counts = {tuple(map(sum, confusion)) if confusion else None for confusion in confusions}
-    return len(class_counts) == 1 and None not in class_counts
-
-
-def _collect_correct_examples(results: Results) -> CorrectExamples:
-    examples: dict[tuple[str, int], NDArray[np.bool_]] = {}
-    for planned in results.manifest.planned:
-        record = results.records.get(planned.key)
-        if record is not None and record.tested is not None and record.tested.correct:
-            examples[planned.variant, planned.seed] = unpack_correct_bits(
-                record.tested.correct, record.tested.test_accuracy, record.tested.details.get("test_examples")
-            )
-    return examples
-
-
-def unpack_correct_bits(packed: str, accuracy: float, count: object = None) -> NDArray[np.bool_]:
-    """Return `FinalMetrics.correct` as one boolean per test example: was it classified correctly?
-
-    `packed` is hexadecimal, eight examples per byte, with padding in the last byte. `count` is the number of examples;
-    records of older versions lack it, and it follows from the accuracy.
-    """
-    unpacked = np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)).astype(np.bool_)
-    if isinstance(count, int):
-        return unpacked[:count]
-    correct = int(unpacked.sum())
-    return unpacked[: round(correct / accuracy)] if correct and accuracy > 0 else unpacked

@@ -44,6 +44,6 @@ class BaseDesign(FrozenModel):
         """Return what the trials of the ledger are compared by."""
         return ("val_error",)
 
-    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool) -> list[DesignConflict]:
+    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool, stops: bool) -> list[DesignConflict]:
         """Return the keys of the study that the design does not support."""
         return []

@@ -51,6 +51,8 @@ def build_schema() -> dict[str, Any]:
     ensemble["items"] = _allow({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
     tolerance = models["Match"]["properties"]["tolerance"]
     models["Match"]["properties"]["tolerance"] = _allow(tolerance, {"type": "string", "pattern": "%$"})
+    looks = models["Looks"]["properties"]
+    looks["stop"] = _allow(looks["stop"], {"const": "decided"})
     search = models["Search"]["properties"]
     search["budget"] = _allow(search["budget"], {"type": "string"})
     constraints = search["constraints"]

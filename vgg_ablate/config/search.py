@@ -143,10 +143,13 @@ class Search(BaseDesign):
         """Return the objectives of the search."""
         return self.objectives
 
-    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool) -> list[DesignConflict]:
+    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool, stops: bool) -> list[DesignConflict]:
         """Return the keys that a search does not support. Listed variants beside a search may be ensembles."""
         if has_horizons:
             return [DesignConflict(("horizons",), "cannot be combined with a search")]
+        if stops:
+            rule = "cannot be combined with a search, whose winners are known only at its end"
+            return [DesignConflict(("seeds", "stop"), rule)]
         ensembles: list[tuple[str, ...]] = [("train", "ensemble")] if has_ensemble else []
         ensembles += [
             ("design", "space", name)

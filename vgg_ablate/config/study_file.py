@@ -20,6 +20,8 @@ from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Name, NonNegative, Positive, Whole
 
+_FEWEST_AT_LOOK = 2
+
 
 class Expectation(FrozenModel):
     """The expected cost and result of a study, written before it ran."""
@@ -32,17 +34,41 @@ class Expectation(FrozenModel):
     """Expected result, such as that of the paper. Example: The paper found 5x5 worse than two 3x3."""
 
 
+class Stop(FrozenModel):
+    """The rule by which a study ends before its last look."""
+
+    rule: Literal["decided"]
+    """The study ends when every claim is decided, or no open claim is likely to be. Example: decided"""
+    order: Literal["planned", "cheapest"] = "planned"
+    """Order of the runs within a look: as planned, or first those of the claim that is most likely to be decided per
+    predicted cost. Example: cheapest"""
+
+
+def _expand_stop_rule(value: Any) -> Any:
+    """Expand `decided` to `{rule: decided}`."""
+    if isinstance(value, dict | Stop) or value is None:
+        return value
+    if value != "decided":
+        raise InvalidValueError("must be decided, or a mapping such as {rule: decided, order: cheapest}", got=value)
+    return {"rule": value}
+
+
 class Looks(FrozenModel):
-    """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is split over the looks."""
+    """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is spent over the looks."""
 
     looks: tuple[Annotated[Count, Field(le=FIRST_SEARCH_SEED)], ...] = Field(min_length=1)
-    """Increasing numbers of seeds after which the claims are judged. Unit: seeds. Example: [5, 10]"""
+    """Increasing numbers of seeds after which the claims are judged. Unit: seeds. Example: [3, 5, 8, 12]"""
+    stop: Annotated[Stop | None, BeforeValidator(_expand_stop_rule)] = None
+    """Rule that ends the study before its last look. Default: every seed is trained. Example: decided"""
 
     @field_validator("looks")
     @classmethod
     def _check_increasing(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if any(fewer >= more for fewer, more in pairwise(looks)):
             raise InvalidValueError("must be strictly increasing", got=list(looks))
+        if len(looks) > 1 and looks[0] < _FEWEST_AT_LOOK:
+            rule = f"must begin with {_FEWEST_AT_LOOK} seeds or more: one difference has no spread"
+            raise InvalidValueError(rule, got=list(looks))
         return looks
 
 

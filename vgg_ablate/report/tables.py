@@ -82,17 +82,21 @@ def build_verdict_table(report: Report) -> Table:
         Column("P(as claimed)", "probability"),
         Column("wins", "wins"),
         Column("detectable", "detectable"),
-        Column("seeds to decide", "seeds_to_decide"),
+        Column("excluded beyond", "excluded"),
+        Column("seeds for the smallest effect", "seeds_needed"),
     )
     notes = [
         "Gains are paired by seed and positive where the first side is better; pp: percentage points.",
         "q: Holm's p over the claims on one metric; supported or refuted at q ≤ 0.05 with at least 3 seeds.",
         "Detectable: the smallest difference that has 80 % power at this spread, before Holm's correction.",
+        "Excluded beyond: the data exclude larger differences, of either sign, at the level of all claims together; "
+        "seeds for the smallest effect: those that find such a difference with 80 % power, by the spread alone.",
     ]
     if len(report.study.looks) > 1:
         looks = ", ".join(str(look) for look in report.study.looks)
         notes.append(
-            f"Looks after {looks} seeds: they share the error rate of 5 %, and intervals are widened accordingly."
+            f"Looks after {looks} seeds: they share the error rate of 5 %; a claim is decided where q is at most the "
+            "level of its look, and its interval has that level."
         )
     rows = tuple(_build_verdict_row(verdict) for verdict in report.verdicts)
     return Table("verdicts", "Claims and verdicts", columns, rows, tuple(notes))
@@ -201,7 +205,7 @@ def _build_verdict_row(verdict: Verdict) -> TableRow:
     has_statistics = verdict.n >= 2 and not verdict.exact
     cells: tuple[TableCell, ...] = (
         TextCell(verdict.claim.id, f"#claim-{verdict.claim.id}"),
-        TextCell(verdict.verdict),
+        TextCell(wording.format_verdict(verdict)),
         TextCell(wording.describe_hypothesis(verdict.claim)),
         TextCell(wording.format_estimate(verdict)),
         TextCell("exact") if verdict.exact else CountCell(verdict.n),
@@ -209,6 +213,7 @@ def _build_verdict_row(verdict: Verdict) -> TableRow:
         QuantityCell(verdict.probability if has_statistics else nan, "percentage"),
         TextCell(f"{verdict.wins}/{verdict.n}" if has_statistics else numbers.DASH),
         QuantityCell(verdict.detectable if has_statistics else nan, "fixed"),
+        TextCell(wording.format_excluded(verdict)),
         TextCell(wording.format_seeds_needed(verdict)),
     )
     return TableRow(cells, bold=frozenset() if verdict.verdict == "inconclusive" else frozenset({1}))

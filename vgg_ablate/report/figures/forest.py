@@ -40,6 +40,7 @@ class ForestRow:
     found: str  # the formatted estimate
     region: tuple[float, float]
     outside: bool  # True: the claim states that the gain lies outside of the region
+    smallest: float  # half the width of the band of differences that do not matter; 0 without one
     mean: float
     low: float
     high: float
@@ -59,6 +60,7 @@ def collect_forest_rows(report: Report) -> list[ForestRow]:
             found="no estimate" if isnan(verdict.mean) else wording.format_estimate(verdict),
             region=verdict.claim.region,
             outside=verdict.claim.kind == "different",
+            smallest=verdict.claim.smallest_effect or 0.0,
             mean=verdict.mean,
             low=verdict.ci_low,
             high=verdict.ci_high,
@@ -76,8 +78,13 @@ def get_axis_key(row: ForestRow) -> tuple[str, str]:
 
 
 def compute_forest_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
-    """Return axis limits that include every interval, every seed, every margin and 0."""
-    ends = [end for row in rows for end in (*row.deciding, *row.seeds, *row.region, row.mean, 0.0) if isfinite(end)]
+    """Return axis limits that include every interval, every seed, every margin, every smallest effect and 0."""
+    ends = [
+        end
+        for row in rows
+        for end in (*row.deciding, *row.seeds, *row.region, row.mean, row.smallest, -row.smallest, 0.0)
+        if isfinite(end)
+    ]
     low, high = canvas.compute_limits(ends, 0.06)
     return min(low, -0.1 * (high - low)), max(high, 0.1 * (high - low))
 
@@ -126,6 +133,9 @@ def _draw_row(axes: Axes, row: ForestRow, y: float, height: float) -> None:
     for edge in row.region:
         if isfinite(edge) and edge != 0:  # the edge at 0 is the axis line already
             axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
+    if row.smallest:
+        band = (-row.smallest, row.smallest)
+        axes.fill_betweenx([y - half, y + half], *band, color=canvas.RULE, alpha=0.45, linewidth=0, zorder=0.5)
     canvas.draw_strokes(axes, _build_seed_ticks(row, y), canvas.INK)
     if isnan(row.mean):
         return
