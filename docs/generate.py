@@ -29,9 +29,9 @@ def build_pages() -> dict[str, str]:
 def list_study_file_lines() -> Iterator[str]:
     """Yield the reference of the study file: a table of the top keys, then one section per mapping below them."""
     yield from ("# Study file", "", NOTE, "")
-    yield "Every key of a study file, by its path. `python -m vgg_ablate explain arch.head.hidden` prints one of them, and"
-    yield "editors that know the [YAML language server](../tutorial.md#4-let-the-editor-help) show them on hover. A path may"
-    yield "also be a change of a variant (`arch.norm: none`) or an override on the command line (`train.epochs=2`)."
+    yield "Every key of a study file, by its path. `python -m vgg_ablate explain arch.head.hidden` prints one of them,"
+    yield "and [editors](../tutorial.md#4-let-the-editor-help) show them on hover. A path may also be a change of a"
+    yield "variant (`arch.norm: none`) or an override on the command line (`train.epochs=2`)."
     book = KeyReferenceBook()
     top = [book.find_key(key) for key in book.list_top_keys()]
     yield from ("", "## Top level", "")
@@ -41,7 +41,9 @@ def list_study_file_lines() -> Iterator[str]:
         yield from list_sections(reference, book, described)
 
 
-def list_sections(reference: KeyReference, book: KeyReferenceBook, described: dict[tuple[str, ...], str]) -> Iterator[str]:
+def list_sections(
+    reference: KeyReference, book: KeyReferenceBook, described: dict[tuple[str, ...], str]
+) -> Iterator[str]:
     """Yield the section of a key that has keys below it, and those of these keys. A mapping is described once."""
     groups = [group for group in reference.groups if group.keys or group.kind]
     content = tuple(f"{group.kind}: {group.about}" for group in groups)
@@ -88,8 +90,8 @@ def escape_text(text: str) -> str:
 def list_command_lines() -> Iterator[str]:
     """Yield the reference of the command line: usage, arguments and options of every command."""
     yield from ("# Command line", "", NOTE, "")
-    yield "Results go to stdout, progress and errors to stderr. Exit status: 0 success, 1 a check failed, 2 error in the"
-    yield "study or the command line, 3 some runs failed, 4 error in the environment, 130 interrupted."
+    yield "Results go to stdout, progress and errors to stderr. Exit status: 0 success, 1 a check failed, 2 error in"
+    yield "the study or the command line, 3 some runs failed, 4 error in the environment, 130 interrupted."
     group = typer.main.get_command(app)
     commands = group.commands  # type: ignore[attr-defined]  # a group, since the app has several commands
     for name, command in commands.items():
