@@ -53,11 +53,12 @@ def run(
     Raises RunsFailedError if runs ended without a result; the report is written first.
 
     Examples:
-        >>> study = load("studies/examples/list-digits.yaml", "seeds=1", "train.epochs=1", "variants={}", "claims=[]")
-        >>> folder = run(study, "results/one-run", device="cpu", workers=1)
-        >>> frame(folder)[["variant", "seed", "epochs", "outcome"]]
-          variant  seed  epochs   outcome
-        0    base     0       1  finished
+        >>> folder = run("studies/first.yaml", device="cpu", workers=1)
+        >>> folder.as_posix()
+        'results/first'
+        >>> frame(folder)[["variant", "seed", "outcome"]].head(1)
+          variant  seed   outcome
+        0    base     0  finished
     """
     from vgg_ablate.report import write
     from vgg_ablate.runs import driver
