@@ -96,11 +96,13 @@ class _Training:
         self._write_weights()
         return FinalMetrics(
             val_accuracy=self.epochs[-1].val_accuracy,
-            train_error=1 - training.accuracy(),
+            train_error=1 - training.compute_accuracy(),
             train_examples=len(training.labels),
-            test_accuracy=test.accuracy(),
-            test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,  # of 5 classes it is always 1
-            correct=test.correct_bits(),
+            test_accuracy=test.compute_accuracy(),
+            test_top5_accuracy=test.compute_accuracy(5)
+            if test.logits.shape[1] > 5
+            else None,  # of 5 classes it is always 1
+            correct=test.pack_correct_bits(),
             details=self._collect_details(test, net_predictions),
         )
 
@@ -128,10 +130,10 @@ class _Training:
         details: dict[str, Any] = {
             "test_loss": test.loss,
             "test_examples": len(test.labels),
-            "class_accuracy": test.class_accuracy(),
+            "class_accuracy": test.compute_class_accuracy(),
         }
         if test.logits.shape[1] <= MAX_CONFUSION_CLASSES:
-            details["confusion"] = test.confusion()
+            details["confusion"] = test.count_confusion()
         if self.splits.skipped:
             details["skipped_files"] = self.splits.skipped
         if pretrained := [name for trainer in self.trainers for name in trainer.pretrained]:
@@ -141,7 +143,7 @@ class _Training:
             details["flags"] = flags
         if len(net_predictions) > 1:
             details["nets"] = [
-                {"val_accuracy": trainer.epochs[-1].val_accuracy, "test_accuracy": predictions.accuracy()}
+                {"val_accuracy": trainer.epochs[-1].val_accuracy, "test_accuracy": predictions.compute_accuracy()}
                 for trainer, predictions in zip(self.trainers, net_predictions, strict=True)
             ]
         return details
@@ -177,7 +179,7 @@ def _merge_epochs(epochs: Sequence[Epoch], validation: Predictions) -> Epoch:
         epoch=epochs[0].epoch,
         train_loss=sum(epoch.train_loss for epoch in epochs) / len(epochs),
         val_loss=validation.loss,
-        val_accuracy=validation.accuracy(),
+        val_accuracy=validation.compute_accuracy(),
         lr=epochs[0].lr,
         seconds=sum(epoch.seconds for epoch in epochs),
         # An image counts once it has passed through every net: the times per image add up.

@@ -83,7 +83,7 @@ class Trainer:
                 epoch=number,
                 train_loss=loss,
                 val_loss=validation.loss,
-                val_accuracy=validation.accuracy(),
+                val_accuracy=validation.compute_accuracy(),
                 lr=learning_rate,
                 seconds=seconds,
                 images_per_second=examples / seconds,

@@ -33,7 +33,7 @@ def probe_machine(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_abl
     running = losses = 0
     try:
         while waiting or running:
-            while waiting and pool.free():
+            while waiting and pool.count_free_slots():
                 pool.submit(waiting.pop())
                 running += 1
             for event in pool.poll(1.0):
