@@ -16,7 +16,8 @@ import numpy as np
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.anova import AnovaRow, analyze_variance, shorten_factor
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, compute_paired_difference
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, PairedDifference, compute_paired_difference
 from vgg_ablate.config.claims import FactorLevels
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, VariantRow
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, PairedDifference, VariantRow
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Column, CountCell, MeanCell, Table, TableCell, TableRow, TextCell

@@ -11,7 +11,8 @@ from vgg_ablate.analysis.anova import AnovaRow
 from vgg_ablate.analysis.effects import Effect, FactorialEffects, compute_effects
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, MetricSummary, Report, VariantRow, compute_paired_difference
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, MetricSummary, VariantRow, compute_paired_difference
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import (

@@ -8,7 +8,8 @@ from typing import Literal
 
 from vgg_ablate.analysis.detectable import DetectableEffect
 from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, TIMED_METRICS, get_claim_unit, get_unit
-from vgg_ablate.analysis.summary import PairedDifference, Report, VariantRow
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PairedDifference, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import (

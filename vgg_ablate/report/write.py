@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vgg_ablate.analysis import frame, summary
-from vgg_ablate.analysis.summary import Report, VariantRow
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import table
