@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vgg_ablate.config.search import Constraint, Search, parse_constraint
+from vgg_ablate.config.constraints import Constraint, parse_constraint
+from vgg_ablate.config.search import Search
 
 DESIGN: dict[str, Any] = {
     "kind": "search",

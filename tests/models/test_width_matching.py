@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.models.nets import arch_mappings
 from vgg_ablate.config.arch import Arch, Match
-from vgg_ablate.config.study import Variant
 from vgg_ablate.config.training import Data, Train
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models.costs import compute_costs
 from vgg_ablate.models.width_matching import match_width, resolve_variants

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from vgg_ablate.config.claims import list_side_names
-from vgg_ablate.config.study import Study, Variant, load
+from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.training import Augment, Data, Evaluate
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.statement import Statement
 

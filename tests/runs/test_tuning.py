@@ -23,7 +23,7 @@ from tests.runs.harness import (
     run_in_process,
     run_undisturbed,
 )
-from vgg_ablate.config.search import NumberRange
+from vgg_ablate.config.search_space import NumberRange
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import Tune
 from vgg_ablate.errors import RunsFailedError, SpecError

@@ -34,7 +34,8 @@ from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, CorrectExamples, Verdict,
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
 from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.search import Search
-from vgg_ablate.config.study import Study, Variant
+from vgg_ablate.config.study import Study
+from vgg_ablate.config.variants import Variant
 
 
 

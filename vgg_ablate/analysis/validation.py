@@ -13,8 +13,9 @@ import numpy as np
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import Shape
 from vgg_ablate.config.overrides import find_differences
-from vgg_ablate.config.study import Study, Variant
+from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import DECLARATION_FIELDS, Train
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models.width_matching import resolve_variants
 from vgg_ablate.records import FinalMetrics, PlannedRun, Record

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vgg_ablate.config.search import COSTS
+from vgg_ablate.config.constraints import COSTS
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
 from vgg_ablate.errors import find_nearest
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from vgg_ablate.config.search import Changes, Search
+from vgg_ablate.config.search import Search
+from vgg_ablate.config.search_space import Changes
 from vgg_ablate.config.types import ByKind, FrozenModel, InvalidValueError, Name
 
 Factor = list[Any] | dict[str, Changes]  # values of the path that is its name, or label -> changes

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from vgg_ablate.config.overrides import PathParts, split_path
+from vgg_ablate.config.overrides import split_path
 from vgg_ablate.config.types import InvalidValueError, Number, Whole
 
 HorizonLevel = int | float
@@ -49,6 +49,7 @@ def format_level_name(name: str, level: HorizonLevel) -> str:
     return f"{name}@{level}"  # users cannot write "@" in a name, so these names never clash with theirs
 
 
-def paths_overlap(first: PathParts, second: PathParts) -> bool:
+def paths_overlap(first: str, second: str) -> bool:
     """Return whether the paths are equal or one contains the other."""
-    return first[: len(second)] == second[: len(first)]
+    first_parts, second_parts = split_path(first), split_path(second)
+    return first_parts[: len(second_parts)] == second_parts[: len(first_parts)]

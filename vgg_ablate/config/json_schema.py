@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from vgg_ablate.config.presets import PRESETS
-from vgg_ablate.config.study import StudyFile
+from vgg_ablate.config.study_file import StudyFile
 from vgg_ablate.config.training import RECIPES
 
 _LIST_FIELDS = ("kernel", "view", "scales")  # fields whose single item may be written without a list

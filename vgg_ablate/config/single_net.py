@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.presets import PRESETS
-from vgg_ablate.config.study import Variant
 from vgg_ablate.config.training import Data, Train
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.config.yaml_loader import Document, build_problems
 from vgg_ablate.errors import Problem, SpecError, find_nearest
 

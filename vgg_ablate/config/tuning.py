@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from vgg_ablate.config.search import NumberRange
+from vgg_ablate.config.search_space import NumberRange
 from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, NonNegative, Whole
 
 MAX_TRIALS = 1000

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from vgg_ablate.errors import Problem
+
 
 class FrozenModel(BaseModel):
     """An immutable pydantic model that rejects unknown keys and also validates its defaults."""
@@ -56,3 +58,7 @@ class InvalidValueError(ValueError):
         self.field = field
         self.got = got
         self.nearest = nearest
+
+    def build_problem(self, path: str, place: str) -> Problem:
+        """Return the error as a problem of the value at `path`, written at `place` (`file:line:column`)."""
+        return Problem(str(self), path, place, self.got, self.nearest)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from vgg_ablate.config.arch import Arch, Match
-from vgg_ablate.config.study import Variant
 from vgg_ablate.config.training import Train
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import Problem, SpecError, find_nearest
 from vgg_ablate.models.costs import Costs, combine_costs, compute_costs
 from vgg_ablate.models.dense_coverage import find_scale_problems

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vgg_ablate.config.search import NumberRange, Search
+from vgg_ablate.config.search import Search
+from vgg_ablate.config.search_space import NumberRange
 from vgg_ablate.errors import Problem, SpecError
 
 Values = NDArray[np.int64] | NDArray[np.float64]  # of one axis: indices of choices, or the numbers of a range

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.search import Search
-from vgg_ablate.config.study import Study, Variant
+from vgg_ablate.config.study import Study
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.models.costs import Costs
 from vgg_ablate.models.width_matching import resolve_variants

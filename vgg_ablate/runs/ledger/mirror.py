@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vgg_ablate.config.overrides import get_at_path
-from vgg_ablate.config.search import encode_choice
+from vgg_ablate.config.search_space import encode_choice
 from vgg_ablate.config.study import Study
 from vgg_ablate.records import Record, RecordStore
 from vgg_ablate.runs.ledger.ledger import Ledger, LevelsChangedError, TrialParameters

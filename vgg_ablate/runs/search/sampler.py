@@ -18,19 +18,18 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vgg_ablate.config.search import (
+from vgg_ablate.config.samplers import (
     GridSampler,
     HyperbandPruner,
     MedianPruner,
     NsgaIISampler,
-    NumberRange,
     QmcSampler,
     RandomSampler,
-    Search,
     SuccessiveHalvingPruner,
     TpeSampler,
-    encode_choice,
 )
+from vgg_ablate.config.search import Search
+from vgg_ablate.config.search_space import NumberRange, encode_choice
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.records import Epoch
 from vgg_ablate.runs.ledger.ledger import Ledger

@@ -17,10 +17,12 @@ from statistics import fmean
 from typing import Any
 
 from vgg_ablate.config.overrides import get_model_value
-from vgg_ablate.config.search import FIRST_SEARCH_SEED, NumberRange, encode_choice
-from vgg_ablate.config.study import Study, Variant
+from vgg_ablate.config.search import FIRST_SEARCH_SEED
+from vgg_ablate.config.search_space import NumberRange, encode_choice
+from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data, Evaluate
 from vgg_ablate.config.tuning import Tune, TuningWinner
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.models import width_matching
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, TuningRun
 from vgg_ablate.runs.ledger.ledger import Ledger, LevelsChangedError, TrialParameters

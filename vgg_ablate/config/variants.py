@@ -1,0 +1,236 @@
+"""The variants of a study: the base, and the base with the changes of each cell of the design.
+
+A variant is validated as a whole study with its changes applied, because a change can break a rule that involves other
+fields. Every stage (the last level of the horizons, the cells, the winners of a tuning, the lower levels) collects all
+of its problems and raises them as one SpecError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from vgg_ablate.config import yaml_loader
+from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.designs import DesignCell
+from vgg_ablate.config.horizons import (
+    CHANGEABLE_KEYS,
+    HorizonLevel,
+    format_level_name,
+    paths_overlap,
+    split_horizons,
+)
+from vgg_ablate.config.overrides import PathParts, get_at_path, join_path, set_at_path, split_path
+from vgg_ablate.config.study_file import StudyFile
+from vgg_ablate.config.training import Data, Train
+from vgg_ablate.config.tuning import Tune, TuningWinner
+from vgg_ablate.config.types import FrozenModel, InvalidValueError
+from vgg_ablate.errors import Problem, SpecError, find_nearest
+
+BASE_NAME = "base"
+_VARIANT_KEYS = (*CHANGEABLE_KEYS, "tune")
+_STUDY_ONLY_KEYS = ("variants", "claims", "design", "horizons", "tuned")
+# `@` marks a variant at a lower level of the horizons. types.Name, for names in study files, does not allow it.
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*(@[0-9.e+-]+)?$", max_length=110)]
+
+
+class Variant(FrozenModel):
+    """The base with named changes. At a lower level of the study's horizons its name is `name@level`."""
+
+    name: VariantName
+    arch: Arch  # as written, with knobs, match, and shapes left to the data
+    data: Data
+    train: Train
+    changes: dict[str, Any] = Field(default_factory=dict)  # path -> new value
+    levels: dict[str, str] = Field(default_factory=dict)  # factor -> level, for designs with factors
+    horizon: HorizonLevel | None = None  # level of the horizons; None: the study has no horizons
+    tune: Tune | None = None  # the search for its settings before its runs
+    tuned: TuningWinner | None = None  # the winner, whose values arch, data and train contain
+
+
+def set_last_level(file: StudyFile, document: yaml_loader.Document) -> tuple[StudyFile, yaml_loader.Document]:
+    """Return the study with the last level of its horizons; unchanged without horizons. Raises SpecError."""
+    path, levels = split_horizons(file.horizons)
+    if not path:
+        return file, document
+    place, value = document.place(("horizons", path)), get_at_path(document.data, path)
+    if value is not None and value != levels[-1]:
+        rule = f"set by horizons: remove it, or set it to their last level, {levels[-1]}"
+        raise SpecError(Problem(rule, path, document.place(split_path(path)), value))
+    try:
+        data = set_at_path(document.data, path, levels[-1])
+    except InvalidValueError as error:
+        raise SpecError(error.build_problem(f"horizons.{path}", place)) from error
+    # An error of the changed study is located at the horizons that caused it.
+    places = dict.fromkeys(_select_parts_around(split_path(path), document.places), place)
+    changed_document = yaml_loader.Document(data, {**document.places, **places})
+    try:
+        return StudyFile.model_validate(data), changed_document
+    except ValidationError as error:
+        raise SpecError(yaml_loader.build_problems(error, StudyFile, changed_document)) from error
+
+
+def build_lower_levels(
+    file: StudyFile, document: yaml_loader.Document, variants: Sequence[Variant]
+) -> tuple[Variant, ...]:
+    """Return the variants at every level of the horizons but the last, the lowest first. Raises SpecError."""
+    path, levels = split_horizons(file.horizons)
+    names, shared = {variant.name for variant in variants}, select_shared_keys(document)
+    lower, problems = list[Variant](), list[Problem]()
+    for level in levels[:-1]:
+        for variant in variants:
+            winner = variant.tuned.values if variant.tuned is not None else {}
+            cell = DesignCell(variant.name, {**variant.changes, **winner, path: level}, {})
+            at_level = build_variant(cell, document, shared, ("horizons",), problems)
+            if at_level is None:
+                continue
+            name = format_level_name(variant.name, level)
+            update: dict[str, Any] = {"name": name, "horizon": level, "tuned": variant.tuned}
+            update["changes"] = {**variant.changes, path: level}
+            match = at_level.arch.match
+            if match is not None and match.target in names:  # the budget is that of the same level
+                match = match.model_copy(update={match.cost: format_level_name(str(match.target), level)})
+                update["arch"] = at_level.arch.model_copy(update={"match": match})
+            lower.append(at_level.model_copy(update=update))
+    if problems:  # an invalid level is invalid in every variant, and is reported once
+        raise SpecError({str(problem): problem for problem in problems}.values())
+    return tuple(lower)
+
+
+def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Variant, ...]:
+    """Return the base, the cells of the design, and the listed variants. Raises SpecError.
+
+    A cell that equals the base is not a variant of its own: its levels become those of the base.
+    """
+    horizon_path, horizon_levels = split_horizons(file.horizons)
+    horizon = horizon_levels[-1] if horizon_levels else None
+    base = Variant(name=BASE_NAME, arch=file.arch, data=file.data, train=file.train, tune=file.tune, horizon=horizon)
+    listed = [DesignCell(name, changes, {}) for name, changes in file.variants.items()]
+    variants, problems, shared = [base], list[Problem](), select_shared_keys(document)
+    for cell in [*file.design.cells(), *listed]:
+        where = ("variants", cell.name) if cell.name in file.variants else ("design",)
+        conflicts = [path for path in cell.changes if horizon_path and paths_overlap(path, horizon_path)]
+        if conflicts:
+            rule, path = f"horizons set {horizon_path} for every variant", conflicts[0]
+            place = document.place((*where, path))
+            problems.append(Problem(rule, f"{join_path(where)}.{path}", place, cell.changes[path]))
+            continue
+        variant = build_variant(cell, document, shared, where, problems)
+        if variant is None:
+            continue
+        # The base can be one level per factor. A second level that equals it is a duplicate, reported later.
+        is_new_level = cell.levels and not cell.levels.keys() & base.levels.keys()
+        if is_new_level and get_content(variant) == get_content(base):
+            variants[0] = base = base.model_copy(update={"levels": {**base.levels, **cell.levels}})
+        else:
+            variants.append(variant.model_copy(update={"horizon": horizon}))
+    if problems:
+        raise SpecError(problems)
+    return tuple(variants)
+
+
+def build_variant(
+    cell: DesignCell,
+    document: yaml_loader.Document,
+    shared: yaml_loader.Document,
+    where: tuple[str, ...],
+    problems: list[Problem],
+) -> Variant | None:
+    """Return the variant of a cell; None, with its problems added to `problems`, if its changes are invalid.
+
+    `shared` is the document without the keys that only a study has, `where` the path of the cell in the document.
+    """
+    data, places = shared.data, dict(shared.places)
+    for path, value in cell.changes.items():
+        place = document.place((*where, path))
+        try:
+            if split_path(path)[0] not in _VARIANT_KEYS:
+                nearest = find_nearest(path, _VARIANT_KEYS)
+                raise InvalidValueError("a change must start with arch, data, train or tune", nearest=nearest)
+            data = set_at_path(data, path, value)
+        except InvalidValueError as error:
+            problems.append(error.build_problem(f"{join_path(where)}.{path}", place))
+            return None
+        places |= dict.fromkeys(_select_parts_around(split_path(path), places), place)
+    try:
+        # The whole study is validated again: a change can break a rule that involves other fields.
+        changed = StudyFile.model_validate(data)
+        return Variant(
+            name=cell.name,
+            arch=changed.arch,
+            data=changed.data,
+            train=changed.train,
+            changes=cell.changes,
+            levels=cell.levels,
+            tune=changed.tune,
+        )
+    except ValidationError as error:
+        found = yaml_loader.build_problems(error, StudyFile, yaml_loader.Document(data, places))
+        problems.extend(replace(problem, path=f"{join_path(where)}: {problem.path}") for problem in found)
+        return None
+
+
+def apply_winners(
+    file: StudyFile, variants: tuple[Variant, ...], document: yaml_loader.Document
+) -> tuple[Variant, ...]:
+    """Return the variants with the winners of their tuning. Raises SpecError if a winner cannot be applied."""
+    problems, tuned, shared = list[Problem](), list[Variant](), select_shared_keys(document)
+    for variant in variants:
+        winner = file.tuned.get(variant.name)
+        if winner is None:
+            tuned.append(variant)
+            continue
+        cell = DesignCell(variant.name, {**variant.changes, **winner.values}, variant.levels)
+        changed = build_variant(cell, document, shared, ("tuned", variant.name), problems)
+        # `changes` stay those of the study: the values of the winner are a result, found under `tuned`.
+        # An invalid winner leaves the variant as it was, so that the problems of all winners are reported together.
+        update = {"changes": variant.changes, "horizon": variant.horizon, "tuned": winner}
+        tuned.append((changed or variant).model_copy(update=update))
+    names = {variant.name for variant in variants}
+    problems += [
+        Problem("unknown variant", f"tuned.{name}", document.place(("tuned", name)), name, find_nearest(name, names))
+        for name in file.tuned
+        if name not in names
+    ]
+    if problems:
+        raise SpecError(problems)
+    return tuple(tuned)
+
+
+def select_shared_keys(document: yaml_loader.Document) -> yaml_loader.Document:
+    """Return the document without the keys that a variant does not have.
+
+    `set_at_path` copies the document for each change, and a list of a thousand variants must not be copied with it.
+    """
+    data = {key: value for key, value in document.data.items() if key not in _STUDY_ONLY_KEYS}
+    places = {parts: place for parts, place in document.places.items() if not parts or parts[0] not in _STUDY_ONLY_KEYS}
+    return yaml_loader.Document(data, places)
+
+
+def _select_parts_around(parts: PathParts, places: yaml_loader.SourceLocations) -> set[PathParts]:
+    """Return the changed part, all parts below it and all above it but the root: their errors are due to the change."""
+    below = {place for place in places if place[: len(parts)] == parts}
+    above = {parts[:length] for length in range(1, len(parts) + 1)}
+    return below | above
+
+
+def get_content(variant: Variant) -> tuple[object, ...]:
+    """Return what is trained, independent of its spelling: `depth: 2` changes nothing where there are two."""
+    arch = _normalize_arch(variant.arch.with_shape(variant.data.shape))
+    tune = None if variant.tune is None else variant.tune.model_dump_json()  # its space is a dict, without a hash
+    return arch, variant.data, variant.train, tune
+
+
+@lru_cache(maxsize=1024)  # every variant is compared with the base
+def _normalize_arch(arch: Arch) -> Arch:
+    """Return the normal form; the arch itself if it has a match, or an error that is reported when it is resolved."""
+    if arch.match is not None:
+        return arch
+    with contextlib.suppress(ValueError):
+        return arch.to_normal_form()
+    return arch
