@@ -17,6 +17,7 @@ from tests.report import design_factories
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.analysis.verdicts import judge_claims
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
@@ -39,7 +40,7 @@ def make_stalled(*cells: tuple[str, int]) -> Callable[[Record, str], Record]:
     return change
 
 
-def find_row(report: summary.Report, name: str) -> summary.VariantRow:
+def find_row(report: summary.Report, name: str) -> VariantRow:
     return next(row for row in report.rows if row.name == name)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis.variant_rows import summarize_times
 from vgg_ablate.formatting import numbers, table
 from vgg_ablate.formatting.table import RangeCell
 from vgg_ablate.records import Record
@@ -83,7 +84,7 @@ def test_a_claim_on_seconds_needs_undisturbed_runs(tmp_path: Path) -> None:
 
 @given(st.lists(st.floats(1, 1e5), min_size=1, max_size=9))
 def test_a_median_lies_in_its_range(values: list[float]) -> None:
-    times = summary.summarize_times(values)
+    times = summarize_times(values)
     assert times.low <= times.median <= times.high
     assert times.n == len(values)
     assert RangeCell(times.median, times.low, times.high, "rate").raw()[""] == times.median

@@ -48,7 +48,7 @@ class FactorialEffects:
 def compute_effects(report: Report) -> FactorialEffects:
     """Compute the effects of a report whose variants have levels of two or more factors each."""
     levels = {name: own for name, own in report.levels.items() if own}
-    factors = _collect_factors(levels, report.levels.get(report.study.base.name, {}))
+    factors = _collect_factors(levels, report.levels[report.base.name])
     table = collect_by_seed(report.frame, PRIMARY_METRIC)
     seeds = tuple(seed for seed in report.study.seed_list if all(seed in table.get(name, {}) for name in levels))
     means = {

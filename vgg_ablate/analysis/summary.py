@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import nan, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +15,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.frame import build_epoch_frame, build_run_frame
-from vgg_ablate.analysis.horizons import judge_horizons
-from vgg_ablate.analysis.metrics import (
-    TIMED_METRICS,
-    collect_by_seed,
-    find_excluded_runs,
-    find_stalled_runs,
-    get_scale,
-    get_sign,
-)
+from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.results import Results, read_results
-from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, CorrectExamples, Verdict, find_unseeded_variants, judge_claims
+from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
+from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
+from vgg_ablate.analysis.verdicts import CorrectExamples, Verdict, find_unseeded_variants, judge_claims
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
 from vgg_ablate.config.datasets import DATASETS
+from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.variants import Variant
-
-
 
 
 @dataclass(frozen=True)
@@ -47,10 +36,13 @@ class Report:
     results: Results
     frame: pd.DataFrame  # one row per run
     epochs: pd.DataFrame  # one row per epoch
-    rows: tuple[VariantRow, ...]  # the base, the study's other variants in order, the winners of a search
+    # The base, the study's other variants in order, the winners of a search; of horizons, the variants of `level`.
+    rows: tuple[VariantRow, ...]
     proposed: tuple[VariantRow, ...]  # the proposals of a search in order, on seeds of their own
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...]  # at the last level of the horizons, which decides
+    shown_verdicts: tuple[Verdict, ...]  # at `level`; of a claim that compares levels itself, the one in `verdicts`
     problems: tuple[str, ...]  # a sentence per problem: file, field, rule and what was found
+    level: HorizonLevel | None = None  # the highest level of the horizons that is recorded; None without horizons
 
     @property
     def study(self) -> Study:
@@ -77,10 +69,25 @@ class Report:
         """Variant -> factor -> level."""
         return {row.name: row.variant.levels for row in self.rows}
 
+    @property
+    def is_last_level(self) -> bool:
+        """Whether `rows` and `shown_verdicts` are those of the last level, which decides; True without horizons."""
+        return self.level is None or self.level == self.study.horizon_levels[-1]
+
+    @cached_property
+    def training_state(self) -> TrainingState:
+        """How far the nets of `rows` were trained."""
+        return compute_training_state(self.rows, self.epochs, self.verdicts)
+
     @cached_property
     def missing(self) -> int:
         """Number of planned runs without a record."""
         return int((self.frame["outcome"] == "missing").sum())
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether any planned run has a record."""
+        return self.missing < len(self.frame)
 
 
 def load_report(folder: str | Path) -> Report:
@@ -114,8 +121,35 @@ def build_report(results: Results) -> Report:
         quantities=quantities,
     )
     verdicts = judge_horizons(study, verdicts, frame, quantities, examples)
-    rows = _build_rows(frame, variants)
-    return Report(results, frame, epochs, rows, _build_rows(frame, losers, variants[0]), verdicts, tuple(problems))
+    level = find_shown_level(study, frame)
+    shown_verdicts, shown = verdicts, variants
+    if level is not None and level != study.horizon_levels[-1]:
+        at_level = [verdict.claim for verdict in verdicts if verdict.horizons]
+        judged = {
+            verdict.claim.id: verdict for verdict in judge_level(study, level, at_level, frame, quantities, examples)
+        }
+        shown_verdicts = tuple(judged.get(verdict.claim.id, verdict) for verdict in verdicts)
+        shown = _get_variants_at(study, level)
+    return Report(
+        results=results,
+        frame=frame,
+        epochs=epochs,
+        rows=build_variant_rows(frame, shown, results.costs),
+        proposed=build_variant_rows(frame, losers, results.costs, variants[0]),
+        verdicts=verdicts,
+        shown_verdicts=shown_verdicts,
+        problems=tuple(problems),
+        level=level,
+    )
+
+
+def _get_variants_at(study: Study, level: HorizonLevel) -> list[Variant]:
+    """Return the variants of a lower level of the horizons with the levels of their factors."""
+    variants = study.variants_by_horizon[study.horizon_levels.index(level)]
+    return [
+        variant.model_copy(update={"levels": last.levels, "changes": last.changes})
+        for variant, last in zip(variants, study.variants, strict=True)
+    ]
 
 
 def _drop_bad_trends(

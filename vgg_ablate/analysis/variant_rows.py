@@ -21,7 +21,7 @@ from vgg_ablate.analysis.metrics import (
 )
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
-from vgg_ablate.config.study import Variant
+from vgg_ablate.config.variants import Variant
 
 PRIMARY_METRIC = "test_error"  # of the comparison table, the figures and the effects, whatever is claimed
 _SECONDARY_METRICS = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")
@@ -68,8 +68,8 @@ class VariantRow:
     outcomes: Mapping[str, int]  # outcome -> number of runs, without `finished`
     error: MetricSummary  # of PRIMARY_METRIC
     to_base: PairedDifference
-    best: bool  # has the lowest error, or is not separable from the variant that has
-    costs: Mapping[str, int]  # params, macs, activations, receptive_field; empty where no run has a record
+    group: int | None  # 1: the lowest error and all that is not separable from it; 2: the same among the rest; ...
+    costs: Mapping[str, int]  # params, macs, activations, receptive_field; empty where they are unknown
     metrics: Mapping[str, MetricSummary]  # every other error and accuracy that has values
     times: Mapping[str, TimeRange]  # timed metrics, of undisturbed runs
     devices: tuple[str, ...]
@@ -82,6 +82,11 @@ class VariantRow:
     def name(self) -> str:
         """The name of the variant."""
         return self.variant.name
+
+    @property
+    def best(self) -> bool:
+        """Whether no other variant has a lower error that is separable from this one's, and some have a higher one."""
+        return self.group == 1
 
     @property
     def n(self) -> int:
@@ -120,26 +125,40 @@ def summarize_times(values: Sequence[float]) -> TimeRange:
     return TimeRange(len(values), float(np.median(values)), min(values), max(values))
 
 
-def find_inseparable_from_best(table: Mapping[str, Mapping[int, float]], metric: str = PRIMARY_METRIC) -> set[str]:
-    """Return the variant with the best mean and all that Holm-corrected paired t-tests cannot tell from it.
+def rank_groups(table: Mapping[str, Mapping[int, float]], metric: str = PRIMARY_METRIC) -> dict[str, int]:
+    """Return variant -> number of its group: 1 is the best mean and all that is not separable from it.
 
-    `table` maps variant and seed to the metric. Empty where a variant shares fewer than three seeds with the best, for
-    then nothing can be told apart.
+    Group 2 is the same among the rest, and so on. `table` maps variant and seed to the metric. Empty where a variant
+    shares too few seeds for a test, and where the group is everybody: it would distinguish nothing.
     """
     # Only variants with the most seeds: a mean over the runs that did not diverge is not a mean of the variant.
     most = max((len(seeds) for seeds in table.values()), default=0)
-    means = {
-        name: get_sign(metric) * float(np.mean(list(values.values())))
-        for name, values in table.items()
-        if len(values) == most
-    }
-    if len(means) < 2:
-        return set()
+    rest = {name: values for name, values in table.items() if len(values) == most}
+    groups: dict[str, int] = {}
+    number = 1
+    while rest:
+        members = _find_inseparable_from_best(rest, metric)
+        if not members:
+            return {}
+        groups |= dict.fromkeys(members, number)
+        rest = {name: values for name, values in rest.items() if name not in members}
+        number += 1
+    return groups if number > 2 else {}
+
+
+def _find_inseparable_from_best(table: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
+    """Return the variant with the best mean and all that Holm-corrected paired t-tests cannot tell from it.
+
+    Empty where a variant shares fewer than three seeds with the best, for then nothing can be told apart.
+    """
+    means = {name: get_sign(metric) * float(np.mean(list(values.values()))) for name, values in table.items()}
     best = max(means, key=lambda name: means[name])
     others = [name for name in means if name != best]
     p_values = [_test_equality(table[name], table[best]) for name in others]
     if any(p is None for p in p_values):
         return set()
+    if not others:
+        return {best}
     q = stats.adjust_holm([p for p in p_values if p is not None])
     return {best, *(name for name, adjusted in zip(others, q, strict=True) if adjusted > ALPHA)}
 
@@ -158,29 +177,34 @@ def _subtract_by_seed(values: Mapping[int, float], base: Mapping[int, float]) ->
     return stats.round_off_noise([value - base[seed] for seed, value in values.items() if seed in base])
 
 
-def _build_rows(
-    frame: pd.DataFrame, variants: Sequence[Variant], base: Variant | None = None
+def build_variant_rows(
+    frame: pd.DataFrame,
+    variants: Sequence[Variant],
+    costs: Mapping[str, Mapping[str, int]],
+    base: Variant | None = None,
 ) -> tuple[VariantRow, ...]:
     """Return one row per variant; the first variant is the base, unless one is given.
 
-    With a given base no row is marked as best: proposals of a search and the base have different seeds.
+    `costs` (variant -> cost -> number) are shown where a variant has no record. With a given base no row
+    has a group: proposals of a search and the base have different seeds.
     """
-    groups = dict(list(frame.groupby("variant", sort=False)))
+    runs = dict(list(frame.groupby("variant", sort=False)))
     names = {variant.name for variant in (*variants, *([base] if base else []))}
     errors = {name: seeds for name, seeds in collect_by_seed(frame, PRIMARY_METRIC).items() if name in names}
-    # A variant with a stalled run is never in bold, however good its other runs are.
+    # A variant with a stalled run is in no group, however good its other runs are.
     unranked = {str(name) for name in frame.loc[find_stalled_runs(frame), "variant"].unique()}
     ranked = {name: seeds for name, seeds in errors.items() if name not in unranked}
-    best = find_inseparable_from_best(ranked) if base is None else set()
+    groups = rank_groups(ranked) if base is None else {}
     reference = base or variants[0]
     return tuple(
         _build_row(
             variant,
             variant is reference,
-            groups.get(variant.name, frame.iloc[:0]),
+            runs.get(variant.name, frame.iloc[:0]),
+            costs.get(variant.name, {}),
             errors.get(variant.name, {}),
             errors.get(reference.name, {}),
-            variant.name in best,
+            groups.get(variant.name),
         )
         for variant in variants
     )
@@ -190,13 +214,13 @@ def _build_row(
     variant: Variant,
     is_base: bool,
     runs: pd.DataFrame,
+    costs: Mapping[str, int],
     errors: Mapping[int, float],
     base_errors: Mapping[int, float],
-    is_best: bool,
+    group: int | None,
 ) -> VariantRow:
     finished = runs[(runs["outcome"] == "finished").to_numpy()]
     values = {metric: _list_values(finished, metric) for metric in (*_SECONDARY_METRICS, *sorted(TIMED_METRICS))}
-    costed = runs[runs["params"].notna()]
     return VariantRow(
         variant=variant,
         is_base=is_base,
@@ -204,10 +228,8 @@ def _build_row(
         outcomes=dict(Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")),
         error=summarize_values(list(errors.values())),
         to_base=PairedDifference(0) if is_base else compute_paired_difference(errors, base_errors),
-        best=is_best,
-        costs={
-            cost: int(costed[cost].iloc[0]) for cost in COST_NAMES if len(costed) and not pd.isna(costed[cost].iloc[0])
-        },
+        group=group,
+        costs=_get_recorded_costs(runs) or {cost: costs[cost] for cost in COST_NAMES if cost in costs},
         metrics={metric: summarize_values(values[metric]) for metric in _SECONDARY_METRICS if values[metric]},
         times={metric: summarize_times(values[metric]) for metric in sorted(TIMED_METRICS) if values[metric]},
         devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
@@ -216,6 +238,14 @@ def _build_row(
         stalled=tuple(int(seed) for seed in runs.loc[find_stalled_runs(runs), "seed"]),
         disturbed=int(find_excluded_runs(finished, "train_seconds").sum()),
     )
+
+
+def _get_recorded_costs(runs: pd.DataFrame) -> dict[str, int]:
+    """Return the costs in the first record that has them."""
+    costed = runs[runs["params"].notna()]
+    if costed.empty:
+        return {}
+    return {cost: int(costed[cost].iloc[0]) for cost in COST_NAMES if not pd.isna(costed[cost].iloc[0])}
 
 
 def _list_values(finished: pd.DataFrame, metric: str) -> list[float]:
