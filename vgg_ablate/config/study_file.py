@@ -29,6 +29,44 @@ class Expectation(FrozenModel):
     finds: str | None = None
 
 
+ReportColumn = Literal[
+    "group",
+    "variant",
+    "changes",
+    "n",
+    "error",
+    "difference",
+    "percent",
+    "train_error",
+    "val_error",
+    "params_ratio",
+    "macs_ratio",
+    "params",
+    "macs",
+    "images_per_second",
+    "train_seconds",
+]
+
+
+def _check_distinct_items(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        if items.count(item) > 1:
+            raise InvalidValueError("duplicate entry", got=item)
+    return items
+
+
+class ReportSettings(FrozenModel):
+    """What a report shows first; everything is judged and recorded, whatever is shown."""
+
+    # Columns of the comparison, in order; empty: all that apply.
+    columns: Annotated[tuple[ReportColumn, ...], AfterValidator(_check_distinct_items)] = ()
+    # Claims of the first table, in order; empty: all.
+    claims: Annotated[tuple[Name, ...], AfterValidator(_check_distinct_items)] = ()
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]+$", max_length=80)] | None = (
+        None  # in LaTeX, of the comparison
+    )
+
+
 class Looks(FrozenModel):
     """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is split over the looks."""
 
@@ -107,6 +145,8 @@ class StudyFile(FrozenModel):
     design: Design = ListedVariants(kind="list")
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # name -> {path: new value}
     claims: tuple[Claim, ...] = ()
+    answer: str | None = None  # the author's answer, written after reading the report
+    report: ReportSettings = ReportSettings()
     on_error: Literal["continue", "stop"] = "continue"
 
     @model_validator(mode="before")
