@@ -124,9 +124,9 @@ def test_trends_and_counts_are_said_in_their_units(folder: Path) -> None:
     write_and_read(folder)
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert "Slope of the gain in test error over weight_layers: +3." in text
-    assert " pp per layer" in text
-    assert " pp per million MACs" in text
-    assert " pp per epoch" in text
+    assert " points per layer" in text
+    assert " points per million MACs" in text
+    assert " points per epoch" in text
     assert "gains with weight_layers over five, base and deep (test error)" in text
     assert "the mean of base and deep gains " in text
     assert "base trained 5/5, five 5/5" in text

@@ -13,7 +13,7 @@ from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.variant_rows import summarize_times
 from vgg_ablate.formatting import numbers, table
-from vgg_ablate.formatting.table import RangeCell
+from vgg_ablate.formatting.cells import RangeCell
 from vgg_ablate.records import Record
 from vgg_ablate.report import markdown, write
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Table, TableRow, TextCell, render_markdown
+from vgg_ablate.formatting.cells import TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow, render_markdown
 from vgg_ablate.paper.computed import Check, Computation
 from vgg_ablate.paper.standing import ClaimAnswer, Standing
 from vgg_ablate.report import wording
@@ -198,7 +199,7 @@ def _format_answer(answer: ClaimAnswer) -> str:
 
 
 def _format_estimate(verdict: Verdict) -> str:
-    """Return e.g. `two 3x3 beat one 5x5: gain +0.42 pp [0.10, 0.74], n = 5`, and why there is no verdict if so."""
+    """Return e.g. `two 3x3 beat one 5x5: gain +0.42 points [0.10, 0.74], n = 5`, and why there is no verdict if so."""
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
     estimate = f"{verdict.claim.text}: gain {wording.format_estimate(verdict)}, n = {verdict.n}"
