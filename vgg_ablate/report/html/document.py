@@ -54,13 +54,13 @@ def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
 
 
 def _list_facts(report: Report) -> list[str]:
-    outcomes = report.frame["outcome"]
+    outcomes, data = report.frame["outcome"], collect_data_facts(report.results, report.base.name)
     finished = int((outcomes == "finished").sum())
     return [
         f"{numbers.format_count(len(report.rows))} variants",
         f"{numbers.format_count(len(report.study.seed_list))} seeds",
         f"{numbers.format_count(finished)} of {numbers.format_count(len(outcomes))} runs finished",
-        f"{collect_data_facts(report.results, report.base.name).name}, {numbers.format_count(report.base.variant.train.epochs)} epochs",
+        f"{data.name}, {numbers.format_count(report.base.variant.train.epochs)} epochs",
     ]
 
 
