@@ -26,11 +26,11 @@ def train(
     return lambda run: FinalMetrics(val_accuracy=0.9, test_accuracy=0.9)
 
 
-def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+def collect_facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
     """Return no audited costs, and the least of an environment."""
     return {}, {"device": "cpu"}
 
 
-def peak(run: Run, context: WorkerContext) -> int | None:
+def measure_peak(run: Run, context: WorkerContext) -> int | None:
     """Return no peak memory: none was measured."""
     return None

@@ -69,7 +69,7 @@ def measure_study(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]
     plan = build_plan(load(folder / "many.yaml"), sources.compute_data_fingerprint)  # this decodes the images
     options = RunOptions(
         device=arguments.device,
-        packing=parse_runs_per_gpu(arguments.packing),
+        runs_per_gpu=parse_runs_per_gpu(arguments.packing),
         workers=arguments.workers,
         progress="plain",
     )

@@ -73,12 +73,12 @@ def prepare(run: Run, context: WorkerContext, report: Callable[[int, int], None]
     """Do nothing: there are no images to decode."""
 
 
-def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+def collect_facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
     """Return no audited costs, and the device and threads of the worker as the environment."""
     return {}, {"device": context.device, "threads": context.threads, "omp": os.environ.get("OMP_NUM_THREADS")}
 
 
-def peak(run: Run, context: WorkerContext) -> int | None:
+def measure_peak(run: Run, context: WorkerContext) -> int | None:
     """Return None: memory is not measured."""
     return None
 

@@ -41,19 +41,19 @@ class Problem:
 
     rule: str
     path: str = ""
-    place: str = ""  # file:line:col, or "command line"
+    location: str = ""  # file:line:col, or "command line"
     got: object = None
     nearest: str | None = None
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (self.place, self.path) if part)
-        given = "" if self.got is None else f", got {_shorten_repr(self.got)}"
+        where = ": ".join(part for part in (self.location, self.path) if part)
+        got = "" if self.got is None else f", got {_shorten_repr(self.got)}"
         meant = f"; did you mean {self.nearest!r}?" if self.nearest else ""
-        return f"{where}: {self.rule}{given}{meant}" if where else f"{self.rule}{given}{meant}"
+        return f"{where}: {self.rule}{got}{meant}" if where else f"{self.rule}{got}{meant}"
 
 
 class SpecError(VggAblateError):
-    """The study file or the command line is invalid. `problems` holds all errors, not only the first."""
+    """An invalid study file or command line. `problems` holds all errors, not only the first."""
 
     exit_status = 2
 
@@ -87,7 +87,7 @@ class StorageError(EnvironmentFailedError):
 
 
 class StudyLockedError(EnvironmentFailedError):
-    """Another process holds the lock of this study's results folder."""
+    """A results folder whose lock another process holds: it is running the study."""
 
 
 def find_nearest(word: str, words: Iterable[str]) -> str | None:

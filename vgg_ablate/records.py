@@ -112,12 +112,12 @@ class Run(FrozenModel):
         return classes
 
     @classmethod
-    def from_json(cls, text: str, place: str) -> Run:
-        """Parse the JSON of a run, such as the metadata of exported weights; `place` is the file. Raises SpecError."""
+    def from_json(cls, text: str, file: str) -> Run:
+        """Parse the JSON of a run, such as the metadata of exported weights; `file` is its name. Raises SpecError."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise SpecError(Problem("invalid description of the run that produced this file", place=place)) from error
+            raise SpecError(Problem("invalid description of the run that produced this file", location=file)) from error
 
 
 class Epoch(FrozenModel):
@@ -327,6 +327,10 @@ class Manifest(FrozenModel):
             raise StorageError(
                 f"{path}: {_format_first_error(error)}; delete the file and run the study to write it again"
             ) from error
+
+    def list_keys(self) -> set[str]:
+        """Return the keys of all runs that the study has asked for: the planned ones and the trials of its tuning."""
+        return {run.key for run in self.planned} | {run.key for run in self.tuning}
 
     def write(self, folder: Path) -> None:
         """Write the manifest to a results folder, replacing an existing one. Raises StorageError."""

@@ -48,12 +48,12 @@ def prepare(run: Run, context: WorkerContext, report: Callable[[int, int], None]
     """Do nothing: there are no images to decode."""
 
 
-def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+def collect_facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
     """Return nothing."""
     return {}, {}
 
 
-def peak(run: Run, context: WorkerContext) -> int | None:
+def measure_peak(run: Run, context: WorkerContext) -> int | None:
     """Return what the run took."""
     return compute_used_bytes(run)
 

@@ -113,7 +113,7 @@ def test_a_search_that_was_killed_keeps_its_records(tmp_path: Path) -> None:
     os.kill(driver.pid, 9)
     driver.join()
     before = read_record_contents(folder)
-    with closing(open_ledger("searched", folder, None, plan.study.design)) as ledger:
+    with closing(open_ledger("searched", folder, None, plan.study.design.list_objectives())) as ledger:
         known = ledger.list_keys() & store.keys()
     assert len(known) >= 8
     for key in known:

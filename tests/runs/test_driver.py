@@ -209,7 +209,7 @@ def test_events_go_on_after_a_line_that_was_torn_anywhere(tmp_path: Path) -> Non
     torn = json.dumps({"event": "lost", "reason": "ünknown"}, ensure_ascii=False).encode()
     for length in range(len(torn) + 1):
         path.write_bytes(before + torn[:length])
-        view = EventWriter(path)
+        view = EventWriter.open(path)
         view.start(ProgressState("asked", 3, 0, Forecast(1)))
         view.close()
         logged = [event["event"] for event in read_events(path)]

@@ -20,9 +20,9 @@ LARGE = Slot("cuda1-0", "cuda", "1", memory=1 << 60)
 
 def test_a_run_fits_where_its_peak_is_no_more_than_the_smallest_device_has(tmp_path: Path) -> None:
     run = build_fake_plan(make_study(tmp_path)).cells[0].run
-    peak = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).peak(run)
-    assert memory_fit.find_smallest_device(make_gpu_slots(peak)).hindrance(run, peak) is None
-    reason = memory_fit.find_smallest_device(make_gpu_slots(peak - 1)).hindrance(run, peak)
+    peak = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).predict_peak(run)
+    assert memory_fit.find_smallest_device(make_gpu_slots(peak)).find_hindrance(run, peak) is None
+    reason = memory_fit.find_smallest_device(make_gpu_slots(peak - 1)).find_hindrance(run, peak)
     assert reason is not None
     assert reason.startswith("will not fit: predicted peak memory ")
     assert "GPU 0 has " in reason
@@ -31,9 +31,9 @@ def test_a_run_fits_where_its_peak_is_no_more_than_the_smallest_device_has(tmp_p
 
 def test_runs_that_share_a_device_must_fit_together(tmp_path: Path) -> None:
     run = build_fake_plan(make_study(tmp_path)).cells[0].run
-    peak = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).peak(run)
-    assert memory_fit.find_smallest_device(make_gpu_slots(3 * peak, 3)).hindrance(run, peak) is None
-    reason = str(memory_fit.find_smallest_device(make_gpu_slots(3 * peak - 1, 3)).hindrance(run, peak))
+    peak = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).predict_peak(run)
+    assert memory_fit.find_smallest_device(make_gpu_slots(3 * peak, 3)).find_hindrance(run, peak) is None
+    reason = str(memory_fit.find_smallest_device(make_gpu_slots(3 * peak - 1, 3)).find_hindrance(run, peak))
     assert reason.startswith("3 at once will not fit: ")
     assert reason.endswith("room for 2")
 
@@ -41,8 +41,8 @@ def test_runs_that_share_a_device_must_fit_together(tmp_path: Path) -> None:
 def test_examples_that_would_fill_the_device_are_streamed_and_not_counted(tmp_path: Path) -> None:
     run = build_fake_plan(make_study(tmp_path)).cells[0].run
     whole, alone = (
-        memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).peak(run),
-        memory_fit.find_smallest_device(make_gpu_slots(1)).peak(run),
+        memory_fit.find_smallest_device(make_gpu_slots(1 << 40)).predict_peak(run),
+        memory_fit.find_smallest_device(make_gpu_slots(1)).predict_peak(run),
     )
     examples = 1 + round(1797 * 0.2)  # `limit: 1`, and the test examples of digits
     assert whole - alone == examples * (run.arch.image_size or 0) ** 2
@@ -53,10 +53,11 @@ def test_the_memory_of_libraries_is_read_off_measured_peaks(tmp_path: Path) -> N
     run_in_process(plan, folder)
     device, run = memory_fit.find_smallest_device(make_gpu_slots(1 << 40)), plan.cells[0].run
     records = [
-        record.model_copy(update={"environment": {"peak_bytes": device.peak(record.run) + 1000}})
+        record.model_copy(update={"environment": {"peak_bytes": device.predict_peak(record.run) + 1000}})
         for record in RecordStore(folder / "records")
     ]
-    assert memory_fit.find_smallest_device(make_gpu_slots(1 << 40), records).peak(run) == device.peak(run) + 1000
+    measured = memory_fit.find_smallest_device(make_gpu_slots(1 << 40), records)
+    assert measured.predict_peak(run) == device.predict_peak(run) + 1000
 
 
 def test_the_memory_of_this_machine_is_known() -> None:

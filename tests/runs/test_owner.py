@@ -35,7 +35,7 @@ def test_a_copy_with_the_same_name_is_refused(tmp_path: Path) -> None:
     copy.write_text((tmp_path / "first.yaml").read_text().replace("epochs: 2", "epochs: 3"))
     with pytest.raises(SpecError, match=r"holds the results of .*first\.yaml, which has the same name") as caught:
         run_in_process(build_fake_plan(load(copy)), folder)
-    assert caught.value.problems[0].place == f"{copy}:2:1"
+    assert caught.value.problems[0].location == f"{copy}:2:1"
     assert read_files(folder) == before
 
 

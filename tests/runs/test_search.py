@@ -46,7 +46,7 @@ def searched(folder: Path, more: str = "", text: str = TEXT) -> Plan:
 
 
 def read_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    objectives = load(folder / "study.yaml").design
+    objectives = load(folder / "study.yaml").design.list_objectives()
     with closing(open_ledger("searched", folder, None, objectives)) as ledger:
         return ledger.study.get_trials()
 

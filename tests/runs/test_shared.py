@@ -320,7 +320,7 @@ def test_a_plan_counts_the_cost_of_shared_trainings_once(tmp_path: Path) -> None
     assert shared.seconds == plain.seconds
     forecast = Forecast(1)
     forecast.expect(plan_evaluations(tmp_path, seeds=3).divide(set()).trainings)
-    assert forecast.known == 15, "runs, not trainings: none of them is unnamed"
+    assert forecast.unfinished == 15, "runs, not trainings: none of them is unnamed"
     limited = cost_estimate.estimate_study_cost(
         plan_evaluations(tmp_path, seeds=3), RecordStore(folder), records, local_slots, max_hours=1e-9
     )

@@ -29,7 +29,7 @@ def test_gpus_are_listed_as_torch_counts_them(monkeypatch: pytest.MonkeyPatch) -
 
 def test_workers_are_spread_over_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert [slot.name for slot in build_slots("auto", packing=2)] == ["cuda4-0", "cuda7-0", "cuda4-1", "cuda7-1"]
+    assert [slot.name for slot in build_slots("auto", runs_per_gpu=2)] == ["cuda4-0", "cuda7-0", "cuda4-1", "cuda7-1"]
     assert [slot.gpu for slot in build_slots("cuda:7,4", workers=3)] == ["7", "4", "7"]
     assert build_slots("cuda:4")[0].environment["CUDA_VISIBLE_DEVICES"] == "4"
 

@@ -212,7 +212,7 @@ def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) 
     plan = tuned(tmp_path, variants=0)
     source = TuningSource(plan_tuning(plan.study, plan.fingerprint), RecordStore(tmp_path / "records"))
     keys = []
-    while (cell := source.next()) is not None:
+    while (cell := source.take_next_run()) is not None:
         keys.append(cell.key)
     assert len(keys) == len(set(keys)) == 6, "the second rung waits for the first"
 
@@ -274,7 +274,7 @@ def test_an_invalid_tuning_is_one_line(tmp_path: Path, more: str, rule: str) -> 
     file.write_text(file.read_text() + more + "\n")
     with pytest.raises(SpecError, match=rule) as caught:
         load(file)
-    assert all(problem.place.startswith(str(file)) for problem in caught.value.problems)
+    assert all(problem.location.startswith(str(file)) for problem in caught.value.problems)
 
 
 def test_a_study_with_winners_is_the_study_without_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from vgg_ablate.data.splits import Split, Splits, load_splits
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.costs import compute_costs
 from vgg_ablate.runs.workers.protocol import WorkerContext
-from vgg_ablate.runs.workers.training import facts
+from vgg_ablate.runs.workers.training import collect_facts
 from vgg_ablate.training.loop import train
 from vgg_ablate.training.memory import estimate_peak_bytes
 from vgg_ablate.training.settings import TrainingSettings
@@ -68,7 +68,7 @@ def test_a_replicate_is_another_training() -> None:
 
 def test_the_audited_costs_of_an_ensemble_are_the_sums_over_its_nets() -> None:
     run = make_run(ensemble=[make_arch("8 | 16"), make_arch("16 | 32")])
-    audited, _ = facts(run, WorkerContext(folder=Path()))
+    audited, _ = collect_facts(run, WorkerContext(folder=Path()))
     costs = [compute_costs(arch) for arch in run.archs]
     assert audited == {name: sum(getattr(net, name) for net in costs) for name in ("params", "macs")}
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from vgg_ablate.config.training import PlateauSchedule, Train
-from vgg_ablate.training.schedules import compute_learning_rate, count_plateau_drops
+from vgg_ablate.config.schedules import PlateauSchedule
+from vgg_ablate.config.training import Train
+from vgg_ablate.training.schedules import compute_learning_rate
 
 
 def compute_rates(schedule: Any, epochs: int = 12, **more: Any) -> list[float]:
@@ -60,10 +61,10 @@ def test_warm_up_rises_to_the_schedule() -> None:
 
 def test_the_papers_schedule_drops_three_times_and_no_more() -> None:
     schedule = PlateauSchedule(kind="plateau", patience=2)
-    assert count_plateau_drops(schedule, [0.1, 0.2, 0.2]) == 0
-    assert count_plateau_drops(schedule, [0.1, 0.2, 0.2, 0.2]) == 1
-    assert count_plateau_drops(schedule, [0.1, 0.2, 0.2, 0.3, 0.2, 0.2]) == 1
-    assert count_plateau_drops(schedule, [0.5] * 40) == 3
+    assert schedule.count_drops([0.1, 0.2, 0.2]) == 0
+    assert schedule.count_drops([0.1, 0.2, 0.2, 0.2]) == 1
+    assert schedule.count_drops([0.1, 0.2, 0.2, 0.3, 0.2, 0.2]) == 1
+    assert schedule.count_drops([0.5] * 40) == 3
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 4))
@@ -74,7 +75,7 @@ def test_plateau_is_torchs_without_a_limit(tenths: list[int], patience: int) -> 
     )
     for tenth in tenths:
         torchs.step(tenth / 10)
-    drops = count_plateau_drops(
-        PlateauSchedule(kind="plateau", patience=patience, max_drops=99), [tenth / 10 for tenth in tenths]
+    drops = PlateauSchedule(kind="plateau", patience=patience, max_drops=99).count_drops(
+        [tenth / 10 for tenth in tenths]
     )
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1**drops)

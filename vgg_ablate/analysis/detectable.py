@@ -25,7 +25,6 @@ from vgg_ablate.analysis.saved_study import read_saved_study
 from vgg_ablate.analysis.validation import resolve_expected_variants
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, split_alpha_over_looks
 from vgg_ablate.config.claims import Claim, FactorLevels
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
 from vgg_ablate.records import Manifest, PlannedRun
@@ -70,11 +69,9 @@ def compute_detectable_effects(
     """
     if not study.claims:
         return ()
-    levels: FactorLevels = study.levels
-    runs = list(planned)
-    if isinstance(study.design, Search):
-        levels = {**levels, **{name: {} for name in study.design.winner_names}}
-        runs += _read_winner_runs(study.design, folder)
+    winner_names = study.design.winner_names
+    levels: FactorLevels = study.levels | {name: {} for name in winner_names}
+    runs = [*planned, *_read_winner_runs(winner_names, folder)]
     has_trend = any(claim.trend is not None for claim in study.claims)  # only trends need the costs of the nets
     costs = {name: variant.costs for name, variant in resolve_expected_variants(study).items()} if has_trend else None
     quantities = study.quantities(costs)
@@ -142,11 +139,11 @@ def _select_last_level(frame: pd.DataFrame) -> pd.DataFrame:
     return selected
 
 
-def _read_winner_runs(design: Search, folder: Path) -> list[PlannedRun]:
+def _read_winner_runs(winner_names: Sequence[str], folder: Path) -> list[PlannedRun]:
     """Return the runs that the manifest plans so far for the winners of a search."""
-    if not (folder / "manifest.json").exists():
+    if not winner_names or not (folder / "manifest.json").exists():
         return []
-    return [run for run in Manifest.read(folder).planned if run.variant in design.winner_names]
+    return [run for run in Manifest.read(folder).planned if run.variant in winner_names]
 
 
 def _select_first_seeds(planned: Sequence[PlannedRun], variants: set[str]) -> list[PlannedRun]:

@@ -19,7 +19,6 @@ from vgg_ablate.analysis import validation
 from vgg_ablate.analysis.saved_study import read_study_and_problems
 from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.analysis.validation import ExpectedVariant
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
 from vgg_ablate.records import Manifest, PlannedRun, Record, RecordStore
@@ -178,8 +177,7 @@ def _find_manifest_contradictions(folder: Path, study: Study, manifest: Manifest
     planned = {run.variant for run in manifest.planned}
     if in_study - planned:
         problems.append(f"{path}: planned: no run of {_join_names(in_study - planned)}, which study.yaml asks for")
-    design: object = study.design
-    if planned - in_study and not isinstance(design, Search):  # a search's proposals are in the manifest alone
+    if planned - in_study and not study.design.proposes_variants:
         problems.append(f"{path}: planned: {_join_names(planned - in_study)} is not a variant of study.yaml")
     return problems
 
@@ -189,8 +187,7 @@ def _find_orphans(store: RecordStore, manifest: Manifest, expected: Mapping[str,
 
     They are left from an older plan or were copied from another study.
     """
-    planned = {run.key for run in manifest.planned} | {run.key for run in manifest.tuning}
-    orphans = sorted(store.keys() - planned)
+    orphans = sorted(store.keys() - manifest.list_keys())
     if not orphans:
         return []
     try:

@@ -55,14 +55,16 @@ def _with_claims(document: yaml_loader.Document, kept: Sequence[int]) -> yaml_lo
     claims = document.data.get("claims")
     if not isinstance(claims, list) or len(kept) == len(claims):
         return document
-    places = {path: place for path, place in document.places.items() if path[:1] != ("claims",) or len(path) == 1}
+    locations = {
+        path: location for path, location in document.locations.items() if path[:1] != ("claims",) or len(path) == 1
+    }
     for index, number in enumerate(kept):
-        nested = [path for path in document.places if path[:2] == ("claims", number)]
-        places |= {("claims", index, *path[2:]): document.places[path] for path in nested}
+        nested = [path for path in document.locations if path[:2] == ("claims", number)]
+        locations |= {("claims", index, *path[2:]): document.locations[path] for path in nested}
     data = {**document.data, "claims": [claims[number] for number in kept]}
     if isinstance(data.get("report"), Mapping):  # it may select a claim that is left out: show all that are left
         data["report"] = {key: value for key, value in data["report"].items() if key != "claims"}
-    return yaml_loader.Document(data, places)
+    return yaml_loader.Document(data, locations)
 
 
 def _get_claim_index(problem: Problem) -> int | None:

@@ -129,7 +129,7 @@ def compute_conditional_power(
 
 
 def _draw_null_statistics(looks: tuple[int, ...]) -> NDArray[np.float32]:
-    """Absolute t statistics, draws x looks."""
+    """Return absolute t statistics, draws x looks."""
     generator = np.random.default_rng(_SEED)
     chunks = []
     for _ in range(DRAWS // _CHUNK):
@@ -143,7 +143,7 @@ def _draw_null_statistics(looks: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _summarize(differences: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard error of every row."""
+    """Return the mean and the standard error of every row."""
     return differences.mean(axis=1), differences.std(axis=1, ddof=1) / np.sqrt(differences.shape[1])
 
 

@@ -24,7 +24,6 @@ from vgg_ablate.analysis.verdicts import CorrectExamples, Verdict, find_unseeded
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
 from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.horizons import HorizonLevel
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.variants import Variant
 
@@ -98,8 +97,7 @@ def load_report(folder: str | Path) -> Report:
 def build_report(results: Results) -> Report:
     """Build the report of a results folder that has been read."""
     frame, epochs, study = build_run_frame(results), build_epoch_frame(results), results.study
-    design: object = study.design
-    winner_names: tuple[str, ...] = design.winner_names if isinstance(design, Search) else ()
+    winner_names = study.design.winner_names
     proposals = _collect_proposals(results)
     variants = [*study.variants, *(proposals[name] for name in winner_names if name in proposals)]
     losers = [variant for name, variant in proposals.items() if name not in winner_names]

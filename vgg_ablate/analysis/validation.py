@@ -59,7 +59,8 @@ def find_contradiction(record: Record, planned: PlannedRun, expected: ExpectedVa
     for cost, counted in record.audited.items():
         closed_form = record.costs.get(cost)
         if closed_form != counted:
-            return f"audited.{cost}: fvcore counts {counted}, the closed form {closed_form}; they must agree"
+            counter = record.environment.get("flop_counter", "fvcore")  # older records do not name it
+            return f"audited.{cost}: {counter} counts {counted}, the closed form {closed_form}; they must agree"
     return None if expected is None else _compare_with_variant(record, expected)
 
 

@@ -265,7 +265,7 @@ def _judge_means(
 
 
 def _is_negligible(verdict: Verdict, family: int) -> bool:
-    """Whether an undecided claim's interval lies within the smallest effect, at Bonferroni's level for the family.
+    """Return whether an undecided claim's interval, at Bonferroni's level, lies within the smallest effect.
 
     Bonferroni's and not Holm's: the step of a claim in Holm's order depends on its p-value against the edges of the
     claim, which says nothing about the smallest effect.

@@ -9,6 +9,7 @@ Commands import what they need when they are called: `--help` and shell scripts 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -33,7 +34,6 @@ from vgg_ablate.errors import VggAblateError
 app = typer.Typer(
     name="vgg_ablate",
     help="Run architecture ablations over a parametric VGG: one YAML file per study, tables and verdicts per claim.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a bug should show its plain traceback
     rich_markup_mode=None,  # brackets in help texts, such as [/SEED], are no markup
@@ -55,6 +55,25 @@ for command in (
     init.init,
 ):
     app.command()(command)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the versions of the package, torch and Python, and exit. Reads metadata: torch is not imported."""
+    if wanted:
+        import platform
+        from importlib.metadata import version
+
+        print(f"vgg_ablate {version('vgg_ablate')}, torch {version('torch')}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def read_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Read the options that stand before the command."""
 
 
 def main() -> None:

@@ -36,5 +36,5 @@ def find_results_folder(study: Path, out: Path | None) -> Path:
     if study.is_dir():
         return study
     if study.suffix not in (".yaml", ".yml"):
-        raise SpecError(Problem("must be a study file (.yaml) or a results folder", place=str(study)))
+        raise SpecError(Problem("must be a study file (.yaml) or a results folder", location=str(study)))
     return Path("results") / load_study(study, None).name

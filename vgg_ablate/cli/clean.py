@@ -46,5 +46,5 @@ def _confirm(folder: Path, count: int, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():  # nobody can answer: a script must say what it means
         rule = f"would remove {count} files from {folder}: pass --yes to confirm, or --dry-run to list them"
-        raise SpecError(Problem(rule, place="command line"))
+        raise SpecError(Problem(rule, location="command line"))
     return typer.confirm(f"Remove these {count} files from {folder}?")

@@ -61,14 +61,14 @@ def describe(
     if filters is not None:
         if target is not None or field:
             rule = "--filters takes no other net and no --field"
-            raise SpecError(Problem(rule, place="command line", got=target or "--field"))
+            raise SpecError(Problem(rule, location="command line", got=target or "--field"))
         draw_filters(filters, svg, device, as_json=as_json)
     elif target is None:
-        raise SpecError(Problem("needs a preset, a study file or stages", place="command line"))
+        raise SpecError(Problem("needs a preset, a study file or stages", location="command line"))
     elif field:
         draw_field(target, image_size, classes, svg, device, as_json=as_json)
     elif is_trained(target):
-        raise SpecError(Problem("a trained net needs --field, or --filters before its name", place=target))
+        raise SpecError(Problem("a trained net needs --field, or --filters before its name", location=target))
     else:
         _describe_nets(target, image_size, classes, svg, as_json=as_json)
 

@@ -59,7 +59,7 @@ def draw_filters(path: Path, svg: Path | None, device: str | None, *, as_json: b
             "is neither a weights file (.safetensors) nor a record (.json); "
             "`export STUDY VARIANT` writes a weights file"
         )
-        raise SpecError(Problem(rule, place=str(path)))
+        raise SpecError(Problem(rule, location=str(path)))
     net = _load_net(path, device)
     kernels = extract_first_filters(net.model)
     if as_json:
@@ -87,7 +87,7 @@ def draw_field(
     if is_trained(target):
         if image_size or classes:
             rule = "a trained net has its image size and its classes: leave out --image-size and --classes"
-            raise SpecError(Problem(rule, place="command line"))
+            raise SpecError(Problem(rule, location="command line"))
         net = _load_net(Path(target), device)
         field, inputs = _measure_trained(net)
         measurements, weights = [_build_measurement(net.name, net.arch, field)], "weights as trained"

@@ -183,7 +183,7 @@ def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -
         print(f"{cost.adopted} runs are recorded by other studies beside this one and are not trained again")
     if study.expect.minutes is not None:
         print(f"expected by the study: {study.expect.minutes:g} minutes on {study.expect.device or 'some device'}")
-    if study.design.kind == "search":
+    if study.design.proposes_variants:
         print("not included: the search's proposals and winners, whose nets are not known yet")
     if cost.dropped:
         titles = ", ".join(cost.dropped[:_MAX_LISTED]) + (", ..." if len(cost.dropped) > _MAX_LISTED else "")
@@ -194,7 +194,7 @@ def _print_space(study: Study) -> None:
     """Print what a search can choose from; nothing for other designs."""
     from vgg_ablate.space.survey import build_space
 
-    if study.design.kind != "search":
+    if study.search is None:
         return
     try:
         space = build_space(study)
@@ -235,13 +235,13 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
 
 
 def _describe_memory(memory: DeviceMemory) -> str:
-    from vgg_ablate.formatting.numbers import format_gibibytes
+    from vgg_ablate.formatting.numbers import format_bytes
 
-    available = "memory unknown" if memory.memory_bytes is None else format_gibibytes(memory.memory_bytes)
+    available = "memory unknown" if memory.memory_bytes is None else format_bytes(memory.memory_bytes)
     if memory.beside_bytes is None:
         libraries = "not included: libraries"
     else:
-        libraries = f"libraries {format_gibibytes(memory.beside_bytes)}, as measured"
+        libraries = f"libraries {format_bytes(memory.beside_bytes)}, as measured"
     return (
         "Predicted peak memory of one run: weights, gradients, optimiser, activations of a batch, resident examples; "
         f"{libraries}. {memory.device}: {available}, {memory.together} runs at once."

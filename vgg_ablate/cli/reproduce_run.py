@@ -28,7 +28,7 @@ def choose_run(results: Results, cell: str | None) -> PlannedRun:
     by_name |= {_get_title(planned): planned for planned in recorded}
     if cell not in by_name:
         rule = "no such recorded run; a run is VARIANT/SEED"
-        raise SpecError(Problem(rule, place="command line", got=cell, nearest=find_nearest(cell, by_name)))
+        raise SpecError(Problem(rule, location="command line", got=cell, nearest=find_nearest(cell, by_name)))
     return by_name[cell]
 
 
@@ -40,14 +40,14 @@ def find_recorded_run(path: Path) -> tuple[Results, PlannedRun]:
         raise StorageError(f"{path}: No such file or directory")
     if path.parent.name != "records":
         rule = "is not a record: a record is records/KEY.json of a results folder"
-        raise SpecError(Problem(rule, place=str(path)))
+        raise SpecError(Problem(rule, location=str(path)))
     results = read_results(path.parent.parent)
     if path.stem in results.damaged:
         raise StorageError(f"{results.folder}/{results.damaged[path.stem]}")
     for planned in results.manifest.planned:
         if planned.key == path.stem:
             return results, planned
-    raise SpecError(Problem("is the record of no run that its study plans", place=str(path)))
+    raise SpecError(Problem("is the record of no run that its study plans", location=str(path)))
 
 
 def retrain_with_weights(

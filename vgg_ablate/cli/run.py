@@ -97,7 +97,7 @@ def run(
     options = driver.RunOptions(
         workers=workers,
         device=device,
-        packing=parse_runs_per_gpu(packing or runs_per_gpu),
+        runs_per_gpu=parse_runs_per_gpu(packing or runs_per_gpu),
         storage=storage,
         progress=progress,
         retry=frozenset(map(Outcome, retry or ())),

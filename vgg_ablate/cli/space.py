@@ -51,7 +51,7 @@ def space(
 
 def _write_front(survey: Survey, path: Path, name: str) -> None:
     from vgg_ablate.files import replace_file
-    from vgg_ablate.report.html.front import draw_front, serialize_front
+    from vgg_ablate.report.figures.pareto import draw_front, serialize_front
 
     replace_file(path, serialize_front(survey.front))
     replace_file(path.with_suffix(".svg"), draw_front(survey.front, name))

@@ -44,7 +44,7 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
     from vgg_ablate.runs.progress.reading import fingerprint_with_notice
     from vgg_ablate.runs.status import compute_status, read_status
 
-    if study.is_dir() or load_study(study, None).design.kind == "search":
+    if study.is_dir() or load_study(study, None).design.proposes_variants:
         return read_status(folder)
     return compute_status(build_plan(load_study(study, None), fingerprint_with_notice).planned, folder)
 

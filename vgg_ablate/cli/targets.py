@@ -39,7 +39,7 @@ def resolve_target(
     names = [variant.name for variant in variants]
     if name is not None and name not in names:
         rule = f"no variant of this name; there are {', '.join(names)}"
-        raise SpecError(Problem(rule, place=str(path), got=name, nearest=find_nearest(name, names)))
+        raise SpecError(Problem(rule, location=str(path), got=name, nearest=find_nearest(name, names)))
     try:
         # All of them, even for one: its width may be matched to the costs of another.
         nets = resolve_variants(variants)
@@ -73,8 +73,7 @@ def _lacks_warmup(net: ResolvedVariant) -> bool:
     """Return whether a net has more than two convolutions per stage and trains at a high rate from the first step."""
     train = net.variant.train
     is_deep = any(len(stage.convs) > 2 for arch in (net.arch, *net.ensemble) for stage in arch.stages)
-    # A one-cycle schedule begins with a warm-up of its own.
-    return is_deep and train.lr > _HIGH_LR and train.warmup_epochs < 1 and train.schedule.kind != "one_cycle"
+    return is_deep and train.lr > _HIGH_LR and train.warmup_epochs < 1 and not train.schedule.starts_low
 
 
 def print_mismatches(nets: Iterable[ResolvedVariant]) -> None:

@@ -283,17 +283,17 @@ class Arch(FrozenModel):
         return groups * max(1, round(channels * self.width / groups))
 
 
-def apply_preset(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a preset, overridden by the given ones; `head`, `norm` and `init` merge field by field.
+def apply_preset(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a preset, overridden by `fields`; `head`, `norm` and `init` merge field by field.
 
     Raises InvalidValueError for an unknown preset.
     """
-    name = given["preset"]
+    name = fields["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         rule = f"unknown preset; available: {', '.join(PRESETS)}"
         raise InvalidValueError(rule, field="preset", got=name, nearest=find_nearest(str(name), PRESETS))
     merged: dict[str, Any] = dict(PRESETS[name])
-    for key, value in given.items():
+    for key, value in fields.items():
         if key == "preset":
             continue
         default = merged.get(key)

@@ -2,6 +2,9 @@
 
 A design produces cells: named changes of the base, with their levels of the factors. A study without a design has the
 variants that it lists.
+
+To add a design, write its class and add it to DESIGNS: check, plan, run and the general tables and figures know it.
+Tables of its own are a case in report/design_tables.py, figures of its own entries in report/figures/registry.py.
 """
 
 from __future__ import annotations
@@ -9,13 +12,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from vgg_ablate.config.base_design import BaseDesign, DesignCell
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.search_space import Changes
-from vgg_ablate.config.types import ByKind, FrozenModel, InvalidValueError, Name
+from vgg_ablate.config.types import InvalidValueError, Name, OneOf
 
 Factor = list[Any] | dict[str, Changes]  # values of the path that is its name, or label -> changes
 
@@ -35,25 +39,13 @@ def _check_distinct_levels(factors: dict[str, Factor]) -> dict[str, Factor]:
 Factors = Annotated[dict[str, Factor], AfterValidator(_check_distinct_levels)]
 
 
-class DesignCell(NamedTuple):
-    """One variant of a design, before its changes are applied to the base."""
-
-    name: str
-    changes: Changes
-    levels: dict[str, str]  # factor -> level
-
-
-class ListedVariants(FrozenModel):
+class ListedVariants(BaseDesign):
     """Only the variants that the study lists."""
 
     kind: Literal["list"]
 
-    def cells(self) -> list[DesignCell]:
-        """Return no cells: the listed variants are added to those of every design."""
-        return []
 
-
-class OneFactorAtATime(FrozenModel):
+class OneFactorAtATime(BaseDesign):
     """Every level of every factor, with the other factors as in the base."""
 
     kind: Literal["one_factor_at_a_time"]
@@ -68,7 +60,7 @@ class OneFactorAtATime(FrozenModel):
         ]
 
 
-class LeaveOneOut(FrozenModel):
+class LeaveOneOut(BaseDesign):
     """The base without one of its parts at a time; each part lists the changes that remove it."""
 
     kind: Literal["leave_one_out"]
@@ -79,7 +71,7 @@ class LeaveOneOut(FrozenModel):
         return [DesignCell(f"no-{part}", changes, {"without": part}) for part, changes in self.parts.items()]
 
 
-class Cumulative(FrozenModel):
+class Cumulative(BaseDesign):
     """A sequence of steps from the base, each of which keeps the changes of the steps before it."""
 
     kind: Literal["cumulative"]
@@ -94,7 +86,7 @@ class Cumulative(FrozenModel):
         return cells
 
 
-class Factorial(FrozenModel):
+class Factorial(BaseDesign):
     """Every combination of the levels of the factors."""
 
     kind: Literal["factorial"]
@@ -114,11 +106,8 @@ class Factorial(FrozenModel):
         return cells
 
 
-Design = Annotated[
-    ListedVariants | OneFactorAtATime | LeaveOneOut | Cumulative | Factorial | Search,
-    Field(discriminator="kind"),
-    ByKind,
-]
+DESIGNS: list[type[BaseDesign]] = [ListedVariants, OneFactorAtATime, LeaveOneOut, Cumulative, Factorial, Search]
+Design = Annotated[BaseDesign, OneOf(DESIGNS)]
 
 
 def _list_levels(name: str, factor: Factor) -> dict[str, Changes]:
@@ -129,6 +118,7 @@ def _list_levels(name: str, factor: Factor) -> dict[str, Changes]:
 
 def _label_value(value: Any) -> str:
     """Return a name for a value that can be part of a variant's name: `{kind: batch}` is `batch`."""
+    # What a person would call the value: the kind of a mapping, the numbers of a list.
     if isinstance(value, Mapping):
         value = value.get("kind", ",".join(f"{key}={inner}" for key, inner in value.items()))
     if isinstance(value, list):

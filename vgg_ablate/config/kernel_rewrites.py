@@ -89,6 +89,7 @@ def _split_square(conv: PlainConv) -> list[PlainConv]:
 
 
 def _replace_last_by_1x1(convs: Sequence[PlainConv]) -> list[PlainConv]:
+    # Configuration C of the paper has its 1x1 only where a stage has a third convolution.
     if len(convs) < 3 or convs[-1].kernel != (3, 3):
         return list(convs)
     return [*convs[:-1], convs[-1]._replace(kernel=(1, 1))]
@@ -98,4 +99,5 @@ def _split_rows_and_columns(conv: PlainConv) -> list[PlainConv]:
     rows, columns = conv.kernel
     if rows == 1 or columns == 1:
         return [conv]
+    # An activation between the two, as between the convolutions of any other factorisation; `between` may remove it.
     return [conv._replace(kernel=(1, columns), then="activation"), conv._replace(kernel=(rows, 1))]

@@ -55,7 +55,7 @@ class NoPruner(FrozenModel):
 
 
 class MedianPruner(FrozenModel):
-    """Stop a variant whose validation error is above the median of the others at the same epoch."""
+    """A rule that stops a variant whose validation error is above the median of the others at the same epoch."""
 
     kind: Literal["median"]
     startup_trials: Whole = 5  # variants that must have ended before any is stopped

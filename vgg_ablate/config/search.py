@@ -23,10 +23,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from vgg_ablate.config.base_design import BaseDesign, DesignConflict
 from vgg_ablate.config.constraints import Constraint, parse_constraint
 from vgg_ablate.config.samplers import NoPruner, Pruner, Sampler, TpeSampler
 from vgg_ablate.config.search_space import Changes, NumberRange, SearchDimension, encode_choice
@@ -72,12 +73,15 @@ class SearchBudget(FrozenModel):
         return self
 
 
-class Search(FrozenModel):
+class Search(BaseDesign):
     """A design in which a sampler proposes variants, within constraints and a budget.
 
     Each proposal is evaluated on `seeds` seeds of the search. The `best` proposals then become the variants `winner-1`,
     `winner-2`, ..., which train on the seeds of the study, unseen by the search.
     """
+
+    proposes_variants: ClassVar[bool] = True
+    trial_noun: ClassVar[str] = "one proposal, the mean over its seeds"
 
     kind: Literal["search"]
     space: dict[str, SearchDimension] = Field(min_length=1)  # path, or the name of a choice of labels -> values
@@ -120,9 +124,22 @@ class Search(FrozenModel):
             return None
         return self.budget.variants * self.seeds + self.best * study_seeds
 
-    def cells(self) -> list[Any]:
-        """Return no cells: the variants are not known before the search."""
-        return []
+    def list_objectives(self) -> tuple[str, ...]:
+        """Return the objectives of the search."""
+        return self.objectives
+
+    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool) -> list[DesignConflict]:
+        """Return the keys that a search does not support. Listed variants beside a search may be ensembles."""
+        if has_horizons:
+            return [DesignConflict(("horizons",), "cannot be combined with a search")]
+        ensembles: list[tuple[str, ...]] = [("train", "ensemble")] if has_ensemble else []
+        ensembles += [
+            ("design", "space", name)
+            for name, dimension in self.space.items()
+            if any(path.startswith("train.ensemble") for path in (name, *_list_label_paths(dimension)))
+        ]
+        rule = "a search proposes single nets: list an ensemble under variants instead"
+        return [DesignConflict(path, rule) for path in ensembles]
 
     def values(self, path: str) -> tuple[Any, ...] | None:
         """Return the choices at a path, encoded for the ledger; None for a range."""
@@ -153,3 +170,9 @@ class Search(FrozenModel):
             except InvalidValueError as error:
                 raise InvalidValueError(str(error), field=f"space.{path}", got=error.got) from error
         return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*axes)]
+
+
+def _list_label_paths(dimension: SearchDimension) -> set[str]:
+    """Return the paths that the labels of a dimension change; none for ranges and choices of values."""
+    labels = dimension.values() if isinstance(dimension, dict) else ()
+    return {path for changes in labels for path in changes}

@@ -16,16 +16,18 @@ from typing import Any, Literal, Self
 from pydantic import PrivateAttr, ValidationError
 
 from vgg_ablate.config import yaml_loader
+from vgg_ablate.config.base_design import DesignCell
 from vgg_ablate.config.claims import PER_MILLION_METRICS, PERCENTAGE_SUFFIXES, Claim, TrendQuantities
 from vgg_ablate.config.constraints import COSTS
-from vgg_ablate.config.designs import Design, DesignCell
+from vgg_ablate.config.designs import Design
 from vgg_ablate.config.horizons import HorizonLevel, Horizons, split_horizons
 from vgg_ablate.config.overrides import set_at_path, split_path
+from vgg_ablate.config.search import Search
 from vgg_ablate.config.study_checks import (
     find_claim_problems,
+    find_design_problems,
     find_duplicates,
     find_report_problems,
-    find_search_problems,
     find_tuning_problems,
 )
 from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, ReportSettings, Seeds, StudyFile
@@ -77,6 +79,11 @@ class Study(FrozenModel):
     def looks(self) -> tuple[int, ...]:
         """The numbers of seeds after which the claims are judged; one number for a study without looks."""
         return self.seeds.looks if isinstance(self.seeds, Looks) else (len(self.seeds),)
+
+    @property
+    def search(self) -> Search | None:
+        """The design if it is a search; None for designs whose variants are known before the first run."""
+        return self.design if isinstance(self.design, Search) else None
 
     @property
     def base(self) -> Variant:
@@ -155,7 +162,7 @@ class Study(FrozenModel):
     def with_winners(self, tuned: Mapping[str, TuningWinner]) -> Self:
         """Return the study with these winners of the tuning applied to their variants."""
         data = {name: winner.model_dump(mode="json", exclude_none=True) for name, winner in tuned.items()}
-        return type(self).of(yaml_loader.Document({**self._document.data, "tuned": data}, self._document.places))
+        return type(self).of(yaml_loader.Document({**self._document.data, "tuned": data}, self._document.locations))
 
     def without_winners(self) -> Self:
         """Return the study as it was before its tuning."""
@@ -170,17 +177,17 @@ class Study(FrozenModel):
     @property
     def source(self) -> Path | None:
         """The file of the study; None if it was built in memory."""
-        place = self._document.place(())
-        return Path(place) if place else None
+        location = self._document.locate(())
+        return Path(location) if location else None
 
     def locate_path(self, path: str) -> str:
         """Return `file:line:column` of a path such as `variants.five: arch.kernel`, or of what contains it."""
-        return self._document.place(split_path(path.partition(":")[0])) if path else ""
+        return self._document.locate(split_path(path.partition(":")[0])) if path else ""
 
     def with_locations(self, error: SpecError) -> SpecError:
         """Return the error with a location for every problem that has none."""
         return SpecError(
-            replace(problem, place=problem.place or self.locate_path(problem.path)) for problem in error.problems
+            replace(problem, location=problem.location or self.locate_path(problem.path)) for problem in error.problems
         )
 
     @classmethod
@@ -190,6 +197,7 @@ class Study(FrozenModel):
             file = StudyFile.model_validate(document.data)
         except ValidationError as error:
             raise SpecError(yaml_loader.build_problems(error, StudyFile, document)) from error
+        # In this order: a variant needs the last level to be valid, and a lower level needs the winner of its variant.
         last_file, last_document = set_last_level(file, document)
         variants = build_variants(last_file, last_document)
         tuned = apply_winners(last_file, variants, last_document)
@@ -199,7 +207,7 @@ class Study(FrozenModel):
             *find_claim_problems(file, variants, lower, document),
             *find_duplicates(variants, document),
             *find_report_problems(file, document),
-            *find_search_problems(file, document),
+            *find_design_problems(file, document),
             *find_tuning_problems(variants, file.horizons, document),
         ]
         if problems:
@@ -233,7 +241,7 @@ def _apply_override(document: yaml_loader.Document, override: str) -> yaml_loade
     if key not in StudyFile.model_fields:
         raise InvalidValueError("unknown key", got=path, nearest=find_nearest(key, StudyFile.model_fields))
     data = set_at_path(document.data, path, yaml_loader.parse_scalar(text))
-    return yaml_loader.Document(data, {**document.places, split_path(path): "command line"})
+    return yaml_loader.Document(data, {**document.locations, split_path(path): "command line"})
 
 
 def _set_smallest_effect(claim: Claim, default: float | None) -> Claim:

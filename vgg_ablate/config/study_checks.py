@@ -1,4 +1,4 @@
-"""The rules of a study that involve several of its keys: claims, duplicates, searches and tuning."""
+"""The rules of a study that involve several of its keys: claims, duplicates, the design and tuning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
 from vgg_ablate.config.overrides import join_path, split_path
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study_file import StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import Variant, get_content
@@ -20,36 +19,20 @@ def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document)
     problems, names, first_by_content = list[Problem](), set[str](), dict[Any, Variant]()
     for variant in variants:
         path, parts = f"variants.{variant.name}", ("variants", variant.name)
-        place = document.place(parts if parts in document.places else ("design",))
+        location = document.locate(parts if parts in document.locations else ("design",))
         if variant.name in names:
-            problems.append(Problem("duplicate variant name", path, place))
+            problems.append(Problem("duplicate variant name", path, location))
         names.add(variant.name)
         first = first_by_content.setdefault(get_content(variant), variant)
         if first is not variant:
-            problems.append(Problem(f"identical to {first.name!r}: its changes have no effect", path, place))
+            problems.append(Problem(f"identical to {first.name!r}: its changes have no effect", path, location))
     return problems
 
 
-def find_search_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
-    """Return the keys that a search does not support. Listed variants beside a search may be ensembles."""
-    if not isinstance(file.design, Search):
-        return []
-    if file.horizons:
-        return [Problem("cannot be combined with a search", "horizons", document.place(("horizons",)))]
-    rule = "a search proposes single nets: list an ensemble under variants instead"
-    ensembles: list[tuple[str, ...]] = [("train", "ensemble")] if file.train.ensemble else []
-    ensembles += [
-        ("design", "space", name)
-        for name, dimension in file.design.space.items()
-        if any(path.startswith("train.ensemble") for path in (name, *_list_label_paths(dimension)))
-    ]
-    return [Problem(rule, join_path(parts), document.place(parts)) for parts in ensembles]
-
-
-def _list_label_paths(dimension: Any) -> set[str]:
-    """Return the paths that the labels of a search dimension change; none for ranges and choices of values."""
-    labels = dimension.values() if isinstance(dimension, dict) else ()
-    return {path for changes in labels for path in changes}
+def find_design_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
+    """Return the keys that the design does not support."""
+    conflicts = file.design.find_conflicts(has_horizons=bool(file.horizons), has_ensemble=bool(file.train.ensemble))
+    return [Problem(rule, join_path(path), document.locate(path)) for path, rule in conflicts]
 
 
 def find_claim_problems(
@@ -57,18 +40,17 @@ def find_claim_problems(
 ) -> list[Problem]:
     levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in variants}
     levels |= {variant.name: {} for variant in lower}
-    if isinstance(file.design, Search):
-        levels |= {name: {} for name in file.design.winner_names}
+    levels |= {name: {} for name in file.design.winner_names}
     quantities = collect_quantities(file.claims, [*variants, *lower])
     ids, problems = set[str](), list[Problem]()
     for index, claim in enumerate(file.claims):
-        path, place = f"claims[{index}]", document.place(("claims", index))
+        path, location = f"claims[{index}]", document.locate(("claims", index))
         if claim.id in ids:
-            problems.append(Problem("duplicate claim id", f"{path}.id", place, claim.id))
+            problems.append(Problem("duplicate claim id", f"{path}.id", location, claim.id))
         ids.add(claim.id)
         for error in claim.problems(levels, quantities):
-            field_place = document.place(("claims", index, *split_path(error.field)))
-            problems.append(error.build_problem(f"{path}.{error.field}", field_place))
+            field_location = document.locate(("claims", index, *split_path(error.field)))
+            problems.append(error.build_problem(f"{path}.{error.field}", field_location))
     return problems
 
 
@@ -79,7 +61,7 @@ def find_report_problems(file: StudyFile, document: yaml_loader.Document) -> lis
         Problem(
             "unknown claim",
             f"report.claims[{index}]",
-            document.place(("report", "claims", index)),
+            document.locate(("report", "claims", index)),
             name,
             find_nearest(name, ids),
         )
@@ -94,22 +76,22 @@ def find_tuning_problems(
     """Return the settings that are both tuned and set, and the variants with another budget than the base."""
     problems, base, horizon_path = list[Problem](), variants[0], split_horizons(horizons)[0]
     for variant in variants:
-        name, place = f"variants.{variant.name}", document.place(("variants", variant.name))
+        name, location = f"variants.{variant.name}", document.locate(("variants", variant.name))
         if (variant.tune is None) != (base.tune is None):
-            problems.append(Problem("tune must be given for all variants or for none", f"{name}: tune", place))
+            problems.append(Problem("tune must be given for all variants or for none", f"{name}: tune", location))
         if variant.tune is None or base.tune is None:
             continue
         if variant.tune.budget != base.tune.budget:
             rule = "trials, epochs, pruner and seeds must equal those of the base: all variants have the same budget"
-            problems.append(Problem(rule, f"{name}: tune", place))
+            problems.append(Problem(rule, f"{name}: tune", location))
         has_own_space = variant is base or variant.tune != base.tune
         conflicts = [path for path in variant.tune.space if horizon_path and paths_overlap(path, horizon_path)]
         if has_own_space and conflicts:
             path = f"tune.space.{conflicts[0]}"
-            place = document.place(("tune", "space", conflicts[0]))
-            problems.append(Problem("horizons set this path for every variant", path, place))
+            location = document.locate(("tune", "space", conflicts[0]))
+            problems.append(Problem("horizons set this path for every variant", path, location))
         problems += [
-            Problem(f"tune.space contains {tuned_path}, which this variant sets", f"{name}.{path}", place)
+            Problem(f"tune.space contains {tuned_path}, which this variant sets", f"{name}.{path}", location)
             for path in variant.changes
             for tuned_path in variant.tune.space
             if path != "tune" and not path.startswith("tune.") and f"{tuned_path}.".startswith(f"{path}.")

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import DATASETS, Shape
+from vgg_ablate.config.schedules import CosineSchedule, Schedule
 from vgg_ablate.config.types import (
     ByKind,
     Count,
@@ -68,10 +69,10 @@ class Augment(FrozenModel):
 
     @model_validator(mode="after")
     def _check_one_crop(self) -> Self:
-        given = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
-        if len(given) > 1:
+        crops = [name for name in ("crop_padding", "resized_crop", "scale_jitter") if getattr(self, name)]
+        if len(crops) > 1:
             raise InvalidValueError(
-                "at most one kind of crop can be given", field=given[1], got=f"{given[0]} and {given[1]}"
+                "at most one kind of crop can be given", field=crops[1], got=f"{crops[0]} and {crops[1]}"
             )
         return self
 
@@ -189,52 +190,7 @@ class AdamW(FrozenModel):
     eps: Positive = 1e-8
 
 
-class ConstantSchedule(FrozenModel):
-    """A constant learning rate."""
-
-    kind: Literal["constant"]
-
-
-class CosineSchedule(FrozenModel):
-    """Cosine decay to `min_factor` times the learning rate, updated every step."""
-
-    kind: Literal["cosine"]
-    min_factor: Fraction = 0.0
-
-
-class StepSchedule(FrozenModel):
-    """Multiplication of the learning rate by `factor` every `step_epochs` epochs."""
-
-    kind: Literal["step"]
-    step_epochs: Count
-    factor: Positive = 0.1
-
-
-class OneCycleSchedule(FrozenModel):
-    """Linear increase over `rise_fraction` of the training, then linear decrease to 0."""
-
-    kind: Literal["one_cycle"]
-    rise_fraction: Fraction = 0.25
-
-
-class PlateauSchedule(FrozenModel):
-    """Multiplication by `factor` after `patience` epochs without better validation accuracy, at most `max_drops` times.
-
-    A factor of 0.1 and 3 drops give the schedule of the paper (section 3.1).
-    """
-
-    kind: Literal["plateau"]
-    factor: Positive = 0.1
-    patience: Count = 5
-    max_drops: Count = 3
-
-
 Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind"), ByKind]
-Schedule = Annotated[
-    ConstantSchedule | CosineSchedule | StepSchedule | OneCycleSchedule | PlateauSchedule,
-    Field(discriminator="kind"),
-    ByKind,
-]
 
 
 class PreTrain(FrozenModel):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from vgg_ablate.errors import Problem
 
@@ -41,6 +45,21 @@ def expand_kind(value: Any) -> Any:
 ByKind = BeforeValidator(expand_kind)
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """A field that holds one of the models of a registry, chosen by its `kind`.
+
+    The registry is read when pydantic compiles the model that has the field.
+    """
+
+    models: Sequence[type[FrozenModel]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the union of all models: pydantic calls this."""
+        union: Any = reduce(or_, self.models)
+        return handler.generate_schema(Annotated[union, Field(discriminator="kind"), ByKind])
+
+
 def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:
     """Return a validator that parses text with `parse` and passes other values on unchanged."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
@@ -59,6 +78,6 @@ class InvalidValueError(ValueError):
         self.got = got
         self.nearest = nearest
 
-    def build_problem(self, path: str, place: str) -> Problem:
-        """Return the error as a problem of the value at `path`, written at `place` (`file:line:column`)."""
-        return Problem(str(self), path, place, self.got, self.nearest)
+    def build_problem(self, path: str, location: str) -> Problem:
+        """Return the error as a problem of the value at `path`, written at `location` (`file:line:column`)."""
+        return Problem(str(self), path, location, self.got, self.nearest)

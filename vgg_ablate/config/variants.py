@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
-from vgg_ablate.config.designs import DesignCell
+from vgg_ablate.config.base_design import DesignCell
 from vgg_ablate.config.horizons import (
     CHANGEABLE_KEYS,
     HorizonLevel,
@@ -58,17 +58,17 @@ def set_last_level(file: StudyFile, document: yaml_loader.Document) -> tuple[Stu
     path, levels = split_horizons(file.horizons)
     if not path:
         return file, document
-    place, value = document.place(("horizons", path)), get_at_path(document.data, path)
+    location, value = document.locate(("horizons", path)), get_at_path(document.data, path)
     if value is not None and value != levels[-1]:
         rule = f"set by horizons: remove it, or set it to their last level, {levels[-1]}"
-        raise SpecError(Problem(rule, path, document.place(split_path(path)), value))
+        raise SpecError(Problem(rule, path, document.locate(split_path(path)), value))
     try:
         data = set_at_path(document.data, path, levels[-1])
     except InvalidValueError as error:
-        raise SpecError(error.build_problem(f"horizons.{path}", place)) from error
+        raise SpecError(error.build_problem(f"horizons.{path}", location)) from error
     # An error of the changed study is located at the horizons that caused it.
-    places = dict.fromkeys(_select_parts_around(split_path(path), document.places), place)
-    changed_document = yaml_loader.Document(data, {**document.places, **places})
+    locations = dict.fromkeys(_select_parts_around(split_path(path), document.locations), location)
+    changed_document = yaml_loader.Document(data, {**document.locations, **locations})
     try:
         return StudyFile.model_validate(data), changed_document
     except ValidationError as error:
@@ -117,8 +117,8 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
         conflicts = [path for path in cell.changes if horizon_path and paths_overlap(path, horizon_path)]
         if conflicts:
             rule, path = f"horizons set {horizon_path} for every variant", conflicts[0]
-            place = document.place((*where, path))
-            problems.append(Problem(rule, f"{join_path(where)}.{path}", place, cell.changes[path]))
+            location = document.locate((*where, path))
+            problems.append(Problem(rule, f"{join_path(where)}.{path}", location, cell.changes[path]))
             continue
         variant = build_variant(cell, document, shared, where, problems)
         if variant is None:
@@ -145,18 +145,19 @@ def build_variant(
 
     `shared` is the document without the keys that only a study has, `where` the path of the cell in the document.
     """
-    data, places = shared.data, dict(shared.places)
+    # Changes apply to the study as written, before presets unfold: `arch.preset: C` keeps the base's width.
+    data, locations = shared.data, dict(shared.locations)
     for path, value in cell.changes.items():
-        place = document.place((*where, path))
+        location = document.locate((*where, path))
         try:
             if split_path(path)[0] not in _VARIANT_KEYS:
                 nearest = find_nearest(path, _VARIANT_KEYS)
                 raise InvalidValueError("a change must start with arch, data, train or tune", nearest=nearest)
             data = set_at_path(data, path, value)
         except InvalidValueError as error:
-            problems.append(error.build_problem(f"{join_path(where)}.{path}", place))
+            problems.append(error.build_problem(f"{join_path(where)}.{path}", location))
             return None
-        places |= dict.fromkeys(_select_parts_around(split_path(path), places), place)
+        locations |= dict.fromkeys(_select_parts_around(split_path(path), locations), location)
     try:
         # The whole study is validated again: a change can break a rule that involves other fields.
         changed = StudyFile.model_validate(data)
@@ -170,8 +171,8 @@ def build_variant(
             tune=changed.tune,
         )
     except ValidationError as error:
-        found = yaml_loader.build_problems(error, StudyFile, yaml_loader.Document(data, places))
-        problems.extend(replace(problem, path=f"{join_path(where)}: {problem.path}") for problem in found)
+        study_problems = yaml_loader.build_problems(error, StudyFile, yaml_loader.Document(data, locations))
+        problems.extend(replace(problem, path=f"{join_path(where)}: {problem.path}") for problem in study_problems)
         return None
 
 
@@ -180,6 +181,7 @@ def apply_winners(
 ) -> tuple[Variant, ...]:
     """Return the variants with the winners of their tuning. Raises SpecError if a winner cannot be applied."""
     problems, tuned, shared = list[Problem](), list[Variant](), select_shared_keys(document)
+    # The winner's values come after the changes of the variant, so that they win where both name a path.
     for variant in variants:
         winner = file.tuned.get(variant.name)
         if winner is None:
@@ -193,7 +195,7 @@ def apply_winners(
         tuned.append((changed or variant).model_copy(update=update))
     names = {variant.name for variant in variants}
     problems += [
-        Problem("unknown variant", f"tuned.{name}", document.place(("tuned", name)), name, find_nearest(name, names))
+        Problem("unknown variant", f"tuned.{name}", document.locate(("tuned", name)), name, find_nearest(name, names))
         for name in file.tuned
         if name not in names
     ]
@@ -208,13 +210,17 @@ def select_shared_keys(document: yaml_loader.Document) -> yaml_loader.Document:
     `set_at_path` copies the document for each change, and a list of a thousand variants must not be copied with it.
     """
     data = {key: value for key, value in document.data.items() if key not in _STUDY_ONLY_KEYS}
-    places = {parts: place for parts, place in document.places.items() if not parts or parts[0] not in _STUDY_ONLY_KEYS}
-    return yaml_loader.Document(data, places)
+    locations = {
+        parts: location
+        for parts, location in document.locations.items()
+        if not parts or parts[0] not in _STUDY_ONLY_KEYS
+    }
+    return yaml_loader.Document(data, locations)
 
 
-def _select_parts_around(parts: PathParts, places: yaml_loader.SourceLocations) -> set[PathParts]:
+def _select_parts_around(parts: PathParts, locations: yaml_loader.SourceLocations) -> set[PathParts]:
     """Return the changed part, all parts below it and all above it but the root: their errors are due to the change."""
-    below = {place for place in places if place[: len(parts)] == parts}
+    below = {other for other in locations if other[: len(parts)] == parts}
     above = {parts[:length] for length in range(1, len(parts) + 1)}
     return below | above
 

@@ -44,13 +44,13 @@ class Document:
     """
 
     data: dict[str, Any] = field(compare=False)
-    places: SourceLocations = field(default_factory=dict, compare=False)
+    locations: SourceLocations = field(default_factory=dict, compare=False)
 
-    def place(self, parts: PathParts) -> str:
+    def locate(self, parts: PathParts) -> str:
         """Return the location of a part, or of the nearest part that contains it."""
-        while parts and parts not in self.places:
+        while parts and parts not in self.locations:
             parts = parts[:-1]
-        return self.places.get(parts, "")
+        return self.locations.get(parts, "")
 
 
 def read_document(path: Path) -> Document:
@@ -91,40 +91,40 @@ def _build_parser() -> YAML:
 
 def _read_merged(path: Path, extending: tuple[Path, ...]) -> Document:
     if path in extending:
-        raise SpecError(Problem("the file extends itself", place=str(path)))
+        raise SpecError(Problem("the file extends itself", location=str(path)))
     try:
         loaded = _build_parser().load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(Problem(f"cannot be read: {error.strerror}", place=str(path))) from error
+        raise SpecError(Problem(f"cannot be read: {error.strerror}", location=str(path))) from error
     except UnicodeDecodeError as error:
-        raise SpecError(Problem("must be UTF-8 text", place=str(path))) from error
+        raise SpecError(Problem("must be UTF-8 text", location=str(path))) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise SpecError(Problem(str(error.problem).split("\n")[0], place=place)) from error
+        location = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise SpecError(Problem(str(error.problem).split("\n")[0], location=location)) from error
     if not isinstance(loaded, CommentedMap):
-        raise SpecError(Problem("a study file must be a mapping of keys to values", place=str(path)))
-    places: SourceLocations = {(): str(path)}
-    data = _convert(loaded, (), str(path), places)
+        raise SpecError(Problem("a study file must be a mapping of keys to values", location=str(path)))
+    locations: SourceLocations = {(): str(path)}
+    data = _convert(loaded, (), str(path), locations)
     extended = data.pop("extends", None)
     if extended is None:
-        return Document(data, places)
+        return Document(data, locations)
     if not isinstance(extended, str) or "\0" in extended:  # open() raises ValueError for a NUL character
-        raise SpecError(Problem("must be the path of a study file", "extends", places[("extends",)], extended))
+        raise SpecError(Problem("must be the path of a study file", "extends", locations[("extends",)], extended))
     parent = _read_merged(path.parent / extended, (*extending, path))
-    return Document(_merge(parent.data, data), {**parent.places, **places})
+    return Document(_merge(parent.data, data), {**parent.locations, **locations})
 
 
-def _convert(node: Any, parts: PathParts, file: str, places: SourceLocations) -> Any:
-    """Return plain dicts, lists and scalars for the classes of ruamel.yaml, and add their locations to `places`."""
+def _convert(node: Any, parts: PathParts, file: str, locations: SourceLocations) -> Any:
+    """Return plain dicts, lists and scalars for the classes of ruamel.yaml, and add their locations to `locations`."""
     if isinstance(node, CommentedMap):
         for key in node:
-            places[(*parts, key)] = _format_location(file, node.lc.key, key, places.get(parts, file))
-        return {key: _convert(value, (*parts, key), file, places) for key, value in node.items()}
+            locations[(*parts, key)] = _format_location(file, node.lc.key, key, locations.get(parts, file))
+        return {key: _convert(value, (*parts, key), file, locations) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
-            places[(*parts, index)] = _format_location(file, node.lc.item, index, places.get(parts, file))
-        return [_convert(value, (*parts, index), file, places) for index, value in enumerate(node)]
+            locations[(*parts, index)] = _format_location(file, node.lc.item, index, locations.get(parts, file))
+        return [_convert(value, (*parts, index), file, locations) for index, value in enumerate(node)]
     for scalar_type in (bool, int, float, str):  # bool first: it is a subclass of int
         if isinstance(node, scalar_type):
             return scalar_type(node)
@@ -168,7 +168,7 @@ def build_problems(
         if problem.rule != first.rule:
             rule = f"{first.rule}, or {problem.rule.removeprefix('must be ')}"
             nearest = first.nearest or problem.nearest
-            problems[problem.path] = Problem(rule, problem.path, problem.place, first.got, nearest)
+            problems[problem.path] = Problem(rule, problem.path, problem.location, first.got, nearest)
     return list(problems.values())
 
 
@@ -205,7 +205,7 @@ def _build_problem(detail: Any, model: type[BaseModel], document: Document, belo
                 got, nearest = cause.got, cause.nearest
             got = None if isinstance(got, dict) else got  # a whole mapping would hide the message
     rule = rule.replace("Input should be", "must be").replace("Value error, ", "")
-    return Problem(rule, join_path(parts), document.place(parts), got, nearest)
+    return Problem(rule, join_path(parts), document.locate(parts), got, nearest)
 
 
 def _format_rule(detail: Any) -> str:

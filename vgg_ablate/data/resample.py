@@ -72,6 +72,7 @@ def compute_color_axes(batches: Iterable[Tensor]) -> Tensor:
     `batches`: uint8, N x H x W x C, together all images. AlexNet (2012, section 4.1) shifts colors along these axes by
     draws from N(0, 0.1), but scales them by the variances; standard deviations give the shift the unit of a pixel.
     """
+    # In float64, from sums: a second pass over a data set on disk would cost as much as the first.
     count, total, square = 0, torch.zeros(()), torch.zeros(())
     for images in batches:
         pixels = images.reshape(-1, images.shape[3]).double()

@@ -111,6 +111,7 @@ def load_decoded_dataset(data: Data, fingerprint: str, progress: ReportProgress 
     Several processes may start at once. Raises DatasetError where the files are missing, damaged, or not those of the
     `fingerprint` that the run was planned with.
     """
+    # Two sizes of one split are two entries of the cache, so that a larger test scale changes no training image.
     train = _read_cached_split(sources.prepare_split(data, fingerprint, "train", data.train_size, progress))
     test = _read_cached_split(sources.prepare_split(data, fingerprint, "test", data.test_size, progress))
     if len(test.labels):

@@ -31,6 +31,7 @@ class StreamedImages:
         self._rows = rows
         self._upcoming: Iterator[Tensor] = iter(())
         self._next_batch: Future[Tensor] | None = None
+        # One thread, because only the next batch is ever read ahead.
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
 
     def first(self, count: int) -> StreamedImages:

@@ -132,13 +132,9 @@ def _build_notes(net: dict[str, Any]) -> tuple[str, ...]:
         f"{net['weight_layers']} weight layers, {net['activation_layers']} activation layers. "
         f"The receptive field of the last map is {net['receptive_field']} px of {net['image_size']} px. "
         f"{numbers.format_count(net['activations'])} activations.",
-        f"Training at batch size {memory['batch_size']} in fp32 takes about {_format_bytes(memory['total'])} "
-        f"({_format_bytes(memory['activations'])} of them activations), without library workspaces.",
+        f"Training at batch size {memory['batch_size']} in fp32 takes about {numbers.format_bytes(memory['total'])} "
+        f"({numbers.format_bytes(memory['activations'])} of them activations), without library workspaces.",
     )
-
-
-def _format_bytes(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
 
 
 def _get_kernel(layer: Layer) -> list[int] | None:

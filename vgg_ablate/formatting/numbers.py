@@ -133,7 +133,7 @@ def format_coordinate(value: float) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """Format a measured duration for a table: `12.3 s`, `3 min 05 s` or `2 h 03 min`."""
+    """Format a duration that was measured, for tables and texts of a report: `12.3 s`, `3 min 05 s`, `2 h 03 min`."""
     if isnan(value):
         return DASH
     if value < 60:
@@ -143,7 +143,7 @@ def format_seconds(value: float) -> str:
 
 
 def format_clock(seconds: float) -> str:
-    """Format a duration for a progress line, as a clock shows it: `0.4 s`, `12 s`, `3:05` or `2:03:05`."""
+    """Format a duration that is running or estimated, as a clock shows it: `0.4 s`, `12 s`, `3:05` or `2:03:05`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
@@ -153,6 +153,6 @@ def format_clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def format_gibibytes(size_bytes: float) -> str:
-    """Format a size in memory: `7.5 GiB`."""
-    return f"{size_bytes / 2**30:,.1f} GiB"
+def format_bytes(size_bytes: float) -> str:
+    """Format a size in memory: `512 MiB`, or from 1 GiB on `7.5 GiB`."""
+    return f"{size_bytes / 2**30:,.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:,.0f} MiB"

@@ -66,11 +66,11 @@ def load_safetensors(path: Path) -> tuple[Arch, Vgg]:
     metadata, state = _read_safetensors(path)
     if "arch" not in metadata:
         rule = "the metadata have no arch: write the file with 'vgg_ablate export'"
-        raise SpecError(Problem(rule, place=str(path)))
+        raise SpecError(Problem(rule, location=str(path)))
     try:
         arch = Arch.model_validate(json.loads(metadata["arch"]))
     except (ValidationError, json.JSONDecodeError) as error:
-        raise SpecError(Problem("the arch in the metadata is not valid", place=str(path))) from error
+        raise SpecError(Problem("the arch in the metadata is not valid", location=str(path))) from error
     model = build_model(arch)
     model.load_state_dict(convert_state_dict(state, arch))
     return arch, model.eval()
@@ -117,7 +117,7 @@ def write_onnx(arch: Arch, model: Vgg, path: Path) -> None:
     assert arch.in_channels is not None
     if find_spec("onnxscript") is None:
         rule = "the extra 'onnx' is not installed: pip install 'vgg_ablate[onnx]'"
-        raise SpecError(Problem(rule, place="command line"))
+        raise SpecError(Problem(rule, location="command line"))
     # Two images: torch.export takes a dimension of size 1 for a constant, and the batch must stay free.
     images = torch.zeros(2, arch.in_channels, arch.image_size, arch.image_size)
     program = torch.onnx.export(

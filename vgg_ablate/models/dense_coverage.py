@@ -115,6 +115,7 @@ def _find_covered_end(windows: Sequence[Window], side: int) -> int:
     for kernel, stride, padding in windows:
         sizes.append((sizes[-1] + 2 * padding - kernel) // stride + 1)
     end = sizes.pop()
+    # Unit u of a layer reads the pixels from u * stride - padding to that plus kernel - 1 of the layer before.
     for (kernel, stride, padding), size in zip(reversed(windows), reversed(sizes), strict=True):
         end = min(size, (end - 1) * stride - padding + kernel)
     return end

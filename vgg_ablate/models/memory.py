@@ -23,13 +23,13 @@ class MemoryEstimate:
 
     weights: int  # trained in fp32 whatever the precision of the forward pass
     gradients: int
-    optimiser: int
+    optimizer: int
     activations: int  # of one batch, kept for the backward pass
 
     @property
     def total(self) -> int:
         """Return the sum. Library workspaces, fragmentation and the data set are not included."""
-        return self.weights + self.gradients + self.optimiser + self.activations
+        return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def estimate_training_memory(

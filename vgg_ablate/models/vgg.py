@@ -38,6 +38,7 @@ class Vgg(nn.Module):
         """Build the layers of `arch`, which must be in its normal form, with torch's default weights."""
         super().__init__()
         self.arch = arch
+        # The names are those of torchvision's VGG, so that its weights load, and weights exported here load there.
         body, head = split_head(build_layers(arch))
         pools = [layer for layer in head if isinstance(layer, Pool)]
         dense = any(isinstance(layer, Flatten) for layer in head)
@@ -109,6 +110,7 @@ def initialize_weights(model: nn.Module, init: InitConfig, generator: torch.Gene
 
     Norms keep torch's initial values: they are the identity.
     """
+    # In the order of the net: the generator's numbers go to the same layer on every machine.
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             _draw_weight(module, init, generator)

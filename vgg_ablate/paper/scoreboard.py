@@ -199,10 +199,10 @@ def _format_answer(answer: ClaimAnswer) -> str:
 
 
 def _format_estimate(verdict: Verdict) -> str:
-    """Return e.g. `two 3x3 beat one 5x5: gain +0.42 points [0.10, 0.74], n = 5`, and why there is no verdict if so."""
+    """Return e.g. `two 3x3 beat one 5x5: difference −0.42 points [−0.74, −0.10], n = 5`, or why there is none."""
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
-    estimate = f"{verdict.claim.text}: gain {wording.format_estimate(verdict)}, n = {verdict.n}"
+    estimate = f"{verdict.claim.text}: difference {wording.format_estimate(verdict)}, n = {verdict.n}"
     needed = wording.format_seeds_needed(verdict)
     remedy = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
     return "; ".join(part for part in (estimate, verdict.reason, remedy) if part)

@@ -89,7 +89,7 @@ def _find_common_variants(reports: Sequence[Report]) -> list[str]:
     common = set.intersection(*({row.name for row in report.rows} for report in reports))
     if not common:
         rule = "no common variant; studies are compared by the variants that all of them have"
-        raise SpecError(Problem(rule, place=" and ".join(str(report.folder) for report in reports)))
+        raise SpecError(Problem(rule, location=" and ".join(str(report.folder) for report in reports)))
     return [row.name for row in reports[0].rows if row.name in common]
 
 

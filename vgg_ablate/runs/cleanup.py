@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError, StorageError
 from vgg_ablate.records import Manifest, RecordStore
@@ -48,7 +47,7 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
     """
     manifest, store = Manifest.read(folder), RecordStore(folder / "records")
     manifest_time = (folder / "manifest.json").stat().st_mtime
-    wanted = _list_planned_keys(manifest) | _list_ledger_keys(folder)
+    wanted = manifest.list_keys() | _list_ledger_keys(folder)
     for path in folder.parent.glob("*/manifest.json"):
         if path.parent != folder:
             wanted |= _list_neighbour_keys(path.parent)
@@ -93,14 +92,10 @@ def _split_trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], 
     return unfinished, recorded_trainings
 
 
-def _list_planned_keys(manifest: Manifest) -> set[str]:
-    return {cell.key for cell in manifest.planned} | {run.key for run in manifest.tuning}
-
-
 def _list_neighbour_keys(folder: Path) -> set[str]:
     """Return the keys that a neighbouring study plans; none if its manifest cannot be read."""
     try:
-        return _list_planned_keys(Manifest.read(folder))
+        return Manifest.read(folder).list_keys()
     except StorageError:
         return set()
 
@@ -111,8 +106,8 @@ def _list_ledger_keys(folder: Path) -> set[str]:
         study = load(folder / "study.yaml")
     except SpecError:
         return set()
-    design: object = study.design
-    if not isinstance(design, Search) or not (folder / "study.db").exists():
+    if not study.design.proposes_variants or not (folder / "study.db").exists():
         return set()
-    with closing(open_ledger(study.name, folder, build_default_url(folder), design)) as ledger:
+    objectives = study.design.list_objectives()
+    with closing(open_ledger(study.name, folder, build_default_url(folder), objectives)) as ledger:
         return ledger.list_keys()

@@ -50,7 +50,7 @@ class RunOptions:
 
     workers: int | None = None  # None: one per core, or per GPU
     device: str = "auto"
-    packing: RunsPerGpu = 1
+    runs_per_gpu: RunsPerGpu = 1
     storage: str | None = None  # URL of the ledger; None: a file in the results folder
     progress: ProgressKind = "auto"
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes whose runs are trained again
@@ -118,7 +118,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
 
     `pool` replaces the pool that the options describe, and is closed at the end.
     """
-    started, store, design = time.monotonic(), RecordStore(folder / "records"), plan.study.design
+    started, store = time.monotonic(), RecordStore(folder / "records")
     _check_level(plan.study, options.until)
     with hold_study_lock(folder, wait=options.wait), ExitStack() as stack:
         check_owner(plan.study, folder)
@@ -129,10 +129,11 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
                 stack.callback(pool.close)  # no scheduler closes it if only the tuning was missing
         before = store.keys()
         adopted = reuse_sibling_records(store, {cell.key for cell in plan.cells} - before)
-        with closing(open_ledger(plan.study.name, folder, options.storage, design)) as ledger:
+        objectives = plan.study.design.list_objectives()
+        with closing(open_ledger(plan.study.name, folder, options.storage, objectives)) as ledger:
             ledger.describe(describe_study(plan.study))
-            if isinstance(design, Search):
-                execution = _execute_search(plan, design, folder, ledger, options, pool)
+            if (search := plan.study.search) is not None:
+                execution = _execute_search(plan, search, folder, ledger, options, pool)
             else:
                 execution = _execute_plan(plan, folder, ledger, options, pool)
         outcomes = read_outcomes(store, {cell.key for cell in execution.cells})
@@ -197,16 +198,14 @@ def _is_left_out(cell: StudyCell, until: float | None) -> bool:
     return until is not None and cell.horizon is not None and cell.horizon > until
 
 
-def open_ledger(study: str, folder: Path, storage: str | None, design: object = None) -> Ledger:
+def open_ledger(study: str, folder: Path, storage: str | None, objectives: Sequence[str] = ("val_error",)) -> Ledger:
     """Open the ledger of a results folder, or the one at the URL `storage`. Raises StorageError."""
-    objectives = design.objectives if isinstance(design, Search) else ("val_error",)
     return Ledger.open(study, storage or build_default_url(folder), objectives)
 
 
 def describe_study(study: Study) -> dict[str, str]:
     """Return the facts about a study that Optuna's dashboard shows beside its trials."""
-    trial = "one proposal, the mean over its seeds" if isinstance(study.design, Search) else "one variant on one seed"
-    return {"question": study.question, "data": study.base.data.name, "a trial": trial}
+    return {"question": study.question, "data": study.base.data.name, "a trial": study.design.trial_noun}
 
 
 def _set_aside_for_retry(store: RecordStore, retried: Collection[Outcome]) -> None:
@@ -245,11 +244,11 @@ def _execute_plan(
 
 
 def _execute_search(
-    plan: Plan, design: Search, folder: Path, ledger: Ledger, options: RunOptions, pool: WorkerPool | None
+    plan: Plan, search: Search, folder: Path, ledger: Ledger, options: RunOptions, pool: WorkerPool | None
 ) -> PlanExecution:
     """Run a search: first the plan, then the proposals of the sampler, then the winners."""
     pool = pool or _build_pool(folder, options)
-    source = resume_search(plan, design, folder, ledger, pool.slots)
+    source = resume_search(plan, search, folder, ledger, pool.slots)
     planned = source.list_planned()
     write_study_files(plan.study, planned, folder, trains=source.has_unfinished_runs(), tuning=plan.tuning)
     views = MultiView(ManifestWriter(source, folder), _build_views(folder, options))
@@ -262,8 +261,8 @@ def _build_pool(folder: Path, options: RunOptions) -> WorkerPool:
         return _build_ray_pool(folder, options)
     if sys.platform == "win32":  # workers inherit a pipe by its file descriptor, and their leases need flock
         raise EnvironmentFailedError("training needs Linux or macOS; on Windows, run vgg_ablate in WSL")
-    slots = build_slots(options.device, options.workers, options.packing)
-    packing = GpuPacking(slots) if options.packing == AUTO and slots[0].gpu is not None else None
+    slots = build_slots(options.device, options.workers, options.runs_per_gpu)
+    packing = GpuPacking(slots) if options.runs_per_gpu == AUTO and slots[0].gpu is not None else None
     context = WorkerContext(folder=folder, heartbeat_timeout_s=options.heartbeat_timeout_s)
     return LocalPool(slots, options.training, context, packing)
 
@@ -271,19 +270,19 @@ def _build_pool(folder: Path, options: RunOptions) -> WorkerPool:
 def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
     if find_spec("ray") is None:
         raise EnvironmentFailedError("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
-    if options.packing == AUTO:
-        raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.packing))
+    if options.runs_per_gpu == AUTO:
+        raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.runs_per_gpu))
     from vgg_ablate.runs.workers.ray import RayPool  # Ray is an extra, and takes a second to import
 
-    return RayPool(
+    return RayPool.connect(
         options.training,
         WorkerContext(folder=folder.resolve(), heartbeat_timeout_s=options.heartbeat_timeout_s),
         address=options.address,
         slots=options.workers,
         gpus=None if options.device == "auto" else options.device.startswith("cuda"),
-        runs_per_gpu=options.packing,
+        runs_per_gpu=options.runs_per_gpu,
     )
 
 
 def _build_views(folder: Path, options: RunOptions) -> View:
-    return MultiView(EventWriter(folder / "events.jsonl"), build_view(options.progress))
+    return MultiView(EventWriter.open(folder / "events.jsonl"), build_view(options.progress))

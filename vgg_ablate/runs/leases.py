@@ -27,7 +27,7 @@ _RETRY_INTERVAL_S = 0.05  # between two attempts at a lock that another process 
 
 
 class LeaseLostError(Exception):
-    """This process was silent for too long and its run was given to another: it must not write a record."""
+    """A lease that was broken because its holder was silent for too long. The holder must not write a record."""
 
 
 @contextlib.contextmanager
@@ -45,6 +45,7 @@ def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             time.sleep(_RETRY_INTERVAL_S)
         _write_signature(handle, path)
         yield
+        # Emptied and not deleted: a process that waits has this file open, and would lock one that nobody else sees.
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)
@@ -88,6 +89,7 @@ def hold_run_lease(path: Path, timeout_s: float) -> Iterator[Callable[[], None]]
     handle = _acquire_lease(path, timeout_s)
     try:
         yield lambda: _check_lease(handle, path)
+        # If the lease was broken, the file at this path is the next holder's.
         if _has_its_name(handle, path):
             path.unlink(missing_ok=True)
     finally:
@@ -106,6 +108,7 @@ def _acquire_lease(path: Path, timeout_s: float) -> int:
     """Return the handle of a lease file that is locked and still has its name."""
     end = time.monotonic() + timeout_s
     while True:
+        # Polled: a blocking lock would go on waiting for a file that was deleted meanwhile, and miss the new one.
         handle = open_lock_file(path)
         locked = _try_lock(handle, path)
         # Between opening and locking, the previous holder may have deleted the file: its lock would exclude nobody.

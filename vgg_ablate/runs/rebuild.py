@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
 from vgg_ablate.records import Manifest, RecordStore
@@ -25,10 +24,11 @@ def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint:
     """
     plan, store = build_plan(study, fingerprint), RecordStore(folder / "records")
     Manifest.read(folder)
-    with hold_study_lock(folder), closing(open_ledger(study.name, folder, storage, study.design)) as ledger:
+    objectives = study.design.list_objectives()
+    with hold_study_lock(folder), closing(open_ledger(study.name, folder, storage, objectives)) as ledger:
         ledger.describe(describe_study(study))
-        if not isinstance(study.design, Search):
+        if study.search is None:
             return LedgerMirror(ledger, plan, store).rebuild()
         with closing(ledger.recreate()) as empty_ledger:
-            source = resume_search(plan, study.design, folder, empty_ledger, slots=1)
+            source = resume_search(plan, study.search, folder, empty_ledger, slots=1)
             return len(source.list_points())

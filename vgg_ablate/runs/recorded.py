@@ -34,6 +34,7 @@ def set_aside_records(store: RecordStore, keys: Iterable[str]) -> None:
     for key in keys:
         try:
             folder.mkdir(exist_ok=True)
+            # Numbered, because a run may be set aside several times, and none of its records is deleted.
             count = sum(name.startswith(key) for name in os.listdir(folder))
             store.path(key).rename(folder / f"{key}.{count}.json")
         except OSError as error:

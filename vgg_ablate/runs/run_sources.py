@@ -17,7 +17,7 @@ class FixedPlanSource:
     def __init__(
         self, division: PlanDivision, mirror: LedgerMirror, *, stop_at_failure: bool, kept: Collection[str] = ()
     ) -> None:
-        """`kept`: keys of finished runs whose predictions are stored."""
+        """Take a divided plan, and in `kept` the keys of finished runs whose predictions are stored."""
         self._waiting = deque(division.trainings)
         self._averages = list(division.averages)
         self._mirror = mirror
@@ -25,7 +25,7 @@ class FixedPlanSource:
         self._kept = set(kept)
         self._unavailable = set[str]()  # keys that have ended without stored predictions
 
-    def next(self) -> StudyCell | None:
+    def take_next_run(self) -> StudyCell | None:
         """Return an ensemble whose members are all recorded, else the first training that waits."""
         for index, cell in enumerate(self._averages):
             if self._kept.issuperset(cell.members):
@@ -35,11 +35,11 @@ class FixedPlanSource:
                 return replace(self._averages.pop(index), members=())
         return self._waiting.popleft() if self._waiting else None
 
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
+    def report_epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """Return False: a planned run is never stopped early."""
         return False
 
-    def ended(self, cell: StudyCell, record: Record) -> None:
+    def finish_run(self, cell: StudyCell, record: Record) -> None:
         """Mirror the record to the ledger; with `on_error: stop`, hand out nothing after a failure."""
         self._mirror.tell(record)
         has_predictions = record.outcome is Outcome.FINISHED and cell.run.train.keep == "predictions"
@@ -48,6 +48,6 @@ class FixedPlanSource:
             self._waiting.clear()
             self._averages.clear()
 
-    def again(self, cell: StudyCell) -> None:
+    def requeue_run(self, cell: StudyCell) -> None:
         """Put a lost run at the front, so that the order stays as planned."""
         self._waiting.appendleft(cell)

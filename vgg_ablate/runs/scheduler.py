@@ -34,16 +34,16 @@ _POLL_TIMEOUT_S = 0.25
 class RunSource(Protocol):
     """The order of the runs of a study, informed of what becomes of each."""
 
-    def next(self) -> StudyCell | None:
+    def take_next_run(self) -> StudyCell | None:
         """Return the next run to submit; None if there is none at the moment."""
 
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
+    def report_epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """Handle the end of an epoch and return whether to stop the run."""
 
-    def ended(self, cell: StudyCell, record: Record) -> None:
+    def finish_run(self, cell: StudyCell, record: Record) -> None:
         """Handle the record of a run."""
 
-    def again(self, cell: StudyCell) -> None:
+    def requeue_run(self, cell: StudyCell) -> None:
         """Take back a run whose worker was lost; it must be submitted again, with those that share its training."""
 
 
@@ -58,7 +58,7 @@ class _RunningCell:
 
 @dataclass
 class Scheduler:
-    """Submits the runs of a source to a pool until there are none.
+    """A loop that submits the runs of a source to a pool until there are none.
 
     The order of steps makes a study restartable: a run is recorded by its worker before the source and the ledger are
     informed, so a driver that is killed anywhere finds the record at its next start.
@@ -98,7 +98,7 @@ class Scheduler:
     def _submit_runs(self) -> bool:
         """Submit runs while the pool has room, and return whether there was any."""
         submitted = False
-        while self.pool.free() and (cell := self.source.next()) is not None:
+        while self.pool.free() and (cell := self.source.take_next_run()) is not None:
             self._running[cell.key] = _RunningCell(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
@@ -134,7 +134,7 @@ class Scheduler:
         self.state.running[cell.key] = (cell, epoch)
         self.state.forecast.advance(cell, epoch.epoch / cell.run.train.epochs)
         self.views.handle(cell, event)
-        if self.source.epoch(cell, epoch):
+        if self.source.report_epoch(cell, epoch):
             self.pool.stop(cell.key)
 
     def _handle_end(self, running: _RunningCell, event: JobEnded) -> None:
@@ -152,6 +152,7 @@ class Scheduler:
 
     def _publish_records(self, cell: StudyCell, seconds: float) -> None:
         """Inform source, views and forecast of the records of a cell and of those that share its training."""
+        # Read back and not taken from the event: what a later start will find is what source and views get now.
         first = self.store.get(cell.key)
         self._forget(cell)
         # Only a training that went to its end teaches the forecast what trainings take.
@@ -160,7 +161,7 @@ class Scheduler:
         for member in (cell, *cell.shares):
             record = first if member is cell else self.store.get(member.key)
             self.state.outcomes[str(record.outcome)] += 1
-            self.source.ended(member, record)
+            self.source.finish_run(member, record)
             # The others took no time of their own, and their seconds must not count twice.
             own_seconds = seconds if member is cell else 0.0
             self.views.handle(member, JobEnded(member.key, record.outcome, record.reason, own_seconds))
@@ -170,13 +171,14 @@ class Scheduler:
         cell = running.cell
         reached = running.epochs[-1].epoch if running.epochs else 0
         losses, before = self._losses.get(cell.key, (0, 0))
+        # Progress since the last loss shows that the run itself is sound: the count begins again.
         losses = 1 if reached > before else losses + 1
         self._losses[cell.key] = (losses, max(reached, before))
         again = losses < _MAX_LOSSES
         self._forget(cell)
-        self.state.forecast.again(cell)
+        self.state.forecast.requeue(cell)
         if again:
-            self.source.again(cell)
+            self.source.requeue_run(cell)
         else:
             self._given_up += [member.title for member in (cell, *cell.shares)]
         self.views.handle(cell, replace(event, is_given_up=not again))

@@ -299,11 +299,12 @@ class _Grid(Generic[Table]):
 
 def build_space(study: Study) -> Space:
     """Return the space of a study whose design is a search. Raises SpecError for other designs."""
-    if not isinstance(study.design, Search):
+    search = study.search
+    if search is None:
         rule = "has no space: the design must be a search"
         raise SpecError(Problem(rule, "design.kind", study.locate_path("design"), study.design.kind))
     try:
-        return Space(study.design, study.base, lambda changes: study.variant("point", dict(changes)))
+        return Space(search, study.base, lambda changes: study.variant("point", dict(changes)))
     except SpecError as error:
         raise study.with_locations(error) from error
 

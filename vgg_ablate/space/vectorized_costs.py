@@ -170,7 +170,7 @@ class CostColumns:
 
 
 class CostCounter:
-    """Counts the costs of many nets side by side, from the first stage to the head."""
+    """A running sum of the costs of many nets side by side, from the first stage to the head."""
 
     def __init__(self, frame: FrameTable, rows: Ints, width: NDArray[np.float64] | None = None) -> None:
         """Start before the first stage.

@@ -28,6 +28,7 @@ def record_step(step: Callable[[], None], list_state: ListTensors, device: torch
             rehearse_step(step, list_state, [device])
         torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
+        # Recording runs nothing: it notes the kernels, and reserves memory that only this graph uses.
         with torch.cuda.graph(graph):
             step()
     return graph.replay
@@ -39,6 +40,7 @@ def rehearse_step(step: Callable[[], None], list_state: ListTensors, devices: li
     State that the steps created, such as momenta, becomes 0, with which optimizers start.
     """
     before = {id(tensor): tensor.detach().clone() for tensor in list_state()}
+    # The rehearsals draw dropout masks: the fork keeps these out of the numbers that the training draws.
     with torch.random.fork_rng(devices=devices):
         for _ in range(_REHEARSALS):
             step()

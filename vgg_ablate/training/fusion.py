@@ -46,6 +46,7 @@ class FusedForward:
 @torch.no_grad()
 def fold_batch_norms(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
     """Return a copy for evaluation: batch norms folded into convolutions in fp32, then everything in `dtype`."""
+    # A copy, because folding overwrites weights, and the net goes on training.
     frozen = copy.deepcopy(net).eval()
     features = _pool_before_activation(_fold_norms(frozen.get_submodule("features").children()))
     middle = [frozen.get_submodule("avgpool"), frozen.get_submodule("flatten")]
@@ -68,6 +69,7 @@ def _pool_before_activation(layers: Iterable[nn.Module]) -> list[nn.Module]:
 
 def _leave_out_biases(layers: list[nn.Module]) -> Iterator[LayerCall]:
     for layer, following in zip(layers, [*layers[1:], None], strict=True):
+        # A bias that is not 0 stays: evaluation adds it, so the running mean must contain it.
         if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d) and _has_zero_bias(layer):
             yield _ConvWithoutBias(layer)
         else:

@@ -103,7 +103,7 @@ def _estimate_net(run: Run, precision: Literal["fp32", "bf16"]) -> tuple[int, in
     # Gradients of a layer's input and output live at once: the largest neighboring pair decides.
     pair = max(_count_outputs(before) + _count_outputs(after) for before, after in pairwise(build_layers(run.arch)))
     image = (run.arch.image_size or 0) ** 2 * (run.arch.in_channels or 0)
-    resident = net.weights + net.gradients + net.optimiser + copies
+    resident = net.weights + net.gradients + net.optimizer + copies
     return resident, net.activations + batch * (pair * value_bytes + image * 4)
 
 

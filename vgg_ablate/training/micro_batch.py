@@ -55,6 +55,7 @@ class MicroBatches:
         loss = torch.zeros((), device=examples.device)
         for start in range(0, len(examples), self.size):
             part = examples[start : start + self.size]
+            # The last part may be smaller. Weighted by size, the gradients add up to those of the whole batch.
             share = len(part) / len(examples)
             loss += share * backward(part, share)
         return loss
@@ -62,6 +63,7 @@ class MicroBatches:
     def _halve(self, epoch: int, cause: BaseException) -> None:
         if self.size == 1:
             raise OutOfMemoryError(epoch, self._device) from cause
+        # Rounded up: a batch of odd size then goes in two parts, and not in three.
         self.size = (self.size + 1) // 2
         if self._device.startswith("cuda"):
             torch.cuda.empty_cache()  # cached blocks of the old size would fragment what is free

@@ -14,6 +14,7 @@ def build_optimizer(train: Train, net: nn.Module) -> Optimizer:
 
     Norms and biases (parameters of one dimension) are decayed only with `train.decay_norms`.
     """
+    # Weights of convolutions and dense layers have two or more dimensions, scales of norms and biases have one.
     decayed = [p for p in net.parameters() if p.ndim > 1 or train.decay_norms]
     undecayed = [p for p in net.parameters() if p.ndim <= 1 and not train.decay_norms]
     groups = [{"params": decayed, "weight_decay": train.weight_decay}]

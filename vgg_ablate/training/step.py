@@ -18,7 +18,7 @@ from vgg_ablate.training.micro_batch import MicroBatches
 
 
 class TrainStep:
-    """Updates a net batch by batch, without waiting for the device.
+    """The update of a net, batch by batch, without waiting for the device.
 
     Contract for the CUDA graph: everything a step reads or writes stays where it is in memory, and no step depends on a
     value that only the device knows.
@@ -61,6 +61,7 @@ class TrainStep:
 
     def update(self, examples: Tensor, learning_rate: float) -> None:
         """Update the weights with these examples (int64 indices, a whole batch)."""
+        # Filled and not assigned on a GPU: the recorded graph reads the rate from this memory.
         for group in self._optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(learning_rate)
@@ -91,6 +92,7 @@ class TrainStep:
         if self._train.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self._net.parameters(), self._train.clip_grad_norm)
         self._optimizer.step()
+        # Added up on the device: to read the loss of a step is to wait for the step.
         self._total_loss += loss
 
     def _backward(self, examples: Tensor, share: float) -> Tensor:
@@ -100,6 +102,8 @@ class TrainStep:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             logits = self._forward(images)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self._train.label_smoothing)
+        # torch computes all gradients: a weight gradient by matrix products was slower (benchmarks/loop.md), and a
+        # kernel in C would need a compiler on every machine.
         (loss * share if share < 1 else loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

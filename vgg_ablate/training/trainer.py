@@ -141,6 +141,7 @@ class Trainer:
         self.net.train()
         order = self._draw_order(number)
         self.step.begin_epoch(number, order)
+        # The net's own accuracies, also in an ensemble: its plateau schedule is then that of the net alone.
         accuracies = [epoch.val_accuracy for epoch in self.epochs]
         learning_rate = 0.0
         with self._seed_noise(number):

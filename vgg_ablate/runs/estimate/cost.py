@@ -86,6 +86,7 @@ def estimate_study_cost(
     `records` are runs of this machine, of any study. `trials` are the runs of the tuning that are still to be trained,
     before those of the plan.
     """
+    # Records of this study and of those beside it: what another study has trained is linked and not trained again.
     model, own = fit_time_model(records), store.keys()
     reused = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
     recorded = own | reused.keys()
@@ -143,6 +144,7 @@ def fit_time_model(records: Iterable[Record]) -> TimeModel | None:
 
 def predict_wall_time(durations: Iterable[float], slots: int) -> float:
     """Return the seconds until the last run ends, each given to the first free slot in this order; 0 without runs."""
+    # A simulation of the scheduler, which also hands the next run to whichever slot is free first.
     ends = [_STARTUP_S] * slots
     for duration in durations:
         heapq.heapreplace(ends, ends[0] + duration)
@@ -187,7 +189,7 @@ def _estimate_variant(
     memory: DeviceMemory,
 ) -> VariantCost:
     cell = cells[0]  # seeds cost the same
-    peak_bytes = memory.peak(cell.run)
+    peak_bytes = memory.predict_peak(cell.run)
     return VariantCost(
         variant=name,
         params=cell.costs["params"],
@@ -196,7 +198,7 @@ def _estimate_variant(
         missing=sum(cell.key not in recorded for cell in cells),
         seconds=_predict_seconds(cell, model, records),
         peak_bytes=peak_bytes,
-        hindrance=memory.hindrance(cell.run, peak_bytes),
+        hindrance=memory.find_hindrance(cell.run, peak_bytes),
     )
 
 

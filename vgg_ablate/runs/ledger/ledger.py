@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ _MAX_CHOICES = 50
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+@dataclass(frozen=True)
 class TrialParameters:
     """The values of every variant as the parameters of Optuna's trials.
 
@@ -32,18 +34,24 @@ class TrialParameters:
     not grow with the study.
     """
 
-    def __init__(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+    distributions: dict[str, BaseDistribution]  # path -> distribution
+    by_variant: dict[str, dict[str, Any]]  # variant -> path -> value of the trial's parameter
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Mapping[str, Any]]) -> TrialParameters:
+        """Return the parameters for variant -> path -> value, with the same paths for every variant."""
         paths = next(iter(values.values()))
         levels = {path: list(dict.fromkeys(by_path[path] for by_path in values.values())) for path in paths}
         indices = {path: {level: index for index, level in enumerate(levels[path])} for path in paths}
-        self.distributions = {path: _build_distribution(levels[path]) for path in paths}
-        self.by_variant = {
+        distributions = {path: _build_distribution(levels[path]) for path in paths}
+        by_variant = {
             variant: {
-                path: indices[path][value] if isinstance(self.distributions[path], IntDistribution) else value
+                path: indices[path][value] if isinstance(distributions[path], IntDistribution) else value
                 for path, value in by_path.items()
             }
             for variant, by_path in values.items()
         }
+        return cls(distributions, by_variant)
 
 
 def _build_distribution(levels: list[Any]) -> BaseDistribution:
@@ -139,6 +147,7 @@ class Ledger:
         """Delete every trial and close this ledger; return an empty one of the same name."""
         with translate_storage_errors(self._url):
             name, objectives = self._study.study_name, tuple(self._study.metric_names or ())
+            # By Optuna, and not by deleting the file: a dashboard may have it open, and a server has no file.
             optuna.delete_study(study_name=name, storage=self._storage)
         self.close()
         empty = Ledger.open(name, self._url, objectives)

@@ -22,7 +22,7 @@ class LedgerMirror:
         self._store = store
         # Variants that are one run share its trial, which names the first of them.
         self._cells = {cell.key: cell for cell in reversed(plan.cells)}
-        self._parameters = TrialParameters(list_variant_values(plan.study))
+        self._parameters = TrialParameters.from_values(list_variant_values(plan.study))
 
     def reconcile(self, recorded: Mapping[str, str] | None = None) -> int:
         """Add the trials that are missing, and return how many were.

@@ -78,6 +78,7 @@ def translate_storage_errors(url: str) -> Iterator[None]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Return a connection with which a dashboard can read while the driver writes."""
+    # Half a minute: a dashboard that reads a large study may hold the database for seconds.
     connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
     # A write-ahead log needs memory that all readers share, which a network file system does not have
     # (sqlite.org/wal.html).
@@ -88,7 +89,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check_database(path: Path) -> None:
-    """Raises StorageError where a database is damaged."""
+    """Raise StorageError where a database is damaged."""
     if not path.exists():
         return
     try:

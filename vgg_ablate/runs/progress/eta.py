@@ -52,17 +52,17 @@ class Forecast:
             self._finished[cell.variant] += 1
             self._milliseconds[cell.variant] += round(1000 * seconds)
 
-    def again(self, cell: StudyCell) -> None:
+    def requeue(self, cell: StudyCell) -> None:
         """Mark a lost run as waiting again."""
         self._running.pop(cell.key, None)
         self._waiting[cell.variant] += 1
 
     @property
-    def known(self) -> int:
+    def unfinished(self) -> int:
         """Number of runs that wait or run."""
         return self._waiting.total() + len(self._running) + self._shared
 
-    def left(self, unnamed: int = 0) -> float | None:
+    def estimate_seconds_left(self, unnamed: int = 0) -> float | None:
         """Return the seconds until everything has ended; None before a run has finished.
 
         `unnamed` is the number of runs that will be asked for and are not known yet, as those of a search.

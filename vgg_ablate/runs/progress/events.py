@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vgg_ablate.errors import StorageError
 from vgg_ablate.runs.plan import StudyCell
@@ -22,16 +22,22 @@ from vgg_ablate.runs.workers.protocol import DecodingProgress, EpochEnded, JobEn
 class EventWriter(NullView):
     """A view that appends every event to the log. Raises StorageError where it cannot."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
+        self._file = file
+
+    @classmethod
+    def open(cls, path: Path) -> EventWriter:
+        """Return a writer that appends to the log at `path`. Raises StorageError."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # A killed driver may have left half a line. It stays as it is; the next event begins a new line.
             is_torn = _ends_within_line(path)
-            self._file = path.open("a", encoding="utf-8", buffering=1)  # line by line, so that a reader can follow
-            self._file.write("\n" if is_torn else "")
+            file = path.open("a", encoding="utf-8", buffering=1)  # line by line, so that a reader can follow
+            file.write("\n" if is_torn else "")
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
+        return cls(path, file)
 
     def start(self, state: ProgressState) -> None:
         self._write({"event": "began", "total": state.total, "recorded": state.recorded, "slots": state.forecast.slots})

@@ -208,8 +208,8 @@ def format_eta(state: ProgressState) -> str:
     """Return the time left as `ETA 3:05`, or the time taken where nothing is left."""
     if state.total is not None and state.done >= state.total:
         return f"after {numbers.format_clock(time.monotonic() - state.since)}"
-    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.known
-    seconds = state.forecast.left(unnamed)
+    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.unfinished
+    seconds = state.forecast.estimate_seconds_left(unnamed)
     return "ETA unknown" if seconds is None else f"ETA {numbers.format_clock(seconds)}"
 
 

@@ -27,24 +27,24 @@ class DeviceMemory:
     beside_bytes: int | None = None  # measured memory of Python and libraries per worker; None: not measured
     graphs: bool = False  # whether training steps are recorded as CUDA graphs, which keep the memory of every net
 
-    def peak(self, run: Run) -> int:
+    def predict_peak(self, run: Run) -> int:
         """Return the predicted peak memory of a run on this device, in bytes."""
         return predict_peak_bytes(run, self.memory_bytes, graphs=self.graphs) + (self.beside_bytes or 0)
 
-    def hindrance(self, run: Run, peak: int) -> str | None:
+    def find_hindrance(self, run: Run, peak: int) -> str | None:
         """Return why a run with this peak (bytes) does not fit, and what would help; None if it does."""
         if self.memory_bytes is None or self.together * peak <= self.memory_bytes:
             return None
-        available = f"{self.device} has {numbers.format_gibibytes(self.memory_bytes)}"
+        available = f"{self.device} has {numbers.format_bytes(self.memory_bytes)}"
         if peak > self.memory_bytes:
             remedy = ""
             if run.train.micro_batch != 1:
                 least = estimate_peak_bytes(
                     _use_micro_batches_of_one(run), examples=0, precision=_predict_precision(run), graphs=self.graphs
                 )
-                remedy = f"; train.micro_batch=1 would need {numbers.format_gibibytes(least)}"
-            return f"will not fit: predicted peak memory {numbers.format_gibibytes(peak)}, {available}{remedy}"
-        prediction = f"predicted peak memory {numbers.format_gibibytes(peak)} each, {available}"
+                remedy = f"; train.micro_batch=1 would need {numbers.format_bytes(least)}"
+            return f"will not fit: predicted peak memory {numbers.format_bytes(peak)}, {available}{remedy}"
+        prediction = f"predicted peak memory {numbers.format_bytes(peak)} each, {available}"
         return f"{self.together} at once will not fit: {prediction}: room for {self.memory_bytes // peak}"
 
 

@@ -62,6 +62,7 @@ class GpuPacking:
         slot = next(slot for slot in self.slots if get_slot_device(slot) == device)
         if not running:
             return float(slot.memory or 0)  # a run may always try alone, whatever the prediction
+        # Until one run has ended, nothing shows how far the predictions are off: one run at a time.
         if not self._peaks or slot.memory is None:
             return -1.0
         # A new process is started only if every one on the device has a run.
@@ -72,6 +73,7 @@ class GpuPacking:
         """Return the peak of a run from its predicted peak, in bytes."""
         if predicted in self._peaks:
             return self._peaks[predicted]
+        # The worst ratio so far: a run that is let in and does not fit costs more than one that waits.
         return round(predicted * max(measured / size for size, measured in self._peaks.items()))
 
 
@@ -83,7 +85,7 @@ def predict_slots(slots: Sequence[Slot], runs: Iterable[Run], records: Iterable[
     device = memory_fit.find_smallest_device(slots, records)
     # Runs that differ in seed or learning rate have the same peak: predict once per size.
     sizes = {(run.arch, run.train.batch_size, run.train.micro_batch): run for run in runs}
-    peak = max(device.peak(run) for run in sizes.values())
+    peak = max(device.predict_peak(run) for run in sizes.values())
     return tuple(slot for group in _group_slots(slots) for slot in group[: count_fitting_runs(group, peak)])
 
 

@@ -47,11 +47,11 @@ def parse_runs_per_gpu(text: str) -> RunsPerGpu:
     return int(text)
 
 
-def build_slots(device: str = "auto", workers: int | None = None, packing: RunsPerGpu = 1) -> tuple[Slot, ...]:
+def build_slots(device: str = "auto", workers: int | None = None, runs_per_gpu: RunsPerGpu = 1) -> tuple[Slot, ...]:
     """Return the slots for the options `--device`, `--workers` and `--runs-per-gpu`.
 
-    On GPUs: `packing` slots per GPU, GPU by GPU in turn; with `auto`, one per core, of which `GpuPacking` uses as many
-    as fit. On the CPU: one single-threaded slot per core. `workers` overrides the number of slots. Raises
+    On GPUs: `runs_per_gpu` slots per GPU, GPU by GPU in turn; with `auto`, one per core, of which `GpuPacking` uses as
+    many as fit. On the CPU: one single-threaded slot per core. `workers` overrides the number of slots. Raises
     DeviceNotFoundError, SpecError.
     """
     if device == "auto":
@@ -63,11 +63,11 @@ def build_slots(device: str = "auto", workers: int | None = None, packing: RunsP
     if not gpus:
         count, memory = workers or count_cores(), read_memory_limit()
         return tuple(Slot(f"cpu-{index}", "cpu", memory=memory) for index in range(count))
-    slots_per_gpu = max(1, count_cores() // len(gpus)) if packing == AUTO else packing
+    slots_per_gpu = max(1, count_cores() // len(gpus)) if runs_per_gpu == AUTO else runs_per_gpu
     count, memories = workers or len(gpus) * slots_per_gpu, _query_gpu_memory()
     # GPU by GPU in turn, so that fewer workers than slots still use every GPU.
     places = [(gpus[index % len(gpus)], index // len(gpus)) for index in range(count)]
-    return tuple(Slot(f"cuda{gpu}-{place}", "cuda", gpu, memory=memories.get(gpu)) for gpu, place in places)
+    return tuple(Slot(f"cuda{gpu}-{index}", "cuda", gpu, memory=memories.get(gpu)) for gpu, index in places)
 
 
 def read_memory_limit() -> int:

@@ -1,7 +1,7 @@
 """A search as a source of runs: first the plan of the study, then the sampler's proposals, then the winners.
 
 Equal runs are trained once, whichever proposals they belong to. A proposal gets its value once, after its last seed.
-The scheduler drives a controller through `next`, `epoch`, `ended` and `again`; `resume_search` makes one.
+The scheduler drives a controller through the four methods of a RunSource; `resume_search` makes one.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class SearchController:
 
     # The four methods of a RunSource.
 
-    def next(self) -> StudyCell | None:
+    def take_next_run(self) -> StudyCell | None:
         """Return the next run that is neither recorded nor with a worker."""
         while (cell := self._find_candidate()) is not None:
             if cell.key in self._store:
@@ -89,7 +89,7 @@ class SearchController:
                 return cell
         return None
 
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
+    def report_epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """Report an epoch of a proposal's first seed to the pruner; return whether the run should stop."""
         is_last = epoch.epoch >= cell.run.train.epochs  # a run that has ended need not be stopped
         if (stop_epoch := self._stop_epochs.get(cell.key)) is not None:
@@ -102,12 +102,12 @@ class SearchController:
                 opened.is_stopped = self._sampler.report(opened.proposal.number, epoch.epoch, error)
         return any(opened.is_stopped for opened, _ in entries) and not is_last
 
-    def ended(self, cell: StudyCell, record: Record) -> None:
+    def finish_run(self, cell: StudyCell, record: Record) -> None:
         """Add the record to every proposal that has this run."""
         self._submitted.discard(cell.key)
         self._add_record(cell.key, record)
 
-    def again(self, cell: StudyCell) -> None:
+    def requeue_run(self, cell: StudyCell) -> None:
         """Put a lost run at the front of the queue."""
         self._submitted.discard(cell.key)
         self._queue.appendleft(cell)
@@ -239,7 +239,7 @@ class SearchController:
         return self._sampler.is_exhausted
 
     def _start_winners(self) -> StudyCell | None:
-        """Once every proposal is judged, queue the winners, as variants on the study's own seeds; return the first run.
+        """Queue the winners once every proposal is judged, as variants on the study's own seeds; return the first run.
 
         Fresh seeds, because the best of many scores on the search's seeds is biased.
         """

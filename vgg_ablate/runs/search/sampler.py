@@ -34,6 +34,7 @@ from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.records import Epoch
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.storage import translate_storage_errors
+from vgg_ablate.space.pareto import find_pareto_rows
 
 Point = dict[str, Any]  # path of the study -> value, or the label of a choice
 
@@ -199,7 +200,8 @@ class OptunaSampler:
         """Return the best proposals by the first objective; with several objectives, only those that none dominates."""
         candidates = [judged for judged in self.list_judged() if judged.values is not None and not judged.refused]
         if len(self._design.objectives) > 1:
-            candidates = [one for one in candidates if not any(_dominates(other, one) for other in candidates)]
+            front = find_pareto_rows([judged.values or () for judged in candidates], keep_ties=True)
+            candidates = [candidates[row] for row in front]
         worst_first = sorted(candidates, key=lambda judged: judged.values or ())[::-1]
         # Equal points would be the same winner twice.
         distinct = {judged.proposal.identity: judged for judged in worst_first}
@@ -282,11 +284,6 @@ def derive_seed(name: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{name} {number}".encode()).digest()[:4], "big")
 
 
-def _dominates(one: JudgedProposal, other: JudgedProposal) -> bool:
-    pairs = list(zip(one.values or (), other.values or (), strict=True))
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
-
-
 def _hash_space(design: Search) -> str:
     """Return a digest of what decides which points can be proposed."""
     text = design.model_dump_json(include={"space", "constraints"})
@@ -294,7 +291,7 @@ def _hash_space(design: Search) -> str:
 
 
 def _check_space(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> None:
-    """Raises SpecError where the space has other paths or choices than the trial; bounds may differ.
+    """Raise SpecError where the space has other paths or choices than the trial; bounds may differ.
 
     An Optuna study keeps the choices of a parameter fixed, but not its bounds.
     """

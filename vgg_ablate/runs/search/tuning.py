@@ -186,25 +186,25 @@ class TuningSource:
     _records: dict[str, Record] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
 
-    def next(self) -> StudyCell | None:
+    def take_next_run(self) -> StudyCell | None:
         """Return the next run that is neither recorded nor with a worker."""
         cell = next((cell for cell in self._list_missing() if cell.key not in self._running), None)
         if cell is not None:
             self._running.add(cell.key)
         return cell
 
-    def epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
+    def report_epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """Return False: a trial trains to the end of its rung and is never stopped."""
         return False
 
-    def ended(self, cell: StudyCell, record: Record) -> None:
+    def finish_run(self, cell: StudyCell, record: Record) -> None:
         """Add a record."""
         self._running.discard(cell.key)
         self._records[cell.key] = record
         if record.outcome is Outcome.FAILED:
             self.failed.append(cell.title)
 
-    def again(self, cell: StudyCell) -> None:
+    def requeue_run(self, cell: StudyCell) -> None:
         """Mark a lost run as one to hand out again."""
         self._running.discard(cell.key)
 
@@ -255,7 +255,7 @@ def mirror_tuning(
             trial.number: next((cells[0].key for cells in trial.rungs[::-1] if cells[0].key in records), None)
             for trial in tuning.trials
         }
-        parameters = TrialParameters(
+        parameters = TrialParameters.from_values(
             {str(trial.number): {path: encode_choice(v) for path, v in trial.values.items()} for trial in tuning.trials}
         )
         with closing(Ledger.open(f"{study}: tuning of {tuning.variant}", storage)) as ledger:

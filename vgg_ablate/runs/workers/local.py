@@ -59,7 +59,7 @@ class LocalPool:
     def __init__(
         self, slots: tuple[Slot, ...], training: str, context: WorkerContext, packing: GpuPacking | None = None
     ) -> None:
-        """`training` is the importable name of a training backend.
+        """Take the slots, and in `training` the importable name of a training backend.
 
         With `packing`, a slot is used only while its device has the memory for another run.
         """
@@ -118,6 +118,7 @@ class LocalPool:
 
     def close(self) -> None:
         """Kill every worker."""
+        # All are killed before the first is waited for, so that closing takes as long as the slowest and not as all.
         for worker in self._workers.values():
             worker.process.kill()
         for worker in self._workers.values():
@@ -143,6 +144,7 @@ class LocalPool:
 
     def _start_worker(self, slot: Slot) -> _Worker:
         parent_end, child_end = Pipe()
+        # The parent's sys.path: a training backend may lie where only this program looks, as in a notebook or a test.
         environment = os.environ | slot.environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         descriptor = str(child_end.fileno())
         try:
@@ -170,6 +172,7 @@ class LocalPool:
         """Return every message that a worker has sent, and its end if it has exited."""
         worker, events = self._workers[slot], list[WorkerEvent]()
         try:
+            # Everything that has arrived, and the end only after it: the last record must not be taken for a loss.
             while worker.connection.poll():
                 event = worker.connection.recv()
                 if isinstance(event, Heartbeat):

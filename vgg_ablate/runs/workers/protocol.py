@@ -59,26 +59,26 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """To a worker: stop this run after its current epoch; its record says that it was pruned."""
+    """A message to a worker: stop this run after its current epoch; its record says that it was pruned."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """From a worker to its pool: the process is alive."""
+    """A message from a worker to its pool: the process is alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobStarted:
-    """From the scheduler to the views: a run was handed to a worker."""
+    """A message from the scheduler to the views: a run was handed to a worker."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingProgress:
-    """From a worker: the progress of decoding the images of a data set, before the first epoch."""
+    """A message from a worker: the progress of decoding the images of a data set, before the first epoch."""
 
     key: str
     done: int  # images
@@ -87,7 +87,7 @@ class DecodingProgress:
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """From a worker: an epoch of this job has ended."""
+    """A message from a worker: an epoch of this job has ended."""
 
     key: str
     epoch: Epoch
@@ -95,7 +95,7 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class JobEnded:
-    """From a worker: every record of the job is written; with outcome `failed`, a bug has left some unwritten."""
+    """A message from a worker: all records of a job are written, or with outcome `failed`, a bug prevented some."""
 
     key: str
     outcome: Outcome
@@ -106,7 +106,7 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True)
 class JobRefused:
-    """From a worker: the disk, the data or the device is not usable, so that no run of the study can continue."""
+    """A message from a worker: the disk, the data or the device is not usable, and no run of the study can continue."""
 
     key: str
     reason: str
@@ -114,7 +114,7 @@ class JobRefused:
 
 @dataclass(frozen=True, slots=True)
 class JobLost:
-    """From a pool: the worker of this job has died without a message, or was silent for too long."""
+    """A message from a pool: the worker of this job has died without a message, or was silent for too long."""
 
     key: str
     reason: str

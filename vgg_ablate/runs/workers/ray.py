@@ -64,7 +64,27 @@ class RayPool:
     """One Ray task per job."""
 
     def __init__(
-        self,
+        self, training: str, context: WorkerContext, board: Any, task: Any, *, slots: int | None, runs_per_unit: int
+    ) -> None:
+        """Take Ray's handles of the message board and of the function that performs a job."""
+        self._training = training
+        self._context = context
+        self._board = board
+        self._task = task
+        self._store = RecordStore(context.records)
+        self._requested_slots = slots
+        self._resource = "GPU" if context.device == "cuda" else "CPU"
+        self._runs_per_resource = runs_per_unit
+        self._slots = 1
+        self._last_query = float("-inf")
+        self._running: dict[str, _Task] = {}
+        self._tickets = count()
+        self._watchdog = Watchdog(context.heartbeat_timeout_s)
+        self._signature = read_driver_signature(context.folder)
+
+    @classmethod
+    def connect(
+        cls,
         training: str,
         context: WorkerContext,
         *,
@@ -72,7 +92,7 @@ class RayPool:
         slots: int | None,
         gpus: bool | None,
         runs_per_gpu: int = 1,
-    ) -> None:
+    ) -> RayPool:
         """Connect to the cluster at `address`, or start one on this machine.
 
         `slots`: jobs at the same time; None: one per CPU of the cluster, or `runs_per_gpu` per GPU, as machines come
@@ -81,26 +101,15 @@ class RayPool:
         """
         _connect(address, slots)
         gpus = _get_cluster_resources().get("GPU", 0) > 0 if gpus is None else gpus
-        context = replace(context, device="cuda" if gpus else "cpu")
-        self._training = training
-        self._context = context
-        self._store = RecordStore(context.records)
-        self._requested_slots = slots
-        self._resource = "GPU" if gpus else "CPU"
-        self._runs_per_resource = runs_per_gpu if gpus else 1
-        self._slots = 1
-        self._last_query = float("-inf")
-        self._running: dict[str, _Task] = {}
-        self._tickets = count()
-        self._watchdog = Watchdog(context.heartbeat_timeout_s)
-        self._signature = read_driver_signature(context.folder)
         # The board runs on the driver's machine: if that is lost, so is the driver, and nobody needs it.
         this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         board_options = {"num_cpus": 0, "scheduling_strategy": this_node, "max_restarts": -1, "max_task_retries": -1}
-        self._board: Any = ray.remote(_MessageBoard).options(**board_options).remote()
-        self._task = ray.remote(_perform_task).options(
+        board: Any = ray.remote(_MessageBoard).options(**board_options).remote()
+        task = ray.remote(_perform_task).options(
             num_cpus=0 if gpus else 1, num_gpus=1 / runs_per_gpu if gpus else 0, max_retries=0
         )
+        context = replace(context, device="cuda" if gpus else "cpu")
+        return cls(training, context, board, task, slots=slots, runs_per_unit=runs_per_gpu if gpus else 1)
 
     @property
     def slots(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.data import splits
-from vgg_ablate.models.flop_audit import audit_costs
+from vgg_ablate.models.flop_audit import audit_costs, name_flop_counter
 from vgg_ablate.records import Epoch, FinalMetrics, Run
 from vgg_ablate.runs.workers.protocol import WorkerContext
 from vgg_ablate.training import loop, memory
@@ -36,14 +36,14 @@ def train(
     return loop.train_for_evaluations(runs[0], settings)
 
 
-def facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
-    """Return the costs of a run's nets as traced by fvcore, and the environment, for its record."""
+def collect_facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return the costs of a run's nets as a library counts them, and the environment, for its record."""
     costs = [_audit_costs(arch) for arch in run.archs]
     audited = {name: sum(net_costs[name] for net_costs in costs) for name in costs[0]}
-    return audited, describe_environment(run, _build_settings(run, context))
+    return audited, describe_environment(run, _build_settings(run, context)) | {"flop_counter": name_flop_counter()}
 
 
-def peak(run: Run, context: WorkerContext) -> int | None:
+def measure_peak(run: Run, context: WorkerContext) -> int | None:
     """Return the peak memory since `train` was called, in bytes, and release cached memory to the device."""
     peak_bytes = memory.measure_peak_memory(context.device)
     memory.release_cached_memory(context.device)

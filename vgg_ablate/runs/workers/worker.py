@@ -70,10 +70,10 @@ class TrainingBackend(Protocol):
         OutOfMemoryError.
         """
 
-    def facts(self, run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
+    def collect_facts(self, run: Run, context: WorkerContext) -> tuple[dict[str, int], dict[str, Any]]:
         """Return the audited costs and the environment, for the record."""
 
-    def peak(self, run: Run, context: WorkerContext) -> int | None:
+    def measure_peak(self, run: Run, context: WorkerContext) -> int | None:
         """Return the peak memory of the last training in bytes, None where it is unknown; release cached memory."""
 
 
@@ -155,7 +155,7 @@ def _train_and_record(
     epochs: list[Epoch] = []
     evaluate: EvaluateRun | None = None
     outcome, reason = Outcome.FINISHED, ""
-    audited, environment = training.facts(runs[0], context)
+    audited, environment = training.collect_facts(runs[0], context)
     try:
         evaluate = _consume_epochs(training.train(runs, context), epochs, report)
         if evaluate is None:
@@ -175,7 +175,7 @@ def _train_and_record(
                 outcome, reason = Outcome.OUT_OF_MEMORY, str(error)
         if metrics is not None and difference:
             metrics = metrics.model_copy(update={"details": metrics.details | {"retrained_differs": difference}})
-        peak_bytes = training.peak(run, context)
+        peak_bytes = training.measure_peak(run, context)
         yield Record(
             key=run.key,
             run=run,
@@ -218,6 +218,7 @@ def _consume_epochs(
             return cast(EvaluateRun, end.value)
         epochs.append(epoch)
         if report(epoch):
+            # Ends the training at its last yield now, and not when the generator is collected.
             training.close()
             return None
 
@@ -257,6 +258,8 @@ def serve_jobs(connection: DriverConnection, training: TrainingBackend, context:
     """Perform one job after another until the driver is gone."""
     while (job := connection.receive_job()) is not None:
         key = job.run.key
+        # A hook and not `except Exception`: the process then ends by the bug, with the traceback in its log, and cannot
+        # train another run in a state that nobody knows.
         sys.excepthook = _build_exception_hook(connection, key)
         try:
             connection.send(perform_job(training, job, context, partial(_report, connection, key), connection.send))
@@ -286,8 +289,8 @@ def _build_exception_hook(connection: DriverConnection, key: str) -> Callable[..
 def format_error(error: BaseException, trace: TracebackType | None) -> str:
     """Format an error as one line with its place: `ValueError: bad label (reader.py:12)`."""
     frames = traceback.extract_tb(trace)[-1:]
-    place = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + place
+    source = "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON_LENGTH] + source
 
 
 def exit_with_parent(parent: int) -> None:
