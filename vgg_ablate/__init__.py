@@ -52,6 +52,6 @@ def run(study: Study, folder: str | Path | None = None, *, device: str = "auto",
 
 def frame(folder: str | Path) -> pd.DataFrame:
     """Return the records of a results folder as a DataFrame with one row per run."""
-    from vgg_ablate.analysis.frame import frame as read_frame
+    from vgg_ablate.analysis.summary import load_report
 
-    return read_frame(Path(folder))
+    return load_report(folder).frame

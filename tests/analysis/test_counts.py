@@ -13,8 +13,9 @@ from scipy.stats import barnard_exact
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
+from vgg_ablate.analysis.decisions import judge_claims
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.verdicts import Verdict, judge_claims
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim
 
 SHARES = np.linspace(0.0005, 0.9995, 1999)

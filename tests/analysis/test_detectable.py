@@ -13,6 +13,7 @@ from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import power
 from vgg_ablate.analysis.detectable import UNKNOWN_SPREAD, DetectableEffect, compute_detectable_effects
 from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.sequential import compute_levels
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.records import Manifest
@@ -98,4 +99,6 @@ def test_two_looks_see_less_than_one(tmp_path: Path) -> None:
     own = make_results_folder(tmp_path / "results" / "own", text=STUDY.replace("seeds: 5", "seeds: {looks: [3, 5]}"))
     effect = detect(own)["small"]
     assert effect.sd is not None
-    assert effect.detectable == pytest.approx(power.compute_detectable_difference(effect.sd, 5, 0.05 * 2 / 5))
+    assert effect.detectable == pytest.approx(
+        power.compute_detectable_difference(effect.sd, 5, compute_levels((3, 5))[-1])
+    )

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vgg_ablate.analysis import stats
+from vgg_ablate.analysis.decisions import judge_claims
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.verdicts import judge_claims
 from vgg_ablate.config.claims import Claim
 
 STUDIES, SEEDS = 5000, [3, 5, 10]

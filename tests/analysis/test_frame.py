@@ -11,7 +11,7 @@ import pytest
 
 import vgg_ablate
 from tests.report.factories import make_results_folder
-from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis import examples, frame
 from vgg_ablate.records import Outcome
 
 COLUMNS = (
@@ -70,4 +70,4 @@ def test_packed_bits_lose_their_padding(count: int) -> None:
     correct = np.random.default_rng(count).random(count) < 0.8
     correct[0] = True
     packed = np.packbits(correct).tobytes().hex()
-    assert (summary.unpack_correct_bits(packed, float(correct.mean())) == correct).all()
+    assert (examples.unpack_correct_bits(packed, float(correct.mean())) == correct).all()

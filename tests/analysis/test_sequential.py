@@ -16,6 +16,7 @@ from vgg_ablate.analysis.sequential import (
     ERROR_RATE,
     SPENDING_POWER,
     USUAL_LOOKS,
+    Look,
     adjust_p_values,
     compute_conditional_power,
     compute_levels,
@@ -118,9 +119,33 @@ def test_looks_must_rise() -> None:
 def test_conditional_power_is_low_without_an_effect_and_high_with_one() -> None:
     draws = np.random.default_rng(3).standard_normal(8)
     flat = draws - draws.mean()
-    looks, edges = (3, 5, 8, 12), (0.0, float("inf"))
-    assert compute_conditional_power(list(flat), looks, 2, edges) < 0.1
-    assert compute_conditional_power(list(flat + 2 * flat.std()), looks, 2, edges) > 0.9
-    assert compute_conditional_power(list(flat + 2 * flat.std()), looks, 3, edges) == 0.0, (
-        "nothing comes after the last look"
-    )
+    look, edges = Look((3, 5, 8, 12), 2, 1, 1), (0.0, float("inf"))
+    assert compute_conditional_power(list(flat), look, edges) < 0.1
+    assert compute_conditional_power(list(flat + 2 * flat.std()), look, edges) > 0.9
+    last = look._replace(position=3)
+    assert compute_conditional_power(list(flat + 2 * flat.std()), last, edges) == 0.0, "nothing comes after it"
+
+
+@pytest.mark.parametrize("smallest_effect", [None, 1.5])
+@pytest.mark.parametrize("mean", [0.0, 0.4, 0.8])
+def test_conditional_power_is_the_share_of_studies_that_decide(mean: float, smallest_effect: float | None) -> None:
+    """Against the studies themselves, drawn seed by seed: claims of `within 1 of each other`, one of two claims."""
+    seen = np.array([0.9, -1.1, 0.3, -0.6, 0.5]) + mean
+    looks, edges, level_claims = (5, 8, 12), (-1.0, 1.0), 2
+    further = np.random.default_rng(8).normal(seen.mean(), seen.std(ddof=1), (20_000, 7))
+    studies, decided = np.concatenate([np.tile(seen, (20_000, 1)), further], axis=1), np.zeros(20_000, bool)
+    for index, look in list(enumerate(looks))[1:]:
+        data = studies[:, :look]
+        reach = stats.t.isf(compute_levels(looks, level_claims)[index] / 2, look - 1) * stats.sem(data, axis=1)
+        decided |= np.all([np.abs(data.mean(1) - edge) > reach for edge in edges], axis=0)
+        if smallest_effect is not None:
+            decided |= np.abs(data.mean(1)) + reach < smallest_effect
+    found = compute_conditional_power(list(seen), Look(looks, 0, 2, 2), edges, smallest_effect)
+    assert found == pytest.approx(decided.mean(), abs=4 * 0.5 / np.sqrt(4_000))
+
+
+def test_the_levels_that_looks_add_sum_to_the_error_rate() -> None:
+    looks = (3, 5, 8, 12)
+    added = [Look(looks, position, 1, 1).added_level for position in range(len(looks))]
+    assert sum(added) == pytest.approx(ERROR_RATE)
+    assert all(one <= level for one, level in zip(added, compute_levels(looks), strict=True))

@@ -17,9 +17,9 @@ from tests.analysis.test_verdicts import make_claim, make_frame
 from tests.report import design_factories
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis.decisions import judge_claims
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.variant_rows import VariantRow
-from vgg_ablate.analysis.verdicts import judge_claims
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.report import compare, design_tables, markdown, write
@@ -65,7 +65,7 @@ def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) ->
         make_results_folder(tmp_path / "pretend", change=make_stalled(("five", 3)))
     ).verdicts
     assert (small.verdict, small.reason) == ("inconclusive", "five: 1 of 5 runs stayed at chance level")
-    assert (small.n, small.seeds_to_decide) == (4, None)
+    assert small.n == 4
     assert (same.verdict, weights.verdict) == ("refuted", "supported"), "claims without five, and on exact costs"
 
 

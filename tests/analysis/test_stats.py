@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, sqrt
+from math import sqrt
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from statsmodels.stats import multitest, weightstats
 from statsmodels.stats import power as sm_power
 
 from vgg_ablate.analysis import power, stats
+from vgg_ablate.analysis.stats import CrossedEstimate
 
 finite = st.floats(-50, 50, allow_nan=False).map(lambda value: round(value, 3))
 samples = st.lists(finite, min_size=3, max_size=12).filter(lambda values: float(np.std(values)) > 1e-3)
@@ -97,14 +98,13 @@ def test_the_smallest_detectable_difference_is_seen_with_80_percent_power(seeds:
     assert power.compute_power(detectable / sd, seeds) == pytest.approx(0.8, abs=1e-6)
 
 
-def test_the_seeds_to_decide_are_the_fewest_with_80_percent_power() -> None:
-    needed = power.compute_seeds_to_decide((0.0, inf), 0.5, 1.0, 5)
+@pytest.mark.parametrize("effect", [0.5, 1.0, 2.0])
+def test_the_seeds_needed_are_the_fewest_with_80_percent_power(effect: float) -> None:
+    needed = power.compute_seeds_needed(effect, 1.0)
     assert needed is not None
-    assert power.compute_power(0.5, needed) >= 0.8 > power.compute_power(0.5, needed - 1)
-
-
-def test_no_number_of_seeds_decides_a_mean_on_the_edge() -> None:
-    assert power.compute_seeds_to_decide((0.5, inf), 0.5, 1.0, 5) is None
+    assert power.compute_power(effect, needed) >= 0.8
+    assert needed == 3 or power.compute_power(effect, needed - 1) < 0.8
+    assert power.compute_seeds_needed(0.001, 1.0) is None
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -129,17 +129,38 @@ def test_the_interval_over_the_seeds_alone_does_not_cover_new_test_sets() -> Non
 
 def test_where_all_seeds_agree_the_interval_beyond_is_scipys_over_the_examples() -> None:
     examples = SEEDS.normal(0, 1, 40)
-    half = stats.compute_crossed_half_width(np.tile(examples, (5, 1)), 0.0, 0.9)
-    low, high = oracle.ttest_1samp(examples, 0).confidence_interval(0.9)
-    assert half == pytest.approx((high - low) / 2)
+    crossed = cross(np.tile(examples, (5, 1)))
+    expected = oracle.ttest_1samp(examples, 0).confidence_interval(0.9)
+    assert crossed.interval(0.9) == pytest.approx(tuple(expected))
+    assert float(crossed.p_above(0.1)) == pytest.approx(oracle.ttest_1samp(examples, 0.1, alternative="greater").pvalue)
+    assert float(crossed.p_below(0.1)) == pytest.approx(oracle.ttest_1samp(examples, 0.1, alternative="less").pvalue)
 
 
 def test_where_all_examples_are_alike_the_interval_beyond_is_the_first() -> None:
-    assert stats.compute_crossed_half_width(np.tile([[0.1], [0.3], [0.2]], (1, 40)), 0.25) == 0.25
+    data = np.tile([[0.1], [0.3], [0.2]], (1, 40))
+    crossed = cross(data)
+    assert crossed.interval() == pytest.approx(tuple(map(float, crossed.seeds.interval())))
+    for edge in (-0.4, 0.15, 0.2, 0.5):
+        assert float(crossed.p_above(edge)) == pytest.approx(float(crossed.seeds.p_above(edge)))
+        assert float(crossed.p_below(edge)) == pytest.approx(float(crossed.seeds.p_below(edge)))
+
+
+@given(st.floats(0.001, 0.999), st.floats(0, 2))
+def test_a_tail_beyond_the_test_set_is_where_its_interval_ends(level: float, of_examples: float) -> None:
+    crossed = CrossedEstimate(stats.estimate_paired([0.1, 0.3, 0.25, 0.2]), of_examples, 50)
+    low, high = crossed.interval(level)
+    assert float(crossed.p_above(low)) == pytest.approx((1 - level) / 2)
+    assert float(crossed.p_below(high)) == pytest.approx((1 - level) / 2)
+    assert float(crossed.probability((low, high))) == pytest.approx(level)
+
+
+def cross(study: stats.FloatArray) -> CrossedEstimate:
+    """Return the estimate over seeds x examples."""
+    return CrossedEstimate(stats.estimate_paired(study.mean(axis=1)), *stats.estimate_examples(study))
 
 
 def half_widths(studies: stats.FloatArray) -> tuple[stats.FloatArray, stats.FloatArray]:
     """Return the half-widths over the seeds and beyond the test set; `studies` is studies x seeds x examples."""
     lows, highs = stats.estimate_paired(studies.mean(axis=2)).interval()
-    first = (highs - lows) / 2
-    return first, np.array([stats.compute_crossed_half_width(*each) for each in zip(studies, first, strict=True)])
+    wide = [(high - low) / 2 for low, high in (cross(each).interval() for each in studies)]
+    return (highs - lows) / 2, np.array(wide)

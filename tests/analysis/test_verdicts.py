@@ -11,9 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vgg_ablate.analysis import stats
+from vgg_ablate.analysis import power
+from vgg_ablate.analysis.decisions import judge_claims
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.verdicts import Verdict, judge_claims, split_alpha_over_looks
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.types import InvalidValueError
 
@@ -195,27 +196,24 @@ def test_holm_covers_the_claims_on_one_metric_and_no_others() -> None:
     assert exact.family == 1
 
 
-def test_an_undecided_claim_says_how_many_seeds_would_decide_it() -> None:
-    verdict = judge_pairs(make_claim(), [(0.05, 0.06), (0.06, 0.055), (0.05, 0.065), (0.06, 0.06)])
+def test_an_undecided_claim_says_what_is_excluded_and_which_seeds_find_the_smallest_effect() -> None:
+    pairs = [(0.05, 0.06), (0.06, 0.055), (0.05, 0.065), (0.06, 0.06)]
+    verdict = judge_pairs(make_claim(smallest_effect=0.5), pairs)
     assert verdict.verdict == "inconclusive"
-    assert verdict.seeds_to_decide is not None
-    assert verdict.seeds_to_decide > 4
+    assert verdict.excluded == pytest.approx(max(abs(verdict.ci_low), abs(verdict.ci_high)))
+    needed = verdict.seeds_needed
+    assert needed is not None
+    assert power.compute_power(0.5 / verdict.sd, needed) >= 0.8 > power.compute_power(0.5 / verdict.sd, needed - 1)
+    moved = judge_pairs(make_claim(smallest_effect=0.5), [(a + 0.01, b) for a, b in pairs])
+    assert moved.seeds_needed == needed, "it depends on the spread alone"
+    assert judge_pairs(make_claim(), pairs).seeds_needed is None
 
 
-def test_looks_spend_five_percent_between_them() -> None:
-    assert split_alpha_over_looks((5, 10)) == pytest.approx([0.025, 0.025])
-    assert sum(split_alpha_over_looks((4, 6, 12))) == pytest.approx(ALPHA)
-
-
-def test_looks_keep_false_positives_below_6_percent() -> None:
-    """5,000 studies without a true difference, judged after 3, 5 and 8 seeds; any look may decide."""
-    differences = np.random.default_rng(11).normal(0, 1, (5000, 8))
-    looks = (3, 5, 8)
-    found = np.zeros(5000, dtype=bool)
-    for count, alpha in zip(looks, split_alpha_over_looks(looks), strict=True):
-        p = stats.compute_evidence(stats.estimate_paired(differences[:, :count]), (0.0, 0.0), outside=True).p
-        found |= p <= alpha
-    assert 0.03 < found.mean() <= 0.06
+def test_a_difference_with_a_sign_within_the_smallest_effect_is_marked() -> None:
+    pairs = [(0.05, 0.051), (0.06, 0.0612), (0.05, 0.0509), (0.06, 0.0611), (0.055, 0.056)]
+    for smallest, is_small in ((2.0, True), (0.11, False), (None, False)):
+        verdict = judge_pairs(make_claim(smallest_effect=smallest), pairs)
+        assert (verdict.verdict, verdict.is_small) == ("supported", is_small)
 
 
 def test_a_claim_decided_at_the_first_look_stands() -> None:
@@ -245,6 +243,18 @@ def test_the_second_interval_comes_from_the_examples() -> None:
     (verdict,) = judge_claims([make_claim()], make_frame(values), range(5), examples=right)
     assert verdict.beyond is not None
     assert verdict.beyond[0] <= verdict.ci_low < verdict.ci_high <= verdict.beyond[1]
+
+
+def test_the_interval_over_the_examples_decides_and_the_verdict_without_them_is_kept() -> None:
+    """All seeds answer nearly alike, so that they have little spread; the difference rests on four of 40 examples."""
+    right = {(name, seed): np.arange(40) < (28 if name == "b" else 31 + seed % 2) for name in "ab" for seed in range(5)}
+    values = {name: [1 - right[name, seed].mean() for seed in range(5)] for name in "ab"}
+    claim, frame = make_claim(), make_frame(values)
+    (narrow,), (wide,) = judge_claims([claim], frame, range(5)), judge_claims([claim], frame, range(5), examples=right)
+    assert (narrow.verdict, narrow.on_test_set) == ("supported", None)
+    assert (wide.verdict, wide.on_test_set) == ("inconclusive", "supported")
+    assert wide.beyond is not None
+    assert wide.beyond[0] < 0 < wide.ci_low
 
 
 def test_a_claim_over_a_variant_that_does_not_exist_is_named() -> None:

@@ -86,7 +86,7 @@ def test_problems_of_either_end_a_comparison_with_1(
     assert run_command(monkeypatch, "report", folder, other) == 1
     shown = capsys.readouterr()
     assert f"{other}: records/{torn.name}: the file: " in shown.err
-    assert "Claims: test errors of both sides in percent" in shown.out
+    assert "Claims and verdicts" in shown.out
 
 
 def test_verifying_a_run_without_a_record_ends_with_2(

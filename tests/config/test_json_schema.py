@@ -12,8 +12,7 @@ from ruamel.yaml import YAML
 
 from vgg_ablate.cli.init import FIRST_STUDY
 from vgg_ablate.config.json_schema import build_schema
-from vgg_ablate.config.presets import PRESETS
-from vgg_ablate.config.training import RECIPES
+from vgg_ablate.config.presets import PRESETS, RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
 STUDIES = sorted((ROOT / "studies").rglob("*.yaml"))

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.runs.harness import OPTIONS, InProcessPool
+from vgg_ablate.analysis.examples import has_shared_test_split
 from vgg_ablate.analysis.results import read_results
-from vgg_ablate.analysis.summary import build_report, has_shared_test_split
+from vgg_ablate.analysis.summary import build_report
 from vgg_ablate.config.datasets import DATASETS, ClassFolders, DatasetInfo, ExampleCounts, Shape, TorchvisionClass
 from vgg_ablate.config.study import load
 from vgg_ablate.data.sources import compute_data_fingerprint

@@ -50,6 +50,7 @@ class SquareRootSchedule(BaseSchedule):
 
     kind: Literal["square_root"]
     scale: int
+    """Epochs after which the decay sets in. Unit: epochs. Example: 2"""
 
     def compute_factor(self, epochs_done: float, epochs: int, accuracies: Sequence[float]) -> float:
         """Return 1 at the start, and half of that after three times `scale` epochs."""
@@ -61,6 +62,7 @@ class PairsDesign(BaseDesign):
 
     kind: Literal["pairs"]
     parts: dict[str, dict[str, Any]]
+    """Part -> changes that remove it. Example: {wide: {arch.width: 2}}"""
 
     def cells(self) -> list[DesignCell]:
         """Return one cell per pair."""

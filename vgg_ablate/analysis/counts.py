@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import FloatArray
 
 _GRID = 513  # common shares of trained runs at which the p-value's maximum is searched
+_POWER_DRAWS, _SEED = 200, 20_141_556
 _TIE = 1e-9  # statistics that differ by less are equal but for rounding
 
 
@@ -78,6 +80,28 @@ def count_trained(
             counts[side] += trained
             counts[side + 1] += 1
     return TrainedCounts(*counts), tuple(lacking)
+
+
+def compute_counts_power(counts: TrainedCounts, look: Look) -> float:
+    """Return the probability that a claim will be decided by the last look, if runs go on to train as often as so far.
+
+    Computed from 200 draws of a fixed seed: each new pair of counts needs an exact test.
+    """
+    generator, decided = np.random.default_rng(_SEED), np.zeros(_POWER_DRAWS, bool)
+    sides = [(counts.trained_a, counts.runs_a), (counts.trained_b, counts.runs_b)]
+    trained = [np.full(_POWER_DRAWS, count) for count, _ in sides]
+    seeds = look.seeds
+    for index in range(look.position + 1, len(look.looks)):
+        later = look._replace(position=index)
+        added, seeds = later.seeds - seeds, later.seeds
+        for side, (count, runs) in enumerate(sides):
+            trained[side] = trained[side] + generator.binomial(runs * added // look.seeds, count / runs, _POWER_DRAWS)
+        runs_a, runs_b = (runs * seeds // look.seeds for _, runs in sides)
+        p_values = [
+            _compute_barnard(int(a), runs_a, int(b), runs_b) for a, b in zip(trained[0], trained[1], strict=True)
+        ]
+        decided |= np.array(p_values) * look.remaining <= later.added_level
+    return float(decided.mean())
 
 
 def _read_states(frame: pd.DataFrame) -> dict[tuple[str, int], tuple[str, bool | None]]:

@@ -22,8 +22,9 @@ from vgg_ablate.analysis.metrics import EXACT_METRICS, TIMED_METRICS, collect_by
 from vgg_ablate.analysis.power import compute_detectable_difference
 from vgg_ablate.analysis.results import Results, read_planned_results
 from vgg_ablate.analysis.saved_study import read_saved_study
+from vgg_ablate.analysis.sequential import compute_levels
 from vgg_ablate.analysis.validation import resolve_expected_variants
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, split_alpha_over_looks
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.config.claims import Claim, FactorLevels
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
@@ -103,7 +104,7 @@ def _has_spread(metric: str) -> bool:
 def _compute_effect(
     claim: Claim, weights: Mapping[str, float], table: SeedValues, spread: _Spread | None, looks: Sequence[int]
 ) -> DetectableEffect:
-    seeds, alpha = looks[-1], split_alpha_over_looks(looks)[-1]
+    seeds, alpha = looks[-1], compute_levels(looks)[-1]
     if claim.metric in EXACT_METRICS:
         source = "exact: the same on every seed"
         return DetectableEffect(claim=claim, seeds=seeds, sd=0.0, detectable=0.0, source=source)

@@ -1,7 +1,8 @@
 """Records as tidy tables: one row per run, or one row per epoch. Errors and accuracies are fractions of 1.
 
 Every planned run has a row, so that a table never shrinks unnoticed: `outcome` is `missing` where there is no record
-and `damaged` where the record cannot be used.
+and `damaged` where the record cannot be used. In a study with `stop: decided`, decisions.py marks those of the missing
+runs that no open claim needs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.records import Outcome, PlannedRun, Record, is_at_chance
 
 MISSING, DAMAGED = "missing", "damaged"
+SPARED = "not needed"  # a run without a record, in a study that stops, of which no open claim needs one by now
 # Column -> dtype. The dtypes are the same after a round trip through CSV or Parquet: nullable ones only where a value
 # can be missing and float64 could not say so without changing the kind of the others.
 RUN_COLUMNS: dict[str, str] = {

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, CorrectExamples, HorizonVerdict, Verdict, judge_claims
+from vgg_ablate.analysis.decisions import Decisions, judge_looks
+from vgg_ablate.analysis.examples import CorrectExamples
+from vgg_ablate.analysis.frame import MISSING
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, HorizonVerdict, Verdict
 from vgg_ablate.config.claims import Claim, TrendQuantities
 from vgg_ablate.config.horizons import HorizonLevel, format_level_name
 from vgg_ablate.config.study import Study
@@ -15,24 +18,25 @@ from vgg_ablate.config.study import Study
 
 def judge_horizons(
     study: Study,
-    verdicts: Sequence[Verdict],
+    decisions: Decisions,
     frame: pd.DataFrame,
     quantities: TrendQuantities,
     examples: CorrectExamples | None = None,
 ) -> tuple[Verdict, ...]:
-    """Return the verdicts with `horizons` and `stable` filled in; `verdicts` are those of the last level.
+    """Return the verdicts with `horizons` and `stable` filled in; `decisions` are those of the last level.
 
-    Every level is judged by the same rule. A claim that names a variant at a lower level (`base@20`) compares levels
-    itself and is left as it is.
+    Every level is judged by the same rule, on the runs that the last level asks for. A claim that names a variant at a
+    lower level (`base@20`) compares levels itself and is left as it is.
     """
+    verdicts = decisions.verdicts
     if not study.horizons:
-        return tuple(verdicts)
+        return verdicts
     lower = {variant.name for variant in study.horizon_variants}
     last_level = [verdict for verdict in verdicts if not verdict.weights.keys() & lower]
     by_claim = {verdict.claim.id: {study.horizon_levels[-1]: verdict} for verdict in last_level}
     for level in study.horizon_levels[:-1]:
         claims = [verdict.claim for verdict in last_level]
-        for verdict in judge_level(study, level, claims, frame, quantities, examples):
+        for verdict in judge_level(study, level, claims, decisions, frame, quantities, examples):
             by_claim[verdict.claim.id][level] = verdict
     return tuple(
         _with_levels(verdict, study, by_claim[verdict.claim.id]) if verdict.claim.id in by_claim else verdict
@@ -44,15 +48,19 @@ def judge_level(
     study: Study,
     level: HorizonLevel,
     claims: Sequence[Claim],
+    decisions: Decisions,
     frame: pd.DataFrame,
     quantities: TrendQuantities,
     examples: CorrectExamples | None = None,
 ) -> tuple[Verdict, ...]:
-    """Return the verdicts on claims at a lower level of the horizons; their weights name the variants of that level."""
+    """Return the verdicts on claims at a lower level of the horizons; their weights name the variants of that level.
+
+    `decisions` are those of the last level, which asks for the runs of every level.
+    """
     # The runs of `five@20` take the name `five`, so that the claims on `five` apply to them as they stand.
     names = {format_level_name(variant.name, level): variant.name for variant in study.variants}
     runs = frame[frame["variant"].isin(list(names))]
-    verdicts = judge_claims(
+    judged = judge_looks(
         claims,
         runs.assign(variant=runs["variant"].map(names)),
         study.seed_list,
@@ -60,10 +68,11 @@ def judge_level(
         looks=study.looks,
         examples=_rename_examples(examples, names),
         quantities={over: _rename_numbers(numbers, names) for over, numbers in quantities.items()},
+        followed=decisions.followed if study.stop else None,
     )
     return tuple(
         replace(verdict, weights={format_level_name(name, level): weight for name, weight in verdict.weights.items()})
-        for verdict in verdicts
+        for verdict in judged.verdicts
     )
 
 
@@ -74,8 +83,8 @@ def find_shown_level(study: Study, frame: pd.DataFrame) -> HorizonLevel | None:
     """
     if not study.horizons:
         return None
-    recorded = frame[frame["outcome"] != "missing"].groupby("variant").size()
-    enough = min(FEWEST_SEEDS, len(study.seed_list))
+    recorded = frame[frame["outcome"] != MISSING].groupby("variant").size()
+    enough = min(FEWEST_SEEDS, study.looks[0])
     levels = list(zip(study.horizon_levels, study.variants_by_horizon, strict=True))
     for needed in (enough, 1):
         count = min if needed == enough else max

@@ -13,7 +13,8 @@ import numpy as np
 
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import TIMED_METRICS, get_sign
-from vgg_ablate.analysis.stats import Estimate, FloatArray
+from vgg_ablate.analysis.sequential import Look
+from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
 from vgg_ablate.config.claims import Claim
 
 Method = Literal["paired", "welch", "pooled"]
@@ -78,32 +79,32 @@ def estimate_gain(contrast: ContrastValues, method: Method) -> Estimate | None:
 class MethodResult(NamedTuple):
     """The estimate, p-value, Holm's q and verdict of one claim by one method."""
 
-    estimate: Estimate | None
+    estimate: Estimate | CrossedEstimate | None
     p: float
     q: float
     word: VerdictWord
 
 
-def judge_by_method(claims: Sequence[Claim], estimates: Sequence[Estimate | None], alpha: float) -> list[MethodResult]:
-    """Judge the claims of a family from their estimates by one method, at error rate `alpha`."""
+def judge_by_method(
+    claims: Sequence[Claim], estimates: Sequence[Estimate | CrossedEstimate | None], look: Look
+) -> list[MethodResult]:
+    """Judge the claims of a family that are open at a look from their estimates by one method."""
     found = [_compute_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
-    q = stats.adjust_holm([evidence.p for evidence in found])
+    q_values = look.adjust([float(evidence.p) for evidence in found])
     return [
-        MethodResult(
-            estimate, float(evidence.p), float(adjusted), choose_verdict_word(evidence, float(adjusted), alpha)
-        )
-        for estimate, evidence, adjusted in zip(estimates, found, q, strict=True)
+        MethodResult(estimate, float(evidence.p), q, choose_verdict_word(evidence, q, look.level))
+        for estimate, evidence, q in zip(estimates, found, q_values, strict=True)
     ]
 
 
-def choose_verdict_word(evidence: stats.Evidence, q: float, alpha: float) -> VerdictWord:
+def choose_verdict_word(evidence: stats.Evidence, q: float, level: float) -> VerdictWord:
     """Return the verdict by Holm's q, before it is known whether anything else makes the claim inconclusive."""
-    if q > alpha:
+    if q > level:
         return "inconclusive"
     return "supported" if evidence.supporting < evidence.refuting else "refuted"
 
 
-def _compute_evidence(claim: Claim, estimate: Estimate | None) -> stats.Evidence:
+def _compute_evidence(claim: Claim, estimate: Estimate | CrossedEstimate | None) -> stats.Evidence:
     # A claim that cannot be tested stays in the family with p = 1: Holm's correction must not get milder because a run
     # of another claim has failed.
     if estimate is None or float(estimate.se) == 0:

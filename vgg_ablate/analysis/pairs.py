@@ -13,7 +13,6 @@ from math import isnan, nan, sqrt
 import pandas as pd
 
 from vgg_ablate.analysis.metrics import collect_by_seed, get_shown_metric, get_shown_sign, get_sign
-from vgg_ablate.analysis.stats import widen_half_width
 from vgg_ablate.analysis.variant_rows import MetricSummary, summarize_values
 from vgg_ablate.analysis.verdicts import Verdict
 
@@ -35,12 +34,12 @@ def compute_deciding_interval(verdict: Verdict) -> tuple[float, float]:
     """
     if verdict.exact or verdict.counts is not None or isnan(verdict.q) or isnan(verdict.ci_low) or verdict.n < 2:
         return verdict.ci_low, verdict.ci_high
-    # Where p underflows to 0 the factor is lost: the size of the family stands for it,
-    # which is Holm's hardest step.
+    if verdict.estimate is None:
+        return verdict.ci_low, verdict.ci_high
+    # Where p underflows to 0 the factor is lost: the size of the family stands for it, which is Holm's hardest step.
     factor = verdict.q / verdict.p if verdict.p > 0 else float(verdict.family)
-    half_width = (verdict.ci_high - verdict.ci_low) / 2
-    reach = widen_half_width(half_width, verdict.n - 1, verdict.alpha, max(factor, 1.0))
-    return verdict.mean - reach, verdict.mean + reach
+    low, high = verdict.estimate.interval(1 - verdict.alpha / max(factor, 1.0))
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Power of paired comparisons: what a study can detect, and how many seeds would decide a claim.
+"""Power of paired comparisons: what a study can detect, and how many seeds find a difference of a given size.
 
 Computed by quadrature over the sample's standard deviation. statsmodels' `solve_power` is not used: for few seeds it
 fails or returns wrong numbers.
@@ -12,7 +12,7 @@ from math import inf, sqrt
 import numpy as np
 from scipy import optimize, special
 
-from vgg_ablate.analysis.stats import ALPHA, FloatArray, Region
+from vgg_ablate.analysis.stats import ALPHA, FloatArray
 
 TARGET_POWER = 0.8
 MAX_SEEDS = 1000  # the largest number of seeds that is searched and shown
@@ -20,17 +20,8 @@ MAX_SEEDS = 1000  # the largest number of seeds that is searched and shown
 
 def compute_power(effect: float, seeds: int, alpha: float = ALPHA) -> float:
     """Return P(the 1 - alpha interval excludes 0), where `effect` is the true mean in sd of the differences."""
-    return compute_decision_power((0.0, inf), effect, 1.0, seeds, alpha)
-
-
-def compute_decision_power(region: Region, mean: float, sd: float, seeds: int, alpha: float = ALPHA) -> float:
-    """Return P(the 1 - alpha interval lies wholly inside or wholly outside the region), for a true mean and sd."""
-    reach = special.stdtrit(seeds - 1, 1 - alpha / 2) * _sd_ratios(seeds)
-    low, high = ((edge - mean) / sd * sqrt(seeds) for edge in region)
-    # The interval of a large sample sd can be wider than the region: then it cannot lie inside, hence the maximum.
-    inside = np.maximum(0.0, special.ndtr(high - reach) - special.ndtr(low + reach))
-    outside = special.ndtr(low - reach) + special.ndtr(-high - reach)
-    return float((inside + outside) @ _quadrature()[1])
+    reach, shift = special.stdtrit(seeds - 1, 1 - alpha / 2) * _sd_ratios(seeds), effect * sqrt(seeds)
+    return float((special.ndtr(shift - reach) + special.ndtr(-shift - reach)) @ _quadrature()[1])
 
 
 def compute_detectable_difference(sd: float, seeds: int, alpha: float = ALPHA, target: float = TARGET_POWER) -> float:
@@ -40,17 +31,14 @@ def compute_detectable_difference(sd: float, seeds: int, alpha: float = ALPHA, t
     return sd * _smallest_effect(seeds, alpha, target)
 
 
-def compute_seeds_to_decide(region: Region, mean: float, sd: float, seeds: int, alpha: float = ALPHA) -> int | None:
-    """Return the smallest number above `seeds` that decides with 80 % power; None where MAX_SEEDS do not.
-
-    `mean` and `sd` are taken for the true ones.
-    """
-    low, high = max(seeds + 1, 3), MAX_SEEDS
-    if sd == 0 or compute_decision_power(region, mean, sd, MAX_SEEDS, alpha) < TARGET_POWER:
+def compute_seeds_needed(effect: float, sd: float, alpha: float = ALPHA) -> int | None:
+    """Return the smallest number of seeds that find a true difference with the target power; None beyond MAX_SEEDS."""
+    if compute_power(effect / sd, MAX_SEEDS, alpha) < TARGET_POWER:
         return None
+    low, high = 3, MAX_SEEDS
     while low < high:  # bisection: power grows with the number of seeds
         middle = (low + high) // 2
-        if compute_decision_power(region, mean, sd, middle, alpha) >= TARGET_POWER:
+        if compute_power(effect / sd, middle, alpha) >= TARGET_POWER:
             high = middle
         else:
             low = middle + 1

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vgg_ablate.analysis import stats
+from vgg_ablate.analysis.frame import SPARED
 from vgg_ablate.analysis.metrics import (
     TIMED_METRICS,
     collect_by_seed,
@@ -64,7 +65,7 @@ class VariantRow:
 
     variant: Variant
     is_base: bool
-    planned: int  # number of seeds
+    planned: int  # number of seeds that are needed
     outcomes: Mapping[str, int]  # outcome -> number of runs, without `finished`
     error: MetricSummary  # of PRIMARY_METRIC
     to_base: PairedDifference
@@ -219,6 +220,7 @@ def _build_row(
     base_errors: Mapping[int, float],
     group: int | None,
 ) -> VariantRow:
+    runs = runs[(runs["outcome"] != SPARED).to_numpy()]
     finished = runs[(runs["outcome"] == "finished").to_numpy()]
     values = {metric: _list_values(finished, metric) for metric in (*_SECONDARY_METRICS, *sorted(TIMED_METRICS))}
     return VariantRow(

@@ -1,24 +1,25 @@
-"""Verdicts on claims, with the numbers that each rests on.
+"""Verdicts on the claims on one metric at one look, with the numbers that each rests on.
 
 A claim is supported, refuted, without a difference that matters, or inconclusive.
 
 The rule: differences are paired by seed, Student's t gives the interval of their mean, and Holm's correction covers the
 study's claims on one metric. A claim is supported where the evidence puts the gain inside the claimed region, refuted
-where it puts it outside. Gains are positive where side a is better than side b.
+where it puts it outside. Gains are positive where side a is better than side b. Where all runs share their test
+examples, the interval that decides covers the choice of the examples as well. decisions.py goes through the looks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan, nan, sqrt
+from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from vgg_ablate.analysis import power, stats
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
+from vgg_ablate.analysis.examples import CorrectExamples, add_examples
 from vgg_ablate.analysis.methods import (
     LEFT_OUT,
     METHODS,
@@ -30,13 +31,13 @@ from vgg_ablate.analysis.methods import (
     judge_by_method,
 )
 from vgg_ablate.analysis.metrics import EXACT_METRICS, TIMED_METRICS, collect_by_seed, find_excluded_runs, get_sign
-from vgg_ablate.analysis.stats import ALPHA, Estimate, FloatArray
-from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
+from vgg_ablate.analysis.sequential import Look
+from vgg_ablate.analysis.stats import ALPHA, CrossedEstimate, Estimate
+from vgg_ablate.config.claims import Claim
 
 FEWEST_SEEDS = 3  # with two, the t distribution has one degree of freedom and decides next to nothing
 
 Contrasts = Mapping[str, Mapping[str, float]]  # claim id -> variant -> weight
-CorrectExamples = Mapping[tuple[str, int], NDArray[np.bool_]]  # (variant, seed) -> per test example: is it correct?
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Verdict:
     seeds: tuple[int, ...] = ()  # those that every variant has finished, at the look
     look: int = 0  # planned seeds at the look that this verdict is from
     looks: tuple[int, ...] = ()
-    alpha: float = ALPHA  # spent at this look; the interval has level 1 - alpha
+    alpha: float = ALPHA  # level of this look; the interval has level 1 - alpha
+    power: float = nan  # probability that a later look decides an open claim, if the differences go on as they are
     mean: float = nan
     sd: float = nan  # of the differences, over seeds
     ci_low: float = nan
@@ -78,9 +80,12 @@ class Verdict:
     wins: int = 0  # seeds on which a is better
     hedges_g: float = nan
     detectable: float = nan  # the smallest difference that this many seeds detect with 80 % power
-    seeds_to_decide: int | None = None
+    excluded: float = nan  # larger differences, of either sign, are excluded at the level of the family
+    seeds_needed: int | None = None  # that find a difference of the smallest effect with 80 % power; None: unknown
     sensitivity: Mapping[str, VerdictWord] = field(default_factory=dict)  # method -> the verdict by it
-    beyond: tuple[float, float] | None = None  # the interval where the test examples are a sample, too
+    beyond: tuple[float, float] | None = None  # the interval where the test examples are a sample, too; it decides
+    on_test_set: VerdictWord | None = None  # the verdict by the seeds alone, where `beyond` decides
+    estimate: Estimate | CrossedEstimate | None = field(default=None, repr=False, compare=False)  # that decides
     counts: TrainedCounts | None = None  # of a claim on the runs that trained
     complete: bool = True  # every run that it is about has a record, at the look
     horizons: Mapping[str, HorizonVerdict] = field(default_factory=dict)  # level -> verdict; the last level decides
@@ -92,6 +97,18 @@ class Verdict:
         return len(self.seeds)
 
     @property
+    def is_decided(self) -> bool:
+        """Whether the claim needs no further look."""
+        return self.verdict != "inconclusive"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the difference has a sign, yet is smaller than what matters."""
+        smallest = self.claim.smallest_effect
+        has_sign = self.verdict in ("supported", "refuted") and (self.ci_low > 0 or self.ci_high < 0)
+        return has_sign and smallest is not None and self.excluded < smallest
+
+    @property
     def interval_word(self) -> str:
         """Where the interval lies between worse, negligible and better, in words."""
         if self.counts is not None:  # decided by the exact test: the interval can disagree with it near 0
@@ -100,43 +117,21 @@ class Verdict:
         return _choose_interval_word(self.ci_low, self.ci_high, self.claim.margin)
 
 
-def judge_claims(
+def judge_family(
     claims: Sequence[Claim],
     frame: pd.DataFrame,
     seeds: Sequence[int],
-    *,
-    levels: FactorLevels | None = None,
-    looks: Sequence[int] | None = None,
+    contrasts: Contrasts,
+    look: Look,
     examples: CorrectExamples | None = None,
-    quantities: TrendQuantities | None = None,
-) -> tuple[Verdict, ...]:
-    """Judge claims from the rows of a run frame (`vgg_ablate.frame`).
-
-    `seeds` are the planned ones; `looks` are the numbers of seeds at which the study is judged (all of them, once, by
-    default). Claims over factors need the `levels` of the variants, trends their `quantities`, and the second interval
-    the `examples`. Raises InvalidValueError where a claim names no variant or a trend has no slope.
-    """
-    levels = levels if levels is not None else {str(name): {} for name in frame["variant"].unique()}
-    looks = tuple(looks or (len(seeds),))
-    contrasts = {claim.id: claim.compute_contrast(levels, quantities) for claim in claims}
-    judged: dict[str, Verdict] = {}
-    # Holm's correction is per metric: claims on the costs of nets need none, and would make the others harder.
-    for metric in dict.fromkeys(claim.metric for claim in claims):
-        family = [claim for claim in claims if claim.metric == metric]
-        if metric in EXACT_METRICS:
-            judged |= _judge_exact_metric(family, frame, contrasts)
-        else:
-            judged |= _judge_at_looks(family, frame, seeds, contrasts, looks)
-    return tuple(_with_second_interval(judged[claim.id], examples) for claim in claims)
-
-
-def split_alpha_over_looks(looks: Sequence[int]) -> list[float]:
-    """Return the error rate of every look: ALPHA in proportion to the seeds that it adds.
-
-    The rates sum to ALPHA, which bounds the error whatever the dependence between looks is. The usual spending
-    functions need that dependence, which has no closed form for small-sample t-tests.
-    """
-    return [ALPHA * (now - before) / looks[-1] for before, now in zip((0, *looks), looks, strict=False)]
+) -> dict[str, Verdict]:
+    """Judge the claims on one metric that are open at a look, by the runs on `seeds`, the seeds of that look."""
+    if claims[0].metric in EXACT_METRICS:
+        return _judge_exact_metric(claims, frame, contrasts)
+    frame = frame[frame["seed"].isin(list(seeds))]  # later runs must not change what a look has decided
+    if claims[0].metric == "trained":
+        return _judge_counts(claims, frame, seeds, contrasts, look)
+    return _judge_means(claims, frame, seeds, contrasts, look, examples)
 
 
 def find_unseeded_variants(frame: pd.DataFrame) -> dict[str, str]:
@@ -179,40 +174,18 @@ def _judge_exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[
     )
 
 
-def _judge_at_looks(
-    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, looks: tuple[int, ...]
-) -> dict[str, Verdict]:
-    """Judge at every look that has been reached; the first look that decides a claim stands."""
-    alphas = split_alpha_over_looks(looks)
-    # Between two looks only the seeds of the earlier one are used: judging after every run would be many more looks.
-    reached = [count for count in looks if _has_all_records(frame, seeds[:count])] or [looks[0]]
-    judged: dict[str, Verdict] = {}
-    for count, alpha in zip(reached, alphas, strict=False):
-        judge_family = _judge_counts if claims[0].metric == "trained" else _judge_means
-        verdicts = judge_family(claims, frame, seeds[:count], contrasts, alpha)
-        for claim in claims:
-            if claim.id not in judged or judged[claim.id].verdict == "inconclusive":
-                own = frame[frame["variant"].isin(list(contrasts[claim.id]))]
-                complete = bool(len(own)) and _has_all_records(own, seeds[:count])
-                judged[claim.id] = replace(verdicts[claim.id], look=count, looks=looks, complete=complete)
-    return judged
-
-
-def _has_all_records(frame: pd.DataFrame, seeds: Sequence[int]) -> bool:
-    return not bool(((frame["outcome"] == "missing") & frame["seed"].isin(list(seeds))).any())
-
-
 def _judge_counts(
-    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, alpha: float
+    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, look: Look
 ) -> dict[str, Verdict]:
     """Judge claims on the runs that trained by an exact test of two counts, with Holm's correction over the family."""
+    alpha = look.added_level  # the joint distribution of exact tests over looks is not known
     counted = {claim.id: count_trained(frame, contrasts[claim.id], seeds) for claim in claims}
     fewest = {name: min(counts.runs_a, counts.runs_b) for name, (counts, _) in counted.items()}
     p_values = [counted[claim.id][0].p_value() if fewest[claim.id] >= FEWEST_SEEDS else 1.0 for claim in claims]
     judged = {}
     for claim, p, q in zip(claims, p_values, stats.adjust_holm(p_values), strict=True):
         counts, lacking = counted[claim.id]
-        verdict = Verdict(claim, contrasts[claim.id], "inconclusive", alpha=alpha, family=len(claims))
+        verdict = Verdict(claim, contrasts[claim.id], "inconclusive", alpha=alpha, family=look.family)
         if fewest[claim.id]:
             low, high = counts.interval(1 - alpha)
             verdict = replace(verdict, counts=counts, mean=counts.difference, ci_low=low, ci_high=high)
@@ -235,7 +208,12 @@ def _choose_counts_word(claim: Claim, difference: float, q: float, alpha: float)
 
 
 def _judge_means(
-    claims: Sequence[Claim], frame: pd.DataFrame, seeds: Sequence[int], contrasts: Contrasts, alpha: float
+    claims: Sequence[Claim],
+    frame: pd.DataFrame,
+    seeds: Sequence[int],
+    contrasts: Contrasts,
+    look: Look,
+    examples: CorrectExamples | None,
 ) -> dict[str, Verdict]:
     """Judge claims on the mean of a metric that varies with the seed."""
     metric = claims[0].metric
@@ -245,37 +223,46 @@ def _judge_means(
         claim.id: collect_contrast_values(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims
     }
     by_method = {
-        method: judge_by_method(claims, [estimate_gain(values[claim.id], method) for claim in claims], alpha)
+        method: judge_by_method(claims, [estimate_gain(values[claim.id], method) for claim in claims], look)
         for method in METHODS
     }
+    crossed = [
+        add_examples(claim, result.estimate, contrasts[claim.id], values[claim.id].seeds, examples)
+        for claim, result in zip(claims, by_method["paired"], strict=True)
+    ]
+    deciding = judge_by_method(claims, crossed, look)
     judged = {}
     for index, claim in enumerate(claims):
-        verdict = _build_verdict(claim, contrasts[claim.id], values[claim.id], by_method["paired"][index], alpha)
-        reason = _check_devices(verdict, frame) or _find_obstacle(verdict, values[claim.id], unseeded)
-        if reason:
-            verdict = replace(verdict, verdict="inconclusive", reason=reason)
-        else:
-            verdict = replace(verdict, sensitivity={method: by_method[method][index].word for method in METHODS})
-        if not reason or not values[claim.id].lacking:  # a claim with lacking runs needs those, not more seeds
-            verdict = replace(verdict, seeds_to_decide=_compute_seeds_to_decide(verdict, len(claims)))
-        if not reason and _is_negligible(verdict, len(claims)):
-            verdict = replace(verdict, verdict="no difference", seeds_to_decide=None)
-        judged[claim.id] = replace(verdict, family=len(claims))
+        contrast, paired = values[claim.id], by_method["paired"][index]
+        verdict = _build_verdict(claim, contrasts[claim.id], contrast, deciding[index], look)
+        if reason := _check_devices(verdict, frame) or _find_obstacle(verdict, contrast, unseeded):
+            judged[claim.id] = replace(verdict, verdict="inconclusive", reason=reason)
+            continue
+        words: dict[str, VerdictWord] = {method: by_method[method][index].word for method in METHODS}
+        judged[claim.id] = replace(
+            verdict,
+            verdict=_refine_word(claim, deciding[index], look),
+            sensitivity=words,
+            on_test_set=None if verdict.beyond is None else _refine_word(claim, paired, look),
+        )
     return judged
 
 
-def _is_negligible(verdict: Verdict, family: int) -> bool:
-    """Return whether an undecided claim's interval, at Bonferroni's level, lies within the smallest effect.
+def _refine_word(claim: Claim, result: MethodResult, look: Look) -> VerdictWord:
+    """Return the verdict, which is "no difference" where an undecided claim's interval is within the smallest effect.
 
-    Bonferroni's and not Holm's: the step of a claim in Holm's order depends on its p-value against the edges of the
-    claim, which says nothing about the smallest effect.
+    The interval has Bonferroni's level for the family, not Holm's: the step of a claim in Holm's order depends on its
+    p-value against the edges of the claim, which says nothing about the smallest effect.
     """
-    smallest = verdict.claim.smallest_effect
-    if verdict.verdict != "inconclusive" or not smallest or isnan(verdict.ci_low) or verdict.n < FEWEST_SEEDS:
-        return False
-    half_width = (verdict.ci_high - verdict.ci_low) / 2
-    reach = stats.widen_half_width(half_width, verdict.n - 1, verdict.alpha, family)
-    return abs(verdict.mean) + reach < smallest
+    smallest = claim.smallest_effect
+    if result.word != "inconclusive" or not smallest or result.estimate is None:
+        return result.word
+    return "no difference" if _compute_excluded(result.estimate, look) < smallest else "inconclusive"
+
+
+def _compute_excluded(estimate: Estimate | CrossedEstimate, look: Look) -> float:
+    """Return the difference beyond which, in either direction, every one is excluded at the level of the family."""
+    return float(np.max(np.abs(estimate.interval(1 - look.family_level))))
 
 
 def _collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
@@ -317,43 +304,50 @@ def _check_devices(verdict: Verdict, frame: pd.DataFrame) -> str:
 
 
 def _build_verdict(
-    claim: Claim, weights: Mapping[str, float], values: ContrastValues, result: MethodResult, alpha: float
+    claim: Claim, weights: Mapping[str, float], values: ContrastValues, result: MethodResult, look: Look
 ) -> Verdict:
-    verdict = Verdict(claim, weights, result.word, seeds=values.seeds, alpha=alpha)
-    differences = values.differences
-    if result.estimate is None:
+    alpha, estimate, differences = look.level, result.estimate, values.differences
+    verdict = Verdict(claim, weights, result.word, seeds=values.seeds, alpha=alpha, family=look.family)
+    if estimate is None:
         return replace(verdict, mean=float(differences[0])) if len(differences) else verdict
-    low, high = result.estimate.interval(1 - alpha)
-    sd = float(result.estimate.se) * sqrt(len(differences))
+    over_seeds = estimate.seeds if isinstance(estimate, CrossedEstimate) else estimate
+    low, high = over_seeds.interval(1 - alpha)
+    sd = float(over_seeds.se) * sqrt(len(differences))
     return replace(
         verdict,
-        mean=float(result.estimate.mean),
+        mean=float(estimate.mean),
         sd=sd,
         ci_low=float(low),
         ci_high=float(high),
         p=result.p,
         q=result.q,
-        probability=_compute_probability(claim, result.estimate),
+        probability=_compute_probability(claim, estimate, over_seeds),
         wins=int((differences > 0).sum()),
-        hedges_g=stats.compute_hedges_g(float(result.estimate.mean), values.values),
+        hedges_g=stats.compute_hedges_g(float(estimate.mean), values.values),
         detectable=power.compute_detectable_difference(sd, len(values.seeds), alpha),
+        excluded=_compute_excluded(estimate, look),
+        seeds_needed=_compute_seeds_needed(claim, sd, look.family),
+        beyond=estimate.interval(1 - alpha) if isinstance(estimate, CrossedEstimate) else None,
+        estimate=estimate,
     )
 
 
-def _compute_probability(claim: Claim, estimate: Estimate) -> float:
-    if float(estimate.se) == 0:
+def _compute_probability(claim: Claim, estimate: Estimate | CrossedEstimate, over_seeds: Estimate) -> float:
+    if float(over_seeds.se) == 0:
         return nan
     inside = float(estimate.probability(claim.region))
     return 1 - inside if claim.kind == "different" else inside
 
 
-def _compute_seeds_to_decide(verdict: Verdict, family: int) -> int | None:
-    """Return the number of seeds that would decide an inconclusive claim, at the observed mean and sd."""
-    if verdict.verdict != "inconclusive" or not verdict.sd > 0 or verdict.n < 2:
+def _compute_seeds_needed(claim: Claim, sd: float, family: int) -> int | None:
+    """Return the number of seeds that find a difference of the smallest effect, at Holm's hardest step.
+
+    It depends on the spread alone. From an observed mean it would be a guess: a net compared with itself was told to
+    train 27, 146 and 932 seeds.
+    """
+    if not claim.smallest_effect or not sd > 0:
         return None
-    # At Holm's hardest step: which step the claim will be at depends on the others, and the number must not be too low.
-    alpha = verdict.alpha / family
-    return power.compute_seeds_to_decide(verdict.claim.region, verdict.mean, verdict.sd, verdict.n, alpha)
+    return power.compute_seeds_needed(claim.smallest_effect, sd, ALPHA / family)
 
 
 def _choose_interval_word(low: float, high: float, margin: float) -> str:
@@ -366,24 +360,3 @@ def _choose_interval_word(low: float, high: float, margin: float) -> str:
     if high < 0:
         return "clearly worse" if high <= -margin else "worse, size unclear"
     return "unclear"
-
-
-def _with_second_interval(verdict: Verdict, examples: CorrectExamples | None) -> Verdict:
-    """Add the interval beyond this test set, where the answers to all examples are known and all runs share them."""
-    metric = verdict.claim.metric
-    if not examples or verdict.n < 2 or metric not in ("test_error", "test_accuracy"):
-        return verdict
-    total: FloatArray | None = None  # seeds x examples: the contrast of the answers
-    for name, weight in verdict.weights.items():
-        rows = [examples.get((name, seed)) for seed in verdict.seeds]
-        present = [row for row in rows if row is not None]
-        if len(present) < len(rows) or len({len(row) for row in present}) != 1:
-            return verdict
-        part = weight * np.array(present, dtype=np.float64)
-        if total is not None and total.shape != part.shape:
-            return verdict
-        total = part if total is None else total + part
-    if total is None or total.shape[1] < 2:
-        return verdict
-    width = stats.compute_crossed_half_width(100.0 * total, (verdict.ci_high - verdict.ci_low) / 2, 1 - verdict.alpha)
-    return replace(verdict, beyond=(verdict.mean - width, verdict.mean + width))

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config import kernel_rewrites
 from vgg_ablate.config.datasets import Shape
+from vgg_ablate.config.initializers import InitConfig, KaimingInit
 from vgg_ablate.config.notation import format_stages, parse_stages
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.types import (
@@ -46,8 +47,11 @@ class ConvConfig(FrozenModel):
     """One convolution with stride 1, padded so that the map keeps its size (paper, section 2.1)."""
 
     channels: Size
-    kernel: tuple[Size, Size] = (3, 3)  # rows, columns; both odd
-    then: AfterConv = "activation"  # norm and activation, the norm alone, or nothing
+    """Number of output channels. Unit: channels. Example: 64"""
+    kernel: tuple[Size, Size] = (3, 3)
+    """Side of the kernel, or [rows, columns]; odd. Unit: pixels. Example: [1, 3]"""
+    then: AfterConv = "activation"
+    """What follows the convolution: norm and activation, the norm alone, or nothing. Example: nothing"""
 
     @field_validator("kernel", mode="before")
     @classmethod
@@ -66,11 +70,20 @@ class Stage(FrozenModel):
     """Convolutions on maps of one size, followed by a pooling that halves the maps."""
 
     convs: tuple[ConvConfig, ...] = Field(min_length=1)
+    """The convolutions of the stage, in order. Example: [{channels: 64}, {channels: 64, kernel: 5}]"""
     pool: Flag = True
-    depth: Depth | None = None  # number of convolutions: the last one is repeated, or the rest dropped
-    channels: Size | None = None  # of all convolutions of the stage
-    kernel: Kernel | None = None  # overrides that of the arch
-    between: BetweenConvs | None = None  # overrides that of the arch
+    """Whether a pooling that halves the maps follows the stage. Example: false"""
+    depth: Depth | None = None
+    """Number of convolutions: the last one is repeated, or the rest dropped; without it, as listed.
+
+    Unit: convolutions. Example: 3
+    """
+    channels: Size | None = None
+    """Channels of all convolutions of the stage; without it, their own. Unit: channels. Example: 128"""
+    kernel: Kernel | None = None
+    """Kernel rules of this stage instead of those of the arch. Example: 5"""
+    between: BetweenConvs | None = None
+    """What separates the convolutions of this stage instead of `arch.between`. Example: none"""
 
 
 class NoNorm(FrozenModel):
@@ -84,7 +97,9 @@ class BatchNorm(FrozenModel):
 
     kind: Literal["batch"]
     eps: Positive = 1e-5
+    """Number added to the variance before the division. Example: 1.0e-5"""
     momentum: Positive = 0.1
+    """Weight of a new batch in the running mean and variance. Example: 0.1"""
 
 
 class GroupNorm(FrozenModel):
@@ -92,7 +107,9 @@ class GroupNorm(FrozenModel):
 
     kind: Literal["group"]
     groups: Count = 8
+    """Number of groups into which the channels are divided. Unit: groups. Example: 8"""
     eps: Positive = 1e-5
+    """Number added to the variance before the division. Example: 1.0e-5"""
 
 
 class LocalResponseNorm(FrozenModel):
@@ -104,62 +121,49 @@ class LocalResponseNorm(FrozenModel):
 
     kind: Literal["lrn"]
     size: Count = 5
+    """Number of neighbouring channels that are summed. Unit: channels. Example: 5"""
     alpha: Positive = 1e-4
+    """Factor of the sum of squares. Example: 1.0e-4"""
     beta: Positive = 0.75
+    """Exponent of the divisor. Example: 0.75"""
     k: Positive = 2.0
+    """Constant of the divisor. Example: 2.0"""
     convention: Literal["sum", "mean"] = "sum"
-
-
-class NormalInit(FrozenModel):
-    """Normally distributed weights and zero biases, as in the paper (section 3.1: variance 1e-2)."""
-
-    kind: Literal["normal"]
-    std: Positive = 0.1
-
-
-class KaimingInit(FrozenModel):
-    """Initialisation of He et al. (arXiv:1502.01852).
-
-    With `head_std` the dense layers are drawn from N(0, head_std), as in torchvision. `fan_out` without `head_std`
-    gives the class layer a variance of 2/classes, which is so large that a net may not start to learn.
-    """
-
-    kind: Literal["kaiming"]
-    # fan_in as in He et al.: with fan_out, as in torchvision, the default net stayed at 40 % accuracy on digits
-    # (99 % with fan_in).
-    mode: Literal["fan_in", "fan_out"] = "fan_in"
-    head_std: Positive | None = None
-
-
-class GlorotInit(FrozenModel):
-    """Initialisation of Glorot and Bengio (2010), with which the paper needs no pre-training (section 3.1)."""
-
-    kind: Literal["glorot"]
-    distribution: Literal["normal", "uniform"] = "normal"
+    """Whether alpha multiplies the sum of the squares, or their mean. Example: mean"""
 
 
 NormConfig = Annotated[NoNorm | BatchNorm | GroupNorm | LocalResponseNorm, Field(discriminator="kind"), ByKind]
-InitConfig = Annotated[NormalInit | KaimingInit | GlorotInit, Field(discriminator="kind"), ByKind]
 
 
 class Head(FrozenModel):
     """The layers after the last stage: an optional pooling, hidden dense layers, and the class layer."""
 
     hidden: tuple[Size, ...] = Field(default=(), max_length=3)
-    dropout: Fraction = 0.0  # after the activation of each hidden layer
-    pool: Literal["none", "global"] | Size = "none"  # global: average to 1x1; n: adaptive average to n x n
-    convolutional: Flag = False  # dense layers as convolutions: the same weights, class maps for larger images
+    """Sizes of the hidden dense layers; an empty list is a head of the class layer alone. Unit: units. Example: [64]"""
+    dropout: Fraction = 0.0
+    """Probability with which a unit is dropped, after the activation of each hidden layer. Example: 0.5"""
+    pool: Literal["none", "global"] | Size = "none"
+    """Average pooling before the dense layers: none, global (to 1x1), or n (adaptive, to n x n). Example: global"""
+    convolutional: Flag = False
+    """Whether the dense layers are convolutions: the same weights, class maps for larger images. Example: true"""
 
 
 class Match(FrozenModel):
     """Scale the width until one cost meets a budget, given as a number or as the name of another variant."""
 
     macs: str | Positive | Count | None = None
+    """Budget of multiply-accumulates: a number, or the variant whose cost it is.
+
+    Unit: multiply-accumulates per image. Example: base
+    """
     params: str | Positive | Count | None = None
+    """Budget of parameters: a number, or the variant whose cost it is. Unit: parameters. Example: 1000000"""
     activations: str | Positive | Count | None = None
+    """Budget of activations: a number, or the variant whose cost it is. Unit: numbers per image. Example: base"""
     tolerance: Annotated[
         float, Field(strict=True, gt=0, lt=1), parse_text_with(lambda text: _parse_percentage(text))
     ] = 0.01
+    """Largest difference from the budget, as a fraction or a percentage of it. Example: 2%"""
 
     @model_validator(mode="after")
     def _check_one_cost(self) -> Self:
@@ -189,23 +193,48 @@ class Arch(FrozenModel):
     """A VGG: stages of convolutions, and a head. Every field is one thing that a study can change."""
 
     stages: Annotated[tuple[Stage, ...], parse_text_with(parse_stages)] = Field(min_length=1)
-    # Multiplies the channels of all convolutions, but not the hidden layers of the head: a budget met by shrinking the
-    # classifier would answer another question.
+    """The stages: a list, or the compact notation, in which `|` pools and 64@5 is a 5x5 convolution of 64 channels.
+
+    Example: 16 16 | 32 32
+    """
+    # Not of the hidden layers: a budget met by shrinking the classifier would answer another question.
     width: Width = 1.0
-    depth: Depth | tuple[Depth, ...] | None = None  # convolutions per stage: one number, or one per stage
-    kernel: Kernel = ()  # rules of config/kernel_rewrites.py, applied in this order
-    between: BetweenConvs = "activation"  # what separates the convolutions of one stack
-    stack: Count | None = None  # convolutions per stack; None: a stage is one stack
+    """Multiplier of the channels of all convolutions, but not of the hidden layers of the head. Example: 0.25"""
+    depth: Depth | tuple[Depth, ...] | None = None
+    """Convolutions per stage: one number, or one per stage; without it, as in `stages`.
+
+    Unit: convolutions. Example: 3
+    """
+    kernel: Kernel = ()
+    """Rewriting of the kernels, or a list of rewritings in this order: 5 and 7 merge stacks of 3x3, 3 splits 5x5 and
+    7x7, 1xn splits n x n, 1x1-last is config C of the paper.
+
+    Example: 5
+    """
+    between: BetweenConvs = "activation"
+    """What separates the convolutions of one stack: norm and activation, the norm alone, or nothing. Example: none"""
+    stack: Count | None = None
+    """Number of convolutions in a stack; without it, a stage is one stack. Unit: convolutions. Example: 2"""
     head: Head = Head()
+    """The layers after the last stage. Example: {hidden: [64], dropout: 0.5}"""
     norm: NormConfig = NoNorm(kind="none")
+    """Normalisation of the convolutions. Example: batch"""
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
-    pool: Literal["max", "average", "conv"] = "max"  # conv: a 2x2 convolution with stride 2
-    bias: Flag = True  # of the convolutions
+    """Activation function of convolutions and hidden layers. Example: gelu"""
+    pool: Literal["max", "average", "conv"] = "max"
+    """Pooling between stages: max, average, or a 2x2 convolution with stride 2. Example: average"""
+    bias: Flag = True
+    """Whether the convolutions have biases. Example: false"""
     init: InitConfig = KaimingInit(kind="kaiming")
-    image_size: Size | None = None  # pixels per side; None: that of the data set
-    in_channels: Size | None = None  # None: those of the data set
-    classes: Size | None = None  # None: those of the data set
+    """Initialisation of the weights. Example: {kind: kaiming, mode: fan_out}"""
+    image_size: Size | None = None
+    """Side of the input images; without it, that of the data. Unit: pixels. Example: 32"""
+    in_channels: Size | None = None
+    """Channels of the input images; without it, those of the data. Unit: channels. Example: 3"""
+    classes: Size | None = None
+    """Number of classes; without it, those of the data. Unit: classes. Example: 10"""
     match: Match | None = None
+    """Scale the width until one cost meets a budget. Example: {macs: base, tolerance: 1%}"""
 
     @model_validator(mode="before")
     @classmethod

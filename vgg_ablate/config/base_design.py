@@ -26,6 +26,7 @@ class BaseDesign(FrozenModel):
     """A layout of variants. The defaults are those of designs whose variants are known before the first run."""
 
     kind: str
+    """Kind of the design. Example: factorial"""
     # Whether variants are proposed while the study runs; the manifest alone lists these.
     proposes_variants: ClassVar[bool] = False
     trial_noun: ClassVar[str] = "one variant on one seed"  # what a trial of the ledger is
@@ -43,6 +44,6 @@ class BaseDesign(FrozenModel):
         """Return what the trials of the ledger are compared by."""
         return ("val_error",)
 
-    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool) -> list[DesignConflict]:
+    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool, stops: bool) -> list[DesignConflict]:
         """Return the keys of the study that the design does not support."""
         return []

@@ -42,7 +42,12 @@ class Trend(FrozenModel):
     """
 
     over: str
+    """Quantity of the variants: a cost, the path of a number, or a factor whose levels are numbers.
+
+    Example: weight_layers
+    """
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Names of at least two variants. Example: [A, B, D, E]"""
 
     def slope(self, quantities: TrendQuantities) -> dict[str, float]:
         """Return the weight of every variant in the slope, (x - mean x) / sum((x - mean x)^2); the weights sum to 0.
@@ -76,16 +81,43 @@ class Claim(FrozenModel):
     """
 
     id: Name
+    """Short name of the claim, unique in the study. Example: norm-helps"""
     text: str
+    """The statement in words, printed in the report. Example: batch normalisation lowers the test error"""
     kind: ClaimKind
+    """What is claimed of a against b. Example: better"""
     a: ClaimSide | None = None
+    """Side of the claim: a variant, a level `factor=level` (the mean over its variants), or a list of these.
+
+    Example: normalised
+    """
     b: ClaimSide = "base"
+    """Side that a is compared with, written like a. Example: base"""
     trend: Trend | None = None
+    """Slope over several variants, instead of two sides. Example: {over: weight_layers, variants: [A, B, D, E]}"""
     metric: MetricName = "test_error"
+    """What is compared. `trained` counts the runs that neither diverged nor stalled at chance level.
+
+    Example: test_error
+    """
     margin: NonNegative = 0.0
-    smallest_effect: NonNegative | None = None  # the smallest relevant difference; None: that of the study
-    within: str | None = None  # factor=level
-    against: str | None = None  # factor=level
+    """Difference that a must exceed (better, worse, different) or stay within (not_worse, equivalent); for a trend, per
+    unit of its quantity.
+
+    Unit: percentage points for errors and accuracies. Example: 0.5
+    """
+    smallest_effect: NonNegative | None = None
+    """Smallest difference that matters for this claim; without it, that of the study.
+
+    Unit: percentage points for errors and accuracies. Example: 0.5
+    """
+    within: str | None = None
+    """Level `factor=level` to which both sides are restricted. Example: norm=batch"""
+    against: str | None = None
+    """Another level: the claim is that the effect of a over b differs between it and `within` (an interaction).
+
+    Example: norm=none
+    """
 
     @model_validator(mode="after")
     def _check_sides_or_trend(self) -> Self:

@@ -24,8 +24,11 @@ class Constraint(FrozenModel):
     """Bounds on a cost of an arch, both included: `40e6 <= macs <= 60e6`."""
 
     cost: str
+    """Name of the cost. Example: macs"""
     low: Number | None = None
+    """Smallest allowed cost; without it, any. Example: 1.0e+6"""
     high: Number | None = None
+    """Largest allowed cost; without it, any. Example: 60.0e+6"""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

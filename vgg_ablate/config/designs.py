@@ -50,6 +50,10 @@ class OneFactorAtATime(BaseDesign):
 
     kind: Literal["one_factor_at_a_time"]
     factors: Factors = Field(min_length=1)
+    """Path with its values, or name of a factor with its levels, each a mapping of changes.
+
+    Example: {arch.norm: [none, batch], head: {small: {arch.head.hidden: [32]}}}
+    """
 
     def cells(self) -> list[DesignCell]:
         """Return one cell per level."""
@@ -65,6 +69,10 @@ class LeaveOneOut(BaseDesign):
 
     kind: Literal["leave_one_out"]
     parts: dict[Name, Changes] = Field(min_length=1)
+    """Name of a part of the base and the changes that remove it.
+
+    Example: {norm: {arch.norm: none}, dropout: {arch.head.dropout: 0.0}}
+    """
 
     def cells(self) -> list[DesignCell]:
         """Return one cell per part."""
@@ -76,6 +84,10 @@ class Cumulative(BaseDesign):
 
     kind: Literal["cumulative"]
     steps: dict[Name, Changes] = Field(min_length=1)
+    """Name of a step and its changes, which all later steps keep.
+
+    Example: {norm: {arch.norm: batch}, deeper: {arch.depth: 3}}
+    """
 
     def cells(self) -> list[DesignCell]:
         """Return one cell per step, in order."""
@@ -91,6 +103,10 @@ class Factorial(BaseDesign):
 
     kind: Literal["factorial"]
     factors: Factors = Field(min_length=2)
+    """Path with its values, or name of a factor with its levels, each a mapping of changes.
+
+    Example: {arch.norm: [none, batch], arch.head.hidden: [[], [64]]}
+    """
 
     def cells(self) -> list[DesignCell]:
         """Return one cell per combination; the last factor varies fastest."""

@@ -49,6 +49,11 @@ def format_level_name(name: str, level: HorizonLevel) -> str:
     return f"{name}@{level}"  # users cannot write "@" in a name, so these names never clash with theirs
 
 
+def get_full_name(name: str) -> str:
+    """Return the name of a variant at the last level: `D` for `D@20`."""
+    return name.partition("@")[0]
+
+
 def paths_overlap(first: str, second: str) -> bool:
     """Return whether the paths are equal or one contains the other."""
     first_parts, second_parts = split_path(first), split_path(second)

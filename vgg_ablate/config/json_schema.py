@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vgg_ablate.config.presets import PRESETS
+from vgg_ablate.config.presets import PRESETS, RECIPES
 from vgg_ablate.config.study_file import StudyFile
-from vgg_ablate.config.training import RECIPES
 
 _LIST_FIELDS = ("kernel", "view", "scales")  # fields whose single item may be written without a list
 
@@ -19,7 +18,13 @@ def build_schema() -> dict[str, Any]:
     """Return the schema of a study file, JSON Schema draft 2020-12."""
     schema: dict[str, Any] = _add_short_forms(StudyFile.model_json_schema())
     schema.pop("required")
-    schema["properties"]["extends"] = {"type": "string", "description": "The study file over which this one is merged."}
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "default": None,
+        "description": "The study file over which this one is merged. Example: paper/recipe.yaml",
+    }
+    for mapping in (schema["properties"]["variants"], schema["properties"]["tuned"]):
+        mapping["default"] = {}
     schema["properties"]["seeds"]["oneOf"].append({"type": "integer", "minimum": 1})
     schema["properties"]["arch"] = _allow(schema["properties"]["arch"], {"enum": list(PRESETS)})
     schema["properties"]["train"] = _allow(schema["properties"]["train"], {"enum": list(RECIPES)})
@@ -28,11 +33,16 @@ def build_schema() -> dict[str, Any]:
         models[name].pop("required", None)
     models["Train"]["properties"]["preset"] = {
         "enum": list(RECIPES),
-        "description": "The recipe whose fields are the defaults.",
+        "default": None,
+        "description": "The recipe whose settings are the defaults of the other keys. Example: paper",
     }
     arch = models["Arch"]["properties"]
-    arch["preset"] = {"enum": list(PRESETS), "description": "The net whose fields are the defaults."}
-    arch["stages"] = _allow(arch["stages"], {"type": "string", "description": "64 64 | 128 128@5 | ..."})
+    arch["preset"] = {
+        "enum": list(PRESETS),
+        "default": None,
+        "description": "The net whose settings are the defaults of the other keys. Example: D",
+    }
+    arch["stages"] = _allow(arch["stages"], {"type": "string"})
     models["Net"] = {
         **models["Arch"],
         "patternProperties": {r"[.\[]": {}},
@@ -41,11 +51,24 @@ def build_schema() -> dict[str, Any]:
     ensemble["items"] = _allow({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
     tolerance = models["Match"]["properties"]["tolerance"]
     models["Match"]["properties"]["tolerance"] = _allow(tolerance, {"type": "string", "pattern": "%$"})
+    looks = models["Looks"]["properties"]
+    looks["stop"] = _allow(looks["stop"], {"const": "decided"})
     search = models["Search"]["properties"]
-    search["budget"] = _allow(search["budget"], {"type": "string", "description": "60 variants, 4 h, or both."})
+    search["budget"] = _allow(search["budget"], {"type": "string"})
     constraints = search["constraints"]
     constraints["items"] = _allow(constraints["items"], {"type": "string"})
+    models["TuningWinner"]["properties"]["values"]["default"] = {}
+    for model in (schema, *models.values()):
+        for name, key in model["properties"].items():
+            if name == "kind" and "const" in key:  # the class says what its kind stands for
+                key["description"] = f"{_join_lines(model['description'])} Example: {key['const']}"
+            key["description"] = _join_lines(key["description"])
     return schema
+
+
+def _join_lines(text: str) -> str:
+    """Return the first paragraph and the line of unit and example as one line, for editors that show it as it is."""
+    return " ".join(text.split())
 
 
 def _add_short_forms(node: Any) -> Any:

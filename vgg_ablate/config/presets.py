@@ -1,6 +1,6 @@
-"""The named nets, as plain data: Table 1 of the paper, the models of torchvision, and the net of the note.
+"""The named nets and training recipes, as plain data: the paper's, torchvision's, and the net of the note.
 
-A preset is what a user would write under `arch:`. No other module depends on these names.
+A preset is what a user would write under `arch:`, a recipe under `train:`. No other module depends on these names.
 """
 
 from __future__ import annotations
@@ -46,4 +46,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     "vgg16_bn": _build_torchvision_net(_D, "batch"),
     "vgg19_bn": _build_torchvision_net(_E, "batch"),
     "note": _build_torchvision_net(_NOTE),
+}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {  # section 3.1; initial weights and pre-training are in `arch.init` and `train.pretrain`
+        "epochs": 74,
+        "batch_size": 256,
+        "lr": 0.01,
+        "weight_decay": 5e-4,
+        "optimizer": {"kind": "sgd", "momentum": 0.9},
+        "schedule": {"kind": "plateau", "factor": 0.1, "max_drops": 3},
+    },
+    "torchvision": {  # references/classification; nets with batch normalisation use lr 0.1
+        "epochs": 90,
+        "batch_size": 256,
+        "lr": 0.01,
+        "weight_decay": 1e-4,
+        "optimizer": {"kind": "sgd", "momentum": 0.9},
+        "schedule": {"kind": "step", "step_epochs": 30, "factor": 0.1},
+    },
 }

@@ -26,7 +26,8 @@ def build_deciding_content(study: Study) -> dict[str, Any]:
     content = {
         "claims": {claim.id: claim.model_dump(mode="json", include=_CLAIM_FIELDS) for claim in study.claims},
         "smallest_effect": study.smallest_effect,
-        "seeds": {"all": study.seed_list, "looks": study.looks},
+        # A rule to stop is named only where there is one, so that registrations without it keep their hash.
+        "seeds": {"all": study.seed_list, "looks": study.looks, **({"stop": study.stop.rule} if study.stop else {})},
         "horizons": study.horizons,
         "tune": study.as_written("tune"),
         "design": study.as_written("design"),

@@ -13,7 +13,8 @@ class TpeSampler(FrozenModel):
     """Multivariate tree-structured Parzen estimator that accounts for running trials (Bergstra et al. 2011; Optuna)."""
 
     kind: Literal["tpe"]
-    startup_trials: Count = 10  # variants drawn at random before the model is used
+    startup_trials: Count = 10
+    """Number of variants drawn at random before the model is used. Unit: variants. Example: 10"""
 
 
 class NsgaIISampler(FrozenModel):
@@ -21,6 +22,7 @@ class NsgaIISampler(FrozenModel):
 
     kind: Literal["nsga2"]
     population: Annotated[int, Field(strict=True, ge=2)] = 50
+    """Number of variants of one generation. Unit: variants. Example: 50"""
 
 
 class GaussianProcessSampler(FrozenModel):
@@ -28,6 +30,7 @@ class GaussianProcessSampler(FrozenModel):
 
     kind: Literal["gp"]
     startup_trials: Count = 10
+    """Number of variants drawn at random before the model is used. Unit: variants. Example: 10"""
 
 
 class RandomSampler(FrozenModel):
@@ -58,16 +61,20 @@ class MedianPruner(FrozenModel):
     """A rule that stops a variant whose validation error is above the median of the others at the same epoch."""
 
     kind: Literal["median"]
-    startup_trials: Whole = 5  # variants that must have ended before any is stopped
-    warmup_epochs: Whole = 0  # epochs before which no variant is stopped
+    startup_trials: Whole = 5
+    """Number of variants that must have ended before any is stopped. Unit: variants. Example: 5"""
+    warmup_epochs: Whole = 0
+    """Epochs before which no variant is stopped. Unit: epochs. Example: 2"""
 
 
 class SuccessiveHalvingPruner(FrozenModel):
     """Asynchronous successive halving: the best 1/reduction_factor of each rung continue (Li et al. 2018)."""
 
     kind: Literal["successive_halving"]
-    min_epochs: Count = 1  # epochs of the first rung
+    min_epochs: Count = 1
+    """Epochs of the first rung. Unit: epochs. Example: 1"""
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
+    """One variant of this many continues at each rung. Example: 3"""
 
 
 class HyperbandPruner(FrozenModel):
@@ -75,7 +82,9 @@ class HyperbandPruner(FrozenModel):
 
     kind: Literal["hyperband"]
     min_epochs: Count = 1
+    """Epochs of the first rung. Unit: epochs. Example: 1"""
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
+    """One variant of this many continues at each rung. Example: 3"""
 
 
 Sampler = Annotated[

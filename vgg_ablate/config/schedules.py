@@ -42,6 +42,7 @@ class CosineSchedule(BaseSchedule):
 
     kind: Literal["cosine"]
     min_factor: Fraction = 0.0
+    """Learning rate at the end, as a fraction of `train.lr`. Example: 0.01"""
 
     def compute_factor(self, epochs_done: float, epochs: int, accuracies: Sequence[float]) -> float:
         """Return half a period of the cosine, from 1 to `min_factor`."""
@@ -54,7 +55,9 @@ class StepSchedule(BaseSchedule):
 
     kind: Literal["step"]
     step_epochs: Count
+    """Number of epochs between two steps. Unit: epochs. Example: 30"""
     factor: Positive = 0.1
+    """Factor of the learning rate at each step. Example: 0.1"""
 
     def compute_factor(self, epochs_done: float, epochs: int, accuracies: Sequence[float]) -> float:
         """Return `factor` to the power of the steps so far."""
@@ -66,6 +69,7 @@ class OneCycleSchedule(BaseSchedule):
 
     kind: Literal["one_cycle"]
     rise_fraction: Fraction = 0.25
+    """Fraction of the training during which the learning rate increases. Example: 0.25"""
     starts_low: ClassVar[bool] = True
 
     def compute_factor(self, epochs_done: float, epochs: int, accuracies: Sequence[float]) -> float:
@@ -84,8 +88,11 @@ class PlateauSchedule(BaseSchedule):
 
     kind: Literal["plateau"]
     factor: Positive = 0.1
+    """Factor of the learning rate at each drop. Example: 0.1"""
     patience: Count = 5
+    """Epochs without better validation accuracy before a drop. Unit: epochs. Example: 5"""
     max_drops: Count = 3
+    """Largest number of drops. Unit: drops. Example: 3"""
 
     def compute_factor(self, epochs_done: float, epochs: int, accuracies: Sequence[float]) -> float:
         """Return `factor` to the power of the drops so far."""

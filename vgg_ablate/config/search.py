@@ -63,8 +63,10 @@ class SearchBudget(FrozenModel):
     """The number of variants or hours of training after which the search ends, summed over all starts."""
 
     variants: Count | None = None
+    """Number of proposed variants after which the search ends, over all starts. Unit: variants. Example: 60"""
     # Training time summed over workers, not wall time, which depends on the number of workers.
     hours: Positive | None = None
+    """Training time after which the search ends, summed over workers and starts. Unit: hours. Example: 4"""
 
     @model_validator(mode="after")
     def _check_limit(self) -> Self:
@@ -84,15 +86,28 @@ class Search(BaseDesign):
     trial_noun: ClassVar[str] = "one proposal, the mean over its seeds"
 
     kind: Literal["search"]
-    space: dict[str, SearchDimension] = Field(min_length=1)  # path, or the name of a choice of labels -> values
+    space: dict[str, SearchDimension] = Field(min_length=1)
+    """Path with a range of numbers or a list of values, or the name of a choice with its labels, each a mapping of
+    changes.
+
+    Example: {arch.width: {low: 0.25, high: 2.0, log: true}, arch.norm: [none, batch]}
+    """
     constraints: tuple[Annotated[Constraint, parse_text_with(parse_constraint)], ...] = ()
+    """Bounds on the costs of proposed nets, checked before training. Example: [macs <= 60e6, receptive_field >= 32]"""
     objectives: tuple[Objective, ...] = Field(default=("val_error",), min_length=1, max_length=3)
+    """What the search minimises; several give a Pareto front. Example: [val_error, macs]"""
     sampler: Sampler = TpeSampler(kind="tpe")
+    """How variants are proposed. Example: {kind: tpe, startup_trials: 10}"""
     pruner: Pruner = NoPruner(kind="none")
+    """Which proposed variants stop before their last epoch. Example: median"""
     budget: Annotated[SearchBudget, BeforeValidator(parse_budget)]
-    epochs: Count | None = None  # per proposal; None: train.epochs
+    """When the search ends: a number of variants, hours of training, or both. Example: 60 variants, 4 h"""
+    epochs: Count | None = None
+    """Training length of a proposed variant; without it, `train.epochs`. Unit: epochs. Example: 8"""
     seeds: Annotated[Count, Field(le=1000)] = 1
+    """Seeds of each proposed variant, counted from 1,000,000. Unit: seeds. Example: 1"""
     best: Annotated[Whole, Field(le=1000)] = 1
+    """Number of winners, which train again on the seeds of the study. Unit: variants. Example: 3"""
 
     @field_validator("objectives")
     @classmethod
@@ -128,10 +143,13 @@ class Search(BaseDesign):
         """Return the objectives of the search."""
         return self.objectives
 
-    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool) -> list[DesignConflict]:
+    def find_conflicts(self, *, has_horizons: bool, has_ensemble: bool, stops: bool) -> list[DesignConflict]:
         """Return the keys that a search does not support. Listed variants beside a search may be ensembles."""
         if has_horizons:
             return [DesignConflict(("horizons",), "cannot be combined with a search")]
+        if stops:
+            rule = "cannot be combined with a search, whose winners are known only at its end"
+            return [DesignConflict(("seeds", "stop"), rule)]
         ensembles: list[tuple[str, ...]] = [("train", "ensemble")] if has_ensemble else []
         ensembles += [
             ("design", "space", name)

@@ -19,9 +19,13 @@ class NumberRange(FrozenModel):
 
     # Strict types in this order: 1 stays an integer and 1.0 a float, which decides whether this is a range of integers.
     low: Whole | Number
+    """Smallest number of the range. Example: 0.25"""
     high: Whole | Number
+    """Largest number of the range. Example: 2.0"""
     log: Flag = False
+    """Whether values are drawn on a log scale. Example: true"""
     step: Count | Positive | None = None
+    """Distance of two values; without it, every number of the range is possible. Example: 0.25"""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

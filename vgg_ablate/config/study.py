@@ -28,9 +28,10 @@ from vgg_ablate.config.study_checks import (
     find_design_problems,
     find_duplicates,
     find_report_problems,
+    find_stop_problems,
     find_tuning_problems,
 )
-from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, ReportSettings, Seeds, StudyFile
+from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, ReportSettings, Seeds, Stop, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
@@ -79,6 +80,11 @@ class Study(FrozenModel):
     def looks(self) -> tuple[int, ...]:
         """The numbers of seeds after which the claims are judged; one number for a study without looks."""
         return self.seeds.looks if isinstance(self.seeds, Looks) else (len(self.seeds),)
+
+    @property
+    def stop(self) -> Stop | None:
+        """The rule by which the study ends before its last look; None where every seed is trained."""
+        return self.seeds.stop if isinstance(self.seeds, Looks) else None
 
     @property
     def search(self) -> Search | None:
@@ -208,6 +214,7 @@ class Study(FrozenModel):
             *find_duplicates(variants, document),
             *find_report_problems(file, document),
             *find_design_problems(file, document),
+            *find_stop_problems(file, document),
             *find_tuning_problems(variants, file.horizons, document),
         ]
         if problems:

@@ -8,7 +8,7 @@ from typing import Any
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
 from vgg_ablate.config.overrides import join_path, split_path
-from vgg_ablate.config.study_file import StudyFile
+from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import Variant, get_content
 from vgg_ablate.errors import Problem, find_nearest
@@ -31,8 +31,21 @@ def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document)
 
 def find_design_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
     """Return the keys that the design does not support."""
-    conflicts = file.design.find_conflicts(has_horizons=bool(file.horizons), has_ensemble=bool(file.train.ensemble))
+    conflicts = file.design.find_conflicts(
+        has_horizons=bool(file.horizons), has_ensemble=bool(file.train.ensemble), stops=_stops(file)
+    )
     return [Problem(rule, join_path(path), document.locate(path)) for path, rule in conflicts]
+
+
+def find_stop_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
+    """Return why the study cannot stop before its last look: it has no claims that could decide it."""
+    if file.claims or not _stops(file):
+        return []
+    return [Problem("needs claims: they decide when the study stops", "seeds.stop", document.locate(("seeds", "stop")))]
+
+
+def _stops(file: StudyFile) -> bool:
+    return isinstance(file.seeds, Looks) and file.seeds.stop is not None
 
 
 def find_claim_problems(

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.datasets import DATASETS, Shape
+from vgg_ablate.config.presets import RECIPES
 from vgg_ablate.config.schedules import CosineSchedule, Schedule
 from vgg_ablate.config.types import (
     ByKind,
@@ -29,8 +30,10 @@ class ResizedCrop(FrozenModel):
     """A crop of random area and aspect ratio, resized to the image size."""
 
     # The defaults of torchvision's RandomResizedCrop.
-    area: tuple[Share, Share] = (0.08, 1.0)  # smallest and largest fraction of the image area
-    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # smallest and largest ratio of width to height
+    area: tuple[Share, Share] = (0.08, 1.0)
+    """Smallest and largest area of the crop, as fractions of the image. Example: [0.08, 1.0]"""
+    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)
+    """Smallest and largest ratio of width to height. Example: [0.75, 1.333]"""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -45,7 +48,9 @@ class ScaleJitter(FrozenModel):
     """A random crop after resizing the shorter side to S pixels, S drawn from [low, high] (paper, section 3.1)."""
 
     low: Size
+    """Smallest length of the shorter side. Unit: pixels. Example: 32"""
     high: Size
+    """Largest length of the shorter side. Unit: pixels. Example: 64"""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -60,12 +65,18 @@ class Augment(FrozenModel):
     Every draw is a function of (seed, epoch, index of the image) and independent of the other augmentations.
     """
 
-    crop_padding: Whole = 0  # pixels of padding before a random crop to the image size
+    crop_padding: Whole = 0
+    """Padding before a random crop to the image size; 0 for no crop. Unit: pixels. Example: 4"""
     resized_crop: ResizedCrop | None = None
+    """Crop of random area and aspect ratio, resized to the image size. Example: {area: [0.25, 1.0]}"""
     scale_jitter: ScaleJitter | None = None
-    flip: Flag = False  # horizontally, with probability 1/2
-    pca_color_std: NonNegative = 0.0  # standard deviation of the colour shift of AlexNet (there 0.1)
-    cutout: Whole = 0  # side in pixels of a square set to the mean colour (arXiv:1708.04552)
+    """Random crop after resizing to a random scale, as in the paper. Example: {low: 32, high: 64}"""
+    flip: Flag = False
+    """Whether images are mirrored horizontally, with probability 1/2. Example: true"""
+    pca_color_std: NonNegative = 0.0
+    """Standard deviation of the colour shift along the principal components of AlexNet (there 0.1). Example: 0.1"""
+    cutout: Whole = 0
+    """Side of a square that is set to the mean colour (arXiv:1708.04552); 0 for none. Unit: pixels. Example: 8"""
 
     @model_validator(mode="after")
     def _check_one_crop(self) -> Self:
@@ -93,11 +104,19 @@ class Evaluate(FrozenModel):
     """
 
     view: Annotated[tuple[EvaluationView, ...], BeforeValidator(_wrap_in_list)] = Field(("single",), min_length=1)
-    flip: Flag = False  # also evaluate the mirror image of every view
-    scales: Annotated[
-        tuple[Size, ...], BeforeValidator(_wrap_in_list)
-    ] = ()  # shorter sides Q in pixels; empty: the image size
-    grid: Count = 5  # crops per side
+    """Views of a test image: the centre crop, the whole image, or a grid of crops; or a list of these.
+
+    Example: [dense, crops]
+    """
+    flip: Flag = False
+    """Whether the mirror image of every view is evaluated too. Example: true"""
+    scales: Annotated[tuple[Size, ...], BeforeValidator(_wrap_in_list)] = ()
+    """Lengths of the shorter side at which a test image is evaluated; empty: the image size.
+
+    Unit: pixels. Example: [32, 48]
+    """
+    grid: Count = 5
+    """Crops per side of the view `crops`. Unit: crops. Example: 5"""
 
 
 # Fields of `data` that declare a data set or locate its files. They are not part of a run's key: the fingerprint of the
@@ -109,19 +128,35 @@ class Data(FrozenModel):
     """A data set, its splits, and its augmentation and evaluation. `root` and `download` change no result."""
 
     name: str
-    image_size: Size | None = None  # pixels per side; None: that of the data set
-    channels: Literal[1, 3] | None = None  # None: those of the data set
+    """Name of the data set. Example: cifar10"""
+    image_size: Size | None = None
+    """Side to which images are resized; without it, that of the data set. Unit: pixels. Example: 32"""
+    channels: Literal[1, 3] | None = None
+    """Channels to which images are converted, 1 or 3; without it, those of the data set. Unit: channels. Example: 1"""
     # Required by image-folder, so that check, plan and report work without the images; preparing the data checks it.
     classes: Size | None = None
-    validation_fraction: Fraction = 0.1  # of the training examples, drawn by the seed
-    test_fraction: Fraction = 0.2  # of all examples, if the data set has no test split
-    limit: Count | None = None  # number of training and validation examples; None: all
+    """Number of classes; required by image-folder, checked against its folders. Unit: classes. Example: 10"""
+    validation_fraction: Fraction = 0.1
+    """Fraction of the training examples that is held out for validation, drawn by the seed. Example: 0.1"""
+    test_fraction: Fraction = 0.2
+    """Fraction of all examples that is held out for the test where the data set has no test split. Example: 0.2"""
+    limit: Count | None = None
+    """Number of training and validation examples that are used; without it, all. Unit: examples. Example: 5000"""
     augment: Augment = Augment()
-    normalize: Literal["standard", "mean"] = "standard"  # by the training split: mean and deviation, or mean
+    """Augmentation of the training images. Example: {crop_padding: 4, flip: true}"""
+    normalize: Literal["standard", "mean"] = "standard"
+    """Whether images are shifted and scaled by mean and deviation of the training split, or shifted by its mean.
+
+    Example: mean
+    """
     evaluate: Evaluate = Evaluate()
-    root: str | None = None  # folder; None: $VGG_ABLATE_DATA, else the cache folder
+    """Views of a test image in the final evaluation. Example: {view: dense, scales: [32, 48]}"""
+    root: str | None = None
+    """Folder of the data set; without it, $VGG_ABLATE_DATA, else the cache folder. Example: /data/leaves"""
     download: Flag = False
+    """Whether a missing data set is downloaded. Example: true"""
     on_corrupt: Literal["error", "skip"] = "error"
+    """What happens at an image file that cannot be read: error, or skip the file. Example: skip"""
 
     @field_validator("name")
     @classmethod
@@ -179,7 +214,9 @@ class Sgd(FrozenModel):
 
     kind: Literal["sgd"]
     momentum: Fraction = 0.9
+    """Momentum of the gradient. Example: 0.9"""
     nesterov: Flag = False
+    """Whether the momentum is Nesterov's. Example: true"""
 
 
 class AdamW(FrozenModel):
@@ -187,7 +224,9 @@ class AdamW(FrozenModel):
 
     kind: Literal["adamw"]
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square. Example: [0.9, 0.999]"""
     eps: Positive = 1e-8
+    """Number added to the divisor. Example: 1.0e-8"""
 
 
 Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind"), ByKind]
@@ -201,28 +240,11 @@ class PreTrain(FrozenModel):
     """
 
     arch: Arch
+    """The shallower net that is trained first. Example: {preset: A, width: 0.125}"""
     epochs: Count
+    """Training length of the shallower net. Unit: epochs. Example: 10"""
     convs: Whole = 4
-
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "paper": {  # section 3.1; initial weights and pre-training are in `arch.init` and `train.pretrain`
-        "epochs": 74,
-        "batch_size": 256,
-        "lr": 0.01,
-        "weight_decay": 5e-4,
-        "optimizer": {"kind": "sgd", "momentum": 0.9},
-        "schedule": {"kind": "plateau", "factor": 0.1, "max_drops": 3},
-    },
-    "torchvision": {  # references/classification; nets with batch normalisation use lr 0.1
-        "epochs": 90,
-        "batch_size": 256,
-        "lr": 0.01,
-        "weight_decay": 1e-4,
-        "optimizer": {"kind": "sgd", "momentum": 0.9},
-        "schedule": {"kind": "step", "step_epochs": 30, "factor": 0.1},
-    },
-}
+    """Number of its first convolutions that are copied. Unit: convolutions. Example: 4"""
 
 
 class Train(FrozenModel):
@@ -234,22 +256,56 @@ class Train(FrozenModel):
     """
 
     epochs: Count = 20
-    batch_size: Size = 64  # examples per update
-    micro_batch: Count | None = None  # examples per pass, with accumulated gradients; None: batch_size
+    """Training length. Unit: epochs. Example: 20"""
+    batch_size: Size = 64
+    """Examples per update of the weights. Unit: examples. Example: 64"""
+    micro_batch: Count | None = None
+    """Examples per pass, with gradients accumulated up to `batch_size`, to save memory; without it, `batch_size`.
+
+    Unit: examples. Example: 16
+    """
     optimizer: Optimizer = Sgd(kind="sgd")
+    """Optimiser of the weights. Example: {kind: sgd, momentum: 0.9}"""
     lr: Positive = 0.05
+    """Learning rate, before schedule and warm-up. Example: 0.05"""
     weight_decay: NonNegative = 5e-4
-    decay_norms: Flag = True  # whether norms and biases are decayed too
+    """Weight decay. Example: 5.0e-4"""
+    decay_norms: Flag = True
+    """Whether norms and biases are decayed too. Example: false"""
     schedule: Schedule = CosineSchedule(kind="cosine")
+    """Schedule of the learning rate. Example: {kind: step, step_epochs: 30}"""
     warmup_epochs: NonNegative = 0.0
+    """Epochs over which the learning rate rises from 0 at the start. Unit: epochs. Example: 1"""
     label_smoothing: Fraction = 0.0
+    """Share of the target probability that is spread over all classes. Example: 0.1"""
     clip_grad_norm: Positive | None = None
+    """Largest norm of the gradient; without it, gradients are not clipped. Example: 1.0"""
     # auto is measured once per machine and not per arch, so that all variants of a study train in one precision.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the training; auto: bf16 where the device is faster with it, one format for all variants.
+
+    Example: fp32
+    """
     pretrain: PreTrain | None = None
-    replicate: Whole = 0  # another number redraws weights, order, augmentation and dropout, on the same split
-    ensemble: tuple[Arch, ...] = ()  # further nets, trained beside the arch
-    keep: Literal["nothing", "predictions"] = "nothing"  # class probabilities; not part of a key
+    """Training of a shallower net whose layers initialise this one.
+
+    Example: {arch: {preset: A, width: 0.125}, epochs: 10}
+    """
+    replicate: Whole = 0
+    """Number of a repetition: another one redraws weights, order, augmentation and dropout on the same split.
+
+    Example: 1
+    """
+    ensemble: tuple[Arch, ...] = ()
+    """Further nets that are trained beside the arch, each given by its differences from it.
+
+    Example: [E, {kernel: 5}]
+    """
+    keep: Literal["nothing", "predictions"] = "nothing"
+    """Whether every run stores its class probabilities in results/<study>/predictions/. Changes no result.
+
+    Example: predictions
+    """
 
     @model_validator(mode="before")
     @classmethod

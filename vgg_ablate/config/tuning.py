@@ -46,12 +46,24 @@ class Tune(FrozenModel):
     best continue with the next number, so that each number of epochs gets about the same budget.
     """
 
-    space: dict[str, TuningDimension] = Field(min_length=1)  # path -> a range or a list of values
-    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 8  # per variant
-    epochs: Annotated[tuple[Count, ...], BeforeValidator(_wrap_in_list)] = Field(min_length=1)  # per trial, increasing
-    pruner: Literal["none", "successive_halving"] = "successive_halving"  # none: every trial trains for `epochs`
-    sampler: Literal["qmc", "random"] = "qmc"  # scrambled Sobol points, or independent draws
-    seeds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # per trial, from 1,000,000 on
+    space: dict[str, TuningDimension] = Field(min_length=1)
+    """Paths below arch, data.augment and train, each with a range of numbers or a list of values.
+
+    Example: {train.lr: {low: 0.01, high: 0.4, log: true}}
+    """
+    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 8
+    """Number of trials of each variant. Unit: trials. Example: 8"""
+    epochs: Annotated[tuple[Count, ...], BeforeValidator(_wrap_in_list)] = Field(min_length=1)
+    """Training length of a trial; increasing lengths for successive halving. Unit: epochs. Example: [2, 6]"""
+    pruner: Literal["none", "successive_halving"] = "successive_halving"
+    """Whether only the best trials continue with the next number of epochs; none: every trial trains for `epochs`.
+
+    Example: none
+    """
+    sampler: Literal["qmc", "random"] = "qmc"
+    """How trials are drawn: scrambled Sobol points, or independently. Example: random"""
+    seeds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+    """Seeds of each trial, counted from 1,000,000. Unit: seeds. Example: 1"""
 
     @field_validator("space")
     @classmethod
@@ -97,6 +109,12 @@ class Tune(FrozenModel):
 class TuningWinner(FrozenModel):
     """The winner of the tuning of one variant."""
 
-    trial: Whole | None = None  # None: no trial was above chance, and the settings stay as written
-    values: dict[str, Any] = Field(default_factory=dict)  # path -> value
-    val_error: NonNegative | None = None  # fraction of 1; mean over the tuning's seeds after the longest training
+    trial: Whole | None = None
+    """Number of the best trial; without it, no trial was above chance, and the settings stay as written. Example: 3"""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Path and the value of the best trial. Example: {train.lr: 0.1}"""
+    val_error: NonNegative | None = None
+    """Validation error of the best trial, the mean over its seeds after the longest training, as a fraction.
+
+    Example: 0.031
+    """

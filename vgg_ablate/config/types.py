@@ -15,9 +15,13 @@ from vgg_ablate.errors import Problem
 
 
 class FrozenModel(BaseModel):
-    """An immutable pydantic model that rejects unknown keys and also validates its defaults."""
+    """An immutable pydantic model that rejects unknown keys and also validates its defaults.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    The text below a field describes it to users: its meaning, and then `Unit: ...` where there is one, and `Example:
+    ...`, a value in YAML. The JSON Schema, `explain` and the reference of the study file show it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 # All numbers are strict: `epochs: "3"` or `flip: 1` is more likely a mistake than a number or a truth value.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vgg_ablate.config.arch import Arch, BatchNorm, GlorotInit, GroupNorm, InitConfig, KaimingInit, NormalInit
+from vgg_ablate.config.arch import Arch, BatchNorm, GroupNorm
+from vgg_ablate.config.initializers import GlorotInit, InitConfig, KaimingInit, NormalInit
 from vgg_ablate.models.layers import (
     Activation,
     Conv,

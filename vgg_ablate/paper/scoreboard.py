@@ -203,9 +203,9 @@ def _format_estimate(verdict: Verdict) -> str:
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
     estimate = f"{verdict.claim.text}: difference {wording.format_estimate(verdict)}, n = {verdict.n}"
-    needed = wording.format_seeds_needed(verdict)
-    remedy = f"{needed} seeds would decide it" if needed != numbers.DASH else ""
-    return "; ".join(part for part in (estimate, verdict.reason, remedy) if part)
+    is_open = verdict.verdict == "inconclusive" and not verdict.reason
+    excluded = f"differences of more than {wording.format_excluded(verdict)} are excluded" if is_open else ""
+    return "; ".join(part for part in (estimate, verdict.reason, excluded) if part)
 
 
 def _describe_statement(standing: Standing) -> str:

@@ -67,6 +67,9 @@ def _list_notes(verdicts: Sequence[Verdict], report: Report) -> list[str]:
             f"No difference: the interval, corrected for all claims, lies within {sizes} point{'s' * (sizes != '1')}. "
         )
     notes[0] = f"{notes[0]}Supported and refuted: at 5 %, with Holm's correction."
+    if len(report.study.looks) > 1:
+        looks = ", ".join(str(look) for look in report.study.looks)
+        notes.append(f"Looks after {looks} seeds share the 5 %; an interval has the level of the look that it is from.")
     if omitted := len(report.shown_verdicts) - len(verdicts):
         notes.append(f"{omitted} more claims were judged; their numbers are below.")
     return notes
@@ -108,4 +111,5 @@ def _build_difference_cell(verdict: Verdict) -> TableCell:
 def _format_word(verdict: Verdict) -> str:
     if not verdict.complete and not verdict.n:
         return "not run yet"
-    return f"{verdict.verdict}, moving" if verdict.stable is False else verdict.verdict
+    word = wording.format_verdict(verdict)
+    return f"{word}, moving" if verdict.stable is False else word

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vgg_ablate.analysis import tuning
+from vgg_ablate.analysis.frame import SPARED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.config.registration import build_deciding_content, find_registration_changes, hash_content
@@ -73,6 +74,7 @@ def build_notes(report: Report) -> list[str]:
     """Return what a reader must know besides the tables, one sentence each."""
     return [
         *_note_registration(report),
+        *_note_stop(report),
         *_note_few_seeds(report),
         *_note_unfinished(report),
         *_note_stalled(report),
@@ -204,6 +206,16 @@ def _group_by_time(report: Report, changed: Sequence[str]) -> dict[str, list[str
         starts = (str(entry.get("at")) for entry in history if name in entry.get("changed", []))
         groups.setdefault(next(starts, "in study.yaml, not run since"), []).append(name)
     return groups
+
+
+def _note_stop(report: Report) -> Iterator[str]:
+    """Say at which look a study with `stop: decided` ended, and why."""
+    if report.study.stop is None:
+        return
+    spared = int((report.frame["outcome"] == SPARED).sum())
+    runs = f"; {numbers.format_count(spared)} of {numbers.format_count(len(report.frame))} runs were not needed"
+    text = report.decisions.describe()
+    yield f"{text[0].upper()}{text[1:]}{runs if spared else ''}."
 
 
 def _note_few_seeds(report: Report) -> Iterator[str]:

@@ -52,7 +52,7 @@ def describe_reason(verdict: Verdict) -> str:
         return f"{capitalize_first(_explain_inconclusive(verdict))}."
     if verdict.verdict == "no difference":
         return f"{capitalize_first(_explain_negligible(verdict))}."
-    return f"{capitalize_first(verdict.interval_word)}."
+    return f"{capitalize_first(_describe_size(verdict))}."
 
 
 def format_estimate(verdict: Verdict) -> str:
@@ -70,13 +70,24 @@ def format_estimate(verdict: Verdict) -> str:
     return f"{mean} {numbers.format_interval(difference.low, difference.high, difference.se)}"
 
 
-def format_seeds_needed(verdict: Verdict) -> str:
-    """Format the number of seeds that would decide an inconclusive claim; a dash if there is no such number."""
-    if verdict.exact or verdict.verdict != "inconclusive":
+def format_verdict(verdict: Verdict) -> str:
+    """Format the verdict: `supported`, or `supported, smaller than what matters`."""
+    return f"{verdict.verdict}, smaller than what matters" if verdict.is_small else verdict.verdict
+
+
+def format_excluded(verdict: Verdict) -> str:
+    """Format the difference beyond which every one is excluded: `1.3 points`; a dash if there is none."""
+    if verdict.exact or isnan(verdict.excluded):
         return numbers.DASH
-    if verdict.seeds_to_decide is None:
-        return numbers.DASH if verdict.reason or verdict.counts is not None else f"> {MAX_SEEDS:,}"
-    return numbers.format_count(verdict.seeds_to_decide)
+    decimals = numbers.choose_decimals(_compute_standard_error(verdict))
+    return _add_unit(numbers.format_number(verdict.excluded, decimals), verdict.claim)
+
+
+def format_seeds_needed(verdict: Verdict) -> str:
+    """Format the number of seeds that find a difference of the smallest effect; a dash without one or a spread."""
+    if verdict.exact or not verdict.claim.smallest_effect or not verdict.sd > 0:
+        return numbers.DASH
+    return f"> {MAX_SEEDS:,}" if verdict.seeds_needed is None else numbers.format_count(verdict.seeds_needed)
 
 
 def list_evidence(verdict: Verdict) -> list[str]:
@@ -84,12 +95,14 @@ def list_evidence(verdict: Verdict) -> list[str]:
     clauses = (describe_evidence(verdict), describe_sensitivity(verdict), describe_crossed_interval(verdict))
     sentences = [f"{capitalize_first(clause)}." for clause in clauses if clause]
     if len(verdict.looks) > 1:
-        sentences.append(f"Judged at the look after {verdict.look} of {verdict.looks[-1]} seeds.")
+        sentences.append(
+            f"Judged at the look after {verdict.look} of {verdict.looks[-1]} seeds{_format_chance(verdict)}."
+        )
     return sentences
 
 
 def describe_evidence(verdict: Verdict) -> str:
-    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g and the detectable difference."""
+    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g, and what the data can tell."""
     if verdict.exact or verdict.n < 2 or isnan(verdict.p):
         return ""
     p = f"p {_format_p(verdict.p)}"
@@ -107,6 +120,10 @@ def describe_evidence(verdict: Verdict) -> str:
         f"Hedges' g {numbers.format_number(get_shown_sign(verdict.claim.metric) * verdict.hedges_g, 2, signed=True)}",
         f"detectable difference {detectable}",
     ]
+    if (excluded := format_excluded(verdict)) != numbers.DASH:
+        parts.append(f"excluded beyond {excluded}")
+    if (needed := format_seeds_needed(verdict)) != numbers.DASH:
+        parts.append(f"{needed} seeds find {_format_smallest(verdict)} with 80 % power")
     return "; ".join(parts)
 
 
@@ -128,21 +145,43 @@ def describe_crossed_interval(verdict: Verdict) -> str:
         return ""
     beyond = flip_interval(verdict.beyond, get_shown_sign(verdict.claim.metric))
     interval = numbers.format_interval(*beyond, _compute_standard_error(verdict))
-    return f"beyond this test set (seeds and examples both sampled): {interval} {get_claim_unit(verdict.claim)}"
+    sentence = f"beyond this test set (seeds and examples both sampled): {interval} {get_claim_unit(verdict.claim)}"
+    if verdict.on_test_set in (None, verdict.verdict):
+        return sentence
+    return f"{sentence}, which decides; by the seeds alone, on this test set, the claim is {verdict.on_test_set}"
 
 
 def _explain_negligible(verdict: Verdict) -> str:
-    smallest = numbers.format_compact(verdict.claim.smallest_effect or 0.0)
-    return f"no difference of {_add_unit(smallest, verdict.claim)} or more, the smallest that matters"
+    return f"no difference of {_format_smallest(verdict)} or more, the smallest that matters"
 
 
 def _explain_inconclusive(verdict: Verdict) -> str:
     if verdict.reason:
         return verdict.reason
-    needed = format_seeds_needed(verdict)
-    if needed == numbers.DASH:
+    if isnan(verdict.excluded):
         return "undecided"
-    return f"{needed.replace('> ', 'more than ')} seeds would decide it at this mean and spread"
+    excluded = f"differences of more than {format_excluded(verdict)} are excluded"
+    if (needed := format_seeds_needed(verdict)) == numbers.DASH:
+        return excluded
+    seeds = f"{needed.replace('> ', 'more than ')} seeds"
+    return f"{excluded}; {seeds} find a difference of {_format_smallest(verdict)} with 80 % power"
+
+
+def _describe_size(verdict: Verdict) -> str:
+    """Describe where the interval of a decided claim lies, and whether the difference is too small to matter."""
+    small = f"; smaller than what matters, {_format_smallest(verdict)}" if verdict.is_small else ""
+    return f"{verdict.interval_word}{small}"
+
+
+def _format_smallest(verdict: Verdict) -> str:
+    return _add_unit(numbers.format_compact(verdict.claim.smallest_effect or 0.0), verdict.claim)
+
+
+def _format_chance(verdict: Verdict) -> str:
+    if isnan(verdict.power):
+        return ""
+    chance = "below 1 %" if verdict.power < 0.01 else f"{100 * verdict.power:.0f} %"
+    return f"; chance of a decision by the last look, if the differences go on as they are: {chance}"
 
 
 def describe_first_side(claim: Claim) -> str:

@@ -65,6 +65,12 @@ def serialize_report(report: Report) -> str:
         "claims": [_serialize_verdict(verdict) for verdict in report.verdicts],
         "problems": list(report.problems),
         "missing": report.missing,
+        "looks": {
+            "planned": report.decisions.looks,
+            "judged": report.decisions.judged,
+            "open": report.decisions.open_claims,
+            "stopped": report.decisions.stopped,
+        },
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -147,9 +153,14 @@ def _serialize_verdict(verdict: Verdict) -> dict[str, Any]:
             "wins": verdict.wins,
             "hedges_g": verdict.hedges_g,
             "detectable": verdict.detectable,
-            "seeds_to_decide": verdict.seeds_to_decide,
+            "excluded": verdict.excluded,
+            "small": verdict.is_small,
+            "seeds_needed": verdict.seeds_needed,
+            "look": verdict.look,
+            "power": verdict.power,
             "sensitivity": dict(verdict.sensitivity),
             "beyond": list(verdict.beyond) if verdict.beyond else None,
+            "on_test_set": verdict.on_test_set,
             "exact": verdict.exact,
             "counts": None if verdict.counts is None else verdict.counts._asdict(),
             "horizons": {level: _replace_nan(asdict(judged)) for level, judged in verdict.horizons.items()},

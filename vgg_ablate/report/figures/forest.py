@@ -46,10 +46,10 @@ class ForestRow:
     word: str  # the verdict
     region: tuple[float, float]
     outside: bool  # True: the claim states that the difference lies outside of the region
+    smallest: float  # half the width of the band of differences that do not matter; 0 without one
     mean: float
     low: float
     high: float
-    smallest: float | None  # the smallest effect that matters
     deciding: tuple[float, float]  # the interval at the level that Holm's correction leaves
     seeds: tuple[float, ...]  # one difference per seed
 
@@ -74,7 +74,7 @@ def _build_row(verdict: Verdict, report: Report) -> ForestRow:
         mean=difference.mean,
         low=difference.low,
         high=difference.high,
-        smallest=verdict.claim.smallest_effect,
+        smallest=verdict.claim.smallest_effect or 0.0,
         deciding=flip_interval(compute_deciding_interval(verdict), sign),
         seeds=tuple(sign * gain for gain in compute_gains(verdict, report.frame).values()),
     )
@@ -86,18 +86,15 @@ def get_axis_key(row: ForestRow) -> tuple[str, str]:
 
 
 def compute_forest_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
-    """Return axis limits that include every interval, every seed, every edge and 0."""
+    """Return axis limits that include every interval, every seed, every margin, every smallest effect and 0."""
     ends = [
-        end for row in rows for end in (*row.deciding, *row.seeds, *list_edges(row), row.mean, 0.0) if isfinite(end)
+        end
+        for row in rows
+        for end in (*row.deciding, *row.seeds, *row.region, row.mean, row.smallest, -row.smallest, 0.0)
+        if isfinite(end)
     ]
     low, high = canvas.compute_limits(ends, 0.06)
     return min(low, -0.1 * (high - low)), max(high, 0.1 * (high - low))
-
-
-def list_edges(row: ForestRow) -> list[float]:
-    """Return where the claimed region ends and where the smallest effect lies; 0 is the axis line already."""
-    smallest = (-row.smallest, row.smallest) if row.smallest else ()
-    return sorted({edge for edge in (*row.region, *smallest) if isfinite(edge) and edge != 0})
 
 
 def compute_bands(row: ForestRow, limits: tuple[float, float]) -> list[tuple[float, float]]:
@@ -149,8 +146,12 @@ def _draw_row(axes: Axes, row: ForestRow, y: float, height: float) -> None:
     color, half = canvas.VERDICT_COLORS[row.word], height / 2 - 0.045
     for low, high in compute_bands(row, axes.get_xlim()):
         axes.fill_betweenx([y - half, y + half], low, high, color=canvas.BAND, linewidth=0, zorder=0)
-    for edge in list_edges(row):
-        axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
+    for edge in row.region:
+        if isfinite(edge) and edge != 0:  # the edge at 0 is the axis line already
+            axes.plot([edge, edge], [y - half, y + half], color=canvas.SOFT, linewidth=0.8, dashes=(2, 2), zorder=1)
+    if row.smallest:
+        band = (-row.smallest, row.smallest)
+        axes.fill_betweenx([y - half, y + half], *band, color=canvas.RULE, alpha=0.45, linewidth=0, zorder=0.5)
     canvas.draw_strokes(axes, _build_seed_ticks(row, y), canvas.INK)
     if isnan(row.mean):
         return

@@ -170,8 +170,8 @@ FIGURES: tuple[FigureEntry, ...] = (
         "interval that decides after Holm's correction (thin). The claim states that the true difference lies in the "
         "shaded band: it is supported (disc) if the thin interval lies inside the band, refuted (square) if it lies "
         "outside. Otherwise there is no difference that matters (diamond) if the corrected interval lies within the "
-        "smallest effect, or the claim is inconclusive (ring). Dashed: margins and smallest effects. Ticks: "
-        "one per seed; equal differences are stacked.",
+        "smallest effect (darker band), or the claim is inconclusive (ring). Ticks: one per seed; equal differences "
+        "are stacked.",
         _draw_rows(forest.collect_forest_rows, forest.plot_forest),
     ),
     FigureEntry(

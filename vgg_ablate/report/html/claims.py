@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite, isnan
 
 from markupsafe import Markup
 
@@ -32,6 +32,7 @@ class Strip:
     label: str
     bands: tuple[tuple[str, str], ...]  # x and width of each part of the claimed region
     edges: tuple[str, ...]
+    smallest: tuple[str, str] | None  # x and width of the band of differences that do not matter
     zero: str
     interval: tuple[str, str] | None  # the 95 % interval; None: no interval could be computed
     deciding: tuple[str, str] | None
@@ -162,7 +163,10 @@ def _build_strip(row: ForestRow, family: Sequence[ForestRow]) -> Strip:
     return Strip(
         label=f"interval of {row.name}; {row.word}",
         bands=tuple((start, f"{float(end) - float(start):.2f}") for start, end in bands),
-        edges=tuple(map(scale, forest.list_edges(row))),
+        edges=tuple(scale(edge) for edge in row.region if isfinite(edge) and edge != 0),
+        smallest=(scale(-row.smallest), f"{float(scale(row.smallest)) - float(scale(-row.smallest)):.2f}")
+        if row.smallest
+        else None,
         zero=scale(0.0),
         interval=scale_pair((row.low, row.high)) if has_interval else None,
         deciding=scale_pair(row.deciding) if has_interval else None,
