@@ -7,7 +7,7 @@ badly must not hide the report of all others.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +61,10 @@ def _with_claims(document: yaml_loader.Document, kept: Sequence[int]) -> yaml_lo
     for index, number in enumerate(kept):
         nested = [path for path in document.locations if path[:2] == ("claims", number)]
         locations |= {("claims", index, *path[2:]): document.locations[path] for path in nested}
-    return yaml_loader.Document({**document.data, "claims": [claims[number] for number in kept]}, locations)
+    data = {**document.data, "claims": [claims[number] for number in kept]}
+    if isinstance(data.get("report"), Mapping):  # it may select a claim that is left out: show all that are left
+        data["report"] = {key: value for key, value in data["report"].items() if key != "claims"}
+    return yaml_loader.Document(data, locations)
 
 
 def _get_claim_index(problem: Problem) -> int | None:

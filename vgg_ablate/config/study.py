@@ -27,10 +27,11 @@ from vgg_ablate.config.study_checks import (
     find_claim_problems,
     find_design_problems,
     find_duplicates,
+    find_report_problems,
     find_stop_problems,
     find_tuning_problems,
 )
-from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, Seeds, Stop, StudyFile
+from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, ReportSettings, Seeds, Stop, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
@@ -63,6 +64,8 @@ class Study(FrozenModel):
     variants: tuple[Variant, ...]  # the base first; at the last level of the horizons
     horizon_variants: tuple[Variant, ...] = ()  # the same variants at each lower level, the lowest first
     claims: tuple[Claim, ...]
+    answer: str | None = None
+    report: ReportSettings = ReportSettings()
     on_error: Literal["continue", "stop"]
     tune: Tune | None
     tuned: dict[Name, TuningWinner]
@@ -211,6 +214,7 @@ class Study(FrozenModel):
         problems = [
             *find_claim_problems(file, variants, lower, document),
             *find_duplicates(variants, document),
+            *find_report_problems(file, document),
             *find_design_problems(file, document),
             *find_stop_problems(file, document),
             *find_tuning_problems(variants, file.horizons, document),
