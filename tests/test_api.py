@@ -77,6 +77,6 @@ def test_a_report_is_text_html_and_data_frames() -> None:
     assert [line for line in str(report).splitlines() if line not in committed.splitlines()] == []
     text = TextOfHtml(report._repr_html_()).text
     assert all(name in text for name in report.variants.name)
-    assert all(claim in text for claim in report.claims.id)
+    assert all(claim in text for claim in report.claims.text)
     assert len(report.runs) == report.variants.n.sum()
     assert "7 claims" in repr(report)

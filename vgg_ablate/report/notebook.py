@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting.table import render_html
 from vgg_ablate.report import markdown, write
+from vgg_ablate.report.head import build_head
 from vgg_ablate.report.html.words import render_sentence
 
 if TYPE_CHECKING:
@@ -57,9 +58,15 @@ class StudyReport:
         return markdown.build_markdown(self._report)
 
     def _repr_html_(self) -> str:
-        """Return the tables and the notes: Jupyter calls this."""
+        """Return the answer, the tables and the notes: Jupyter calls this."""
+        head = build_head(self._report)
         tables = [render_html(table) for table in markdown.build_tables(self._report)]
-        notes = [
-            f"<p>{render_sentence(note)}</p>" for note in (*self._report.problems, *markdown.build_notes(self._report))
-        ]
-        return "\n".join([f"<p>{render_sentence(self._report.study.question)}</p>", *tables, *notes])
+        notes = [*self._report.problems, *markdown.build_notes(self._report)]
+        return "\n".join(
+            [
+                f"<p>{render_sentence(head.question)}</p>",
+                f"<p><b>{render_sentence(head.answer)}</b></p>",
+                *tables,
+                *(f"<p>{render_sentence(note)}</p>" for note in notes),
+            ]
+        )
