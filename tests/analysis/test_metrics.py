@@ -25,7 +25,7 @@ def test_every_metric_is_a_column_of_the_run_frame(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_fractions_are_shown_as_percentages_and_compared_in_points(name: str) -> None:
     is_fraction = name.endswith(PERCENTAGE_SUFFIXES) or name == "trained"
-    assert (get_scale(name), get_unit(name) == "pp") == ((100.0, True) if is_fraction else (1.0, False))
+    assert (get_scale(name), get_unit(name) == "points") == ((100.0, True) if is_fraction else (1.0, False))
 
 
 def test_errors_costs_and_seconds_are_better_when_lower() -> None:

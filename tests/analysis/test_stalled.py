@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.decisions import judge_claims
 from vgg_ablate.analysis.metrics import collect_by_seed
+from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.report import compare, design_tables, markdown, write
@@ -39,7 +41,7 @@ def make_stalled(*cells: tuple[str, int]) -> Callable[[Record, str], Record]:
     return change
 
 
-def find_row(report: summary.Report, name: str) -> summary.VariantRow:
+def find_row(report: summary.Report, name: str) -> VariantRow:
     return next(row for row in report.rows if row.name == name)
 
 
@@ -54,7 +56,7 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
     assert row.error.mean == pytest.approx(np.mean([error for seed, error in whole["five"].items() if seed != 3]))
     assert row.to_base.n == 4
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert "| five (trained 4/5) | 4 |" in text
+    assert re.search(r"\| five \(trained 4/5\) \| kernel 5 \| [0-9.]+ ± [0-9.]+ \(4\) \|", text)
     assert "five: trained 4/5; stalled at chance level: seed 3. Their validation accuracy is not above 1/10" in text
 
 
@@ -85,9 +87,9 @@ def test_a_verdict_on_a_mean_is_given_only_where_every_run_of_both_sides_trained
 def test_a_variant_whose_runs_all_stalled_shows_no_mean(tmp_path: Path) -> None:
     folder = make_results_folder(tmp_path / "pretend", change=make_stalled(*(("five", seed) for seed in range(5))))
     report = write.write_report(folder)
-    comparison = markdown.build_tables(report)[0]
+    (comparison,) = markdown.build_variant_tables(report, ("variant", "n", "error", "difference"))
     (line,) = [line for line in comparison.rows if "five" in line.cells[0].to_text()]
-    assert [cell.to_text() for cell in line.cells[:4]] == ["five (trained 0/5)", "0", "stalled 5/5", "–"]
+    assert [cell.to_text() for cell in line.cells] == ["five (trained 0/5)", "0", "stalled 5/5", "–"]
     for face in (table.render_markdown, table.render_latex, table.render_html, table.render_csv):
         assert "90.0" not in face(comparison), "the error of guessing is no result"
     (five,) = [one for one in json.loads(write.serialize_report(report))["variants"] if one["name"] == "five"]

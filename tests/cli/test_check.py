@@ -59,7 +59,7 @@ def test_the_registration_is_printed_and_a_trend_needs_costs_that_vary(
     path.write_text(f"{header}  - {claim.replace('OVER', 'train.lr')}\n")
     check(path, None)
     assert capsys.readouterr().out == (
-        "deep: ok (7 variants x 5 seeds x 2 horizons = 70 runs; claims: 1; smallest effect: 0.5 pp; "
+        "deep: ok (7 variants x 5 seeds x 2 horizons = 70 runs; claims: 1; smallest effect: 0.5 points; "
         "registered 2026-11-25)\n"
     )
     path.write_text(f"{header}  - {claim.replace('OVER', 'weight_layers')}\n")

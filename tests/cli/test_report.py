@@ -31,7 +31,7 @@ def test_a_report_prints_tables_and_its_files(
 ) -> None:
     assert run_command(monkeypatch, "report", folder) == 0
     shown = capsys.readouterr()
-    assert "Claims and verdicts" in shown.out
+    assert "Claims: test errors of both sides in percent" in shown.out
     assert str(folder) in shown.err
 
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.formatting import numbers, table
-from vgg_ablate.formatting.table import Column, CountCell, DifferenceCell, MeanCell, Table, TableRow, TextCell
+from vgg_ablate.formatting.cells import CountCell, DifferenceCell, MeanCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown
 
@@ -90,7 +91,7 @@ def test_the_committed_tables_compile(tmp_path: Path) -> None:
 
 def compile_latex(tables: Sequence[str], tmp_path: Path) -> None:
     """Compile all tables as one document, without an error and without a line that is too wide."""
-    document = [r"\documentclass{article}\usepackage{booktabs,graphicx,xcolor}\begin{document}"]
+    document = [r"\documentclass{article}\usepackage{amssymb,booktabs,graphicx}\begin{document}"]
     document += [*tables, r"\end{document}"]
     (tmp_path / "report.tex").write_text("\n".join(document), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]

@@ -121,13 +121,16 @@ def test_every_run_stands_in_the_page_with_its_record(pretend: Path) -> None:
     assert {f"records/{key}.json" for key in report.frame["key"]} <= links
 
 
-def test_verdicts_come_first_and_the_command_that_runs_it_again_last(pretend: Path) -> None:
+def test_question_answer_and_claims_come_first_and_the_command_that_runs_it_again_last(pretend: Path) -> None:
     text = pretend.read_text(encoding="utf-8")
     order = [
-        'class="cards"',
-        "Verdicts as intervals",
-        ">Tables<",
+        "<h1>",
+        'class="answer"',
+        'class="training"',
+        'id="claims"',
+        ">Variants<",
         ">Figures<",
+        ">Details<",
         ">Provenance<",
         ">How to run this again<",
     ]

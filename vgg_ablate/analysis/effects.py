@@ -16,7 +16,8 @@ import numpy as np
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.anova import AnovaRow, analyze_variance, shorten_factor
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, compute_paired_difference
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, PairedDifference, compute_paired_difference
 from vgg_ablate.config.claims import FactorLevels
 
 
@@ -47,7 +48,7 @@ class FactorialEffects:
 def compute_effects(report: Report) -> FactorialEffects:
     """Compute the effects of a report whose variants have levels of two or more factors each."""
     levels = {name: own for name, own in report.levels.items() if own}
-    factors = _collect_factors(levels, report.levels.get(report.study.base.name, {}))
+    factors = _collect_factors(levels, report.levels[report.base.name])
     table = collect_by_seed(report.frame, PRIMARY_METRIC)
     seeds = tuple(seed for seed in report.study.seed_list if all(seed in table.get(name, {}) for name in levels))
     means = {

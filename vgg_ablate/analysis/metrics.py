@@ -32,14 +32,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            Metric("test_error", "test error", "pp", 100.0),
-            Metric("test_accuracy", "test accuracy", "pp", 100.0, higher_is_better=True),
-            Metric("test_top5_error", "top-5 test error", "pp", 100.0),
-            Metric("test_top5_accuracy", "top-5 test accuracy", "pp", 100.0, higher_is_better=True),
-            Metric("val_error", "validation error", "pp", 100.0),
-            Metric("val_accuracy", "validation accuracy", "pp", 100.0, higher_is_better=True),
-            Metric("train_error", "training error", "pp", 100.0),
-            Metric("trained", "runs that trained", "pp", 100.0, higher_is_better=True),
+            Metric("test_error", "test error", "points", 100.0),
+            Metric("test_accuracy", "test accuracy", "points", 100.0, higher_is_better=True),
+            Metric("test_top5_error", "top-5 test error", "points", 100.0),
+            Metric("test_top5_accuracy", "top-5 test accuracy", "points", 100.0, higher_is_better=True),
+            Metric("val_error", "validation error", "points", 100.0),
+            Metric("val_accuracy", "validation accuracy", "points", 100.0, higher_is_better=True),
+            Metric("train_error", "training error", "points", 100.0),
+            Metric("trained", "runs that trained", "points", 100.0, higher_is_better=True),
             Metric("params", "params", is_exact=True),
             Metric("macs", "MACs", is_exact=True),
             Metric("activations", "activations", is_exact=True),
@@ -68,7 +68,7 @@ def get_scale(metric: str) -> float:
 
 
 def get_unit(metric: str) -> str:
-    """Return the unit of a difference: `pp` (percentage points) for errors and accuracies."""
+    """Return the unit of a difference: `points` (percentage points) for errors and accuracies."""
     return METRICS[metric].unit
 
 
@@ -77,8 +77,18 @@ def get_sign(metric: str) -> int:
     return 1 if METRICS[metric].higher_is_better else -1
 
 
+def get_shown_metric(metric: str) -> str:
+    """Return the metric that reports show in place of this one: the error for an accuracy, so that less is better."""
+    return metric.replace("_accuracy", "_error")
+
+
+def get_shown_sign(metric: str) -> int:
+    """Return the factor from a gain to the shown difference a - b, which is one of errors where a metric has one."""
+    return -1 if metric.endswith(("_accuracy", "_error")) else get_sign(metric)
+
+
 def get_claim_unit(claim: Claim) -> str:
-    """Return the unit of a claim's difference: that of its metric, or for a trend, that per step (`pp per layer`)."""
+    """Return the unit of a claim's difference: that of its metric; for a trend per step, such as `points per layer`."""
     metric_unit = METRICS[claim.metric].unit
     if claim.trend is None:
         return metric_unit

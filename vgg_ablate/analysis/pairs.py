@@ -1,12 +1,19 @@
-"""The gains that a verdict rests on, seed by seed, and the interval that decides it."""
+"""The numbers that a verdict rests on: gains seed by seed, both sides, the shown difference, the deciding interval.
+
+A verdict has a gain, positive where side a is better. Reports show the difference a - b: of errors, also where a claim
+is about an accuracy, so that one sign, less is better, holds in every table and figure.
+"""
 
 from __future__ import annotations
 
-from math import isnan
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan, nan, sqrt
 
 import pandas as pd
 
-from vgg_ablate.analysis.metrics import collect_by_seed, get_sign
+from vgg_ablate.analysis.metrics import collect_by_seed, get_shown_metric, get_shown_sign, get_sign
+from vgg_ablate.analysis.variant_rows import MetricSummary, summarize_values
 from vgg_ablate.analysis.verdicts import Verdict
 
 
@@ -33,3 +40,56 @@ def compute_deciding_interval(verdict: Verdict) -> tuple[float, float]:
     factor = verdict.q / verdict.p if verdict.p > 0 else float(verdict.family)
     low, high = verdict.estimate.interval(1 - verdict.alpha / max(factor, 1.0))
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class ShownDifference:
+    """The difference of side a minus side b in the unit of the claim, with the interval of the verdict."""
+
+    mean: float
+    low: float
+    high: float
+    se: float
+
+
+def compute_shown_difference(verdict: Verdict) -> ShownDifference:
+    """Return the difference that a report shows for a verdict; its numbers are NaN where there is none."""
+    sign = get_shown_sign(verdict.claim.metric)
+    low, high = flip_interval((verdict.ci_low, verdict.ci_high), sign)
+    se = verdict.sd / sqrt(verdict.n) if verdict.n > 1 else nan
+    return ShownDifference(sign * verdict.mean, low, high, se)
+
+
+def flip_interval(interval: tuple[float, float], sign: int) -> tuple[float, float]:
+    """Return the interval times the sign, the lower end first."""
+    low, high = interval
+    return (low, high) if sign > 0 else (-high, -low)
+
+
+def compute_sides(verdict: Verdict, frame: pd.DataFrame) -> tuple[MetricSummary, MetricSummary] | None:
+    """Return mean and standard deviation of both sides, as errors where the claim is about an accuracy.
+
+    None for a claim that has no two sides with a value each: trends, differences of differences, counts of runs.
+    """
+    claim = verdict.claim
+    if claim.trend is not None or claim.against or claim.metric == "trained":
+        return None
+    shown = get_shown_metric(claim.metric)
+    table = _collect_exact(frame, shown, verdict.weights) if verdict.exact else collect_by_seed(frame, shown)
+    sides = [{name: abs(weight) for name, weight in verdict.weights.items() if weight * way > 0} for way in (1, -1)]
+    if any(abs(sum(side.values()) - 1) > 1e-9 for side in sides):  # a variant that is in both sides cancels in part
+        return None
+    a, b = (_average_side(side, table) for side in sides)
+    return a, b
+
+
+def _average_side(weights: Mapping[str, float], table: Mapping[str, Mapping[int, float]]) -> MetricSummary:
+    own = [table.get(name, {}) for name in weights]
+    seeds = [seed for seed in own[0] if all(seed in values for values in own)] if own else []
+    return summarize_values([sum(weights[name] * table[name][seed] for name in weights) for seed in seeds])
+
+
+def _collect_exact(frame: pd.DataFrame, metric: str, weights: Mapping[str, float]) -> dict[str, dict[int, float]]:
+    """Return variant -> {0: the cost}, which is the same on every seed and known for unfinished runs, too."""
+    known = frame[frame["variant"].isin(list(weights))].dropna(subset=[metric]).groupby("variant")[metric].first()
+    return {str(name): {0: float(value)} for name, value in known.items()}

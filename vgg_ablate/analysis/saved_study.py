@@ -7,7 +7,7 @@ badly must not hide the report of all others.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def _parse_without_bad_claims(document: yaml_loader.Document) -> tuple[Study, li
     # More than one pass: claims are checked against the variants only once each of them is valid on its own.
     while True:
         try:
-            return Study.of(_with_claims(document, kept)), problems
+            return Study.from_document(_with_claims(document, kept)), problems
         except SpecError as error:
             bad = {index for problem in error.problems if (index := _get_claim_index(problem)) is not None}
             if not bad or any(_get_claim_index(problem) is None for problem in error.problems):
@@ -61,7 +61,10 @@ def _with_claims(document: yaml_loader.Document, kept: Sequence[int]) -> yaml_lo
     for index, number in enumerate(kept):
         nested = [path for path in document.locations if path[:2] == ("claims", number)]
         locations |= {("claims", index, *path[2:]): document.locations[path] for path in nested}
-    return yaml_loader.Document({**document.data, "claims": [claims[number] for number in kept]}, locations)
+    data = {**document.data, "claims": [claims[number] for number in kept]}
+    if isinstance(data.get("report"), Mapping):  # it may select a claim that is left out: show all that are left
+        data["report"] = {key: value for key, value in data["report"].items() if key != "claims"}
+    return yaml_loader.Document(data, locations)
 
 
 def _get_claim_index(problem: Problem) -> int | None:

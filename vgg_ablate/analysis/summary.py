@@ -5,105 +5,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import nan, sqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_spared_runs
 from vgg_ablate.analysis.frame import MISSING, SPARED, build_epoch_frame, build_run_frame
-from vgg_ablate.analysis.horizons import judge_horizons
-from vgg_ablate.analysis.metrics import (
-    TIMED_METRICS,
-    collect_by_seed,
-    find_excluded_runs,
-    find_stalled_runs,
-    get_scale,
-    get_sign,
-)
+from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.results import Results, read_results
-from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict, find_unseeded_variants
+from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
+from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
+from vgg_ablate.analysis.verdicts import Verdict, find_unseeded_variants
 from vgg_ablate.config.claims import FactorLevels
+from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.variants import Variant
-
-PRIMARY_METRIC = "test_error"  # of the comparison table, the figures and the effects, whatever is claimed
-_SECONDARY_METRICS = ("test_accuracy", "val_error", "val_accuracy", "test_top5_error", "train_error")
-COST_NAMES = ("params", "macs", "activations", "receptive_field")
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """Mean and standard deviation over the finished seeds of a variant (errors and accuracies in percent)."""
-
-    n: int
-    mean: float = nan  # NaN without a seed
-    sd: float = nan  # NaN with fewer than two
-
-
-@dataclass(frozen=True)
-class TimeRange:
-    """The median, the smallest and the largest of a duration or a rate over `n` runs."""
-
-    n: int
-    median: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """A variant minus another, paired by seed, in percentage points or the metric's unit, with its 95 % interval."""
-
-    n: int
-    mean: float = nan
-    sd: float = nan
-    low: float = nan
-    high: float = nan
-
-
-@dataclass(frozen=True)
-class VariantRow:
-    """The results of one variant: a row of the comparison table."""
-
-    variant: Variant
-    is_base: bool
-    planned: int  # number of seeds that are needed
-    outcomes: Mapping[str, int]  # outcome -> number of runs, without `finished`
-    error: MetricSummary  # of PRIMARY_METRIC
-    to_base: PairedDifference
-    best: bool  # has the lowest error, or is not separable from the variant that has
-    costs: Mapping[str, int]  # params, macs, activations, receptive_field; empty where no run has a record
-    metrics: Mapping[str, MetricSummary]  # every other error and accuracy that has values
-    times: Mapping[str, TimeRange]  # timed metrics, of undisturbed runs
-    devices: tuple[str, ...]
-    judged: int = 0  # runs of which it is known whether they ended above chance level
-    untrained: int = 0  # of those, the stalled and diverged ones
-    stalled: tuple[int, ...] = ()  # seeds of the runs that finished at chance level, which means leave out
-    disturbed: int = 0  # finished runs whose times are left out
-
-    @property
-    def name(self) -> str:
-        """The name of the variant."""
-        return self.variant.name
-
-    @property
-    def n(self) -> int:
-        """Number of finished seeds above chance level."""
-        return self.error.n
-
-    @property
-    def training_state(self) -> str:
-        """`trained 4/5` where a run has stalled, else empty."""
-        return f"trained {self.judged - self.untrained}/{self.judged}" if self.stalled else ""
 
 
 @dataclass(frozen=True)
@@ -113,11 +33,14 @@ class Report:
     results: Results
     frame: pd.DataFrame  # one row per run
     epochs: pd.DataFrame  # one row per epoch
-    rows: tuple[VariantRow, ...]  # the base, the study's other variants in order, the winners of a search
+    # The base, the study's other variants in order, the winners of a search; of horizons, the variants of `level`.
+    rows: tuple[VariantRow, ...]
     proposed: tuple[VariantRow, ...]  # the proposals of a search in order, on seeds of their own
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...]  # at the last level of the horizons, which decides
+    shown_verdicts: tuple[Verdict, ...]  # at `level`; of a claim that compares levels itself, the one in `verdicts`
     problems: tuple[str, ...]  # a sentence per problem: file, field, rule and what was found
     decisions: Decisions  # the looks behind the verdicts
+    level: HorizonLevel | None = None  # the highest level of the horizons that is recorded; None without horizons
 
     @property
     def study(self) -> Study:
@@ -144,10 +67,25 @@ class Report:
         """Variant -> factor -> level."""
         return {row.name: row.variant.levels for row in self.rows}
 
+    @property
+    def is_last_level(self) -> bool:
+        """Whether `rows` and `shown_verdicts` are those of the last level, which decides; True without horizons."""
+        return self.level is None or self.level == self.study.horizon_levels[-1]
+
+    @cached_property
+    def training_state(self) -> TrainingState:
+        """How far the nets of `rows` were trained."""
+        return compute_training_state(self.rows, self.epochs, self.verdicts)
+
     @cached_property
     def missing(self) -> int:
         """Number of needed runs without a record."""
         return int((self.frame["outcome"] == MISSING).sum())
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether any planned run has a record."""
+        return not bool(self.frame["outcome"].isin([MISSING, SPARED]).all())
 
 
 def load_report(folder: str | Path) -> Report:
@@ -166,76 +104,39 @@ def build_report(results: Results) -> Report:
     levels = study.levels | {name: {} for name in winner_names} | {variant.name: variant.levels for variant in variants}
     decisions = judge_results(results, frame, levels)
     problems = (*results.problems, *find_unseeded_variants(frame).values(), *decisions.problems)
-    quantities = study.quantities(results.costs)
-    verdicts = judge_horizons(study, decisions, frame, quantities, collect_shared_examples(results))
+    quantities = study.collect_quantities(results.costs)
+    examples = collect_shared_examples(results)
+    verdicts = judge_horizons(study, decisions, frame, quantities, examples)
+    level = find_shown_level(study, frame)
+    shown_verdicts, shown = verdicts, variants
+    if level is not None and level != study.horizon_levels[-1]:
+        claims = [verdict.claim for verdict in verdicts if verdict.horizons]
+        judged = judge_level(study, level, claims, decisions, frame, quantities, examples)
+        by_claim = {verdict.claim.id: verdict for verdict in judged}
+        shown_verdicts = tuple(by_claim.get(verdict.claim.id, verdict) for verdict in verdicts)
+        shown = _get_variants_at(study, level)
     frame = mark_spared_runs(frame, study, decisions)
-    rows = _build_rows(frame, variants)
-    proposed = _build_rows(frame, losers, variants[0])
-    return Report(results, frame, epochs, rows, proposed, verdicts, problems, decisions)
+    return Report(
+        results=results,
+        frame=frame,
+        epochs=epochs,
+        rows=build_variant_rows(frame, shown, results.costs),
+        proposed=build_variant_rows(frame, losers, results.costs, variants[0]),
+        verdicts=verdicts,
+        shown_verdicts=shown_verdicts,
+        problems=problems,
+        decisions=decisions,
+        level=level,
+    )
 
 
-def compute_paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> PairedDifference:
-    """Return `values` minus `base` (both seed -> value), over the seeds that both have."""
-    differences = _subtract_by_seed(values, base)
-    if len(differences) < 2:
-        return PairedDifference(len(differences), float(differences.mean()) if len(differences) else nan)
-    estimate = stats.estimate_paired(differences)
-    low, high = estimate.interval(1 - ALPHA)
-    sd = float(estimate.se) * sqrt(len(differences))
-    return PairedDifference(len(differences), float(estimate.mean), sd, float(low), float(high))
-
-
-def summarize_values(values: Sequence[float]) -> MetricSummary:
-    """Return the number, mean and standard deviation of values, one per seed."""
-    if not values:
-        return MetricSummary(0)
-    return MetricSummary(len(values), float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else nan)
-
-
-def summarize_times(values: Sequence[float]) -> TimeRange:
-    """Return the median and the range of one or more values.
-
-    The median, since one run that shared the machine would shift a mean of times.
-    """
-    return TimeRange(len(values), float(np.median(values)), min(values), max(values))
-
-
-def find_inseparable_from_best(table: Mapping[str, Mapping[int, float]], metric: str = PRIMARY_METRIC) -> set[str]:
-    """Return the variant with the best mean and all that Holm-corrected paired t-tests cannot tell from it.
-
-    `table` maps variant and seed to the metric. Empty where a variant shares fewer than three seeds with the best, for
-    then nothing can be told apart.
-    """
-    # Only variants with the most seeds: a mean over the runs that did not diverge is not a mean of the variant.
-    most = max((len(seeds) for seeds in table.values()), default=0)
-    means = {
-        name: get_sign(metric) * float(np.mean(list(values.values())))
-        for name, values in table.items()
-        if len(values) == most
-    }
-    if len(means) < 2:
-        return set()
-    best = max(means, key=lambda name: means[name])
-    others = [name for name in means if name != best]
-    p_values = [_test_equality(table[name], table[best]) for name in others]
-    if any(p is None for p in p_values):
-        return set()
-    q = stats.adjust_holm([p for p in p_values if p is not None])
-    return {best, *(name for name, adjusted in zip(others, q, strict=True) if adjusted > ALPHA)}
-
-
-def _test_equality(values: Mapping[int, float], base: Mapping[int, float]) -> float | None:
-    """Return the two-sided p-value of the paired t-test; None with too few shared seeds."""
-    differences = _subtract_by_seed(values, base)
-    if len(differences) < FEWEST_SEEDS:
-        return None
-    if np.ptp(differences) == 0:  # no spread, no t: the same results, or a constant difference
-        return 1.0 if differences[0] == 0 else 0.0
-    return float(stats.compute_evidence(stats.estimate_paired(differences), (0.0, 0.0), outside=True).p)
-
-
-def _subtract_by_seed(values: Mapping[int, float], base: Mapping[int, float]) -> stats.FloatArray:
-    return stats.round_off_noise([value - base[seed] for seed, value in values.items() if seed in base])
+def _get_variants_at(study: Study, level: HorizonLevel) -> list[Variant]:
+    """Return the variants of a lower level of the horizons with the levels of their factors."""
+    variants = study.variants_by_horizon[study.horizon_levels.index(level)]
+    return [
+        variant.model_copy(update={"levels": last.levels, "changes": last.changes})
+        for variant, last in zip(variants, study.variants, strict=True)
+    ]
 
 
 def _collect_proposals(results: Results) -> dict[str, Variant]:
@@ -250,69 +151,3 @@ def _collect_proposals(results: Results) -> dict[str, Variant]:
             changes = points[int(number)] if number.isdecimal() and int(number) < len(points) else {}
             proposals[name] = Variant(name=name, arch=run.arch, data=run.data, train=run.train, changes=changes)
     return proposals
-
-
-def _build_rows(
-    frame: pd.DataFrame, variants: Sequence[Variant], base: Variant | None = None
-) -> tuple[VariantRow, ...]:
-    """Return one row per variant; the first variant is the base, unless one is given.
-
-    With a given base no row is marked as best: proposals of a search and the base have different seeds.
-    """
-    groups = dict(list(frame.groupby("variant", sort=False)))
-    names = {variant.name for variant in (*variants, *([base] if base else []))}
-    errors = {name: seeds for name, seeds in collect_by_seed(frame, PRIMARY_METRIC).items() if name in names}
-    # A variant with a stalled run is never in bold, however good its other runs are.
-    unranked = {str(name) for name in frame.loc[find_stalled_runs(frame), "variant"].unique()}
-    ranked = {name: seeds for name, seeds in errors.items() if name not in unranked}
-    best = find_inseparable_from_best(ranked) if base is None else set()
-    reference = base or variants[0]
-    return tuple(
-        _build_row(
-            variant,
-            variant is reference,
-            groups.get(variant.name, frame.iloc[:0]),
-            errors.get(variant.name, {}),
-            errors.get(reference.name, {}),
-            variant.name in best,
-        )
-        for variant in variants
-    )
-
-
-def _build_row(
-    variant: Variant,
-    is_base: bool,
-    runs: pd.DataFrame,
-    errors: Mapping[int, float],
-    base_errors: Mapping[int, float],
-    is_best: bool,
-) -> VariantRow:
-    runs = runs[(runs["outcome"] != SPARED).to_numpy()]
-    finished = runs[(runs["outcome"] == "finished").to_numpy()]
-    values = {metric: _list_values(finished, metric) for metric in (*_SECONDARY_METRICS, *sorted(TIMED_METRICS))}
-    costed = runs[runs["params"].notna()]
-    return VariantRow(
-        variant=variant,
-        is_base=is_base,
-        planned=len(runs),
-        outcomes=dict(Counter(str(outcome) for outcome in runs["outcome"] if outcome != "finished")),
-        error=summarize_values(list(errors.values())),
-        to_base=PairedDifference(0) if is_base else compute_paired_difference(errors, base_errors),
-        best=is_best,
-        costs={
-            cost: int(costed[cost].iloc[0]) for cost in COST_NAMES if len(costed) and not pd.isna(costed[cost].iloc[0])
-        },
-        metrics={metric: summarize_values(values[metric]) for metric in _SECONDARY_METRICS if values[metric]},
-        times={metric: summarize_times(values[metric]) for metric in sorted(TIMED_METRICS) if values[metric]},
-        devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
-        judged=int(runs["trained"].notna().sum()),
-        untrained=int((~runs["trained"].dropna().astype(bool)).sum()),
-        stalled=tuple(int(seed) for seed in runs.loc[find_stalled_runs(runs), "seed"]),
-        disturbed=int(find_excluded_runs(finished, "train_seconds").sum()),
-    )
-
-
-def _list_values(finished: pd.DataFrame, metric: str) -> list[float]:
-    counted = finished.loc[~find_excluded_runs(finished, metric), metric].dropna()
-    return [float(value) * get_scale(metric) for value in counted]

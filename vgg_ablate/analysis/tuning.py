@@ -11,7 +11,8 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.overrides import get_model_value
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
+from vgg_ablate.formatting.cells import CountCell, QuantityCell, TableCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.records import Outcome, Record
 
 FAILED_TRIAL_ERROR = 100.0  # percent: the validation error of a trial that diverged or failed, so that it never wins

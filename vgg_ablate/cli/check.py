@@ -27,7 +27,7 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     variants, seeds, levels = len(checked.variants), len(checked.seed_list), len(checked.variants_by_horizon)
     horizons = f" x {levels} horizons" if checked.horizons else ""
     runs = f"{variants} variants x {seeds} seeds{horizons} = {variants * seeds * levels} runs"
-    effect = "" if checked.smallest_effect is None else f"; smallest effect: {checked.smallest_effect:g} pp"
+    effect = "" if checked.smallest_effect is None else f"; smallest effect: {checked.smallest_effect:g} points"
     registered = "" if checked.registered is None else f"; registered {checked.registered}"
     print(f"{checked.name}: ok ({runs}; claims: {len(checked.claims)}{effect}{registered})")
     print_mismatches(compared)

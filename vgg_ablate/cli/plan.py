@@ -190,7 +190,7 @@ def _build_document(
 def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
     from vgg_ablate.formatting.numbers import format_clock
     from vgg_ablate.formatting.table import print_tables
-    from vgg_ablate.report.tables import build_detectable_table
+    from vgg_ablate.report.detectable_table import build_detectable_table
 
     print_tables([_build_table(study, cost), *([build_detectable_table(effects)] if effects else [])])
     missing = sum(variant.missing for variant in cost.variants)
@@ -232,8 +232,9 @@ def _print_space(study: Study) -> None:
 
 
 def _build_table(study: Study, cost: StudyCost) -> Table:
+    from vgg_ablate.formatting.cells import CountCell, TextCell
     from vgg_ablate.formatting.numbers import format_clock
-    from vgg_ablate.formatting.table import Column, CountCell, Table, TableRow, TextCell
+    from vgg_ablate.formatting.table import Column, Table, TableRow
 
     columns = (
         Column("variant", "variant", "left"),

@@ -3,51 +3,77 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder
-from vgg_ablate.errors import CheckFailedError
+from vgg_ablate.config.study_file import ReportColumn
+from vgg_ablate.errors import CheckFailedError, Problem, SpecError, find_nearest
 
 STUDIES = Annotated[
     list[Path], typer.Argument(metavar="STUDY...", help="Study files or results folders; several are compared.")
+]
+COLUMNS = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Columns of the printed comparison, in order, such as variant,error,params."),
 ]
 CHECK = Annotated[
     bool, typer.Option("--check", help="Write nothing; fail where the written files do not match the records.")
 ]
 
 
-def report(studies: STUDIES, out: OUT = None, check: CHECK = False, as_json: JSON = False) -> None:
+def report(
+    studies: STUDIES, out: OUT = None, check: CHECK = False, columns: COLUMNS = None, as_json: JSON = False
+) -> None:
     """Write the report of a study into its results folder and print it; print several studies side by side."""
     folders = [find_results_folder(study, out) for study in studies]
     if check:
         _check_reports(folders)
     elif len(folders) == 1:
-        write_and_print_report(folders[0], as_json=as_json)
+        write_and_print_report(folders[0], as_json=as_json, columns=_parse_columns(columns))
     else:
         _compare_studies(folders, as_json=as_json)
 
 
-def write_and_print_report(folder: Path, *, as_json: bool) -> None:
-    """Write the report of a results folder and print it: tables and notes, or one JSON document.
+def write_and_print_report(folder: Path, *, as_json: bool, columns: Sequence[ReportColumn] = ()) -> None:
+    """Write the report of a results folder and print it: head, tables and notes, or one JSON document.
+
+    `columns` select the columns of the printed comparison; the files have those that the study selects.
 
     Raises CheckFailedError, after writing, where records are damaged or contradict the study.
     """
     from vgg_ablate.formatting import table
     from vgg_ablate.report import markdown, write
+    from vgg_ablate.report.head import build_head, render_head_text
 
     written = write.write_report(folder)
     if as_json:
         print(write.serialize_report(written))
     else:
-        table.print_tables(markdown.build_tables(written))
+        print(render_head_text(build_head(written), table.find_console_width()))
+        table.print_tables(markdown.build_tables(written, columns))
         for note in markdown.build_notes(written):
             print(f"note: {note}", file=sys.stderr)
         print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
     if written.problems:
         raise CheckFailedError("\n".join(written.problems))
+
+
+def _parse_columns(text: str | None) -> tuple[ReportColumn, ...]:
+    """Return the columns of `--columns`. Raises SpecError for an unknown one."""
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    known = get_args(ReportColumn)
+    problems = [
+        Problem("unknown column", "--columns", "command line", name, find_nearest(name, known))
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise SpecError(problems)
+    return cast("tuple[ReportColumn, ...]", names)
 
 
 def _check_reports(folders: list[Path]) -> None:

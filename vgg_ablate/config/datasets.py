@@ -58,6 +58,7 @@ class DatasetInfo:
     files: tuple[str, ...] = ()  # array files, relative to the root, as torchvision lays them out
     folders: ClassFolders | None = None
     torchvision: TorchvisionClass | None = None
+    class_names: tuple[str, ...] = ()  # in the order of the labels; empty: names of folders, or too many to print
     how_to_get: str = "data.download: true downloads it"  # the end of the message for missing files
 
     @property
@@ -66,7 +67,13 @@ class DatasetInfo:
         return self.torchvision is not None
 
 
-def _idx_dataset(folder: str) -> DatasetInfo:
+_DIGITS = tuple("0123456789")
+_FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+
+
+def _idx_dataset(folder: str, class_names: tuple[str, ...] = ()) -> DatasetInfo:
     """Return the entry of a data set in MNIST's format; torchvision names its class and its folder alike."""
     names = ("t10k-images-idx3", "t10k-labels-idx1", "train-images-idx3", "train-labels-idx1")
     return DatasetInfo(
@@ -74,6 +81,7 @@ def _idx_dataset(folder: str) -> DatasetInfo:
         examples=ExampleCounts(60_000, 10_000),
         files=tuple(f"{folder}/raw/{name}-ubyte" for name in names),
         torchvision=TorchvisionClass(folder, {"train": True}, {"train": False}),
+        class_names=class_names,
     )
 
 
@@ -81,16 +89,17 @@ _CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_bat
 
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(  # scikit-learn's scans, which ship with it
-        shape=Shape(8, 1, 10), examples=ExampleCounts(1_797, 0), test_split="drawn"
+        shape=Shape(8, 1, 10), examples=ExampleCounts(1_797, 0), test_split="drawn", class_names=_DIGITS
     ),
-    "mnist": _idx_dataset("MNIST"),
-    "fashion-mnist": _idx_dataset("FashionMNIST"),
+    "mnist": _idx_dataset("MNIST", _DIGITS),
+    "fashion-mnist": _idx_dataset("FashionMNIST", _FASHION),
     "kmnist": _idx_dataset("KMNIST"),
     "cifar10": DatasetInfo(
         shape=Shape(32, 3, 10),
         examples=ExampleCounts(50_000, 10_000),
         files=tuple(f"cifar-10-batches-py/{name}" for name in _CIFAR10_FILES),
         torchvision=TorchvisionClass("CIFAR10", {"train": True}, {"train": False}),
+        class_names=_CIFAR10,
     ),
     "cifar100": DatasetInfo(
         shape=Shape(32, 3, 100),
@@ -103,12 +112,14 @@ DATASETS: dict[str, DatasetInfo] = {
         examples=ExampleCounts(73_257, 26_032),
         files=("train_32x32.mat", "test_32x32.mat"),
         torchvision=TorchvisionClass("SVHN", {"split": "train"}, {"split": "test"}, channels_first=True),
+        class_names=_DIGITS,
     ),
     "stl10": DatasetInfo(
         shape=Shape(96, 3, 10),
         examples=ExampleCounts(5_000, 8_000),
         files=tuple(f"stl10_binary/{name}.bin" for name in ("train_X", "train_y", "test_X", "test_y")),
         torchvision=TorchvisionClass("STL10", {"split": "train"}, {"split": "test"}, channels_first=True),
+        class_names=_STL10,
     ),
     "imagenette": DatasetInfo(
         shape=Shape(None, 3, 10),

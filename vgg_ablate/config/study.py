@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -27,10 +28,11 @@ from vgg_ablate.config.study_checks import (
     find_claim_problems,
     find_design_problems,
     find_duplicates,
+    find_report_problems,
     find_stop_problems,
     find_tuning_problems,
 )
-from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, Seeds, Stop, StudyFile
+from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, ReportSettings, Seeds, Stop, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
@@ -63,6 +65,8 @@ class Study(FrozenModel):
     variants: tuple[Variant, ...]  # the base first; at the last level of the horizons
     horizon_variants: tuple[Variant, ...] = ()  # the same variants at each lower level, the lowest first
     claims: tuple[Claim, ...]
+    answer: str | None = None
+    report: ReportSettings = ReportSettings()
     on_error: Literal["continue", "stop"]
     tune: Tune | None
     tuned: dict[Name, TuningWinner]
@@ -121,7 +125,7 @@ class Study(FrozenModel):
         levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in self.variants}
         return levels | {variant.name: {} for variant in self.horizon_variants}
 
-    def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> TrendQuantities:
+    def collect_quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> TrendQuantities:
         """Return quantity -> variant -> number for the trends of all claims.
 
         Costs are included if `costs` (variant -> cost -> number) is given; params, MACs and activations in millions.
@@ -139,12 +143,12 @@ class Study(FrozenModel):
 
         `costs` is variant -> cost -> number.
         """
-        quantities, problems = self.quantities(costs), list[Problem]()
+        quantities, problems = self.collect_quantities(costs), list[Problem]()
         for index, claim in enumerate(self.claims):
             if claim.trend is not None:
                 problems += [
                     error.build_problem(path, self.locate_path(path))
-                    for error in claim.problems(self.levels, quantities)
+                    for error in claim.find_problems(self.levels, quantities)
                     for path in [f"claims[{index}].{error.field}"]
                 ]
         return problems
@@ -153,7 +157,7 @@ class Study(FrozenModel):
         """Return the value of a top-level key of the study file, as plain data; None if the key is missing."""
         return self._document.data.get(key)
 
-    def variant(self, name: str, changes: dict[str, Any]) -> Variant:
+    def build_variant(self, name: str, changes: dict[str, Any]) -> Variant:
         """Return the base with the changes that a search proposes. Raises SpecError if they are invalid."""
         problems: list[Problem] = []
         cell, shared = DesignCell(name, changes, {}), select_shared_keys(self._document)
@@ -165,7 +169,9 @@ class Study(FrozenModel):
     def with_winners(self, tuned: Mapping[str, TuningWinner]) -> Self:
         """Return the study with these winners of the tuning applied to their variants."""
         data = {name: winner.model_dump(mode="json", exclude_none=True) for name, winner in tuned.items()}
-        return type(self).of(yaml_loader.Document({**self._document.data, "tuned": data}, self._document.locations))
+        return type(self).from_document(
+            yaml_loader.Document({**self._document.data, "tuned": data}, self._document.locations)
+        )
 
     def without_winners(self) -> Self:
         """Return the study as it was before its tuning."""
@@ -193,8 +199,21 @@ class Study(FrozenModel):
             replace(problem, location=problem.location or self.locate_path(problem.path)) for problem in error.problems
         )
 
+    def _repr_html_(self) -> str:
+        """Return the question, the variants and the claims: Jupyter calls this."""
+        variants = [[variant.name, format_changes(variant.changes)] for variant in self.all_variants]
+        claims = [[claim.id, claim.text, claim.kind] for claim in self.claims]
+        seeds = f"{len(self.seed_list)} seeds, {self.base.data.name}, {self.base.train.epochs} epochs"
+        return "\n".join(
+            [
+                f"<p><b>{escape(self.name)}</b>: {escape(self.question)}<br>{escape(seeds)}</p>",
+                format_rows(["variant", "changes of the base"], variants),
+                *([format_rows(["claim", "text", "kind"], claims)] if claims else []),
+            ]
+        )
+
     @classmethod
-    def of(cls, document: yaml_loader.Document) -> Self:
+    def from_document(cls, document: yaml_loader.Document) -> Self:
         """Build the study that a document describes. Raises SpecError with all problems of the document."""
         try:
             file = StudyFile.model_validate(document.data)
@@ -209,6 +228,7 @@ class Study(FrozenModel):
         problems = [
             *find_claim_problems(file, variants, lower, document),
             *find_duplicates(variants, document),
+            *find_report_problems(file, document),
             *find_design_problems(file, document),
             *find_stop_problems(file, document),
             *find_tuning_problems(variants, file.horizons, document),
@@ -222,6 +242,18 @@ class Study(FrozenModel):
         return study
 
 
+def format_changes(changes: Mapping[str, Any]) -> str:
+    """Return changes as in a study file: `arch.norm: batch, arch.depth: 3`."""
+    return ", ".join(f"{path}: {value}" for path, value in changes.items())
+
+
+def format_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table of text."""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study file and apply `path=value` overrides. Raises SpecError with all problems of file and overrides."""
     document = yaml_loader.read_document(Path(path))
@@ -233,7 +265,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
             problems.append(Problem(str(error), override.split("=")[0], "command line", error.got, error.nearest))
     if problems:
         raise SpecError(problems)
-    return Study.of(document)
+    return Study.from_document(document)
 
 
 def _apply_override(document: yaml_loader.Document, override: str) -> yaml_loader.Document:

@@ -11,7 +11,7 @@ from vgg_ablate.config.overrides import join_path, split_path
 from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import Variant, get_content
-from vgg_ablate.errors import Problem
+from vgg_ablate.errors import Problem, find_nearest
 
 
 def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document) -> list[Problem]:
@@ -61,10 +61,26 @@ def find_claim_problems(
         if claim.id in ids:
             problems.append(Problem("duplicate claim id", f"{path}.id", location, claim.id))
         ids.add(claim.id)
-        for error in claim.problems(levels, quantities):
+        for error in claim.find_problems(levels, quantities):
             field_location = document.locate(("claims", index, *split_path(error.field)))
             problems.append(error.build_problem(f"{path}.{error.field}", field_location))
     return problems
+
+
+def find_report_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
+    """Return the claims under `report` that the study does not have."""
+    ids = [claim.id for claim in file.claims]
+    return [
+        Problem(
+            "unknown claim",
+            f"report.claims[{index}]",
+            document.locate(("report", "claims", index)),
+            name,
+            find_nearest(name, ids),
+        )
+        for index, name in enumerate(file.report.claims)
+        if name not in ids
+    ]
 
 
 def find_tuning_problems(

@@ -53,6 +53,43 @@ def _expand_stop_rule(value: Any) -> Any:
     return {"rule": value}
 
 
+ReportColumn = Literal[
+    "group",
+    "variant",
+    "changes",
+    "n",
+    "error",
+    "difference",
+    "percent",
+    "train_error",
+    "val_error",
+    "params_ratio",
+    "macs_ratio",
+    "params",
+    "macs",
+    "images_per_second",
+    "train_seconds",
+]
+
+
+def _check_distinct_items(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        if items.count(item) > 1:
+            raise InvalidValueError("duplicate entry", got=item)
+    return items
+
+
+class ReportSettings(FrozenModel):
+    """What a report shows first; everything is judged and recorded, whatever is shown."""
+
+    columns: Annotated[tuple[ReportColumn, ...], AfterValidator(_check_distinct_items)] = ()
+    """Columns of the comparison, in order. Default: all that apply. Example: [variant, error, difference]"""
+    claims: Annotated[tuple[Name, ...], AfterValidator(_check_distinct_items)] = ()
+    """Ids of the claims in the first table and the forest plot, in order. Default: all. Example: [small-kernels]"""
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]+$", max_length=80)] | None = None
+    """LaTeX label of the comparison. Default: tab:comparison. Example: tab:kernels"""
+
+
 class Looks(FrozenModel):
     """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is spent over the looks."""
 
@@ -185,6 +222,14 @@ class StudyFile(FrozenModel):
 
     Example: [{id: norm-helps, text: it lowers the error, kind: better, a: normalised, b: base}]
     """
+    answer: str | None = None
+    """The author's answer, written after reading the report, which prints it below its own; it is flagged where a
+    verdict has changed since.
+
+    Example: Two 3x3 are worth their extra layer, by a third of a point.
+    """
+    report: ReportSettings = ReportSettings()
+    """What the report shows first. Example: {columns: [variant, error, difference], label: tab:kernels}"""
     on_error: Literal["continue", "stop"] = "continue"
     """Whether the other runs go on after one has failed. Example: stop"""
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg_ablate.diagrams.svg import SvgSheet, measure_text_width, truncate_text
-from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableRow, TextCell
+from vgg_ablate.formatting.cells import CountCell, QuantityCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
 
 Floats = NDArray[np.float64]
 

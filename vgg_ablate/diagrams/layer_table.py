@@ -7,7 +7,8 @@ from typing import Any
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.diagrams.table1 import NetDescription
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
+from vgg_ablate.formatting.cells import CountCell, QuantityCell, TableCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.models.costs import compute_costs, count_activations, count_macs, count_params
 from vgg_ablate.models.layers import Activation, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, build_layers
 from vgg_ablate.models.memory import estimate_training_memory

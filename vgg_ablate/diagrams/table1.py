@@ -17,7 +17,8 @@ from vgg_ablate.diagrams.blocks import (
     sort_block_names,
 )
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow, TextCell
+from vgg_ablate.formatting.cells import CountCell, QuantityCell, TableCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.models.costs import Costs, combine_costs
 from vgg_ablate.models.layers import Layer, build_layers
 from vgg_ablate.models.width_matching import ResolvedVariant, WidthMatch

@@ -104,6 +104,15 @@ def format_percentage(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def format_share(value: float, *, signed: bool = False) -> str:
+    """Format a fraction of 1 as a percentage with two significant digits: `6.1 %`, `12 %`, or `+12 %` if signed."""
+    if isnan(value) or isinf(value):
+        return DASH
+    percent = 100 * value
+    decimals = 1 if round(abs(percent), 1) < 10 else 0
+    return f"{format_number(percent, decimals, signed=signed)} %"
+
+
 def format_compact(value: float, decimals: int = 2) -> str:
     """Format a number without trailing zeros, such as the margin of a claim."""
     if isnan(value) or value in (inf, -inf):

@@ -9,135 +9,18 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import isnan, nan, sqrt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isnan
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.cells import QuantityCell, RawValue, TableCell, TextCell
 
-RawValue = str | int | float | None
 RowStyle = Literal["", "base", "block"]  # "block": a heading over the rows below it
-
-_FORMATTERS: Mapping[str, Callable[[float], str]] = {
-    "rate": numbers.format_rate,
-    "p": numbers.format_p_value,
-    "percentage": numbers.format_percentage,
-    "plain": numbers.format_compact,
-    "fixed": numbers.format_fixed,
-    "seconds": numbers.format_seconds,
-}
-
-
-@dataclass(frozen=True)
-class TextCell:
-    """Text, with an optional link in HTML."""
-
-    text: str
-    link: str = ""
-
-    def to_text(self) -> str:
-        """Return the text."""
-        return self.text
-
-    def raw(self) -> dict[str, RawValue]:
-        """Return the text as the cell's only CSV value."""
-        return {"": self.text}
-
-
-@dataclass(frozen=True)
-class MeanCell:
-    """A mean and its standard deviation over `n` seeds."""
-
-    mean: float
-    sd: float
-    n: int
-
-    def to_text(self) -> str:
-        """Return `12.34 ± 0.56`."""
-        return numbers.format_mean(self.mean, self.sd, self.n)
-
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>_mean` and `<column>_sd`."""
-        return {"mean": self.mean, "sd": self.sd}
-
-
-@dataclass(frozen=True)
-class DifferenceCell:
-    """A mean difference over `n` seeds, the standard deviation of the differences, and the confidence interval."""
-
-    mean: float
-    sd: float
-    n: int
-    low: float
-    high: float
-
-    def to_text(self) -> str:
-        """Return `+1.23 [0.12, 2.34]`."""
-        se = self.sd / sqrt(self.n) if self.n > 1 else nan
-        return numbers.format_difference(self.mean, self.low, self.high, se)
-
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>`, `<column>_low` and `<column>_high`."""
-        return {"": self.mean, "low": self.low, "high": self.high}
-
-
-@dataclass(frozen=True)
-class CountCell:
-    """A whole number, such as params or MACs; None where it is unknown."""
-
-    value: int | None
-
-    def to_text(self) -> str:
-        """Return `138.4 M`, or a dash."""
-        return numbers.DASH if self.value is None else numbers.format_count(self.value)
-
-    def raw(self) -> dict[str, RawValue]:
-        """Return the number as the cell's only CSV value."""
-        return {"": self.value}
-
-
-@dataclass(frozen=True)
-class QuantityCell:
-    """A number and the way to show it."""
-
-    value: float
-    how: Literal["rate", "p", "percentage", "plain", "fixed", "seconds"]
-    link: str = ""  # in HTML
-
-    def to_text(self) -> str:
-        """Return the formatted number."""
-        return _FORMATTERS[self.how](self.value)
-
-    def raw(self) -> dict[str, RawValue]:
-        """Return the number as the cell's only CSV value."""
-        return {"": self.value}
-
-
-@dataclass(frozen=True)
-class RangeCell:
-    """The median, the smallest and the largest value over runs; all are NaN where there is no run."""
-
-    median: float
-    low: float
-    high: float
-    how: Literal["rate", "seconds"]
-
-    def to_text(self) -> str:
-        """Return `2,310 [2,250, 2,400]`, or the median alone where the three look the same."""
-        median, low, high = map(_FORMATTERS[self.how], (self.median, self.low, self.high))
-        return median if median == low == high else f"{median} [{low}, {high}]"
-
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>`, `<column>_low` and `<column>_high`."""
-        return {"": self.median, "low": self.low, "high": self.high}
-
-
-TableCell = TextCell | MeanCell | DifferenceCell | CountCell | QuantityCell | RangeCell
 
 
 @dataclass(frozen=True)
@@ -147,6 +30,7 @@ class Column:
     heading: str
     name: str
     align: Literal["left", "right"] = "right"
+    rank: int = 0  # on a narrow terminal the column with the highest rank goes first; 0: it stays
 
 
 @dataclass(frozen=True)
@@ -167,6 +51,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = field(default=())
+    label: str = ""  # in LaTeX; empty: tab:NAME
 
 
 def render_markdown(table: Table) -> str:
@@ -182,7 +67,7 @@ def render_markdown(table: Table) -> str:
         if row.style == "block":
             texts[0] = f"*{texts[0]}*"
         elif row.style == "base":
-            texts[0] = f"_{texts[0]}_"
+            texts = [text and f"_{text}_" for text in texts]
         texts = [f"**{text}**" if index in row.bold else text for index, text in enumerate(texts)]
         lines.append("| " + " | ".join(texts) + " |")
     return "\n".join([*lines, "", *(f"<sub>{_escape_markdown(note)}</sub>  " for note in table.notes)]).rstrip() + "\n"
@@ -201,15 +86,15 @@ def render_csv(table: Table) -> str:
 
 
 def render_latex(table: Table) -> str:
-    """Render a booktabs table that shrinks to the line width. It needs booktabs, graphicx and xcolor."""
+    """Render a booktabs table that shrinks to the line width. It needs amssymb, booktabs and graphicx."""
     alignment = "".join("r" if column.align == "right" else "l" for column in table.columns)
     heading = " & ".join(_escape_latex(column.heading) for column in table.columns)
     lines = [
-        "% \\usepackage{booktabs,graphicx,xcolor}",
+        "% \\usepackage{amssymb,booktabs,graphicx}",
         "\\begin{table}",
         "\\centering",
         f"\\caption{{{_escape_latex(table.caption)}}}",
-        f"\\label{{tab:{table.name}}}",
+        f"\\label{{{table.label or f'tab:{table.name}'}}}",
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{{alignment}}}",
         "\\toprule",
@@ -241,26 +126,76 @@ def render_html(table: Table) -> str:
 
 
 def render_terminal(table: Table) -> RichTable:
-    """Render for a rich console, with the base dimmed."""
+    """Render for a rich console, with the base in italics."""
     rich_table = RichTable(title=table.caption, caption="\n".join(table.notes) or None, title_justify="left")
     rich_table.caption_justify = "left"
-    for column in table.columns:
-        rich_table.add_column(column.heading, justify=column.align, overflow="fold")
+    texts = [_cell_texts(row, table) for row in table.rows if row.style != "block"]
+    for index, column in enumerate(table.columns):
+        # Without a minimum rich would break numbers, whose cells are often the widest, and leave texts on one line.
+        longest = max((len(row[index]) for row in texts), default=0) if column.align == "right" else None
+        rich_table.add_column(column.heading, justify=column.align, overflow="fold", min_width=longest)
     for row in table.rows:
-        texts = _cell_texts(row, table)
-        cells = [RichText(text, style="bold" if index in row.bold else "") for index, text in enumerate(texts)]
-        rich_table.add_row(*cells, style={"base": "dim", "block": "italic"}.get(row.style))
+        cells = [
+            RichText(text, style="bold" if index in row.bold else "")
+            for index, text in enumerate(_cell_texts(row, table))
+        ]
+        rich_table.add_row(*cells, style={"base": "italic", "block": "bold"}.get(row.style))
     return rich_table
 
 
 def print_tables(tables: Sequence[Table], *, width: int | None = None) -> None:
-    """Print tables to stdout, coloured on a terminal and plain when piped. `width` is in characters."""
-    console = Console(width=width, highlight=False)
-    if width is None and not console.is_terminal:
-        # rich assumes 80 columns for a pipe and would break the cells of most of our tables.
-        console = Console(width=160, highlight=False)
+    """Print tables to stdout, coloured on a terminal and plain when piped. `width` is in characters.
+
+    Columns with a rank are left out where the table is wider, the highest rank first; a note names them.
+    """
+    console = Console(width=width or find_console_width(), highlight=False)
     for table in tables:
-        console.print(render_terminal(table))
+        console.print(render_terminal(fit_to_width(table, console.width)))
+
+
+def find_console_width() -> int:
+    """Return the width of the terminal in characters, and 160 for a pipe."""
+    console = Console()
+    # rich assumes 80 columns for a pipe and would break the cells of most of our tables.
+    return console.width if console.is_terminal else 160
+
+
+def fit_to_width(table: Table, width: int) -> Table:
+    """Return the table without as many of its ranked columns as needed for a width in characters."""
+    omitted: list[str] = []
+    while _measure_width(table) > width and any(column.rank for column in table.columns):
+        last = max(range(len(table.columns)), key=lambda index: table.columns[index].rank)
+        omitted.append(table.columns[last].heading)
+        table = _drop_column(table, last)
+    if not omitted:
+        return table
+    note = f"Too wide for {width} characters: {', '.join(reversed(omitted))}; report.md has all columns."
+    return replace(table, notes=(*table.notes, note))
+
+
+def _measure_width(table: Table) -> int:
+    """Return the width that rich needs: numbers on one line, headings and texts wrapped between words."""
+    texts = [_cell_texts(row, table) for row in table.rows if row.style != "block"]
+    width = 1
+    for index, column in enumerate(table.columns):
+        lengths = [len(word) for word in column.heading.split()]
+        if column.align == "right":
+            lengths += [len(row[index]) for row in texts]
+        else:
+            lengths += [len(word) for row in texts for word in row[index].split()]
+        width += 3 + max(lengths, default=0)
+    return width
+
+
+def _drop_column(table: Table, index: int) -> Table:
+    def drop(row: TableRow) -> TableRow:
+        if row.style == "block":
+            return row
+        bold = frozenset(at - (at > index) for at in row.bold if at != index)
+        return replace(row, cells=(*row.cells[:index], *row.cells[index + 1 :]), bold=bold)
+
+    columns = (*table.columns[:index], *table.columns[index + 1 :])
+    return replace(table, columns=columns, rows=tuple(map(drop, table.rows)))
 
 
 def _cell_texts(row: TableRow, table: Table) -> list[str]:
@@ -303,6 +238,9 @@ _LATEX: Mapping[str, str] = {
     "−": r"$-$",
     "→": r"$\to$",
     "·": r"$\cdot$",
+    "✓": r"$\checkmark$",
+    "✗": r"$\times$",
+    "≈": r"$\approx$",
     "≤": r"$\le$",
 }
 
@@ -331,7 +269,7 @@ def _latex_row(row: TableRow, table: Table) -> str:
     ]
     texts = [f"\\textbf{{{text}}}" if index in row.bold else text for index, text in enumerate(texts)]
     if row.style == "base":
-        texts = [f"\\textcolor{{gray}}{{{text}}}" for text in texts]
+        texts = [f"\\textit{{{text}}}" for text in texts]
     return " & ".join(texts) + r" \\"
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
+def capitalize_first(text: str) -> str:
+    """Make the first letter a capital; str.capitalize would make the other letters small."""
+    return text[:1].upper() + text[1:]
+
+
 def truncate(text: str, length: int) -> str:
     """Return the text, or its beginning with `...`, in at most `length` characters."""
     return text if len(text) <= length else text[: length - 3] + "..."

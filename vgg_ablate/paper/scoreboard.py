@@ -10,7 +10,8 @@ from typing import Any
 
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, Table, TableRow, TextCell, render_markdown
+from vgg_ablate.formatting.cells import TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow, render_markdown
 from vgg_ablate.paper.computed import Check, Computation
 from vgg_ablate.paper.standing import ClaimAnswer, Standing
 from vgg_ablate.report import wording
@@ -198,10 +199,10 @@ def _format_answer(answer: ClaimAnswer) -> str:
 
 
 def _format_estimate(verdict: Verdict) -> str:
-    """Return e.g. `two 3x3 beat one 5x5: gain +0.42 pp [0.10, 0.74], n = 5`, and why there is no verdict if so."""
+    """Return e.g. `two 3x3 beat one 5x5: difference −0.42 points [−0.74, −0.10], n = 5`, or why there is none."""
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
-    estimate = f"{verdict.claim.text}: gain {wording.format_estimate(verdict)}, n = {verdict.n}"
+    estimate = f"{verdict.claim.text}: difference {wording.format_estimate(verdict)}, n = {verdict.n}"
     is_open = verdict.verdict == "inconclusive" and not verdict.reason
     excluded = f"differences of more than {wording.format_excluded(verdict)} are excluded" if is_open else ""
     return "; ".join(part for part in (estimate, verdict.reason, excluded) if part)

@@ -13,12 +13,14 @@ import numpy as np
 
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, VariantRow
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, PairedDifference, VariantRow
 from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, CountCell, MeanCell, Table, TableCell, TableRow, TextCell
+from vgg_ablate.formatting.cells import CountCell, MeanCell, TableCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.report import markdown, wording
-from vgg_ablate.report.tables import build_difference_cell
+from vgg_ablate.report.comparison import build_difference_cell
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ def _build_variant_table(reports: Sequence[Report], titles: Sequence[str], commo
         columns += [
             Column("n", f"{title}_n"),
             Column(f"{title}, %", title),
-            Column("Δ to base, pp [95 %]", f"{title}_diff"),
+            Column("Δ to base, points [95 %]", f"{title}_diff"),
         ]
     if len(reports) == 2:
-        columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, pp [95 %]", "between"))
+        columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, points [95 %]", "between"))
     errors = [collect_by_seed(report.frame, PRIMARY_METRIC) for report in reports]
     shared = [name for name in common if _share_records(reports, name)]
     rows = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import isnan, nan
 from typing import TypeVar
@@ -11,21 +11,21 @@ from vgg_ablate.analysis.anova import AnovaRow
 from vgg_ablate.analysis.effects import Effect, FactorialEffects, compute_effects
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, MetricSummary, Report, VariantRow, compute_paired_difference
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, MetricSummary, VariantRow, compute_paired_difference
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
+from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import (
-    Column,
-    CountCell,
-    DifferenceCell,
-    MeanCell,
-    QuantityCell,
-    Table,
-    TableCell,
-    TableRow,
-    TextCell,
+from vgg_ablate.formatting.cells import CountCell, DifferenceCell, MeanCell, QuantityCell, TableCell, TextCell, TickCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.report.answer import format_level
+from vgg_ablate.report.comparison import (
+    Block,
+    ExtraColumn,
+    build_comparison_table,
+    build_difference_cell,
+    format_outcomes,
 )
-from vgg_ablate.report.tables import build_comparison_table, build_difference_cell, format_outcomes
 from vgg_ablate.space.pareto import find_pareto_rows
 
 _MAX_PROPOSALS = 30  # in the table of a search's history
@@ -37,25 +37,28 @@ _PROPOSAL_COLUMNS = (
     Column("params", "params"),
     Column("MACs", "macs"),
 )
-_CAPTION = "Test error of every variant, in percent"
 _Item = TypeVar("_Item")
 
 
-def build_design_tables(report: Report) -> list[Table]:
-    """Build the comparison of variants in the layout of the study's design, and the tables that only it has."""
+def build_design_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[Table]:
+    """Build the comparison of variants in the layout of the study's design, and the tables that only it has.
+
+    `columns` select the columns of the comparison, in place of those that the study selects.
+    """
     match report.study.design.kind:
         case "one_factor_at_a_time":
-            return [_build_factor_comparison(report)]
+            return [_build_factor_comparison(report, columns)]
         case "leave_one_out":
-            return [_build_part_comparison(report)]
+            return [_build_part_comparison(report, columns)]
         case "cumulative":
-            return [_build_step_comparison(report)]
+            return [_build_step_comparison(report, columns)]
         case "factorial":
-            return [_build_plain_comparison(report), *_build_factorial_tables(compute_effects(report))]
+            return [_build_plain_comparison(report, columns), *_build_factorial_tables(compute_effects(report))]
         case "search":
-            return [_build_plain_comparison(report), _build_front_table(report), _build_history_table(report)]
+            searched = [_build_front_table(report), _build_history_table(report)] if report.proposed else []
+            return [_build_plain_comparison(report, columns), *searched]
         case _:
-            return [_build_plain_comparison(report)]
+            return [_build_plain_comparison(report, columns)]
 
 
 def find_pareto_variants(
@@ -81,48 +84,83 @@ def _get_metric(row: VariantRow, metric: str) -> MetricSummary | None:
     return row.metrics.get(metric)
 
 
-def _build_plain_comparison(report: Report) -> Table:
-    return build_comparison_table(report, "comparison", _CAPTION, [(None, report.rows)])
+def _build_plain_comparison(report: Report, columns: Sequence[ReportColumn]) -> Table:
+    return build_comparison_table(report, _write_caption(report), [(None, report.rows)], columns=columns)
 
 
-def _build_factor_comparison(report: Report) -> Table:
+def _write_caption(report: Report, ending: str = "") -> str:
+    if not report.is_recorded:
+        return "Variants, not run yet"
+    at_level = "" if report.level is None else f" at {format_level(report, report.level)}"
+    return f"Test error of every variant{at_level}, in percent{ending}"
+
+
+def _build_factor_comparison(report: Report, columns: Sequence[ReportColumn]) -> Table:
     """Build a comparison with one block per factor; variants of no factor are in the base's block."""
     factors = list(dict.fromkeys(factor for row in report.rows for factor in row.variant.levels))
     no_factor = [row for row in report.rows if row.is_base or not row.variant.levels]
-    blocks: list[tuple[str | None, list[VariantRow]]] = [(None, no_factor)]
+    blocks: list[Block] = [(None, no_factor)]
     for factor in factors:
         rows = [row for row in report.rows if factor in row.variant.levels and not row.is_base]
         base_level = report.base.variant.levels.get(factor)
         blocks.append((f"{factor} (base: {base_level})" if base_level else factor, rows))
-    return build_comparison_table(report, "comparison", f"{_CAPTION}, one factor at a time", blocks)
+    return build_comparison_table(report, _write_caption(report, ", one factor at a time"), blocks, columns=columns)
 
 
-def _build_part_comparison(report: Report) -> Table:
-    """Build a comparison of variants without one part each, the largest loss first."""
+def _build_part_comparison(report: Report, columns: Sequence[ReportColumn]) -> Table:
+    """Build an ablation table of variants without one part each, the largest loss first."""
     parts = [row for row in report.rows if "without" in row.variant.levels]
     ordered = sorted(parts, key=lambda row: (isnan(row.to_base.mean), -row.to_base.mean))
     others = [row for row in report.rows if "without" not in row.variant.levels]
-    titles = {row.name: f"{numbers.DASH} {row.variant.levels['without']}" for row in parts}
-    caption = f"{_CAPTION}, with one part left out; sorted by effect"
-    return build_comparison_table(report, "comparison", caption, [(None, [*others, *ordered])], titles=titles)
+    names = [row.variant.levels["without"] for row in parts]
+    ticks = {row.name: {name: name != row.variant.levels["without"] for name in names} for row in parts}
+    ticks[report.base.name] = dict.fromkeys(names, True)
+    caption = _write_caption(report, ", with one part left out; sorted by loss")
+    return build_comparison_table(
+        report,
+        caption,
+        [(None, [*others, *ordered])],
+        titles={row.name: f"{numbers.DASH} {row.variant.levels['without']}" for row in parts},
+        extra=_build_tick_columns(names, ticks),
+        without=("changes",),
+        is_sorted=False,
+        columns=columns,
+    )
 
 
-def _build_step_comparison(report: Report) -> Table:
-    """Build a comparison of steps from the base, with the difference of each step to the previous one."""
+def _build_step_comparison(report: Report, columns: Sequence[ReportColumn]) -> Table:
+    """Build an ablation table of steps from the base, with the difference of each step to the previous one."""
     steps = [row for row in report.rows if row.is_base or "step" in row.variant.levels]
     others = [row for row in report.rows if row not in steps]
     errors = collect_by_seed(report.frame, PRIMARY_METRIC)
-    differences: dict[str, TableCell] = {row.name: TextCell(numbers.DASH) for row in [report.base, *others]}
+    differences: dict[str, TableCell] = {}
     for previous, row in pairwise(steps):
         difference = compute_paired_difference(errors.get(row.name, {}), errors.get(previous.name, {}))
         differences[row.name] = build_difference_cell(difference)
-    titles = {row.name: f"+ {row.variant.levels['step']}" for row in steps if not row.is_base}
-    column = Column("Δ to the previous step, pp [95 %]", "step")
-    blocks: list[tuple[str | None, list[VariantRow]]] = [(None, steps)]
+    names = [row.variant.levels["step"] for row in steps if not row.is_base]
+    ticks = {row.name: {name: at < index for at, name in enumerate(names)} for index, row in enumerate(steps)}
+    to_previous = ExtraColumn(Column("to the previous step [95 %]", "step", rank=3), differences, "difference")
+    blocks: list[Block] = [(None, steps)]
     if others:
         blocks.append(("other variants", others))
-    caption = f"{_CAPTION}, step by step; every step keeps the previous ones"
-    return build_comparison_table(report, "comparison", caption, blocks, titles=titles, extra=(column, differences))
+    return build_comparison_table(
+        report,
+        _write_caption(report, ", step by step; every step keeps the previous ones"),
+        blocks,
+        titles={row.name: f"+ {row.variant.levels['step']}" for row in steps if not row.is_base},
+        extra=[*_build_tick_columns(names, ticks), to_previous],
+        without=("changes",),
+        is_sorted=False,
+        columns=columns,
+    )
+
+
+def _build_tick_columns(names: Sequence[str], ticks: Mapping[str, Mapping[str, bool]]) -> list[ExtraColumn]:
+    """Build one column per component; `ticks` is variant -> component -> whether the variant has it."""
+    return [
+        ExtraColumn(Column(name, name, "left"), {variant: TickCell(has[name]) for variant, has in ticks.items()})
+        for name in names
+    ]
 
 
 def _build_factorial_tables(effects: FactorialEffects) -> list[Table]:
@@ -151,7 +189,7 @@ def _build_level_table(effects: FactorialEffects) -> Table:
 def _build_effect_table(effects: FactorialEffects) -> Table:
     columns = (
         Column("effect", "effect", "left"),
-        Column("Δ test error, pp [95 %]", "difference"),
+        Column("Δ test error, points [95 %]", "difference"),
         Column("n", "n"),
         Column("p", "p"),
         Column("q", "q"),

@@ -11,11 +11,14 @@ from vgg_ablate.analysis.frame import SPARED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.config.registration import build_deciding_content, find_registration_changes, hash_content
+from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown
 from vgg_ablate.report import design_tables, wording
-from vgg_ablate.report import tables as report_tables
+from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures.registry import RenderedFigure
+from vgg_ablate.report.head import build_head
+from vgg_ablate.report.state import list_data_facts
 
 # The report has file, seeds, looks, history and registration in other words; host is left out because reports are
 # published; proposals are in a table.
@@ -24,27 +27,47 @@ _OMITTED_PROVENANCE = frozenset({"file", "history", "seeds", "looks", "host", "p
 
 def build_markdown(report: Report, figures: Sequence[RenderedFigure] = ()) -> str:
     """Build the whole file; it links to the figures as files beside it."""
+    forest = next((figure for figure in figures if figure.name == "forest"), None)
     parts = [
-        f"# {report.study.name}",
-        report.study.question,
+        *_build_head(report, forest),
         *_build_problems(report),
-        *_build_verdicts(report),
-        *(render_markdown(table) for table in build_tables(report)),
-        *_build_figures(figures),
+        "## Variants",
+        *(render_markdown(table) for table in build_variant_tables(report)),
+        *_build_figures([figure for figure in figures if figure is not forest]),
         *_build_section("Notes", build_notes(report)),
-        *_build_section("Expected and found", list_expectations(report)),
-        *_build_section("Provenance", [f"{name}: {value}" for name, value in list_provenance(report)]),
+        *_fold("Data", list_data_facts(report)),
+        *_fold("Expected and found", list_expectations(report)),
+        *_fold("Provenance", [f"{name}: {value}" for name, value in list_provenance(report)]),
         "## How to run this again",
         f"```sh\n{format_rerun_command(report)}\n```",
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def build_tables(report: Report) -> list[Table]:
-    """Build every table of the report, in order."""
+def build_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[Table]:
+    """Build every table of the report, in order; `columns` select those of the comparison."""
+    claims = build_claims_table(report)
+    return [*([claims] if claims is not None else []), *build_variant_tables(report, columns)]
+
+
+def build_variant_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[Table]:
+    """Build the tables of a report below its claims: the comparison, those of its design, the tuning."""
     tuned = tuning.build_tuning_table(report)
-    verdicts = [report_tables.build_verdict_table(report)] if report.verdicts else []
-    return [*design_tables.build_design_tables(report), *verdicts, *([tuned] if tuned else [])]
+    return [*design_tables.build_design_tables(report, columns), *([tuned] if tuned else [])]
+
+
+def list_evidence(report: Report) -> list[tuple[Verdict, list[str]]]:
+    """Return every verdict with the sentences about what it states and the numbers behind it."""
+    return [
+        (
+            verdict,
+            [
+                f"Claimed: {wording.describe_hypothesis(verdict.claim)}. {wording.describe_reason(verdict)}",
+                *wording.list_evidence(verdict),
+            ],
+        )
+        for verdict in report.shown_verdicts
+    ]
 
 
 def build_notes(report: Report) -> list[str]:
@@ -62,13 +85,10 @@ def build_notes(report: Report) -> list[str]:
 
 
 def list_expectations(report: Report) -> list[str]:
-    """Return what the study expected before it ran and what it found, one sentence each."""
+    """Return what the study expected before it ran and what it cost, one sentence each."""
     expect, lines = report.study.expect, []
     if expect.finds:
         lines.append(f"Expected: {expect.finds}")
-    if report.verdicts:
-        verdicts = ", ".join(f"{verdict.claim.id} {verdict.verdict}" for verdict in report.verdicts)
-        lines.append(f"Found: {verdicts}.")
     spent = numbers.format_seconds(sum_training_seconds(report))
     expected = f" Expected: {numbers.format_compact(expect.minutes)} minutes" if expect.minutes else ""
     expected += f" on {expect.device}" if expect.device else ""
@@ -106,6 +126,37 @@ def format_rerun_command(report: Report) -> str:
     return f"python -m vgg_ablate run results/{report.study.name}/study.yaml"
 
 
+def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
+    head = build_head(report)
+    training = head.training + (f" **Under-trained:** {head.under_trained}." if head.under_trained else "")
+    author = [f"> {head.author_answer}"] if head.author_answer else []
+    warning = [f"*{head.author_warning}*"] if head.author_warning else []
+    table = [render_markdown(head.claims)] if head.claims is not None else []
+    picture = [f"![{forest.title}](figures/{forest.name}.svg)"] if forest is not None else []
+    caption = [forest.caption] if forest is not None else []
+    evidence = list_evidence(report) if report.is_recorded else []
+    sentences = [f"{verdict.claim.id}: {' '.join(lines)}" for verdict, lines in evidence]
+    return [
+        f"# {report.study.name}",
+        head.question,
+        f"**{head.answer}**",
+        *author,
+        *warning,
+        training,
+        *table,
+        *picture,
+        *_fold("The numbers behind the claims", [*caption, *sentences]),
+    ]
+
+
+def _fold(heading: str, sentences: Sequence[str]) -> list[str]:
+    """Return a folded list; GitHub renders Markdown in it after an empty line."""
+    if not sentences:
+        return []
+    lines = "\n".join(f"- {sentence}" for sentence in sentences)
+    return [f"<details><summary>{heading}</summary>", lines, "</details>"]
+
+
 def _build_section(heading: str, sentences: Sequence[str]) -> list[str]:
     return [f"## {heading}", "\n".join(f"- {sentence}" for sentence in sentences)] if sentences else []
 
@@ -122,18 +173,6 @@ def _build_problems(report: Report) -> list[str]:
         return []
     problems = "\n".join(f"- {problem}" for problem in report.problems)
     return ["## Problems", "The rest of this report leaves these out:", problems]
-
-
-def _build_verdicts(report: Report) -> list[str]:
-    if not report.verdicts:
-        return []
-    lines = [line for verdict in report.verdicts for line in _list_verdict_lines(verdict)]
-    return ["## Verdicts", "\n".join(lines), "## Tables"]
-
-
-def _list_verdict_lines(verdict: Verdict) -> list[str]:
-    result = f"{verdict.claim.text} (`{verdict.claim.id}`). {wording.describe_result(verdict)}"
-    return [f"- **{verdict.verdict}** {result}", *(f"  - {line}" for line in wording.list_evidence(verdict))]
 
 
 def _note_registration(report: Report) -> Iterator[str]:
@@ -186,7 +225,7 @@ def _note_few_seeds(report: Report) -> Iterator[str]:
 
 
 def _note_unfinished(report: Report) -> Iterator[str]:
-    for row in report.rows:
+    for row in report.rows if report.is_recorded else ():
         for outcome, count in sorted(row.outcomes.items()):
             seeds = report.frame[(report.frame["variant"] == row.name) & (report.frame["outcome"] == outcome)]["seed"]
             seed_list = ", ".join(str(seed) for seed in seeds)

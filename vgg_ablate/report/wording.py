@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isnan, nan, sqrt
 
-from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, get_claim_unit
+from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, get_claim_unit, get_shown_sign
+from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
 from vgg_ablate.analysis.power import MAX_SEEDS
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim, ClaimSide
 from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.text import capitalize_first
 
 
 def describe_side(given: ClaimSide | None) -> str:
@@ -20,7 +22,7 @@ def describe_side(given: ClaimSide | None) -> str:
 
 
 def describe_hypothesis(claim: Claim) -> str:
-    """Describe what a claim states: `base better than five by more than 0.5 pp (test error)`."""
+    """Describe what a claim states: `base better than five by more than 0.5 points (test error)`."""
     margin = _add_unit(_format_value(claim.margin, claim.metric), claim)
     if claim.trend is not None:
         return (
@@ -40,61 +42,32 @@ def describe_hypothesis(claim: Claim) -> str:
     return f"{describe_side(claim.a)} {relation}{where} ({METRICS[claim.metric].noun})"
 
 
-def describe_result(verdict: Verdict) -> str:
-    """Describe the estimate and the reason for the verdict in one sentence."""
-    if isnan(verdict.mean):
-        return f"No estimate: {verdict.reason}."
+def describe_reason(verdict: Verdict) -> str:
+    """Describe why the verdict is what it is, without the estimate's numbers: `Inconclusive: five: seed 2 diverged.`"""
+    if verdict.counts is not None:
+        return f"{format_trained_counts(verdict)}."
     if verdict.exact:
-        return _describe_exact_result(verdict)
-    claim = verdict.claim
-    if verdict.counts is not None:
-        estimate = f"{_format_trained_counts(verdict)}: {format_estimate(verdict)}"
-    elif claim.trend is not None:
-        estimate = f"{_name_trend(claim)}: {format_estimate(verdict)}"
-    else:
-        a, b = _describe_first_side(claim), describe_side(claim.b)
-        estimate = f"{a} gains {format_estimate(verdict)} over {b} in {METRICS[claim.metric].noun}"
+        return f"{capitalize_first(verdict.reason or 'exact, the same on every seed')}."
     if verdict.verdict == "inconclusive":
-        return f"{estimate}; inconclusive: {_explain_inconclusive(verdict)}."
+        return f"{capitalize_first(_explain_inconclusive(verdict))}."
     if verdict.verdict == "no difference":
-        return f"{estimate}; {_explain_negligible(verdict)}."
-    return f"{estimate} ({_describe_size(verdict)})."
-
-
-def describe_method(verdict: Verdict) -> str:
-    """Describe what the estimate compares and the reason for the verdict, without the estimate's numbers."""
-    claim = verdict.claim
-    if isnan(verdict.mean) or verdict.exact:
-        return describe_result(verdict)
-    if verdict.counts is not None:
-        compared = _format_trained_counts(verdict)
-    elif claim.trend is not None:
-        compared = _name_trend(claim)
-    else:
-        compared = (
-            f"Gain of {_describe_first_side(claim)} over {describe_side(claim.b)} in {METRICS[claim.metric].noun}"
-        )
-    reason = _describe_size(verdict)
-    if verdict.verdict == "inconclusive":
-        reason = _explain_inconclusive(verdict)
-    elif verdict.verdict == "no difference":
-        reason = _explain_negligible(verdict)
-    return f"{compared}. {_capitalize(reason)}."
+        return f"{capitalize_first(_explain_negligible(verdict))}."
+    return f"{capitalize_first(_describe_size(verdict))}."
 
 
 def format_estimate(verdict: Verdict) -> str:
-    """Format an estimate with its 95 % interval: `+0.42 pp [0.10, 0.74]`."""
-    metric = verdict.claim.metric
-    if isnan(verdict.mean):
+    """Format the difference of a minus b, of errors, with its 95 % interval: `−0.42 points [−0.74, −0.10]`."""
+    metric, difference = verdict.claim.metric, compute_shown_difference(verdict)
+    if isnan(difference.mean):
         return numbers.DASH
     if verdict.exact:
         per = "" if verdict.claim.trend is None else f" {get_claim_unit(verdict.claim)}"
-        return f"{numbers.format_count(verdict.mean, signed=True)} {METRICS[metric].noun}{per}"
-    se = _compute_standard_error(verdict)
-    mean = _add_unit(numbers.format_number(verdict.mean, numbers.choose_decimals(se), signed=True), verdict.claim)
-    if isnan(verdict.ci_low):
+        return f"{numbers.format_count(difference.mean, signed=True)} {METRICS[metric].noun}{per}"
+    decimals = numbers.choose_decimals(difference.se)
+    mean = _add_unit(numbers.format_number(difference.mean, decimals, signed=True), verdict.claim)
+    if isnan(difference.low):
         return mean
-    return f"{mean} {numbers.format_interval(verdict.ci_low, verdict.ci_high, se)}"
+    return f"{mean} {numbers.format_interval(difference.low, difference.high, difference.se)}"
 
 
 def format_verdict(verdict: Verdict) -> str:
@@ -103,7 +76,7 @@ def format_verdict(verdict: Verdict) -> str:
 
 
 def format_excluded(verdict: Verdict) -> str:
-    """Format the difference beyond which every one is excluded: `1.3 pp`; a dash if there is none."""
+    """Format the difference beyond which every one is excluded: `1.3 points`; a dash if there is none."""
     if verdict.exact or isnan(verdict.excluded):
         return numbers.DASH
     decimals = numbers.choose_decimals(_compute_standard_error(verdict))
@@ -120,7 +93,7 @@ def format_seeds_needed(verdict: Verdict) -> str:
 def list_evidence(verdict: Verdict) -> list[str]:
     """Return the sentences about the numbers behind a verdict, without those that do not apply to it."""
     clauses = (describe_evidence(verdict), describe_sensitivity(verdict), describe_crossed_interval(verdict))
-    sentences = [f"{_capitalize(clause)}." for clause in clauses if clause]
+    sentences = [f"{capitalize_first(clause)}." for clause in clauses if clause]
     if len(verdict.looks) > 1:
         sentences.append(
             f"Judged at the look after {verdict.look} of {verdict.looks[-1]} seeds{_format_chance(verdict)}."
@@ -129,13 +102,13 @@ def list_evidence(verdict: Verdict) -> list[str]:
 
 
 def describe_evidence(verdict: Verdict) -> str:
-    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g and the detectable difference."""
+    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g, and what the data can tell."""
     if verdict.exact or verdict.n < 2 or isnan(verdict.p):
         return ""
     p = f"p {_format_p(verdict.p)}"
     q = f"q {_format_p(verdict.q)} (Holm over {verdict.family})"
     if verdict.counts is not None:
-        return f"{_format_trained_counts(verdict)}; Barnard's exact test: {p}; {q}"
+        return f"{format_trained_counts(verdict)}; Barnard's exact test: {p}; {q}"
     decimals = numbers.choose_decimals(_compute_standard_error(verdict))
     detectable = _add_unit(numbers.format_number(verdict.detectable, decimals), verdict.claim)
     parts = [
@@ -144,9 +117,13 @@ def describe_evidence(verdict: Verdict) -> str:
         q,
         f"P(as claimed) {numbers.format_percentage(verdict.probability)}",
         f"wins {verdict.wins}/{verdict.n}",
-        f"Hedges' g {numbers.format_number(verdict.hedges_g, 2, signed=True)}",
+        f"Hedges' g {numbers.format_number(get_shown_sign(verdict.claim.metric) * verdict.hedges_g, 2, signed=True)}",
         f"detectable difference {detectable}",
     ]
+    if (excluded := format_excluded(verdict)) != numbers.DASH:
+        parts.append(f"excluded beyond {excluded}")
+    if (needed := format_seeds_needed(verdict)) != numbers.DASH:
+        parts.append(f"{needed} seeds find {_format_smallest(verdict)} with 80 % power")
     return "; ".join(parts)
 
 
@@ -166,21 +143,12 @@ def describe_crossed_interval(verdict: Verdict) -> str:
     """Return the interval that treats the test examples as a sample too; empty if it was not computed."""
     if verdict.beyond is None:
         return ""
-    interval = numbers.format_interval(*verdict.beyond, _compute_standard_error(verdict))
+    beyond = flip_interval(verdict.beyond, get_shown_sign(verdict.claim.metric))
+    interval = numbers.format_interval(*beyond, _compute_standard_error(verdict))
     sentence = f"beyond this test set (seeds and examples both sampled): {interval} {get_claim_unit(verdict.claim)}"
     if verdict.on_test_set in (None, verdict.verdict):
         return sentence
     return f"{sentence}, which decides; by the seeds alone, on this test set, the claim is {verdict.on_test_set}"
-
-
-def _describe_exact_result(verdict: Verdict) -> str:
-    """Describe the result of a claim on a metric that is the same on every seed, such as params."""
-    claim = verdict.claim
-    if claim.trend is not None:
-        return f"{_name_trend(claim)}: {format_estimate(verdict)}; exact, the same on every seed."
-    relation = "better" if verdict.mean > 0 else "worse" if verdict.mean < 0 else "equal"
-    by = f" by {numbers.format_count(abs(verdict.mean))} {METRICS[claim.metric].noun}" if verdict.mean else ""
-    return f"{_describe_first_side(claim)} is {relation}{by}; exact, the same on every seed."
 
 
 def _explain_negligible(verdict: Verdict) -> str:
@@ -216,7 +184,8 @@ def _format_chance(verdict: Verdict) -> str:
     return f"; chance of a decision by the last look, if the differences go on as they are: {chance}"
 
 
-def _describe_first_side(claim: Claim) -> str:
+def describe_first_side(claim: Claim) -> str:
+    """Describe side a with the levels within which it is compared: `kernel=five (within norm=batch)`."""
     a = describe_side(claim.a)
     if claim.against:
         return f"{a} (within {claim.within}, against {claim.against})"
@@ -224,7 +193,7 @@ def _describe_first_side(claim: Claim) -> str:
 
 
 def _describe_slope(claim: Claim, margin: str) -> str:
-    """Describe what a trend states of the gain: `gains with weight_layers by more than 0.1 pp per layer`."""
+    """Describe what a trend states of the gain: `gains with weight_layers by more than 0.1 points per layer`."""
     over = claim.trend.over if claim.trend is not None else ""
     by_margin = f" by more than {margin}" if claim.margin else ""
     return {
@@ -236,18 +205,12 @@ def _describe_slope(claim: Claim, margin: str) -> str:
     }[claim.kind]
 
 
-def _name_trend(claim: Claim) -> str:
-    return (
-        f"Slope of the gain in {METRICS[claim.metric].noun} over {claim.trend.over if claim.trend is not None else ''}"
-    )
-
-
-def _format_trained_counts(verdict: Verdict) -> str:
+def format_trained_counts(verdict: Verdict) -> str:
     """Format how many runs of each side trained above chance: `base trained 5/5, five 2/5`."""
     if verdict.counts is None:
         return ""
     claim, (trained_a, runs_a, trained_b, runs_b) = verdict.claim, verdict.counts
-    return f"{_describe_first_side(claim)} trained {trained_a}/{runs_a}, {describe_side(claim.b)} {trained_b}/{runs_b}"
+    return f"{describe_first_side(claim)} trained {trained_a}/{runs_a}, {describe_side(claim.b)} {trained_b}/{runs_b}"
 
 
 def _join_names(names: Sequence[str]) -> str:
@@ -270,9 +233,10 @@ def _format_p(value: float) -> str:
 
 
 def _add_unit(text: str, claim: Claim) -> str:
-    return f"{text} {get_claim_unit(claim)}".strip()
+    unit = get_claim_unit(claim)
+    return f"{text} {make_singular(unit) if text == '1' else unit}".strip()
 
 
-def _capitalize(text: str) -> str:
-    """Make the first letter a capital; str.capitalize would make the other letters small."""
-    return text[0].upper() + text[1:]
+def make_singular(unit: str) -> str:
+    """Return `point` for `points`, and other units unchanged."""
+    return unit.replace("points", "point", 1)

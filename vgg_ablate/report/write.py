@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vgg_ablate.analysis import frame, summary
-from vgg_ablate.analysis.summary import Report, VariantRow
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import table
@@ -58,7 +59,7 @@ def serialize_report(report: Report) -> str:
     document = {
         "study": report.study.name,
         "question": report.study.question,
-        "metric": summary.PRIMARY_METRIC,
+        "metric": PRIMARY_METRIC,
         "unit": "percent",
         "variants": [_serialize_row(row) for row in report.rows],
         "claims": [_serialize_verdict(verdict) for verdict in report.verdicts],

@@ -233,7 +233,7 @@ def _execute_plan(
         recorded.update(read_outcomes(store, keys.difference(recorded)))
         finished = (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED)
         kept = find_kept_predictions(context.predictions, finished)
-        unfinished = {path.name for path in context.checkpoint("").glob("*")}
+        unfinished = {path.name for path in context.locate_checkpoint("").glob("*")}
         division = plan.divide(set(recorded), kept, unfinished, options.until, needed)
         return FixedPlanSource(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)
 

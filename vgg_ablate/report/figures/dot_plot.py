@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, PairedDifference, Report, VariantRow, compute_paired_difference
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, PairedDifference, VariantRow, compute_paired_difference
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from vgg_ablate.analysis.effects import FactorialEffects
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import PRIMARY_METRIC, Report
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC
 from vgg_ablate.report.figures import canvas
 
 _COLUMNS = 3

@@ -1,4 +1,4 @@
-"""The forest plot: one row per claim, with the gain's intervals against the region that the claim states.
+"""The forest plot: one row per claim, with the intervals of a - b against the region that the claim states.
 
 A row has two intervals. The 95 % interval is the one that readers know from elsewhere. The deciding interval has the
 level that Holm's correction leaves to the claim, so that the figure shows the verdict: it lies inside of the region
@@ -15,13 +15,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vgg_ablate.analysis.metrics import METRICS, get_claim_unit
-from vgg_ablate.analysis.pairs import compute_deciding_interval, compute_gains
+from vgg_ablate.analysis.metrics import METRICS, get_claim_unit, get_shown_metric, get_shown_sign
+from vgg_ablate.analysis.pairs import (
+    compute_deciding_interval,
+    compute_gains,
+    compute_shown_difference,
+    flip_interval,
+)
 from vgg_ablate.analysis.summary import Report
-from vgg_ablate.report import wording
+from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.formatting import numbers
+from vgg_ablate.report.claims_table import select_shown_verdicts
 from vgg_ablate.report.figures import canvas
 
-_LEFT, _MIDDLE = 2.45, 2.75  # inches: claims, intervals; estimates take the rest of the width
+_LEFT, _MIDDLE = 2.45, 3.35  # inches: claims, intervals; verdicts take the rest of the width
 _GAP, _HEAD, _FOOT = 0.15, 0.08, 0.5  # inches
 _LINE_HEIGHT = 0.155  # inches per line of text
 _TICKS_BELOW, _TICK, _TICKS_ROOM = 5.5, 3.5, 9.0  # points: distance to the interval, length of one, room for all
@@ -30,46 +37,47 @@ _MARKERS = {"supported": "o", "refuted": "s", "no difference": "D", "inconclusiv
 
 @dataclass(frozen=True)
 class ForestRow:
-    """The gain of one claim with its intervals, in the unit of the claim's metric."""
+    """The difference a - b of one claim with its intervals, in the unit of the claim's metric."""
 
     name: str
     text: str
     metric: str
     unit: str
     word: str  # the verdict
-    found: str  # the formatted estimate
     region: tuple[float, float]
-    outside: bool  # True: the claim states that the gain lies outside of the region
+    outside: bool  # True: the claim states that the difference lies outside of the region
     smallest: float  # half the width of the band of differences that do not matter; 0 without one
     mean: float
     low: float
     high: float
     deciding: tuple[float, float]  # the interval at the level that Holm's correction leaves
-    seeds: tuple[float, ...]  # one gain per seed
+    seeds: tuple[float, ...]  # one difference per seed
 
 
 def collect_forest_rows(report: Report) -> list[ForestRow]:
-    """Return one row per claim on a metric that varies with the seed."""
-    return [
-        ForestRow(
-            name=verdict.claim.id,
-            text=verdict.claim.text,
-            metric=verdict.claim.metric,
-            unit=get_claim_unit(verdict.claim),
-            word=verdict.verdict,
-            found="no estimate" if isnan(verdict.mean) else wording.format_estimate(verdict),
-            region=verdict.claim.region,
-            outside=verdict.claim.kind == "different",
-            smallest=verdict.claim.smallest_effect or 0.0,
-            mean=verdict.mean,
-            low=verdict.ci_low,
-            high=verdict.ci_high,
-            deciding=compute_deciding_interval(verdict),
-            seeds=tuple(compute_gains(verdict, report.frame).values()),
-        )
-        for verdict in report.verdicts
-        if not verdict.exact
-    ]
+    """Return one row per claim on a metric that varies with the seed; empty where no claim has an estimate."""
+    rows = [_build_row(verdict, report) for verdict in select_shown_verdicts(report) if not verdict.exact]
+    return rows if any(not isnan(row.mean) for row in rows) else []
+
+
+def _build_row(verdict: Verdict, report: Report) -> ForestRow:
+    metric, difference = verdict.claim.metric, compute_shown_difference(verdict)
+    sign = get_shown_sign(metric)
+    return ForestRow(
+        name=verdict.claim.id,
+        text=verdict.claim.text,
+        metric=get_shown_metric(metric),
+        unit=get_claim_unit(verdict.claim),
+        word=verdict.verdict,
+        region=flip_interval(verdict.claim.region, sign),
+        outside=verdict.claim.kind == "different",
+        mean=difference.mean,
+        low=difference.low,
+        high=difference.high,
+        smallest=verdict.claim.smallest_effect or 0.0,
+        deciding=flip_interval(compute_deciding_interval(verdict), sign),
+        seeds=tuple(sign * gain for gain in compute_gains(verdict, report.frame).values()),
+    )
 
 
 def get_axis_key(row: ForestRow) -> tuple[str, str]:
@@ -90,7 +98,7 @@ def compute_forest_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
 
 
 def compute_bands(row: ForestRow, limits: tuple[float, float]) -> list[tuple[float, float]]:
-    """Return the intervals, cut at the limits, in which the claim states that the gain lies."""
+    """Return the intervals, cut at the limits, in which the claim states that the difference lies."""
     low, high = (min(max(edge, limits[0]), limits[1]) for edge in row.region)
     return [(limits[0], low), (high, limits[1])] if row.outside else [(low, high)]
 
@@ -117,13 +125,21 @@ def _draw_block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     canvas.set_plain_ticks(axes.xaxis)
-    axes.set_xlabel(f"gain in {METRICS[metric].noun}{f', {unit}' if unit else ''}  (right of 0: better)")
+    axes.set_xlabel(_write_axis_label(metric, unit))
     axes.axvline(0, color=canvas.SOFT, alpha=0.55, linewidth=0.8, zorder=1)
     y = 0.0
     for row, height in zip(rows, heights, strict=True):
         _draw_row(axes, row, y + height / 2, height)
         _write_texts(figure, row, top + _HEAD + y + height / 2)
         y += height
+
+
+def _write_axis_label(metric: str, unit: str) -> str:
+    noun, ending = METRICS[metric].noun, f", {unit}" if unit else ""
+    if " per " in unit:
+        return f"slope of {noun}{ending}"
+    side = "right" if METRICS[metric].higher_is_better else "left"
+    return f"{noun} of a {numbers.MINUS} b{ending}  ({side} of 0: a is better)"
 
 
 def _draw_row(axes: Axes, row: ForestRow, y: float, height: float) -> None:
@@ -159,7 +175,7 @@ def _build_seed_ticks(row: ForestRow, y: float) -> list[canvas.Stroke]:
 
 
 def _write_texts(figure: Figure, row: ForestRow, middle: float) -> None:
-    """Write name and text on the left, verdict and estimate on the right, centered `middle` inches from the top."""
+    """Write name and text on the left and the verdict on the right, centered `middle` inches from the top."""
     width, height = figure.get_size_inches()
     lines = _wrap_claim(row)
     first = middle - _LINE_HEIGHT * len(lines) / 2
@@ -167,9 +183,8 @@ def _write_texts(figure: Figure, row: ForestRow, middle: float) -> None:
         y = 1 - (first + _LINE_HEIGHT * index) / height
         figure.text(0.02 / width, y, line, va="top", color=canvas.SOFT if index else canvas.INK, **_get_font(index))
     x = (_LEFT + _MIDDLE + 2 * _GAP) / width
-    for index, (line, color) in enumerate([(row.word, canvas.VERDICT_COLORS[row.word]), (row.found, canvas.SOFT)]):
-        y = 1 - (middle - _LINE_HEIGHT + _LINE_HEIGHT * index) / height
-        figure.text(x, y, line, va="top", color=color, **_get_font(index))
+    color, y = canvas.VERDICT_COLORS[row.word], 1 - (middle - _LINE_HEIGHT / 2) / height
+    figure.text(x, y, row.word, va="top", color=color, **_get_font(0))
 
 
 def _get_font(line: int) -> dict[str, Any]:

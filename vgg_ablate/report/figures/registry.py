@@ -95,7 +95,7 @@ def _draw_rows(collect: Callable[[Report], _Rows], plot: Callable[[_Rows], Figur
 
 
 def _prepare_parts(report: Report) -> Draw:
-    label = f"test error minus {report.base.name}, pp  (right of 0: worse)"
+    label = f"test error minus {report.base.name}, points  (right of 0: worse)"
     return partial(dot_plot.plot_dots, dot_plot.collect_differences(report), label, zero=True)
 
 
@@ -166,11 +166,12 @@ FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry(
         "forest",
         "The verdicts as intervals",
-        "Each claim's gain, paired by seed, with its 95 % interval (thick) and the interval that decides after Holm's "
-        "correction (thin). The claim states that the true gain lies in the shaded band: it is supported (disc) if the "
-        "thin interval lies inside the band, refuted (square) if it lies outside. Otherwise there is no difference "
-        "that matters (diamond) if the corrected interval lies within the smallest effect (darker band), or the claim "
-        "is inconclusive (ring). Ticks: one per seed; equal gains are stacked.",
+        "The difference of side a minus side b of each claim, paired by seed, with its 95 % interval (thick) and the "
+        "interval that decides after Holm's correction (thin). The claim states that the true difference lies in the "
+        "shaded band: it is supported (disc) if the thin interval lies inside the band, refuted (square) if it lies "
+        "outside. Otherwise there is no difference that matters (diamond) if the corrected interval lies within the "
+        "smallest effect (darker band), or the claim is inconclusive (ring). Ticks: one per seed; equal differences "
+        "are stacked.",
         _draw_rows(forest.collect_forest_rows, forest.plot_forest),
     ),
     FigureEntry(

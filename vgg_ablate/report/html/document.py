@@ -1,7 +1,7 @@
 """The page report.html: one file that loads nothing from elsewhere and is readable without scripts.
 
-The order is that of a reader's questions: verdicts first, then intervals, tables, figures, runs, and last the command
-that runs the study again.
+The order is that of a reader's questions: the question, its answer and the claims on the first screen, then variants
+and figures, folded details, and last the command that runs the study again.
 """
 
 from __future__ import annotations
@@ -13,34 +13,38 @@ from importlib.metadata import version
 
 from markupsafe import Markup
 
+from vgg_ablate.analysis.data_facts import collect_data_facts
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
 from vgg_ablate.report import markdown
 from vgg_ablate.report.figures.registry import RenderedFigure
-from vgg_ablate.report.html import cards, runs
+from vgg_ablate.report.head import build_head
+from vgg_ablate.report.html import claims, runs
 from vgg_ablate.report.html.words import render_template
+from vgg_ablate.report.state import list_data_facts
 
 MAX_TABLE_ROWS = 200  # a table of a search can have thousands of rows, and report.md has them all
 
 
 def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
     """Render the whole document."""
-    forest = next((figure for figure in figures if figure.name == "forest"), None)
+    head = build_head(report)
     page = render_template(
         "page.html",
         study=report.study,
         matplotlib_version=version("matplotlib"),
         stylesheet=_read_asset("page.css"),
         script=_read_asset("page.js"),
+        head=head,
         facts=_list_facts(report),
         problems=report.problems,
-        tally=cards.render_tally(report),
-        cards=cards.render_cards(report),
-        forest=forest,
-        tables=[_shorten(table) for table in markdown.build_tables(report)],
-        figures=[figure for figure in figures if figure is not forest],
+        claims=claims.render_claims(report, head.claims) if head.claims is not None else "",
+        tables=[_shorten(table) for table in markdown.build_variant_tables(report)],
+        figures=[figure for figure in figures if figure.name != "forest"],  # the table of claims has it in its rows
+        evidence=claims.render_evidence(report) if report.is_recorded else "",
         notes=markdown.build_notes(report),
+        data=list_data_facts(report),
         expectations=markdown.list_expectations(report),
         runs=runs.render_runs(report),
         provenance=markdown.list_provenance(report),
@@ -50,13 +54,13 @@ def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
 
 
 def _list_facts(report: Report) -> list[str]:
-    outcomes = report.frame["outcome"]
+    outcomes, data = report.frame["outcome"], collect_data_facts(report.results, report.base.name)
     finished = int((outcomes == "finished").sum())
     return [
         f"{numbers.format_count(len(report.rows))} variants",
         f"{numbers.format_count(len(report.study.seed_list))} seeds",
         f"{numbers.format_count(finished)} of {numbers.format_count(len(outcomes))} runs finished",
-        f"{report.study.base.data.name}, {numbers.format_count(report.study.base.train.epochs)} epochs",
+        f"{data.name}, {numbers.format_count(report.base.variant.train.epochs)} epochs",
     ]
 
 

@@ -1,7 +1,7 @@
 // Tables can be sorted by their headings. Without scripts they stand in the order in which they were written.
 for (const table of document.querySelectorAll("main table")) {
   const body = table.tBodies[0];
-  if (body.rows.length < 3 || body.querySelector(".block")) continue;
+  if (body.rows.length < 3 || body.querySelector(".block") || table.id === "claims") continue;
   [...table.tHead.rows[0].cells].forEach((heading, column) => {
     const button = document.createElement("button");
     button.append(...heading.childNodes);
@@ -21,10 +21,11 @@ for (const table of document.querySelectorAll("main table")) {
     });
   });
 }
-// A link to a folded part opens it.
+// A link to a folded part opens it, and all parts around it.
 const unfold = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target instanceof HTMLDetailsElement) target.open = true;
+  for (let part = target && target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+  if (target) target.scrollIntoView();
 };
 addEventListener("hashchange", unfold);
 unfold();

@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableRow, TextCell
-from vgg_ablate.report.html.cards import format_record_link
+from vgg_ablate.formatting.cells import CountCell, QuantityCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.report.html.claims import format_record_link
 from vgg_ablate.report.html.words import render_template
 
 MAX_RUNS = 250  # with more, the page would grow past 500 kB; runs.csv lists them all

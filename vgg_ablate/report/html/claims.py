@@ -1,28 +1,28 @@
-"""Verdict cards of the HTML report: verdict, claim, interval as a strip, the numbers and the runs behind it."""
+"""The claims in the HTML report: the table with the forest plot in its rows, and the folded numbers and runs."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 
 from markupsafe import Markup
 
-from vgg_ablate.analysis.metrics import METRICS, collect_by_seed, get_claim_unit
+from vgg_ablate.analysis.metrics import METRICS, collect_by_seed, get_claim_unit, get_shown_metric, get_shown_sign
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.table import Column, CountCell, QuantityCell, Table, TableCell, TableRow
-from vgg_ablate.report import wording
+from vgg_ablate.formatting.cells import CountCell, QuantityCell, TableCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.report import markdown
+from vgg_ablate.report.claims_table import select_shown_verdicts
 from vgg_ablate.report.figures import forest
 from vgg_ablate.report.figures.forest import ForestRow
 from vgg_ablate.report.html.words import render_template
 
-VERDICT_ORDER = ("supported", "refuted", "no difference", "inconclusive")
-MAX_SEED_ROWS = 300  # of all cards together; with more, the page would grow past 500 kB
-_STRIP_WIDTH, _STRIP_HEIGHT = 300.0, 34.0  # units of the strip's view box
+MAX_SEED_ROWS = 300  # of all claims together; with more, the page would grow past 500 kB
+_STRIP_WIDTH, _STRIP_HEIGHT = 300.0, 28.0  # units of the strip's view box
 
 
 @dataclass(frozen=True)
@@ -40,37 +40,66 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class ClaimCard:
-    """One claim with its verdict, as the template shows it."""
+class ClaimRow:
+    """One row of the table of claims, as the template shows it."""
+
+    id: str
+    word: str
+    cells: tuple[str, ...]
+    strip: Strip | None
+
+
+@dataclass(frozen=True)
+class ClaimEvidence:
+    """The numbers behind one claim, as the template shows them."""
 
     id: str
     text: str
     word: str
-    strip: Strip | None
-    estimate: str
-    method: str
     numbers: tuple[str, ...]
     seeds: Table | None
     variants: tuple[str, ...]
 
 
-def render_tally(report: Report) -> Markup:
-    """Render the number of claims per verdict."""
-    claims = Counter[str](verdict.verdict for verdict in report.verdicts)
-    counts = [(word, f"{numbers.format_count(claims[word])} {word}") for word in VERDICT_ORDER if claims[word]]
-    return render_template("tally.html", counts=counts)
-
-
-def render_cards(report: Report) -> Markup:
-    """Render one card per claim, in the study's order."""
-    rows = forest.collect_forest_rows(report)
-    # Cards of one metric share a scale, so that their strips can be compared by eye.
+def render_claims(report: Report, table: Table) -> Markup:
+    """Render the table of claims with a strip per claim: the forest plot, row by row."""
+    forest_rows = forest.collect_forest_rows(report)
+    # Claims of one metric share a scale, so that their strips can be compared by eye.
     families: dict[tuple[str, str], list[ForestRow]] = {}
-    for row in rows:
+    for row in forest_rows:
         families.setdefault(forest.get_axis_key(row), []).append(row)
-    strips = {row.name: _build_strip(row, families[forest.get_axis_key(row)]) for row in rows if not isnan(row.mean)}
-    cards = [_build_card(report, verdict, strips.get(verdict.claim.id)) for verdict in report.verdicts]
-    return render_template("cards.html", cards=cards, width=_STRIP_WIDTH, height=_STRIP_HEIGHT)
+    strips = {
+        row.name: _build_strip(row, families[forest.get_axis_key(row)]) for row in forest_rows if not isnan(row.mean)
+    }
+    rows = [
+        ClaimRow(
+            id=verdict.claim.id,
+            word=verdict.verdict,
+            cells=tuple(cell.to_text() for cell in row.cells),
+            strip=strips.get(verdict.claim.id),
+        )
+        for verdict, row in zip(select_shown_verdicts(report), table.rows, strict=True)
+    ]
+    return render_template(
+        "claims.html", table=table, rows=rows, scale=_describe_scale(families), width=_STRIP_WIDTH, height=_STRIP_HEIGHT
+    )
+
+
+def _describe_scale(families: Mapping[tuple[str, str], Sequence[ForestRow]]) -> str:
+    """Describe the strips where all of them have one scale: what lies left of 0, and what the ends are."""
+    if len(families) != 1:
+        return ""
+    [((metric, unit), rows)] = families.items()
+    low, high = (numbers.format_compact(end, 1) for end in forest.compute_forest_limits(rows))
+    side = "right" if METRICS[metric].higher_is_better else "left"
+    better = "" if " per " in unit else f"; {side} of 0: a is better"
+    return f"{low} to {high} {unit}{better}"
+
+
+def render_evidence(report: Report) -> Markup:
+    """Render the numbers behind every claim, one folded part each, in the study's order."""
+    cards = [_build_evidence(report, verdict, sentences) for verdict, sentences in markdown.list_evidence(report)]
+    return render_template("evidence.html", cards=cards)
 
 
 def index_record_keys(report: Report) -> Mapping[tuple[str, int], str]:
@@ -84,41 +113,39 @@ def format_record_link(key: str) -> str:
     return f"records/{key}.json"
 
 
-def _build_card(report: Report, verdict: Verdict, strip: Strip | None) -> ClaimCard:
-    few_seeds = sum(other.n for other in report.verdicts) <= MAX_SEED_ROWS
-    # A claim on the share of trained runs has outcomes per seed and no gains.
+def _build_evidence(report: Report, verdict: Verdict, sentences: Sequence[str]) -> ClaimEvidence:
+    few_seeds = sum(other.n for other in report.shown_verdicts) <= MAX_SEED_ROWS
+    # A claim on the share of trained runs has outcomes per seed and no differences.
     has_seeds = bool(verdict.n) and few_seeds and verdict.claim.metric != "trained"
-    return ClaimCard(
+    return ClaimEvidence(
         id=verdict.claim.id,
         text=verdict.claim.text,
         word=verdict.verdict,
-        strip=strip,
-        estimate="" if isnan(verdict.mean) else wording.format_estimate(verdict),
-        method=wording.describe_method(verdict),
-        numbers=(f"Claimed: {wording.describe_hypothesis(verdict.claim)}.", *wording.list_evidence(verdict)),
+        numbers=tuple(sentences),
         seeds=_build_seed_table(report, verdict) if has_seeds else None,
         variants=tuple(verdict.weights),
     )
 
 
 def _build_seed_table(report: Report, verdict: Verdict) -> Table:
-    """Build a table with one row per seed: the gain, and both sides where each of them is one variant."""
+    """Build a table with one row per seed: the difference, and both sides where each of them is one variant."""
     sides = list(verdict.weights) if len(verdict.weights) == 2 else []
-    values = collect_by_seed(report.frame, verdict.claim.metric)
+    metric, sign = get_shown_metric(verdict.claim.metric), get_shown_sign(verdict.claim.metric)
+    values = collect_by_seed(report.frame, metric)
     keys = index_record_keys(report)
     unit = get_claim_unit(verdict.claim)
     columns = (
         Column("seed", "seed"),
         *(Column(side, side) for side in sides),
-        Column(f"gain, {unit}" if unit else "gain", "gain"),
+        Column(f"difference, {unit}" if unit else "difference", "difference"),
     )
     rows = []
     for seed, gain in compute_gains(verdict, report.frame).items():
         own: list[TableCell] = [
             QuantityCell(values[side][seed], "fixed", format_record_link(keys[side, seed])) for side in sides
         ]
-        rows.append(TableRow((CountCell(seed), *own, QuantityCell(gain, "fixed"))))
-    caption = f"{METRICS[verdict.claim.metric].noun.capitalize()} by seed"
+        rows.append(TableRow((CountCell(seed), *own, QuantityCell(sign * gain, "fixed"))))
+    caption = f"{METRICS[metric].noun.capitalize()} by seed"
     return Table(f"seeds-{verdict.claim.id}", caption, columns, tuple(rows))
 
 
@@ -134,7 +161,7 @@ def _build_strip(row: ForestRow, family: Sequence[ForestRow]) -> Strip:
     bands = [scale_pair(band) for band in forest.compute_bands(row, (low, high))]
     has_interval = not isnan(row.low)
     return Strip(
-        label=f"{row.found}; {row.word}",
+        label=f"interval of {row.name}; {row.word}",
         bands=tuple((start, f"{float(end) - float(start):.2f}") for start, end in bands),
         edges=tuple(scale(edge) for edge in row.region if isfinite(edge) and edge != 0),
         smallest=(scale(-row.smallest), f"{float(scale(row.smallest)) - float(scale(-row.smallest)):.2f}")

@@ -1,0 +1,115 @@
+"""The first table of a report: one row per claim with both errors, their difference with its interval, and the word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import Literal
+
+from vgg_ablate.analysis.metrics import METRICS, get_claim_unit, get_shown_metric
+from vgg_ablate.analysis.pairs import compute_shown_difference, compute_sides
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import MetricSummary
+from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.cells import DifferenceCell, SideCell, TableCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.report import wording
+from vgg_ablate.report.answer import format_level
+
+_MAIN_METRIC = "test_error"  # named once, in the caption
+
+
+def select_shown_verdicts(report: Report) -> tuple[Verdict, ...]:
+    """Return the verdicts that the first table and the forest plot show: those of `report.claims`, or all."""
+    chosen = report.study.report.claims
+    if not chosen:
+        return report.shown_verdicts
+    by_id = {verdict.claim.id: verdict for verdict in report.shown_verdicts}
+    return tuple(by_id[name] for name in chosen if name in by_id)
+
+
+def build_claims_table(report: Report) -> Table | None:
+    """Build the table of claims; None for a study without claims."""
+    verdicts = select_shown_verdicts(report)
+    if not verdicts:
+        return None
+    columns = (
+        Column("claim", "claim", "left"),
+        Column("a", "a"),
+        Column("b", "b"),
+        Column("a − b, points [95 %]", "difference"),
+        Column("verdict", "verdict", "left"),
+    )
+    rows = tuple(_build_row(verdict, report) for verdict in verdicts)
+    return Table("claims", _build_caption(report), columns, rows, tuple(_list_notes(verdicts, report)))
+
+
+def _build_caption(report: Report) -> str:
+    if not report.is_recorded:
+        return "Claims, not run yet"
+    if report.level is None:
+        return "Claims: test errors of both sides in percent"
+    at_level = f"Claims at {format_level(report, report.level)}: test errors of both sides in percent"
+    return at_level if report.is_last_level else f"{at_level}; not run yet at {_format_last_level(report)}"
+
+
+def _format_last_level(report: Report) -> str:
+    return format_level(report, report.study.horizon_levels[-1])
+
+
+def _list_notes(verdicts: Sequence[Verdict], report: Report) -> list[str]:
+    notes = ["a − b is paired by seed; negative: a has less error. "]
+    smallest = sorted({verdict.claim.smallest_effect for verdict in verdicts if verdict.claim.smallest_effect})
+    if smallest:
+        sizes = " or ".join(numbers.format_compact(value) for value in smallest)
+        notes[0] += (
+            f"No difference: the interval, corrected for all claims, lies within {sizes} point{'s' * (sizes != '1')}. "
+        )
+    notes[0] = f"{notes[0]}Supported and refuted: at 5 %, with Holm's correction."
+    if len(report.study.looks) > 1:
+        looks = ", ".join(str(look) for look in report.study.looks)
+        notes.append(f"Looks after {looks} seeds share the 5 %; an interval has the level of the look that it is from.")
+    if omitted := len(report.shown_verdicts) - len(verdicts):
+        notes.append(f"{omitted} more claims were judged; their numbers are below.")
+    return notes
+
+
+def _build_row(verdict: Verdict, report: Report) -> TableRow:
+    claim, metric = verdict.claim, get_shown_metric(verdict.claim.metric)
+    text = claim.text if metric == _MAIN_METRIC else f"{claim.text} ({METRICS[metric].noun})"
+    cells: tuple[TableCell, ...] = (
+        TextCell(text, f"#claim-{claim.id}"),
+        *_build_side_cells(verdict, report),
+        _build_difference_cell(verdict),
+        TextCell(_format_word(verdict)),
+    )
+    return TableRow(cells, bold=frozenset() if verdict.verdict == "inconclusive" else frozenset({4}))
+
+
+def _build_side_cells(verdict: Verdict, report: Report) -> tuple[TableCell, TableCell]:
+    claim = verdict.claim
+    if claim.trend is not None:
+        return TextCell(numbers.DASH), TextCell(numbers.DASH)
+    a, b = wording.describe_side(claim.a), wording.describe_side(claim.b)
+    if verdict.counts is not None:
+        trained_a, runs_a, trained_b, runs_b = verdict.counts
+        return TextCell(f"{a} {trained_a}/{runs_a}"), TextCell(f"{b} {trained_b}/{runs_b}")
+    how: Literal["count", "mean"] = "count" if verdict.exact else "mean"
+    sides = compute_sides(verdict, report.frame) or (MetricSummary(0), MetricSummary(0))
+    cells = [SideCell(name, side.mean, side.sd, side.n, how) for name, side in zip((a, b), sides, strict=True)]
+    return cells[0], cells[1]
+
+
+def _build_difference_cell(verdict: Verdict) -> TableCell:
+    if get_claim_unit(verdict.claim) != "points" or verdict.counts is not None or isnan(verdict.mean):
+        return TextCell(wording.format_estimate(verdict))
+    difference = compute_shown_difference(verdict)
+    return DifferenceCell(difference.mean, verdict.sd, verdict.n, difference.low, difference.high)
+
+
+def _format_word(verdict: Verdict) -> str:
+    if not verdict.complete and not verdict.n:
+        return "not run yet"
+    word = wording.format_verdict(verdict)
+    return f"{word}, moving" if verdict.stable is False else word

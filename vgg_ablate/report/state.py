@@ -1,0 +1,72 @@
+"""Sentences about the state of training and about the data of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+
+from vgg_ablate.analysis.data_facts import collect_data_facts
+from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.training_state import UNDER_TRAINED_ERROR, UNDER_TRAINED_RATIO
+from vgg_ablate.formatting import numbers
+
+_MAX_NAMES = 3  # of under-trained variants; more are counted
+
+
+def describe_training(report: Report) -> str:
+    """Describe how far the nets were trained: images, steps, train error, chance level, stalled runs."""
+    state = report.training_state
+    fewest, most = state.epochs
+    epochs = numbers.format_count(fewest) if fewest == most else f"{fewest} to {most}"
+    length = f"{epochs} epoch{'s' * (epochs != '1')}"
+    if state.images is not None and state.steps is not None:
+        images = numbers.format_count(state.images)
+        length = f"{images} images per epoch, {length}, {numbers.format_count(state.steps)} steps of {state.batch_size}"
+    parts = [f"{length}"]
+    low, high = (numbers.format_compact(error, 1) for error in state.train_error)
+    if not isnan(state.train_error[0]):
+        parts.append(f"train error {low} %" if low == high else f"train error {low} to {high} %")
+    if not isnan(state.chance_error):
+        parts.append(f"chance {numbers.format_compact(state.chance_error, 1)} %")
+    if state.judged:
+        stalled = f"{state.untrained} of {numbers.format_count(state.judged)} runs at chance"
+        parts.append(stalled if state.untrained else "no run at chance")
+    return f"Training: {'; '.join(parts)}."
+
+
+def describe_under_training(report: Report) -> str:
+    """Return why longer training could change the results; empty where nothing indicates it."""
+    state, reasons = report.training_state, []
+    if state.high_train_error:
+        names = _list_names(state.high_train_error, state.variants)
+        reasons.append(
+            f"train error over {UNDER_TRAINED_ERROR:.0f} % and over {UNDER_TRAINED_RATIO:g} of the validation error "
+            f"({names})"
+        )
+    if state.moving:
+        reasons.append(f"the two longest horizons disagree on {_list_names(state.moving, len(report.verdicts))}")
+    return "; ".join(reasons)
+
+
+def list_data_facts(report: Report) -> list[str]:
+    """Return the facts about the data: examples per split, classes, skipped files."""
+    facts = collect_data_facts(report.results, report.base.name)
+    splits = [
+        ("training", facts.train, "" if facts.train_is_exact else "about "),
+        ("validation", facts.validation, ""),
+        ("test", facts.test, ""),
+    ]
+    known = [f"{about}{numbers.format_count(count)} {split}" for split, count, about in splits if count is not None]
+    lines = [f"{facts.name}: {', '.join(known)} examples." if known else f"{facts.name}: no run has counted it yet."]
+    if facts.classes:
+        names = f": {', '.join(facts.class_names)}" if facts.class_names else ""
+        lines.append(f"{numbers.format_count(facts.classes)} classes{names}.")
+    lines.append(f"{facts.skipped_files or 'No'} file{'s' * (facts.skipped_files != 1)} skipped as unreadable.")
+    return lines
+
+
+def _list_names(names: Sequence[str], of: int) -> str:
+    if len(names) == of and of > 1:
+        return f"all {of}"
+    shown = ", ".join(names[:_MAX_NAMES])
+    return f"{shown} and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else shown
