@@ -14,7 +14,7 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown
-from vgg_ablate.report import design_tables, wording
+from vgg_ablate.report import design_tables, level_table, wording
 from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures.registry import RenderedFigure
 from vgg_ablate.report.head import build_head
@@ -52,8 +52,8 @@ def build_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[T
 
 def build_variant_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[Table]:
     """Build the tables of a report below its claims: the comparison, those of its design, the tuning."""
-    tuned = tuning.build_tuning_table(report)
-    return [*design_tables.build_design_tables(report, columns), *([tuned] if tuned else [])]
+    below = (level_table.build_level_table(report), tuning.build_tuning_table(report))
+    return [*design_tables.build_design_tables(report, columns), *(table for table in below if table is not None)]
 
 
 def list_evidence(report: Report) -> list[tuple[Verdict, list[str]]]:
