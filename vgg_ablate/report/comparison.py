@@ -218,7 +218,7 @@ def _build_metric_cell(row: VariantRow, metric: str) -> TableCell:
 
 
 def _on_request(report: Report) -> bool:
-    """Whether a report shows a column that it has only where the study or the command line selects it."""
+    """Return whether a report shows a column that it has only where the study or the command line selects it."""
     return False
 
 
@@ -227,7 +227,7 @@ def _is_recorded(report: Report) -> bool:
 
 
 def _has_undisturbed_times(report: Report) -> bool:
-    """Whether every variant's rate was measured on the same device and without another load."""
+    """Return whether every variant's rate was measured on the same device and without another load."""
     devices = {device for row in report.rows for device in row.devices}
     return len(devices) == 1 and all(row.times and not row.disturbed for row in report.rows)
 
