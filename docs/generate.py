@@ -111,7 +111,11 @@ def list_gallery_lines() -> Iterator[str]:
     """Yield the gallery: every study of the repository with its question."""
     yield from ("# Gallery of studies", "", NOTE, "")
     yield "Copy one that resembles your question. `python -m vgg_ablate run STUDY` trains what is not recorded yet."
-    sections = {"": "Studies", "paper": "Studies of the paper's claims", "examples": "One small example per design"}
+    sections = {
+        "": "Studies (studies/)",
+        "paper": "The paper's claims (studies/paper/)",
+        "examples": "One small example per design (studies/examples/)",
+    }
     for folder, title in sections.items():
         yield from ("", f"## {title}", "", "| study | question | design | seeds |", "|---|---|---|---|")
         for path in sorted((ROOT / "studies" / folder).glob("*.yaml")):
