@@ -147,7 +147,16 @@ def _collect_proposals(results: Results) -> dict[str, Variant]:
     for planned in results.manifest.planned:
         name, record = planned.variant, results.records.get(planned.key)
         if record is not None and name not in in_study and name not in proposals:
-            run, number = record.run, name[1:]  # proposal 12 is called p12
-            changes = points[int(number)] if number.isdecimal() and int(number) < len(points) else {}
+            run, number = record.run, name[1:]  # proposal 12 is called s0012
+            if number.isdecimal() and int(number) < len(points):
+                changes = points[int(number)]
+            else:  # a winner is a proposal that was trained again, often for more epochs
+                trained = run.train.model_copy(update={"epochs": 1})
+                twins = (
+                    twin.changes
+                    for twin in proposals.values()
+                    if (twin.arch, twin.train.model_copy(update={"epochs": 1})) == (run.arch, trained)
+                )
+                changes = next(twins, {})
             proposals[name] = Variant(name=name, arch=run.arch, data=run.data, train=run.train, changes=changes)
     return proposals
