@@ -126,7 +126,7 @@ def measure_evaluation(folder: Path, rounds: int, device: torch.device) -> dict[
 
     def evaluate_ours() -> None:
         split = Split(ours.images[: 4 * BATCH_SIZE], ours.labels[: 4 * BATCH_SIZE])
-        evaluate_split(ours.net, split, ours.normalize, ours.precision, 32, Evaluate()).accuracy()
+        evaluate_split(ours.net, split, ours.normalize, ours.precision, 32, Evaluate()).compute_accuracy()
 
     @torch.inference_mode()
     def run_net(net: nn.Module, batch: Tensor) -> None:

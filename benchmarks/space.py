@@ -47,7 +47,7 @@ def build_space_study(space: dict[str, Any]) -> Study:
     design = {"kind": "search", "space": space, "constraints": CONSTRAINTS, "budget": {"variants": 1}}
     arch = {"stages": "64 64 | 64 64 | 128 128 | 256 256 | 256 256", "norm": "batch"}
     data = {"version": 1, "name": "bench", "question": "how many?", "data": {"name": "cifar10"}}
-    return Study.of(Document({**data, "arch": arch, "design": design}))
+    return Study.from_document(Document({**data, "arch": arch, "design": design}))
 
 
 def measure_space(space: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def train(
     run = runs[0]
     _fail_as_asked(run.train.lr)
     _wait_while_held(run, context.folder)
-    checkpoint = context.checkpoint(run.training_key)
+    checkpoint = context.locate_checkpoint(run.training_key)
     reached = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
     for epoch in range(1, run.train.epochs + 1):
         if epoch > reached:

@@ -184,5 +184,5 @@ def test_a_finished_run_of_which_nothing_says_whether_it_trained_is_no_answer() 
 
 
 def test_sides_of_counts_share_no_variant() -> None:
-    (wrong,) = make_claim(a=["a", "b"]).problems({"a": {}, "b": {}})
+    (wrong,) = make_claim(a=["a", "b"]).find_problems({"a": {}, "b": {}})
     assert (str(wrong), wrong.field) == ("b is on both sides", "b")

@@ -71,7 +71,7 @@ def test_the_exported_weights_give_the_predictions_of_the_record(
     splits = load_splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu"))
     normalize = Normalizer(splits.mean, splits.std)
     test = evaluate_split(model, splits.test, normalize, "fp32", 8, stored.run.data.evaluate)
-    assert test.correct_bits() == stored.tested.correct
+    assert test.pack_correct_bits() == stored.tested.correct
 
 
 def test_it_prints_that_the_second_training_agrees_with_the_record(exported_files: tuple[Path, str]) -> None:

@@ -31,10 +31,10 @@ def read_error(change: dict[str, Any]) -> str:
 
 def test_a_point_is_translated_to_changes() -> None:
     search = Search.model_validate(DESIGN)
-    group = search.values("arch.norm")
+    group = search.list_choices("arch.norm")
     assert group == ("none", "batch", '{"kind": "group", "groups": 4}')
     point = {"arch.width": 0.5, "train.epochs": 2, "arch.norm": group[2], "head": "none"}
-    assert search.changes(point) == {
+    assert search.build_changes(point) == {
         "arch.width": 0.5,
         "train.epochs": 2,
         "arch.norm": {"kind": "group", "groups": 4},
@@ -51,8 +51,8 @@ def test_sampler_and_pruner_have_short_forms() -> None:
 def test_a_grid_has_every_combination() -> None:
     space = {"arch.width": {"low": 0.5, "high": 1.0, "step": 0.25}, "arch.norm": ["none", "batch"]}
     search = Search.model_validate(DESIGN | {"space": space, "sampler": "grid"})
-    assert len(search.grid()) == 6
-    assert search.grid()[-1] == {"arch.width": 1.0, "arch.norm": "batch"}
+    assert len(search.list_grid_points()) == 6
+    assert search.list_grid_points()[-1] == {"arch.width": 1.0, "arch.norm": "batch"}
     assert "a grid search needs a step or a list" in read_error({"sampler": "grid"})
 
 

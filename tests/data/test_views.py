@@ -117,5 +117,5 @@ def test_dense_scores_of_a_data_set_are_those_of_the_nets_class_map() -> None:
 def test_accuracy_agrees_with_the_bits_of_correct_examples_for_equal_logits() -> None:
     logits = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [3.0, 3.0, 3.0]])
     predictions = Predictions(logits, torch.tensor([1, 1, 0]))
-    assert predictions.accuracy() == predictions.correct.double().mean().item() == 2 / 3
-    assert predictions.correct_bits() == "60"
+    assert predictions.compute_accuracy() == predictions.correct.double().mean().item() == 2 / 3
+    assert predictions.pack_correct_bits() == "60"

@@ -83,7 +83,7 @@ def add_search_records(folder: Path, points: Sequence[Mapping[str, Any]], winner
     named |= {name: (points[number], study.seed_list) for name, number in winners.items()}
     planned = list(manifest.planned)
     for index, (name, (point, seeds)) in enumerate(named.items(), start=1):
-        variant = study.variant(name, dict(point))
+        variant = study.build_variant(name, dict(point))
         for seed in seeds:
             run = _run(variant, seed, "0" * 16)
             planned.append(PlannedRun(variant=name, seed=seed, key=run.key))

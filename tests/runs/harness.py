@@ -60,7 +60,7 @@ class InProcessPool:
         self._jobs = list[Job]()
         self._training = training
 
-    def free(self) -> int:
+    def count_free_slots(self) -> int:
         return 1 - len(self._jobs)
 
     def submit(self, job: Job) -> None:

@@ -63,7 +63,7 @@ def test_the_end_lies_between_the_work_over_the_slots_and_all_of_it(seconds: lis
 
 
 def test_an_example_takes_a_constant_time_and_one_per_mac() -> None:
-    assert TimeModel(1e-4, 1e-9, 3).seconds(10**6) == pytest.approx(1.1e-3)
+    assert TimeModel(1e-4, 1e-9, 3).predict_seconds(10**6) == pytest.approx(1.1e-3)
 
 
 def test_the_time_model_uses_cpu_time_where_one_thread_trained(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_the_time_model_uses_cpu_time_where_one_thread_trained(tmp_path: Path) -
     fitted, expected = cost.fit_time_model(alone), cost.fit_time_model(quiet)
     assert fitted is not None
     assert expected is not None
-    assert fitted.seconds(10**6) == pytest.approx(expected.seconds(10**6))
+    assert fitted.predict_seconds(10**6) == pytest.approx(expected.predict_seconds(10**6))
     by_wall = cost.fit_time_model(several)
     assert by_wall is not None
-    assert by_wall.seconds(10**6) == pytest.approx(10 * expected.seconds(10**6))
+    assert by_wall.predict_seconds(10**6) == pytest.approx(10 * expected.predict_seconds(10**6))
 
 
 def test_the_probe_is_made_once(tmp_path: Path) -> None:

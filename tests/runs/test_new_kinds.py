@@ -64,7 +64,7 @@ class PairsDesign(BaseDesign):
     parts: dict[str, dict[str, Any]]
     """Part -> changes that remove it. Example: {wide: {arch.width: 2}}"""
 
-    def cells(self) -> list[DesignCell]:
+    def list_cells(self) -> list[DesignCell]:
         """Return one cell per pair."""
         return [
             DesignCell(f"{first}-{second}", {**self.parts[first], **self.parts[second]}, {})

@@ -212,7 +212,7 @@ def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(
     with pytest.raises(InterruptedError):
         perform_job(InterruptedBackend(1, training), job, context, lambda epoch: False)
     assert store.keys() == {base.key}
-    assert context.checkpoint(base.key).exists()
+    assert context.locate_checkpoint(base.key).exists()
     (division, _) = plan.divide(store.keys(), unfinished={base.key})
     assert [(cell.title, cell.repeats) for cell in division] == [("flipped/0", "")], (
         "the training continues and is not repeated"
@@ -220,7 +220,7 @@ def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(
     perform_job(training, Job(flipped.run, flipped.costs), context, lambda epoch: False)
     first, second = store.get(base.key), store.get(flipped.key)
     assert first.epochs == second.epochs, "times too, since they come from the checkpoint"
-    assert not context.checkpoint(base.key).exists()
+    assert not context.locate_checkpoint(base.key).exists()
 
 
 def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_worker_that_has_lost_one_run_of_a_training_has_lost_all(tmp_path: Pat
     context.folder.mkdir()
 
     def break_one_lease(epoch: Epoch) -> bool:
-        break_lease(context.lease(job.runs[-1].key))
+        break_lease(context.locate_lease(job.runs[-1].key))
         return False
 
     with pytest.raises(LeaseLostError):
@@ -495,12 +495,13 @@ def test_metrics_of_stored_predictions_are_those_of_torch(tmp_path: Path) -> Non
     stored = [predictions.read_predictions(tmp_path, str(index)) for index in range(3)]
     halved = [Predictions(torch.from_numpy(member.test).double().log(), labels) for member in stored]
     scored, mean = average_predictions(halved), predictions.average_stored_predictions(stored)
-    assert predictions.compute_accuracy(mean.test, mean.test_labels) == scored.accuracy()
-    assert predictions.compute_accuracy(mean.test, mean.test_labels, 5) == scored.accuracy(5)
-    assert predictions.pack_correct_bits(mean.test, mean.test_labels) == scored.correct_bits()
+    assert predictions.compute_accuracy(mean.test, mean.test_labels) == scored.compute_accuracy()
+    assert predictions.compute_accuracy(mean.test, mean.test_labels, 5) == scored.compute_accuracy(5)
+    assert predictions.pack_correct_bits(mean.test, mean.test_labels) == scored.pack_correct_bits()
     details = predictions.compute_test_details(mean.test, mean.test_labels)
     assert details["test_loss"] == pytest.approx(scored.loss, rel=1e-3)
-    assert (details["class_accuracy"], details["confusion"]) == (scored.class_accuracy(), scored.confusion())
+    assert details["class_accuracy"] == scored.compute_class_accuracy()
+    assert details["confusion"] == scored.count_confusion()
     with pytest.raises(ValueError, match="the same examples"):
         predictions.average_stored_predictions(
             [stored[0], stored[1]._replace(test_labels=(stored[1].test_labels + 1) % 10)]

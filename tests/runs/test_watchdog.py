@@ -140,20 +140,22 @@ def test_a_worker_that_has_lost_its_lease_writes_no_record_and_the_next_goes_on(
 
     def break_at_last(epoch: Epoch) -> bool:
         if epoch.epoch == last:
-            break_lease(context.lease(run.key))
-            handles.append(os.open(context.lease(run.key), os.O_CREAT))  # the file of the next holder has the name now
+            break_lease(context.locate_lease(run.key))
+            handles.append(
+                os.open(context.locate_lease(run.key), os.O_CREAT)
+            )  # the file of the next holder has the name now
         return False
 
     with pytest.raises(LeaseLostError, match="given to another"):
         perform_job(fake_training, job, context, break_at_last)
     assert RecordStore(context.records).keys() == set()
-    assert context.lease(run.key).exists(), "the lease of another holder stays"
+    assert context.locate_lease(run.key).exists(), "the lease of another holder stays"
     for handle in handles:
         os.close(handle)
     perform_job(fake_training, job, context, lambda epoch: False)
     assert sorted(list_trained_epochs(context.folder)) == [(run.key, number) for number in (1, 2, 3)]
     assert Counter(list_trained_epochs(context.folder)).most_common(1)[0][1] == 1
-    assert not context.lease(run.key).exists()
+    assert not context.locate_lease(run.key).exists()
 
 
 def test_a_stopped_worker_is_noticed_and_its_run_submitted_again(tmp_path: Path) -> None:

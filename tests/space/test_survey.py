@@ -90,7 +90,7 @@ def load_study(folder: Path, axes: str) -> Study:
 def compute_costs_alone(study: Study, point: dict[str, Any]) -> Costs | None:
     assert isinstance(study.design, Search)
     try:
-        return resolve_variants([study.base, study.variant("one", study.design.changes(point))])[-1].costs
+        return resolve_variants([study.base, study.build_variant("one", study.design.build_changes(point))])[-1].costs
     except SpecError:
         return None
 
@@ -120,7 +120,7 @@ def test_a_survey_of_matched_nets_counts_those_that_meet_their_budget_at_no_widt
     errors = []
     for index in range(40):
         try:
-            resolve_variants([study.variant("one", study.design.changes(space.build_point(points, index)))])
+            resolve_variants([study.build_variant("one", study.design.build_changes(space.build_point(points, index)))])
         except SpecError as error:
             errors.append(str(error))
     unmatched = sum("no width gives" in error for error in errors)
@@ -155,7 +155,7 @@ def test_a_survey_counts_the_nets_that_meet_the_constraints(tmp_path: Path) -> N
     space = build_space(study)
     survey = space.survey()
     assert isinstance(study.design, Search)
-    alone = [compute_costs_alone(study, point) for point in study.design.grid()]
+    alone = [compute_costs_alone(study, point) for point in study.design.list_grid_points()]
     existing = [costs for costs in alone if costs is not None]
     feasible = [
         costs

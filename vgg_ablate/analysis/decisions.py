@@ -216,7 +216,7 @@ def judge_results(results: Results, frame: pd.DataFrame, levels: FactorLevels | 
 
     Claims are judged at the last level of the horizons; horizons.py adds the verdicts at the others.
     """
-    study, quantities = results.study, results.study.quantities(results.costs)
+    study, quantities = results.study, results.study.collect_quantities(results.costs)
     levels = study.levels if levels is None else levels
     claims, problems = _drop_bad_trends(study, levels, quantities)
     decisions = judge_looks(
@@ -263,7 +263,7 @@ def _drop_bad_trends(study: Study, levels: FactorLevels, quantities: TrendQuanti
     """
     kept, problems = list[Claim](), list[str]()
     for index, claim in enumerate(study.claims):
-        errors = claim.problems(levels, quantities) if claim.trend is not None else []
+        errors = claim.find_problems(levels, quantities) if claim.trend is not None else []
         problems += [f"study.yaml: claims[{index}].{error.field}: {error}; this claim is left out" for error in errors]
         if not errors:
             kept.append(claim)

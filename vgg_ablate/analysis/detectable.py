@@ -75,7 +75,7 @@ def compute_detectable_effects(
     runs = [*planned, *_read_winner_runs(winner_names, folder)]
     has_trend = any(claim.trend is not None for claim in study.claims)  # only trends need the costs of the nets
     costs = {name: variant.costs for name, variant in resolve_expected_variants(study).items()} if has_trend else None
-    quantities = study.quantities(costs)
+    quantities = study.collect_quantities(costs)
     contrasts = {claim.id: claim.compute_contrast(levels, quantities) for claim in study.claims}
     names = {name for claim in study.claims if _has_spread(claim.metric) for name in contrasts[claim.id]}
     own = read_planned_results(study, _select_first_seeds(runs, names), folder)

@@ -41,7 +41,7 @@ def _parse_without_bad_claims(document: yaml_loader.Document) -> tuple[Study, li
     # More than one pass: claims are checked against the variants only once each of them is valid on its own.
     while True:
         try:
-            return Study.of(_with_claims(document, kept)), problems
+            return Study.from_document(_with_claims(document, kept)), problems
         except SpecError as error:
             bad = {index for problem in error.problems if (index := _get_claim_index(problem)) is not None}
             if not bad or any(_get_claim_index(problem) is None for problem in error.problems):

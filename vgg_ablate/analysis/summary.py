@@ -104,7 +104,7 @@ def build_report(results: Results) -> Report:
     levels = study.levels | {name: {} for name in winner_names} | {variant.name: variant.levels for variant in variants}
     decisions = judge_results(results, frame, levels)
     problems = (*results.problems, *find_unseeded_variants(frame).values(), *decisions.problems)
-    quantities = study.quantities(results.costs)
+    quantities = study.collect_quantities(results.costs)
     examples = collect_shared_examples(results)
     verdicts = judge_horizons(study, decisions, frame, quantities, examples)
     level = find_shown_level(study, frame)

@@ -36,7 +36,7 @@ class BaseDesign(FrozenModel):
         """The names of variants that the study finds itself, and that claims may use before it has run."""
         return ()
 
-    def cells(self) -> list[DesignCell]:
+    def list_cells(self) -> list[DesignCell]:
         """Return the variants that the design adds to the base and the listed ones."""
         return []
 

@@ -183,7 +183,7 @@ class Claim(FrozenModel):
             raise InvalidValueError("both sides are the same", field="b", got=self.b)
         return weights
 
-    def problems(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> list[InvalidValueError]:
+    def find_problems(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> list[InvalidValueError]:
         """Return all errors of the sides and levels, each with its field; empty if `compute_contrast` succeeds.
 
         A trend over a cost that `quantities` lacks is not checked: costs are known only after the nets are resolved.

@@ -55,7 +55,7 @@ class OneFactorAtATime(BaseDesign):
     Example: {arch.norm: [none, batch], head: {small: {arch.head.hidden: [32]}}}
     """
 
-    def cells(self) -> list[DesignCell]:
+    def list_cells(self) -> list[DesignCell]:
         """Return one cell per level."""
         return [
             DesignCell(_name_cell({name: level}), changes, {name: level})
@@ -74,7 +74,7 @@ class LeaveOneOut(BaseDesign):
     Example: {norm: {arch.norm: none}, dropout: {arch.head.dropout: 0.0}}
     """
 
-    def cells(self) -> list[DesignCell]:
+    def list_cells(self) -> list[DesignCell]:
         """Return one cell per part."""
         return [DesignCell(f"no-{part}", changes, {"without": part}) for part, changes in self.parts.items()]
 
@@ -89,7 +89,7 @@ class Cumulative(BaseDesign):
     Example: {norm: {arch.norm: batch}, deeper: {arch.depth: 3}}
     """
 
-    def cells(self) -> list[DesignCell]:
+    def list_cells(self) -> list[DesignCell]:
         """Return one cell per step, in order."""
         cells, changes = list[DesignCell](), dict[str, Any]()
         for name, step in self.steps.items():
@@ -108,7 +108,7 @@ class Factorial(BaseDesign):
     Example: {arch.norm: [none, batch], arch.head.hidden: [[], [64]]}
     """
 
-    def cells(self) -> list[DesignCell]:
+    def list_cells(self) -> list[DesignCell]:
         """Return one cell per combination; the last factor varies fastest."""
         factors = [
             [(name, level, changes) for level, changes in _list_levels(name, factor).items()]

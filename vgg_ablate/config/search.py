@@ -125,7 +125,7 @@ class Search(BaseDesign):
                 f"must not exceed the budget of {self.budget.variants} variants", field="best", got=self.best
             )
         if self.sampler.kind == "grid":
-            self.grid()  # raises for a range without a step
+            self.list_grid_points()  # raises for a range without a step
         return self
 
     @property
@@ -133,7 +133,7 @@ class Search(BaseDesign):
         """The names of the winners, which claims may use before the search has run."""
         return tuple(f"winner-{rank}" for rank in range(1, self.best + 1))
 
-    def runs(self, study_seeds: int) -> int | None:
+    def count_runs(self, study_seeds: int) -> int | None:
         """Return the maximum number of runs beside those of listed variants; None if only hours limit the search."""
         if self.budget.variants is None:
             return None
@@ -159,14 +159,14 @@ class Search(BaseDesign):
         rule = "a search proposes single nets: list an ensemble under variants instead"
         return [DesignConflict(path, rule) for path in ensembles]
 
-    def values(self, path: str) -> tuple[Any, ...] | None:
+    def list_choices(self, path: str) -> tuple[Any, ...] | None:
         """Return the choices at a path, encoded for the ledger; None for a range."""
         dimension = self.space[path]
         if isinstance(dimension, NumberRange):
             return None
         return tuple(map(encode_choice, dimension))
 
-    def changes(self, point: Mapping[str, Any]) -> Changes:
+    def build_changes(self, point: Mapping[str, Any]) -> Changes:
         """Return the changes of the base that a proposed point stands for."""
         changes: Changes = {}
         for path, value in point.items():
@@ -179,12 +179,14 @@ class Search(BaseDesign):
                 changes[path] = next(choice for choice in dimension if encode_choice(choice) == value)
         return changes
 
-    def grid(self) -> list[dict[str, Any]]:
+    def list_grid_points(self) -> list[dict[str, Any]]:
         """Return all points of the space. Raises InvalidValueError for a range without a step."""
         axes = []
         for path, dimension in self.space.items():
             try:
-                axes.append(dimension.grid() if isinstance(dimension, NumberRange) else self.values(path) or ())
+                axes.append(
+                    dimension.list_numbers() if isinstance(dimension, NumberRange) else self.list_choices(path) or ()
+                )
             except InvalidValueError as error:
                 raise InvalidValueError(str(error), field=f"space.{path}", got=error.got) from error
         return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*axes)]

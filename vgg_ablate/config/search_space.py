@@ -42,7 +42,7 @@ class NumberRange(FrozenModel):
         """Whether the range consists of integers."""
         return isinstance(self.low, int) and isinstance(self.high, int) and not isinstance(self.step, float)
 
-    def grid(self) -> tuple[int | float, ...]:
+    def list_numbers(self) -> tuple[int | float, ...]:
         """Return all numbers of the range. Raises InvalidValueError for a continuous range without a step."""
         if self.whole:
             return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))

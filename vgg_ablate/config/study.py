@@ -124,7 +124,7 @@ class Study(FrozenModel):
         levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in self.variants}
         return levels | {variant.name: {} for variant in self.horizon_variants}
 
-    def quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> TrendQuantities:
+    def collect_quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> TrendQuantities:
         """Return quantity -> variant -> number for the trends of all claims.
 
         Costs are included if `costs` (variant -> cost -> number) is given; params, MACs and activations in millions.
@@ -142,12 +142,12 @@ class Study(FrozenModel):
 
         `costs` is variant -> cost -> number.
         """
-        quantities, problems = self.quantities(costs), list[Problem]()
+        quantities, problems = self.collect_quantities(costs), list[Problem]()
         for index, claim in enumerate(self.claims):
             if claim.trend is not None:
                 problems += [
                     error.build_problem(path, self.locate_path(path))
-                    for error in claim.problems(self.levels, quantities)
+                    for error in claim.find_problems(self.levels, quantities)
                     for path in [f"claims[{index}].{error.field}"]
                 ]
         return problems
@@ -156,7 +156,7 @@ class Study(FrozenModel):
         """Return the value of a top-level key of the study file, as plain data; None if the key is missing."""
         return self._document.data.get(key)
 
-    def variant(self, name: str, changes: dict[str, Any]) -> Variant:
+    def build_variant(self, name: str, changes: dict[str, Any]) -> Variant:
         """Return the base with the changes that a search proposes. Raises SpecError if they are invalid."""
         problems: list[Problem] = []
         cell, shared = DesignCell(name, changes, {}), select_shared_keys(self._document)
@@ -168,7 +168,9 @@ class Study(FrozenModel):
     def with_winners(self, tuned: Mapping[str, TuningWinner]) -> Self:
         """Return the study with these winners of the tuning applied to their variants."""
         data = {name: winner.model_dump(mode="json", exclude_none=True) for name, winner in tuned.items()}
-        return type(self).of(yaml_loader.Document({**self._document.data, "tuned": data}, self._document.locations))
+        return type(self).from_document(
+            yaml_loader.Document({**self._document.data, "tuned": data}, self._document.locations)
+        )
 
     def without_winners(self) -> Self:
         """Return the study as it was before its tuning."""
@@ -197,7 +199,7 @@ class Study(FrozenModel):
         )
 
     @classmethod
-    def of(cls, document: yaml_loader.Document) -> Self:
+    def from_document(cls, document: yaml_loader.Document) -> Self:
         """Build the study that a document describes. Raises SpecError with all problems of the document."""
         try:
             file = StudyFile.model_validate(document.data)
@@ -237,7 +239,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
             problems.append(Problem(str(error), override.split("=")[0], "command line", error.got, error.nearest))
     if problems:
         raise SpecError(problems)
-    return Study.of(document)
+    return Study.from_document(document)
 
 
 def _apply_override(document: yaml_loader.Document, override: str) -> yaml_loader.Document:

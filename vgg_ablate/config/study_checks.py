@@ -61,7 +61,7 @@ def find_claim_problems(
         if claim.id in ids:
             problems.append(Problem("duplicate claim id", f"{path}.id", location, claim.id))
         ids.add(claim.id)
-        for error in claim.problems(levels, quantities):
+        for error in claim.find_problems(levels, quantities):
             field_location = document.locate(("claims", index, *split_path(error.field)))
             problems.append(error.build_problem(f"{path}.{error.field}", field_location))
     return problems

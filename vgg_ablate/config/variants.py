@@ -112,7 +112,7 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
     base = Variant(name=BASE_NAME, arch=file.arch, data=file.data, train=file.train, tune=file.tune, horizon=horizon)
     listed = [DesignCell(name, changes, {}) for name, changes in file.variants.items()]
     variants, problems, shared = [base], list[Problem](), select_shared_keys(document)
-    for cell in [*file.design.cells(), *listed]:
+    for cell in [*file.design.list_cells(), *listed]:
         where = ("variants", cell.name) if cell.name in file.variants else ("design",)
         conflicts = [path for path in cell.changes if horizon_path and paths_overlap(path, horizon_path)]
         if conflicts:

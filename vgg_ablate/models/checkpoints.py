@@ -97,6 +97,7 @@ def find_torchvision_name(arch: Arch) -> str | None:
         return None
     layers = _find_distinct_layers(convert_head(arch, back=True))
     shape = {"image_size": arch.image_size, "in_channels": arch.in_channels, "classes": arch.classes}
+    # Compared layer by layer and not by arch: several spellings build the same net.
     for name in _TORCHVISION_NAMES:
         preset = Arch.model_validate({"preset": name, **shape}).to_normal_form()
         if _find_distinct_layers(preset) == layers:

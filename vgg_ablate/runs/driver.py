@@ -224,7 +224,7 @@ def _execute_plan(
     context = WorkerContext(folder=folder)
     finished = (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED)
     kept = find_kept_predictions(context.predictions, finished)
-    unfinished = {path.name for path in context.checkpoint("").glob("*")}
+    unfinished = {path.name for path in context.locate_checkpoint("").glob("*")}
     division = plan.divide(set(recorded), kept, unfinished, options.until)
     cells = (*division.trainings, *division.averages)
     # Before the first training: the registration must be older than the first record.
@@ -235,7 +235,7 @@ def _execute_plan(
     if cells:
         pool = pool or _build_pool(folder, options)
         total = sum(not _is_left_out(cell, options.until) for cell in plan.cells)
-        missing = len(plan.missing(set(recorded), options.until))
+        missing = len(plan.list_missing(set(recorded), options.until))
         state = ProgressState(plan.study.name, total, total - missing, Forecast(pool.slots))
         state.forecast.expect(cells)
         source = FixedPlanSource(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)

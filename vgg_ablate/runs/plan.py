@@ -74,7 +74,7 @@ class Plan:
         cells = sorted(self.cells, key=lambda cell: order[cell.variant])
         return tuple(cell.planned for cell in cells)
 
-    def missing(self, recorded: set[str], until: float | None = None) -> tuple[StudyCell, ...]:
+    def list_missing(self, recorded: set[str], until: float | None = None) -> tuple[StudyCell, ...]:
         """Return the cells whose run is not recorded; of several cells with the same run, only the first.
 
         With `until`, return only cells at levels of the horizons up to this one.
@@ -95,7 +95,7 @@ class Plan:
         `kept`: keys of finished runs whose predictions are stored. `unfinished`: training keys that have a checkpoint,
         from which a recorded training continues instead of being repeated.
         """
-        missing = self.missing(recorded, until)
+        missing = self.list_missing(recorded, until)
         will_be_kept = {cell.key for cell in missing if cell.run.train.keep == "predictions"}.union(kept)
         averages = {
             cell.key: replace(cell, members=keys, work=0.0)

@@ -20,6 +20,7 @@ def collect_provenance() -> dict[str, Any]:
     """Return the facts about this machine, this process and this checkout that a manifest records."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        # Without the folder of the program and without passwords: results folders are published.
         "command": [os.path.basename(sys.argv[0]), *map(mask_password, sys.argv[1:])],
         "host": socket.gethostname(),
         "platform": platform.platform(),

@@ -98,7 +98,7 @@ class Scheduler:
     def _submit_runs(self) -> bool:
         """Submit runs while the pool has room, and return whether there was any."""
         submitted = False
-        while self.pool.free() and (cell := self.source.take_next_run()) is not None:
+        while self.pool.count_free_slots() and (cell := self.source.take_next_run()) is not None:
             self._running[cell.key] = _RunningCell(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)

@@ -91,7 +91,7 @@ def build_axis(design: Search, path: str) -> Axis:
         if (dimension.high - dimension.low) / (dimension.step or 1) > _MAX_NUMBERS:
             rule = f"more than {_MAX_NUMBERS:,} numbers; give a larger step"
             raise SpecError(Problem(rule, f"design.space.{path}"))
-        numbers = dimension.grid()
+        numbers = dimension.list_numbers()
         return Axis(path, len(numbers), tuple(numbers), dimension, changed_paths)
     choices = list(dimension)
     are_numbers = not isinstance(dimension, dict) and all(

@@ -131,7 +131,7 @@ class Space:
         """Return one point as the space writes it: path -> value or label."""
         point: dict[str, Any] = {}
         for axis, column in zip(self.axes, points, strict=True):
-            choices = self.design.values(axis.path)
+            choices = self.design.list_choices(axis.path)
             point[axis.path] = axis.get_value(column[index]) if choices is None else choices[int(column[index])]
         return point
 
@@ -219,9 +219,9 @@ class Space:
         changes: dict[str, Any] = {}
         for index, axis in enumerate(self.axes):
             if index in chosen:
-                choices, choice = self.design.values(axis.path), chosen[index]
+                choices, choice = self.design.list_choices(axis.path), chosen[index]
                 value = axis.get_value(choice) if choices is None else choices[choice]
-                changes |= self.design.changes({axis.path: value})
+                changes |= self.design.build_changes({axis.path: value})
             elif axis.size is None and axis.between is not None and affects_group(axis.path, group):
                 # One number stands for the whole range. Of the real numbers of an arch only widths and budgets change
                 # its costs, and those are columns and not rows.
@@ -304,7 +304,7 @@ def build_space(study: Study) -> Space:
         rule = "has no space: the design must be a search"
         raise SpecError(Problem(rule, "design.kind", study.locate_path("design"), study.design.kind))
     try:
-        return Space(search, study.base, lambda changes: study.variant("point", dict(changes)))
+        return Space(search, study.base, lambda changes: study.build_variant("point", dict(changes)))
     except SpecError as error:
         raise study.with_locations(error) from error
 

@@ -117,6 +117,7 @@ def _bisect_widths(
     compute_cost: Callable[[Floats], Floats], below: Floats, above: Floats, targets: Floats, open_brackets: Flags
 ) -> tuple[Floats, Floats]:
     """Narrow the open brackets until no floating-point number lies inside any of them."""
+    # As in models/width_matching.py, to the last bit: a net of the survey then is the net that a study would train.
     while True:
         middle = (below + above) / 2
         unfinished = open_brackets & (below < middle) & (middle < above)

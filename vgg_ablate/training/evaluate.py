@@ -39,25 +39,25 @@ class Predictions(NamedTuple):
         """Return bool, N: whether the class of the highest logit, of equal ones the first, is the label."""
         return self.logits.argmax(1) == self.labels
 
-    def accuracy(self, top: int = 1) -> float:
+    def compute_accuracy(self, top: int = 1) -> float:
         """Return the fraction of examples whose label is among the `top` highest logits."""
         if top == 1:  # of equal logits, topk may choose another one than argmax, and then contradict `correct`
             return self.correct.double().mean().item()
         best = self.logits.topk(min(top, self.logits.shape[1]), dim=1).indices
         return (best == self.labels[:, None]).any(1).double().mean().item()
 
-    def correct_bits(self) -> str:
+    def pack_correct_bits(self) -> str:
         """Return `correct` as hex digits of packed bits, most significant first."""
         return np.packbits(self.correct.cpu().numpy()).tobytes().hex()
 
-    def class_accuracy(self) -> list[float | None]:
+    def compute_class_accuracy(self) -> list[float | None]:
         """Return the accuracy per class; None for a class of which the split has no example."""
         classes = self.logits.shape[1]
         counts = torch.bincount(self.labels, minlength=classes).tolist()
         correct = torch.bincount(self.labels[self.correct], minlength=classes).tolist()
         return [hits / count if count else None for hits, count in zip(correct, counts, strict=True)]
 
-    def confusion(self) -> list[list[int]]:
+    def count_confusion(self) -> list[list[int]]:
         """Return the confusion matrix in examples: one row per label, one column per predicted class."""
         classes = self.logits.shape[1]
         pairs = self.labels * classes + self.logits.argmax(1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg_ablate.config.training import Data
-from vgg_ablate.data.splits import Split, load_splits, load_test_split
+from vgg_ablate.data.splits import Split, Splits, load_splits, load_test_split
 from vgg_ablate.models import checkpoints
 from vgg_ablate.records import Epoch, FinalMetrics, Run
 from vgg_ablate.training import checkpoint
@@ -40,7 +40,7 @@ def train_for_evaluations(
     says: one training serves all of them.
     """
     keep_freed_memory()
-    training = _Training(run, settings)
+    training = _Training.resume(run, settings)
     yield from training.epochs
     while len(training.epochs) < run.train.epochs:
         yield training.run_epoch()
@@ -54,23 +54,28 @@ class _Training:
     Each net remains what it is alone: a plateau schedule follows the net's own validation.
     """
 
-    def __init__(self, run: Run, settings: TrainingSettings) -> None:
+    def __init__(
+        self, run: Run, settings: TrainingSettings, splits: Splits, trainers: Sequence[Trainer], epochs: Sequence[Epoch]
+    ) -> None:
         self.run = run
         self.settings = settings
-        self.device = resolve_device(settings.device)
-        self.environment = {  # what the result depends on besides the run
-            "device": self.device.type,
-            "threads": settings.threads,
-            "precision": choose_precision(run, settings),
-        }
-        self.splits = load_splits(run.data, run.fingerprint, run.seed, self.device, resident=settings.resident)
-        resumed = self._read_checkpoint()
-        self.epochs = list(resumed.epochs) if resumed else []
-        self.saved_epochs = len(self.epochs)  # how many the checkpoint holds
-        states = resumed.nets if resumed else (None,) * len(run.nets)
-        self.trainers = [
-            Trainer(net, settings, self.splits, state) for net, state in zip(run.nets, states, strict=True)
-        ]
+        self.splits = splits
+        self.trainers = trainers  # one per net
+        self.epochs = list(epochs)  # of all nets together, so far
+        self.saved_epochs = len(epochs)  # how many the checkpoint holds
+
+    @classmethod
+    def resume(cls, run: Run, settings: TrainingSettings) -> _Training:
+        """Return the training as its checkpoint has left it; without one, before the first epoch."""
+        device = resolve_device(settings.device)
+        splits = load_splits(run.data, run.fingerprint, run.seed, device, resident=settings.resident)
+        saved = None
+        if settings.checkpoint is not None:
+            conditions = _describe_conditions(run, settings)
+            saved = checkpoint.read_checkpoint(settings.checkpoint, run.training_key, conditions)
+        states = saved.nets if saved else (None,) * len(run.nets)
+        trainers = [Trainer.start(net, settings, splits, state) for net, state in zip(run.nets, states, strict=True)]
+        return cls(run, settings, splits, trainers, saved.epochs if saved else ())
 
     def run_epoch(self) -> Epoch:
         """Train every net for one epoch, validate them together, and write a checkpoint where one is due."""
@@ -96,11 +101,13 @@ class _Training:
         self._write_weights()
         return FinalMetrics(
             val_accuracy=self.epochs[-1].val_accuracy,
-            train_error=1 - training.accuracy(),
+            train_error=1 - training.compute_accuracy(),
             train_examples=len(training.labels),
-            test_accuracy=test.accuracy(),
-            test_top5_accuracy=test.accuracy(5) if test.logits.shape[1] > 5 else None,  # of 5 classes it is always 1
-            correct=test.correct_bits(),
+            test_accuracy=test.compute_accuracy(),
+            test_top5_accuracy=test.compute_accuracy(5)
+            if test.logits.shape[1] > 5
+            else None,  # of 5 classes it is always 1
+            correct=test.pack_correct_bits(),
             details=self._collect_details(test, net_predictions),
         )
 
@@ -108,7 +115,8 @@ class _Training:
         """Return the test images at `data.test_size`: another run's evaluation may need larger ones than this run's."""
         if data.test_size == self.run.data.test_size:
             return self.splits.test
-        return load_test_split(data, self.run.fingerprint, self.run.seed, self.device, resident=self.settings.resident)
+        device, resident = self.splits.test.labels.device, self.settings.resident
+        return load_test_split(data, self.run.fingerprint, self.run.seed, device, resident=resident)
 
     def _write_predictions(self, run: Run, test: Predictions) -> None:
         if self.settings.predictions is None or run.train.keep != "predictions":
@@ -128,10 +136,10 @@ class _Training:
         details: dict[str, Any] = {
             "test_loss": test.loss,
             "test_examples": len(test.labels),
-            "class_accuracy": test.class_accuracy(),
+            "class_accuracy": test.compute_class_accuracy(),
         }
         if test.logits.shape[1] <= MAX_CONFUSION_CLASSES:
-            details["confusion"] = test.confusion()
+            details["confusion"] = test.count_confusion()
         if self.splits.skipped:
             details["skipped_files"] = self.splits.skipped
         if pretrained := [name for trainer in self.trainers for name in trainer.pretrained]:
@@ -141,14 +149,10 @@ class _Training:
             details["flags"] = flags
         if len(net_predictions) > 1:
             details["nets"] = [
-                {"val_accuracy": trainer.epochs[-1].val_accuracy, "test_accuracy": predictions.accuracy()}
+                {"val_accuracy": trainer.epochs[-1].val_accuracy, "test_accuracy": predictions.compute_accuracy()}
                 for trainer, predictions in zip(self.trainers, net_predictions, strict=True)
             ]
         return details
-
-    def _read_checkpoint(self) -> Checkpoint | None:
-        path = self.settings.checkpoint
-        return None if path is None else checkpoint.read_checkpoint(path, self.run.training_key, self.environment)
 
     def _write_checkpoint_if_due(self) -> None:
         # Every few epochs, so that short ones don't wait for the disk; after every long one, so that little is lost.
@@ -160,8 +164,19 @@ class _Training:
             return
         self.saved_epochs = len(self.epochs)
         nets = tuple(trainer.get_state() for trainer in self.trainers)
-        state = Checkpoint(self.run.training_key, tuple(self.epochs), nets, self.environment)
+        state = Checkpoint(
+            self.run.training_key, tuple(self.epochs), nets, _describe_conditions(self.run, self.settings)
+        )
         checkpoint.write_checkpoint(self.settings.checkpoint, state)
+
+
+def _describe_conditions(run: Run, settings: TrainingSettings) -> dict[str, Any]:
+    """Return what the result depends on besides the run: a checkpoint is continued only under equal conditions."""
+    return {
+        "device": resolve_device(settings.device).type,
+        "threads": settings.threads,
+        "precision": choose_precision(run, settings),
+    }
 
 
 def _convert_for_storage(predictions: Predictions) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
@@ -177,7 +192,7 @@ def _merge_epochs(epochs: Sequence[Epoch], validation: Predictions) -> Epoch:
         epoch=epochs[0].epoch,
         train_loss=sum(epoch.train_loss for epoch in epochs) / len(epochs),
         val_loss=validation.loss,
-        val_accuracy=validation.accuracy(),
+        val_accuracy=validation.compute_accuracy(),
         lr=epochs[0].lr,
         seconds=sum(epoch.seconds for epoch in epochs),
         # An image counts once it has passed through every net: the times per image add up.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from vgg_ablate.config.training import Evaluate
 from vgg_ablate.data.augment import Augmenter, Normalizer
@@ -39,34 +40,51 @@ MAX_TRAIN_ERROR_EXAMPLES = 5_000  # for the training error: its standard error i
 class Trainer:
     """A net with its optimizer, its random streams and the epochs that it has been trained for."""
 
-    def __init__(self, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> None:
-        """Continue a run of one net from `state`; without it start, pre-initialized where the run says so.
-
-        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialization.
-        """
+    def __init__(
+        self, run: Run, settings: TrainingSettings, splits: Splits, net: Vgg, optimizer: Optimizer, step: TrainStep
+    ) -> None:
         self.run = run
         self.settings = settings
         self.splits = splits
+        self.net = net
+        self.optimizer = optimizer
+        self.step = step
         self.size = check_image_size(run)
         self.device = splits.train.labels.device
         self.precision = choose_precision(run, settings)
         self.seed = choose_training_seed(run)
         self.normalize = Normalizer(splits.mean, splits.std)
-        self.net = self._build_net()
-        self.optimizer = build_optimizer(run.train, self.net)
+        self.batch_size = min(run.train.batch_size, len(splits.train))
         self.epochs: list[Epoch] = []
         self.pretrained: list[str] = []  # names of the layers that were copied from another net
-        if state is not None:
-            self._load_state(state)
-        elif run.train.pretrain:
-            self._pretrain()
-        # The step comes last: it looks for zero biases, and on a GPU turns the optimizer's rates into tensors.
+
+    @classmethod
+    def start(cls, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> Trainer:
+        """Continue a run of one net from `state`; without it start, pre-initialized where the run says so.
+
+        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialization.
+        """
+        size, precision, seed = check_image_size(run), choose_precision(run, settings), choose_training_seed(run)
         images, labels = splits.train
-        augmenter = Augmenter(run.data.augment, images, self.size, self.normalize, self.seed)
-        self.batch_size = min(run.train.batch_size, len(labels))
-        self.step = TrainStep(self.net, self.optimizer, augmenter, labels, run.train, self.precision, self.batch_size)
+        net = _build_net(run, seed, labels.device)
+        optimizer = build_optimizer(run.train, net)
+        pretrained: list[str] = []
         if state is not None:
-            self.step.micro_batches.restore(state.micro_batch)
+            net.load_state_dict(state.net)
+            optimizer.load_state_dict(state.optimiser)
+        elif run.train.pretrain:
+            pretrained = _pretrain(net, run, settings, splits)
+        # The step comes last: it looks for zero biases, and on a GPU turns the optimizer's rates into tensors.
+        augmenter = Augmenter(run.data.augment, images, size, Normalizer(splits.mean, splits.std), seed)
+        batch_size = min(run.train.batch_size, len(labels))
+        step = TrainStep(net, optimizer, augmenter, labels, run.train, precision, batch_size)
+        trainer = cls(run, settings, splits, net, optimizer, step)
+        trainer.pretrained = pretrained
+        if state is not None:
+            trainer.epochs = list(state.epochs)
+            trainer.pretrained = state.pretrained
+            step.micro_batches.restore(state.micro_batch)
+        return trainer
 
     def run_epoch(self) -> Predictions:
         """Train for one epoch and return the validation predictions. Raises DivergedError, OutOfMemoryError."""
@@ -83,7 +101,7 @@ class Trainer:
                 epoch=number,
                 train_loss=loss,
                 val_loss=validation.loss,
-                val_accuracy=validation.accuracy(),
+                val_accuracy=validation.compute_accuracy(),
                 lr=learning_rate,
                 seconds=seconds,
                 images_per_second=examples / seconds,
@@ -125,17 +143,6 @@ class Trainer:
         norm = "; batch norm's statistics are of micro-batches" if self.run.arch.norm.kind == "batch" else ""
         return [f"out of memory: batches of {self.batch_size} went in parts{norm}"]
 
-    def _build_net(self) -> Vgg:
-        with torch.random.fork_rng(devices=[]):  # torch's modules draw initial weights, which `build_model` replaces
-            net = build_model(self.run.arch, make_torch_generator(self.seed, RandomStream.INIT))
-        return net.to(self.device).to(memory_format=torch.channels_last)
-
-    def _load_state(self, state: NetState) -> None:
-        self.net.load_state_dict(state.net)
-        self.optimizer.load_state_dict(state.optimiser)
-        self.epochs = list(state.epochs)
-        self.pretrained = state.pretrained
-
     def _train_epoch(self, number: int) -> tuple[float, float, int]:
         """Train on every batch; return mean loss, last learning rate, and examples seen."""
         self.net.train()
@@ -174,16 +181,22 @@ class Trainer:
     def _evaluate_split(self, split: Split, evaluate: Evaluate) -> Predictions:
         return evaluate_split(self.net, split, self.normalize, self.precision, self.size, evaluate)
 
-    def _pretrain(self) -> None:
-        """Train the shallower net and copy its layers."""
-        assert self.run.train.pretrain is not None
-        shallow_run = build_pretraining_run(self.run)
-        # Without a checkpoint: an interrupted run trains the shallower net again, to the same weights.
-        shallow = Trainer(shallow_run, self.settings, self.splits)
-        while len(shallow.epochs) < shallow_run.train.epochs:
-            shallow.run_epoch()
-        convs = self.run.train.pretrain.convs
-        self.pretrained = copy_layers(shallow.net, shallow_run.arch, self.net, self.run.arch, convs)
+
+def _build_net(run: Run, seed: int, device: torch.device) -> Vgg:
+    with torch.random.fork_rng(devices=[]):  # torch's modules draw initial weights, which `build_model` replaces
+        net = build_model(run.arch, make_torch_generator(seed, RandomStream.INIT))
+    return net.to(device).to(memory_format=torch.channels_last)
+
+
+def _pretrain(net: Vgg, run: Run, settings: TrainingSettings, splits: Splits) -> list[str]:
+    """Train the shallower net and copy its layers into `net`; return their names."""
+    assert run.train.pretrain is not None
+    shallow_run = build_pretraining_run(run)
+    # Without a checkpoint: an interrupted run trains the shallower net again, to the same weights.
+    shallow = Trainer.start(shallow_run, settings, splits)
+    while len(shallow.epochs) < shallow_run.train.epochs:
+        shallow.run_epoch()
+    return copy_layers(shallow.net, shallow_run.arch, net, run.arch, run.train.pretrain.convs)
 
 
 def _check_finite(loss: float, epoch: int) -> None:

@@ -36,7 +36,7 @@ class TimeModel:
     a_mac: float
     records: int  # to which it was fitted
 
-    def seconds(self, macs: int) -> float:
+    def predict_seconds(self, macs: int) -> float:
         """Return the seconds per example of a net with this many MACs."""
         return self.fixed + self.a_mac * macs
 
@@ -109,7 +109,7 @@ def estimate_study_cost(
         pace=model,
         seconds=None if plan_seconds is None or tuning_seconds is None else plan_seconds + tuning_seconds,
         disk_bytes=sum(
-            _RECORD_BYTES + _EPOCH_BYTES * cell.run.train.epochs for cell in (*plan.missing(recorded), *trials)
+            _RECORD_BYTES + _EPOCH_BYTES * cell.run.train.epochs for cell in (*plan.list_missing(recorded), *trials)
         ),
         adopted=len(reused),
         trainings=len(trainings),
@@ -210,7 +210,7 @@ def _predict_seconds(cell: StudyCell, model: TimeModel | None, records: Sequence
     # Every epoch ends with a forward pass over the validation examples. `count` is without them.
     fraction = cell.run.data.validation_fraction
     passes = cell.run.train.epochs * (1 + _FORWARD_SHARE * fraction / (1 - fraction))
-    return model.seconds(cell.costs["macs"]) * count * passes
+    return model.predict_seconds(cell.costs["macs"]) * count * passes
 
 
 def _predict_total(durations: Sequence[float | None], slots: int) -> float | None:

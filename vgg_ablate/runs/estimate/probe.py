@@ -33,7 +33,7 @@ def probe_machine(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_abl
     running = losses = 0
     try:
         while waiting or running:
-            while waiting and pool.free():
+            while waiting and pool.count_free_slots():
                 pool.submit(waiting.pop())
                 running += 1
             for event in pool.poll(1.0):
@@ -53,6 +53,7 @@ def probe_machine(plan: Plan, folder: Path, slot: Slot, training: str = "vgg_abl
 
 def _build_jobs(plan: Plan) -> list[Job]:
     cells = sorted({cell.run.archs: cell for cell in plan.cells}.values(), key=lambda cell: cell.costs["macs"])
+    # The cheapest, the middle and the most expensive net: the time of the others is read off a line between them.
     selected = {cell.key: cell for cell in (cells[0], cells[len(cells) // 2], cells[-1])}
     return [Job(_shorten(cell), cell.costs) for cell in selected.values()]
 

@@ -38,7 +38,7 @@ def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slot
     sampler = OptunaSampler.load(ledger, design, epochs * design.seeds)
     manifest = read_manifest(folder)
     sampler.restore_proposals(manifest.provenance.get("proposals", []) if manifest is not None else [])
-    proposed = design.runs(len(plan.study.seed_list))
+    proposed = design.count_runs(len(plan.study.seed_list))
     total = None if proposed is None else proposed + len(plan.cells)
     state = ProgressState(plan.study.name, total, 0, Forecast(slots))
     controller = SearchController(plan, design, sampler, RecordStore(folder / "records"), state)
@@ -66,7 +66,7 @@ class SearchController:
 
     def resume(self) -> None:
         """Queue what is missing of the plan and of judged proposals, reopen the others, and end a finished search."""
-        self._queue.extend(self._plan.missing(self._store.keys()))
+        self._queue.extend(self._plan.list_missing(self._store.keys()))
         self._count(self._plan.cells)
         for judged in self._sampler.list_judged():
             if not judged.refused:
@@ -279,7 +279,7 @@ class SearchController:
 
     def _resolve(self, proposal: Proposal, name: str) -> width_matching.ResolvedVariant:
         study = self._plan.study
-        variant = study.variant(name, self._design.changes(proposal.point))
+        variant = study.build_variant(name, self._design.build_changes(proposal.point))
         # The base comes first, since the width of a variant may be matched to its costs.
         return width_matching.resolve_variants([study.base, variant])[-1]
 

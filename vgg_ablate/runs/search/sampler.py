@@ -305,7 +305,7 @@ def _check_space(trial: FrozenTrial, distributions: Mapping[str, BaseDistributio
 
 def _shuffle_grid(design: Search) -> list[Point]:
     """Return the points of a grid in a fixed random order, so that a search that is cut short has seen every level."""
-    points = design.grid()
+    points = design.list_grid_points()
     random.Random(0).shuffle(points)
     return points
 

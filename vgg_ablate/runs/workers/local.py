@@ -82,7 +82,7 @@ class LocalPool:
         """The process ids of the workers."""
         return tuple(worker.process.pid for worker in self._workers.values())
 
-    def free(self) -> int:
+    def count_free_slots(self) -> int:
         """Return the number of jobs that can be submitted now."""
         idle = len(self._list_idle_slots())
         # With packing, one job at a time: whether a second fits depends on where the first goes. A held job blocks the
@@ -200,7 +200,7 @@ class LocalPool:
         slot, worker = next((slot, worker) for slot, worker in self._workers.items() if worker.key == lost.key)
         worker.process.kill()
         for run in () if worker.job is None else worker.job.runs:
-            break_lease(self._context.lease(run.key))
+            break_lease(self._context.locate_lease(run.key))
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.process.wait(_KILL_TIMEOUT_S)
         worker.connection.close()

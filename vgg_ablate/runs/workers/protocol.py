@@ -25,11 +25,11 @@ class WorkerContext:
         """The folder of records."""
         return self.folder / "records"
 
-    def lease(self, key: str) -> Path:
+    def locate_lease(self, key: str) -> Path:
         """Return the path of the file that is locked while the run is trained."""
         return self.folder / "locks" / key
 
-    def checkpoint(self, training_key: str) -> Path:
+    def locate_checkpoint(self, training_key: str) -> Path:
         """Return the path of the checkpoint from which an unfinished training continues."""
         return self.folder / "checkpoints" / training_key
 
@@ -132,7 +132,7 @@ class WorkerPool(Protocol):
     def slots(self) -> int:
         """The number of jobs that can train at the same time."""
 
-    def free(self) -> int:
+    def count_free_slots(self) -> int:
         """Return the number of jobs that can be submitted now."""
 
     def submit(self, job: Job) -> None:

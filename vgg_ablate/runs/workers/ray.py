@@ -121,7 +121,7 @@ class RayPool:
             self._slots, self._last_query = max(1, int(units * self._runs_per_resource)), time.monotonic()
         return self._slots
 
-    def free(self) -> int:
+    def count_free_slots(self) -> int:
         """Return the number of jobs that can be submitted now."""
         return max(0, self.slots - len(self._running))
 
@@ -193,7 +193,7 @@ class RayPool:
         """Take its job from a task, which may train on behind a broken network, and break its leases."""
         self._board.set_answer.remote(task.ticket, _Answer.GONE)
         for run in task.job.runs:
-            break_lease(self._context.lease(run.key))
+            break_lease(self._context.locate_lease(run.key))
         return JobLost(key, reason)
 
 

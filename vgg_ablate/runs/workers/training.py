@@ -59,6 +59,6 @@ def _build_settings(run: Run, context: WorkerContext) -> TrainingSettings:
     return TrainingSettings(
         device=context.device,
         threads=context.threads,
-        checkpoint=context.checkpoint(run.training_key),
+        checkpoint=context.locate_checkpoint(run.training_key),
         predictions=context.predictions,
     )

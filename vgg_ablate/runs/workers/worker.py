@@ -107,7 +107,7 @@ def perform_job(
                 store.put(record)
         # Only after the last record: until then a worker that takes over needs the checkpoint.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(context.checkpoint(job.run.training_key))
+            os.unlink(context.locate_checkpoint(job.run.training_key))
     record = store.get(key)
     peak_bytes = record.environment.get("peak_bytes")
     return JobEnded(key, record.outcome, record.reason, time.monotonic() - started, peak_bytes)
@@ -121,7 +121,9 @@ def _hold_leases(job: Job, context: WorkerContext) -> Iterator[Callable[[], None
     """
     with contextlib.ExitStack() as stack:
         keys = sorted(run.key for run in job.runs)
-        checks = [stack.enter_context(hold_run_lease(context.lease(key), context.heartbeat_timeout_s)) for key in keys]
+        checks = [
+            stack.enter_context(hold_run_lease(context.locate_lease(key), context.heartbeat_timeout_s)) for key in keys
+        ]
 
         def check_leases() -> None:
             for check in checks:
