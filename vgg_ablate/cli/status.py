@@ -50,7 +50,8 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
 
 
 def _print(folder: Path, current: StudyStatus) -> None:
-    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing")
+    more = "; the search asks for more until its hours are spent" if current.is_open_ended else ""
+    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{more}")
     if current.held_by:
         print(f"{current.held_by} is running it")
     width = max(map(len, current.variants), default=0)
