@@ -185,3 +185,47 @@ def test_importing_the_command_line_loads_no_heavy_library() -> None:
     code = f"import sys, vgg_ablate.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def list_definitions() -> list[tuple[str, ast.ClassDef | ast.FunctionDef]]:
+    """Return every class and function of the package, with the module in which it is."""
+    return [
+        (module, node)
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    ]
+
+
+def test_no_two_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, node in list_definitions():
+        if isinstance(node, ast.ClassDef):
+            homes.setdefault(node.name.lstrip("_"), []).append(module)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+FRAGMENTS = {
+    "A",
+    "An",
+    "As",
+    "By",
+    "For",
+    "From",
+    "In",
+    "Of",
+    "On",
+    "Once",
+    "Raises",
+    "Returns",
+    "The",
+    "To",
+    "Whether",
+}
+
+
+def test_docstrings_of_functions_begin_with_a_verb() -> None:
+    for module, node in list_definitions():
+        is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+        if isinstance(node, ast.FunctionDef) and not is_property and (text := ast.get_docstring(node)):
+            assert text.split()[0] not in FRAGMENTS, f"{module}.{node.name}: {text.splitlines()[0]}"

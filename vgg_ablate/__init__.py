@@ -1,10 +1,7 @@
 """Architecture search and ablation studies over a parametric VGG.
 
-`load(path)` reads a study file, `run(study)` trains its missing runs and writes the report, and `frame(folder)`
-returns the records of a results folder as a DataFrame:
-
-    study = vgg_ablate.load("studies/kernels.yaml")
-    runs = vgg_ablate.frame(vgg_ablate.run(study))
+`load(path)` reads a study file, `run(study)` trains its missing runs and writes the report, `load_report(folder)`
+returns the report, and `frame(folder)` the records as a DataFrame.
 """
 
 from __future__ import annotations
@@ -15,43 +12,95 @@ from typing import TYPE_CHECKING
 from vgg_ablate.errors import SpecError, VggAblateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from vgg_ablate.config.study import Study
+    from vgg_ablate.report.notebook import StudyReport
 
-__all__ = ["SpecError", "VggAblateError", "frame", "load", "run"]
+__all__ = ["SpecError", "VggAblateError", "frame", "load", "load_report", "run"]
 
 # The functions import what they need when they are called, so that `import vgg_ablate` loads neither torch nor pandas.
+# There is no `report`: the package of this name would replace it as soon as anything imports a module of it.
 
 
-def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Study:
-    """Read a study file and apply `path=value` overrides, such as `("train.epochs=2",)`.
+def load(path: str | Path, *overrides: str | Iterable[str]) -> Study:
+    """Read a study file and apply overrides, each `path=value`.
 
-    Raises SpecError, which lists every problem of the file and the overrides.
+    In Jupyter the study shows as a table of its variants and claims. Raises SpecError, which lists every problem of the
+    file and the overrides.
+
+    Examples:
+        >>> study = load("studies/examples/list-digits.yaml", "train.epochs=2", "seeds=2")
+        >>> [variant.name for variant in study.variants]
+        ['base', 'plain', 'five']
+        >>> study.seed_list
+        (0, 1)
     """
     from vgg_ablate.config.study import load as load_study
 
-    return load_study(path, overrides)
+    groups = [[given] if isinstance(given, str) else list(given) for given in overrides]
+    return load_study(path, [override for group in groups for override in group])
 
 
-def run(study: Study, folder: str | Path | None = None, *, device: str = "auto", workers: int | None = None) -> Path:
+def run(
+    study: Study | str | Path, folder: str | Path | None = None, *, device: str = "auto", workers: int | None = None
+) -> Path:
     """Train every run of a study that has no record in `folder` yet, write the report, and return the folder.
 
-    The folder is `results/<name of the study>` by default. Raises RunsFailedError if runs ended without a result; the
-    report is written first.
+    `study` is a study or its file. The folder is `results/<name of the study>` by default. Progress goes to stderr.
+    Raises RunsFailedError if runs ended without a result; the report is written first.
+
+    Examples:
+        >>> folder = run("studies/first.yaml", device="cpu", workers=1)
+        >>> folder.as_posix()
+        'results/first'
+        >>> frame(folder)[["variant", "seed", "outcome"]].head(1)
+          variant  seed   outcome
+        0    base     0  finished
     """
     from vgg_ablate.report import write
     from vgg_ablate.runs import driver
 
-    results_folder = Path(folder) if folder is not None else Path("results") / study.name
-    summary = driver.run(study, results_folder, driver.RunOptions(device=device, workers=workers))
+    checked = load(study) if isinstance(study, str | Path) else study
+    results_folder = Path(folder) if folder is not None else Path("results") / checked.name
+    summary = driver.run(checked, results_folder, driver.RunOptions(device=device, workers=workers))
     write.write_report(results_folder)
     summary.raise_for_failures()
     return results_folder
 
 
 def frame(folder: str | Path) -> pd.DataFrame:
-    """Return the records of a results folder as a DataFrame with one row per run."""
-    from vgg_ablate.analysis.summary import load_report
+    """Return the records of a results folder as a DataFrame with one row per run.
 
-    return load_report(folder).frame
+    The columns are those of runs.csv: variant, seed, outcome, test_error, params, macs, train_seconds and others.
+    Errors and accuracies are fractions of 1. Raises StorageError if the folder has no study.
+
+    Examples:
+        >>> runs = frame("results/kernels")
+        >>> pairs = runs.pivot(index="seed", columns="variant", values="test_error")
+        >>> len(pairs["five"] - pairs["base"])
+        24
+    """
+    from vgg_ablate.analysis.summary import load_report as read_report
+
+    return read_report(folder).frame
+
+
+def load_report(folder: str | Path) -> StudyReport:
+    """Return the report of a results folder; it writes nothing.
+
+    In Jupyter it shows the tables. Raises StorageError if the folder has no study.
+
+    Examples:
+        >>> report = load_report("results/kernels")
+        >>> report.claims.loc[0, "id"]
+        'pair'
+        >>> print(str(report).splitlines()[0])
+        # kernels
+    """
+    from vgg_ablate.analysis.summary import load_report as read_report
+    from vgg_ablate.report.notebook import StudyReport
+
+    return StudyReport(read_report(folder))

@@ -75,6 +75,54 @@ def test_true_effects_beside_null_ones_leave_the_error_rate_as_it_is(effect: flo
     assert positive[:, :2].mean() > 0.1
 
 
+def judge_whole_rule(
+    looks: tuple[int, ...], effects: NDArray[np.float64], smallest_effect: float, *, simulations: int, seed: int = 0
+) -> dict[str, NDArray[np.bool_]]:
+    """Judge simulated studies by the whole rule, Holm's levels and "no difference"; return word -> studies x claims."""
+    claims, generator = len(effects), np.random.default_rng(seed)
+    common = generator.standard_normal((simulations, looks[-1], 1))
+    draws = effects + np.sqrt(0.5) * (common + generator.standard_normal((simulations, looks[-1], claims)))
+    remaining, same = np.ones((simulations, claims), bool), np.zeros((simulations, claims), bool)
+    positive, negative = same.copy(), same.copy()
+    for index, look in enumerate(looks):
+        mean, error = draws[:, :look].mean(1), draws[:, :look].std(1, ddof=1) / np.sqrt(look)
+        p_values = np.where(same, 1.0, 2 * stats.t.sf(np.abs(mean / error), look - 1))
+        decided = decide_at_look(p_values, remaining, looks, index) & remaining & ~same
+        positive |= decided & (mean > 0)
+        negative |= decided & (mean < 0)
+        remaining &= ~decided  # a claim without a difference keeps its share of the error rate
+        reach = stats.t.isf(compute_levels(looks, claims)[index] / 2, look - 1) * error
+        same |= remaining & (np.abs(mean) + reach < smallest_effect)
+    return {"positive": positive, "negative": negative, "no difference": same}
+
+
+def check_error_rates(looks: tuple[int, ...], effects: NDArray[np.float64], simulations: int, seed: int = 0) -> None:
+    """Check a family of claims with a smallest effect of 1: a verdict is false if the truth lies elsewhere.
+
+    Where the truth is 0, a sign is false; where it is 1 or more, "no difference" is, and the negative sign. The
+    tolerance is four standard errors of the simulation.
+    """
+    found = judge_whole_rule(looks, effects, 1.0, simulations=simulations, seed=seed)
+    is_null, matters = effects == 0, effects >= 1
+    false_positive = (found["positive"] & is_null).any(1)
+    false_negative = (found["negative"] & (is_null | (effects > 0))).any(1)
+    false_same = (found["no difference"] & matters).any(1)
+    tolerance = 4 * np.sqrt(0.05 * 0.95 / simulations)
+    assert (false_positive | false_negative | false_same).mean() <= ERROR_RATE + tolerance
+    assert false_positive.mean() <= ERROR_RATE / 2 + tolerance
+    assert false_negative.mean() <= ERROR_RATE / 2 + tolerance
+    assert false_same.mean() <= ERROR_RATE / 2 + tolerance
+
+
+@pytest.mark.parametrize("looks", LOOK_SETS, ids=lambda looks: "-".join(map(str, looks)))
+@pytest.mark.parametrize("claims", [1, 2, 6])
+@pytest.mark.parametrize("truths", [(0.0,), (1.0,), (0.0, 1.0), (0.0, 0.5, 2.0)], ids=str)
+def test_the_whole_rule_with_a_smallest_effect_errs_in_at_most_five_per_cent(
+    looks: tuple[int, ...], claims: int, truths: tuple[float, ...]
+) -> None:
+    check_error_rates(looks, np.resize(truths, claims), 4_000, claims)
+
+
 def test_one_look_is_the_error_rate_and_holm() -> None:
     assert compute_levels((8,)) == (ERROR_RATE,)
     assert compute_levels((8,), 5) == (ERROR_RATE / 5,)
@@ -149,3 +197,11 @@ def test_the_levels_that_looks_add_sum_to_the_error_rate() -> None:
     added = [Look(looks, position, 1, 1).added_level for position in range(len(looks))]
     assert sum(added) == pytest.approx(ERROR_RATE)
     assert all(one <= level for one, level in zip(added, compute_levels(looks), strict=True))
+
+
+if __name__ == "__main__":  # the larger run by hand: PYTHONPATH=. python tests/analysis/test_sequential.py
+    for number, looks in enumerate(LOOK_SETS):
+        for claims in range(1, 7):
+            for truths in ((0.0,), (0.25,), (0.5,), (1.0,), (2.0,), (0.0, 1.0), (0.0, 0.5, 1.0, 2.0)):
+                check_error_rates(looks, np.resize(truths, claims), 40_000, 100 * number + claims)
+        print(looks, "passed")

@@ -24,6 +24,7 @@ from tests.cluster.machines import (
     start_cluster,
 )
 from tests.runs.chaos import DriverProcess, Storm, kill_process, wait_until
+from tests.runs.deciding import trace, write_plan
 from tests.runs.harness import (
     OPTIONS,
     build_fake_plan,
@@ -33,6 +34,7 @@ from tests.runs.harness import (
     read_event_log,
     read_record_contents,
     read_trained_epochs,
+    run_in_process,
     run_undisturbed,
     write_and_read_report,
 )
@@ -197,3 +199,12 @@ def test_without_an_address_ray_is_started_locally_and_ended_again(tmp_path: Pat
     assert driver.join() == 0
     assert len(list_trained_epochs(folder)) == 2 * 2, "three runs, two trainings"
     assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
+
+
+@pytest.mark.timeout(600)
+def test_a_study_that_stops_makes_the_same_decisions_on_ray(tmp_path: Path) -> None:
+    plan, folder, calm = write_plan(tmp_path), tmp_path / "results", tmp_path / "calm"
+    assert DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=2)).join() == 0
+    assert run_in_process(plan, calm).complete
+    assert trace(plan, folder) == trace(plan, calm)
+    assert read_record_contents(folder) == read_record_contents(calm)

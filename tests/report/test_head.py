@@ -14,7 +14,7 @@ from vgg_ablate.config.study import load
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Manifest, Outcome, Record
 from vgg_ablate.report import markdown, write
-from vgg_ablate.report.head import Head, build_head, render_head_text
+from vgg_ablate.report.head import ReportHead, build_head, render_head_text
 from vgg_ablate.runs.results_dir import save_texts
 
 HORIZONS = STUDY.replace("train: {epochs: 2}", "horizons: {train.epochs: [2, 4]}")
@@ -32,7 +32,7 @@ def set_train_error(share: float) -> object:
     return change
 
 
-def build(folder: Path, **options: object) -> tuple[Report, Head]:
+def build(folder: Path, **options: object) -> tuple[Report, ReportHead]:
     report = load_report(make_results_folder(folder / "pretend", **options))  # type: ignore[arg-type]
     return report, build_head(report)
 

@@ -126,11 +126,13 @@ def judge_looks(
         judged.append(opened)
         still_open = [verdict for verdict in verdicts.values() if not verdict.is_decided]
         if stop and index + 1 < len(looks):
-            still_open = [replace(one, power=_compute_power(one, frame, looks, index, verdicts)) for one in still_open]
-            verdicts |= {one.claim.id: one for one in still_open}
+            still_open = [
+                replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open
+            ]
+            verdicts |= {verdict.claim.id: verdict for verdict in still_open}
             if stopped := _explain_stop(still_open, looks):
                 break
-            needed |= {get_full_name(name): looks[index + 1] for one in still_open for name in one.weights}
+            needed |= {get_full_name(name): looks[index + 1] for verdict in still_open for name in verdict.weights}
     ordered = tuple(verdicts[claim.id] for claim in claims)
     return Decisions(ordered, looks, tuple(judged), needed if stop else None, stopped)
 
@@ -178,8 +180,8 @@ def _compute_power(
     verdict: Verdict, frame: pd.DataFrame, looks: tuple[int, ...], index: int, verdicts: Mapping[str, Verdict]
 ) -> float:
     """Return the probability that an open claim is decided by the last look; NaN where too few seeds tell."""
-    family = [one for one in verdicts.values() if one.claim.metric == verdict.claim.metric]
-    remaining = sum(one.verdict not in ("supported", "refuted") for one in family)
+    family = [other for other in verdicts.values() if other.claim.metric == verdict.claim.metric]
+    remaining = sum(other.verdict not in ("supported", "refuted") for other in family)
     look = Look(looks, index, len(family), remaining)
     if look.seeds < FEWEST_SEEDS:
         return nan

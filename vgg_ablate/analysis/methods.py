@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.metrics import TIMED_METRICS, get_sign
+from vgg_ablate.analysis.metrics import TIMED_METRICS, find_excluded_runs, get_sign
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
 from vgg_ablate.config.claims import Claim
@@ -64,6 +65,21 @@ def collect_contrast_values(
     values = np.array([[table[name][seed] for seed in shared] for name in names if shared], dtype=np.float64)
     signed = get_sign(metric) * np.array([weights[name] for name in names])
     return ContrastValues(values.reshape(len(names), len(shared)), signed, shared, tuple(lacking))
+
+
+def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
+    """Return (variant, seed) -> outcome; LEFT_OUT where the run finished and means of the metric leave it out."""
+    excluded = (frame["outcome"] == "finished") & find_excluded_runs(frame, metric)
+    outcomes = frame["outcome"].mask(excluded, LEFT_OUT)
+    return {
+        (str(variant), int(seed)): str(outcome)
+        for variant, seed, outcome in zip(frame["variant"], frame["seed"], outcomes, strict=True)
+    }
+
+
+def list_lacking(lacking: Sequence[str]) -> str:
+    """Return the runs without a value in one line: the first three of them, and how many there are besides."""
+    return "; ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
 
 
 def estimate_gain(contrast: ContrastValues, method: Method) -> Estimate | None:

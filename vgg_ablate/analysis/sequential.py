@@ -85,7 +85,7 @@ def simulate_levels(looks: tuple[int, ...], error_rate: float) -> tuple[float, .
 
     The first level is exact. Raises ValueError where looks do not rise from 2 on.
     """
-    if looks[0] < 2 or any(one >= other for one, other in pairwise(looks)):
+    if looks[0] < 2 or any(fewer >= more for fewer, more in pairwise(looks)):
         raise ValueError(f"looks must rise, from 2 on, got {looks}")
     statistics, spent = _draw_null_statistics(looks), _compute_spent(looks, error_rate)
     open_draws, levels = np.ones(len(statistics), bool), list[float]()

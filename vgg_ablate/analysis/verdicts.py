@@ -21,16 +21,17 @@ from vgg_ablate.analysis import power, stats
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
 from vgg_ablate.analysis.examples import CorrectExamples, add_examples
 from vgg_ablate.analysis.methods import (
-    LEFT_OUT,
     METHODS,
     ContrastValues,
     MethodResult,
     VerdictWord,
     collect_contrast_values,
+    collect_outcomes,
     estimate_gain,
     judge_by_method,
+    list_lacking,
 )
-from vgg_ablate.analysis.metrics import EXACT_METRICS, TIMED_METRICS, collect_by_seed, find_excluded_runs, get_sign
+from vgg_ablate.analysis.metrics import EXACT_METRICS, TIMED_METRICS, collect_by_seed, get_sign
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import ALPHA, CrossedEstimate, Estimate
 from vgg_ablate.config.claims import Claim
@@ -190,7 +191,7 @@ def _judge_counts(
             low, high = counts.interval(1 - alpha)
             verdict = replace(verdict, counts=counts, mean=counts.difference, ci_low=low, ci_high=high)
         if lacking:
-            judged[claim.id] = replace(verdict, reason=_list_lacking(lacking))
+            judged[claim.id] = replace(verdict, reason=list_lacking(lacking))
         elif fewest[claim.id] < FEWEST_SEEDS:
             reason = f"{fewest[claim.id]} runs on a side; a verdict needs at least {FEWEST_SEEDS}"
             judged[claim.id] = replace(verdict, reason=reason)
@@ -217,7 +218,7 @@ def _judge_means(
 ) -> dict[str, Verdict]:
     """Judge claims on the mean of a metric that varies with the seed."""
     metric = claims[0].metric
-    table, outcomes = collect_by_seed(frame, metric), _collect_outcomes(frame, metric)
+    table, outcomes = collect_by_seed(frame, metric), collect_outcomes(frame, metric)
     unseeded = find_unseeded_variants(frame)
     values = {
         claim.id: collect_contrast_values(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims
@@ -265,16 +266,6 @@ def _compute_excluded(estimate: Estimate | CrossedEstimate, look: Look) -> float
     return float(np.max(np.abs(estimate.interval(1 - look.family_level))))
 
 
-def _collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
-    """Return (variant, seed) -> outcome; LEFT_OUT where the run finished and means of the metric leave it out."""
-    excluded = (frame["outcome"] == "finished") & find_excluded_runs(frame, metric)
-    outcomes = frame["outcome"].mask(excluded, LEFT_OUT)
-    return {
-        (str(variant), int(seed)): str(outcome)
-        for variant, seed, outcome in zip(frame["variant"], frame["seed"], outcomes, strict=True)
-    }
-
-
 def _find_obstacle(verdict: Verdict, values: ContrastValues, unseeded: Mapping[str, str]) -> str:
     """Return why no verdict can be given, whatever the numbers; empty where one can."""
     for name in verdict.weights:
@@ -282,16 +273,12 @@ def _find_obstacle(verdict: Verdict, values: ContrastValues, unseeded: Mapping[s
             return unseeded[name]
     # A mean over the runs that are left is biased: a net that diverges on hard seeds would look good on the others.
     if values.lacking:
-        return _list_lacking(values.lacking)
+        return list_lacking(values.lacking)
     if len(values.seeds) < FEWEST_SEEDS:
         return f"{len(values.seeds)} seed{'s' * (len(values.seeds) != 1)}; a verdict needs at least {FEWEST_SEEDS}"
     if verdict.sd == 0:
         return "the difference is the same on every seed: its spread cannot be estimated"
     return ""
-
-
-def _list_lacking(lacking: Sequence[str]) -> str:
-    return "; ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
 
 
 def _check_devices(verdict: Verdict, frame: pd.DataFrame) -> str:

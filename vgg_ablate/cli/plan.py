@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,6 +63,7 @@ def plan(
     nets = _resolve_nets(checked)
     warn_about_size(nets)  # before the probe, which would have to build them
     built, trials = _build_plan(checked, folder)
+    built, runs = _leave_out_decided(built, folder)
     records = _read_records(built, folder, probe=probe, device=device, workers=workers)
     if share == AUTO:  # the packing is learnt while runs train; its result is predicted here
         slots = predict_slots(slots, [cell.run for cell in built.cells], records)
@@ -72,9 +73,12 @@ def plan(
         if variant.hindrance:
             print(f"warning: {variant.variant}: {variant.hindrance}", file=sys.stderr)
     if as_json:
-        print(json.dumps(_build_document(checked, folder, built, cost, effects), indent=1))
+        document = _build_document(checked, folder, built, cost, effects)
+        print(json.dumps(document | ({} if runs is None else asdict(runs)), indent=1))
     else:
         _print(checked, cost, effects)
+        if runs is not None:
+            print(f"{runs.least} to {runs.most} runs to train: {runs.look}")
         print_mismatches(nets)
         _print_space(checked)
 
@@ -99,6 +103,30 @@ def _build_plan(study: Study, folder: Path) -> tuple[Plan, Sequence[StudyCell]]:
     tuning = resume_tuning(study, fingerprint_with_notice, folder)
     tuned = study.with_winners(tuning.winners)
     return build_plan(tuned, fingerprint_with_notice, tuning.runs), tuning.list_remaining()
+
+
+@dataclass(frozen=True)
+class _RunRange:
+    """The number of runs that a study with `stop: decided` still trains."""
+
+    least: int  # of the look that it is at
+    most: int  # if no further claim is decided
+    look: str
+
+
+def _leave_out_decided(plan: Plan, folder: Path) -> tuple[Plan, _RunRange | None]:
+    """Return the plan without the runs of decided claims, and the range of runs; None where every run is trained."""
+    if plan.study.stop is None:
+        return plan, None
+    from vgg_ablate.records import RecordStore
+    from vgg_ablate.runs.looks import read_decisions
+    from vgg_ablate.runs.run_sources import select_needed_runs, select_possible_runs
+
+    decisions, recorded = read_decisions(plan.study, plan.planned, folder), RecordStore(folder / "records").keys()
+    needed = select_needed_runs(plan.study, plan.planned, decisions)
+    possible = select_possible_runs(plan.study, plan.planned, decisions) | recorded
+    cells = tuple(cell for cell in plan.cells if cell.key in possible)
+    return replace(plan, cells=cells), _RunRange(len(needed - recorded), len(possible - recorded), decisions.describe())
 
 
 def _read_records(plan: Plan, folder: Path, *, probe: bool, device: str, workers: int | None) -> list[Record]:

@@ -12,7 +12,7 @@ import typer
 from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, find_results_folder, load_study
 
 if TYPE_CHECKING:
-    from vgg_ablate.runs.status import StudyStatus
+    from vgg_ablate.runs.status import InterimVerdict, StudyStatus
 
 REBUILD = Annotated[bool, typer.Option(help="Rebuild the ledger from the records.")]
 STORAGE = Annotated[
@@ -46,12 +46,14 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
 
     if study.is_dir() or load_study(study, None).design.proposes_variants:
         return read_status(folder)
-    return compute_status(build_plan(load_study(study, None), fingerprint_with_notice).planned, folder)
+    loaded = load_study(study, None)
+    return compute_status(build_plan(loaded, fingerprint_with_notice).planned, folder, loaded)
 
 
 def _print(folder: Path, current: StudyStatus) -> None:
     more = "; the search asks for more until its hours are spent" if current.is_open_ended else ""
-    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{more}")
+    spared = f", {current.spared} not needed" if current.spared else ""
+    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{spared}{more}")
     if current.held_by:
         print(f"{current.held_by} is running it")
     width = max(map(len, current.variants), default=0)
@@ -59,6 +61,21 @@ def _print(folder: Path, current: StudyStatus) -> None:
         print(f"  {variant:{width}}  " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
     for cell, reason in current.failures.items():
         print(f"  {cell}: {reason}")
+    if current.look:
+        print(current.look)
+    for claim in current.claims:
+        print(f"  {claim.id}: {_describe_claim(claim)}")
+
+
+def _describe_claim(claim: InterimVerdict) -> str:
+    """Return the verdict by now: `supported after 3 seeds, gain +0.42 [0.10, 0.74]`, or `open after 3 seeds, ...`."""
+    state = "open" if claim.is_open else claim.verdict
+    after = f" after {claim.look} seeds" if claim.look else ""
+    estimate = ""
+    if claim.mean is not None and claim.ci_low is not None and claim.ci_high is not None:
+        estimate = f", gain {claim.mean:+.3g} [{claim.ci_low:.3g}, {claim.ci_high:.3g}]"
+    chance = "" if claim.power is None else f", chance of a decision by the last look {100 * claim.power:.0f} %"
+    return f"{state}{after}{estimate}{chance}"
 
 
 def _rebuild(folder: Path, storage: str | None) -> None:

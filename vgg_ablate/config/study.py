@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -198,6 +199,19 @@ class Study(FrozenModel):
             replace(problem, location=problem.location or self.locate_path(problem.path)) for problem in error.problems
         )
 
+    def _repr_html_(self) -> str:
+        """Return the question, the variants and the claims: Jupyter calls this."""
+        variants = [[variant.name, format_changes(variant.changes)] for variant in self.all_variants]
+        claims = [[claim.id, claim.text, claim.kind] for claim in self.claims]
+        seeds = f"{len(self.seed_list)} seeds, {self.base.data.name}, {self.base.train.epochs} epochs"
+        return "\n".join(
+            [
+                f"<p><b>{escape(self.name)}</b>: {escape(self.question)}<br>{escape(seeds)}</p>",
+                format_rows(["variant", "changes of the base"], variants),
+                *([format_rows(["claim", "text", "kind"], claims)] if claims else []),
+            ]
+        )
+
     @classmethod
     def from_document(cls, document: yaml_loader.Document) -> Self:
         """Build the study that a document describes. Raises SpecError with all problems of the document."""
@@ -226,6 +240,18 @@ class Study(FrozenModel):
         study = cls(**{**fields, "variants": tuned, "horizon_variants": lower, "claims": claims})
         study._document = document  # not compared by ==, see Document
         return study
+
+
+def format_changes(changes: Mapping[str, Any]) -> str:
+    """Return changes as in a study file: `arch.norm: batch, arch.depth: 3`."""
+    return ", ".join(f"{path}: {value}" for path, value in changes.items())
+
+
+def format_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table of text."""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:

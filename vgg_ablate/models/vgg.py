@@ -94,10 +94,10 @@ def _build_norm(layer: Norm) -> nn.Module:
         return nn.GroupNorm(spec.groups, layer.channels, spec.eps)
     # torch divides alpha by the size; AlexNet's formula multiplies the plain sum by it.
     alpha = spec.alpha * spec.size if spec.convention == "sum" else spec.alpha
-    return _LocalResponseNorm(spec.size, alpha, spec.beta, spec.k)
+    return _Float32ResponseNorm(spec.size, alpha, spec.beta, spec.k)
 
 
-class _LocalResponseNorm(nn.LocalResponseNorm):
+class _Float32ResponseNorm(nn.LocalResponseNorm):
     """Local response normalization in float32: the CPU kernel of avg_pool3d has no bfloat16 (torch 2.15)."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:

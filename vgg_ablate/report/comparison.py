@@ -218,12 +218,12 @@ def _build_metric_cell(row: VariantRow, metric: str) -> TableCell:
 
 
 def _on_request(report: Report) -> bool:
-    """Whether a report shows a column that it has only where the study or the command line selects it."""
+    """Return whether a report shows a column that it has only where the study or the command line selects it."""
     return False
 
 
 def _has_changes(report: Report) -> bool:
-    """Whether variants change something that their names do not say; those of a design with factors do."""
+    """Return whether variants change something that their names do not say; those of a design with factors do."""
     return any(row.variant.changes and not row.variant.levels for row in report.rows)
 
 
@@ -232,7 +232,7 @@ def _is_recorded(report: Report) -> bool:
 
 
 def _has_undisturbed_times(report: Report) -> bool:
-    """Whether every variant's rate was measured on the same device and without another load."""
+    """Return whether every variant's rate was measured on the same device and without another load."""
     devices = {device for row in report.rows for device in row.devices}
     return len(devices) == 1 and all(row.times and not row.disturbed for row in report.rows)
 

@@ -13,7 +13,7 @@ from vgg_ablate.report.state import describe_training, describe_under_training
 
 
 @dataclass(frozen=True)
-class Head:
+class ReportHead:
     """What a reader sees first; texts that do not apply are empty."""
 
     question: str
@@ -25,10 +25,10 @@ class Head:
     claims: Table | None
 
 
-def build_head(report: Report) -> Head:
+def build_head(report: Report) -> ReportHead:
     """Build the head of a report."""
     author_answer, author_warning = describe_author_answer(report)
-    return Head(
+    return ReportHead(
         question=report.study.question,
         answer=write_answer(report),
         author_answer=author_answer,
@@ -39,7 +39,7 @@ def build_head(report: Report) -> Head:
     )
 
 
-def render_head_text(head: Head, width: int) -> str:
+def render_head_text(head: ReportHead, width: int) -> str:
     """Render the head without its table for a terminal, wrapped to a width in characters."""
     parts = [head.question, head.answer]
     if head.author_answer:

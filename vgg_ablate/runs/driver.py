@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ from vgg_ablate.runs.recorded import read_outcomes, reuse_sibling_records, set_a
 from vgg_ablate.runs.resources.packing import GpuPacking
 from vgg_ablate.runs.resources.slots import AUTO, RunsPerGpu, build_slots
 from vgg_ablate.runs.results_dir import check_owner, write_study_files
-from vgg_ablate.runs.run_sources import FixedPlanSource
+from vgg_ablate.runs.run_sources import FixedPlanSource, LookSource
 from vgg_ablate.runs.scheduler import Scheduler
 from vgg_ablate.runs.search.controller import resume_search
 from vgg_ablate.runs.search.manifest_writer import ManifestWriter
@@ -74,16 +74,17 @@ class RunSummary:
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the outcomes that leave the study incomplete
     lost: tuple[str, ...] = ()  # titles of runs that were given up because their workers died repeatedly
     left_out: int = 0  # runs without a record at levels of the horizons beyond `until`
+    spared: int = 0  # further runs without a record that no open claim needs
     seconds: float = 0.0
 
     @property
     def missing(self) -> int:
-        """Runs without a record, except those that were left out."""
-        return self.asked - sum(self.outcomes.values()) - self.left_out
+        """Runs without a record, except those that were left out or not needed."""
+        return self.asked - sum(self.outcomes.values()) - self.left_out - self.spared
 
     @property
     def complete(self) -> bool:
-        """Whether every run has a record and none failed. In a search, a diverged proposal is no failure."""
+        """Whether every needed run has a record and none failed. In a search, a diverged proposal is no failure."""
         return not self.failures and not self.missing
 
     def raise_for_failures(self) -> None:
@@ -101,6 +102,7 @@ class PlanExecution(NamedTuple):
     cells: Sequence[StudyCell]
     tolerated: Mapping[str, int]  # outcomes that are no failures in this study
     lost: tuple[str, ...]
+    needed: Collection[str] | None = None  # keys of the runs that a study needs which stops early; None: all
 
 
 def run(study: Study, folder: Path, options: RunOptions | None = None) -> RunSummary:
@@ -138,6 +140,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
                 execution = _execute_plan(plan, folder, ledger, options, pool)
         outcomes = read_outcomes(store, {cell.key for cell in execution.cells})
     counts = Counter(str(outcomes[cell.key]) for cell in execution.cells if cell.key in outcomes)
+    unrecorded = [cell for cell in execution.cells if cell.key not in outcomes]
     accepted = Counter({str(Outcome.FINISHED): len(execution.cells)}) + Counter(execution.tolerated)
     return RunSummary(
         asked=len(execution.cells),
@@ -147,7 +150,11 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
         outcomes=counts,
         failures=counts - accepted,
         lost=execution.lost,
-        left_out=sum(cell.key not in outcomes and _is_left_out(cell, options.until) for cell in execution.cells),
+        left_out=sum(_is_left_out(cell, options.until) for cell in unrecorded),
+        spared=sum(
+            execution.needed is not None and cell.key not in execution.needed and not _is_left_out(cell, options.until)
+            for cell in unrecorded
+        ),
         seconds=time.monotonic() - started,
     )
 
@@ -218,29 +225,41 @@ def _set_aside_for_retry(store: RecordStore, retried: Collection[Outcome]) -> No
 def _execute_plan(
     plan: Plan, folder: Path, ledger: Ledger, options: RunOptions, pool: WorkerPool | None
 ) -> PlanExecution:
-    """Run the missing cells of a fixed plan."""
-    store = RecordStore(folder / "records")
-    recorded = read_outcomes(store, {cell.key for cell in plan.cells})
-    context = WorkerContext(folder=folder)
-    finished = (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED)
-    kept = find_kept_predictions(context.predictions, finished)
-    unfinished = {path.name for path in context.locate_checkpoint("").glob("*")}
-    division = plan.divide(set(recorded), kept, unfinished, options.until)
-    cells = (*division.trainings, *division.averages)
+    """Run the missing cells of a fixed plan; of a study that stops early, those that its open claims need."""
+    store, context = RecordStore(folder / "records"), WorkerContext(folder=folder)
+    mirror, keys, recorded = LedgerMirror(ledger, plan, store), {cell.key for cell in plan.cells}, dict[str, Outcome]()
+
+    def start(needed: Collection[str] | None = None) -> FixedPlanSource:
+        recorded.update(read_outcomes(store, keys.difference(recorded)))
+        finished = (key for key, outcome in recorded.items() if outcome is Outcome.FINISHED)
+        kept = find_kept_predictions(context.predictions, finished)
+        unfinished = {path.name for path in context.locate_checkpoint("").glob("*")}
+        division = plan.divide(set(recorded), kept, unfinished, options.until, needed)
+        return FixedPlanSource(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)
+
+    source = start() if plan.study.stop is None else _build_look_source(plan, folder, start)
+    cells = source.cells
     # Before the first training: the registration must be older than the first record.
     write_study_files(plan.study, plan.planned, folder, trains=bool(cells), tuning=plan.tuning)
-    mirror = LedgerMirror(ledger, plan, store)
     mirror.reconcile(recorded)
     lost: tuple[str, ...] = ()
     if cells:
         pool = pool or _build_pool(folder, options)
+        missing = sum(1 + len(cell.shares) for cell in cells)
         total = sum(not _is_left_out(cell, options.until) for cell in plan.cells)
-        missing = len(plan.list_missing(set(recorded), options.until))
         state = ProgressState(plan.study.name, total, total - missing, Forecast(pool.slots))
         state.forecast.expect(cells)
-        source = FixedPlanSource(division, mirror, stop_at_failure=plan.study.on_error == "stop", kept=kept)
+        if isinstance(source, LookSource):
+            source.follow(state)
         lost = Scheduler(source, pool, store, state, _build_views(folder, options), context.predictions).run()
-    return PlanExecution(plan.cells, {}, lost)
+    return PlanExecution(plan.cells, {}, lost, source.needed)
+
+
+def _build_look_source(plan: Plan, folder: Path, start: Callable[[Collection[str]], FixedPlanSource]) -> LookSource:
+    # Judging claims imports pandas and scipy, which studies without a rule to stop need only for their report.
+    from vgg_ablate.runs.looks import read_decisions
+
+    return LookSource(plan, lambda: read_decisions(plan.study, plan.planned, folder), start)
 
 
 def _execute_search(

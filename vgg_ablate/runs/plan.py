@@ -89,13 +89,16 @@ class Plan:
         kept: Collection[str] = (),
         unfinished: Collection[str] = (),
         until: float | None = None,
+        needed: Collection[str] | None = None,
     ) -> PlanDivision:
         """Divide the missing cells, at levels of the horizons up to `until`, into trainings and averages.
+
+        With `needed`, divide only the cells with these keys.
 
         `kept`: keys of finished runs whose predictions are stored. `unfinished`: training keys that have a checkpoint,
         from which a recorded training continues instead of being repeated.
         """
-        missing = self.list_missing(recorded, until)
+        missing = [cell for cell in self.list_missing(recorded, until) if needed is None or cell.key in needed]
         will_be_kept = {cell.key for cell in missing if cell.run.train.keep == "predictions"}.union(kept)
         averages = {
             cell.key: replace(cell, members=keys, work=0.0)

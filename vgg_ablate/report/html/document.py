@@ -14,6 +14,7 @@ from importlib.metadata import version
 from markupsafe import Markup
 
 from vgg_ablate.analysis.data_facts import collect_data_facts
+from vgg_ablate.analysis.frame import SPARED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
@@ -59,7 +60,7 @@ def _list_facts(report: Report) -> list[str]:
     return [
         f"{numbers.format_count(len(report.rows))} variants",
         f"{numbers.format_count(len(report.study.seed_list))} seeds",
-        f"{numbers.format_count(finished)} of {numbers.format_count(len(outcomes))} runs finished",
+        f"{numbers.format_count(finished)} of {numbers.format_count(int((outcomes != SPARED).sum()))} runs finished",
         f"{data.name}, {numbers.format_count(report.base.variant.train.epochs)} epochs",
     ]
 

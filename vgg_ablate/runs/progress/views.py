@@ -41,6 +41,7 @@ class ProgressState:
     running: dict[str, tuple[StudyCell, Epoch | None]] = field(default_factory=dict)  # by key, with the last epoch
     decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> images decoded, images in all
     outcomes: Counter[str] = field(default_factory=Counter)  # of this start
+    notice: str = ""  # the verdicts by now, in a study that stops when its claims are decided
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -83,10 +84,12 @@ class PlainView(NullView):
         self._out = out
         self._printed_at = time.monotonic()
         self._decoding_printed_at = float("-inf")
+        self._notice = ""
 
     def start(self, state: ProgressState) -> None:
         self._state = state
         self._print(f"{state.name}: {_format_counts(state)}, {state.forecast.slots} at a time")
+        self._print_notice()
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
         match event:
@@ -103,6 +106,7 @@ class PlainView(NullView):
                 self._print(f"[{_format_counts(self._state)}] {end}, {format_eta(self._state)}")
             case JobLost():
                 self._print(f"{cell.title} {_format_loss(event)}")
+        self._print_notice()
 
     def tick(self) -> None:
         if time.monotonic() - self._printed_at >= _SUMMARY_INTERVAL_S:
@@ -110,6 +114,12 @@ class PlainView(NullView):
             runs = [f"{cell.title} ({' '.join(_format_run(state, cell, e))})" for cell, e in state.running.values()]
             running = ", ".join(runs) or "nothing"
             self._print(f"[{_format_counts(state)}] running {running}, {format_eta(state)}")
+
+    def _print_notice(self) -> None:
+        """Print the verdicts by now where they have changed."""
+        if self._state.notice != self._notice:
+            self._notice = self._state.notice
+            self._print(self._notice)
 
     def _print(self, text: str) -> None:
         print(text, file=self._out, flush=True)
@@ -161,7 +171,8 @@ class RichView(NullView):
         runs = Table.grid(padding=(0, 2))
         for cell, epoch in state.running.values():
             runs.add_row(" ", cell.title, *_format_run(state, cell, epoch))
-        self._live.update(Group(bar, runs, *self._last_finished), refresh=True)
+        notice = [escape(state.notice)] if state.notice else []
+        self._live.update(Group(bar, *notice, runs, *self._last_finished), refresh=True)
 
 
 class MultiView:
