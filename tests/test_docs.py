@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,11 @@ def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page}: {target}"
 
 
-def test_the_generated_pages_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generated_pages_are_up_to_date() -> None:
     pages = runpy.run_path(str(DOCS / "generate.py"))["build_pages"]()
+    # Versions of typer differ in how they write defaults and ranges.
+    if f"typer=={version('typer')}\n" not in (ROOT / "requirements-dev.lock").read_text(encoding="utf-8"):
+        del pages["reference/command-line.md"]
     for name, text in pages.items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, "python docs/generate.py"
 
@@ -113,4 +117,6 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not re.search(r'(?:src|href)="https?://(?!squidfunk)', (tmp_path / "site/index.html").read_text("utf-8"))
+    for page in (tmp_path / "site").rglob("*.html"):  # readers without a network see every page as it is
+        loaded = re.findall(r'<(?:script|img|iframe|link)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text("utf-8"))
+        assert loaded == [], page

@@ -8,6 +8,7 @@ with locations, as one SpecError.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -243,8 +244,9 @@ class Study(FrozenModel):
 
 
 def format_changes(changes: Mapping[str, Any]) -> str:
-    """Return changes as in a study file: `arch.norm: batch, arch.depth: 3`."""
-    return ", ".join(f"{path}: {value}" for path, value in changes.items())
+    """Return changes as in a study file: `arch.norm: batch, arch.depth: 3`. JSON is YAML, too."""
+    texts = {path: value if isinstance(value, str) else json.dumps(value) for path, value in changes.items()}
+    return ", ".join(f"{path}: {text}" for path, text in texts.items())
 
 
 def format_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
