@@ -166,9 +166,19 @@ def _check_provenance(provenance: dict[str, Any]) -> dict[str, Any]:
     for name in ("seeds", "changed"):
         if not all(isinstance(start.get(name, []), list) for start in history):
             raise ValueError(f"{name} in history must be a list")
+    if "answer" in provenance:
+        _check_answer(provenance["answer"])
     if provenance.get("registration") is not None:
         _check_registration(provenance["registration"])
     return provenance
+
+
+def _check_answer(answer: object) -> None:
+    """Raise ValueError if the verdicts stored beside the author's answer have not the form that reports read."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+        raise ValueError("answer must have a text")
+    if not isinstance(answer.get("verdicts"), dict):
+        raise ValueError("answer must have a mapping verdicts")
 
 
 def _check_registration(registration: object) -> None:

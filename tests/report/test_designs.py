@@ -182,9 +182,9 @@ def test_where_nothing_is_left_over_there_is_nothing_to_test_against() -> None:
 def test_a_factorial_report_shows_levels_effects_and_variance(factorial: summary.Report) -> None:
     assert [shown.name for shown in markdown.build_tables(factorial)] == [
         "claims",
+        "effects",
         "comparison",
         "levels",
-        "effects",
         "variance",
     ]
 

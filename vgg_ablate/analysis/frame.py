@@ -7,14 +7,17 @@ runs that no open claim needs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vgg_ablate.analysis.proposals import collect_proposals
 from vgg_ablate.analysis.results import EPOCH_FIELDS, Results, read_results
 from vgg_ablate.analysis.stats import FloatArray
+from vgg_ablate.config.horizons import get_full_name
 from vgg_ablate.records import Outcome, PlannedRun, Record, is_at_chance
 
 MISSING, DAMAGED = "missing", "damaged"
@@ -58,6 +61,8 @@ RUN_COLUMNS: dict[str, str] = {
     "started": "str",
     "reason": "str",
 }
+# Prefixes of the columns after these: the level of each factor of the design, the value of each dimension of a search.
+FACTOR_PREFIX, SEARCH_PREFIX = "factor.", "search."
 EPOCH_COLUMNS: dict[str, str] = {
     "study": "str",
     "variant": "str",
@@ -80,6 +85,8 @@ _MAX_WALL_PER_CPU = 1.2  # an undisturbed run on one thread takes at most this m
 def frame(folder: str | Path) -> pd.DataFrame:
     """Return one row per planned run of a results folder, with the columns and dtypes of RUN_COLUMNS.
 
+    Designs with factors have a column `factor.NAME` per factor besides, searches a column `search.PATH` per dimension.
+
     Raises StorageError where the folder holds no study.
 
     >>> runs = frame("results/kernels")
@@ -101,7 +108,45 @@ def build_run_frame(results: Results) -> pd.DataFrame:
     # A search plans variants that study.yaml does not name: they come last, in the order of the manifest.
     planned = sorted(results.manifest.planned, key=lambda run: (order.get(run.variant, len(order)), run.seed))
     rows = [{**_build_row(results, run), "horizon": horizons.get(run.variant)} for run in planned]
-    return pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
+    frame = pd.DataFrame.from_records(rows, columns=list(RUN_COLUMNS)).astype(RUN_COLUMNS)
+    names = [run.variant for run in planned]
+    return frame.assign(**_build_factor_columns(results, names), **_build_search_columns(results, names))
+
+
+def _build_factor_columns(results: Results, names: Sequence[str]) -> dict[str, pd.Series[Any]]:
+    """Return one column per factor of the design with the level of every run, empty where a variant has none."""
+    levels = {variant.name: variant.levels for variant in results.study.variants}
+    factors = dict.fromkeys(factor for own in levels.values() for factor in own)
+    return {
+        f"{FACTOR_PREFIX}{factor}": pd.Series(
+            [levels.get(get_full_name(name), {}).get(factor, "") for name in names], dtype="str"
+        )
+        for factor in factors
+    }
+
+
+def _build_search_columns(results: Results, names: Sequence[str]) -> dict[str, pd.Series[Any]]:
+    """Return one column per dimension of a search with the value of every run, empty where a variant has none."""
+    search = results.study.search
+    if search is None:
+        return {}
+    values = {name: proposal.changes for name, proposal in collect_proposals(results).items()}
+    return {
+        f"{SEARCH_PREFIX}{path}": _parse_values(pd.Series([_format(values.get(name, {}).get(path)) for name in names]))
+        for path in search.space
+    }
+
+
+def _format(value: object) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def _parse_values(texts: pd.Series[str]) -> pd.Series[Any]:
+    """Return the column as numbers where all of its values are numbers, else as text."""
+    try:
+        return texts.replace("", "nan").astype("float64")
+    except ValueError:
+        return texts.astype("str")
 
 
 def build_epoch_frame(results: Results) -> pd.DataFrame:
@@ -134,7 +179,10 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     dtypes: dict[str, Any] = {name: dtype for name, dtype in columns.items() if name in header}
     # As text first: the default float parser of pandas is off by the last digit, and "" would become NaN in text.
     text = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return pd.DataFrame({name: _parse_column(text[name], dtype) for name, dtype in dtypes.items()})
+    parsed = {name: _parse_column(text[name], dtype) for name, dtype in dtypes.items()}
+    factors = {name: text[name].astype("str") for name in header if name.startswith(FACTOR_PREFIX)}
+    searched = {name: _parse_values(text[name]) for name in header if name.startswith(SEARCH_PREFIX)}
+    return pd.DataFrame({**parsed, **factors, **searched})
 
 
 def _parse_column(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:

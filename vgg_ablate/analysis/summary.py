@@ -16,6 +16,7 @@ import pandas as pd
 from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_spared_runs
 from vgg_ablate.analysis.frame import MISSING, SPARED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
+from vgg_ablate.analysis.proposals import collect_proposals
 from vgg_ablate.analysis.results import Results, read_results
 from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
 from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
@@ -97,7 +98,7 @@ def build_report(results: Results) -> Report:
     """Build the report of a results folder that has been read."""
     frame, epochs, study = build_run_frame(results), build_epoch_frame(results), results.study
     winner_names = study.design.winner_names
-    proposals = _collect_proposals(results)
+    proposals = collect_proposals(results)
     variants = [*study.variants, *(proposals[name] for name in winner_names if name in proposals)]
     losers = [variant for name, variant in proposals.items() if name not in winner_names]
     # Claims may name a winner before the search has found it: it has no runs and no levels yet.
@@ -137,17 +138,3 @@ def _get_variants_at(study: Study, level: HorizonLevel) -> list[Variant]:
         variant.model_copy(update={"levels": last.levels, "changes": last.changes})
         for variant, last in zip(variants, study.variants, strict=True)
     ]
-
-
-def _collect_proposals(results: Results) -> dict[str, Variant]:
-    """Return the variants that a search has proposed, by name, as their records and the manifest describe them."""
-    in_study = {variant.name for variant in results.study.all_variants}
-    points = results.manifest.provenance.get("proposals", [])
-    proposals: dict[str, Variant] = {}
-    for planned in results.manifest.planned:
-        name, record = planned.variant, results.records.get(planned.key)
-        if record is not None and name not in in_study and name not in proposals:
-            run, number = record.run, name[1:]  # proposal 12 is called p12
-            changes = points[int(number)] if number.isdecimal() and int(number) < len(points) else {}
-            proposals[name] = Variant(name=name, arch=run.arch, data=run.data, train=run.train, changes=changes)
-    return proposals

@@ -9,7 +9,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder
+from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder, load_study
 from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.errors import CheckFailedError, Problem, SpecError, find_nearest
 
@@ -33,9 +33,18 @@ def report(
     if check:
         _check_reports(folders)
     elif len(folders) == 1:
+        _save_texts(studies[0], folders[0])
         write_and_print_report(folders[0], as_json=as_json, columns=_parse_columns(columns))
     else:
         _compare_studies(folders, as_json=as_json)
+
+
+def _save_texts(study: Path, folder: Path) -> None:
+    """Take over an answer, or settings of the report, that the study file has and the results folder has not."""
+    from vgg_ablate.runs.results_dir import save_texts
+
+    if study.is_file():
+        save_texts(load_study(study, None), folder)
 
 
 def write_and_print_report(folder: Path, *, as_json: bool, columns: Sequence[ReportColumn] = ()) -> None:

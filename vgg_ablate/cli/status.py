@@ -51,8 +51,9 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
 
 
 def _print(folder: Path, current: StudyStatus) -> None:
+    more = "; the search asks for more until its hours are spent" if current.is_open_ended else ""
     spared = f", {current.spared} not needed" if current.spared else ""
-    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{spared}")
+    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{spared}{more}")
     if current.held_by:
         print(f"{current.held_by} is running it")
     width = max(map(len, current.variants), default=0)

@@ -68,12 +68,14 @@ class SideCell:
     how: Literal["mean", "count"] = "mean"
 
     def to_text(self) -> str:
-        """Return `base 2.54`, with the decimals that the standard error of the mean allows."""
+        """Return `base 2.54`, with the decimals that the standard error of the mean allows, two at most."""
         if isnan(self.mean):
             return self.name
         if self.how == "count":
             return f"{self.name} {numbers.format_count(self.mean)}"
-        decimals = numbers.choose_decimals(self.sd / sqrt(self.n)) if self.n > 1 else numbers.DEFAULT_DECIMALS
+        decimals = numbers.DEFAULT_DECIMALS
+        if self.n > 1:
+            decimals = min(decimals, numbers.choose_decimals(self.sd / sqrt(self.n)))
         return f"{self.name} {numbers.format_number(self.mean, decimals)}"
 
     def raw(self) -> dict[str, RawValue]:

@@ -31,6 +31,7 @@ class Column:
     name: str
     align: Literal["left", "right"] = "right"
     rank: int = 0  # on a narrow terminal the column with the highest rank goes first; 0: it stays
+    wraps: bool = False  # whether a terminal may break its cells between words; those on the left always wrap
 
 
 @dataclass(frozen=True)
@@ -125,15 +126,12 @@ def render_html(table: Table) -> str:
     return "\n".join([*lines, "</table>"]) + "\n"
 
 
-def render_terminal(table: Table) -> RichTable:
-    """Render for a rich console, with the base in italics."""
+def render_terminal(table: Table, width: int = 160) -> RichTable:
+    """Render for a rich console of a width in characters, with the base in italics."""
     rich_table = RichTable(title=table.caption, caption="\n".join(table.notes) or None, title_justify="left")
     rich_table.caption_justify = "left"
-    texts = [_cell_texts(row, table) for row in table.rows if row.style != "block"]
-    for index, column in enumerate(table.columns):
-        # Without a minimum rich would break numbers, whose cells are often the widest, and leave texts on one line.
-        longest = max((len(row[index]) for row in texts), default=0) if column.align == "right" else None
-        rich_table.add_column(column.heading, justify=column.align, overflow="fold", min_width=longest)
+    for column, column_width in zip(table.columns, _choose_widths(table, width), strict=True):
+        rich_table.add_column(column.heading, justify=column.align, overflow="fold", width=column_width)
     for row in table.rows:
         cells = [
             RichText(text, style="bold" if index in row.bold else "")
@@ -150,7 +148,7 @@ def print_tables(tables: Sequence[Table], *, width: int | None = None) -> None:
     """
     console = Console(width=width or find_console_width(), highlight=False)
     for table in tables:
-        console.print(render_terminal(fit_to_width(table, console.width)))
+        console.print(render_terminal(fit_to_width(table, console.width), console.width))
 
 
 def find_console_width() -> int:
@@ -174,17 +172,35 @@ def fit_to_width(table: Table, width: int) -> Table:
 
 
 def _measure_width(table: Table) -> int:
-    """Return the width that rich needs: numbers on one line, headings and texts wrapped between words."""
+    """Return the smallest width in which no cell is broken that must not be, nor a word of a text or heading."""
+    return 1 + sum(3 + width for width in _measure_columns(table, broken=True))
+
+
+def _choose_widths(table: Table, width: int) -> list[int]:
+    """Return the width of every column: that of its texts, less what the widest columns can be broken to.
+
+    Without widths rich breaks the widest cells first, which often are numbers, and breaks words before other columns.
+    """
+    widths, smallest = _measure_columns(table, broken=False), _measure_columns(table, broken=True)
+    while 1 + sum(3 + chosen for chosen in widths) > width:
+        widest = max(range(len(widths)), key=lambda index: (widths[index] > smallest[index], widths[index]))
+        if widths[widest] <= smallest[widest]:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _measure_columns(table: Table, *, broken: bool) -> list[int]:
+    """Return the width of every column, with its heading and texts on one line, or broken between words."""
     texts = [_cell_texts(row, table) for row in table.rows if row.style != "block"]
-    width = 1
+    widths = []
     for index, column in enumerate(table.columns):
-        lengths = [len(word) for word in column.heading.split()]
-        if column.align == "right":
-            lengths += [len(row[index]) for row in texts]
-        else:
-            lengths += [len(word) for row in texts for word in row[index].split()]
-        width += 3 + max(lengths, default=0)
-    return width
+        pieces = column.heading.split() if broken else [column.heading]
+        is_broken = broken and (column.align == "left" or column.wraps)
+        for row in texts:
+            pieces += row[index].split() if is_broken else [row[index]]
+        widths.append(max(map(len, pieces), default=1) or 1)
+    return widths
 
 
 def _drop_column(table: Table, index: int) -> Table:

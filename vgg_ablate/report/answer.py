@@ -202,7 +202,7 @@ def _describe_search(report: Report) -> str:
     if not winners:
         return f"the search is not finished: {numbers.format_count(len(report.proposed))} proposals have records"
     best = min(winners, key=lambda row: row.error.mean)
-    return f"{best.name} has {_format_change_to_base(best, report)} than {report.base.name}"
+    return f"the best winner, {best.name}, has {_format_change_to_base(best, report)} than {report.base.name}"
 
 
 def _describe_lowest_error(report: Report) -> str:
@@ -210,14 +210,13 @@ def _describe_lowest_error(report: Report) -> str:
     if not finished:
         return "no run has finished above chance level"
     best = min(finished, key=lambda row: row.error.mean)
-    others = [row for row in finished if row is not best and (row.group == best.group)]
     if best.group is None and len(finished) > 1:
         tested = "too few seeds" if best.n < FEWEST_SEEDS else "paired t-tests"
-        return f"{best.name} has the lowest mean error, but {tested} distinguish no other variant from it"
-    shared = f", not distinguished from {', '.join(row.name for row in others)}" if others else ""
-    if best.is_base:
-        return f"{best.name} has the lowest error{shared}"
-    return f"{best.name} has the lowest error, {_format_change_to_base(best, report)} than {report.base.name}{shared}"
+        return f"the lowest mean error is that of {best.name}, but {tested} distinguish no other variant from it"
+    others = [row.name for row in finished if row is not best and row.group == best.group]
+    than = "" if best.is_base else f", {_format_change_to_base(best, report)} than {report.base.name}"
+    shared = f"; not distinguished from it: {', '.join(others)}" if others else ""
+    return f"the lowest error is that of {best.name}{than}{shared}"
 
 
 def _format_change_to_base(row: VariantRow, report: Report) -> str:

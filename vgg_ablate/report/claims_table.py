@@ -36,8 +36,8 @@ def build_claims_table(report: Report) -> Table | None:
         return None
     columns = (
         Column("claim", "claim", "left"),
-        Column("a", "a"),
-        Column("b", "b"),
+        Column("a", "a", wraps=True),
+        Column("b", "b", wraps=True),
         Column("a − b, points [95 %]", "difference"),
         Column("verdict", "verdict", "left"),
     )
@@ -70,21 +70,32 @@ def _list_notes(verdicts: Sequence[Verdict], report: Report) -> list[str]:
     if len(report.study.looks) > 1:
         looks = ", ".join(str(look) for look in report.study.looks)
         notes.append(f"Looks after {looks} seeds share the 5 %; an interval has the level of the look that it is from.")
+    if any(verdict.stable is False for verdict in verdicts):
+        notes.append("Moving: the two longest horizons disagree.")
     if omitted := len(report.shown_verdicts) - len(verdicts):
         notes.append(f"{omitted} more claims were judged; their numbers are below.")
     return notes
 
 
 def _build_row(verdict: Verdict, report: Report) -> TableRow:
-    claim, metric = verdict.claim, get_shown_metric(verdict.claim.metric)
-    text = claim.text if metric == _MAIN_METRIC else f"{claim.text} ({METRICS[metric].noun})"
     cells: tuple[TableCell, ...] = (
-        TextCell(text, f"#claim-{claim.id}"),
+        TextCell(_describe_claim(verdict), f"#claim-{verdict.claim.id}"),
         *_build_side_cells(verdict, report),
         _build_difference_cell(verdict),
         TextCell(_format_word(verdict)),
     )
     return TableRow(cells, bold=frozenset() if verdict.verdict == "inconclusive" else frozenset({4}))
+
+
+def _describe_claim(verdict: Verdict) -> str:
+    """Return the claim's text, with what is compared where that is not the test error in points."""
+    metric, unit = get_shown_metric(verdict.claim.metric), get_claim_unit(verdict.claim)
+    noun, per = METRICS[metric].noun, unit.removeprefix("points").strip()
+    if metric == _MAIN_METRIC and not per:
+        return verdict.claim.text
+    # "(test error per layer)", "(validation error)", "(params)", "(training seconds, s)"
+    what = f"{noun} {per}" if per.startswith("per ") else ", ".join(part for part in (noun, per) if part)
+    return f"{verdict.claim.text} ({what})"
 
 
 def _build_side_cells(verdict: Verdict, report: Report) -> tuple[TableCell, TableCell]:
@@ -102,9 +113,11 @@ def _build_side_cells(verdict: Verdict, report: Report) -> tuple[TableCell, Tabl
 
 
 def _build_difference_cell(verdict: Verdict) -> TableCell:
-    if get_claim_unit(verdict.claim) != "points" or verdict.counts is not None or isnan(verdict.mean):
-        return TextCell(wording.format_estimate(verdict))
     difference = compute_shown_difference(verdict)
+    if isnan(difference.mean):
+        return TextCell(numbers.DASH)
+    if verdict.exact:
+        return TextCell(numbers.format_count(difference.mean, signed=True))
     return DifferenceCell(difference.mean, verdict.sd, verdict.n, difference.low, difference.high)
 
 

@@ -183,7 +183,9 @@ def _list_differences(reports: Sequence[Report], titles: Sequence[str]) -> list[
 def _collect_settings(report: Report) -> dict[str, str]:
     """Return everything that can differ between two studies of the same variants, by path."""
     base = report.study.base
-    provenance = {name: value for name, value in report.provenance.items() if name not in ("history", "at", "looks")}
+    provenance = {
+        name: value for name, value in report.provenance.items() if name not in ("history", "at", "looks", "answer")
+    }
     # The command as it can be typed, not as the list of arguments in the manifest.
     provenance |= {name: value for name, value in markdown.list_provenance(report) if name == "command"}
     # A study without looks has its number of seeds as the only look, which `seeds` shows already.

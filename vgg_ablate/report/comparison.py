@@ -222,6 +222,11 @@ def _on_request(report: Report) -> bool:
     return False
 
 
+def _has_changes(report: Report) -> bool:
+    """Return whether variants change something that their names do not say; those of a design with factors do."""
+    return any(row.variant.changes and not row.variant.levels for row in report.rows)
+
+
 def _is_recorded(report: Report) -> bool:
     return report.is_recorded
 
@@ -251,7 +256,12 @@ def _format_heading(metric: str) -> str:
 
 COLUMNS: tuple[ColumnEntry, ...] = (
     ColumnEntry(
-        "group", "group", _build_group_cell, "left", applies=lambda report: any(row.group for row in report.rows)
+        "group",
+        "group",
+        _build_group_cell,
+        "left",
+        rank=2,
+        applies=lambda report: any(row.group for row in report.rows),
     ),
     ColumnEntry("variant", "variant", _build_name_cell, "left"),
     ColumnEntry(
@@ -259,23 +269,23 @@ COLUMNS: tuple[ColumnEntry, ...] = (
         "what it changes",
         lambda row, report: TextCell(describe_changes(row)),
         "left",
-        rank=5,
-        applies=lambda report: any(row.variant.changes for row in report.rows),
+        rank=6,
+        applies=_has_changes,
     ),
     ColumnEntry("error", "test error, % (n)", _build_error_cell, applies=_is_recorded),
     ColumnEntry("difference", "difference, points [95 %]", _build_base_difference, applies=_is_recorded),
-    ColumnEntry("percent", "per cent", _build_percent_cell, rank=2, applies=_is_recorded),
+    ColumnEntry("percent", "per cent", _build_percent_cell, rank=3, applies=_is_recorded),
     ColumnEntry(
         "train_error",
         "train error, %",
         _build_error_of("train_error"),
-        rank=4,
+        rank=5,
         applies=lambda report: any("train_error" in row.metrics for row in report.rows),
     ),
-    ColumnEntry("params_ratio", "params ×", _build_ratio_of("params"), rank=1),
+    ColumnEntry("params_ratio", "params ×", _build_ratio_of("params"), rank=2),
     ColumnEntry("macs_ratio", "MACs ×", _build_ratio_of("macs"), rank=1),
     ColumnEntry(
-        "images_per_second", "images/s", _build_time_of("images_per_second"), rank=6, applies=_has_undisturbed_times
+        "images_per_second", "images/s", _build_time_of("images_per_second"), rank=7, applies=_has_undisturbed_times
     ),
     ColumnEntry("n", "n", lambda row, report: CountCell(row.n), applies=lambda report: False),
     ColumnEntry("val_error", "validation error, %", _build_error_of("val_error"), applies=lambda report: False),

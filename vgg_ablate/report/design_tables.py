@@ -53,7 +53,7 @@ def build_design_tables(report: Report, columns: Sequence[ReportColumn] = ()) ->
         case "cumulative":
             return [_build_step_comparison(report, columns)]
         case "factorial":
-            return [_build_plain_comparison(report, columns), *_build_factorial_tables(compute_effects(report))]
+            return _build_factorial_tables(compute_effects(report), _build_plain_comparison(report, columns))
         case "search":
             searched = [_build_front_table(report), _build_history_table(report)] if report.proposed else []
             return [_build_plain_comparison(report, columns), *searched]
@@ -139,7 +139,7 @@ def _build_step_comparison(report: Report, columns: Sequence[ReportColumn]) -> T
         differences[row.name] = build_difference_cell(difference)
     names = [row.variant.levels["step"] for row in steps if not row.is_base]
     ticks = {row.name: {name: at < index for at, name in enumerate(names)} for index, row in enumerate(steps)}
-    to_previous = ExtraColumn(Column("to the previous step [95 %]", "step", rank=3), differences, "difference")
+    to_previous = ExtraColumn(Column("to the previous step [95 %]", "step", rank=4), differences, "difference")
     blocks: list[Block] = [(None, steps)]
     if others:
         blocks.append(("other variants", others))
@@ -163,10 +163,13 @@ def _build_tick_columns(names: Sequence[str], ticks: Mapping[str, Mapping[str, b
     ]
 
 
-def _build_factorial_tables(effects: FactorialEffects) -> list[Table]:
+def _build_factorial_tables(effects: FactorialEffects, comparison: Table) -> list[Table]:
+    """Return the tables of a factorial design, the effects first: they are what it was made for."""
+    if not effects.seeds:
+        return [comparison]
     # There is no analysis of variance if a cell or a second seed is missing, or if all errors are equal.
     variance = [_build_variance_table(effects)] if effects.sources else []
-    return [_build_level_table(effects), _build_effect_table(effects), *variance]
+    return [_build_effect_table(effects), comparison, _build_level_table(effects), *variance]
 
 
 def _build_level_table(effects: FactorialEffects) -> Table:

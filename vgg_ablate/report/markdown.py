@@ -22,7 +22,7 @@ from vgg_ablate.report.state import list_data_facts
 
 # The report has file, seeds, looks, history and registration in other words; host is left out because reports are
 # published; proposals are in a table.
-_OMITTED_PROVENANCE = frozenset({"file", "history", "seeds", "looks", "host", "proposals", "registration"})
+_OMITTED_PROVENANCE = frozenset({"file", "history", "seeds", "looks", "host", "proposals", "registration", "answer"})
 
 
 def build_markdown(report: Report, figures: Sequence[RenderedFigure] = ()) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vgg_ablate.analysis.saved_study import read_saved_study
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.registration import build_deciding_content, find_registration_changes, hash_content
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.files import replace_file
 from vgg_ablate.records import Manifest, PlannedRun, RecordStore, TuningRun
+from vgg_ablate.report.answer import collect_verdict_words
 from vgg_ablate.runs.provenance import collect_provenance
 
 
@@ -29,7 +32,7 @@ def write_study_files(
         return
     provenance = before.provenance if before is not None else {}
     # A search adds its proposals later, through write_proposals; they survive a restart.
-    kept: dict[str, Any] = {"proposals": provenance["proposals"]} if "proposals" in provenance else {}
+    kept: dict[str, Any] = {name: provenance[name] for name in ("proposals", "answer") if name in provenance}
     now = {**collect_provenance(), "seeds": list(study.seed_list), "looks": list(study.looks)}
     if (file := _locate_study_file(study, folder, provenance.get("file"))) is not None:
         kept["file"] = file
@@ -47,6 +50,38 @@ def write_study_files(
         tuning=tuple(tuning),
         provenance={**now, "history": [*provenance.get("history", []), entry], **kept},
     ).write(folder)
+    _save_verdicts_of_answer(study, folder)
+
+
+def save_texts(study: Study, folder: Path) -> None:
+    """Write study.yaml again if the study differs from the saved one in texts and settings of the report only.
+
+    So `report STUDY` shows an answer, or columns, that were written after the last run. A study that asks for other
+    runs or decides otherwise is left to `run`. Raises StorageError.
+    """
+    if read_manifest(folder) is None:
+        return
+    saved = read_saved_study(folder)
+    now = study.with_winners(saved.tuned) if saved.tuned else study
+    is_same = study.name == saved.name and study.registered == saved.registered
+    if not is_same or build_deciding_content(now) != build_deciding_content(saved):
+        return
+    if (text := now.as_yaml()) != saved.as_yaml():
+        replace_file(folder / "study.yaml", text)
+    _save_verdicts_of_answer(now, folder)
+
+
+def _save_verdicts_of_answer(study: Study, folder: Path) -> None:
+    """Store the verdicts at which the author's answer is first saved, so that a report can tell when they change."""
+    manifest = Manifest.read(folder)
+    provenance = {name: value for name, value in manifest.provenance.items() if name != "answer"}
+    if study.answer is not None:
+        if manifest.provenance.get("answer", {}).get("text") == study.answer:
+            return
+        verdicts = collect_verdict_words(load_report(folder))
+        provenance["answer"] = {"text": study.answer, "verdicts": verdicts}
+    if provenance != manifest.provenance:
+        manifest.model_copy(update={"provenance": provenance}).write(folder)
 
 
 def check_owner(study: Study, folder: Path) -> None:

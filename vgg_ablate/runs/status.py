@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgg_ablate.analysis.saved_study import read_saved_study
+from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.records import Manifest, Outcome, PlannedRun, RecordStore
 from vgg_ablate.runs.leases import read_lock_holder
@@ -38,11 +39,12 @@ class InterimVerdict:
 class StudyStatus:
     """The recorded and missing runs of a plan, and the process that is running it."""
 
-    asked: int  # planned runs
+    asked: int  # planned runs, those that the budget of a search asks for included
     outcomes: Mapping[str, int]  # recorded runs per outcome
     variants: Mapping[str, Mapping[str, int]]  # variant -> runs per outcome, or per `missing`
     failures: Mapping[str, str]  # variant/seed -> outcome and reason
     held_by: str | None  # the process that runs the study now
+    is_open_ended: bool = False  # a search with a budget in hours that is not finished: it asks for more runs later
     spared: int = 0  # runs without a record that no open claim needs by now
     look: str = ""  # the look that a study with looks is at, or why it has stopped
     claims: Sequence[InterimVerdict] = ()  # of a study with looks
@@ -110,5 +112,29 @@ def _build_interim_verdict(verdict: Verdict) -> InterimVerdict:
 
 
 def read_status(folder: Path) -> StudyStatus:
-    """Return the status of the runs in the folder's manifest. Raises StorageError if the study was never run."""
-    return compute_status(Manifest.read(folder).planned, folder, read_saved_study(folder))
+    """Return the status of the runs in the folder's manifest. Raises StorageError if the study was never run.
+
+    The manifest of a search lists the proposals so far; the runs that its budget still asks for are counted, too.
+    """
+    manifest = Manifest.read(folder)
+    study = read_saved_study(folder)
+    current = compute_status(manifest.planned, folder, study)
+    search = study.search
+    if search is None or _is_search_finished(search, manifest, current):
+        return current
+    listed = len(study.variants) * len(study.seed_list)
+    most = search.count_runs(len(study.seed_list))
+    if most is None:
+        return replace(current, is_open_ended=True)
+    return replace(current, asked=max(current.asked, listed + most))
+
+
+def _is_search_finished(search: Search, manifest: Manifest, current: StudyStatus) -> bool:
+    """Return whether every run is recorded that the search will ever ask for, by its winners or its budget.
+
+    A search can propose fewer variants than its budget, where the space has no more, and prune some of their seeds.
+    """
+    if search.winner_names:
+        return not current.missing and any(run.variant in search.winner_names for run in manifest.planned)
+    proposals = len(manifest.provenance.get("proposals", []))
+    return not current.missing and search.budget.variants is not None and proposals >= search.budget.variants
