@@ -10,6 +10,7 @@ from pathlib import Path
 import typer.main
 
 from vgg_ablate.cli import app
+from vgg_ablate.config import limits
 from vgg_ablate.config.key_reference import KeyReference, KeyReferenceBook
 from vgg_ablate.config.study import Study, load
 
@@ -32,6 +33,11 @@ def list_study_file_lines() -> Iterator[str]:
     yield "Every key of a study file, by its path. `python -m vgg_ablate explain arch.head.hidden` prints one of them,"
     yield "and [editors](../tutorial.md#4-let-the-editor-help) show them on hover. A path may also be a change of a"
     yield "variant (`arch.norm: none`) or an override on the command line (`train.epochs=2`)."
+    yield ""
+    yield f"A file has at most {limits.MAX_FILE_BYTES:,} bytes and {limits.MAX_VALUES:,} keys and values, nested"
+    yield f"at most {limits.MAX_NESTING} deep; it extends at most {limits.MAX_EXTENDED_FILES} regular files."
+    yield f"A study has at most {limits.MAX_VARIANTS:,} variants beside the base, {limits.MAX_SEEDS:,} seeds and"
+    yield f"{limits.MAX_CLAIMS:,} claims, and a net at most {limits.MAX_CONVS:,} convolutions."
     book = KeyReferenceBook()
     top = [book.find_key(key) for key in book.list_top_keys()]
     yield from ("", "## Top level", "")

@@ -18,8 +18,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from vgg_ablate.formatting.text import truncate
+
+MAX_PROBLEMS = 50  # that are printed; searches for problems may end at this number
+_MAX_PATH, _MAX_RULE = 160, 300  # characters
+_MAX_CANDIDATES, _MAX_WORD = 1_000, 100  # of a comparison whose time grows with both
 
 
 class VggAblateError(Exception):
@@ -46,20 +51,25 @@ class Problem:
     nearest: str | None = None
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (self.location, self.path) if part)
+        path = truncate(self.path, _MAX_PATH)  # a key of the file may have any length, and so may what a rule quotes
+        where = ": ".join(part for part in (self.location, path) if part)
+        rule = truncate(self.rule, _MAX_RULE)
         got = "" if self.got is None else f", got {_shorten_repr(self.got)}"
         meant = f"; did you mean {self.nearest!r}?" if self.nearest else ""
-        return f"{where}: {self.rule}{got}{meant}" if where else f"{self.rule}{got}{meant}"
+        return f"{where}: {rule}{got}{meant}" if where else f"{rule}{got}{meant}"
 
 
 class SpecError(VggAblateError):
-    """An invalid study file or command line. `problems` holds all errors, not only the first."""
+    """An invalid study file or command line. `problems` holds all errors that were found, not only the first."""
 
     exit_status = 2
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
+        if len(self.problems) > MAX_PROBLEMS:
+            lines.append(f"and {len(self.problems) - MAX_PROBLEMS} more problems")
+        super().__init__("\n".join(lines))
 
 
 class RunsFailedError(VggAblateError):
@@ -92,7 +102,10 @@ class StudyLockedError(EnvironmentFailedError):
 
 def find_nearest(word: str, words: Iterable[str]) -> str | None:
     """Return the word of `words` that is most similar to `word`, ignoring case; None where none is similar."""
-    originals = {candidate.lower(): candidate for candidate in words}
+    if len(word) > _MAX_WORD:
+        return None
+    candidates = islice((word for word in words if len(word) <= _MAX_WORD), _MAX_CANDIDATES)
+    originals = {candidate.lower(): candidate for candidate in candidates}
     # 0.6 is difflib's own default: it accepts one wrong letter in a word of three, and no unrelated words.
     matches = difflib.get_close_matches(word.lower(), originals, n=1, cutoff=0.6)
     return originals[matches[0]] if matches else None

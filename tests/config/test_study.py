@@ -83,9 +83,9 @@ def test_a_study_written_as_yaml_reads_back_as_an_equal_study(write) -> None:  #
         ("better,", "equivalent,", "study.yaml:12:5: claims[0].margin: must be greater than 0 for a claim of kind equ"),
         ("train: {", "train: 3 #", "study.yaml:7:1: train: must be a mapping, got 3"),
         ("seeds: 3", "sedes: 3", "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?"),
-        ("seeds: 3", "seeds: 0", "study.yaml:4:1: seeds: must be from 1 to 1000000, got 0"),
+        ("seeds: 3", "seeds: 0", "study.yaml:4:1: seeds: must be from 1 to 1,000, got 0"),
         ("seeds: 3", "seeds: [1000000]", "study.yaml:4:9: seeds[0]: must be less than 1000000, got 1000000"),
-        ("seeds: 3", 'extends: "a\\0"', "study.yaml:4:1: extends: must be the path of a study file"),
+        ("seeds: 3", 'extends: "a\\0"', "study.yaml:4:10: the character U+0000 is not allowed"),
         (
             '{stages: "',
             '{preset: {D: 1}, stages: "',

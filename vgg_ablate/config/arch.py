@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from vgg_ablate.config import kernel_rewrites
 from vgg_ablate.config.datasets import Shape
 from vgg_ablate.config.initializers import InitConfig, KaimingInit
+from vgg_ablate.config.limits import MAX_CONVS, check_count
 from vgg_ablate.config.notation import format_stages, parse_stages
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.types import (
@@ -247,6 +248,13 @@ class Arch(FrozenModel):
     def _check_depth_per_stage(self) -> Self:
         if isinstance(self.depth, tuple) and len(self.depth) != len(self.stages):
             raise ValueError(f"depth has {len(self.depth)} numbers for {len(self.stages)} stages")
+        return self
+
+    @model_validator(mode="after")
+    def _check_conv_count(self) -> Self:
+        depths = self.depth if isinstance(self.depth, tuple) else [self.depth] * len(self.stages)
+        counts = (stage.depth or depth or len(stage.convs) for stage, depth in zip(self.stages, depths, strict=True))
+        check_count(sum(counts), MAX_CONVS, "convolutions in a net", field="stages")
         return self
 
     def to_notation(self) -> str:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vgg_ablate.config.constraints import COSTS
-from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
-from vgg_ablate.errors import find_nearest
+from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
+from vgg_ablate.errors import MAX_PROBLEMS, find_nearest
 
 FactorLevels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; an empty mapping without factors
 TrendQuantities = Mapping[str, Mapping[str, float]]  # quantity of a trend -> variant -> number
@@ -224,12 +224,15 @@ class Claim(FrozenModel):
     def _find_trend_problems(self, levels: FactorLevels) -> list[InvalidValueError]:
         errors: list[InvalidValueError] = []
         names = self.trend.variants if self.trend is not None else ()
+        repeated = set(find_repeated(names))
         for index, name in enumerate(names):
+            if len(errors) >= MAX_PROBLEMS:
+                break
             field = f"trend.variants[{index}]"
             if name not in levels:
                 rule = f"unknown variant; available: {', '.join(sorted(levels)[:12])}"
                 errors.append(InvalidValueError(rule, field=field, got=name, nearest=find_nearest(name, levels)))
-            elif name in names[:index]:
+            elif name in repeated and name in names[:index]:
                 errors.append(InvalidValueError("duplicate variant", field=field, got=name))
         return errors
 
@@ -267,7 +270,7 @@ def _find_variants(
     field: str, name: str, condition_field: str, condition: str | None, levels: FactorLevels
 ) -> list[str]:
     """Return the variants that a name on a side stands for, restricted to the level `condition`."""
-    allowed = list(levels) if condition is None else _find_variants_at(condition_field, condition, levels)
+    allowed = levels.keys() if condition is None else set(_find_variants_at(condition_field, condition, levels))
     if name in levels:  # names of variants take precedence over `factor=level`
         if name not in allowed:
             raise InvalidValueError(f"variant {name} is not at this level", field=condition_field, got=condition)

@@ -10,16 +10,18 @@ Tables of its own are a case in report/design_tables.py, figures of its own entr
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from vgg_ablate.config.base_design import BaseDesign, DesignCell
+from vgg_ablate.config.limits import MAX_VARIANTS, check_count
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.search_space import Changes
-from vgg_ablate.config.types import InvalidValueError, Name, OneOf
+from vgg_ablate.config.types import InvalidValueError, Name, OneOf, find_repeated
 
 Factor = list[Any] | dict[str, Changes]  # values of the path that is its name, or label -> changes
 
@@ -30,9 +32,9 @@ def _check_distinct_levels(factors: dict[str, Factor]) -> dict[str, Factor]:
         labels = list(factor) if isinstance(factor, dict) else [_label_value(value) for value in factor]
         if not labels:
             raise InvalidValueError("must have at least one level", field=name)
-        if duplicates := [label for label in labels if labels.count(label) > 1]:
+        if duplicate := find_repeated(labels):
             rule = "duplicate level name; `name: {path: value}` names a level explicitly"
-            raise InvalidValueError(rule, field=name, got=duplicates[0])
+            raise InvalidValueError(rule, field=name, got=duplicate[0])
     return factors
 
 
@@ -107,6 +109,13 @@ class Factorial(BaseDesign):
 
     Example: {arch.norm: [none, batch], arch.head.hidden: [[], [64]]}
     """
+
+    @field_validator("factors")
+    @classmethod
+    def _check_cell_count(cls, factors: dict[str, Factor]) -> dict[str, Factor]:
+        # Before the cells are listed: seven factors of ten levels are ten million of them.
+        check_count(math.prod(map(len, factors.values())), MAX_VARIANTS, "combinations of levels")
+        return factors
 
     def list_cells(self) -> list[DesignCell]:
         """Return one cell per combination; the last factor varies fastest."""

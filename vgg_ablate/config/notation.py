@@ -14,11 +14,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vgg_ablate.config.limits import MAX_CONVS
+from vgg_ablate.formatting.text import truncate
+
 _TOKEN = re.compile(
     r"(?P<channels>\d+)(?:@(?P<rows>\d+)(?:x(?P<columns>\d+))?)?(?P<then>~norm|~)?(?:\*(?P<times>\d+))?",
     re.ASCII,  # \d alone also matches digits of other scripts
 )
-_MAX_TIMES = 1_000  # types.Depth has the same limit; here it is checked before a billion dictionaries are built
+_MAX_TOKEN = 60  # characters; a longer one is no convolution, and is quoted cut off
 _THEN_BY_SUFFIX = {None: "activation", "~norm": "norm", "~": "nothing"}
 _SUFFIX_BY_THEN = {then: suffix or "" for suffix, then in _THEN_BY_SUFFIX.items()}
 
@@ -30,7 +33,7 @@ def parse_stages(text: str) -> list[dict[str, Any]]:
     """
     stages: list[dict[str, Any]] = []
     convs: list[dict[str, Any]] = []
-    ends_with_separator = False
+    count, ends_with_separator = 0, False
     for match in re.finditer(r"[|/]|[^\s|/]+", text):
         token, column = match.group(), match.start() + 1
         if token in "|/":
@@ -39,7 +42,11 @@ def parse_stages(text: str) -> list[dict[str, Any]]:
             stages.append({"convs": convs, "pool": token == "|"})
             convs, ends_with_separator = [], True
         else:
-            convs, ends_with_separator = convs + _parse_convs(token, column), False
+            added = _parse_convs(token, column)
+            convs.extend(added)
+            count, ends_with_separator = count + len(added), False
+            if count > MAX_CONVS:
+                raise ValueError(f"column {column}: a net must have at most {MAX_CONVS:,} convolutions")
     if convs:
         stages.append({"convs": convs, "pool": True})
     # A final "/" is part of the last stage; a final "|" would only repeat that the last stage pools.
@@ -49,6 +56,7 @@ def parse_stages(text: str) -> list[dict[str, Any]]:
 
 
 def _parse_convs(token: str, column: int) -> list[dict[str, Any]]:
+    token = truncate(token, _MAX_TOKEN)
     match = _TOKEN.fullmatch(token)
     if match is None:
         raise ValueError(f"column {column}: {token!r} is not a convolution such as 64, 64@5, 64@1x3, 64~ or 64*3")
@@ -62,8 +70,8 @@ def _parse_convs(token: str, column: int) -> list[dict[str, Any]]:
         raise ValueError(
             f"column {column}: the kernel sides of {token!r} must be odd, so that padding keeps the map size"
         )
-    if not 1 <= times <= _MAX_TIMES:
-        raise ValueError(f"column {column}: the repeat count of {token!r} must be from 1 to {_MAX_TIMES:,}")
+    if not 1 <= times <= MAX_CONVS:  # checked before a billion dictionaries are built
+        raise ValueError(f"column {column}: the repeat count of {token!r} must be from 1 to {MAX_CONVS:,}")
     conv = {"channels": channels, "kernel": [rows, columns], "then": _THEN_BY_SUFFIX[match["then"]]}
     return [dict(conv) for _ in range(times)]
 

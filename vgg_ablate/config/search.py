@@ -21,6 +21,7 @@ design:
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -29,6 +30,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config.base_design import BaseDesign, DesignConflict
 from vgg_ablate.config.constraints import Constraint, parse_constraint
+from vgg_ablate.config.limits import MAX_VARIANTS, check_count
 from vgg_ablate.config.samplers import NoPruner, Pruner, Sampler, TpeSampler
 from vgg_ablate.config.search_space import Changes, NumberRange, SearchDimension, encode_choice
 from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Positive, Whole, parse_text_with
@@ -62,7 +64,7 @@ def parse_budget(value: Any) -> Any:
 class SearchBudget(FrozenModel):
     """The number of variants or hours of training after which the search ends, summed over all starts."""
 
-    variants: Count | None = None
+    variants: Annotated[Count, Field(le=MAX_VARIANTS)] | None = None
     """Number of proposed variants after which the search ends, over all starts. Unit: variants. Example: 60"""
     # Training time summed over workers, not wall time, which depends on the number of workers.
     hours: Positive | None = None
@@ -189,6 +191,7 @@ class Search(BaseDesign):
                 )
             except InvalidValueError as error:
                 raise InvalidValueError(str(error), field=f"space.{path}", got=error.got) from error
+        check_count(math.prod(map(len, axes)), MAX_VARIANTS, "points of a grid", field="space")
         return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*axes)]
 
 

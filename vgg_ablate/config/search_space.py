@@ -9,7 +9,18 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from vgg_ablate.config.types import Count, Flag, FrozenModel, InvalidValueError, Name, Number, Positive, Whole
+from vgg_ablate.config.limits import MAX_VARIANTS, check_count
+from vgg_ablate.config.types import (
+    Count,
+    Flag,
+    FrozenModel,
+    InvalidValueError,
+    Name,
+    Number,
+    Positive,
+    Whole,
+    find_repeated,
+)
 
 Changes = dict[str, Any]  # path -> new value
 
@@ -44,6 +55,8 @@ class NumberRange(FrozenModel):
 
     def list_numbers(self) -> tuple[int | float, ...]:
         """Return all numbers of the range. Raises InvalidValueError for a continuous range without a step."""
+        if self.step is not None or self.whole:
+            check_count((self.high - self.low) / (self.step or 1), MAX_VARIANTS - 1, "steps")
         if self.whole:
             return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
         if self.step is None:
@@ -60,8 +73,8 @@ def _choose_dimension_tag(value: Any) -> str:
 
 def _check_distinct(values: list[Any]) -> list[Any]:
     encoded = [encode_choice(value) for value in values]  # choices may be mappings, which cannot be members of a set
-    if duplicates := [value for value, code in zip(values, encoded, strict=True) if encoded.count(code) > 1]:
-        raise InvalidValueError("duplicate choice", got=duplicates[0])
+    if duplicates := find_repeated(encoded):
+        raise InvalidValueError("duplicate choice", got=values[encoded.index(duplicates[0])])
     return values
 
 

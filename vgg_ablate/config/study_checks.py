@@ -11,7 +11,7 @@ from vgg_ablate.config.overrides import join_path, split_path
 from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import Variant, get_content
-from vgg_ablate.errors import Problem, find_nearest
+from vgg_ablate.errors import MAX_PROBLEMS, Problem, find_nearest
 
 
 def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document) -> list[Problem]:
@@ -57,6 +57,8 @@ def find_claim_problems(
     quantities = collect_quantities(file.claims, [*variants, *lower])
     ids, problems = set[str](), list[Problem]()
     for index, claim in enumerate(file.claims):
+        if len(problems) >= MAX_PROBLEMS:
+            break
         path, location = f"claims[{index}]", document.locate(("claims", index))
         if claim.id in ids:
             problems.append(Problem("duplicate claim id", f"{path}.id", location, claim.id))
@@ -69,7 +71,7 @@ def find_claim_problems(
 
 def find_report_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
     """Return the claims under `report` that the study does not have."""
-    ids = [claim.id for claim in file.claims]
+    ids = {claim.id for claim in file.claims}
     return [
         Problem(
             "unknown claim",

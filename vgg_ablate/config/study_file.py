@@ -15,10 +15,20 @@ from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.designs import Design, ListedVariants
 from vgg_ablate.config.ensembles import expand_ensemble
 from vgg_ablate.config.horizons import Horizons
+from vgg_ablate.config.limits import MAX_CLAIMS, MAX_SEEDS
 from vgg_ablate.config.search import FIRST_SEARCH_SEED
 from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.tuning import Tune, TuningWinner
-from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Name, NonNegative, Positive, Whole
+from vgg_ablate.config.types import (
+    Count,
+    FrozenModel,
+    InvalidValueError,
+    Name,
+    NonNegative,
+    Positive,
+    Whole,
+    find_repeated,
+)
 
 _FEWEST_AT_LOOK = 2
 
@@ -73,9 +83,8 @@ ReportColumn = Literal[
 
 
 def _check_distinct_items(items: tuple[str, ...]) -> tuple[str, ...]:
-    for item in items:
-        if items.count(item) > 1:
-            raise InvalidValueError("duplicate entry", got=item)
+    if repeated := find_repeated(items):
+        raise InvalidValueError("duplicate entry", got=repeated[0])
     return items
 
 
@@ -84,7 +93,7 @@ class ReportSettings(FrozenModel):
 
     columns: Annotated[tuple[ReportColumn, ...], AfterValidator(_check_distinct_items)] = ()
     """Columns of the comparison, in order. Default: all that apply. Example: [variant, error, difference]"""
-    claims: Annotated[tuple[Name, ...], AfterValidator(_check_distinct_items)] = ()
+    claims: Annotated[tuple[Name, ...], Field(max_length=MAX_CLAIMS), AfterValidator(_check_distinct_items)] = ()
     """Ids of the claims in the first table and the forest plot, in order. Default: all. Example: [small-kernels]"""
     label: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]+$", max_length=80)] | None = None
     """LaTeX label of the comparison. Default: tab:comparison. Example: tab:kernels"""
@@ -93,7 +102,7 @@ class ReportSettings(FrozenModel):
 class Looks(FrozenModel):
     """Seeds that are analysed in steps, such as after 5 and after 10; the error rate is spent over the looks."""
 
-    looks: tuple[Annotated[Count, Field(le=FIRST_SEARCH_SEED)], ...] = Field(min_length=1)
+    looks: tuple[Annotated[Count, Field(le=MAX_SEEDS)], ...] = Field(min_length=1)
     """Increasing numbers of seeds after which the claims are judged. Unit: seeds. Example: [3, 5, 8, 12]"""
     stop: Annotated[Stop | None, BeforeValidator(_expand_stop_rule)] = None
     """Rule that ends the study before its last look. Default: every seed is trained. Example: decided"""
@@ -115,15 +124,14 @@ def _expand_seed_count(value: Any) -> Any:
         return value
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidValueError("must be a number of seeds, a list of seeds, or looks", got=value)
-    if not 1 <= value <= FIRST_SEARCH_SEED:
-        raise InvalidValueError(f"must be from 1 to {FIRST_SEARCH_SEED}", got=value)
+    if not 1 <= value <= MAX_SEEDS:
+        raise InvalidValueError(f"must be from 1 to {MAX_SEEDS:,}", got=value)
     return list(range(value))
 
 
 def _check_distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    for seed in seeds:
-        if seeds.count(seed) > 1:
-            raise InvalidValueError(f"duplicate seed {seed}")
+    if repeated := find_repeated(seeds):
+        raise InvalidValueError(f"duplicate seed {repeated[0]}")
     return seeds
 
 
@@ -131,7 +139,7 @@ def _check_distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 Seeds = Annotated[
     Annotated[
         tuple[Annotated[Whole, Field(lt=FIRST_SEARCH_SEED)], ...],
-        Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+        Field(min_length=1, max_length=MAX_SEEDS, json_schema_extra={"uniqueItems": True}),
         AfterValidator(_check_distinct),
         Tag("tuple[int]"),
     ]
@@ -217,7 +225,7 @@ class StudyFile(FrozenModel):
     """
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Name of a variant and its changes of the base: paths with new values. Example: {five: {arch.kernel: 5}}"""
-    claims: tuple[Claim, ...] = ()
+    claims: Annotated[tuple[Claim, ...], Field(max_length=MAX_CLAIMS)] = ()
     """Statements about differences between variants; the report gives a verdict for each.
 
     Example: [{id: norm-helps, text: it lowers the error, kind: better, a: normalised, b: base}]

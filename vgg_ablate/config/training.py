@@ -315,7 +315,7 @@ class Train(FrozenModel):
         if not isinstance(value, dict) or "preset" not in value:
             return value
         name = value["preset"]
-        if name not in RECIPES:
+        if not isinstance(name, str) or name not in RECIPES:
             rule = f"unknown recipe; available: {', '.join(RECIPES)}"
             raise InvalidValueError(rule, field="preset", got=name, nearest=find_nearest(str(name), RECIPES))
         return {**RECIPES[name], **{key: field for key, field in value.items() if key != "preset"}}

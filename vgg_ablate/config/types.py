@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -62,6 +63,11 @@ class OneOf:
         """Return the schema of the union of all models: pydantic calls this."""
         union: Any = reduce(or_, self.models)
         return handler.generate_schema(Annotated[union, Field(discriminator="kind"), ByKind])
+
+
+def find_repeated(values: Iterable[Hashable]) -> list[Any]:
+    """Return the values that occur more than once, in order."""
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:

@@ -25,12 +25,14 @@ from vgg_ablate.config.horizons import (
     paths_overlap,
     split_horizons,
 )
+from vgg_ablate.config.limits import MAX_VARIANTS
 from vgg_ablate.config.overrides import PathParts, get_at_path, join_path, set_at_path, split_path
 from vgg_ablate.config.study_file import StudyFile
 from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError
-from vgg_ablate.errors import Problem, SpecError, find_nearest
+from vgg_ablate.config.yaml_text import SourceLocations
+from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
 
 BASE_NAME = "base"
 _VARIANT_KEYS = (*CHANGEABLE_KEYS, "tune")
@@ -112,7 +114,11 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
     base = Variant(name=BASE_NAME, arch=file.arch, data=file.data, train=file.train, tune=file.tune, horizon=horizon)
     listed = [DesignCell(name, changes, {}) for name, changes in file.variants.items()]
     variants, problems, shared = [base], list[Problem](), select_shared_keys(document)
-    for cell in [*file.design.list_cells(), *listed]:
+    cells = [*file.design.list_cells(), *listed]
+    _check_variant_count(len(cells) * max(1, len(horizon_levels)), document)
+    for cell in cells:
+        if len(problems) >= MAX_PROBLEMS:
+            break
         where = ("variants", cell.name) if cell.name in file.variants else ("design",)
         conflicts = [path for path in cell.changes if horizon_path and paths_overlap(path, horizon_path)]
         if conflicts:
@@ -134,6 +140,14 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
     return tuple(variants)
 
 
+def _check_variant_count(count: int, document: yaml_loader.Document) -> None:
+    """Raise SpecError if a study has more variants than the limit, each at every level of its horizons."""
+    if count > MAX_VARIANTS:
+        place = next(key for key in ("horizons", "design", "variants") if key in document.data)
+        rule = f"must give at most {MAX_VARIANTS:,} variants beside the base, each at every level of horizons"
+        raise SpecError(Problem(rule, place, document.locate((place,)), count))
+
+
 def build_variant(
     cell: DesignCell,
     document: yaml_loader.Document,
@@ -146,7 +160,7 @@ def build_variant(
     `shared` is the document without the keys that only a study has, `where` the path of the cell in the document.
     """
     # Changes apply to the study as written, before presets unfold: `arch.preset: C` keeps the base's width.
-    data, locations = shared.data, dict(shared.locations)
+    data, changed_at = shared.data, dict[str, str]()
     for path, value in cell.changes.items():
         location = document.locate((*where, path))
         try:
@@ -157,7 +171,7 @@ def build_variant(
         except InvalidValueError as error:
             problems.append(error.build_problem(f"{join_path(where)}.{path}", location))
             return None
-        locations |= dict.fromkeys(_select_parts_around(split_path(path), locations), location)
+        changed_at[path] = location
     try:
         # The whole study is validated again: a change can break a rule that involves other fields.
         changed = StudyFile.model_validate(data)
@@ -171,6 +185,9 @@ def build_variant(
             tune=changed.tune,
         )
     except ValidationError as error:
+        locations = dict(shared.locations)
+        for path, location in changed_at.items():
+            locations |= dict.fromkeys(_select_parts_around(split_path(path), locations), location)
         study_problems = yaml_loader.build_problems(error, StudyFile, yaml_loader.Document(data, locations))
         problems.extend(replace(problem, path=f"{join_path(where)}: {problem.path}") for problem in study_problems)
         return None
@@ -218,7 +235,7 @@ def select_shared_keys(document: yaml_loader.Document) -> yaml_loader.Document:
     return yaml_loader.Document(data, locations)
 
 
-def _select_parts_around(parts: PathParts, locations: yaml_loader.SourceLocations) -> set[PathParts]:
+def _select_parts_around(parts: PathParts, locations: SourceLocations) -> set[PathParts]:
     """Return the changed part, all parts below it and all above it but the root: their errors are due to the change."""
     below = {other for other in locations if other[: len(parts)] == parts}
     above = {parts[:length] for length in range(1, len(parts) + 1)}

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from vgg_ablate.config import limits
 from vgg_ablate.config.overrides import PathParts, join_path
 from vgg_ablate.config.types import InvalidValueError
-from vgg_ablate.errors import Problem, SpecError, find_nearest
-
-SourceLocations = dict[PathParts, str]
+from vgg_ablate.config.yaml_text import SourceLocations, YamlTextError, parse_yaml
+from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
 
 # Names that pydantic puts into the loc of an error for the alternative of a union, such as `int` or `list[choice]`.
 _UNION_TAG = re.compile(r"constrained-\w+|int|float|str|bool|[\w-]+\[.*")
@@ -61,8 +58,8 @@ def read_document(path: Path) -> Document:
 def parse_scalar(text: str) -> Any:
     """Return the YAML value of a text such as `3`, `1e-3`, `none` or `[64, 64]`. Raises InvalidValueError."""
     try:
-        return _convert(_build_parser().load(text), (), "", {})
-    except YAMLError as error:
+        return parse_yaml(text)[0]
+    except YamlTextError as error:
         raise InvalidValueError("not a valid YAML value", got=text) from error
 
 
@@ -75,68 +72,42 @@ def write_yaml(data: Mapping[str, Any], stream: typing.TextIO) -> None:
     yaml.dump(data, stream)
 
 
-class _TextForDates(RoundTripConstructor):
-    """A constructor that reads `2026-11-25` as text: YAML 1.2 has no dates in its core schema, but ruamel.yaml does."""
-
-
-_TextForDates.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
-
-
-def _build_parser() -> YAML:
-    yaml = YAML(typ="rt", pure=True)  # only the round-trip loader records lines and columns
-    yaml.Constructor = _TextForDates
-    yaml.version = (1, 2)
-    return yaml
-
-
 def _read_merged(path: Path, extending: tuple[Path, ...]) -> Document:
-    if path in extending:
+    if path.resolve() in extending:
         raise SpecError(Problem("the file extends itself", location=str(path)))
+    if len(extending) > limits.MAX_EXTENDED_FILES:
+        rule = f"must extend at most {limits.MAX_EXTENDED_FILES} files, one after the other"
+        raise SpecError(Problem(rule, location=str(path)))
     try:
-        loaded = _build_parser().load(path.read_text(encoding="utf-8"))
+        data, locations = parse_yaml(_read_text(path, regular_only=bool(extending)), str(path))
+    except YamlTextError as error:
+        raise SpecError(Problem(str(error), location=f"{path}{error.place}")) from error
+    if not isinstance(data, dict):
+        raise SpecError(Problem("a study file must be a mapping of keys to values", location=str(path)))
+    extended = data.pop("extends", None)
+    if extended is None:
+        return Document(data, locations)
+    if not isinstance(extended, str):
+        raise SpecError(Problem("must be the path of a study file", "extends", locations[("extends",)], extended))
+    parent = _read_merged(path.parent / extended, (*extending, path.resolve()))
+    return Document(_merge(parent.data, data), {**parent.locations, **locations})
+
+
+def _read_text(path: Path, *, regular_only: bool) -> str:
+    """Return the text of a file within the limits of a study file. Raises SpecError."""
+    try:
+        # Checked before opening: a pipe without a writer would never answer. The user's own argument may be a pipe.
+        if regular_only and path.exists() and not path.is_file():
+            raise SpecError(Problem("extends reads regular files only", location=str(path)))
+        with path.open("rb") as file:
+            content = file.read(limits.MAX_FILE_BYTES + 1)
+        if len(content) > limits.MAX_FILE_BYTES:
+            raise SpecError(Problem(f"must have at most {limits.MAX_FILE_BYTES:,} bytes", location=str(path)))
+        return content.decode()
     except OSError as error:
         raise SpecError(Problem(f"cannot be read: {error.strerror}", location=str(path))) from error
     except UnicodeDecodeError as error:
         raise SpecError(Problem("must be UTF-8 text", location=str(path))) from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        location = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise SpecError(Problem(str(error.problem).split("\n")[0], location=location)) from error
-    if not isinstance(loaded, CommentedMap):
-        raise SpecError(Problem("a study file must be a mapping of keys to values", location=str(path)))
-    locations: SourceLocations = {(): str(path)}
-    data = _convert(loaded, (), str(path), locations)
-    extended = data.pop("extends", None)
-    if extended is None:
-        return Document(data, locations)
-    if not isinstance(extended, str) or "\0" in extended:  # open() raises ValueError for a NUL character
-        raise SpecError(Problem("must be the path of a study file", "extends", locations[("extends",)], extended))
-    parent = _read_merged(path.parent / extended, (*extending, path))
-    return Document(_merge(parent.data, data), {**parent.locations, **locations})
-
-
-def _convert(node: Any, parts: PathParts, file: str, locations: SourceLocations) -> Any:
-    """Return plain dicts, lists and scalars for the classes of ruamel.yaml, and add their locations to `locations`."""
-    if isinstance(node, CommentedMap):
-        for key in node:
-            locations[(*parts, key)] = _format_location(file, node.lc.key, key, locations.get(parts, file))
-        return {key: _convert(value, (*parts, key), file, locations) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        for index in range(len(node)):
-            locations[(*parts, index)] = _format_location(file, node.lc.item, index, locations.get(parts, file))
-        return [_convert(value, (*parts, index), file, locations) for index, value in enumerate(node)]
-    for scalar_type in (bool, int, float, str):  # bool first: it is a subclass of int
-        if isinstance(node, scalar_type):
-            return scalar_type(node)
-    return node
-
-
-def _format_location(file: str, get_position: Any, key: Any, parent_location: str) -> str:
-    try:
-        line, column = get_position(key)
-    except (KeyError, TypeError):  # a key from a YAML merge (`<<:`) has no position
-        return parent_location
-    return f"{file}:{line + 1}:{column + 1}"
 
 
 def _merge(under: Any, over: Any) -> Any:
@@ -161,7 +132,8 @@ def build_problems(
     `below` is the path of the validated value in the document. For a union pydantic reports one error per alternative;
     they are joined by "or".
     """
-    details = [detail for detail in error.errors() if not _follows_from_item(detail, error)]
+    every = error.errors()
+    details = [detail for detail in every[:MAX_PROBLEMS] if not _follows_from_item(detail, every)]
     problems: dict[str, Problem] = {}
     for problem in (_build_problem(detail, model, document, below) for detail in details):
         first = problems.setdefault(problem.path, problem)
@@ -172,11 +144,13 @@ def build_problems(
     return list(problems.values())
 
 
-def _follows_from_item(detail: Any, error: ValidationError) -> bool:
+def _follows_from_item(detail: Any, every: Sequence[Any]) -> bool:
     """Return whether a list counts as too short only because pydantic does not count its invalid items."""
+    if detail["type"] != "too_short":
+        return False
     loc = detail["loc"]
-    inner_locs = (other["loc"] for other in error.errors() if len(other["loc"]) > len(loc))
-    return detail["type"] == "too_short" and any(inner[: len(loc)] == loc for inner in inner_locs)
+    inner_locs = (other["loc"] for other in every if len(other["loc"]) > len(loc))
+    return any(inner[: len(loc)] == loc for inner in inner_locs)
 
 
 def _build_problem(detail: Any, model: type[BaseModel], document: Document, below: PathParts) -> Problem:
