@@ -129,8 +129,8 @@ def format_rerun_command(report: Report) -> str:
 def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     head = build_head(report)
     training = head.training + (f" **Under-trained:** {head.under_trained}." if head.under_trained else "")
-    author = [f"> {head.author_answer}"] if head.author_answer else []
-    warning = [f"*{head.author_warning}*"] if head.author_warning else []
+    author = [f"> {_escape_tags(head.author_answer)}"] if head.author_answer else []
+    warning = [f"*{_escape_tags(head.author_warning)}*"] if head.author_warning else []
     table = [render_markdown(head.claims)] if head.claims is not None else []
     picture = [f"![{forest.title}](figures/{forest.name}.svg)"] if forest is not None else []
     caption = [forest.caption] if forest is not None else []
@@ -138,11 +138,11 @@ def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     sentences = [f"{verdict.claim.id}: {' '.join(lines)}" for verdict, lines in evidence]
     return [
         f"# {report.study.name}",
-        head.question,
-        f"**{head.answer}**",
+        _escape_tags(head.question),
+        f"**{_escape_tags(head.answer)}**",
         *author,
         *warning,
-        training,
+        _escape_tags(training),
         *table,
         *picture,
         *_fold("The numbers behind the claims", [*caption, *sentences]),
@@ -153,17 +153,27 @@ def _fold(heading: str, sentences: Sequence[str]) -> list[str]:
     """Return a folded list; GitHub renders Markdown in it after an empty line."""
     if not sentences:
         return []
-    lines = "\n".join(f"- {sentence}" for sentence in sentences)
+    lines = _build_list(sentences)
     return [f"<details><summary>{heading}</summary>", lines, "</details>"]
 
 
 def _build_section(heading: str, sentences: Sequence[str]) -> list[str]:
-    return [f"## {heading}", "\n".join(f"- {sentence}" for sentence in sentences)] if sentences else []
+    return [f"## {heading}", _build_list(sentences)] if sentences else []
+
+
+def _build_list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {_escape_tags(sentence)}" for sentence in sentences)
+
+
+def _escape_tags(text: str) -> str:
+    """Escape HTML tags, which a viewer of Markdown would interpret; the author's Markdown stays."""
+    return text.replace("<", "&lt;")
 
 
 def _build_figures(figures: Sequence[RenderedFigure]) -> list[str]:
     images = [
-        f"![{figure.title}](figures/{figure.name}.svg)\n\n**{figure.title}.** {figure.caption}" for figure in figures
+        f"![{figure.title}](figures/{figure.name}.svg)\n\n{_escape_tags(f'**{figure.title}.** {figure.caption}')}"
+        for figure in figures
     ]
     return ["## Figures", *images] if images else []
 
@@ -171,8 +181,7 @@ def _build_figures(figures: Sequence[RenderedFigure]) -> list[str]:
 def _build_problems(report: Report) -> list[str]:
     if not report.problems:
         return []
-    problems = "\n".join(f"- {problem}" for problem in report.problems)
-    return ["## Problems", "The rest of this report leaves these out:", problems]
+    return ["## Problems", "The rest of this report leaves these out:", _build_list(report.problems)]
 
 
 def _note_registration(report: Report) -> Iterator[str]:

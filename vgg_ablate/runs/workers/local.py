@@ -122,7 +122,8 @@ class LocalPool:
         for worker in self._workers.values():
             worker.process.kill()
         for worker in self._workers.values():
-            worker.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_KILL_TIMEOUT_S)
             worker.connection.close()
         self._workers.clear()
 
