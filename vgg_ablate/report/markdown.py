@@ -15,6 +15,7 @@ from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown
 from vgg_ablate.report import design_tables, level_table, wording
+from vgg_ablate.report.change_effects import list_changes
 from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures.registry import RenderedFigure
 from vgg_ablate.report.head import build_head
@@ -35,6 +36,7 @@ def build_markdown(report: Report, figures: Sequence[RenderedFigure] = ()) -> st
         *(render_markdown(table) for table in build_variant_tables(report)),
         *_build_figures([figure for figure in figures if figure is not forest]),
         *_build_section("Notes", build_notes(report)),
+        *_fold("What the changes do", list_net_changes(report)),
         *_fold("Data", list_data_facts(report)),
         *_fold("Expected and found", list_expectations(report)),
         *_fold("Provenance", [f"{name}: {value}" for name, value in list_provenance(report)]),
@@ -82,6 +84,12 @@ def build_notes(report: Report) -> list[str]:
         *_note_unplanned_looks(report),
         *_note_mixed_runs(report),
     ]
+
+
+def list_net_changes(report: Report) -> list[str]:
+    """Return what the changes of every variant do to its net, one sentence each."""
+    changes = {row.name: row.variant.changes for row in report.rows}
+    return list_changes(changes, report.results.costs, report.base.name)
 
 
 def list_expectations(report: Report) -> list[str]:
