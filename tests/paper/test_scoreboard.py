@@ -166,6 +166,17 @@ def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -
     assert any("E99" in line for line in writing.find_outdated_files(results))
 
 
+def test_a_marked_part_shows_the_answer_of_a_study(tmp_path: Path) -> None:
+    readme, results = tmp_path / "README.md", tmp_path / "results"
+    readme.write_text(f"<!-- claims: study depth -->\n{writing.END_MARKER}\n", encoding="utf-8")
+    write_study_results(results, "depth", make_one_worse("shallow", 5.0))
+    writing.write_scoreboard(results)
+    text = readme.read_text(encoding="utf-8")
+    assert "> **" in text
+    assert "| B is better than the shallow net, one 5x5 per pair of 3x3 (E06) |" in text
+    assert writing.find_outdated_files(results) == []
+
+
 def test_report_check_guards_the_scoreboard_too(tmp_path: Path) -> None:
     writing.write_scoreboard(tmp_path)
     assert CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"]).exit_code == 0
@@ -205,7 +216,7 @@ def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> No
     assert "- depth/pair-beats-five: not run yet" in text
     assert "two 3x3: 5 pixels" in text
     docs.write_text(f"<!-- claims: E99 -->\n{writing.END_MARKER}", encoding="utf-8")
-    with pytest.raises(StorageError, match="no such statement"):
+    with pytest.raises(StorageError, match="expected 'table', an id of the catalogue"):
         writing.write_scoreboard(results)
 
 
