@@ -14,6 +14,7 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown
+from vgg_ablate.records import Outcome
 from vgg_ablate.report import design_tables, level_table, wording
 from vgg_ablate.report.change_effects import list_changes
 from vgg_ablate.report.claims_table import build_claims_table
@@ -83,6 +84,7 @@ def build_notes(report: Report) -> list[str]:
         *_note_untuned(report),
         *_note_unplanned_looks(report),
         *_note_mixed_runs(report),
+        *_note_stopped_proposals(report),
     ]
 
 
@@ -291,6 +293,17 @@ def _note_mixed_runs(report: Report) -> Iterator[str]:
                 f"Runs were trained {what} {', '.join(values)}: differences between variants can be differences "
                 "between these."
             )
+
+
+def _note_stopped_proposals(report: Report) -> Iterator[str]:
+    """Say what a repetition of a search with a pruner reproduces."""
+    if (stopped := int((report.frame["outcome"] == Outcome.PRUNED).sum())) == 0:
+        return
+    runs = "1 run was" if stopped == 1 else f"{numbers.format_count(stopped)} runs were"
+    yield (
+        f"{runs} stopped early, by comparison with what was known at that time. With one worker a repetition stops the "
+        "same runs at the same epochs; with several it depends on their order, which cannot be repeated."
+    )
 
 
 def _format_value(value: object) -> str:
