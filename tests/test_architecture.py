@@ -55,7 +55,7 @@ OWNERS = {  # library -> the modules or packages that may import it
     "ray": {"runs.workers.ray"},
     "pynvml": {"runs.resources.slots"},
     "psycopg": {"runs.ledger.storage"},
-    "ruamel": {"config.yaml_loader"},
+    "ruamel": {"config.yaml_loader", "config.yaml_text"},
     "pydantic": {"config", "records", "models.checkpoints", "runs.recorded"},
     "pandas": {"analysis", "report", "vgg_ablate"},  # the package annotates `frame` with it
     "scipy": {"analysis", "report"},

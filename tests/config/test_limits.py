@@ -52,7 +52,7 @@ HOSTILE = {  # name of the case: the text of the file, and a part of the message
     "aliases": (STUDY + ALIASES, "must have at most 50,000 keys and values, those of aliases included"),
     "own alias": (STUDY + "answer: &a [*a]\n", "the alias 'a' contains itself"),
     "factorial": (
-        STUDY + "design:\n  kind: factorial\n  factors:\n" + FACTORS,
+        STUDY + FACTORS,
         "must be at most 10,000 combinations",
     ),
     "seeds": (STUDY.replace("seeds: 2", f"seeds: {list(range(1001))}"), "must have a length of at most 1000"),

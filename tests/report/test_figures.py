@@ -256,3 +256,19 @@ def test_an_axis_of_costs_can_be_read_whatever_they_are(low: int, ratio: float, 
     assert first < min(values) <= max(values) < last
     ticks = [tick for tick in axis.get_majorticklocs() if first <= tick <= last]
     assert 2 <= len(ticks) <= 7
+
+
+def test_a_long_text_is_wrapped_with_few_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    measure = canvas.measure_text_inches
+
+    def count_and_measure(text: str, size: float = canvas.FONT_SIZE) -> float:
+        measured.append(len(text))
+        return measure(text, size)
+
+    monkeypatch.setattr(canvas, "measure_text_inches", count_and_measure)
+    long = " ".join(f"word{number}" for number in range(20_000))
+    lines = canvas.wrap_text(long, 2.4)
+    assert len(lines) == 3
+    assert long.startswith(" ".join(lines).removesuffix("…"))
+    assert sum(measured) < 20_000  # letters: each word was measured in the whole rest of the text before

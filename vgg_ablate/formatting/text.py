@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 
@@ -22,6 +23,6 @@ def truncate_to_fit(text: str, fits: Callable[[str], bool], *, ellipsis: str = "
     """
     if fits(text):
         return text
-    while text and not fits(text + ellipsis):
-        text = text[:-1]
-    return text.rstrip(strip) + ellipsis
+    # By bisection: a longer beginning is never narrower.
+    length = bisect_left(range(1, len(text) + 1), True, key=lambda count: not fits(text[:count] + ellipsis))
+    return text[:length].rstrip(strip) + ellipsis

@@ -146,6 +146,9 @@ def measure_text_inches(text: str, size: float = FONT_SIZE, weight: str = "norma
 def wrap_text(text: str, inches: float, size: float = FONT_SIZE, most: int = 3) -> list[str]:
     """Wrap a text to at most `most` lines of a width; text that does not fit is replaced by an ellipsis."""
     lines: list[str] = []
+    # Measuring takes time in proportion to the length. No letter is narrower than a tenth of the font size, so that
+    # nothing behind this number of them fits.
+    text = text[: round(most * inches * 72 * 10 / size) + 1]
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and measure_text_inches(longer, size) <= inches:
