@@ -61,12 +61,25 @@ def test_of_many_writers_exactly_one_succeeds(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path], "no temporary file is left"
 
 
-def test_a_replaced_file_is_readable_by_others_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_mode_that_the_umask_allows(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        replace_file(tmp_path / "manifest.json", "")
+        write_once(tmp_path / "record.json", "")
+        os.close(open_lock_file(tmp_path / "study.lock"))
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("manifest.json", "record.json", "study.lock"), mode
+    )
+
+
+def test_a_replaced_file_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     for content in ("first", b"second", "gr\u00fcn"):
         replace_file(path, content)
         assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
-    assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
 
 

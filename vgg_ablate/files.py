@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,13 +45,14 @@ def _write_temporary_file(path: Path, content: str | bytes) -> Iterator[str]:
     """Write `content` to a synced file in the folder of `path`, and delete it at the end unless it was renamed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".aside", dir=path.parent)
+        temporary = os.path.join(path.parent, f".{uuid.uuid4().hex}.aside")
+        # Not mkstemp, which gives mode 0600: a team shares a results folder, and its umask says with whom.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())  # the name must never stand for a file whose blocks a power cut has lost
-            os.chmod(temporary, 0o644)  # mkstemp gives 0600, but a team shares a results folder
             yield temporary
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -64,7 +65,7 @@ def open_lock_file(path: Path) -> int:
     """Open a file to lock it, and create it and its folder where they do not exist. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,20 @@ def test_the_package_gives_one_row_a_planned_run(folder: Path) -> None:
 def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
     runs = frame.frame(folder)
     (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "reason", ["=1+1", "@sum(a1)", "-cmd", "+x", "\t=1", "'=1", "''=1", "'quoted'", "-1", "", "a=b"]
+)
+def test_no_text_is_a_formula_in_a_spreadsheet_and_every_one_is_read_back(
+    folder: Path, tmp_path: Path, reason: str
+) -> None:
+    runs = frame.frame(folder).assign(reason=pd.Series([reason] * 15, dtype="str"))
+    (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8", newline="")
+    with (tmp_path / "runs.csv").open(encoding="utf-8", newline="") as lines:
+        cells = [row["reason"] for row in csv.DictReader(lines)]
+    assert reason == "-1" or not set("".join(cell[:1] for cell in cells)) & set("=+-@\t\r")
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -40,6 +41,26 @@ def test_json_is_one_document_on_stdout(
 ) -> None:
     assert run_command(monkeypatch, "report", folder, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["claims"]) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_reported_as_json(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "report.md").mkdir()  # not by permissions, which root ignores
+    assert run_command(monkeypatch, "report", folder, "--json") == 0
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["claims"]) == 3
+    assert shown.err == f"not written: {folder / 'report.md'}: Is a directory\n"
+    assert run_command(monkeypatch, "report", folder) == 4
+    assert capsys.readouterr().err == f"{folder / 'report.md'}: Is a directory\n"
+
+
+def test_a_terminal_without_utf_8_gets_escapes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert run_command(monkeypatch, "report", folder) == 0
+    sys.stdout.flush()
+    assert rb"\xd7" in shown.getvalue()  # the multiplication sign, in plain letters
 
 
 def test_a_failed_check_ends_with_1(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from tests.models.nets import make_arch
-from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.arch import Arch, KernelRule
 from vgg_ablate.config.datasets import Shape
-from vgg_ablate.config.kernel_rewrites import PlainConv, apply_between, rewrite_stage
+from vgg_ablate.config.kernel_rewrites import RULE_DESCRIPTIONS, PlainConv, apply_between, rewrite_stage
 from vgg_ablate.models.layers import Conv, Pool, build_layers, split_head
 from vgg_ablate.models.receptive_field import trace_receptive_fields
 
@@ -42,6 +43,15 @@ def test_the_receptive_field_after_every_stage_is_kept(stages: str, rules: list[
     assert fields_before_pools(make_net(stages, kernel=rules)) == fields_before_pools(make_net(stages))
 
 
+@given(STAGES, st.sampled_from([3, 5, 7]))
+def test_every_kernel_can_be_set_while_the_depth_stays(stages: str, side: int) -> None:
+    before, after = make_net(stages), make_net(stages, kernel=f"every-{side}")
+    assert [[conv.channels for conv in stage.convs] for stage in after.stages] == [
+        [conv.channels for conv in stage.convs] for stage in before.stages
+    ]
+    assert {conv.kernel for stage in after.stages for conv in stage.convs} == {(side, side)}
+
+
 @given(st.integers(1, 4), st.sampled_from([(5, 2), (7, 3)]))
 def test_splitting_undoes_merging(times: int, rule: tuple[int, int]) -> None:
     side, count = rule
@@ -64,6 +74,10 @@ def test_rows_and_columns_have_an_activation_each(stages: str) -> None:
     count = sum(len(stage.convs) for stage in before.stages)
     assert sum(conv.then == "activation" for stage in after.stages for conv in stage.convs) == count + square
     assert all(1 in conv.kernel for stage in after.stages for conv in stage.convs)
+
+
+def test_every_rule_has_a_description() -> None:
+    assert set(RULE_DESCRIPTIONS) == set(get_args(KernelRule))
 
 
 def test_rules_turn_configurations_of_the_paper_into_each_other() -> None:
@@ -129,7 +143,14 @@ def test_a_rule_of_a_stage_that_applies_to_nothing_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("stages", "rule"),
-    [("8 8 | 16", 3), ("8@5 | 16@5", 5), ("8@7", 7), ("8@1x3 8@3x1 | 16@1x5", "1xn"), ("8 8", [3, 3])],
+    [
+        ("8 8 | 16", 3),
+        ("8@5 | 16@5", 5),
+        ("8@7", 7),
+        ("8@1x3 8@3x1 | 16@1x5", "1xn"),
+        ("8 8", [3, 3]),
+        ("8@5 | 8@5", "every-5"),
+    ],
 )
 def test_a_net_that_already_has_the_form_of_a_rule_is_unchanged(stages: str, rule: object) -> None:
     """A factor can then have the levels 3 and 5 on a net of 3x3 kernels."""

@@ -72,7 +72,7 @@ def test_the_default_that_is_shown_is_that_of_the_field(model: str, name: str) -
 @pytest.mark.parametrize(
     ("path", "name", "type_", "kinds"),
     [
-        ("arch.head.hidden", "hidden", "list of integer >= 1, <= 1,000,000,000", []),
+        ("arch.head.hidden", "hidden", "list of integer >= 1, <= 1,000,000,000 or mapping", [""]),
         ("train.optimizer", "optimizer", "mapping or one of adamw, sgd", ["sgd", "adamw"]),
         ("train.optimizer.momentum", "momentum", "number >= 0, < 1", []),
         ("claims[0].margin", "margin", "number >= 0", []),

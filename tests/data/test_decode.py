@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -171,6 +172,24 @@ def test_corrupt_files_are_skipped_and_listed_where_the_study_allows_it(tmp_path
     dataset = load_decoded_dataset(data, sources.compute_data_fingerprint(data))
     assert len(dataset.train.labels) == 8
     assert [Path(line.split(": ")[0]).name for line in dataset.train.skipped] == ["3.png", "4.png"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "dead link", "folder"])
+def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
+    data = write_corrupt_folder(tmp_path)
+    for name in ("3.png", "4.png"):
+        (tmp_path / "train/b" / name).unlink()
+    path = tmp_path / "train/a/9.png"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "dead link":
+            path.symlink_to(tmp_path / "missing.png")
+        case _:
+            path.mkdir()
+    with pytest.raises(DatasetError, match=r"train/a/9\.png: not a regular file"):
+        sources.compute_data_fingerprint(data)
+    sources.compute_data_fingerprint(data.model_copy(update={"on_corrupt": "skip"}))
 
 
 def test_decoding_reports_its_progress(tmp_path: Path) -> None:

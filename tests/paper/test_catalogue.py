@@ -16,7 +16,8 @@ from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.statement import Statement
 
 STUDIES = Path(__file__).parents[2] / "studies"
-PATHS = {path.stem: path for path in sorted(STUDIES.rglob("*.yaml")) if path.stem != "recipe"}
+FILES = sorted([*STUDIES.glob("*.yaml"), *(STUDIES / "paper").glob("*.yaml")])  # examples/ has no evidence
+PATHS = {path.stem: path for path in FILES if path.stem != "recipe"}
 NAMES = list(PATHS)
 ON_PHOTOGRAPHS = sorted(set(NAMES) - {"kernels", "depth-fashion"})
 NOT_TUNED = {  # study -> reason

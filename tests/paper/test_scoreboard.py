@@ -16,6 +16,7 @@ from vgg_ablate.errors import CheckFailedError, StorageError
 from vgg_ablate.paper import scoreboard, writing
 from vgg_ablate.paper.computed import Check, Computation
 from vgg_ablate.paper.standing import Standing, collect_standings
+from vgg_ablate.paper.trained_table import build_trained_table
 
 STUDIES = Path(__file__).parents[2] / "studies" / "paper"
 
@@ -31,7 +32,9 @@ def write_study_results(results: Path, study: str, accuracy: Accuracy) -> Path:
 def make_one_worse(worse: str, points: float) -> Accuracy:
     """Make one variant worse than all others by `points`; add noise of 0.1 points from variant and seed."""
     return lambda variant, seed: (
-        0.6 - points / 100 * (variant == worse) + np.random.default_rng([seed, *variant.encode()]).normal(0, 0.001)
+        0.6
+        - points / 100 * (variant.partition("@")[0] == worse)
+        + np.random.default_rng([seed, *variant.encode()]).normal(0, 0.001)
     )
 
 
@@ -46,8 +49,9 @@ def get_standing(results: Path, name: str) -> Standing:
 
 
 def test_without_results_nothing_that_trains_has_a_verdict(tmp_path: Path) -> None:
-    words = {standing.word for standing in collect_standings(tmp_path) if standing.statement.kind == "empirical"}
-    assert words == {"not run yet", "out of reach"}
+    empirical = [standing for standing in collect_standings(tmp_path) if standing.statement.kind == "empirical"]
+    assert {standing.verdict for standing in empirical} == {"not run yet", "out of reach"}
+    assert {standing.word for standing in empirical} == {"not run yet", "not tested"}
 
 
 def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -> None:
@@ -59,34 +63,67 @@ def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -
 def test_a_study_that_agrees_supports_the_statement_at_its_scale(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", make_one_worse("shallow", 5.0))
     found = get_standing(tmp_path, "E06")
-    assert found.word == "supported"
+    assert found.verdict == "supported"
     assert found.scale == (
         "cifar10 (image-folder) at 32 px, all examples, 8 to 64 channels, norm batch, 40 epochs, 5 seeds"
     )
-    assert "supported at this scale" in scoreboard.render_page([found])
+    assert found.word == "as in the paper"
+    assert "as in the paper" in scoreboard.render_page([found])
 
 
 def test_a_study_that_says_the_opposite_refutes_it(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", make_one_worse("base", 5.0))
-    assert get_standing(tmp_path, "E06").word == "refuted"
+    assert get_standing(tmp_path, "E06").verdict == "refuted"
 
 
 def test_one_refuted_claim_refutes_a_statement_of_several(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", set_accuracies({"A": 0.0, "base": 0.06, "C": 0.02, "D": 0.04, "E": 0.04}))
     words = {answer.reference.claim: answer.word for answer in get_standing(tmp_path, "E10").answers}
     assert words == {"deepest-beat-b": "refuted", "deepest-beat-c": "supported"}
-    assert get_standing(tmp_path, "E10").word == "refuted"
+    assert get_standing(tmp_path, "E10").verdict == "refuted"
 
 
 def test_a_fall_with_depth_that_one_step_breaks_supports_the_trend(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", set_accuracies({"A": 0.0, "base": 0.01, "C": 0.02, "D": 0.04, "E": 0.037}))
-    assert get_standing(tmp_path, "E02").word == "supported"
+    assert get_standing(tmp_path, "E02").verdict == "supported"
+
+
+def test_the_words_are_in_the_sense_of_the_paper(tmp_path: Path) -> None:
+    levels = {"base": 0.05, "shallow": 0.05, "C": 0.06, "D": 0.02, "E": 0.021, "A": 0.0, "shallow-macs": 0.05}
+    write_study_results(tmp_path, "depth", set_accuracies(levels))
+    words = {name: get_standing(tmp_path, name).word for name in ("E03", "E04", "E05", "E06")}
+    assert words == {
+        "E03": "as in the paper",
+        "E04": "as in the paper",
+        "E05": "reversed here",
+        "E06": "no difference of at least 0.5 points",
+    }
+
+
+def test_a_verdict_that_changes_between_the_two_longest_trainings_is_moving(tmp_path: Path) -> None:
+    noise = make_one_worse("nobody", 0)
+    write_study_results(
+        tmp_path, "depth", lambda variant, seed: noise(variant, seed) - 0.05 * (variant in ("shallow", "base@20"))
+    )
+    found = get_standing(tmp_path, "E06")
+    assert (found.verdict, found.word) == ("supported", "still moving")
+
+
+def test_the_printed_difference_stands_beside_the_one_found(tmp_path: Path) -> None:
+    write_study_results(tmp_path, "depth", make_one_worse("base", 2.0))
+    table = build_trained_table([get_standing(tmp_path, "E04")])
+    (row,) = table.rows
+    cells = [cell.to_text() for cell in row.cells]
+    assert cells[0] == "E04"
+    assert cells[2] == "−0.6"  # 28.1 against 28.7 in table 3
+    assert [float(cell.split(" ")[0]) for cell in cells[3:5]] == pytest.approx([40.0, 42.0], abs=0.1)
+    assert float(cells[6].replace("−", "-")) == pytest.approx(-100 * 2 / 42, abs=0.3)
 
 
 def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
     found = get_standing(tmp_path, "A06")
     wrong = Standing(found.statement, Computation((Check("D", 138, 139, "million"),)), ())
-    assert wrong.word == "refuted"
+    assert wrong.verdict == "refuted"
     assert "D: 139 million (claimed: 138)" in scoreboard.render_page([wrong])
 
 
@@ -129,11 +166,22 @@ def test_a_check_is_content_until_a_record_or_the_page_changes(tmp_path: Path) -
     assert any("E99" in line for line in writing.find_outdated_files(results))
 
 
+def test_a_marked_part_shows_the_answer_of_a_study(tmp_path: Path) -> None:
+    readme, results = tmp_path / "README.md", tmp_path / "results"
+    readme.write_text(f"<!-- claims: study depth -->\n{writing.END_MARKER}\n", encoding="utf-8")
+    write_study_results(results, "depth", make_one_worse("shallow", 5.0))
+    writing.write_scoreboard(results)
+    text = readme.read_text(encoding="utf-8")
+    assert "> **" in text
+    assert "| B is better than the shallow net, one 5x5 per pair of 3x3 (E06) |" in text
+    assert writing.find_outdated_files(results) == []
+
+
 def test_report_check_guards_the_scoreboard_too(tmp_path: Path) -> None:
     writing.write_scoreboard(tmp_path)
     assert CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"]).exit_code == 0
     write_study_results(tmp_path, "depth", make_one_worse("shallow", 5.0))
-    with pytest.raises(CheckFailedError, match="25 supported"):
+    with pytest.raises(CheckFailedError, match="as in the paper"):
         CliRunner().invoke(app, ["report", str(tmp_path / "paper"), "--check"], catch_exceptions=False)
 
 
@@ -152,9 +200,9 @@ def test_the_readme_keeps_what_stands_around_its_table(tmp_path: Path) -> None:
     assert text.startswith(f"before\n{TABLE}\n")
     assert text.endswith(f"{writing.END_MARKER}\nafter\n")
     assert "stale" not in text
-    assert "| E06: " in text
+    assert "| E06 |" in text
     assert "| N1: " not in text
-    assert "| A01 to A18: decided by arithmetic | computed exactly | 18 supported |" in text
+    assert "decided by arithmetic: 23 supported" in text
 
 
 def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> None:
@@ -168,7 +216,7 @@ def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> No
     assert "- depth/pair-beats-five: not run yet" in text
     assert "two 3x3: 5 pixels" in text
     docs.write_text(f"<!-- claims: E99 -->\n{writing.END_MARKER}", encoding="utf-8")
-    with pytest.raises(StorageError, match="no such statement"):
+    with pytest.raises(StorageError, match="expected 'table', an id of the catalogue"):
         writing.write_scoreboard(results)
 
 

@@ -20,6 +20,25 @@ def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
     assert write.check_report(tmp_path / "pretend") == []
 
 
+def test_stopped_runs_are_reported_with_what_a_repetition_reproduces(tmp_path: Path) -> None:
+    report = summary.load_report(make_results_folder(tmp_path / "a", outcomes={("five", 2): Outcome.PRUNED}))
+    (note,) = [note for note in markdown.build_notes(report) if "stopped early" in note]
+    assert note.startswith("1 run was stopped early")
+    assert "with several it depends on their order" in note
+    finished = summary.load_report(make_results_folder(tmp_path / "b"))
+    assert not [note for note in markdown.build_notes(finished) if "stopped early" in note]
+
+
+def test_html_of_a_study_is_text_in_markdown(tmp_path: Path) -> None:
+    payload = "<img src=x onerror=alert(1)>"
+    text = STUDY.replace("Do pretend", f"{payload} Do pretend").replace("two 3x3", f"{payload} two 3x3")
+    report = make_results_folder(tmp_path / "pretend", text=f"{text}answer: '{payload} no'\n")
+    write.write_report(report)
+    written = (report / "report.md").read_text(encoding="utf-8")
+    assert written.count("&lt;img src=x") >= 3
+    assert "<img" not in written
+
+
 @pytest.mark.parametrize("name", ["runs.csv", "report.md", "table.tex"])
 def test_an_edited_report_fails_its_check_with_file_and_line(tmp_path: Path, name: str) -> None:
     folder = make_results_folder(tmp_path / "pretend")

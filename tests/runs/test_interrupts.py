@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +58,29 @@ def test_the_second_interrupt_does_not_wait() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+READ_FOREVER = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from vgg_ablate.runs.interrupts import handle_sigterm
+
+handle_sigterm(grace_s=0.1)
+with ThreadPoolExecutor(1) as threads:
+    read = threads.submit(open, sys.argv[1])
+    print("reading", flush=True)
+    read.result()
+"""
+
+
+def test_sigterm_ends_a_process_whose_thread_reads_forever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # a read of it waits for a writer, as one of a dead mount waits for its server
+    command = [sys.executable, "-c", READ_FOREVER, str(tmp_path / "pipe")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.terminate()
+        assert process.wait(timeout=60) == 130
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])

@@ -70,6 +70,13 @@ def test_a_journal_with_a_damaged_line_is_reported_moved_aside_and_rebuilt(tmp_p
     assert count_trials(journal) == 9
 
 
+def test_a_database_without_its_driver_is_an_error_that_names_the_module() -> None:
+    url = "mssql+pymssql://ann:secret@localhost/ledger"
+    with pytest.raises(StorageError, match=r"mssql.*: the driver of this database is not installed: pymssql") as caught:
+        open_ledger("asked", Path("results"), url)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_journal_is_rebuilt_from_the_records(tmp_path: Path, journal: Path) -> None:
     assert rebuild_ledger(make_study(tmp_path), journal.parent, None, fake_training.fingerprint) == 9
     assert count_trials(journal) == 9

@@ -8,6 +8,7 @@ Commands import what they need when they are called: `--help` and shell scripts 
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -80,8 +81,18 @@ def read_options(
 
 def main() -> None:
     """Run the command line. An error that a user can cause is printed as one line per problem, without a traceback."""
+    _escape_unprintable(sys.stdout)
     try:
         app()
     except VggAblateError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)  # every other exception is a bug and keeps its traceback
+
+
+def _escape_unprintable(stream: object) -> None:
+    """Print characters that the encoding of a stream lacks as escapes, as Python does on stderr.
+
+    A study is trained by the time its report is printed: a terminal without UTF-8 must not end it with a traceback.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")

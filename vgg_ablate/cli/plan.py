@@ -80,7 +80,18 @@ def plan(
         if runs is not None:
             print(f"{runs.least} to {runs.most} runs to train: {runs.look}")
         print_mismatches(nets)
+        _print_changes(nets)
         _print_space(checked)
+
+
+def _print_changes(nets: Sequence[ResolvedVariant]) -> None:
+    from vgg_ablate.report.change_effects import list_changes
+
+    changes = {net.variant.name: net.variant.changes for net in nets}
+    for sentence in list_changes(
+        changes, {net.variant.name: net.costs.as_dict() for net in nets}, nets[0].variant.name
+    ):
+        print(sentence)
 
 
 def _resolve_nets(study: Study) -> tuple[ResolvedVariant, ...]:

@@ -11,7 +11,7 @@ import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder, load_study
 from vgg_ablate.config.study_file import ReportColumn
-from vgg_ablate.errors import CheckFailedError, Problem, SpecError, find_nearest
+from vgg_ablate.errors import CheckFailedError, Problem, SpecError, StorageError, find_nearest
 
 STUDIES = Annotated[
     list[Path], typer.Argument(metavar="STUDY...", help="Study files or results folders; several are compared.")
@@ -50,15 +50,23 @@ def _save_texts(study: Path, folder: Path) -> None:
 def write_and_print_report(folder: Path, *, as_json: bool, columns: Sequence[ReportColumn] = ()) -> None:
     """Write the report of a results folder and print it: head, tables and notes, or one JSON document.
 
-    `columns` select the columns of the printed comparison; the files have those that the study selects.
+    `columns` select the columns of the printed comparison; the files have those that the study selects. In a folder
+    that cannot be written, JSON is printed all the same, with a note on stderr.
 
-    Raises CheckFailedError, after writing, where records are damaged or contradict the study.
+    Raises CheckFailedError, after writing, where records are damaged or contradict the study, and StorageError.
     """
+    from vgg_ablate.analysis import summary
     from vgg_ablate.formatting import table
     from vgg_ablate.report import markdown, write
     from vgg_ablate.report.head import build_head, render_head_text
 
-    written = write.write_report(folder)
+    written = summary.load_report(folder)
+    try:
+        write.write_files(written)
+    except StorageError as error:
+        if not as_json:
+            raise
+        print(f"not written: {error}", file=sys.stderr)
     if as_json:
         print(write.serialize_report(written))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,6 @@ import typer
 from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, load_study
 from vgg_ablate.cli.report import write_and_print_report
 
-INTERRUPTED = 130  # exit status: 128 + SIGINT, as shells count
 Progress = Literal["auto", "rich", "plain", "none"]
 
 
@@ -89,6 +87,7 @@ def run(
     """Train every run of a study that has no record, then write its report and print tables and verdicts."""
     from vgg_ablate.records import Outcome
     from vgg_ablate.runs import driver
+    from vgg_ablate.runs.interrupts import INTERRUPTED, handle_sigterm
     from vgg_ablate.runs.leases import read_lock_holder
     from vgg_ablate.runs.resources.slots import parse_runs_per_gpu
 
@@ -108,7 +107,7 @@ def run(
         heartbeat_timeout_s=silence or heartbeat_timeout,
     )
     # Batch systems end a job with SIGTERM: it should stop the driver as cleanly as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_sigterm()
     if wait and (holder := read_lock_holder(folder)) is not None:
         print(f"{folder}: {holder} is running this study; waiting", file=sys.stderr)
     try:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vgg_ablate.config import kernel_rewrites
 from vgg_ablate.config.datasets import Shape
+from vgg_ablate.config.head import Head
 from vgg_ablate.config.initializers import InitConfig, KaimingInit
 from vgg_ablate.config.notation import format_stages, parse_stages
 from vgg_ablate.config.presets import PRESETS
@@ -21,7 +22,6 @@ from vgg_ablate.config.types import (
     Count,
     Depth,
     Flag,
-    Fraction,
     FrozenModel,
     InvalidValueError,
     Positive,
@@ -33,7 +33,7 @@ from vgg_ablate.errors import find_nearest
 
 AfterConv = Literal["activation", "norm", "nothing"]
 BetweenConvs = Literal["activation", "norm", "none"]
-KernelRule = Literal[3, 5, 7, "1x1-last", "1xn"]
+KernelRule = Literal[3, 5, 7, "1x1-last", "1xn", "every-3", "every-5", "every-7"]
 
 
 def _wrap_in_list(value: Any) -> Any:
@@ -135,19 +135,6 @@ class LocalResponseNorm(FrozenModel):
 NormConfig = Annotated[NoNorm | BatchNorm | GroupNorm | LocalResponseNorm, Field(discriminator="kind"), ByKind]
 
 
-class Head(FrozenModel):
-    """The layers after the last stage: an optional pooling, hidden dense layers, and the class layer."""
-
-    hidden: tuple[Size, ...] = Field(default=(), max_length=3)
-    """Sizes of the hidden dense layers; an empty list is a head of the class layer alone. Unit: units. Example: [64]"""
-    dropout: Fraction = 0.0
-    """Probability with which a unit is dropped, after the activation of each hidden layer. Example: 0.5"""
-    pool: Literal["none", "global"] | Size = "none"
-    """Average pooling before the dense layers: none, global (to 1x1), or n (adaptive, to n x n). Example: global"""
-    convolutional: Flag = False
-    """Whether the dense layers are convolutions: the same weights, class maps for larger images. Example: true"""
-
-
 class Match(FrozenModel):
     """Scale the width until one cost meets a budget, given as a number or as the name of another variant."""
 
@@ -206,8 +193,9 @@ class Arch(FrozenModel):
     Unit: convolutions. Example: 3
     """
     kernel: Kernel = ()
-    """Rewriting of the kernels, or a list of rewritings in this order: 5 and 7 merge stacks of 3x3, 3 splits 5x5 and
-    7x7, 1xn splits n x n, 1x1-last is config C of the paper.
+    """Rewriting of the kernels, or a list of rewritings in this order: 5 and 7 merge stacks of 3x3 and so lower the
+    depth, 3 splits 5x5 and 7x7, 1xn splits n x n, 1x1-last is config C of the paper; every-3, every-5 and every-7 set
+    every kernel and keep the depth.
 
     Example: 5
     """

@@ -1,10 +1,15 @@
-"""Kernel factorisation: rewrite the convolutions of a stage without changing its receptive field (paper, section 2.3).
+"""Kernel factorisation: rewrite the convolutions of a stage, most rules without changing its receptive field.
+
+The rules are those of section 2.3 of the paper, and those that change the kernel while they keep the depth.
 
 5         merge every two consecutive 3x3 into one 5x5
 7         merge every three consecutive 3x3 into one 7x7
 3         split every 5x5 into two 3x3, every 7x7 into three
 1x1-last  replace the last 3x3 of a stage of three or more by 1x1 (config C from D); the only rule that shrinks it
 1xn       split every n x n into 1 x n, then n x 1
+every-3   give every convolution a 3x3 kernel and keep their number: the receptive field changes, the depth does not
+every-5   the same with 5x5
+every-7   the same with 7x7
 """
 
 from __future__ import annotations
@@ -12,6 +17,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+RULE_DESCRIPTIONS = {
+    5: "pairs of 3x3 merged into one 5x5",
+    7: "triples of 3x3 merged into one 7x7",
+    3: "5x5 and 7x7 split into stacks of 3x3",
+    "1x1-last": "the last 3x3 of a stage replaced by 1x1",
+    "1xn": "n x n split into 1 x n and n x 1",
+    "every-3": "every kernel set to 3x3",
+    "every-5": "every kernel set to 5x5",
+    "every-7": "every kernel set to 7x7",
+}
+_KERNEL_SIDES = {"every-3": 3, "every-5": 5, "every-7": 7}
 _STACK_SIZES = {5: 2, 7: 3}  # kernel side -> number of 3x3 convolutions with the same receptive field
 
 
@@ -39,6 +55,9 @@ def rewrite_stage(convs: Sequence[PlainConv], rule: int | str) -> list[PlainConv
         return _replace_last_by_1x1(convs)
     if rule == "1xn":
         return [part for conv in convs for part in _split_rows_and_columns(conv)]
+    if rule in _KERNEL_SIDES:
+        side = _KERNEL_SIDES[str(rule)]
+        return [conv._replace(kernel=(side, side)) for conv in convs]
     return _merge_3x3(convs, int(rule))
 
 
@@ -46,7 +65,8 @@ def is_rewritten(convs: Iterable[HasKernel], rule: int | str) -> bool:
     """Return whether every convolution already has the form that the rule produces."""
     if rule == "1xn":
         return all(min(conv.kernel) == 1 < max(conv.kernel) for conv in convs)
-    return all(conv.kernel == (rule, rule) for conv in convs)
+    side = _KERNEL_SIDES.get(str(rule), rule)
+    return all(conv.kernel == (side, side) for conv in convs)
 
 
 def apply_between(convs: Sequence[PlainConv], between: str, stack: int | None) -> list[PlainConv]:

@@ -107,6 +107,8 @@ def _decode_example(example: RawExample, size: int, channels: int) -> DecodedExa
         is_gray = example.image.shape[2] == 1
         image = Image.fromarray(np.ascontiguousarray(example.image[..., 0] if is_gray else example.image))
         return _finish_example(image, example.label, size, channels)
+    if not os.path.isfile(example.image):  # reading a pipe or a device could wait forever
+        return UnreadableImage(example.image, "not a regular file")
     try:
         with Image.open(example.image) as image:
             return _finish_example(image, example.label, size, channels)

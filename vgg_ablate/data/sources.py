@@ -104,7 +104,10 @@ def _hash_file_stats(data: Data) -> str:
         f"{cache.find_data_root(data).resolve()}\n".encode()
     )
     for name, path in _list_files(data):
-        stat = os.stat(path)
+        try:
+            stat = os.stat(path)
+        except FileNotFoundError:
+            stat = os.lstat(path)  # a link to a file that is missing: decoding reports it, or skips it
         # The inode, because renaming a file over another one may keep size and time.
         stats.update(f"{name}\0{stat.st_ino}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return stats.hexdigest()[:32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -14,6 +15,7 @@ from vgg_ablate.formatting.cells import TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow, render_markdown
 from vgg_ablate.paper.computed import Check, Computation
 from vgg_ablate.paper.standing import ClaimAnswer, Standing
+from vgg_ablate.paper.trained_table import build_trained_table, describe_levels
 from vgg_ablate.report import wording
 
 _KINDS = {"analytic": "Computed", "empirical": "Trained", "note": "The note"}
@@ -36,9 +38,20 @@ def build_scoreboard_table(standings: Sequence[Standing]) -> Table:
 
 
 def describe_counts(standings: Sequence[Standing]) -> str:
-    """Return the number of statements per verdict, as a sentence."""
+    """Return the number of statements per verdict, those decided by arithmetic apart from those that were trained."""
+    computed = [standing for standing in standings if not standing.is_trained]
+    trained = [standing for standing in standings if standing.is_trained]
+    parts = [
+        f"{len(group)} {noun}: {_count_words(group)}."
+        for group, noun in ((computed, "statements decided by arithmetic"), (trained, "by training"))
+        if group
+    ]
+    return " ".join(parts)
+
+
+def _count_words(standings: Sequence[Standing]) -> str:
     counts = Counter(standing.word for standing in standings)
-    return f"{len(standings)} statements: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()) + "."
+    return ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
 def render_page(standings: Sequence[Standing]) -> str:
@@ -50,9 +63,13 @@ def render_page(standings: Sequence[Standing]) -> str:
         "Written by `python -m vgg_ablate claims` from arithmetic and from the records under results/; do not edit.",
         "",
         describe_counts(standings),
-        "Verdicts of trained studies hold at the scale printed with them, not on ImageNet.",
-        "A statement is supported if every claim that decides it is supported, and refuted if one of them is refuted.",
+        "Words of trained statements hold at the scale printed with them, not on ImageNet. As in the paper: every "
+        "claim that decides the statement is supported. Reversed (differs) here: one of them is refuted. No "
+        "difference: the "
+        "interval lies within the smallest effect that the study declares. Still moving: the two longest trainings "
+        "disagree. Unclear: the data decide neither way.",
         "",
+        *_render_trained_table(standings),
         *_render_overview(standings),
     ]
     for kind, heading in _KINDS.items():
@@ -64,40 +81,16 @@ def render_page(standings: Sequence[Standing]) -> str:
 
 
 def render_readme_table(standings: Sequence[Standing]) -> str:
-    """Return a Markdown table with one row per trained statement, and one row for all computed ones together."""
-    analytic = [standing for standing in standings if standing.statement.kind == "analytic"]
-    agree = sum(standing.word == "supported" for standing in analytic)
-    rows = [
-        TableRow(
-            (
-                TextCell(f"A01 to A{len(analytic)}: decided by arithmetic"),
-                TextCell("computed exactly"),
-                TextCell(f"{agree} supported"),
-            )
-        )
-    ]
-    rows += [
-        TableRow(
-            (
-                TextCell(_describe_statement(standing)),
-                TextCell(_describe_estimates(standing)),
-                TextCell(_format_verdict(standing)),
-            )
-        )
-        for standing in standings
-        if any(answer.verdict for answer in standing.deciding_answers)
-    ]
-    columns = tuple(Column(name, name, "left") for name in ("paper", "here", "verdict"))
-    return render_markdown(
-        Table("claims", "The paper's claims, here", columns, tuple(rows), (describe_counts(standings),))
-    )
+    """Return the table of trained statements in Markdown, with the number of statements per verdict below it."""
+    table = build_trained_table(standings)
+    if not table.rows:
+        return f"{describe_counts(standings)}\n"
+    return render_markdown(replace(table, notes=(*table.notes, describe_counts(standings))))
 
 
 def render_statement(standing: Standing) -> str:
     """Return one statement in Markdown with its evidence and caveats."""
-    return (
-        "\n".join([f"{standing.statement.text} **{_format_verdict(standing)}**", "", *_render_points(standing)]) + "\n"
-    )
+    return "\n".join([f"{standing.statement.text} **{standing.word}**", "", *_render_points(standing)]) + "\n"
 
 
 def serialize_standings(standings: Sequence[Standing]) -> str:
@@ -114,12 +107,17 @@ def describe_evidence(standing: Standing) -> str:
     return standing.statement.out_of_reach or "; ".join(parts)
 
 
+def _render_trained_table(standings: Sequence[Standing]) -> list[str]:
+    table = build_trained_table(standings)
+    return [render_markdown(table), ""] if table.rows else []
+
+
 def _render_overview(standings: Sequence[Standing]) -> Iterator[str]:
     yield "| | statement | verdict |"
     yield "|:---|:---|:---|"
     for standing in standings:
         link = f"[{standing.statement.id}](#{standing.statement.id.lower()})"
-        yield f"| {link} | {standing.statement.text} | {_format_verdict(standing)} |"
+        yield f"| {link} | {standing.statement.text} | {standing.word} |"
 
 
 def _render_points(standing: Standing) -> Iterator[str]:
@@ -128,6 +126,8 @@ def _render_points(standing: Standing) -> Iterator[str]:
     yield f"- where: {source}" + (f"; as printed: {statement.numbers}" if statement.numbers else "")
     if statement.comparison:
         yield f"- compared: {statement.comparison}; by {statement.metric}"
+    if statement.elsewhere:
+        yield f"- elsewhere: {statement.elsewhere}"
     if standing.computation:
         yield f"- computed: {_format_checks(standing.computation)}"
     for answer in standing.answers:
@@ -157,17 +157,9 @@ def _build_cells(standing: Standing) -> tuple[TextCell, ...]:
             statement.id,
             statement.text,
             statement.numbers,
-            _format_verdict(standing),
+            standing.word,
             describe_evidence(standing),
         )
-    )
-
-
-def _format_verdict(standing: Standing) -> str:
-    return (
-        f"{standing.word} at this scale"
-        if standing.scale and standing.word in ("supported", "refuted")
-        else standing.word
     )
 
 
@@ -203,19 +195,11 @@ def _format_estimate(verdict: Verdict) -> str:
     if not isfinite(verdict.mean):
         return f"{verdict.claim.text}: {verdict.reason}"
     estimate = f"{verdict.claim.text}: difference {wording.format_estimate(verdict)}, n = {verdict.n}"
+    if verdict.horizons:
+        estimate += f" (by level: {describe_levels(verdict)})"
     is_open = verdict.verdict == "inconclusive" and not verdict.reason
     excluded = f"differences of more than {wording.format_excluded(verdict)} are excluded" if is_open else ""
     return "; ".join(part for part in (estimate, verdict.reason, excluded) if part)
-
-
-def _describe_statement(standing: Standing) -> str:
-    printed = f" ({standing.statement.numbers})" if standing.statement.numbers else ""
-    return f"{standing.statement.id}: {standing.statement.text}{printed}"
-
-
-def _describe_estimates(standing: Standing) -> str:
-    verdicts = [answer.verdict for answer in standing.deciding_answers if answer.verdict]
-    return "; ".join(_format_estimate(verdict) for verdict in verdicts if isfinite(verdict.mean))
 
 
 def _build_document(standing: Standing) -> dict[str, Any]:
@@ -228,7 +212,8 @@ def _build_document(standing: Standing) -> dict[str, Any]:
         "kind": statement.kind,
         "comparison": statement.comparison,
         "metric": statement.metric,
-        "verdict": standing.word,
+        "verdict": standing.verdict,
+        "word": standing.word,
         "scale": standing.scale,
         "evidence": [
             *_build_check_documents(standing.computation),

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Literal
 
 from vgg_ablate.analysis import summary
+from vgg_ablate.analysis.metrics import get_claim_unit
+from vgg_ablate.analysis.pairs import compute_sides
 from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.variant_rows import MetricSummary
 from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.formatting import numbers
 from vgg_ablate.paper.analytic import COMPUTATIONS
 from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.computed import Computation
 from vgg_ablate.paper.statement import ClaimReference, Statement
 
-StandingWord = Literal["supported", "refuted", "no difference", "inconclusive", "not run yet", "out of reach"]
+StandingVerdict = Literal["supported", "refuted", "no difference", "inconclusive", "not run yet", "out of reach"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,18 @@ class ClaimAnswer:
     reference: ClaimReference
     verdict: Verdict | None
     scale: str = ""  # of the study: data set, widths, epochs, seeds
+    epochs: int = 0
+    sides: tuple[MetricSummary, MetricSummary] | None = None  # errors of a and b, where the claim has two sides
 
     @property
-    def word(self) -> StandingWord:
-        """The verdict in a word."""
-        return self.verdict.verdict if self.verdict else "not run yet"
+    def word(self) -> StandingVerdict:
+        """The verdict, or "not run yet" where runs of the claim at the longest training are missing."""
+        return self.verdict.verdict if self.verdict is not None and self.verdict.complete else "not run yet"
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the two longest trainings disagree."""
+        return self.verdict is not None and self.verdict.stable is False
 
 
 @dataclass(frozen=True)
@@ -46,24 +57,68 @@ class Standing:
         return tuple(answer for answer in self.answers if answer.reference.decides)
 
     @property
+    def is_trained(self) -> bool:
+        """Whether trained runs decide, or would: arithmetic alone does not answer the statement."""
+        return bool(self.deciding_answers) or bool(self.statement.out_of_reach)
+
+    @property
     def scale(self) -> str:
         """The scales of the deciding studies; empty if none of them has results."""
         return "; ".join(dict.fromkeys(answer.scale for answer in self.deciding_answers if answer.verdict))
 
     @property
-    def word(self) -> StandingWord:
-        """The verdict of the statement in a word.
+    def verdict(self) -> StandingVerdict:
+        """The verdict on the statement.
 
         One refuted part refutes it; it is supported only if every deciding part is.
         """
         if self.statement.out_of_reach:
             return "out of reach"
-        words: list[StandingWord] = [answer.word for answer in self.deciding_answers]
+        verdicts: list[StandingVerdict] = [answer.word for answer in self.deciding_answers]
         if self.computation:
-            words.append("supported" if self.computation.agrees else "refuted")
+            verdicts.append("supported" if self.computation.agrees else "refuted")
         # "not run yet" comes before "inconclusive": a statement is not judged on half of its claims.
-        precedence: tuple[StandingWord, ...] = ("refuted", "not run yet", "inconclusive", "no difference")
-        return next((word for word in precedence if word in words), "supported")
+        precedence: tuple[StandingVerdict, ...] = ("refuted", "not run yet", "inconclusive", "no difference")
+        return next((word for word in precedence if word in verdicts), "supported")
+
+    @property
+    def word(self) -> str:
+        """The verdict of a trained statement in the sense of the paper; of a computed one, the verdict itself.
+
+        "as in the paper", "no difference of at least 0.5 points", "reversed here" ("differs here" where the paper
+        states that nothing differs), "still moving" where the two longest trainings disagree, "unclear", "not tested".
+        """
+        verdict = self.verdict
+        if verdict == "out of reach":
+            return "not tested"
+        if not self.is_trained or verdict == "not run yet":
+            return verdict
+        refuted = [answer for answer in self.deciding_answers if answer.word == "refuted"]
+        if any(answer.is_moving for answer in (refuted or self.deciding_answers)):
+            return "still moving"
+        match verdict:
+            case "supported":
+                return f"as in the {'note' if self.statement.kind == 'note' else 'paper'}"
+            case "refuted":
+                kinds = {answer.verdict.claim.kind for answer in refuted if answer.verdict is not None}
+                return "differs here" if kinds == {"equivalent"} else "reversed here"
+            case "no difference":
+                return f"no difference of at least {self._describe_smallest_effect()}"
+            case _:
+                return "unclear"
+
+    def _describe_smallest_effect(self) -> str:
+        claims = [
+            answer.verdict.claim
+            for answer in self.deciding_answers
+            if answer.verdict is not None and answer.word == "no difference"
+        ]
+        sizes = dict.fromkeys(
+            f"{numbers.format_compact(claim.smallest_effect)} {get_claim_unit(claim)}"
+            for claim in claims
+            if claim.smallest_effect
+        )
+        return " or ".join(sizes)
 
 
 def collect_standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
@@ -107,4 +162,7 @@ def _find_answer(reference: ClaimReference, report: Report | None) -> ClaimAnswe
         return ClaimAnswer(reference, None)
     # None also if the saved study does not have the claim yet: it was added after the study ran.
     verdict = next((verdict for verdict in report.verdicts if verdict.claim.id == reference.claim), None)
-    return ClaimAnswer(reference, verdict, describe_scale(report))
+    if verdict is None:
+        return ClaimAnswer(reference, None)
+    sides = None if verdict.exact else compute_sides(verdict, report.frame)
+    return ClaimAnswer(reference, verdict, describe_scale(report), report.study.base.train.epochs, sides)

@@ -7,6 +7,20 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedErrors:
+    """The top-1 errors, in percent, that the paper prints for the two sides of a claim."""
+
+    a: float
+    b: float
+    source: str  # the table, with S and Q
+
+    @property
+    def difference(self) -> float:
+        """Side a minus side b in percentage points: negative where a has less error."""
+        return round(self.a - self.b, 2)
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimReference:
     """A claim of a study that bears on a statement.
 
@@ -16,6 +30,7 @@ class ClaimReference:
     study: str  # studies/paper/<study>.yaml or studies/<study>.yaml; its results are in results/<study>/
     claim: str  # the claim's id in that study
     decides: bool = True
+    printed: PrintedErrors | None = None  # None where the paper prints no error for both sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +46,7 @@ class Statement:
     text: str
     section: str  # of the paper; "note" for the note
     numbers: str = ""  # as printed
+    elsewhere: str = ""  # public figures on CIFAR-10, with their source
     comparison: str = ""
     metric: str = ""
     caveats: tuple[str, ...] = ()

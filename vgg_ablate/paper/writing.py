@@ -1,7 +1,8 @@
 """The scoreboard as files: results/paper/claims.md, and the marked parts of README.md and docs/reproduction.md.
 
-A marked part begins with `<!-- claims: table -->` (the table of trained statements) or with `<!-- claims: E06 -->` (one
-statement with its evidence), and ends with `<!-- claims: end -->`. The text between the markers is generated.
+A marked part begins with `<!-- claims: table -->` (the table of trained statements), `<!-- claims: E06 -->` (one
+statement with its evidence) or `<!-- claims: study kernels -->` (the answer and the first table of results/kernels),
+and ends with `<!-- claims: end -->`. The text between the markers is generated.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.errors import StorageError
 from vgg_ablate.files import replace_file
+from vgg_ablate.formatting.table import render_markdown
 from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import Standing, collect_standings
+from vgg_ablate.report.answer import write_answer
+from vgg_ablate.report.claims_table import build_claims_table
 
 END_MARKER = "<!-- claims: end -->"
 # `|\Z` matches a part without its end marker, so that it is reported instead of left as it is.
-_MARKED_PART = re.compile(rf"(<!-- claims: (?P<part>(?!end\b)\w+) -->\n)(?P<inside>.*?)({END_MARKER}|\Z)", re.DOTALL)
+_MARKED_PART = re.compile(
+    rf"(<!-- claims: (?P<part>(?!end\b)[\w-]+(?: [\w-]+)?) -->\n)(?P<inside>.*?)({END_MARKER}|\Z)", re.DOTALL
+)
 _DOCUMENTS = ("README.md", "docs/reproduction.md")  # relative to the parent of the results folder
 
 
@@ -47,27 +54,37 @@ def _render_files(results: Path, standings: Sequence[Standing]) -> dict[Path, st
     for name in _DOCUMENTS:
         path = results.absolute().parent / name
         if path.exists():
-            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), standings)
+            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), standings, results)
     return files
 
 
-def _fill_marked_parts(path: Path, text: str, standings: Sequence[Standing]) -> str:
+def _fill_marked_parts(path: Path, text: str, standings: Sequence[Standing], results: Path) -> str:
     by_id = {standing.statement.id: standing for standing in standings}
 
     def render_part(match: re.Match[str]) -> str:
         begin, part, _, end = match.groups()
         if end != END_MARKER:
             raise StorageError(f"{path}: {begin.strip()!r} has no end marker {END_MARKER!r}")
-        if part != "table" and part not in by_id:
-            raise StorageError(
-                f"{path}: {begin.strip()!r}: no such statement; expected 'table' or an id of the catalogue"
-            )
-        inside = (
-            scoreboard.render_readme_table(standings) if part == "table" else scoreboard.render_statement(by_id[part])
-        )
+        kind, _, study = part.partition(" ")
+        if kind == "table":
+            inside = scoreboard.render_readme_table(standings)
+        elif kind == "study" and (results / study / "manifest.json").exists():
+            inside = _render_answer(results / study)
+        elif part in by_id:
+            inside = scoreboard.render_statement(by_id[part])
+        else:
+            rule = "expected 'table', an id of the catalogue, or 'study' and the name of a results folder"
+            raise StorageError(f"{path}: {begin.strip()!r}: {rule}")
         return f"{begin}{inside}{END_MARKER}"
 
     return _MARKED_PART.sub(render_part, text)
+
+
+def _render_answer(folder: Path) -> str:
+    """Return the answer of a study and its table of claims in Markdown."""
+    report = load_report(folder)
+    table = build_claims_table(report)
+    return f"> **{write_answer(report)}**\n\n{render_markdown(table) if table is not None else ''}"
 
 
 def _find_differences(path: Path, text: str) -> list[str]:

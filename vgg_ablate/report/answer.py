@@ -24,7 +24,7 @@ def write_answer(report: Report) -> str:
     if not report.is_recorded:
         return f"Not run yet.{_describe_tuning_progress(report)}"
     clauses = list(_list_clauses(report)) if report.shown_verdicts else [_describe_design(report)]
-    return f"{_describe_level(report)}{'; '.join([capitalize_first(clauses[0]), *clauses[1:]])}."
+    return f"{capitalize_first(_describe_level(report) + '; '.join(clauses))}."
 
 
 def describe_author_answer(report: Report) -> tuple[str, str]:

@@ -14,7 +14,9 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown
-from vgg_ablate.report import design_tables, wording
+from vgg_ablate.records import Outcome
+from vgg_ablate.report import design_tables, level_table, wording
+from vgg_ablate.report.change_effects import list_changes
 from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures.registry import RenderedFigure
 from vgg_ablate.report.head import build_head
@@ -35,6 +37,7 @@ def build_markdown(report: Report, figures: Sequence[RenderedFigure] = ()) -> st
         *(render_markdown(table) for table in build_variant_tables(report)),
         *_build_figures([figure for figure in figures if figure is not forest]),
         *_build_section("Notes", build_notes(report)),
+        *_fold("What the changes do", list_net_changes(report)),
         *_fold("Data", list_data_facts(report)),
         *_fold("Expected and found", list_expectations(report)),
         *_fold("Provenance", [f"{name}: {value}" for name, value in list_provenance(report)]),
@@ -52,8 +55,8 @@ def build_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[T
 
 def build_variant_tables(report: Report, columns: Sequence[ReportColumn] = ()) -> list[Table]:
     """Build the tables of a report below its claims: the comparison, those of its design, the tuning."""
-    tuned = tuning.build_tuning_table(report)
-    return [*design_tables.build_design_tables(report, columns), *([tuned] if tuned else [])]
+    below = (level_table.build_level_table(report), tuning.build_tuning_table(report))
+    return [*design_tables.build_design_tables(report, columns), *(table for table in below if table is not None)]
 
 
 def list_evidence(report: Report) -> list[tuple[Verdict, list[str]]]:
@@ -81,7 +84,14 @@ def build_notes(report: Report) -> list[str]:
         *_note_untuned(report),
         *_note_unplanned_looks(report),
         *_note_mixed_runs(report),
+        *_note_stopped_proposals(report),
     ]
+
+
+def list_net_changes(report: Report) -> list[str]:
+    """Return what the changes of every variant do to its net, one sentence each."""
+    changes = {row.name: row.variant.changes for row in report.rows}
+    return list_changes(changes, report.results.costs, report.base.name)
 
 
 def list_expectations(report: Report) -> list[str]:
@@ -129,8 +139,8 @@ def format_rerun_command(report: Report) -> str:
 def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     head = build_head(report)
     training = head.training + (f" **Under-trained:** {head.under_trained}." if head.under_trained else "")
-    author = [f"> {head.author_answer}"] if head.author_answer else []
-    warning = [f"*{head.author_warning}*"] if head.author_warning else []
+    author = [f"> {_escape_tags(head.author_answer)}"] if head.author_answer else []
+    warning = [f"*{_escape_tags(head.author_warning)}*"] if head.author_warning else []
     table = [render_markdown(head.claims)] if head.claims is not None else []
     picture = [f"![{forest.title}](figures/{forest.name}.svg)"] if forest is not None else []
     caption = [forest.caption] if forest is not None else []
@@ -138,11 +148,11 @@ def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     sentences = [f"{verdict.claim.id}: {' '.join(lines)}" for verdict, lines in evidence]
     return [
         f"# {report.study.name}",
-        head.question,
-        f"**{head.answer}**",
+        _escape_tags(head.question),
+        f"**{_escape_tags(head.answer)}**",
         *author,
         *warning,
-        training,
+        _escape_tags(training),
         *table,
         *picture,
         *_fold("The numbers behind the claims", [*caption, *sentences]),
@@ -153,17 +163,27 @@ def _fold(heading: str, sentences: Sequence[str]) -> list[str]:
     """Return a folded list; GitHub renders Markdown in it after an empty line."""
     if not sentences:
         return []
-    lines = "\n".join(f"- {sentence}" for sentence in sentences)
+    lines = _build_list(sentences)
     return [f"<details><summary>{heading}</summary>", lines, "</details>"]
 
 
 def _build_section(heading: str, sentences: Sequence[str]) -> list[str]:
-    return [f"## {heading}", "\n".join(f"- {sentence}" for sentence in sentences)] if sentences else []
+    return [f"## {heading}", _build_list(sentences)] if sentences else []
+
+
+def _build_list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {_escape_tags(sentence)}" for sentence in sentences)
+
+
+def _escape_tags(text: str) -> str:
+    """Escape HTML tags, which a viewer of Markdown would interpret; the author's Markdown stays."""
+    return text.replace("<", "&lt;")
 
 
 def _build_figures(figures: Sequence[RenderedFigure]) -> list[str]:
     images = [
-        f"![{figure.title}](figures/{figure.name}.svg)\n\n**{figure.title}.** {figure.caption}" for figure in figures
+        f"![{figure.title}](figures/{figure.name}.svg)\n\n{_escape_tags(f'**{figure.title}.** {figure.caption}')}"
+        for figure in figures
     ]
     return ["## Figures", *images] if images else []
 
@@ -171,8 +191,7 @@ def _build_figures(figures: Sequence[RenderedFigure]) -> list[str]:
 def _build_problems(report: Report) -> list[str]:
     if not report.problems:
         return []
-    problems = "\n".join(f"- {problem}" for problem in report.problems)
-    return ["## Problems", "The rest of this report leaves these out:", problems]
+    return ["## Problems", "The rest of this report leaves these out:", _build_list(report.problems)]
 
 
 def _note_registration(report: Report) -> Iterator[str]:
@@ -274,6 +293,17 @@ def _note_mixed_runs(report: Report) -> Iterator[str]:
                 f"Runs were trained {what} {', '.join(values)}: differences between variants can be differences "
                 "between these."
             )
+
+
+def _note_stopped_proposals(report: Report) -> Iterator[str]:
+    """Say what a repetition of a search with a pruner reproduces."""
+    if (stopped := int((report.frame["outcome"] == Outcome.PRUNED).sum())) == 0:
+        return
+    runs = "1 run was" if stopped == 1 else f"{numbers.format_count(stopped)} runs were"
+    yield (
+        f"{runs} stopped early, by comparison with what was known at that time. With one worker a repetition stops the "
+        "same runs at the same epochs; with several it depends on their order, which cannot be repeated."
+    )
 
 
 def _format_value(value: object) -> str:

@@ -32,9 +32,14 @@ def write_report(folder: str | Path) -> Report:
     Raises StorageError if the folder has no study or cannot be written.
     """
     report = summary.load_report(folder)
+    write_files(report)
+    return report
+
+
+def write_files(report: Report) -> None:
+    """Write every file of a report into its results folder. Raises StorageError if the folder cannot be written."""
     for name, text in build_files(report).items():
         replace_file(report.folder / name, text)
-    return report
 
 
 def build_files(report: Report) -> dict[str, str]:

@@ -27,6 +27,7 @@ from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
 from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan, StudyCell, build_plan
+from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.eta import Forecast
 from vgg_ablate.runs.progress.events import EventWriter
 from vgg_ablate.runs.progress.reading import fingerprint_with_notice
@@ -304,4 +305,4 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
 
 
 def _build_views(folder: Path, options: RunOptions) -> View:
-    return MultiView(EventWriter.open(folder / "events.jsonl"), build_view(options.progress))
+    return MultiView(DiskSpaceView(folder), EventWriter.open(folder / "events.jsonl"), build_view(options.progress))

@@ -8,10 +8,14 @@ the middle of a write it would leave half a file.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+INTERRUPTED = 130  # exit status: 128 + SIGINT, as shells count
+_GRACE_S = 10.0  # batch systems kill a job 30 s after SIGTERM, or later
 
 
 @contextlib.contextmanager
@@ -44,3 +48,18 @@ def defer_interrupts() -> Iterator[Callable[[], None]]:
     finally:
         for number in handled:
             signal.signal(number, before[number])
+
+
+def handle_sigterm(grace_s: float = _GRACE_S) -> None:
+    """Let SIGTERM raise KeyboardInterrupt as Ctrl-C does, and end the process after `grace_s` seconds at the latest.
+
+    A thread that reads from a dead mount never returns, and Python would wait for it at its exit.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(grace_s, os._exit, [INTERRUPTED])
+        timer.daemon = True  # a program that ends earlier does not wait for it
+        timer.start()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGTERM, interrupt)

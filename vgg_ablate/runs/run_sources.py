@@ -27,6 +27,7 @@ class FixedPlanSource:
     """The missing trainings of a plan in order, and each ensemble as soon as its members are recorded."""
 
     needed: Collection[str] | None = None  # all runs of the plan are
+    stops_runs = False
 
     def __init__(
         self, division: PlanDivision, mirror: LedgerMirror, *, stop_at_failure: bool, kept: Collection[str] = ()
@@ -74,6 +75,8 @@ class FixedPlanSource:
 
 class LookSource:
     """The missing runs of a study look by look: those of the next look once every run of this one is recorded."""
+
+    stops_runs = False
 
     def __init__(
         self, plan: Plan, read: Callable[[], Decisions], start: Callable[[Collection[str]], FixedPlanSource]

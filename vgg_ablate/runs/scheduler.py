@@ -34,6 +34,13 @@ _POLL_TIMEOUT_S = 0.25
 class RunSource(Protocol):
     """The order of the runs of a study, informed of what becomes of each."""
 
+    @property
+    def stops_runs(self) -> bool:
+        """Whether runs may be stopped after an epoch; local workers then wait for the decision on each epoch.
+
+        Otherwise a run would be recorded with as many epochs as its worker happens to train meanwhile.
+        """
+
     def take_next_run(self) -> StudyCell | None:
         """Return the next run to submit; None if there is none at the moment."""
 
@@ -109,7 +116,7 @@ class Scheduler:
                 continue
             others = tuple(other.run for other in cell.shares)
             repeats = self.store.get(cell.repeats) if cell.repeats else None
-            self.pool.submit(Job(cell.run, cell.costs, others, repeats))
+            self.pool.submit(Job(cell.run, cell.costs, others, repeats, waits=self.source.stops_runs))
         return submitted
 
     def _handle(self, event: WorkerEvent) -> None:

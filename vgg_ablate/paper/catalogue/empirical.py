@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vgg_ablate.paper.statement import ClaimReference, Statement
+from vgg_ablate.paper.statement import ClaimReference, PrintedErrors, Statement
 
 _SMALL_IMAGES = (
     "The paper's geometry divided by eight: crops of 28 px, Q = 32, 48, 64. CIFAR's images have 32 px, so "
@@ -18,6 +18,19 @@ _NOISE = (
     "of an unpaired difference 0.28."
 )
 
+_CIFAR_DEPTH = (
+    "CIFAR-10, with batch normalisation, the best of 300 epochs on the test set (chengyangfu/pytorch-vgg-cifar10): "
+    "A 7.83, B 5.82, D 6.14, E 6.35 % error"
+)
+
+
+def _table_3(a: float, b: float) -> PrintedErrors:
+    return PrintedErrors(a, b, "table 3, S = Q = 256")
+
+
+_LRN = _table_3(29.6, 29.7)
+_FUSION = PrintedErrors(24.0, 24.8, "tables 6 and 4, dense evaluation; D and E alone are equal")
+
 
 def _empirical(number: int, section: str, text: str, **more: Any) -> Statement:
     return Statement(id=f"E{number:02}", kind="empirical", section=section, text=text, **more)
@@ -29,6 +42,7 @@ EMPIRICAL = (
         "2.1, 4.1",
         "Local response normalisation does not improve net A.",
         numbers="A 29.6/10.4, A-LRN 29.7/10.5",
+        elsewhere="CIFAR-10, a net of four layers (AlexNet's authors): 13 % error without, 11 % with",
         comparison="A against A-LRN",
         metric="top-1/top-5 error, S = Q = 256",
         caveats=(
@@ -37,13 +51,17 @@ EMPIRICAL = (
             "divide by the size. It is not known which of the two the authors used, so both are tested.",
             "AlexNet's own authors reported a gain of 1.4/1.2 points.",
         ),
-        claims=(ClaimReference("lrn", "sum-does-not-help"), ClaimReference("lrn", "mean-does-not-help")),
+        claims=(
+            ClaimReference("lrn", "sum-does-not-help", printed=_LRN),
+            ClaimReference("lrn", "mean-does-not-help", printed=_LRN),
+        ),
     ),
     _empirical(
         2,
         "4.1",
         "The error falls with depth, from A with 11 layers to E with 19.",
         numbers="29.6, 28.7, 28.1, 27.0, 27.3 (A, B, C, D, E)",
+        elsewhere=_CIFAR_DEPTH,
         comparison="A, B, C, D, E",
         metric="top-1 error, S = Q = 256",
         caveats=(
@@ -62,6 +80,7 @@ EMPIRICAL = (
         "4.1",
         "The error saturates at 19 layers; a larger data set might profit from deeper nets.",
         numbers="D minus E: -0.3, -0.1, +0.1 at S = 256, 384, jitter",
+        elsewhere=_CIFAR_DEPTH,
         comparison="D against E",
         metric="top-1 error",
         caveats=(
@@ -69,7 +88,10 @@ EMPIRICAL = (
             _CONFOUNDED_DEPTH,
             "torchvision's models still gain 0.78 points (0.86 with batch normalisation) from 16 to 19 layers.",
         ),
-        claims=(ClaimReference("depth", "e-like-d"), ClaimReference("depth-fashion", "e-like-d", decides=False)),
+        claims=(
+            ClaimReference("depth", "e-like-d", printed=_table_3(27.3, 27.0)),
+            ClaimReference("depth-fashion", "e-like-d", decides=False),
+        ),
     ),
     _empirical(
         4,
@@ -82,7 +104,10 @@ EMPIRICAL = (
             "C also has three more weight layers, 0.4 % more weights and 4 % more macs than B.",
             _NOISE,
         ),
-        claims=(ClaimReference("depth", "c-beats-b"), ClaimReference("depth-fashion", "c-beats-b", decides=False)),
+        claims=(
+            ClaimReference("depth", "c-beats-b", printed=_table_3(28.1, 28.7)),
+            ClaimReference("depth-fashion", "c-beats-b", decides=False),
+        ),
     ),
     _empirical(
         5,
@@ -95,7 +120,10 @@ EMPIRICAL = (
             "D has 47 % more convolution weights and 32 % more convolution macs than C; neither the paper nor this "
             "study controls for them.",
         ),
-        claims=(ClaimReference("depth", "d-beats-c"), ClaimReference("depth-fashion", "d-beats-c", decides=False)),
+        claims=(
+            ClaimReference("depth", "d-beats-c", printed=_table_3(27.0, 28.1)),
+            ClaimReference("depth-fashion", "d-beats-c", decides=False),
+        ),
     ),
     _empirical(
         6,
@@ -132,8 +160,10 @@ EMPIRICAL = (
             _SMALL_IMAGES,
         ),
         claims=(
-            ClaimReference("scales", "jitter-beats-32"),
-            ClaimReference("scales", "jitter-beats-48"),
+            ClaimReference(
+                "scales", "jitter-beats-32", printed=PrintedErrors(25.6, 27.0, "table 3, D, Q = 384 and 256")
+            ),
+            ClaimReference("scales", "jitter-beats-48", printed=PrintedErrors(25.6, 26.8, "table 3, D, Q = 384")),
             ClaimReference("scales", "narrow-beats-32", decides=False),
         ),
     ),
@@ -145,7 +175,10 @@ EMPIRICAL = (
         comparison="three test scales against one",
         metric="top-1/top-5 error",
         caveats=(_SMALL_IMAGES,),
-        claims=(ClaimReference("views", "scales-help"), ClaimReference("scales", "narrow-scales-help", decides=False)),
+        claims=(
+            ClaimReference("views", "scales-help", printed=PrintedErrors(24.8, 25.6, "tables 4 and 3, D with jitter")),
+            ClaimReference("scales", "narrow-scales-help", decides=False),
+        ),
     ),
     _empirical(
         9,
@@ -161,10 +194,14 @@ EMPIRICAL = (
         "4.2",
         "The deepest nets, D and E, are the best.",
         numbers="24.8/7.5 both, best single nets on the validation set",
+        elsewhere=_CIFAR_DEPTH,
         comparison="D and E against A, B, C",
         metric="top-1/top-5 error",
         caveats=(_CONFOUNDED_DEPTH,),
-        claims=(ClaimReference("depth", "deepest-beat-b"), ClaimReference("depth", "deepest-beat-c")),
+        claims=(
+            ClaimReference("depth", "deepest-beat-b", printed=_table_3(27.15, 28.7)),
+            ClaimReference("depth", "deepest-beat-c", printed=_table_3(27.15, 28.1)),
+        ),
     ),
     _empirical(
         11,
@@ -174,7 +211,7 @@ EMPIRICAL = (
         comparison="multi-crop against dense",
         metric="top-1/top-5 error",
         caveats=("For D it is a tie in top-5.", _SMALL_IMAGES),
-        claims=(ClaimReference("views", "crops-beat-dense"),),
+        claims=(ClaimReference("views", "crops-beat-dense", printed=PrintedErrors(24.6, 24.8, "table 5, D")),),
     ),
     _empirical(
         12,
@@ -187,7 +224,10 @@ EMPIRICAL = (
             "The different treatment of image boundaries as the reason is the authors' hypothesis.",
             _SMALL_IMAGES,
         ),
-        claims=(ClaimReference("views", "both-beat-dense"), ClaimReference("views", "both-beat-crops")),
+        claims=(
+            ClaimReference("views", "both-beat-dense", printed=PrintedErrors(24.4, 24.8, "table 5, D")),
+            ClaimReference("views", "both-beat-crops", printed=PrintedErrors(24.4, 24.6, "table 5, D")),
+        ),
     ),
     _empirical(
         13,
@@ -198,9 +238,9 @@ EMPIRICAL = (
         metric="top-1/top-5 error",
         caveats=("Two replicates of one net are reported too: they show what any second net brings.",),
         claims=(
-            ClaimReference("ensemble", "both-beat-members"),
-            ClaimReference("ensemble", "both-beat-d"),
-            ClaimReference("ensemble", "both-beat-e"),
+            ClaimReference("ensemble", "both-beat-members", printed=_FUSION),
+            ClaimReference("ensemble", "both-beat-d", printed=_FUSION),
+            ClaimReference("ensemble", "both-beat-e", printed=_FUSION),
             ClaimReference("ensemble", "two-d-beat-members", decides=False),
             ClaimReference("ensemble", "two-e-beat-members", decides=False),
         ),
@@ -250,6 +290,8 @@ EMPIRICAL = (
         "Glorot and Bengio's initialisation makes the pre-training unnecessary.",
         comparison="Glorot against A's weights in the deeper net",
         metric="convergence",
+        elsewhere="CIFAR-10: a plain VGG-16 with torch's default initialisation stays at 90 % error "
+        "(kuangliu/pytorch-cifar, issue 28)",
         caveats=("The authors found this after the submission; no numbers are printed.",),
         claims=(ClaimReference("init", "glorot-trains-d"), ClaimReference("init", "glorot-like-pretrained")),
     ),

@@ -67,6 +67,8 @@ NOTE = (
         "The three fully connected layers hold too many parameters.",
         comparison="dense layers against all of D; dense head against global average pooling",
         metric="share of params; test error",
+        elsewhere="CIFAR-10, a conventional net (Lin et al., arXiv:1312.4400): dense head 17.56, with dropout 15.99, "
+        "global average pooling 16.46 % error",
         caveats=(
             '"Too many" is a judgement: the share is computed, and the study heads tests what the layers contribute.',
         ),

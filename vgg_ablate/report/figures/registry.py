@@ -26,6 +26,7 @@ from vgg_ablate.report.figures import (
     factor_levels,
     forest,
     interactions,
+    level_effects,
     nets,
     search,
     tuning_budget,
@@ -128,6 +129,12 @@ def _prepare_heat_map(report: Report) -> Draw | None:
     return partial(interactions.plot_heat_map, largest)
 
 
+def _prepare_level_effects(report: Report) -> Draw | None:
+    panels = level_effects.collect_effect_panels(report)
+    label = report.study.horizon_path.removeprefix("train.")
+    return partial(level_effects.plot_level_effects, panels, label) if panels else None
+
+
 def _prepare_tuning(report: Report) -> Draw | None:
     trials = {tuned.variant: tuned.first_rung for tuned in collect_trials(report) if tuned.first_rung}
     if not trials or report.study.tune is None or report.study.tune.trials < 2:
@@ -179,6 +186,14 @@ FIGURES: tuple[FigureEntry, ...] = (
         "smallest effect (darker band), or the claim is inconclusive (ring). Ticks: one per seed; equal differences "
         "are stacked.",
         _draw_rows(forest.collect_forest_rows, forest.plot_forest),
+    ),
+    FigureEntry(
+        "effects",
+        "Effects against the training length",
+        "Difference of side a minus side b of each claim, paired by seed, at every level of the horizons, with its "
+        "95 % interval; below 0, a has less error. Band: the smallest effect that matters. Red: where the difference "
+        "changes its sign, with the 95 % confidence set of that level.",
+        _prepare_level_effects,
     ),
     FigureEntry(
         "levels",

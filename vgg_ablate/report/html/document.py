@@ -45,6 +45,7 @@ def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
         figures=[figure for figure in figures if figure.name != "forest"],  # the table of claims has it in its rows
         evidence=claims.render_evidence(report) if report.is_recorded else "",
         notes=markdown.build_notes(report),
+        changes=markdown.list_net_changes(report),
         data=list_data_facts(report),
         expectations=markdown.list_expectations(report),
         runs=runs.render_runs(report),

@@ -72,6 +72,9 @@ def translate_storage_errors(url: str) -> Iterator[None]:
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
         cause = error.__cause__ or error  # Optuna's own message says only that something went wrong
         raise StorageError(f"{url}: {str(cause).splitlines()[0]}") from error
+    except ImportError as error:  # Optuna hides the name of the module behind a message of its own
+        missing = getattr(error.__cause__ or error.__context__, "name", None) or "its module"
+        raise StorageError(f"{url}: the driver of this database is not installed: {missing}") from error
     except OSError as error:
         raise StorageError(f"{error.filename or url}: {error.strerror}") from error
 

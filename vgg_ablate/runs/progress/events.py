@@ -22,9 +22,12 @@ from vgg_ablate.runs.workers.protocol import DecodingProgress, EpochEnded, JobEn
 class EventWriter(NullView):
     """A view that appends every event to the log. Raises StorageError where it cannot."""
 
+    _state: ProgressState  # set by `start`
+
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
         self._file = file
+        self._warning = ""
 
     @classmethod
     def open(cls, path: Path) -> EventWriter:
@@ -40,11 +43,17 @@ class EventWriter(NullView):
         return cls(path, file)
 
     def start(self, state: ProgressState) -> None:
+        self._state = state
         self._write({"event": "began", "total": state.total, "recorded": state.recorded, "slots": state.forecast.slots})
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
         name, fields = _describe_event(cell, event)
         self._write({"event": name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, **fields})
+
+    def tick(self) -> None:
+        if self._state.warning != self._warning:
+            self._warning = self._state.warning
+            self._write({"event": "warning", "text": self._warning} if self._warning else {"event": "warning_ended"})
 
     def close(self) -> None:
         # Closing tries once more to write what has failed; that failure was raised where it happened.

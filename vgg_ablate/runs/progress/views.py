@@ -42,6 +42,7 @@ class ProgressState:
     decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> images decoded, images in all
     outcomes: Counter[str] = field(default_factory=Counter)  # of this start
     notice: str = ""  # the verdicts by now, in a study that stops when its claims are decided
+    warning: str = ""  # what will end the study if nobody acts, such as a disk that is nearly full
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -85,6 +86,7 @@ class PlainView(NullView):
         self._printed_at = time.monotonic()
         self._decoding_printed_at = float("-inf")
         self._notice = ""
+        self._warning = ""
 
     def start(self, state: ProgressState) -> None:
         self._state = state
@@ -114,12 +116,17 @@ class PlainView(NullView):
             runs = [f"{cell.title} ({' '.join(_format_run(state, cell, e))})" for cell, e in state.running.values()]
             running = ", ".join(runs) or "nothing"
             self._print(f"[{_format_counts(state)}] running {running}, {format_eta(state)}")
+        self._print_notice()
 
     def _print_notice(self) -> None:
-        """Print the verdicts by now where they have changed."""
+        """Print the verdicts by now, and the warning, where they have changed."""
         if self._state.notice != self._notice:
             self._notice = self._state.notice
             self._print(self._notice)
+        if self._state.warning != self._warning:
+            self._warning = self._state.warning
+            if self._warning:
+                self._print(f"warning: {self._warning}")
 
     def _print(self, text: str) -> None:
         print(text, file=self._out, flush=True)
@@ -172,7 +179,8 @@ class RichView(NullView):
         for cell, epoch in state.running.values():
             runs.add_row(" ", cell.title, *_format_run(state, cell, epoch))
         notice = [escape(state.notice)] if state.notice else []
-        self._live.update(Group(bar, *notice, runs, *self._last_finished), refresh=True)
+        warning = [f"[yellow]warning: {escape(state.warning)}[/]"] if state.warning else []
+        self._live.update(Group(bar, *warning, *notice, runs, *self._last_finished), refresh=True)
 
 
 class MultiView:

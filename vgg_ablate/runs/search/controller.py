@@ -77,7 +77,12 @@ class SearchController:
         if not self._proposals.open and self._is_budget_spent() and (cell := self._start_winners()) is not None:
             self._queue.appendleft(cell)
 
-    # The four methods of a RunSource.
+    # The property and the four methods of a RunSource.
+
+    @property
+    def stops_runs(self) -> bool:
+        """Whether the search has a pruner."""
+        return self._design.pruner.kind != "none"
 
     def take_next_run(self) -> StudyCell | None:
         """Return the next run that is neither recorded nor with a worker."""

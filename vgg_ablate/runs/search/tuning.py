@@ -180,6 +180,8 @@ class Tuning:
 class TuningSource:
     """The missing runs of a tuning, rung by rung, as a source for the scheduler."""
 
+    stops_runs = False
+
     tunings: Sequence[VariantTuning]
     store: RecordStore
     failed: list[str] = field(default_factory=list)  # titles of runs that an exception has ended

@@ -21,6 +21,7 @@ from vgg_ablate.runs.leases import break_lease
 from vgg_ablate.runs.resources.packing import GpuPacking, get_slot_device
 from vgg_ablate.runs.resources.slots import Slot
 from vgg_ablate.runs.workers.protocol import (
+    ContinueRequest,
     DecodingProgress,
     EpochEnded,
     Heartbeat,
@@ -44,6 +45,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
     job: Job | None = None
+    waits: bool = False  # for the decision on the epoch that it has reported last
 
     @property
     def key(self) -> str | None:
@@ -105,6 +107,10 @@ class LocalPool:
         if self._held is not None:
             job, self._held = self._held, None
             self.submit(job)
+        for worker in self._workers.values():
+            if worker.waits and worker.key is not None:  # the driver has seen its epoch and has not stopped it
+                worker.waits = False
+                _send(worker, ContinueRequest(worker.key))
         slots = {worker.connection: slot for slot, worker in self._workers.items()}
         ready = wait(list(slots), timeout)
         events = [event for connection in ready for event in self._read_events(slots[connection])]  # type: ignore[index]
@@ -114,6 +120,7 @@ class LocalPool:
         """Ask for the end of a job after its current epoch."""
         for worker in self._workers.values():
             if worker.key == key:
+                worker.waits = False
                 _send(worker, StopRequest(key))
 
     def close(self) -> None:
@@ -122,7 +129,8 @@ class LocalPool:
         for worker in self._workers.values():
             worker.process.kill()
         for worker in self._workers.values():
-            worker.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_KILL_TIMEOUT_S)
             worker.connection.close()
         self._workers.clear()
 
@@ -185,6 +193,7 @@ class LocalPool:
                     continue
                 if isinstance(event, EpochEnded):
                     self._watchdog.record_epoch(event.key, event.epoch)
+                    worker.waits = worker.job is not None and worker.job.waits
                     continue
                 self._release_job(worker, event.peak_bytes if isinstance(event, JobEnded) else None)
                 if isinstance(event, JobEnded) and event.outcome is Outcome.FAILED:
@@ -210,7 +219,7 @@ class LocalPool:
 
     def _release_job(self, worker: _Worker, peak_bytes: int | None = None) -> str | None:
         """Take the job from a worker and return its key, None if it was idle."""
-        key, worker.job = worker.key, None
+        key, worker.job, worker.waits = worker.key, None, False
         self._watchdog.end(key or "")
         if self._packing and key is not None:
             self._packing.end(key, peak_bytes)

@@ -50,6 +50,7 @@ class Job:
     costs: dict[str, int]  # per example, in closed form; stored in every record
     others: tuple[Run, ...] = ()  # further runs with the same training key: the same net, evaluated in another way
     repeats: Record | None = None  # record of a run with the same training key, which this training must reproduce
+    waits: bool = False  # after every epoch, until the driver has decided whether the run goes on
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -60,6 +61,13 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class StopRequest:
     """A message to a worker: stop this run after its current epoch; its record says that it was pruned."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueRequest:
+    """A message to a worker that waits after an epoch: go on with this run."""
 
     key: str
 

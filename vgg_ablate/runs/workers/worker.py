@@ -31,6 +31,7 @@ from vgg_ablate.errors import EnvironmentFailedError
 from vgg_ablate.records import Epoch, FinalMetrics, Outcome, Record, RecordStore, Run
 from vgg_ablate.runs.leases import LeaseLostError, hold_run_lease
 from vgg_ablate.runs.workers.protocol import (
+    ContinueRequest,
     DecodingProgress,
     EpochEnded,
     Heartbeat,
@@ -246,6 +247,12 @@ class DriverConnection:
         """Return whether the driver has asked for the end of this job."""
         return self._connection.poll() and self._connection.recv() == StopRequest(key)
 
+    def wait_for_decision(self, key: str) -> bool:
+        """Wait until the driver has decided on this job, and return whether it is to end. Raises EOFError."""
+        while (message := self._connection.recv()) not in (StopRequest(key), ContinueRequest(key)):
+            pass  # a request that arrived after its job had ended
+        return isinstance(message, StopRequest)
+
     def receive_job(self) -> Job | None:
         """Wait for the next job; return None if the driver is gone."""
         try:
@@ -264,17 +271,18 @@ def serve_jobs(connection: DriverConnection, training: TrainingBackend, context:
         # train another run in a state that nobody knows.
         sys.excepthook = _build_exception_hook(connection, key)
         try:
-            connection.send(perform_job(training, job, context, partial(_report, connection, key), connection.send))
+            connection.send(perform_job(training, job, context, partial(_report, connection, job), connection.send))
         except EnvironmentFailedError as error:
             connection.send(JobRefused(key, str(error)))
         except LeaseLostError as error:
             connection.send(JobLost(key, str(error)))
 
 
-def _report(connection: DriverConnection, key: str, epoch: Epoch) -> bool:
+def _report(connection: DriverConnection, job: Job, epoch: Epoch) -> bool:
     """Report an epoch and return whether to stop."""
+    key = job.run.key
     connection.send(EpochEnded(key, epoch))
-    return connection.is_stop_requested(key)
+    return connection.wait_for_decision(key) if job.waits else connection.is_stop_requested(key)
 
 
 def _build_exception_hook(connection: DriverConnection, key: str) -> Callable[..., None]:

@@ -1,0 +1,101 @@
+"""The table of trained statements: the paper's difference beside the one found here, one row per deciding claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import isfinite
+
+from vgg_ablate.analysis.metrics import get_claim_unit, get_shown_sign
+from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
+from vgg_ablate.analysis.variant_rows import MetricSummary
+from vgg_ablate.analysis.verdicts import HorizonVerdict, Verdict
+from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.cells import DifferenceCell, MeanCell, TableCell, TextCell
+from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.paper.standing import ClaimAnswer, Standing
+from vgg_ablate.report import wording
+
+
+def build_trained_table(standings: Sequence[Standing]) -> Table:
+    """Return one row per deciding claim that has results; `standings` without any give a table without rows."""
+    columns = (
+        Column("", "id", "left"),
+        Column("the paper's claim", "claim", "left"),
+        Column("paper: a − b", "paper"),
+        Column("error of a, %", "a"),
+        Column("error of b, %", "b"),
+        Column("a − b, points [95 %]", "difference"),
+        Column("% of b", "percent"),
+        Column("here", "here", "left"),
+    )
+    rows = tuple(row for standing in standings for row in _build_rows(standing))
+    notes = (
+        "Errors: mean ± standard deviation over the seeds (their number), in percent. a − b is paired by seed; "
+        "negative: a has less error. % of b: the same difference relative to the error of b. Paper: top-1 points on "
+        "ImageNet, one run per net.",
+    )
+    return Table("claims", "The paper's trained claims, here", columns, rows, notes if rows else ())
+
+
+def describe_levels(verdict: Verdict) -> str:
+    """Return the difference at every recorded level of the horizons: `20: +0.4 [−0.1, 0.9]; 40: ...`."""
+    sign = get_shown_sign(verdict.claim.metric)
+    return "; ".join(
+        f"{level}: {_format_level(found, sign)}" for level, found in verdict.horizons.items() if isfinite(found.mean)
+    )
+
+
+def _format_level(found: HorizonVerdict, sign: int) -> str:
+    low, high = flip_interval((found.ci_low, found.ci_high), sign)
+    return numbers.format_difference(sign * found.mean, low, high, (high - low) / 4)  # 4: about two t quantiles
+
+
+def _build_rows(standing: Standing) -> Iterator[TableRow]:
+    answers = [answer for answer in standing.deciding_answers if answer.word != "not run yet"]
+    for index, answer in enumerate(answers):
+        assert answer.verdict is not None
+        first = index == 0
+        cells: tuple[TableCell, ...] = (
+            TextCell(standing.statement.id if first else ""),
+            TextCell(answer.verdict.claim.text),
+            TextCell(_format_printed(answer)),
+            *_build_side_cells(answer),
+            _build_difference_cell(answer.verdict),
+            TextCell(_format_percent(answer)),
+            TextCell(standing.word if first else ""),
+        )
+        yield TableRow(cells)
+
+
+def _format_printed(answer: ClaimAnswer) -> str:
+    printed = answer.reference.printed
+    return numbers.DASH if printed is None else numbers.format_number(printed.difference, 1, signed=True)
+
+
+def _build_side_cells(answer: ClaimAnswer) -> tuple[TableCell, TableCell]:
+    assert answer.verdict is not None
+    if answer.verdict.counts is not None:
+        trained_a, runs_a, trained_b, runs_b = answer.verdict.counts
+        return TextCell(f"trained {trained_a}/{runs_a}"), TextCell(f"trained {trained_b}/{runs_b}")
+    if answer.sides is None:
+        return TextCell(numbers.DASH), TextCell(numbers.DASH)
+    a, b = answer.sides
+    return _build_mean_cell(a), _build_mean_cell(b)
+
+
+def _build_mean_cell(side: MetricSummary) -> MeanCell:
+    return MeanCell(side.mean, side.sd, side.n, shows_n=True)
+
+
+def _build_difference_cell(verdict: Verdict) -> TableCell:
+    if get_claim_unit(verdict.claim) != "points" or verdict.counts is not None or not isfinite(verdict.mean):
+        return TextCell(wording.format_estimate(verdict))
+    difference = compute_shown_difference(verdict)
+    return DifferenceCell(difference.mean, verdict.sd, verdict.n, difference.low, difference.high)
+
+
+def _format_percent(answer: ClaimAnswer) -> str:
+    if answer.sides is None or answer.verdict is None or not answer.sides[1].mean:
+        return numbers.DASH
+    relative = 100 * compute_shown_difference(answer.verdict).mean / answer.sides[1].mean
+    return numbers.format_number(relative, 1, signed=True) if isfinite(relative) else numbers.DASH
