@@ -28,7 +28,7 @@ def test_a_kernel_set_everywhere_keeps_the_depth_and_widens_the_receptive_field(
 
 def test_a_change_that_leaves_the_net_alone_is_not_listed() -> None:
     costs = {"base": get_costs(), "slow": get_costs(), "five": get_costs(kernel=5)}
-    changes = {"base": {}, "slow": {"train.lr": 0.01}, "five": {"arch.kernel": 5}}
+    changes: dict[str, dict[str, object]] = {"base": {}, "slow": {"train.lr": 0.01}, "five": {"arch.kernel": 5}}
     (sentence,) = list_changes(changes, costs, "base")
     assert sentence.startswith("five: pairs of 3x3 merged")
 

@@ -15,11 +15,12 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from tests.report.factories import add_search_records, make_results_folder
-from vgg_ablate.analysis import summary
+from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.anova import analyze_variance
 from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.formatting import table
 from vgg_ablate.report import design_tables, markdown
+from vgg_ablate.runs.status import read_status
 
 HEAD = """\
 version: 1
@@ -213,6 +214,28 @@ def test_a_search_shows_its_winners_its_front_and_its_best_proposals(tmp_path: P
     assert list_names(history) == ["s0002", "s0001", "s0000"]
     assert list_names(front) == ["s0000", "s0001", "s0002"]
     assert [row.cells[1].to_text() for row in front.rows] == ["width 0.5", "width 1.25", "width 2"]
+
+
+def test_the_status_of_a_search_counts_what_its_budget_asks_for(tmp_path: Path) -> None:
+    points = [{"arch.width": width} for width in (0.5, 1.25, 2.0)]
+    folder = add_search_records(make_results_folder(tmp_path / "some", text=HEAD + SEARCH), points[:1], {})
+    status = read_status(folder)
+    assert (status.recorded, status.asked) == (4 + 2, 4 + 3 * 2 + 4), "base, three proposals on two seeds, a winner"
+    whole = add_search_records(make_results_folder(tmp_path / "all", text=HEAD + SEARCH), points, {"winner-1": 2})
+    assert (read_status(whole).missing, read_status(whole).asked) == (0, 4 + 3 * 2 + 4)
+
+
+def test_factors_and_the_values_of_a_search_are_columns_of_the_runs(tmp_path: Path, factorial: summary.Report) -> None:
+    assert {"factor.arch.kernel", "factor.arch.norm"} <= set(factorial.frame.columns)
+    levels = dict(zip(factorial.frame["variant"], factorial.frame["factor.arch.kernel"], strict=True))
+    assert levels["kernel=five+norm=none"] == "five"
+    points = [{"arch.width": width} for width in (0.5, 1.25, 2.0)]
+    folder = add_search_records(make_results_folder(tmp_path / "all", text=HEAD + SEARCH), points, {"winner-1": 2})
+    runs = frame.frame(folder)
+    values = dict(zip(runs["variant"], runs["search.arch.width"], strict=True))
+    assert (values["s0001"], values["winner-1"], isnan(values["base"])) == (1.25, 2.0, True)
+    (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
 def test_a_search_that_has_no_winner_yet_is_reported(tmp_path: Path) -> None:

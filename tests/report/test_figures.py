@@ -21,8 +21,9 @@ from tests.report import design_factories, factories
 from vgg_ablate.analysis import summary
 from vgg_ablate.analysis.pairs import compute_deciding_interval, compute_gains
 from vgg_ablate.analysis.summary import Report
+from vgg_ablate.records import Record
 from vgg_ablate.report import write
-from vgg_ablate.report.figures import canvas, cost_error, curves, forest, nets, registry, scales
+from vgg_ablate.report.figures import canvas, confusion, cost_error, curves, forest, nets, registry, scales
 
 KINDS = """\
 version: 1
@@ -272,3 +273,22 @@ def test_a_long_text_is_wrapped_with_few_measurements(monkeypatch: pytest.Monkey
     assert len(lines) == 3
     assert long.startswith(" ".join(lines).removesuffix("…"))
     assert sum(measured) < 20_000  # letters: each word was measured in the whole rest of the text before
+
+
+def test_confusions_are_summed_over_seeds_where_records_have_them(tmp_path: Path) -> None:
+    counts = np.full((10, 10), 1) + 8 * np.eye(10, dtype=int)
+
+    def add_confusion(record: Record, variant: str) -> Record:
+        assert record.tested is not None
+        tested = record.tested.model_copy(update={"details": {"confusion": counts.tolist()}})
+        return record.model_copy(update={"tested": tested})
+
+    without = summary.load_report(factories.make_results_folder(tmp_path / "without"))
+    assert confusion.collect_confusion(without) is None
+    report = summary.load_report(factories.make_results_folder(tmp_path / "with", change=add_confusion))
+    matrix = confusion.collect_confusion(report)
+    assert matrix is not None
+    assert matrix.counts.tolist() == (5 * counts).tolist()
+    assert matrix.names == tuple("0123456789")
+    with canvas.use_style():
+        assert find_hidden_texts(confusion.plot_confusion(matrix)) == []

@@ -19,6 +19,7 @@ from vgg_ablate.analysis.tuning import collect_trials, expect_best
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import (
     canvas,
+    confusion,
     cost_error,
     curves,
     dot_plot,
@@ -140,6 +141,11 @@ def _prepare_tuning(report: Report) -> Draw | None:
         return None
     expected = {variant: expect_best(rung) for variant, rung in trials.items()}
     return partial(tuning_budget.plot_tuning_budget, expected, report.study.tune.epochs[0])
+
+
+def _prepare_confusion(report: Report) -> Draw | None:
+    matrix = confusion.collect_confusion(report)
+    return None if matrix is None else partial(confusion.plot_confusion, matrix)
 
 
 def _describe_stalled(report: Report) -> str:
@@ -287,5 +293,12 @@ FIGURES: tuple[FigureEntry, ...] = (
         "help.",
         _prepare_tuning,
         extend_caption=_describe_omitted_tuning,
+    ),
+    FigureEntry(
+        "confusion",
+        "Which classes the base confuses",
+        "Wrong answers on the test sets of all seeds together: rows are the true classes, columns the predicted ones; "
+        "darker: a larger share of the class. Right answers are not drawn.",
+        _prepare_confusion,
     ),
 )
