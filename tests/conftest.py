@@ -1,4 +1,4 @@
-"""One thread a process, as a worker has; Hypothesis without a clock: the first example pays for imports."""
+"""One thread per process, as a worker has; Hypothesis without a deadline; the marker of slow tests."""
 
 import multiprocessing
 import os
@@ -20,3 +20,21 @@ def no_driver_outlives_its_test() -> Iterator[None]:
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
+
+
+# Folders and files whose tests start processes, train nets, draw figures or run hundreds of examples: `make fast`
+# leaves them out, so that the rest takes under a minute on two cores.
+SLOW = (
+    "cluster", "runs", "training", "report", "paper", "cli/test_run.py", "cli/test_init.py", "cli/test_export.py",
+    "cli/test_report.py", "cli/test_plan.py", "models/test_oracles.py", "data/test_fingerprint.py",
+    "analysis/test_verdicts.py", "analysis/test_sequential.py", "analysis/test_counts.py", "analysis/test_stats.py",
+    "analysis/test_stalled.py", "analysis/test_horizons.py", "test_portability.py", "test_docs.py", "test_api.py",
+    "config/test_limits.py", "space/test_survey.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of slow folders and files, wherever pytest was started."""
+    for item in items:
+        if item.path.relative_to(config.rootpath / "tests").as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)

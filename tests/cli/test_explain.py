@@ -14,12 +14,18 @@ def test_a_key_is_explained_with_type_unit_default_and_example(capsys: pytest.Ca
     explain("arch.head.hidden")
     assert capsys.readouterr().out == (
         "arch.head.hidden\n"
-        "  Sizes of the hidden dense layers; an empty list is a head of the class layer alone.\n"
+        "  Sizes of the hidden dense layers, or their number and one size, which can be two factors:\n"
+        "  arch.head.hidden.layers and arch.head.hidden.units. An empty list is a head of the class layer\n"
+        "  alone.\n"
         "\n"
-        "  type     list of integer >= 1, <= 1,000,000,000\n"
+        "  type     list of integer >= 1, <= 1,000,000,000 or mapping\n"
         "  unit     units\n"
         "  default  []\n"
         "  example  hidden: [64]\n"
+        "\n"
+        "  keys\n"
+        "    layers  Number of hidden layers.\n"
+        "    units   Size of each hidden layer.\n"
     )
 
 
