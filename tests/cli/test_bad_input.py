@@ -57,7 +57,11 @@ ARCHS = [
     ),
 ]
 CHANGES = [
-    ("arch.kernel: 4", "7:11: variants.other: arch.kernel[0]: must be 3, 5, 7, '1x1-last' or '1xn', got 4"),
+    (
+        "arch.kernel: 4",
+        "7:11: variants.other: arch.kernel[0]: must be 3, 5, 7, '1x1-last', '1xn', 'every-3', 'every-5' or 'every-7', "
+        "got 4",
+    ),
     (
         "'arch.stages[1].channels': 2.5",
         "7:11: variants.other: arch.stages[1].channels: must be a valid integer, got 2.5",

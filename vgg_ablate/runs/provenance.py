@@ -15,6 +15,8 @@ from typing import Any
 
 _LIBRARIES = ("vgg_ablate", "torch", "torchvision", "optuna", "numpy", "scikit-learn", "fvcore")
 
+_SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token|key)[^=&\s]*)=[^&\s]*", re.IGNORECASE)
+
 
 def collect_provenance() -> dict[str, Any]:
     """Return the facts about this machine, this process and this checkout that a manifest records."""
@@ -32,8 +34,13 @@ def collect_provenance() -> dict[str, Any]:
 
 
 def mask_password(text: str) -> str:
-    """Replace the password of a URL: `postgresql://ann:secret@host` -> `postgresql://ann:***@host`."""
-    return re.sub(r"(://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)
+    """Replace the password of a URL: `postgresql://ann:secret@host` -> `postgresql://ann:***@host`.
+
+    Parameters such as `?password=secret` are replaced, too.
+    """
+    # Up to the last @, where SQLAlchemy ends a password at the first: one that contains @ would be shown in part.
+    text = re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+    return _SECRET_PARAMETER.sub(r"\1=***", text)
 
 
 def _get_version(name: str) -> str | None:
