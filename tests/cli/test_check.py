@@ -116,3 +116,16 @@ def test_a_scale_that_dense_evaluation_does_not_cover_is_an_error_with_its_place
         "image; nearest scales that cover at least 90 %: 33, 36",
         f"{path}:14:3: variants.both: data.evaluate.scales: {message}",
     ]
+
+
+def test_a_learning_rate_of_100_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "fast.yaml"
+    path.write_text(
+        "version: 1\nname: fast\nquestion: q?\ndata: {name: digits, image_size: 16}\n"
+        'arch: {stages: "8 | 16"}\ntrain: {epochs: 2, lr: 0.01}\n'
+        "variants:\n  one: {train.lr: 1}\n  hundred: {train.lr: 100}\n"
+    )
+    check(path)
+    assert capsys.readouterr().err == (
+        "warning: hundred: a learning rate above 1 is unusual; common rates are 0.001 to 0.1\n"
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from vgg_ablate.config.arch import Match
 from vgg_ablate.config.constraints import Constraint, parse_constraint
 from vgg_ablate.config.search import Search
 
@@ -122,3 +123,17 @@ def test_the_excess_is_the_relative_distance_from_the_bound() -> None:
 )
 def test_an_invalid_design_is_an_error(change: dict[str, Any], message: str) -> None:
     assert message in read_error(change)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1M", 10**6), ("2.5 G", 2_500_000_000), ("40e6", 40_000_000), ("3k", 3000)]
+)
+def test_budgets_take_suffixes_and_exponents(text: str, number: int) -> None:
+    assert Match.model_validate({"macs": text}).target == number
+    assert Constraint.model_validate(parse_constraint(f"macs <= {text}")).high == number
+    assert Constraint.model_validate(parse_constraint(f"{text} <= macs")).low == number
+
+
+@pytest.mark.parametrize("name", ["base", "five", "M", "12", "1Mb", "e6"])
+def test_a_budget_that_is_no_number_stays_the_name_of_a_variant(name: str) -> None:
+    assert Match(macs=name).target == name

@@ -236,3 +236,14 @@ def test_two_levels_of_one_factor_cannot_both_be_the_base(write) -> None:  # typ
     design = f"design: {{kind: one_factor_at_a_time, factors: {{how: {levels}}}}}\nvariants:"
     (line,) = read_errors(write(STUDY.replace("variants:", design, 1)))
     assert "variants.how=b: identical to 'base'" in line
+
+
+def test_a_factor_whose_path_ends_in_an_index_names_its_cells(tmp_path: Path) -> None:
+    path = tmp_path / "sized.yaml"
+    path.write_text(
+        "version: 1\nname: sized\nquestion: q?\ndata: {name: digits, image_size: 16}\n"
+        'arch: {stages: "8 | 16", head: {hidden: [8]}}\n'
+        "design: {kind: factorial, factors: {'arch.head.hidden[0]': [4, 16], arch.width: [2, 3]}}\n"
+    )
+    names = [variant.name for variant in load(path).variants]
+    assert names[-4:] == ["hidden.0=4+width=2", "hidden.0=4+width=3", "hidden.0=16+width=2", "hidden.0=16+width=3"]

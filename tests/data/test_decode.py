@@ -198,3 +198,31 @@ def test_decoding_reports_its_progress(tmp_path: Path) -> None:
     folder = tmp_path / "split"
     write_split(folder, files, 8, 1, skip_corrupt=False, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(3, 3)]
+
+
+def test_sixteen_bits_with_small_values_are_refused_instead_of_turning_black(tmp_path: Path) -> None:
+    path = save_image(tmp_path, Image.fromarray(GREY.astype(np.uint16)))
+    (example,) = decode.decode_examples([RawExample(path, 0)], 8, 1)
+    assert isinstance(example, decode.UnreadableImage)
+    assert example.reason.startswith("a 16-bit image with no value above 255 would turn black")
+    black = save_image(tmp_path, Image.fromarray(np.zeros((8, 8), np.uint16)), "black.png")
+    assert not decode_file(black).any()
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    data = write_corrupt_folder(tmp_path)
+    for name in ("3.png", "4.png"):
+        (tmp_path / "train/b" / name).unlink()
+    before = sources.list_images(data, "train")
+    (tmp_path / "train/a/._0.png").write_bytes(b"the resource fork that macOS writes beside 0.png")
+    assert sources.list_images(data, "train") == before
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_folder_without_images_is_an_error_that_names_it(tmp_path: Path, split: str) -> None:
+    data = write_corrupt_folder(tmp_path)
+    for path in (tmp_path / split / "b").iterdir():
+        path.unlink()
+    (tmp_path / split / "b/notes.txt").write_text("no image")
+    with pytest.raises(DatasetError, match=rf"{split}/b: holds no images \(\.bmp, .*\.webp\)"):
+        sources.list_images(data, split)

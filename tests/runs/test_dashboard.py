@@ -157,3 +157,35 @@ def test_a_plan_is_shown_as_one_trial_per_run(tmp_path: Path) -> None:
         assert trial["state"] == ("Fail" if trial_attributes["run"].startswith("bad/") else "Complete")
         assert len(trial["intermediate_values"]) == len(record.epochs)
         assert (record.tested is None) == ("values" not in trial)
+
+
+def test_a_taken_port_is_one_line_and_an_exit_status(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    run_in_process(build_fake_plan(make_study(tmp_path)), folder)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "vgg_ablate", "dashboard", str(folder), "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 4
+    assert ended.stderr == f"port {port} of 127.0.0.1: Address already in use; --port takes another one\n"
+
+
+def test_sigterm_ends_the_server_too(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    run_in_process(build_fake_plan(make_study(tmp_path)), folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vgg_ablate", "dashboard", str(folder), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0) as serving:
+        try:
+            get_json(f"http://127.0.0.1:{port}/api/studies")
+            serving.terminate()
+            status = serving.wait(timeout=30)
+            with socket.socket() as client:
+                assert client.connect_ex(("127.0.0.1", port)) != 0
+            assert status == 143
+        finally:
+            subprocess.run(["kill", "--", f"-{serving.pid}"], stderr=subprocess.DEVNULL, check=False)

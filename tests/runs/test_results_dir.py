@@ -143,3 +143,10 @@ def test_a_registration_that_was_damaged_is_named(tmp_path: Path, registration: 
     manifest.model_copy(update={"provenance": known}).write(tmp_path / "results")
     with pytest.raises(StorageError, match=r"manifest\.json: provenance: registration must "):
         load_report(tmp_path / "results")
+
+
+def test_a_results_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("a file")
+    with pytest.raises(StorageError, match=rf"^{path}: is a file; --out takes a folder$"), hold_study_lock(path):
+        pass

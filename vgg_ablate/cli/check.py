@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vgg_ablate.cli.arguments import OVERRIDES, STUDY, load_study
-from vgg_ablate.cli.targets import print_mismatches, warn_about_size, warn_about_warmup
+from vgg_ablate.cli.targets import print_mismatches, warn_about_rate, warn_about_size, warn_about_warmup
 from vgg_ablate.errors import SpecError
 
 
@@ -24,6 +24,7 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     compared = nets[: len(checked.variants)]
     warn_about_size(compared)
     warn_about_warmup(compared)
+    warn_about_rate(compared)
     variants, seeds, levels = len(checked.variants), len(checked.seed_list), len(checked.variants_by_horizon)
     horizons = f" x {levels} horizons" if checked.horizons else ""
     runs = f"{variants} variants x {seeds} seeds{horizons} = {variants * seeds * levels} runs"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -31,5 +33,24 @@ def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PO
     # optuna-dashboard takes a journal as a path, and everything else as a URL.
     target = str(path) if path is not None and url.startswith("journal:") else url
     # Loopback only: the dashboard has no login.
+    _check_port_is_free(port)
     code = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
-    subprocess.run([sys.executable, "-c", code, target, "--host", "127.0.0.1", "--port", str(port)], check=False)
+    command = [sys.executable, "-c", code, target, "--host", "127.0.0.1", "--port", str(port)]
+    # SIGTERM would end this process alone and leave the server with the port; SystemExit ends the server first.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with subprocess.Popen(command) as server:
+        try:
+            server.wait()
+        finally:
+            server.terminate()
+
+
+def _check_port_is_free(port: int) -> None:
+    """Raise EnvironmentFailedError where another process listens on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: a port just closed is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            rule = f"port {port} of 127.0.0.1: {error.strerror}; --port takes another one"
+            raise EnvironmentFailedError(rule) from error

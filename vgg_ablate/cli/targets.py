@@ -12,6 +12,7 @@ from vgg_ablate.errors import Problem, SpecError, find_nearest
 if TYPE_CHECKING:
     from vgg_ablate.models.width_matching import ResolvedVariant
 
+_UNUSUAL_LR = 1.0  # above it, a slip of the keyboard is likelier than an intention
 _HIGH_LR = 0.02  # the learning rate above which deep nets without warm-up stalled in our studies
 _MAX_LISTED = 5  # names in one warning
 
@@ -65,6 +66,18 @@ def warn_about_warmup(nets: Iterable[ResolvedVariant]) -> None:
         print(
             f"warning: {', '.join(names[:_MAX_LISTED])}{more}: more than two convolutions in a stage, trained at a "
             f"learning rate above {_HIGH_LR} without warm-up: such runs often stall; set train.warmup_epochs: 1",
+            file=sys.stderr,
+        )
+
+
+def warn_about_rate(nets: Iterable[ResolvedVariant]) -> None:
+    """Warn on stderr of learning rates that are likely mistakes of typing."""
+    names = [net.variant.name for net in nets if net.variant.train.lr > _UNUSUAL_LR]
+    if names:
+        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+        print(
+            f"warning: {', '.join(names[:_MAX_LISTED])}{more}: a learning rate above {_UNUSUAL_LR:g} is unusual; "
+            "common rates are 0.001 to 0.1",
             file=sys.stderr,
         )
 

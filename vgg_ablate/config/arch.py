@@ -28,6 +28,7 @@ from vgg_ablate.config.types import (
     Positive,
     Size,
     Width,
+    parse_budget_number,
     parse_text_with,
 )
 from vgg_ablate.errors import find_nearest
@@ -139,14 +140,14 @@ NormConfig = Annotated[NoNorm | BatchNorm | GroupNorm | LocalResponseNorm, Field
 class Match(FrozenModel):
     """Scale the width until one cost meets a budget, given as a number or as the name of another variant."""
 
-    macs: str | Positive | Count | None = None
-    """Budget of multiply-accumulates: a number, or the variant whose cost it is.
+    macs: Annotated[str | Positive | Count | None, parse_text_with(parse_budget_number)] = None
+    """Budget of multiply-accumulates: a number such as 40e6 or 2.5 G, or the variant whose cost it is.
 
     Unit: multiply-accumulates per image. Example: base
     """
-    params: str | Positive | Count | None = None
+    params: Annotated[str | Positive | Count | None, parse_text_with(parse_budget_number)] = None
     """Budget of parameters: a number, or the variant whose cost it is. Unit: parameters. Example: 1000000"""
-    activations: str | Positive | Count | None = None
+    activations: Annotated[str | Positive | Count | None, parse_text_with(parse_budget_number)] = None
     """Budget of activations: a number, or the variant whose cost it is. Unit: numbers per image. Example: base"""
     tolerance: Annotated[
         float, Field(strict=True, gt=0, lt=1), parse_text_with(lambda text: _parse_percentage(text))

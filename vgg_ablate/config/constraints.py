@@ -9,14 +9,14 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from vgg_ablate.config.types import FrozenModel, InvalidValueError, Number
+from vgg_ablate.config.types import FrozenModel, InvalidValueError, Number, parse_budget_number
 from vgg_ablate.errors import find_nearest
 
 # Also the costs that a trend may be over.
 COSTS = ("params", "macs", "activations", "receptive_field", "weight_layers", "activation_layers")
 
 _BOUND = re.compile(
-    r"(?:(?P<low>[-+.\d]\S*)\s*(?P<below><=|<)\s*)?(?P<cost>[a-z_]+)\s*(?:(?P<sign><=|>=|<|>)\s*(?P<bound>\S+))?"
+    r"(?:(?P<low>[-+.\d]\S*(?:\s+[kMG])?)\s*(?P<below><=|<)\s*)?(?P<cost>[a-z_]+)\s*(?:(?P<sign><=|>=|<|>)\s*(?P<bound>\S+(?:\s+[kMG])?))?"
 )
 
 
@@ -70,9 +70,9 @@ def parse_constraint(text: str) -> dict[str, Any]:
 def _parse_bound(text: str, sign: str) -> float:
     """Return the closest integer that meets the bound: costs are integers, so `< 5e6` is `<= 5e6 - 1`."""
     try:
-        value = float(text)
+        value = float(parse_budget_number(text))
     except ValueError as error:
-        raise InvalidValueError("a bound must be a number, such as 60e6", got=text) from error
+        raise InvalidValueError("a bound must be a number, such as 60e6 or 60M", got=text) from error
     return {
         "<=": math.floor(value),
         "<": math.ceil(value) - 1,

@@ -154,4 +154,6 @@ def _label_value(value: Any) -> str:
 
 def _name_cell(levels: Mapping[str, str]) -> str:
     # 80 characters is the limit of types.Name. Two names that are cut to one are reported as duplicates.
-    return "+".join(f"{factor.rsplit('.', 1)[-1]}={level}" for factor, level in levels.items())[:80]
+    # A name has no brackets: of arch.head.hidden[0] it has hidden.0.
+    labels = (re.sub(r"\[(\d+)\]", r".\1", factor.rsplit(".", 1)[-1]) for factor in levels)
+    return "+".join(f"{label}={level}" for label, level in zip(labels, levels.values(), strict=True))[:80]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
@@ -42,6 +44,13 @@ Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
 
 
+_FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+# Digits alone are the name of a variant. Two digits of exponent: more would fill the memory with zeros.
+_BUDGET_NUMBER = re.compile(
+    r"(?P<number>\d{1,30}(?:\.\d{1,30})?(?:(?=\s*[kMG])|[eE]\+?\d{1,2}))\s*(?P<suffix>[kMG])?", re.ASCII
+)
+
+
 def expand_kind(value: Any) -> Any:
     """Expand the short form `batch` to `{kind: batch}`; return other values unchanged."""
     return {"kind": value} if isinstance(value, str) else value
@@ -73,6 +82,16 @@ def find_repeated(values: Iterable[Hashable]) -> list[Any]:
 def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:
     """Return a validator that parses text with `parse` and passes other values on unchanged."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def parse_budget_number(text: str) -> int | float | str:
+    """Return the number that `1M`, `2.5 G` or `40e6` stands for; other text, such as a variant's name, unchanged."""
+    match = _BUDGET_NUMBER.fullmatch(text.strip())
+    if match is None:
+        return text
+    # Decimal: 1.1 * 10**9 as a float is no whole number.
+    value = Decimal(match["number"]) * _FACTORS[match["suffix"] or ""]
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 class InvalidValueError(ValueError):

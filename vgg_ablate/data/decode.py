@@ -70,11 +70,14 @@ def decode_examples(
 def convert_native(image: Image.Image, channels: int) -> Image.Image:
     """Return the image upright, in mode RGB (3 channels) or L (1 channel), at its own size.
 
-    Alpha is dropped. Of 16 bits per channel the upper 8 are kept.
+    Alpha is dropped. Of 16 bits per channel the upper 8 are kept. Raises ValueError where these hold nothing.
     """
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):  # 16-bit gray: `convert` would clip every value above 255
-        upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        levels = np.asarray(upright).astype(np.uint32)
+        if 0 < levels.max() <= 255:
+            raise ValueError("a 16-bit image with no value above 255 would turn black; save it with 8 bits")
+        upright = Image.fromarray((levels >> 8).clip(0, 255).astype(np.uint8))
     if upright.mode == "P" and "transparency" in upright.info:  # PIL warns where such a palette becomes RGB directly
         upright = upright.convert("RGBA")
     return upright.convert("RGB" if channels == 3 else "L")

@@ -61,8 +61,8 @@ def prepare_split(data: Data, fingerprint: str, split: str, size: int, progress:
 def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     """Return path and label of every image of the `train` or `test` split of a data set of class folders.
 
-    An `image-folder` without a test folder has no test images. Raises DatasetError where the folder is missing or its
-    classes are not as declared.
+    An `image-folder` without a test folder has no test images. Raises DatasetError where the folder is missing, its
+    classes are not as declared, or one of them has no image.
     """
     info = DATASETS[data.name]
     assert info.folders is not None  # callers ask only for data sets of class folders
@@ -78,11 +78,16 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     images: list[tuple[str, int]] = []
     for label, name in enumerate(classes):
         class_folder = os.path.join(folder, name)  # strings: making a Path for each of a million files takes seconds
-        files = (
-            file for file in sorted(os.listdir(class_folder)) if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
-        )
+        files = [file for file in sorted(os.listdir(class_folder)) if _is_image_name(file)]
+        if not files:  # a class that is never seen would be trained as if it were one
+            raise DatasetError(f"{class_folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
         images += [(os.path.join(class_folder, file), label) for file in files]
     return images
+
+
+def _is_image_name(name: str) -> bool:
+    """Return whether a file is an image by its name. Hidden files are none: macOS writes `._x.png` beside x.png."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def list_array_files(data: Data) -> Iterator[tuple[str, Path]]:

@@ -34,9 +34,12 @@ class LeaseLostError(Exception):
 def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock a results folder while the block runs.
 
-    Raises StudyLockedError, with the process that holds the lock and since when, unless `wait` is set.
+    Raises StudyLockedError, with the process that holds the lock and since when, unless `wait` is set, and
+    StorageError where the folder is a file.
     """
     path = folder / "study.lock"
+    if folder.is_file():
+        raise StorageError(f"{folder}: is a file; --out takes a folder")
     handle = open_lock_file(path)
     try:
         while not _try_lock(handle, path):
