@@ -109,6 +109,16 @@ def test_a_verdict_that_changes_between_the_two_longest_trainings_is_moving(tmp_
     assert (found.verdict, found.word) == ("supported", "still moving")
 
 
+def test_a_shorter_training_is_shown_until_the_longest_has_run(tmp_path: Path) -> None:
+    folder = write_study_results(tmp_path, "depth", make_one_worse("shallow", 5.0))
+    for path in (folder / "records").glob("*.json"):
+        if json.loads(path.read_text(encoding="utf-8"))["run"]["train"]["epochs"] == 40:
+            path.unlink()
+    found = get_standing(tmp_path, "E06")
+    assert found.word == "not run yet"
+    assert "not run yet at the longest training; by level: 20: −5." in scoreboard.render_page([found])
+
+
 def test_the_printed_difference_stands_beside_the_one_found(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", make_one_worse("base", 2.0))
     table = build_trained_table([get_standing(tmp_path, "E04")])

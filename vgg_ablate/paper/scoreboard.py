@@ -187,6 +187,9 @@ def _format_answer(answer: ClaimAnswer) -> str:
     name = f"{answer.reference.study}/{answer.reference.claim}{role}"
     if answer.verdict is None:
         return f"{name}: not run yet"
+    if answer.word == "not run yet":
+        shorter = describe_levels(answer.verdict)
+        return f"{name}: not run yet{f' at the longest training; by level: {shorter}' if shorter else ''}"
     return f"{name}: {answer.word}; {_format_estimate(answer.verdict)}"
 
 
