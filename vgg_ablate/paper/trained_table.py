@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from vgg_ablate.analysis.metrics import get_claim_unit, get_shown_sign
+from vgg_ablate.analysis.metrics import get_shown_sign
 from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
-from vgg_ablate.analysis.variant_rows import MetricSummary
 from vgg_ablate.analysis.verdicts import HorizonVerdict, Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.cells import DifferenceCell, MeanCell, TableCell, TextCell
+from vgg_ablate.formatting.cells import MeanCell, TableCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.paper.standing import ClaimAnswer, Standing
-from vgg_ablate.report import wording
+from vgg_ablate.report.claims_table import build_claim_difference_cell
 
 
 def build_trained_table(standings: Sequence[Standing]) -> Table:
@@ -60,7 +59,7 @@ def _build_rows(standing: Standing) -> Iterator[TableRow]:
             TextCell(answer.verdict.claim.text),
             TextCell(_format_printed(answer)),
             *_build_side_cells(answer),
-            _build_difference_cell(answer.verdict),
+            build_claim_difference_cell(answer.verdict),
             TextCell(_format_percent(answer)),
             TextCell(standing.word if first else ""),
         )
@@ -79,19 +78,8 @@ def _build_side_cells(answer: ClaimAnswer) -> tuple[TableCell, TableCell]:
         return TextCell(f"trained {trained_a}/{runs_a}"), TextCell(f"trained {trained_b}/{runs_b}")
     if answer.sides is None:
         return TextCell(numbers.DASH), TextCell(numbers.DASH)
-    a, b = answer.sides
-    return _build_mean_cell(a), _build_mean_cell(b)
-
-
-def _build_mean_cell(side: MetricSummary) -> MeanCell:
-    return MeanCell(side.mean, side.sd, side.n, shows_n=True)
-
-
-def _build_difference_cell(verdict: Verdict) -> TableCell:
-    if get_claim_unit(verdict.claim) != "points" or verdict.counts is not None or not isfinite(verdict.mean):
-        return TextCell(wording.format_estimate(verdict))
-    difference = compute_shown_difference(verdict)
-    return DifferenceCell(difference.mean, verdict.sd, verdict.n, difference.low, difference.high)
+    a, b = (MeanCell(side.mean, side.sd, side.n, shows_n=True) for side in answer.sides)
+    return a, b
 
 
 def _format_percent(answer: ClaimAnswer) -> str:

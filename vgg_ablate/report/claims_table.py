@@ -81,7 +81,7 @@ def _build_row(verdict: Verdict, report: Report) -> TableRow:
     cells: tuple[TableCell, ...] = (
         TextCell(_describe_claim(verdict), f"#claim-{verdict.claim.id}"),
         *_build_side_cells(verdict, report),
-        _build_difference_cell(verdict),
+        build_claim_difference_cell(verdict),
         TextCell(_format_word(verdict)),
     )
     return TableRow(cells, bold=frozenset() if verdict.verdict == "inconclusive" else frozenset({4}))
@@ -112,7 +112,8 @@ def _build_side_cells(verdict: Verdict, report: Report) -> tuple[TableCell, Tabl
     return cells[0], cells[1]
 
 
-def _build_difference_cell(verdict: Verdict) -> TableCell:
+def build_claim_difference_cell(verdict: Verdict) -> TableCell:
+    """Return the cell of the difference a - b with its interval, in the unit of the claim."""
     difference = compute_shown_difference(verdict)
     if isnan(difference.mean):
         return TextCell(numbers.DASH)
