@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.data.test_splits import write_folder
 from tests.training.small_runs import finish_training, make_arch, make_run
 from vgg_ablate.errors import DeviceNotFoundError, StorageError
 from vgg_ablate.models import checkpoints
+from vgg_ablate.records import Run
 from vgg_ablate.training.errors import DivergedError
 from vgg_ablate.training.loop import train
 from vgg_ablate.training.settings import TrainingSettings
@@ -216,3 +219,20 @@ def test_a_checkpoint_follows_every_slow_epoch(tmp_path: Path) -> None:
     quick = train(make_run(epochs=3), TrainingSettings(checkpoint=tmp_path / "other", checkpoint_every=5))
     next(quick)
     assert not (tmp_path / "other").exists()
+
+
+def test_the_class_folders_of_an_image_folder_are_recorded(tmp_path: Path) -> None:
+    data = write_folder(tmp_path, images=8).model_dump(exclude_unset=True)
+    run = make_run(data=data, arch={"stages": "4"}, epochs=1, batch_size=4)
+    assert train_details(run)["class_names"] == ["c0", "c1"]
+    # The cache has the examples still: a run goes on without the names.
+    shutil.rmtree(tmp_path / "train")
+    assert "class_names" not in train_details(run)
+
+
+def test_the_class_names_of_a_known_data_set_are_not_recorded() -> None:
+    assert "class_names" not in train_details(make_run(epochs=1))
+
+
+def train_details(run: Run) -> dict[str, Any]:
+    return finish_training(train(run, SETTINGS))[1].details

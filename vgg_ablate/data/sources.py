@@ -85,6 +85,18 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     return images
 
 
+def read_class_names(data: Data) -> tuple[str, ...]:
+    """Return the names of the class folders in the order of the labels.
+
+    Empty where the data set has no class folders, or where they are gone: decoded examples outlive their files.
+    """
+    folders = DATASETS[data.name].folders
+    if folders is None:
+        return ()
+    folder = cache.find_data_root(data) / folders.parent / folders.train
+    return tuple(_list_classes(data, folder)) if folder.is_dir() else ()
+
+
 def _is_image_name(name: str) -> bool:
     """Return whether a file is an image by its name. Hidden files are none: macOS writes `._x.png` beside x.png."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

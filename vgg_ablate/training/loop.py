@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.config.training import Data
+from vgg_ablate.data.sources import read_class_names
 from vgg_ablate.data.splits import Split, Splits, load_splits, load_test_split
 from vgg_ablate.models import checkpoints
 from vgg_ablate.records import Epoch, FinalMetrics, Run
@@ -140,6 +142,8 @@ class _Training:
         }
         if test.logits.shape[1] <= MAX_CONFUSION_CLASSES:
             details["confusion"] = test.count_confusion()
+            if not DATASETS[self.run.data.name].class_names and (names := read_class_names(self.run.data)):
+                details["class_names"] = list(names)
         if self.splits.skipped:
             details["skipped_files"] = self.splits.skipped
         if pretrained := [name for trainer in self.trainers for name in trainer.pretrained]:
