@@ -41,7 +41,16 @@ def plot_tuning_budget(expected: Mapping[str, Sequence[float]], epochs: int) -> 
             fontsize=canvas.SMALL_FONT_SIZE,
             verticalalignment="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
+            # relpos: the line ends at the left edge of the name; from its centre it would cross neighbouring names.
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 0.7,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "patchA": None,
+            },
         )
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     canvas.set_plain_ticks(axes.yaxis)

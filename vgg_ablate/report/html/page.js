@@ -1,3 +1,10 @@
+// On a narrow screen the comparison shows one block per variant, in which every cell carries the heading of its column.
+for (const table of document.querySelectorAll("#comparison")) {
+  const headings = [...table.tHead.rows[0].cells].map((heading) => heading.textContent);
+  for (const row of table.querySelectorAll("tbody tr:not(.block)"))
+    [...row.cells].forEach((cell, column) => (cell.dataset.label = headings[column]));
+  table.classList.add("stacked");
+}
 // Tables can be sorted by their headings. Without scripts they stand in the order in which they were written.
 for (const table of document.querySelectorAll("main table")) {
   const body = table.tBodies[0];
