@@ -1,4 +1,6 @@
-"""The scoreboard as files: results/paper/claims.md, and the marked parts of README.md and docs/reproduction.md.
+"""The scoreboard as files: claims.md and training-length.svg in results/paper, and marked parts of two documents.
+
+The documents are README.md and docs/reproduction.md.
 
 A marked part begins with `<!-- claims: table -->` (the table of trained statements), `<!-- claims: E06 -->` (one
 statement with its evidence) or `<!-- claims: study kernels -->` (the answer and the first table of results/kernels),
@@ -18,8 +20,10 @@ from vgg_ablate.files import replace_file
 from vgg_ablate.formatting.table import render_markdown
 from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import Standing, collect_standings
+from vgg_ablate.paper.training_length import render_training_length
 from vgg_ablate.report.answer import write_answer
 from vgg_ablate.report.claims_table import build_claims_table
+from vgg_ablate.report.figures import canvas
 
 END_MARKER = "<!-- claims: end -->"
 # `|\Z` matches a part without its end marker, so that it is reported instead of left as it is.
@@ -51,6 +55,8 @@ def find_outdated_files(results: Path) -> list[str]:
 
 def _render_files(results: Path, standings: Sequence[Standing]) -> dict[Path, str]:
     files = {results / "paper" / "claims.md": scoreboard.render_page(standings)}
+    if drawing := render_training_length(results):
+        files[results / "paper" / "training-length.svg"] = drawing
     for name in _DOCUMENTS:
         path = results.absolute().parent / name
         if path.exists():
@@ -90,6 +96,8 @@ def _render_answer(folder: Path) -> str:
 def _find_differences(path: Path, text: str) -> list[str]:
     if not path.exists():
         return [f"{path}: file not found; python -m vgg_ablate claims writes it"]
-    lines = path.read_text(encoding="utf-8").splitlines()
-    changed = [line for line in difflib.ndiff(lines, text.splitlines()) if line.startswith(("- ", "+ "))]
+    old, new = canvas.drop_incomparable_drawings(path.read_text(encoding="utf-8"), text)
+    if old == new:  # ndiff takes seconds for a drawing
+        return []
+    changed = [line for line in difflib.ndiff(old.splitlines(), new.splitlines()) if line.startswith(("- ", "+ "))]
     return [f"{path}: {line}" for line in changed[:2]]

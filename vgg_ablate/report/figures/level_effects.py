@@ -65,8 +65,8 @@ def build_point(level: HorizonLevel, seeds: FloatArray) -> EffectPoint:
     return EffectPoint(float(level), float(estimate.mean), float(low), float(high))
 
 
-def plot_level_effects(panels: Sequence[EffectPanel], label: str) -> Figure:
-    """Draw the panels with common axes; `label` names the level."""
+def plot_level_effects(panels: Sequence[EffectPanel], label: str, unit: str = "a − b, points") -> Figure:
+    """Draw the panels with common axes; `label` names the level, `unit` the difference."""
     columns = min(_COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     height = _TITLE_HEIGHT + _PANEL_HEIGHT
@@ -88,7 +88,7 @@ def plot_level_effects(panels: Sequence[EffectPanel], label: str) -> Figure:
         if index + columns >= len(panels):
             axes.set_xlabel(label)
         if column == 0:
-            axes.set_ylabel("a − b, points")
+            axes.set_ylabel(unit)
     return figure
 
 
