@@ -226,7 +226,7 @@ def test_the_docs_hold_one_statement_where_they_ask_for_it(tmp_path: Path) -> No
     assert "- depth/pair-beats-five: not run yet" in text
     assert "two 3x3: 5 pixels" in text
     docs.write_text(f"<!-- claims: E99 -->\n{writing.END_MARKER}", encoding="utf-8")
-    with pytest.raises(StorageError, match="expected 'table', an id of the catalogue"):
+    with pytest.raises(StorageError, match="expected 'table', 'ranks', an id of the catalogue"):
         writing.write_scoreboard(results)
 
 

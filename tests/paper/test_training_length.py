@@ -53,5 +53,13 @@ def test_registered_runs_are_points_at_the_images_that_they_have_seen(tmp_path: 
     assert not any(point.withdrawn for point in points)
 
 
+def test_a_shorter_training_is_shown_before_the_longest_has_run(tmp_path: Path) -> None:
+    folder = write_study_results(tmp_path, "depth", set_accuracies({}))
+    for path in (folder / "records").glob("*.json"):
+        if json.loads(path.read_text(encoding="utf-8"))["run"]["train"]["epochs"] == 40:
+            path.unlink()
+    assert {point.level for panel in collect_length_panels(tmp_path) for point in panel.points} == {900}
+
+
 def test_without_runs_there_is_no_picture(tmp_path: Path) -> None:
     assert collect_length_panels(tmp_path) == []

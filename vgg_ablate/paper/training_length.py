@@ -120,11 +120,8 @@ def _load_registered(folder: Path) -> Report | None:
 def _compare_registered(comparison: Comparison, report: Report | None) -> tuple[EffectPoint, ...]:
     if report is None:
         return ()
-    names = {"B": report.base.name} | {row.name: row.name for row in report.rows}
-    if comparison.a not in names or comparison.b not in names:
-        return ()
     images = collect_data_facts(report.results, report.base.name).train
-    a, b = names[comparison.a], names[comparison.b]
+    a, b = ("base" if preset == "B" else preset for preset in (comparison.a, comparison.b))  # names of variants
     differences = collect_level_differences(report.study, report.frame, {a: 1.0, b: -1.0})
     errors = collect_level_differences(report.study, report.frame, {b: 1.0})
     return tuple(

@@ -2,16 +2,16 @@
 
 The documents are README.md and docs/reproduction.md.
 
-A marked part begins with `<!-- claims: table -->` (the table of trained statements), `<!-- claims: E06 -->` (one
-statement with its evidence) or `<!-- claims: study kernels -->` (the answer and the first table of results/kernels),
-and ends with `<!-- claims: end -->`. The text between the markers is generated.
+A marked part begins with `<!-- claims: PART -->` and ends with `<!-- claims: end -->`; the text between the markers is
+generated. PART is `table` (the table of trained statements), `ranks` (the order of the nets in every training), the id
+of a statement such as `E06` (its evidence), or `study NAME` (the answer and the first table of results/NAME).
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vgg_ablate.analysis.summary import load_report
@@ -19,6 +19,7 @@ from vgg_ablate.errors import StorageError
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting.table import render_markdown
 from vgg_ablate.paper import scoreboard
+from vgg_ablate.paper.rankings import Ranking, build_rankings_table, collect_rankings, render_ranks
 from vgg_ablate.paper.standing import Standing, collect_standings
 from vgg_ablate.paper.training_length import render_training_length
 from vgg_ablate.report.answer import write_answer
@@ -55,31 +56,35 @@ def find_outdated_files(results: Path) -> list[str]:
 
 def _render_files(results: Path, standings: Sequence[Standing]) -> dict[Path, str]:
     files = {results / "paper" / "claims.md": scoreboard.render_page(standings)}
-    if drawing := render_training_length(results):
-        files[results / "paper" / "training-length.svg"] = drawing
+    rankings = collect_rankings(results)
+    drawings = {"training-length": render_training_length(results), "ranks": render_ranks(rankings)}
+    files |= {results / "paper" / f"{name}.svg": drawing for name, drawing in drawings.items() if drawing}
     for name in _DOCUMENTS:
         path = results.absolute().parent / name
         if path.exists():
-            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), standings, results)
+            parts = {"table": scoreboard.render_readme_table(standings), "ranks": _render_rankings(rankings)}
+            parts |= {item.statement.id: scoreboard.render_statement(item) for item in standings}
+            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), parts, results)
     return files
 
 
-def _fill_marked_parts(path: Path, text: str, standings: Sequence[Standing], results: Path) -> str:
-    by_id = {standing.statement.id: standing for standing in standings}
+def _render_rankings(rankings: Sequence[Ranking]) -> str:
+    table = build_rankings_table(rankings)
+    return "Not run yet.\n" if table is None else render_markdown(table)
 
+
+def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], results: Path) -> str:
     def render_part(match: re.Match[str]) -> str:
         begin, part, _, end = match.groups()
         if end != END_MARKER:
             raise StorageError(f"{path}: {begin.strip()!r} has no end marker {END_MARKER!r}")
         kind, _, study = part.partition(" ")
-        if kind == "table":
-            inside = scoreboard.render_readme_table(standings)
+        if part in parts:
+            inside = parts[part]
         elif kind == "study" and (results / study / "manifest.json").exists():
             inside = _render_answer(results / study)
-        elif part in by_id:
-            inside = scoreboard.render_statement(by_id[part])
         else:
-            rule = "expected 'table', an id of the catalogue, or 'study' and the name of a results folder"
+            rule = "expected 'table', 'ranks', an id of the catalogue, or 'study' and the name of a results folder"
             raise StorageError(f"{path}: {begin.strip()!r}: {rule}")
         return f"{begin}{inside}{END_MARKER}"
 
