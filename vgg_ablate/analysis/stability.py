@@ -143,8 +143,13 @@ def _compare(
         decided=len(decided),
         held=sum(there[pair] == here[pair] for pair in decided),
         reversed=sum(there[pair] == -here[pair] for pair in decided),
-        correlation=float(kendalltau(*means).statistic) if len(table) > 2 else nan,
+        correlation=correlate_ranks(*means),
     )
+
+
+def correlate_ranks(values: Sequence[float], others: Sequence[float]) -> float:
+    """Return Kendall's tau-b; NaN with fewer than three values, of which any two orders are alike or reversed."""
+    return float(kendalltau(values, others).statistic) if len(values) > 2 else nan
 
 
 def _decide_pairs(table: Mapping[str, Mapping[int, float]]) -> dict[tuple[str, str], int]:

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.stats import kendalltau
 
-from vgg_ablate.analysis.stability import collect_level_differences
+from vgg_ablate.analysis.stability import collect_level_differences, correlate_ranks
 from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import QuantityCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.figures.ranks import plot_ranks
 
 STUDIES = {"depth": "CIFAR-10", "depth-wide": "CIFAR-10, twice the width", "depth-fashion": "Fashion-MNIST"}
-_PANEL_HEIGHT, _LEFT, _RIGHT, _TOP, _FOOT = 1.9, 0.9, 1.1, 0.15, 0.55  # inches
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,7 @@ class Ranking:
     def correlate(self, other: Ranking) -> float:
         """Return Kendall's tau-b of the errors of the nets that both have; NaN with fewer than three."""
         nets = [net for net in self.errors if net in other.errors]
-        if len(nets) < 3:
-            return float("nan")
-        return float(kendalltau([self.errors[net] for net in nets], [other.errors[net] for net in nets]).statistic)
+        return correlate_ranks([self.errors[net] for net in nets], [other.errors[net] for net in nets])
 
 
 def collect_rankings(results: Path) -> list[Ranking]:
@@ -93,26 +89,7 @@ def build_rankings_table(rankings: Sequence[Ranking]) -> Table | None:
 
 def render_ranks(rankings: Sequence[Ranking]) -> str:
     """Draw a line per net over its ranks, as SVG; empty with fewer than two rankings."""
-    return canvas.render_svg(lambda: _plot_ranks(rankings)) if len(rankings) > 1 else ""
-
-
-def _plot_ranks(rankings: Sequence[Ranking]) -> Figure:
-    figure = canvas.create_figure(canvas.WIDTH, _TOP + _PANEL_HEIGHT + _FOOT)
-    axes = canvas.add_axes(figure, _LEFT, _TOP, canvas.WIDTH - _LEFT - _RIGHT, _PANEL_HEIGHT)
-    nets = list(dict.fromkeys(net for ranking in rankings for net in ranking.order))
-    for index, net in enumerate(nets):
-        color = canvas.SERIES_COLORS[index % len(canvas.SERIES_COLORS)]
-        marker = canvas.MARKERS[index // len(canvas.SERIES_COLORS) % len(canvas.MARKERS)]
-        places = [(x, ranking.order.index(net) + 1) for x, ranking in enumerate(rankings) if net in ranking.errors]
-        axes.plot(*zip(*places, strict=True), color=color, marker=marker, markersize=5, linewidth=1.4)
-        for (x, place), offset, alignment in ((places[0], -8, "right"), (places[-1], 8, "left")):
-            axes.annotate(net, (x, place), (offset, 0), textcoords="offset points", ha=alignment, va="center",
-                          color=canvas.INK, fontsize=canvas.SMALL_FONT_SIZE)  # fmt: skip
-    axes.set_xlim(-0.15, len(rankings) - 0.85)
-    axes.set_ylim(max(len(ranking.errors) for ranking in rankings) + 0.4, 0.6)
-    axes.set_xticks(
-        range(len(rankings)), [f"{item.data.replace(', ', chr(10))}\n{item.epochs} ep." for item in rankings]
-    )
-    axes.yaxis.set_visible(False)
-    axes.spines["left"].set_visible(False)
-    return figure
+    if len(rankings) < 2:
+        return ""
+    labels = ["\n".join([*ranking.data.split(", "), f"{ranking.epochs} epochs"]) for ranking in rankings]
+    return canvas.render_svg(lambda: plot_ranks(labels, [ranking.order for ranking in rankings]))
