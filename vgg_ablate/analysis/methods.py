@@ -16,7 +16,7 @@ from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import TIMED_METRICS, find_excluded_runs, get_sign
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
-from vgg_ablate.config.claims import Claim
+from vgg_ablate.config.claims import Claim, PublishedValue
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
@@ -32,11 +32,46 @@ class ContrastValues(NamedTuple):
     weights: FloatArray  # one per variant, signed so that a positive contrast is a gain of side a
     seeds: tuple[int, ...]
     lacking: tuple[str, ...]  # runs without a value: "five: seed 3 diverged"
+    samples: tuple[FloatArray, ...] = ()  # of runs that share no seeds: the values of each variant, instead of `values`
+    published: PublishedValue | None = None  # side b
+    published_sign: int = 1  # that of the metric
 
     @property
     def differences(self) -> FloatArray:
-        """The gain of side a on every seed."""
-        return stats.round_off_noise(self.weights @ self.values)
+        """The gain of side a on every seed; empty for runs that share no seeds."""
+        return stats.round_off_noise(self.weights @ self.values - self._offset)
+
+    @property
+    def _offset(self) -> float:
+        return self.published_sign * self.published.value if self.published is not None else 0.0
+
+    @property
+    def run_counts(self) -> tuple[int, ...]:
+        """The number of runs of each variant whose runs share no seeds."""
+        return tuple(map(len, self.samples))
+
+    @property
+    def method_name(self) -> str:
+        """The test that decides, in words; empty for the paired one, which is the rule."""
+        if self.published is not None:
+            return "one-sample t-test" if self.published.sd is None else "Welch's t-test"
+        return "Welch's t-test" if self.samples else ""
+
+    def estimate(self, method: Method) -> Estimate | None:
+        """Estimate the gain; None with fewer than two runs of a variant. Published values know one method only."""
+        if self.samples:
+            gain = stats.estimate_welch(self.samples, self.weights) if min(self.run_counts) > 1 else None
+        elif len(self.seeds) < 2:
+            gain = None
+        elif method == "paired" or self.published is not None:
+            gain = stats.estimate_paired(self.weights @ self.values if self.published else self.differences)
+        else:
+            estimate = stats.estimate_welch if method == "welch" else stats.estimate_pooled
+            gain = estimate(self.values, self.weights)
+        if gain is None or self.published is None:
+            return gain
+        other = (self.published.value, self.published.sd or 0.0, self.published.n or 1)
+        return stats.subtract_published(gain, self.published_sign * other[0], other[1], other[2])
 
 
 def collect_contrast_values(
@@ -67,6 +102,27 @@ def collect_contrast_values(
     return ContrastValues(values.reshape(len(names), len(shared)), signed, shared, tuple(lacking))
 
 
+def collect_unpaired_values(
+    weights: Mapping[str, float],
+    table: Mapping[str, Mapping[int, float]],
+    outcomes: Mapping[tuple[str, int], str],
+    metric: str,
+) -> ContrastValues:
+    """Collect the values of the variants that a claim weighs from runs that share no seeds.
+
+    Runs without a value are listed as `collect_contrast_values` lists them.
+    """
+    lacking = [
+        f"{name}: seed {seed} {_describe_outcome(outcome, metric)}"
+        for (name, seed), outcome in outcomes.items()
+        if name in weights and seed not in table.get(name, {})
+    ]
+    lacking += [f"{name}: no run" for name in weights if name not in table]
+    samples = tuple(np.array(list(table.get(name, {}).values()), dtype=np.float64) for name in weights)
+    signed = get_sign(metric) * np.array(list(weights.values()))
+    return ContrastValues(np.empty((len(weights), 0)), signed, (), tuple(lacking), samples)
+
+
 def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
     """Return (variant, seed) -> outcome; LEFT_OUT where the run finished and means of the metric leave it out."""
     excluded = (frame["outcome"] == "finished") & find_excluded_runs(frame, metric)
@@ -80,16 +136,6 @@ def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], 
 def list_lacking(lacking: Sequence[str]) -> str:
     """Return the runs without a value in one line: the first three of them, and how many there are besides."""
     return "; ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
-
-
-def estimate_gain(contrast: ContrastValues, method: Method) -> Estimate | None:
-    """Estimate the gain by a method; None with fewer than two seeds."""
-    if len(contrast.seeds) < 2:
-        return None
-    if method == "paired":
-        return stats.estimate_paired(contrast.differences)
-    estimate = stats.estimate_welch if method == "welch" else stats.estimate_pooled
-    return estimate(contrast.values, contrast.weights)
 
 
 class MethodResult(NamedTuple):

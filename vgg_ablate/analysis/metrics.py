@@ -6,7 +6,9 @@ A new metric is one entry in METRICS and a column of `frame.RUN_COLUMNS`; a clai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -48,6 +50,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
+# Metrics of runs that other programs trained, while `use_metrics` is entered; they come before those of METRICS.
+_other_metrics: ContextVar[Mapping[str, Metric]] = ContextVar("other metrics", default=MappingProxyType({}))
 EXACT_METRICS = frozenset(name for name, metric in METRICS.items() if metric.is_exact)
 TIMED_METRICS = frozenset(name for name, metric in METRICS.items() if metric.is_timed)
 
@@ -62,34 +66,50 @@ _TREND_STEPS = {  # what a trend is over -> one step of it; params and MACs are 
 }
 
 
+@contextmanager
+def use_metrics(metrics: Mapping[str, Metric]) -> Iterator[None]:
+    """Know further metrics, by name, within a `with` block: those of runs that other programs trained."""
+    token = _other_metrics.set(metrics)
+    try:
+        yield
+    finally:
+        _other_metrics.reset(token)
+
+
+def get_metric(name: str) -> Metric:
+    """Return a metric by its name. Raises KeyError."""
+    return _other_metrics.get().get(name) or METRICS[name]
+
+
 def get_scale(metric: str) -> float:
     """Return the factor from the frame's value of a metric to the shown one: 100 for errors and accuracies."""
-    return METRICS[metric].scale
+    return get_metric(metric).scale
 
 
 def get_unit(metric: str) -> str:
     """Return the unit of a difference: `points` (percentage points) for errors and accuracies."""
-    return METRICS[metric].unit
+    return get_metric(metric).unit
 
 
 def get_sign(metric: str) -> int:
     """Return +1 where higher is better, else -1: the factor from a difference to a gain."""
-    return 1 if METRICS[metric].higher_is_better else -1
+    return 1 if get_metric(metric).higher_is_better else -1
 
 
 def get_shown_metric(metric: str) -> str:
     """Return the metric that reports show in place of this one: the error for an accuracy, so that less is better."""
-    return metric.replace("_accuracy", "_error")
+    return metric if metric in _other_metrics.get() else metric.replace("_accuracy", "_error")
 
 
 def get_shown_sign(metric: str) -> int:
     """Return the factor from a gain to the shown difference a - b, which is one of errors where a metric has one."""
-    return -1 if metric.endswith(("_accuracy", "_error")) else get_sign(metric)
+    is_shown_as_error = metric.endswith(("_accuracy", "_error")) and metric not in _other_metrics.get()
+    return -1 if is_shown_as_error else get_sign(metric)
 
 
 def get_claim_unit(claim: Claim) -> str:
     """Return the unit of a claim's difference: that of its metric; for a trend per step, such as `points per layer`."""
-    metric_unit = METRICS[claim.metric].unit
+    metric_unit = get_metric(claim.metric).unit
     if claim.trend is None:
         return metric_unit
     return f"{metric_unit} per {_TREND_STEPS.get(claim.trend.over, f'unit of {claim.trend.over}')}".strip()

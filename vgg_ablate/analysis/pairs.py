@@ -15,6 +15,7 @@ import pandas as pd
 from vgg_ablate.analysis.metrics import collect_by_seed, get_shown_metric, get_shown_sign, get_sign
 from vgg_ablate.analysis.variant_rows import MetricSummary, summarize_values
 from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.config.claims import PublishedValue
 
 
 def compute_gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
@@ -23,7 +24,10 @@ def compute_gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
         return {}
     table = collect_by_seed(frame, verdict.claim.metric)
     weights, sign = verdict.weights.items(), get_sign(verdict.claim.metric)
-    return {seed: sign * sum(weight * table[name][seed] for name, weight in weights) for seed in verdict.seeds}
+    published = verdict.claim.published.value if verdict.claim.published else 0.0
+    return {
+        seed: sign * (sum(weight * table[name][seed] for name, weight in weights) - published) for seed in verdict.seeds
+    }
 
 
 def compute_deciding_interval(verdict: Verdict) -> tuple[float, float]:
@@ -76,11 +80,18 @@ def compute_sides(verdict: Verdict, frame: pd.DataFrame) -> tuple[MetricSummary,
         return None
     shown = get_shown_metric(claim.metric)
     table = _collect_exact(frame, shown, verdict.weights) if verdict.exact else collect_by_seed(frame, shown)
+    if claim.published is not None:
+        return _average_side(verdict.weights, table), _summarize_published(claim.published, shown != claim.metric)
     sides = [{name: abs(weight) for name, weight in verdict.weights.items() if weight * way > 0} for way in (1, -1)]
     if any(abs(sum(side.values()) - 1) > 1e-9 for side in sides):  # a variant that is in both sides cancels in part
         return None
     a, b = (_average_side(side, table) for side in sides)
     return a, b
+
+
+def _summarize_published(published: PublishedValue, is_shown_as_error: bool) -> MetricSummary:
+    value = 100 - published.value if is_shown_as_error else published.value
+    return MetricSummary(published.n or 1, value, nan if published.sd is None else published.sd)
 
 
 def _average_side(weights: Mapping[str, float], table: Mapping[str, Mapping[int, float]]) -> MetricSummary:

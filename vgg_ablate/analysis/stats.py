@@ -157,6 +157,18 @@ def estimate_pooled(values: ArrayLike, weights: ArrayLike) -> Estimate:
     return Estimate((w * y.mean(axis=-1)).sum(axis=-1), se, np.full(np.shape(se), variants * (n - 1.0)))
 
 
+def subtract_published(estimate: Estimate, value: float, sd: float, n: int) -> Estimate:
+    """Return the estimate minus a published mean of `n` runs with a standard deviation (Welch 1947, from summaries).
+
+    With sd = 0 the value counts as exact, and the test is the one-sample one.
+    """
+    own, other = estimate.se**2, np.float64(sd**2 / n)
+    if not sd:
+        return estimate._replace(mean=estimate.mean - value)
+    dof = (own + other) ** 2 / (own**2 / estimate.dof + other**2 / (n - 1))
+    return Estimate(estimate.mean - value, np.sqrt(own + other), dof)
+
+
 def compute_evidence(estimate: Estimate | CrossedEstimate, region: Region, *, outside: bool = False) -> Evidence:
     """Return the evidence that the true mean lies in `region`; with `outside`, that it lies beyond the closed region.
 

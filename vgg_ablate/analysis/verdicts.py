@@ -27,11 +27,11 @@ from vgg_ablate.analysis.methods import (
     VerdictWord,
     collect_contrast_values,
     collect_outcomes,
-    estimate_gain,
+    collect_unpaired_values,
     judge_by_method,
     list_lacking,
 )
-from vgg_ablate.analysis.metrics import EXACT_METRICS, TIMED_METRICS, collect_by_seed, get_sign
+from vgg_ablate.analysis.metrics import TIMED_METRICS, collect_by_seed, get_metric, get_sign
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import ALPHA, CrossedEstimate, Estimate
 from vgg_ablate.config.claims import Claim
@@ -66,6 +66,8 @@ class Verdict:
     reason: str = ""  # why it is inconclusive, where more seeds alone would not decide it
     exact: bool = False
     seeds: tuple[int, ...] = ()  # those that every variant has finished, at the look
+    run_counts: tuple[int, ...] = ()  # runs of every variant, where they share no seeds
+    method: str = ""  # the test that decides, where it is not the paired t-test
     look: int = 0  # planned seeds at the look that this verdict is from
     looks: tuple[int, ...] = ()
     alpha: float = ALPHA  # level of this look; the interval has level 1 - alpha
@@ -94,8 +96,8 @@ class Verdict:
 
     @property
     def n(self) -> int:
-        """Number of seeds that the estimate rests on."""
-        return len(self.seeds)
+        """Number of seeds that the estimate rests on; of runs that share none, that of the variant with fewest."""
+        return min(self.run_counts) if self.run_counts else len(self.seeds)
 
     @property
     def is_decided(self) -> bool:
@@ -125,14 +127,19 @@ def judge_family(
     contrasts: Contrasts,
     look: Look,
     examples: CorrectExamples | None = None,
+    *,
+    unpaired: bool = False,
 ) -> dict[str, Verdict]:
-    """Judge the claims on one metric that are open at a look, by the runs on `seeds`, the seeds of that look."""
-    if claims[0].metric in EXACT_METRICS:
+    """Judge the claims on one metric that are open at a look, by the runs on `seeds`, the seeds of that look.
+
+    With `unpaired`, the seeds of two variants are not the same, and Welch's t-test takes the place of the paired one.
+    """
+    if get_metric(claims[0].metric).is_exact:
         return _judge_exact_metric(claims, frame, contrasts)
     frame = frame[frame["seed"].isin(list(seeds))]  # later runs must not change what a look has decided
     if claims[0].metric == "trained":
         return _judge_counts(claims, frame, seeds, contrasts, look)
-    return _judge_means(claims, frame, seeds, contrasts, look, examples)
+    return _judge_means(claims, frame, seeds, contrasts, look, examples, unpaired=unpaired)
 
 
 def find_unseeded_variants(frame: pd.DataFrame) -> dict[str, str]:
@@ -143,7 +150,11 @@ def find_unseeded_variants(frame: pd.DataFrame) -> dict[str, str]:
     """
     finished = frame[frame["outcome"] == "finished"]
     groups = finished.groupby("variant", sort=False)
-    one_value = (groups[["test_error", "val_error", "train_loss"]].nunique(dropna=False) == 1).all(axis=1)
+    # Runs that other programs trained may have none of the columns.
+    columns = [name for name in ("test_error", "val_error", "train_loss") if name in frame.columns]
+    if not columns:
+        return {}
+    one_value = (groups[columns].nunique(dropna=False) == 1).all(axis=1)
     same = one_value[one_value & (groups.size() >= FEWEST_SEEDS)].index
     return {str(name): f"seeds not applied: {name} has the same test error and losses on every seed" for name in same}
 
@@ -159,7 +170,8 @@ def _judge_exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[
     if absent:
         reason = f"no record of {', '.join(absent)}"
         return Verdict(claim, weights, "inconclusive", reason, exact=True, complete=False)
-    gain = get_sign(claim.metric) * float(sum(weight * float(known[name]) for name, weight in weights.items()))
+    difference = float(sum(weight * float(known[name]) for name, weight in weights.items()))
+    gain = get_sign(claim.metric) * (difference - (claim.published.value if claim.published else 0.0))
     low, high = claim.region
     holds = not low <= gain <= high if claim.kind == "different" else low < gain < high
     return Verdict(
@@ -215,20 +227,30 @@ def _judge_means(
     contrasts: Contrasts,
     look: Look,
     examples: CorrectExamples | None,
+    *,
+    unpaired: bool,
 ) -> dict[str, Verdict]:
     """Judge claims on the mean of a metric that varies with the seed."""
     metric = claims[0].metric
     table, outcomes = collect_by_seed(frame, metric), collect_outcomes(frame, metric)
     unseeded = find_unseeded_variants(frame)
     values = {
-        claim.id: collect_contrast_values(contrasts[claim.id], table, outcomes, seeds, metric) for claim in claims
+        claim.id: collect_unpaired_values(contrasts[claim.id], table, outcomes, metric)
+        if unpaired
+        else collect_contrast_values(contrasts[claim.id], table, outcomes, seeds, metric)
+        for claim in claims
     }
+    for claim in claims:
+        if claim.published is not None:
+            values[claim.id] = values[claim.id]._replace(published=claim.published, published_sign=get_sign(metric))
     by_method = {
-        method: judge_by_method(claims, [estimate_gain(values[claim.id], method) for claim in claims], look)
+        method: judge_by_method(claims, [values[claim.id].estimate(method) for claim in claims], look)
         for method in METHODS
     }
     crossed = [
         add_examples(claim, result.estimate, contrasts[claim.id], values[claim.id].seeds, examples)
+        if not values[claim.id].method_name
+        else result.estimate
         for claim, result in zip(claims, by_method["paired"], strict=True)
     ]
     deciding = judge_by_method(claims, crossed, look)
@@ -243,7 +265,7 @@ def _judge_means(
         judged[claim.id] = replace(
             verdict,
             verdict=_refine_word(claim, deciding[index], look),
-            sensitivity=words,
+            sensitivity={} if verdict.method else words,
             on_test_set=None if verdict.beyond is None else _refine_word(claim, paired, look),
         )
     return judged
@@ -274,8 +296,9 @@ def _find_obstacle(verdict: Verdict, values: ContrastValues, unseeded: Mapping[s
     # A mean over the runs that are left is biased: a net that diverges on hard seeds would look good on the others.
     if values.lacking:
         return list_lacking(values.lacking)
-    if len(values.seeds) < FEWEST_SEEDS:
-        return f"{len(values.seeds)} seed{'s' * (len(values.seeds) != 1)}; a verdict needs at least {FEWEST_SEEDS}"
+    if verdict.n < FEWEST_SEEDS:
+        noun = "run" if values.samples else "seed"
+        return f"{verdict.n} {noun}{'s' * (verdict.n != 1)}; a verdict needs at least {FEWEST_SEEDS}"
     if verdict.sd == 0:
         return "the difference is the same on every seed: its spread cannot be estimated"
     return ""
@@ -295,11 +318,12 @@ def _build_verdict(
 ) -> Verdict:
     alpha, estimate, differences = look.level, result.estimate, values.differences
     verdict = Verdict(claim, weights, result.word, seeds=values.seeds, alpha=alpha, family=look.family)
+    verdict = replace(verdict, run_counts=values.run_counts, method=values.method_name)
     if estimate is None:
         return replace(verdict, mean=float(differences[0])) if len(differences) else verdict
     over_seeds = estimate.seeds if isinstance(estimate, CrossedEstimate) else estimate
     low, high = over_seeds.interval(1 - alpha)
-    sd = float(over_seeds.se) * sqrt(len(differences))
+    sd = float(over_seeds.se) * sqrt(verdict.n)
     return replace(
         verdict,
         mean=float(estimate.mean),
@@ -310,10 +334,10 @@ def _build_verdict(
         q=result.q,
         probability=_compute_probability(claim, estimate, over_seeds),
         wins=int((differences > 0).sum()),
-        hedges_g=stats.compute_hedges_g(float(estimate.mean), values.values),
-        detectable=power.compute_detectable_difference(sd, len(values.seeds), alpha),
+        hedges_g=nan if verdict.method else stats.compute_hedges_g(float(estimate.mean), values.values),
+        detectable=nan if verdict.method else power.compute_detectable_difference(sd, verdict.n, alpha),
         excluded=_compute_excluded(estimate, look),
-        seeds_needed=_compute_seeds_needed(claim, sd, look.family),
+        seeds_needed=None if verdict.method else _compute_seeds_needed(claim, sd, look.family),
         beyond=estimate.interval(1 - alpha) if isinstance(estimate, CrossedEstimate) else None,
         estimate=estimate,
     )

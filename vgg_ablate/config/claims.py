@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vgg_ablate.config.constraints import COSTS
-from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
+from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Name, NonNegative, Number, find_repeated
 from vgg_ablate.errors import MAX_PROBLEMS, find_nearest
 
 FactorLevels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; an empty mapping without factors
@@ -67,6 +67,32 @@ class Trend(FrozenModel):
         return {name: deviation / sum_of_squares for name, deviation in deviations.items()}
 
 
+class PublishedValue(FrozenModel):
+    """A number from elsewhere, as side b of a claim: the mean of `n` runs, with their standard deviation if known.
+
+    Side a is compared with it by Welch's t-test, which does not pair seeds. Without `sd` the number is taken as exact,
+    so that the test covers the spread of side a alone.
+    """
+
+    value: Number
+    """The published mean, in the unit in which reports show the metric.
+
+    Unit: percent for errors and accuracies. Example: 7.3
+    """
+    sd: NonNegative | None = None
+    """Standard deviation over the published runs; without it the value counts as exact. Example: 0.2"""
+    n: Count | None = None
+    """Number of the published runs; required with sd. Example: 3"""
+    source: Annotated[str, Field(min_length=1)]
+    """Where the number is published: a DOI, a URL or a citation. Example: arXiv:1608.06993"""
+
+    @model_validator(mode="after")
+    def _check_spread(self) -> Self:
+        if self.sd is not None and (self.n is None or self.n < 2):
+            raise InvalidValueError("must be at least 2 where sd is given", field="n", got=self.n)
+        return self
+
+
 class Claim(FrozenModel):
     """The statement that `a` is `kind` than `b` on `metric` by `margin` (percentage points for errors and accuracies).
 
@@ -91,8 +117,11 @@ class Claim(FrozenModel):
 
     Example: normalised
     """
-    b: ClaimSide = "base"
-    """Side that a is compared with, written like a. Example: base"""
+    b: ClaimSide | PublishedValue = "base"
+    """Side that a is compared with, written like a; or a published number with its source.
+
+    Example: base
+    """
     trend: Trend | None = None
     """Slope over several variants, instead of two sides. Example: {over: weight_layers, variants: [A, B, D, E]}"""
     metric: MetricName = "test_error"
@@ -145,6 +174,17 @@ class Claim(FrozenModel):
         return self
 
     @model_validator(mode="after")
+    def _check_published(self) -> Self:
+        if self.published is None:
+            return self
+        if self.within is not None or self.against is not None:
+            field = "within" if self.within is not None else "against"
+            raise InvalidValueError("cannot be combined with a published value", field=field, got=getattr(self, field))
+        if self.metric == "trained":
+            raise InvalidValueError("cannot be compared with a published value", field="metric", got=self.metric)
+        return self
+
+    @model_validator(mode="after")
     def _check_margin(self) -> Self:
         if self.kind in ("equivalent", "not_worse") and self.margin == 0:
             raise InvalidValueError(f"must be greater than 0 for a claim of kind {self.kind}", field="margin")
@@ -156,14 +196,23 @@ class Claim(FrozenModel):
             raise ValueError("against requires within")
         return self
 
+    @property
+    def published(self) -> PublishedValue | None:
+        """Side b where it is a published value, else None."""
+        return self.b if isinstance(self.b, PublishedValue) and self.trend is None else None
+
     def compute_contrast(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> dict[str, float]:
         """Return the weight of every variant in "a minus b", or in the slope of a trend; the weights sum to 0.
+
+        Where b is a published value, they are those of a alone, and sum to 1.
 
         `levels` has an entry for every variant of the study, `quantities` the numbers that trends are over. Raises
         InvalidValueError, with the field, if a side is neither a variant nor a level, or if both sides are the same.
         """
         if self.trend is not None:
             return self.trend.slope(quantities or {})
+        if self.published is not None:
+            return _compute_shares(list_side_names(self, "a"), "within", None, levels)
         weights = dict.fromkeys(levels, 0.0)
         # An interaction is (a - b within one level) - (a - b within another).
         conditions = [("within", self.within, 1)]
@@ -246,9 +295,11 @@ class Claim(FrozenModel):
 
 def list_side_names(claim: Claim, side: str) -> list[tuple[str, str]]:
     """Return (field, name) for every name of a side: `a`, or `a[0]` and `a[1]` of a list; empty for a trend."""
-    names: ClaimSide | None = getattr(claim, side) if claim.trend is None else None
-    if names is None or isinstance(names, str):
-        return [] if names is None else [(side, names)]
+    names: ClaimSide | PublishedValue | None = getattr(claim, side) if claim.trend is None else None
+    if names is None or isinstance(names, PublishedValue):
+        return []
+    if isinstance(names, str):
+        return [(side, names)]
     return [(f"{side}[{index}]", name) for index, name in enumerate(names)]
 
 

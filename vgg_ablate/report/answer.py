@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 
 from vgg_ablate.analysis.effects import compute_effects
-from vgg_ablate.analysis.metrics import METRICS, get_claim_unit, get_shown_metric
+from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric
 from vgg_ablate.analysis.pairs import ShownDifference, compute_shown_difference, compute_sides
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.summary import Report
@@ -124,10 +124,10 @@ def _describe_evidence(verdict: Verdict, report: Report) -> str:
         return wording.format_trained_counts(verdict)
     metric = get_shown_metric(verdict.claim.metric)
     if not metric.endswith("error"):
-        return f"{METRICS[metric].noun} {wording.format_estimate(verdict)}"
+        return f"{get_metric(metric).noun} {wording.format_estimate(verdict)}"
     sides = compute_sides(verdict, report.frame)
     reference = sides[1].mean if sides is not None else 0.0
-    noun = "error" if metric == "test_error" else METRICS[metric].noun
+    noun = "error" if metric == "test_error" else get_metric(metric).noun
     return format_change(compute_shown_difference(verdict), reference, noun, get_claim_unit(verdict.claim))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Literal
 
-from vgg_ablate.analysis.metrics import METRICS, get_claim_unit, get_shown_metric
+from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric
 from vgg_ablate.analysis.pairs import compute_shown_difference, compute_sides
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import MetricSummary
@@ -90,7 +90,7 @@ def _build_row(verdict: Verdict, report: Report) -> TableRow:
 def _describe_claim(verdict: Verdict) -> str:
     """Return the claim's text, with what is compared where that is not the test error in points."""
     metric, unit = get_shown_metric(verdict.claim.metric), get_claim_unit(verdict.claim)
-    noun, per = METRICS[metric].noun, unit.removeprefix("points").strip()
+    noun, per = get_metric(metric).noun, unit.removeprefix("points").strip()
     if metric == _MAIN_METRIC and not per:
         return verdict.claim.text
     # "(test error per layer)", "(validation error)", "(params)", "(training seconds, s)"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import isnan, nan
 from typing import Literal
 
-from vgg_ablate.analysis.metrics import METRICS, TIMED_METRICS, get_unit
+from vgg_ablate.analysis.metrics import TIMED_METRICS, get_metric, get_unit
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PairedDifference, VariantRow
 from vgg_ablate.config.study_file import ReportColumn
@@ -251,7 +251,7 @@ def _format_heading(metric: str) -> str:
     # The values of a metric are in percent, and only their differences in percentage points.
     shown = {"points": "%"}.get(get_unit(metric), get_unit(metric))
     # A duration has its unit in the cell: it can be seconds, minutes or hours.
-    return f"{METRICS[metric].noun}, {shown}" if shown and metric != "train_seconds" else METRICS[metric].noun
+    return f"{get_metric(metric).noun}, {shown}" if shown and metric != "train_seconds" else get_metric(metric).noun
 
 
 COLUMNS: tuple[ColumnEntry, ...] = (

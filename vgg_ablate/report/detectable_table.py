@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import nan
 
 from vgg_ablate.analysis.detectable import DetectableEffect
-from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, get_claim_unit
+from vgg_ablate.analysis.metrics import EXACT_METRICS, get_claim_unit, get_metric
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, QuantityCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
@@ -37,7 +37,7 @@ def _build_detectable_row(effect: DetectableEffect) -> TableRow:
     return TableRow(
         (
             TextCell(effect.claim.id),
-            TextCell(METRICS[metric].noun),
+            TextCell(get_metric(metric).noun),
             CountCell(effect.seeds),
             TextCell("any" if exact else shown),
             QuantityCell(nan if effect.sd is None or exact else effect.sd, "plain"),

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isnan, nan, sqrt
 
-from vgg_ablate.analysis.metrics import EXACT_METRICS, METRICS, get_claim_unit, get_shown_sign
+from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_sign
 from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
 from vgg_ablate.analysis.power import MAX_SEEDS
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.config.claims import Claim, ClaimSide
+from vgg_ablate.config.claims import Claim, ClaimSide, PublishedValue
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.text import capitalize_first
 
 
-def describe_side(given: ClaimSide | None) -> str:
-    """Describe one side of a claim: `D`, or `the mean of D and E`."""
+def describe_side(given: ClaimSide | PublishedValue | None) -> str:
+    """Describe one side of a claim: `D`, `the mean of D and E`, or where a published value is from."""
+    if isinstance(given, PublishedValue):
+        return given.source
     if given is None or isinstance(given, str):
         return given or ""
     return f"the mean of {_join_names(given)}" if len(given) > 1 else given[0]
@@ -23,11 +25,9 @@ def describe_side(given: ClaimSide | None) -> str:
 
 def describe_hypothesis(claim: Claim) -> str:
     """Describe what a claim states: `base better than five by more than 0.5 points (test error)`."""
-    margin = _add_unit(_format_value(claim.margin, claim.metric), claim)
+    margin, noun = _add_unit(_format_value(claim.margin, claim.metric), claim), get_metric(claim.metric).noun
     if claim.trend is not None:
-        return (
-            f"{_describe_slope(claim, margin)} over {_join_names(claim.trend.variants)} ({METRICS[claim.metric].noun})"
-        )
+        return f"{_describe_slope(claim, margin)} over {_join_names(claim.trend.variants)} ({noun})"
     b = describe_side(claim.b)
     by_margin = f" by more than {margin}" if claim.margin else ""
     relation = {
@@ -39,7 +39,7 @@ def describe_hypothesis(claim: Claim) -> str:
     }[claim.kind]
     where = f", within {claim.within}" if claim.within else ""
     where += f" more than within {claim.against}" if claim.against else ""
-    return f"{describe_side(claim.a)} {relation}{where} ({METRICS[claim.metric].noun})"
+    return f"{describe_side(claim.a)} {relation}{where} ({noun})"
 
 
 def describe_reason(verdict: Verdict) -> str:
@@ -62,7 +62,7 @@ def format_estimate(verdict: Verdict) -> str:
         return numbers.DASH
     if verdict.exact:
         per = "" if verdict.claim.trend is None else f" {get_claim_unit(verdict.claim)}"
-        return f"{numbers.format_count(difference.mean, signed=True)} {METRICS[metric].noun}{per}"
+        return f"{numbers.format_count(difference.mean, signed=True)} {get_metric(metric).noun}{per}"
     decimals = numbers.choose_decimals(difference.se)
     mean = _add_unit(numbers.format_number(difference.mean, decimals, signed=True), verdict.claim)
     if isnan(difference.low):
@@ -103,12 +103,17 @@ def list_evidence(verdict: Verdict) -> list[str]:
 
 def describe_evidence(verdict: Verdict) -> str:
     """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g, and what the data can tell."""
+    claim = verdict.claim
     if verdict.exact or verdict.n < 2 or isnan(verdict.p):
         return ""
     p = f"p {_format_p(verdict.p)}"
     q = f"q {_format_p(verdict.q)} (Holm over {verdict.family})"
     if verdict.counts is not None:
         return f"{format_trained_counts(verdict)}; Barnard's exact test: {p}; {q}"
+    if verdict.method:
+        runs = " and ".join(map(str, verdict.run_counts)) if verdict.run_counts else str(verdict.n)
+        chance = f"P(as claimed) {numbers.format_percentage(verdict.probability)}"
+        return f"{runs} runs, {verdict.method}{_describe_published(claim)}; {p}; {q}; {chance}"
     decimals = numbers.choose_decimals(_compute_standard_error(verdict))
     detectable = _add_unit(numbers.format_number(verdict.detectable, decimals), verdict.claim)
     parts = [
@@ -125,6 +130,16 @@ def describe_evidence(verdict: Verdict) -> str:
     if (needed := format_seeds_needed(verdict)) != numbers.DASH:
         parts.append(f"{needed} seeds find {_format_smallest(verdict)} with 80 % power")
     return "; ".join(parts)
+
+
+def _describe_published(claim: Claim) -> str:
+    """Describe the published value of a claim and its spread; empty without one."""
+    published = claim.published
+    if published is None:
+        return ""
+    spread = ", taken as exact because no spread is published" if published.sd is None else ""
+    spread = spread or f" ± {numbers.format_compact(published.sd or 0.0)} (n = {published.n})"
+    return f" against {numbers.format_compact(published.value)}{spread} ({published.source})"
 
 
 def describe_sensitivity(verdict: Verdict) -> str:
@@ -223,7 +238,7 @@ def _compute_standard_error(verdict: Verdict) -> float:
 
 
 def _format_value(value: float, metric: str) -> str:
-    return numbers.format_count(value) if metric in EXACT_METRICS else numbers.format_compact(value)
+    return numbers.format_count(value) if get_metric(metric).is_exact else numbers.format_compact(value)
 
 
 def _format_p(value: float) -> str:

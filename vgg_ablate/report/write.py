@@ -17,6 +17,7 @@ from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.config.claims import ClaimSide, PublishedValue
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import table
 from vgg_ablate.formatting.text import truncate
@@ -129,6 +130,10 @@ def _serialize_row(row: VariantRow) -> dict[str, Any]:
     )
 
 
+def _serialize_side(side: ClaimSide | PublishedValue) -> Any:
+    return side.model_dump(mode="json") if isinstance(side, PublishedValue) else side
+
+
 def _serialize_verdict(verdict: Verdict) -> dict[str, Any]:
     claim = verdict.claim
     return _replace_nan(
@@ -138,7 +143,7 @@ def _serialize_verdict(verdict: Verdict) -> dict[str, Any]:
             "kind": claim.kind,
             "metric": claim.metric,
             "a": claim.a,
-            "b": None if claim.trend is not None else claim.b,
+            "b": None if claim.trend is not None else _serialize_side(claim.b),
             "trend": None if claim.trend is None else claim.trend.model_dump(mode="json"),
             "margin": claim.margin,
             "smallest_effect": claim.smallest_effect,
@@ -170,6 +175,7 @@ def _serialize_verdict(verdict: Verdict) -> dict[str, Any]:
             "counts": None if verdict.counts is None else verdict.counts._asdict(),
             "horizons": {level: _replace_nan(asdict(judged)) for level, judged in verdict.horizons.items()},
             "stable": verdict.stable,
+            **({"method": verdict.method} if verdict.method else {}),
         }
     )
 

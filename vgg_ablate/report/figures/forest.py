@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vgg_ablate.analysis.metrics import METRICS, get_claim_unit, get_shown_metric, get_shown_sign
+from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric, get_shown_sign
 from vgg_ablate.analysis.pairs import (
     compute_deciding_interval,
     compute_gains,
@@ -135,10 +135,10 @@ def _draw_block(figure: Figure, rows: Sequence[ForestRow], top: float) -> None:
 
 
 def _write_axis_label(metric: str, unit: str) -> str:
-    noun, ending = METRICS[metric].noun, f", {unit}" if unit else ""
+    noun, ending = get_metric(metric).noun, f", {unit}" if unit else ""
     if " per " in unit:
         return f"slope of {noun}{ending}"
-    side = "right" if METRICS[metric].higher_is_better else "left"
+    side = "right" if get_metric(metric).higher_is_better else "left"
     return f"{noun} of a {numbers.MINUS} b{ending}  ({side} of 0: a is better)"
 
 

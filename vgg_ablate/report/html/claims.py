@@ -8,7 +8,7 @@ from math import isfinite, isnan
 
 from markupsafe import Markup
 
-from vgg_ablate.analysis.metrics import METRICS, collect_by_seed, get_claim_unit, get_shown_metric, get_shown_sign
+from vgg_ablate.analysis.metrics import collect_by_seed, get_claim_unit, get_metric, get_shown_metric, get_shown_sign
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import Verdict
@@ -91,7 +91,7 @@ def _describe_scale(families: Mapping[tuple[str, str], Sequence[ForestRow]]) -> 
         return ""
     [((metric, unit), rows)] = families.items()
     low, high = (numbers.format_compact(end, 1) for end in forest.compute_forest_limits(rows))
-    side = "right" if METRICS[metric].higher_is_better else "left"
+    side = "right" if get_metric(metric).higher_is_better else "left"
     better = "" if " per " in unit else f"; {side} of 0: a is better"
     return f"{low} to {high} {unit}{better}"
 
@@ -145,7 +145,7 @@ def _build_seed_table(report: Report, verdict: Verdict) -> Table:
             QuantityCell(values[side][seed], "fixed", format_record_link(keys[side, seed])) for side in sides
         ]
         rows.append(TableRow((CountCell(seed), *own, QuantityCell(sign * gain, "fixed"))))
-    caption = f"{METRICS[metric].noun.capitalize()} by seed"
+    caption = f"{get_metric(metric).noun.capitalize()} by seed"
     return Table(f"seeds-{verdict.claim.id}", caption, columns, tuple(rows))
 
 
