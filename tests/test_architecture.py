@@ -26,7 +26,7 @@ LAYERS = (
     ("space", "data", "analysis", "diagrams"),
     ("training", "report"),
     ("runs",),
-    ("paper",),
+    ("paper", "external"),
     ("cli",),
 )
 INSIDE = {  # sub-package -> the parts of its package that it may import; "" is the modules outside sub-packages
@@ -51,13 +51,15 @@ OWNERS = {  # library -> the modules or packages that may import it
     "filelock": {"data.cache"},
     "platformdirs": {"data.cache"},
     "psutil": {"runs.resources.slots", "data"},
-    "optuna": {"runs.ledger", "runs.search.sampler"},  # the database, and samplers and pruners
+    "optuna": {"runs.ledger", "runs.search.sampler", "external.trackers"},
     "ray": {"runs.workers.ray"},
     "pynvml": {"runs.resources.slots"},
     "psycopg": {"runs.ledger.storage"},
     "ruamel": {"config.yaml_loader", "config.yaml_text"},
-    "pydantic": {"config", "records", "models.checkpoints", "runs.recorded"},
-    "pandas": {"analysis", "report", "vgg_ablate"},  # the package annotates `frame` with it
+    "pydantic": {"config", "records", "models.checkpoints", "runs.recorded", "external.claims_file"},
+    "tensorboard": {"external.trackers"},
+    "mlflow": {"external.trackers"},
+    "pandas": {"analysis", "report", "external", "vgg_ablate"},  # the package annotates `frame` with it
     "scipy": {"analysis", "report"},
     "statsmodels": set(),  # only tests import it, as an oracle
     "matplotlib": {"report", "diagrams"},
@@ -77,6 +79,7 @@ NO_TORCH = {
     "diagrams",
     "report",
     "paper",
+    "external",
     "space",
     "models.layers",
     "models.costs",

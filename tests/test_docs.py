@@ -19,11 +19,12 @@ from typer.testing import CliRunner
 
 from vgg_ablate.cli import app
 from vgg_ablate.config.study import load
+from vgg_ablate.external.claims_file import load_claims
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-CHEAP = {"check", "describe", "explain", "init", "schema", "space"}
+CHEAP = {"check", "describe", "explain", "init", "judge", "schema", "space"}
 FENCE = re.compile(
     r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -35,10 +36,10 @@ def name_page(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def find_blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """Yield the title and the text of every block of YAML."""
+def find_blocks(page: Path, *languages: str) -> Iterator[tuple[str, str]]:
+    """Yield the title and the text of every block of YAML, or of other languages."""
     for match in FENCE.finditer(page.read_text(encoding="utf-8")):
-        if match["language"] == "yaml":
+        if match["language"] in (languages or ("yaml",)):
             yield match["title"] or "", match["text"]
 
 
@@ -51,6 +52,8 @@ def find_commands(page: Path) -> list[list[str]]:
 def is_cheap(arguments: list[str]) -> bool:
     """Return whether a command can be run as it is: without names such as STUDY, data sets, and long work."""
     is_quick = arguments[0] in CHEAP or "--no-probe" in arguments
+    if arguments[0] == "judge" and not Path(arguments[1]).exists():
+        return False
     return is_quick and not any(re.search(r"\b[A-Z]{4,}\b|\.\.\.", argument) for argument in arguments)
 
 
@@ -63,6 +66,10 @@ BLOCKS = [(page, title, text) for page in PAGES for title, text in find_blocks(p
 def test_every_study_of_the_documentation_is_valid(page: Path, title: str, text: str, tmp_path: Path) -> None:
     document: Any = YAML(typ="safe", pure=True).load(text)
     path = tmp_path / "study.yaml"
+    if title.endswith("claims.yaml"):
+        path.write_text(text, encoding="utf-8")
+        assert load_claims(path).claims
+        return
     if "version" in document:
         path.write_text(text, encoding="utf-8")
     else:  # a part of a study: the other keys are those of an example
@@ -79,7 +86,7 @@ def test_every_command_of_a_page_can_be_typed(page: Path, tmp_path: Path, monkey
     (tmp_path / "studies").mkdir()
     for path in (ROOT / "studies").iterdir():
         (tmp_path / "studies" / path.name).symlink_to(path)
-    for title, text in find_blocks(page):
+    for title, text in find_blocks(page, "yaml", "csv"):
         if title:
             (tmp_path / title).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -1,25 +1,27 @@
 """Architecture search and ablation studies over a parametric VGG.
 
 `load(path)` reads a study file, `run(study)` trains its missing runs and writes the report, `load_report(folder)`
-returns the report, and `frame(folder)` the records as a DataFrame.
+returns the report, and `frame(folder)` the records as a DataFrame. `judge(runs, claims)` judges claims about runs that
+other programs trained.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vgg_ablate.errors import SpecError, VggAblateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
     from vgg_ablate.config.study import Study
+    from vgg_ablate.external.notebook import RunsReport
     from vgg_ablate.report.notebook import StudyReport
 
-__all__ = ["SpecError", "VggAblateError", "frame", "load", "load_report", "run"]
+__all__ = ["SpecError", "VggAblateError", "frame", "judge", "load", "load_report", "run"]
 
 # The functions import what they need when they are called, so that `import vgg_ablate` loads neither torch nor pandas.
 # There is no `report`: the package of this name would replace it as soon as anything imports a module of it.
@@ -104,3 +106,24 @@ def load_report(folder: str | Path) -> StudyReport:
     from vgg_ablate.report.notebook import StudyReport
 
     return StudyReport(read_report(folder))
+
+
+def judge(runs: pd.DataFrame | str | Path, claims: Mapping[str, Any] | str | Path) -> RunsReport:
+    """Judge claims about runs that other programs trained. Nothing is written, and torch is not needed.
+
+    `runs` is a data frame with one row per run, or a file, folder or storage URL as for `python -m vgg_ablate judge`.
+    `claims` is a file of claims, or a mapping with its keys. Raises SpecError, which names the row of every fault.
+
+    Examples:
+        >>> import pandas as pd
+        >>> losses = {"base": [0.71, 0.74, 0.70, 0.72], "dropout": [0.64, 0.66, 0.65, 0.66]}
+        >>> runs = pd.DataFrame(losses).melt(var_name="variant", value_name="loss", ignore_index=False)
+        >>> claim = {"id": "helps", "text": "dropout helps", "kind": "better", "a": "dropout", "b": "base"}
+        >>> claims = {"version": 1, "metric": {"name": "loss", "direction": "lower"}, "claims": [claim]}
+        >>> report = judge(runs.reset_index(names="seed"), claims)
+        >>> report.claims.loc[0, "verdict"]
+        'supported'
+    """
+    from vgg_ablate.external.notebook import judge_frame
+
+    return judge_frame(runs, claims)

@@ -28,7 +28,7 @@ def make_frame(**errors: list[float]) -> pd.DataFrame:
 
 
 def judge_published(errors: list[float], **published: object) -> Verdict:
-    claim = Claim(id="c", text="c", kind="better", a="net", b=PublishedValue(source=SOURCE, **published))  # type: ignore[arg-type]
+    claim = Claim(id="c", text="c", kind="better", a="net", b=PublishedValue(source=SOURCE, **published))
     return judge_looks([claim], make_frame(net=errors), range(len(errors))).verdicts[0]
 
 

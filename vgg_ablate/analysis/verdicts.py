@@ -129,17 +129,19 @@ def judge_family(
     examples: CorrectExamples | None = None,
     *,
     unpaired: bool = False,
+    own_seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Verdict]:
     """Judge the claims on one metric that are open at a look, by the runs on `seeds`, the seeds of that look.
 
     With `unpaired`, the seeds of two variants are not the same, and Welch's t-test takes the place of the paired one.
+    `own_seeds` are those of single claims (by id), where claims are not all about the same seeds.
     """
     if get_metric(claims[0].metric).is_exact:
         return _judge_exact_metric(claims, frame, contrasts)
     frame = frame[frame["seed"].isin(list(seeds))]  # later runs must not change what a look has decided
     if claims[0].metric == "trained":
         return _judge_counts(claims, frame, seeds, contrasts, look)
-    return _judge_means(claims, frame, seeds, contrasts, look, examples, unpaired=unpaired)
+    return _judge_means(claims, frame, seeds, contrasts, look, examples, unpaired=unpaired, own_seeds=own_seeds or {})
 
 
 def find_unseeded_variants(frame: pd.DataFrame) -> dict[str, str]:
@@ -229,6 +231,7 @@ def _judge_means(
     examples: CorrectExamples | None,
     *,
     unpaired: bool,
+    own_seeds: Mapping[str, Sequence[int]],
 ) -> dict[str, Verdict]:
     """Judge claims on the mean of a metric that varies with the seed."""
     metric = claims[0].metric
@@ -237,7 +240,7 @@ def _judge_means(
     values = {
         claim.id: collect_unpaired_values(contrasts[claim.id], table, outcomes, metric)
         if unpaired
-        else collect_contrast_values(contrasts[claim.id], table, outcomes, seeds, metric)
+        else collect_contrast_values(contrasts[claim.id], table, outcomes, own_seeds.get(claim.id, seeds), metric)
         for claim in claims
     }
     for claim in claims:

@@ -66,16 +66,19 @@ class SideCell:
     sd: float
     n: int
     how: Literal["mean", "count"] = "mean"
+    most_decimals: int = numbers.DEFAULT_DECIMALS
 
     def to_text(self) -> str:
-        """Return `base 2.54`, with the decimals that the standard error of the mean allows, two at most."""
+        """Return `base 2.54`, with the decimals that the standard error of the mean allows."""
         if isnan(self.mean):
             return self.name
         if self.how == "count":
             return f"{self.name} {numbers.format_count(self.mean)}"
-        decimals = numbers.DEFAULT_DECIMALS
-        if self.n > 1:
+        decimals = self.most_decimals
+        if self.n > 1 and not isnan(self.sd):
             decimals = min(decimals, numbers.choose_decimals(self.sd / sqrt(self.n)))
+        elif decimals > numbers.DEFAULT_DECIMALS:
+            return f"{self.name} {numbers.format_compact(self.mean)}"
         return f"{self.name} {numbers.format_number(self.mean, decimals)}"
 
     def raw(self) -> dict[str, RawValue]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isnan
 
+import pandas as pd
+
 from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric
 from vgg_ablate.analysis.pairs import ShownDifference, compute_shown_difference, compute_sides
@@ -23,8 +25,14 @@ def write_answer(report: Report) -> str:
     """Return the answer that the verdicts, or without claims the means, give to the study's question."""
     if not report.is_recorded:
         return f"Not run yet.{_describe_tuning_progress(report)}"
-    clauses = list(_list_clauses(report)) if report.shown_verdicts else [_describe_design(report)]
-    return f"{capitalize_first(_describe_level(report) + '; '.join(clauses))}."
+    verdicts = report.shown_verdicts
+    clauses = "; ".join(_list_clauses(verdicts, report.frame)) if verdicts else _describe_design(report)
+    return f"{capitalize_first(_describe_level(report) + clauses)}."
+
+
+def write_verdicts(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> str:
+    """Return what the verdicts say in one sentence; `frame` has one row per run."""
+    return f"{capitalize_first('; '.join(_list_clauses(verdicts, frame)))}."
 
 
 def describe_author_answer(report: Report) -> tuple[str, str]:
@@ -73,12 +81,12 @@ def _describe_tuning_progress(report: Report) -> str:
     )
 
 
-def _list_clauses(report: Report) -> Iterator[str]:
-    varying = [verdict for verdict in report.shown_verdicts if not verdict.exact]
-    exact = [verdict for verdict in report.shown_verdicts if verdict.exact]
+def _list_clauses(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> Iterator[str]:
+    varying = [verdict for verdict in verdicts if not verdict.exact]
+    exact = [verdict for verdict in verdicts if verdict.exact]
     decided = [verdict for verdict in varying if verdict.verdict in ("supported", "refuted")]
     stated, counted = decided[:_MAX_STATEMENTS], decided[_MAX_STATEMENTS:]
-    yield from (_state_claim(verdict, report) for verdict in stated)
+    yield from (_state_claim(verdict, frame) for verdict in stated)
     for word in ("supported", "refuted"):
         if count := sum(verdict.verdict == word for verdict in counted):
             yield f"{count} more {'claim is' if count == 1 else 'claims are'} {word}"
@@ -113,19 +121,19 @@ def _count_negligible(verdicts: Sequence[Verdict], of: int) -> str:
     return f"{len(verdicts)} of {of} claims found no difference {size}"
 
 
-def _state_claim(verdict: Verdict, report: Report) -> str:
+def _state_claim(verdict: Verdict, frame: pd.DataFrame) -> str:
     """State a decided claim with its evidence: `two 3x3 beat one 5x5: 1.3 points (6 %) less error [0.6, 2.0]`."""
     prefix = "" if verdict.verdict == "supported" else "refuted: "
-    return f"{prefix}{verdict.claim.text}: {_describe_evidence(verdict, report)}"
+    return f"{prefix}{verdict.claim.text}: {_describe_evidence(verdict, frame)}"
 
 
-def _describe_evidence(verdict: Verdict, report: Report) -> str:
+def _describe_evidence(verdict: Verdict, frame: pd.DataFrame) -> str:
     if verdict.counts is not None:
         return wording.format_trained_counts(verdict)
     metric = get_shown_metric(verdict.claim.metric)
     if not metric.endswith("error"):
         return f"{get_metric(metric).noun} {wording.format_estimate(verdict)}"
-    sides = compute_sides(verdict, report.frame)
+    sides = compute_sides(verdict, frame)
     reference = sides[1].mean if sides is not None else 0.0
     noun = "error" if metric == "test_error" else get_metric(metric).noun
     return format_change(compute_shown_difference(verdict), reference, noun, get_claim_unit(verdict.claim))

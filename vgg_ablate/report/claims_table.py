@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Literal
 
+import pandas as pd
+
 from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric
 from vgg_ablate.analysis.pairs import compute_shown_difference, compute_sides
 from vgg_ablate.analysis.summary import Report
@@ -17,6 +19,7 @@ from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.report import wording
 from vgg_ablate.report.answer import format_level
 
+_MOST_DECIMALS = 9
 _MAIN_METRIC = "test_error"  # named once, in the caption
 
 
@@ -34,15 +37,31 @@ def build_claims_table(report: Report) -> Table | None:
     verdicts = select_shown_verdicts(report)
     if not verdicts:
         return None
+    return build_verdict_table(verdicts, report.frame, _build_caption(report), _list_notes(verdicts, report))
+
+
+def build_verdict_table(
+    verdicts: Sequence[Verdict],
+    frame: pd.DataFrame,
+    caption: str,
+    notes: Sequence[str],
+    *,
+    metric: str = _MAIN_METRIC,
+    unit: str = "points",
+) -> Table:
+    """Build the table of these verdicts; `frame` has one row per run.
+
+    Claims on another metric than `metric`, which the caption names, say so; `unit` is that of its differences.
+    """
     columns = (
         Column("claim", "claim", "left"),
         Column("a", "a", wraps=True),
         Column("b", "b", wraps=True),
-        Column("a − b, points [95 %]", "difference"),
+        Column(f"a − b{f', {unit}' if unit else ''} [95 %]", "difference"),
         Column("verdict", "verdict", "left"),
     )
-    rows = tuple(_build_row(verdict, report) for verdict in verdicts)
-    return Table("claims", _build_caption(report), columns, rows, tuple(_list_notes(verdicts, report)))
+    rows = tuple(_build_row(verdict, frame, metric) for verdict in verdicts)
+    return Table("claims", caption, columns, rows, tuple(notes))
 
 
 def _build_caption(report: Report) -> str:
@@ -77,28 +96,28 @@ def _list_notes(verdicts: Sequence[Verdict], report: Report) -> list[str]:
     return notes
 
 
-def _build_row(verdict: Verdict, report: Report) -> TableRow:
+def _build_row(verdict: Verdict, frame: pd.DataFrame, main_metric: str) -> TableRow:
     cells: tuple[TableCell, ...] = (
-        TextCell(_describe_claim(verdict), f"#claim-{verdict.claim.id}"),
-        *_build_side_cells(verdict, report),
+        TextCell(_describe_claim(verdict, main_metric), f"#claim-{verdict.claim.id}"),
+        *_build_side_cells(verdict, frame),
         build_claim_difference_cell(verdict),
         TextCell(_format_word(verdict)),
     )
     return TableRow(cells, bold=frozenset() if verdict.verdict == "inconclusive" else frozenset({4}))
 
 
-def _describe_claim(verdict: Verdict) -> str:
-    """Return the claim's text, with what is compared where that is not the test error in points."""
+def _describe_claim(verdict: Verdict, main_metric: str) -> str:
+    """Return the claim's text, with what is compared where that is not the main metric."""
     metric, unit = get_shown_metric(verdict.claim.metric), get_claim_unit(verdict.claim)
     noun, per = get_metric(metric).noun, unit.removeprefix("points").strip()
-    if metric == _MAIN_METRIC and not per:
+    if metric == main_metric and " per " not in f" {per}":
         return verdict.claim.text
     # "(test error per layer)", "(validation error)", "(params)", "(training seconds, s)"
     what = f"{noun} {per}" if per.startswith("per ") else ", ".join(part for part in (noun, per) if part)
     return f"{verdict.claim.text} ({what})"
 
 
-def _build_side_cells(verdict: Verdict, report: Report) -> tuple[TableCell, TableCell]:
+def _build_side_cells(verdict: Verdict, frame: pd.DataFrame) -> tuple[TableCell, TableCell]:
     claim = verdict.claim
     if claim.trend is not None:
         return TextCell(numbers.DASH), TextCell(numbers.DASH)
@@ -107,8 +126,10 @@ def _build_side_cells(verdict: Verdict, report: Report) -> tuple[TableCell, Tabl
         trained_a, runs_a, trained_b, runs_b = verdict.counts
         return TextCell(f"{a} {trained_a}/{runs_a}"), TextCell(f"{b} {trained_b}/{runs_b}")
     how: Literal["count", "mean"] = "count" if verdict.exact else "mean"
-    sides = compute_sides(verdict, report.frame) or (MetricSummary(0), MetricSummary(0))
-    cells = [SideCell(name, side.mean, side.sd, side.n, how) for name, side in zip((a, b), sides, strict=True)]
+    sides = compute_sides(verdict, frame) or (MetricSummary(0), MetricSummary(0))
+    # Errors in percent have two decimals at most; other metrics, of any size, as many as their spread allows.
+    most = numbers.DEFAULT_DECIMALS if get_metric(claim.metric).scale != 1 else _MOST_DECIMALS
+    cells = [SideCell(name, side.mean, side.sd, side.n, how, most) for name, side in zip((a, b), sides, strict=True)]
     return cells[0], cells[1]
 
 

@@ -139,8 +139,8 @@ def format_rerun_command(report: Report) -> str:
 def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     head = build_head(report)
     training = head.training + (f" **Under-trained:** {head.under_trained}." if head.under_trained else "")
-    author = [f"> {_escape_tags(head.author_answer)}"] if head.author_answer else []
-    warning = [f"*{_escape_tags(head.author_warning)}*"] if head.author_warning else []
+    author = [f"> {escape_tags(head.author_answer)}"] if head.author_answer else []
+    warning = [f"*{escape_tags(head.author_warning)}*"] if head.author_warning else []
     table = [render_markdown(head.claims)] if head.claims is not None else []
     picture = [f"![{forest.title}](figures/{forest.name}.svg)"] if forest is not None else []
     caption = [forest.caption] if forest is not None else []
@@ -148,11 +148,11 @@ def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     sentences = [f"{verdict.claim.id}: {' '.join(lines)}" for verdict, lines in evidence]
     return [
         f"# {report.study.name}",
-        _escape_tags(head.question),
-        f"**{_escape_tags(head.answer)}**",
+        escape_tags(head.question),
+        f"**{escape_tags(head.answer)}**",
         *author,
         *warning,
-        _escape_tags(training),
+        escape_tags(training),
         *table,
         *picture,
         *_fold("The numbers behind the claims", [*caption, *sentences]),
@@ -172,17 +172,17 @@ def _build_section(heading: str, sentences: Sequence[str]) -> list[str]:
 
 
 def _build_list(sentences: Sequence[str]) -> str:
-    return "\n".join(f"- {_escape_tags(sentence)}" for sentence in sentences)
+    return "\n".join(f"- {escape_tags(sentence)}" for sentence in sentences)
 
 
-def _escape_tags(text: str) -> str:
+def escape_tags(text: str) -> str:
     """Escape HTML tags, which a viewer of Markdown would interpret; the author's Markdown stays."""
     return text.replace("<", "&lt;")
 
 
 def _build_figures(figures: Sequence[RenderedFigure]) -> list[str]:
     images = [
-        f"![{figure.title}](figures/{figure.name}.svg)\n\n{_escape_tags(f'**{figure.title}.** {figure.caption}')}"
+        f"![{figure.title}](figures/{figure.name}.svg)\n\n{escape_tags(f'**{figure.title}.** {figure.caption}')}"
         for figure in figures
     ]
     return ["## Figures", *images] if images else []

@@ -68,7 +68,7 @@ def serialize_report(report: Report) -> str:
         "metric": PRIMARY_METRIC,
         "unit": "percent",
         "variants": [_serialize_row(row) for row in report.rows],
-        "claims": [_serialize_verdict(verdict) for verdict in report.verdicts],
+        "claims": [serialize_verdict(verdict) for verdict in report.verdicts],
         "problems": list(report.problems),
         "missing": report.missing,
         "looks": {
@@ -134,7 +134,8 @@ def _serialize_side(side: ClaimSide | PublishedValue) -> Any:
     return side.model_dump(mode="json") if isinstance(side, PublishedValue) else side
 
 
-def _serialize_verdict(verdict: Verdict) -> dict[str, Any]:
+def serialize_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as plain data; numbers that cannot be computed are None."""
     claim = verdict.claim
     return _replace_nan(
         {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -56,11 +57,16 @@ class ForestRow:
 
 def collect_forest_rows(report: Report) -> list[ForestRow]:
     """Return one row per claim on a metric that varies with the seed; empty where no claim has an estimate."""
-    rows = [_build_row(verdict, report) for verdict in select_shown_verdicts(report) if not verdict.exact]
+    return build_forest_rows(select_shown_verdicts(report), report.frame)
+
+
+def build_forest_rows(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> list[ForestRow]:
+    """Return the rows of these verdicts; `frame` has one row per run."""
+    rows = [_build_row(verdict, frame) for verdict in verdicts if not verdict.exact]
     return rows if any(not isnan(row.mean) for row in rows) else []
 
 
-def _build_row(verdict: Verdict, report: Report) -> ForestRow:
+def _build_row(verdict: Verdict, frame: pd.DataFrame) -> ForestRow:
     metric, difference = verdict.claim.metric, compute_shown_difference(verdict)
     sign = get_shown_sign(metric)
     return ForestRow(
@@ -76,7 +82,7 @@ def _build_row(verdict: Verdict, report: Report) -> ForestRow:
         high=difference.high,
         smallest=verdict.claim.smallest_effect or 0.0,
         deciding=flip_interval(compute_deciding_interval(verdict), sign),
-        seeds=tuple(sign * gain for gain in compute_gains(verdict, report.frame).values()),
+        seeds=tuple(sign * gain for gain in compute_gains(verdict, frame).values()),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 
+import pandas as pd
 from markupsafe import Markup
 
 from vgg_ablate.analysis.metrics import collect_by_seed, get_claim_unit, get_metric, get_shown_metric, get_shown_sign
@@ -16,7 +17,6 @@ from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, QuantityCell, TableCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.report import markdown
-from vgg_ablate.report.claims_table import select_shown_verdicts
 from vgg_ablate.report.figures import forest
 from vgg_ablate.report.figures.forest import ForestRow
 from vgg_ablate.report.html.words import render_template
@@ -61,9 +61,12 @@ class ClaimEvidence:
     variants: tuple[str, ...]
 
 
-def render_claims(report: Report, table: Table) -> Markup:
-    """Render the table of claims with a strip per claim: the forest plot, row by row."""
-    forest_rows = forest.collect_forest_rows(report)
+def render_claims(verdicts: Sequence[Verdict], frame: pd.DataFrame, table: Table) -> Markup:
+    """Render the table of claims with a strip per claim: the forest plot, row by row.
+
+    `table` has one row per verdict, `frame` one per run.
+    """
+    forest_rows = forest.build_forest_rows(verdicts, frame)
     # Claims of one metric share a scale, so that their strips can be compared by eye.
     families: dict[tuple[str, str], list[ForestRow]] = {}
     for row in forest_rows:
@@ -78,7 +81,7 @@ def render_claims(report: Report, table: Table) -> Markup:
             cells=tuple(cell.to_text() for cell in row.cells),
             strip=strips.get(verdict.claim.id),
         )
-        for verdict, row in zip(select_shown_verdicts(report), table.rows, strict=True)
+        for verdict, row in zip(verdicts, table.rows, strict=True)
     ]
     return render_template(
         "claims.html", table=table, rows=rows, scale=_describe_scale(families), width=_STRIP_WIDTH, height=_STRIP_HEIGHT

@@ -19,6 +19,7 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
 from vgg_ablate.report import markdown
+from vgg_ablate.report.claims_table import select_shown_verdicts
 from vgg_ablate.report.figures.registry import RenderedFigure
 from vgg_ablate.report.head import build_head
 from vgg_ablate.report.html import claims, runs
@@ -35,12 +36,14 @@ def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
         "page.html",
         study=report.study,
         matplotlib_version=version("matplotlib"),
-        stylesheet=_read_asset("page.css"),
-        script=_read_asset("page.js"),
+        stylesheet=read_asset("page.css"),
+        script=read_asset("page.js"),
         head=head,
         facts=_list_facts(report),
         problems=report.problems,
-        claims=claims.render_claims(report, head.claims) if head.claims is not None else "",
+        claims=claims.render_claims(select_shown_verdicts(report), report.frame, head.claims)
+        if head.claims is not None
+        else "",
         tables=[_shorten(table) for table in markdown.build_variant_tables(report)],
         figures=[figure for figure in figures if figure.name != "forest"],  # the table of claims has it in its rows
         evidence=claims.render_evidence(report) if report.is_recorded else "",
@@ -76,6 +79,6 @@ def _shorten(table: Table) -> Table:
 
 
 @cache
-def _read_asset(name: str) -> Markup:
+def read_asset(name: str) -> Markup:
     """Return a style sheet or script of the package, which goes into the page unescaped."""
     return Markup(resources.files("vgg_ablate.report.html").joinpath(name).read_text(encoding="utf-8"))

@@ -1,0 +1,153 @@
+"""The runs of other programs as the frame that the statistics read, with every fault named by its row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any
+
+import pandas as pd
+
+from vgg_ablate.analysis.metrics import Metric
+from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
+from vgg_ablate.external.claims_file import RunColumns
+
+_NUMBER = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\d\s.+-].*)?")
+_NOT_FINITE = {"nan", "inf", "infinity", "-inf", "+inf", "-infinity", "null", "none", "na", "n/a", ""}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs from one source: one row each, as read."""
+
+    table: pd.DataFrame  # columns as in the source; cells are text or numbers
+    describe_row: Callable[[int], str]  # position of a row -> its place, such as "runs.csv: row 12"
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """The frame of the statistics, and what a reader must know about its rows."""
+
+    frame: pd.DataFrame  # variant, seed, outcome and one column per metric
+    variants: tuple[str, ...]  # of all runs
+    seeds: Mapping[int, str]  # number of a seed -> the seed as it is written; empty where runs have none
+    notes: tuple[str, ...]
+
+
+def build_run_table(
+    runs: Runs, columns: RunColumns, metrics: Mapping[str, Metric], variants: Iterable[str]
+) -> RunTable:
+    """Check the runs of the variants that claims compare, and build their frame.
+
+    Raises SpecError with the row of every fault: a missing column, an empty variant or seed, two runs of one variant
+    and seed, a value that is no number, values with different units. A run whose value is missing or not finite stays,
+    without a value, so that its claims are inconclusive; a note names it.
+    """
+    _check_columns(runs, columns, metrics)
+    table = runs.table.reset_index(drop=True)
+    problems: list[Problem] = []
+    names = [_write_cell(value) for value in table[columns.variant]]
+    problems += [
+        Problem("variant is empty", location=runs.describe_row(row)) for row, name in enumerate(names) if not name
+    ]
+    wanted = set(variants)
+    rows = [row for row, name in enumerate(names) if name in wanted]
+    seeds = [_write_cell(value) for value in table[columns.seed]] if columns.seed else []
+    if columns.seed:
+        problems += _find_seed_problems(rows, names, seeds, runs)
+    values = {name: _read_numbers(table[name], rows, name, runs, problems) for name in metrics}
+    if problems:
+        raise SpecError(problems[:MAX_PROBLEMS])
+    codes = _number_seeds([seeds[row] for row in rows]) if columns.seed else {}
+    frame = pd.DataFrame(
+        {
+            "variant": [names[row] for row in rows],
+            "seed": [codes[seeds[row]] if codes else index for index, row in enumerate(rows)],
+            "outcome": "finished",
+            **values,
+        }
+    )
+    notes = [
+        f"{runs.describe_row(row)}: {names[row]} has no finite {name}"
+        for name in metrics
+        for row, value in zip(rows, values[name], strict=True)
+        if not isfinite(value)
+    ]
+    notes = [*runs.notes, *notes]
+    unused = sorted(set(names) - wanted)
+    if unused:
+        notes.append(f"Compared by no claim: {', '.join(unused[:12])}{' and others' if len(unused) > 12 else ''}.")
+    known = tuple(dict.fromkeys(name for name in names if name))
+    return RunTable(frame, known, {code: seed for seed, code in codes.items()}, tuple(notes))
+
+
+def _check_columns(runs: Runs, columns: RunColumns, metrics: Mapping[str, Metric]) -> None:
+    present = [str(name) for name in runs.table.columns]
+    wanted = {"columns.variant": columns.variant, **({"columns.seed": columns.seed} if columns.seed else {})}
+    problems = [
+        Problem(
+            f"column not found; available: {', '.join(present[:20])}",
+            field,
+            runs.name,
+            name,
+            find_nearest(name, present),
+        )
+        for field, name in [*wanted.items(), *(("metric.name", name) for name in metrics)]
+        if name not in present
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def _find_seed_problems(rows: list[int], names: list[str], seeds: list[str], runs: Runs) -> list[Problem]:
+    problems, first = [], dict[tuple[str, str], int]()
+    for row in rows:
+        place, key = runs.describe_row(row), (names[row], seeds[row])
+        if not seeds[row]:
+            problems.append(Problem(f"{names[row]}: seed is empty", location=place))
+        elif key in first:
+            rule = f"{names[row]}, seed {seeds[row]}: a second run; the first is in {runs.describe_row(first[key])}"
+            problems.append(Problem(rule, location=place))
+        first.setdefault(key, row)
+    return problems
+
+
+def _read_numbers(
+    cells: pd.Series[Any], rows: list[int], name: str, runs: Runs, problems: list[Problem]
+) -> list[float]:
+    """Return the values of the rows; NaN for missing and infinite ones. Adds a problem per cell that is no number."""
+    values, units = [], dict[str, int]()
+    for row in rows:
+        text = _write_cell(cells.iloc[row])
+        match = _NUMBER.fullmatch(text)
+        if match is None and text.lower() not in _NOT_FINITE:
+            problems.append(Problem(f"{name} must be a number", location=runs.describe_row(row), got=text))
+        values.append(float(match["number"]) if match else nan)
+        if match:
+            units.setdefault((match["unit"] or "").strip(), row)
+    if len(units) > 1:
+        (one, first), (other, second) = list(units.items())[:2]
+        rule = f"{name} has mixed units: {one or 'none'} in {runs.describe_row(first)}, {other or 'none'} here"
+        problems.append(Problem(rule, location=runs.describe_row(second)))
+    return values
+
+
+def _write_cell(value: Any) -> str:
+    """Return a cell as text; empty for a missing one. A whole number has no decimals: pandas reads 1 as 1.0."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value).strip()
+
+
+def _number_seeds(seeds: Iterable[str]) -> dict[str, int]:
+    """Return seed -> its number: itself where all are whole numbers, else the place in their order."""
+    distinct = sorted(set(seeds))
+    if all(re.fullmatch(r"\d{1,18}", seed) for seed in distinct):
+        return {seed: int(seed) for seed in distinct}
+    return {seed: index for index, seed in enumerate(distinct)}

@@ -1,0 +1,71 @@
+"""A judgement as files: report.md, report.html, table.tex, claims.json and figures/forest.svg."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from vgg_ablate.external.judging import Judgement
+from vgg_ablate.external.tables import build_tables, list_evidence, serialize_judgement, write_answer
+from vgg_ablate.files import replace_file
+from vgg_ablate.formatting.table import render_latex, render_markdown
+from vgg_ablate.report.figures import canvas, forest
+from vgg_ablate.report.html.claims import render_claims
+from vgg_ablate.report.html.document import read_asset
+from vgg_ablate.report.html.words import render_template
+from vgg_ablate.report.markdown import escape_tags
+
+
+def write_files(judgement: Judgement, folder: Path) -> None:
+    """Write the files of a judgement into a folder, which is made where it is missing. Raises StorageError."""
+    files = {
+        "claims.json": f"{serialize_judgement(judgement)}\n",
+        "table.tex": render_latex(build_tables(judgement)[0]),
+        "report.md": render_markdown_report(judgement),
+        "report.html": _render_page(judgement),
+    }
+    with judgement.use_metrics():
+        if rows := forest.build_forest_rows(judgement.verdicts, judgement.frame):
+            files["figures/forest.svg"] = canvas.render_svg(lambda: forest.plot_forest(rows))
+    for name, text in files.items():
+        replace_file(folder / name, text)
+
+
+def render_markdown_report(judgement: Judgement) -> str:
+    """Return the report of a judgement in Markdown."""
+    claims_table, variants_table = build_tables(judgement)
+    evidence = [f"- {name}: {escape_tags(' '.join(sentences))}" for name, sentences in list_evidence(judgement)]
+    parts = [
+        f"# {escape_tags(_get_title(judgement))}",
+        f"**{escape_tags(write_answer(judgement))}**",
+        render_markdown(claims_table),
+        "![The verdicts as intervals](figures/forest.svg)",
+        render_markdown(variants_table),
+        "\n".join(["## The numbers behind the claims", "", *evidence]),
+        "\n".join(["## Notes", "", *(f"- {escape_tags(note)}" for note in judgement.notes)]) if judgement.notes else "",
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def _render_page(judgement: Judgement) -> str:
+    claims_table, variants_table = build_tables(judgement)
+    with judgement.use_metrics():
+        claims = render_claims(judgement.verdicts, judgement.frame, claims_table)
+    page = render_template(
+        "judgement.html",
+        title=_get_title(judgement),
+        source=Path(judgement.source).name,
+        matplotlib_version=version("matplotlib"),
+        stylesheet=read_asset("page.css"),
+        script=read_asset("page.js"),
+        answer=write_answer(judgement),
+        claims=claims,
+        variants=variants_table,
+        evidence=list_evidence(judgement),
+        notes=judgement.notes,
+    )
+    return f"{page}\n"
+
+
+def _get_title(judgement: Judgement) -> str:
+    return judgement.claims_file.question or "Claims"
