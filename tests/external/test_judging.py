@@ -203,10 +203,15 @@ def test_names_with_markup_are_shown_as_text(tmp_path: Path) -> None:
 def test_torch_is_not_needed(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs.csv", make_runs())
     write_claims(tmp_path / "claims.yaml")
-    # An entry of None makes every import of the module fail, as if it was not installed.
     script = """
 import sys
-sys.modules.update(dict.fromkeys(["torch", "torchvision", "fvcore", "safetensors"]))
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "fvcore", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
 from vgg_ablate.cli import main
 sys.argv[1:] = ["judge", "runs.csv", "claims.yaml", "--out", "report"]
 main()

@@ -16,6 +16,7 @@ import typer
 
 from vgg_ablate.cli import (
     check,
+    claim_tests,
     claims,
     clean,
     dashboard,
@@ -60,6 +61,7 @@ for command in (
     init.init,
 ):
     app.command()(command)
+app.command("test")(claim_tests.check_claims)
 
 
 def print_version(wanted: bool) -> None:

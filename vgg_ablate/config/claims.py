@@ -17,6 +17,7 @@ TrendQuantities = Mapping[str, Mapping[str, float]]  # quantity of a trend -> va
 ClaimSide = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
 ClaimKind = Literal["better", "worse", "not_worse", "equivalent", "different"]
+ExpectedVerdict = Literal["supported", "refuted", "no difference"]
 MetricName = Literal[
     "test_error",
     "test_accuracy",
@@ -140,6 +141,8 @@ class Claim(FrozenModel):
 
     Unit: percentage points for errors and accuracies. Example: 0.5
     """
+    expect: ExpectedVerdict | None = None
+    """Verdict that `test` requires, as for a result that must not get lost. Example: supported"""
     within: str | None = None
     """Level `factor=level` to which both sides are restricted. Example: norm=batch"""
     against: str | None = None

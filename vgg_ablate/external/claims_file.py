@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from vgg_ablate.analysis.metrics import Metric
 from vgg_ablate.config import yaml_loader
-from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, PublishedValue
+from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, ExpectedVerdict, PublishedValue
 from vgg_ablate.config.limits import MAX_CLAIMS
 from vgg_ablate.config.types import Flag, FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
 from vgg_ablate.errors import SpecError
@@ -63,6 +63,9 @@ class RunsClaim(FrozenModel):
     smallest_effect: NonNegative | None = None
     """Smallest difference that matters; without it, that of the file. Example: 0.01"""
 
+    expect: ExpectedVerdict | None = None
+    """Verdict that `test` requires. Example: supported"""
+
     @model_validator(mode="after")
     def _check_claim(self) -> Self:
         self.build_claim("test_error", None)
@@ -71,9 +74,8 @@ class RunsClaim(FrozenModel):
     def build_claim(self, metric: str, smallest_effect: float | None) -> Claim:
         """Return the claim as the statistics know it, on a metric of any name."""
         own = self.smallest_effect if self.smallest_effect is not None else smallest_effect
-        claim = Claim(
-            id=self.id, text=self.text, kind=self.kind, a=self.a, b=self.b, margin=self.margin, smallest_effect=own
-        )
+        shared = {name: getattr(self, name) for name in ("id", "text", "kind", "a", "b", "margin", "expect")}
+        claim = Claim(**shared, smallest_effect=own)
         return claim.model_copy(update={"metric": metric})  # not validated: the names of a study's metrics are fixed
 
 

@@ -53,22 +53,23 @@ def write_study_files(
     _save_verdicts_of_answer(study, folder)
 
 
-def save_texts(study: Study, folder: Path) -> None:
+def save_texts(study: Study, folder: Path) -> bool:
     """Write study.yaml again if the study differs from the saved one in texts and settings of the report only.
 
     So `report STUDY` shows an answer, or columns, that were written after the last run. A study that asks for other
-    runs or decides otherwise is left to `run`. Raises StorageError.
+    runs or decides otherwise is left to `run`: the return value is False. Raises StorageError.
     """
     if read_manifest(folder) is None:
-        return
+        return True
     saved = read_saved_study(folder)
     now = study.with_winners(saved.tuned) if saved.tuned else study
     is_same = study.name == saved.name and study.registered == saved.registered
     if not is_same or build_deciding_content(now) != build_deciding_content(saved):
-        return
+        return False
     if (text := now.as_yaml()) != saved.as_yaml():
         replace_file(folder / "study.yaml", text)
     _save_verdicts_of_answer(now, folder)
+    return True
 
 
 def _save_verdicts_of_answer(study: Study, folder: Path) -> None:
