@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vgg_ablate.errors import SpecError, VggAblateError
+from vgg_ablate.errors import Problem, SpecError, VggAblateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +30,8 @@ __all__ = ["SpecError", "VggAblateError", "frame", "judge", "load", "load_report
 def load(path: str | Path, *overrides: str | Iterable[str]) -> Study:
     """Read a study file and apply overrides, each `path=value`.
 
+    Overrides that change what is trained give the study a name of its own, `<name>-<hash>`, so that its runs do not
+    replace the results of the file's study; the override `name=...` chooses another.
     In Jupyter the study shows as a table of its variants and claims. Raises SpecError, which lists every problem of the
     file and the overrides.
 
@@ -40,19 +42,25 @@ def load(path: str | Path, *overrides: str | Iterable[str]) -> Study:
         >>> study.seed_list
         (0, 1)
     """
-    from vgg_ablate.config.study import load as load_study
+    from vgg_ablate.config.overridden import load_with_own_name
 
     groups = [[given] if isinstance(given, str) else list(given) for given in overrides]
-    return load_study(path, [override for group in groups for override in group])
+    return load_with_own_name(path, [override for group in groups for override in group])
 
 
 def run(
-    study: Study | str | Path, folder: str | Path | None = None, *, device: str = "auto", workers: int | None = None
+    study: Study | str | Path,
+    folder: str | Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    device: str = "auto",
+    workers: int | None = None,
 ) -> Path:
     """Train every run of a study that has no record in `folder` yet, write the report, and return the folder.
 
-    `study` is a study or its file. The folder is `results/<name of the study>` by default. Progress goes to stderr.
-    Raises RunsFailedError if runs ended without a result; the report is written first.
+    `study` is a study, or its file, to which `overrides` apply as in `load`. The folder is `results/<name of the
+    study>` by default. Progress goes to stderr. Raises SpecError for overrides of a study that is loaded already, and
+    RunsFailedError if runs ended without a result; the report is written first.
 
     Examples:
         >>> folder = run("studies/first.yaml", device="cpu", workers=1)
@@ -65,7 +73,9 @@ def run(
     from vgg_ablate.report import write
     from vgg_ablate.runs import driver
 
-    checked = load(study) if isinstance(study, str | Path) else study
+    if not isinstance(study, str | Path) and overrides:
+        raise SpecError(Problem("apply to a file; load(path, ...) takes them", "overrides", got=list(overrides)))
+    checked = load(study, *overrides) if isinstance(study, str | Path) else study
     results_folder = Path(folder) if folder is not None else Path("results") / checked.name
     summary = driver.run(checked, results_folder, driver.RunOptions(device=device, workers=workers))
     write.write_report(results_folder)

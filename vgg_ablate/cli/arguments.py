@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 STUDY = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, such as studies/kernels.yaml.")]
 RESULTS = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, or its results folder.")]
 OVERRIDES = Annotated[
-    list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="Changes to the study, such as train.epochs=2.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[PATH=VALUE]...",
+        help="Changes to the study, such as train.epochs=2. What trains otherwise gets a results folder of its own.",
+    ),
 ]
 OUT = Annotated[Path | None, typer.Option(metavar="DIR", help="Results folder; default: results/<study>.")]
+NAME = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Name of the study and of its results folder, in place of the file's."),
+]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
@@ -27,6 +35,22 @@ def load_study(study: Path, overrides: list[str] | None) -> Study:
     from vgg_ablate.config.study import load
 
     return load(study, overrides or ())
+
+
+def load_study_and_folder(
+    study: Path, overrides: list[str] | None, out: Path | None, name: str | None
+) -> tuple[Study, Path]:
+    """Return the study of a file, with overrides, and its results folder. Raises SpecError.
+
+    Overrides that change what is trained get a folder of their own, unless `out` or `name` chooses one.
+    """
+    from vgg_ablate.config.overridden import load_with_own_name
+
+    given = [*(overrides or ()), *([f"name={name}"] if name is not None else ())]
+    if out is not None:
+        return load_study(study, given), out
+    loaded = load_with_own_name(study, given)
+    return loaded, Path("results") / loaded.name
 
 
 def find_results_folder(study: Path, out: Path | None) -> Path:

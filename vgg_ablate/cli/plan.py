@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, load_study
+from vgg_ablate.cli.arguments import JSON, NAME, OUT, OVERRIDES, STUDY, load_study_and_folder
 from vgg_ablate.cli.run import DEVICE, PACKING, RUNS_PER_GPU, WORKERS
 from vgg_ablate.cli.space import print_survey
 from vgg_ablate.cli.targets import print_mismatches, warn_about_size
@@ -45,6 +45,7 @@ def plan(
     device: DEVICE = "auto",
     runs_per_gpu: RUNS_PER_GPU = "1",
     out: OUT = None,
+    name: NAME = None,
     probe: PROBE = True,
     max_hours: MAX_HOURS = None,
     as_json: JSON = False,
@@ -56,10 +57,9 @@ def plan(
     from vgg_ablate.runs.resources.packing import predict_slots
     from vgg_ablate.runs.resources.slots import AUTO, build_slots, parse_runs_per_gpu
 
-    checked = load_study(study, overrides)
+    checked, folder = load_study_and_folder(study, overrides, out, name)
     share = parse_runs_per_gpu(packing or runs_per_gpu)
     slots = build_slots(device, workers, share)
-    folder = out or Path("results") / checked.name
     nets = _resolve_nets(checked)
     warn_about_size(nets)  # before the probe, which would have to build them
     built, trials = _build_plan(checked, folder)

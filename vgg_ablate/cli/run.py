@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, OVERRIDES, STUDY, load_study
+from vgg_ablate.cli.arguments import JSON, NAME, OUT, OVERRIDES, STUDY, load_study_and_folder
 from vgg_ablate.cli.report import write_and_print_report
 
 Progress = Literal["auto", "rich", "plain", "none"]
@@ -73,6 +73,7 @@ def run(
     runs_per_gpu: RUNS_PER_GPU = "1",
     storage: STORAGE = None,
     out: OUT = None,
+    name: NAME = None,
     retry: RETRY = None,
     wait: Annotated[bool, typer.Option(help="Wait while another process is running this study.")] = False,
     until: UNTIL = None,
@@ -91,8 +92,9 @@ def run(
     from vgg_ablate.runs.leases import read_lock_holder
     from vgg_ablate.runs.resources.slots import parse_runs_per_gpu
 
-    checked = load_study(study, overrides)
-    folder = out or Path("results") / checked.name
+    checked, folder = load_study_and_folder(study, overrides, out, name)
+    if overrides and out is None:
+        print(f"results: {folder}", file=sys.stderr)
     options = driver.RunOptions(
         workers=workers,
         device=device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,15 @@ def _open_storage(source: str) -> Any:
 
 def read_folder(path: Path) -> Runs:
     """Read the runs of a folder of TensorBoard's event files, or of MLflow's file store."""
-    if any(path.rglob("events.out.tfevents.*")):
-        return _read_tensorboard(path)
-    if any(path.glob("*/meta.yaml")):
+    # Whole lists: `any` would leave the scan of a folder open.
+    if folders := sorted({file.parent for file in path.rglob("events.out.tfevents.*")}):
+        return _read_tensorboard(path, folders)
+    if list(path.glob("*/meta.yaml")):
         return read_mlflow(str(path), path.resolve().as_uri())
     raise SpecError(Problem("holds neither TensorBoard event files nor an MLflow file store", location=str(path)))
 
 
-def _read_tensorboard(path: Path) -> Runs:
+def _read_tensorboard(path: Path, folders: Sequence[Path]) -> Runs:
     """Return one row per folder with event files: the last value of every scalar, and the parts of the folder's path.
 
     Of `runs/dropout/seed-3`, read from `runs`, `folder` is dropout/seed-3, `folder_1` dropout and `folder_2` seed-3.
@@ -105,7 +106,7 @@ def _read_tensorboard(path: Path) -> Runs:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     rows: list[Mapping[str, Any]] = []
-    for folder in sorted({file.parent for file in path.rglob("events.out.tfevents.*")}):
+    for folder in folders:
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
         parts = folder.relative_to(path).parts
         scalars = {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
