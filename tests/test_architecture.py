@@ -27,6 +27,7 @@ LAYERS = (
     ("training", "report"),
     ("runs",),
     ("paper", "external"),
+    ("site",),
     ("cli",),
 )
 INSIDE = {  # sub-package -> the parts of its package that it may import; "" is the modules outside sub-packages
@@ -80,6 +81,7 @@ NO_TORCH = {
     "report",
     "paper",
     "external",
+    "site",
     "space",
     "models.layers",
     "models.costs",
