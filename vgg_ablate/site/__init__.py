@@ -1,0 +1,1 @@
+"""One static web site over all results folders."""
