@@ -37,7 +37,8 @@ def list_study_file_lines() -> Iterator[str]:
     yield f"A file has at most {limits.MAX_FILE_BYTES:,} bytes and {limits.MAX_VALUES:,} keys and values, nested"
     yield f"at most {limits.MAX_NESTING} deep; it extends at most {limits.MAX_EXTENDED_FILES} regular files."
     yield f"A study has at most {limits.MAX_VARIANTS:,} variants beside the base, {limits.MAX_SEEDS:,} seeds and"
-    yield f"{limits.MAX_CLAIMS:,} claims, and a net at most {limits.MAX_CONVS:,} convolutions."
+    yield f"{limits.MAX_CLAIMS:,} claims, and at most {limits.MAX_RUNS:,} runs; a net has at most {limits.MAX_CONVS:,}"
+    yield f"convolutions, all nets of a study together at most {limits.MAX_ALL_CONVS:,}."
     book = KeyReferenceBook()
     top = [book.find_key(key) for key in book.list_top_keys()]
     yield from ("", "## Top level", "")

@@ -57,6 +57,14 @@ HOSTILE = {  # name of the case: the text of the file, and a part of the message
     ),
     "seeds": (STUDY.replace("seeds: 2", f"seeds: {list(range(1001))}"), "must have a length of at most 1000"),
     "number of seeds": (STUDY.replace("seeds: 2", "seeds: 999999"), "seeds: must be from 1 to 1,000"),
+    "runs": (
+        STUDY.replace("seeds: 2", "seeds: 1000") + "variants:\n" + repeat("  v{0}: {{train.lr: 0.1{0}}}\n", 60),
+        "must give at most 50,000 runs: variants x seeds x levels of horizons, got 61000",
+    ),
+    "all convolutions": (
+        STUDY + "variants:\n" + repeat("  v{0}: {{arch.depth: 500, train.lr: 0.1{0}}}\n", 300),
+        "must give nets with at most 200,000 convolutions together",
+    ),
     "claims": (STUDY + "claims:\n" + repeat(CLAIM, 1001), "claims: must have a length of at most 1000"),
     "variants": (STUDY + "variants:\n" + repeat(VARIANT, 10_001), "variants: must give at most 10,000 variants"),
     "bad variants": (STUDY + "variants:\n" + repeat(VARIANT, 500).replace("lr", "rl"), "train.rl: unknown key"),

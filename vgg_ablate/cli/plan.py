@@ -36,6 +36,7 @@ MAX_HOURS = Annotated[float | None, typer.Option(metavar="H", min=0, help="List 
 _SPACE_SAMPLE = 200_000
 _MATCHED_SPACE_SAMPLE = 10_000  # where nets are matched to a budget, each is counted at some 70 widths
 _MAX_LISTED = 12  # dropped runs in one line
+_MAX_ROWS = 200  # variants in the table: rich needs a millisecond per row
 
 
 def plan(
@@ -60,9 +61,10 @@ def plan(
     checked, folder = load_study_and_folder(study, overrides, out, name)
     share = parse_runs_per_gpu(packing or runs_per_gpu)
     slots = build_slots(device, workers, share)
-    nets = _resolve_nets(checked)
+    all_nets = _resolve_nets(checked)
+    nets = all_nets[: len(checked.variants)]
     warn_about_size(nets)  # before the probe, which would have to build them
-    built, trials = _build_plan(checked, folder)
+    built, trials = _build_plan(checked, folder, all_nets)
     built, runs = _leave_out_decided(built, folder)
     records = _read_records(built, folder, probe=probe, device=device, workers=workers)
     if share == AUTO:  # the packing is learnt while runs train; its result is predicted here
@@ -88,9 +90,8 @@ def _print_changes(nets: Sequence[ResolvedVariant]) -> None:
     from vgg_ablate.report.change_effects import list_changes
 
     changes = {net.variant.name: net.variant.changes for net in nets}
-    for sentence in list_changes(
-        changes, {net.variant.name: net.costs.as_dict() for net in nets}, nets[0].variant.name
-    ):
+    costs = {net.variant.name: net.costs.as_dict() for net in nets}
+    for sentence in list_changes(changes, costs, nets[0].variant.name)[:_MAX_ROWS]:
         print(sentence)
 
 
@@ -98,19 +99,19 @@ def _resolve_nets(study: Study) -> tuple[ResolvedVariant, ...]:
     from vgg_ablate.models.width_matching import resolve_variants
 
     try:
-        return resolve_variants(study.variants)
+        return resolve_variants(study.all_variants)
     except SpecError as error:
         raise study.with_locations(error) from error
 
 
-def _build_plan(study: Study, folder: Path) -> tuple[Plan, Sequence[StudyCell]]:
+def _build_plan(study: Study, folder: Path, nets: Sequence[ResolvedVariant]) -> tuple[Plan, Sequence[StudyCell]]:
     """Return the plan, with the tuning's winners as far as they are known, and the trials still to be trained."""
     from vgg_ablate.runs.plan import build_plan
     from vgg_ablate.runs.progress.reading import fingerprint_with_notice
     from vgg_ablate.runs.search.tuning import resume_tuning
 
     if study.tune is None:
-        return build_plan(study, fingerprint_with_notice), ()
+        return build_plan(study, fingerprint_with_notice, nets=nets), ()
     tuning = resume_tuning(study, fingerprint_with_notice, folder)
     tuned = study.with_winners(tuning.winners)
     return build_plan(tuned, fingerprint_with_notice, tuning.runs), tuning.list_remaining()
@@ -256,6 +257,9 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
         Column("time per run", "seconds"),
         Column("peak memory, MiB", "peak_mib"),
     )
+    notes: tuple[str, ...] = (_describe_memory(cost.room),)
+    if len(cost.variants) > _MAX_ROWS:
+        notes = (f"{len(cost.variants) - _MAX_ROWS:,} further variants are left out; --json has all.", *notes)
     rows = tuple(
         TableRow(
             (
@@ -268,9 +272,9 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
                 CountCell(round(variant.peak_bytes / 2**20)),
             )
         )
-        for variant in cost.variants
+        for variant in cost.variants[:_MAX_ROWS]
     )
-    return Table("plan", f"{study.name}: {study.question}", columns, rows, (_describe_memory(cost.room),))
+    return Table("plan", f"{study.name}: {study.question}", columns, rows, notes)
 
 
 def _describe_memory(memory: DeviceMemory) -> str:

@@ -7,6 +7,7 @@ hashed, so that two spellings of one net share one record.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -241,10 +242,13 @@ class Arch(FrozenModel):
 
     @model_validator(mode="after")
     def _check_conv_count(self) -> Self:
-        depths = self.depth if isinstance(self.depth, tuple) else [self.depth] * len(self.stages)
-        counts = (stage.depth or depth or len(stage.convs) for stage, depth in zip(self.stages, depths, strict=True))
-        check_count(sum(counts), MAX_CONVS, "convolutions in a net", field="stages")
+        check_count(self.count_convs(), MAX_CONVS, "convolutions in a net", field="stages")
         return self
+
+    def count_convs(self) -> int:
+        """Return the number of convolutions before the kernel rules are applied."""
+        depths = self.depth if isinstance(self.depth, tuple) else [self.depth] * len(self.stages)
+        return sum(stage.depth or depth or len(stage.convs) for stage, depth in zip(self.stages, depths, strict=True))
 
     def to_notation(self) -> str:
         """Return the stages in the compact notation of config/notation.py."""
@@ -300,6 +304,12 @@ class Arch(FrozenModel):
             plain = rewritten
         plain = kernel_rewrites.apply_between(plain, stage.between or self.between, self.stack)
         return Stage(convs=tuple(ConvConfig(**conv._asdict()) for conv in plain), pool=stage.pool)
+
+    def iterate_scaled_channels(self) -> Iterator[int]:
+        """Yield the channels of every listed convolution, scaled by the width: two widths with the same are one net."""
+        for stage in self.stages:
+            for conv in stage.convs:
+                yield self._scale_channels(stage.channels or conv.channels)
 
     def _scale_channels(self, channels: int) -> int:
         # With a group norm to the nearest multiple of its groups, so that every width is a valid net.

@@ -15,7 +15,9 @@ MAX_INTEGER = 2**63 - 1  # what 64 bits hold, as the ledger and torch store inte
 MAX_VARIANTS = 10_000  # also of proposals of a search and of points of a grid
 MAX_SEEDS = 1_000
 MAX_CLAIMS = 1_000
+MAX_RUNS = 50_000  # variants x seeds x levels of horizons
 MAX_CONVS = 1_000  # in one net
+MAX_ALL_CONVS = 200_000  # in all nets of a study together, ensembles and levels of horizons included
 
 
 def check_count(count: float, limit: int, noun: str, *, field: str = "") -> None:

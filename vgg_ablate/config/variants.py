@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from pydantic import Field, ValidationError
 
@@ -25,9 +25,9 @@ from vgg_ablate.config.horizons import (
     paths_overlap,
     split_horizons,
 )
-from vgg_ablate.config.limits import MAX_VARIANTS
+from vgg_ablate.config.limits import MAX_ALL_CONVS, MAX_RUNS, MAX_VARIANTS
 from vgg_ablate.config.overrides import PathParts, get_at_path, join_path, set_at_path, split_path
-from vgg_ablate.config.study_file import StudyFile
+from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError
@@ -115,10 +115,13 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
     listed = [DesignCell(name, changes, {}) for name, changes in file.variants.items()]
     variants, problems, shared = [base], list[Problem](), select_shared_keys(document)
     cells = [*file.design.list_cells(), *listed]
-    _check_variant_count(len(cells) * max(1, len(horizon_levels)), document)
+    level_count, convs = max(1, len(horizon_levels)), _count_convs(base)
+    _check_size(file, len(cells), level_count, document)
     for cell in cells:
         if len(problems) >= MAX_PROBLEMS:
             break
+        if convs * level_count > MAX_ALL_CONVS:
+            _raise_count(f"must give nets with at most {MAX_ALL_CONVS:,} convolutions together", document)
         where = ("variants", cell.name) if cell.name in file.variants else ("design",)
         conflicts = [path for path in cell.changes if horizon_path and paths_overlap(path, horizon_path)]
         if conflicts:
@@ -129,6 +132,7 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
         variant = build_variant(cell, document, shared, where, problems)
         if variant is None:
             continue
+        convs += _count_convs(variant)
         # The base can be one level per factor. A second level that equals it is a duplicate, reported later.
         is_new_level = cell.levels and not cell.levels.keys() & base.levels.keys()
         if is_new_level and get_content(variant) == get_content(base):
@@ -140,12 +144,26 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
     return tuple(variants)
 
 
-def _check_variant_count(count: int, document: yaml_loader.Document) -> None:
-    """Raise SpecError if a study has more variants than the limit, each at every level of its horizons."""
-    if count > MAX_VARIANTS:
-        place = next(key for key in ("horizons", "design", "variants") if key in document.data)
+def _check_size(file: StudyFile, cell_count: int, level_count: int, document: yaml_loader.Document) -> None:
+    """Raise SpecError if a study has more variants or runs than the limits."""
+    variants, seeds = cell_count * level_count, file.seeds
+    if variants > MAX_VARIANTS:
         rule = f"must give at most {MAX_VARIANTS:,} variants beside the base, each at every level of horizons"
-        raise SpecError(Problem(rule, place, document.locate((place,)), count))
+        _raise_count(rule, document, variants)
+    runs = (cell_count + 1) * level_count * (seeds.looks[-1] if isinstance(seeds, Looks) else len(seeds))
+    if runs > MAX_RUNS:
+        _raise_count(f"must give at most {MAX_RUNS:,} runs: variants x seeds x levels of horizons", document, runs)
+
+
+def _raise_count(rule: str, document: yaml_loader.Document, count: int | None = None) -> NoReturn:
+    place = next(key for key in ("horizons", "design", "variants", "seeds") if key in document.data)
+    raise SpecError(Problem(rule, place, document.locate((place,)), count))
+
+
+def _count_convs(variant: Variant) -> int:
+    """Return the convolutions of all nets of a variant."""
+    pretrain = () if variant.train.pretrain is None else (variant.train.pretrain.arch,)
+    return sum(arch.count_convs() for arch in (variant.arch, *variant.train.ensemble, *pretrain))
 
 
 def build_variant(

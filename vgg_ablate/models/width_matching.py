@@ -200,9 +200,15 @@ def match_width(arch: Arch, match: Match, budget: float) -> tuple[Arch, WidthMat
     def scale(width: float) -> Arch:
         return arch.model_copy(update={"match": None, "width": width}).to_normal_form()
 
+    costs: dict[tuple[int, ...], int] = {}
+
+    # Most of the widths that a bisection tries round to the channels of an earlier one.
     @cache
     def compute_cost(width: float) -> int:
-        return int(getattr(compute_costs(scale(width)), match.cost))
+        channels = tuple(arch.model_copy(update={"width": width}).iterate_scaled_channels())
+        if channels not in costs:
+            costs[channels] = getattr(compute_costs(scale(width)), match.cost)
+        return costs[channels]
 
     candidates = _bracket_width(compute_cost, budget)
     width = min(candidates, key=lambda width: abs(compute_cost(width) - budget))

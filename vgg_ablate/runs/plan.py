@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -117,14 +117,20 @@ class Plan:
         return PlanDivision(tuple(trainings), tuple(averages.values()))
 
 
-def build_plan(study: Study, fingerprint: Callable[[Data], str], tuning: tuple[TuningRun, ...] = ()) -> Plan:
+def build_plan(
+    study: Study,
+    fingerprint: Callable[[Data], str],
+    tuning: tuple[TuningRun, ...] = (),
+    nets: Sequence[width_matching.ResolvedVariant] = (),
+) -> Plan:
     """Plan a study: the lowest level of its horizons first, then seed by seed, and per seed the longest run first.
 
-    `fingerprint` returns the fingerprint of a data set's pixels. Raises SpecError if an arch cannot exist or a trend
-    has no slope, and what `fingerprint` raises if the data are missing.
+    `fingerprint` returns the fingerprint of a data set's pixels. `nets` are those of all variants, if they are resolved
+    already. Raises SpecError if an arch cannot exist or a trend has no slope, and what `fingerprint` raises if the data
+    are missing.
     """
     fingerprint_once = cache_fingerprints(fingerprint)
-    resolved = {item.variant.name: item for item in width_matching.resolve_variants(study.all_variants)}
+    resolved = {item.variant.name: item for item in nets or width_matching.resolve_variants(study.all_variants)}
     if problems := study.find_trend_problems({name: item.costs.as_dict() for name, item in resolved.items()}):
         raise SpecError(problems)
     # Seed by seed, because an interrupted study then has every variant on the same seeds. The longest first, because

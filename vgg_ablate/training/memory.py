@@ -38,8 +38,13 @@ def estimate_peak_bytes(run: Run, *, examples: int, precision: Literal["fp32", "
     """
     estimates = [_estimate_net(net, precision) for net in run.nets]
     batch_bytes = [batch for _, batch in estimates]
-    example_bytes = examples * _compute_example_bytes(run) * len(estimates)
-    return sum(net for net, _ in estimates) + (sum(batch_bytes) if graphs else max(batch_bytes)) + example_bytes
+    resident_bytes = sum(net for net, _ in estimates) + estimate_example_bytes(run, examples)
+    return resident_bytes + (sum(batch_bytes) if graphs else max(batch_bytes))
+
+
+def estimate_example_bytes(run: Run, examples: int) -> int:
+    """Return the bytes of examples that stay in memory while a run trains."""
+    return examples * _compute_example_bytes(run) * len(run.archs)
 
 
 def keep_freed_memory() -> bool:

@@ -19,7 +19,7 @@ def count_training_examples(data: Data, records: Iterable[Record] = (), fingerpr
     such a record they follow from the size of the data set.
     """
     for record in records:
-        if record.epochs and record.run.fingerprint == fingerprint and _has_same_split(record.run.data, data):
+        if record.run.fingerprint == fingerprint and record.epochs and _has_same_split(record.run.data, data):
             return round(record.epochs[0].images_per_second * record.epochs[0].seconds)
     sizes = _count_split_examples(data)
     return None if sizes is None else sizes[0] - round(sizes[0] * data.validation_fraction)

@@ -12,7 +12,7 @@ from vgg_ablate.formatting import numbers
 from vgg_ablate.records import Record, Run
 from vgg_ablate.runs.resources import dataset_size
 from vgg_ablate.runs.resources.slots import Slot
-from vgg_ablate.training.memory import estimate_peak_bytes
+from vgg_ablate.training.memory import estimate_example_bytes, estimate_peak_bytes
 
 _STREAMING_SHARE = 0.5  # of a device's memory; larger data sets are streamed from the disk (data/streaming)
 
@@ -74,9 +74,9 @@ def predict_peak_bytes(run: Run, memory: int | None = None, *, graphs: bool = Fa
     """
     precision, examples = _predict_precision(run), dataset_size.count_examples(run.data)
     without_examples = estimate_peak_bytes(run, examples=0, precision=precision, graphs=graphs)
-    with_examples = estimate_peak_bytes(run, examples=examples, precision=precision, graphs=graphs)
-    is_streamed = memory is not None and with_examples - without_examples > _STREAMING_SHARE * memory
-    return without_examples if is_streamed else with_examples
+    example_bytes = estimate_example_bytes(run, examples)
+    is_streamed = memory is not None and example_bytes > _STREAMING_SHARE * memory
+    return without_examples if is_streamed else without_examples + example_bytes
 
 
 def _use_micro_batches_of_one(run: Run) -> Run:
