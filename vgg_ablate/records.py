@@ -32,6 +32,11 @@ Accuracy = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 _TRAIN_FIELDS_WITHOUT_EFFECT = {"keep"}  # what is stored beside the record
 
 
+# Facts of a record's environment. The numbers of a run are a function of its key and of these: torch promises the same
+# bits on one machine only, and another number of threads adds floats up in another order.
+DECISIVE_FACTS = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
+
+
 class Outcome(StrEnum):
     """The reason for which a run ended."""
 

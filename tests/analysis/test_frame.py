@@ -36,7 +36,7 @@ def test_the_package_gives_one_row_a_planned_run(folder: Path) -> None:
 
 
 def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
-    runs = frame.frame(folder)
+    runs = vgg_ablate.frame(folder)
     (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
@@ -47,7 +47,7 @@ def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path
 def test_no_text_is_a_formula_in_a_spreadsheet_and_every_one_is_read_back(
     folder: Path, tmp_path: Path, reason: str
 ) -> None:
-    runs = frame.frame(folder).assign(reason=pd.Series([reason] * 15, dtype="str"))
+    runs = vgg_ablate.frame(folder).assign(reason=pd.Series([reason] * 15, dtype="str"))
     (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8", newline="")
     with (tmp_path / "runs.csv").open(encoding="utf-8", newline="") as lines:
         cells = [row["reason"] for row in csv.DictReader(lines)]
@@ -55,7 +55,7 @@ def test_no_text_is_a_formula_in_a_spreadsheet_and_every_one_is_read_back(
     pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
-@pytest.mark.parametrize("read", [frame.frame, frame.read_epoch_frame])
+@pytest.mark.parametrize("read", [vgg_ablate.frame, frame.read_epoch_frame])
 def test_both_are_the_same_after_a_round_trip_through_parquet(
     folder: Path, tmp_path: Path, read: Callable[[Path], pd.DataFrame]
 ) -> None:
@@ -77,7 +77,7 @@ def test_an_empty_study_has_empty_frames_of_the_same_dtypes(tmp_path: Path) -> N
     assert frame.read_epoch_frame(folder).dtypes.equals(
         frame.read_epoch_frame(make_results_folder(tmp_path / "full" / "pretend")).dtypes
     )
-    assert set(frame.frame(folder)["outcome"]) == {"missing"}
+    assert set(vgg_ablate.frame(folder)["outcome"]) == {"missing"}
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 360])

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from scipy.stats import linregress, ttest_1samp
 
+import vgg_ablate
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis.detectable import compute_detectable_effects
-from vgg_ablate.analysis.frame import frame, read_csv
+from vgg_ablate.analysis.frame import read_csv
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.analysis.verdicts import Verdict
@@ -66,7 +67,7 @@ def test_the_table_and_its_best_are_of_the_last_level(folder: Path) -> None:
     report = load_report(folder)
     assert [row.name for row in report.rows] == ["base", "five", "deep"]
     assert [row.name for row in report.rows if row.best] == ["deep"]
-    table = frame(folder)
+    table = vgg_ablate.frame(folder)
     assert list(dict.fromkeys(table["variant"])) == ["base", "five", "deep", "base@1", "five@1", "deep@1"]
     assert dict(zip(table["variant"], table["horizon"], strict=True)) == {
         "base": 2, "five": 2, "deep": 2, "base@1": 1, "five@1": 1, "deep@1": 1
@@ -111,7 +112,7 @@ def test_a_trend_is_one_slope_a_seed_and_a_t_test_of_them(
     folder: Path, name: str, numbers: dict[str, int], metric: str
 ) -> None:
     verdicts, _ = write_and_read(folder)
-    table, verdict = collect_by_seed(frame(folder), metric), verdicts[name]
+    table, verdict = collect_by_seed(vgg_ablate.frame(folder), metric), verdicts[name]
     slopes = [
         -linregress(list(numbers.values()), [table[variant][seed] for variant in numbers]).slope for seed in range(5)
     ]
@@ -139,7 +140,7 @@ def test_a_slope_over_millions_of_macs_is_not_rounded_away(folder: Path) -> None
     verdicts, _ = write_and_read(folder)
     cost = build_plan(load(folder / "study.yaml"), lambda data: "0" * 16)
     macs = {cell.variant: cell.costs["macs"] for cell in cost.cells}
-    table = collect_by_seed(frame(folder), "val_error")
+    table = collect_by_seed(vgg_ablate.frame(folder), "val_error")
     names = ["five", "base", "deep"]
     slopes = [
         -linregress([macs[name] / 1e6 for name in names], [table[name][seed] for name in names]).slope

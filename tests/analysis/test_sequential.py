@@ -13,20 +13,38 @@ from scipy import stats
 
 from vgg_ablate.analysis import sequential
 from vgg_ablate.analysis.sequential import (
-    ERROR_RATE,
     SPENDING_POWER,
     USUAL_LOOKS,
     Look,
     adjust_p_values,
     compute_conditional_power,
     compute_levels,
-    decide_at_look,
     simulate_levels,
 )
-from vgg_ablate.analysis.stats import adjust_holm
+from vgg_ablate.analysis.stats import ALPHA, adjust_holm
 
 SIMULATIONS = 20_000
 LOOK_SETS = [(3, 5), (3, 5, 8), (4, 8, 12), (3, 5, 8, 12), (4, 5, 6, 7, 8, 10, 12, 14), (3, 4, 5, 6, 7, 8, 9, 11, 13)]
+
+
+def decide_at_look(
+    p_values: NDArray[np.float64], open_claims: NDArray[np.bool_], looks: tuple[int, ...], look: int
+) -> NDArray[np.bool_]:
+    """Return which open claims are decided at a look, by Holm's procedure with the levels of that look.
+
+    `p_values`: two-sided, ... x claims. Claims that were decided at earlier looks leave their share of the error
+    rate to the others (Maurer and Bretz 2013). Shape of the result: that of `p_values`.
+    """
+    count = p_values.shape[-1]
+    levels = np.array([compute_levels(looks, claims)[look] for claims in range(1, count + 1)])
+    order = np.argsort(np.where(open_claims, p_values, np.inf), axis=-1, kind="stable")
+    ordered = np.take_along_axis(np.where(open_claims, p_values, np.inf), order, axis=-1)
+    remaining = open_claims.sum(axis=-1, keepdims=True) - np.arange(count)
+    level = levels[np.clip(remaining, 1, count) - 1]
+    passed = np.logical_and.accumulate((ordered <= level) & (remaining > 0), axis=-1)
+    decided = np.empty_like(passed)
+    np.put_along_axis(decided, order, passed, axis=-1)
+    return decided
 
 
 def run_study(
@@ -60,9 +78,9 @@ def test_false_verdicts_stay_below_five_per_cent_and_each_direction_below_half(
 ) -> None:
     positive, negative = run_study(looks, np.zeros(claims), shared=0.5)
     tolerance = 4 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
-    assert (positive | negative).any(1).mean() <= ERROR_RATE + tolerance
-    assert positive.any(1).mean() <= ERROR_RATE / 2 + tolerance
-    assert negative.any(1).mean() <= ERROR_RATE / 2 + tolerance
+    assert (positive | negative).any(1).mean() <= ALPHA + tolerance
+    assert positive.any(1).mean() <= ALPHA / 2 + tolerance
+    assert negative.any(1).mean() <= ALPHA / 2 + tolerance
 
 
 @pytest.mark.parametrize("effect", [0.5, 1.0, 2.0])
@@ -70,8 +88,8 @@ def test_true_effects_beside_null_ones_leave_the_error_rate_as_it_is(effect: flo
     effects = np.array([effect, effect, 0.0, 0.0])
     positive, negative = run_study((3, 5, 8, 12), effects, shared=0.5)
     tolerance = 4 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
-    assert (positive | negative)[:, 2:].any(1).mean() <= ERROR_RATE + tolerance
-    assert negative[:, :2].any(1).mean() <= ERROR_RATE / 2, "the wrong direction"
+    assert (positive | negative)[:, 2:].any(1).mean() <= ALPHA + tolerance
+    assert negative[:, :2].any(1).mean() <= ALPHA / 2, "the wrong direction"
     assert positive[:, :2].mean() > 0.1
 
 
@@ -108,10 +126,10 @@ def check_error_rates(looks: tuple[int, ...], effects: NDArray[np.float64], simu
     false_negative = (found["negative"] & (is_null | (effects > 0))).any(1)
     false_same = (found["no difference"] & matters).any(1)
     tolerance = 4 * np.sqrt(0.05 * 0.95 / simulations)
-    assert (false_positive | false_negative | false_same).mean() <= ERROR_RATE + tolerance
-    assert false_positive.mean() <= ERROR_RATE / 2 + tolerance
-    assert false_negative.mean() <= ERROR_RATE / 2 + tolerance
-    assert false_same.mean() <= ERROR_RATE / 2 + tolerance
+    assert (false_positive | false_negative | false_same).mean() <= ALPHA + tolerance
+    assert false_positive.mean() <= ALPHA / 2 + tolerance
+    assert false_negative.mean() <= ALPHA / 2 + tolerance
+    assert false_same.mean() <= ALPHA / 2 + tolerance
 
 
 @pytest.mark.parametrize("looks", LOOK_SETS, ids=lambda looks: "-".join(map(str, looks)))
@@ -124,8 +142,8 @@ def test_the_whole_rule_with_a_smallest_effect_errs_in_at_most_five_per_cent(
 
 
 def test_one_look_is_the_error_rate_and_holm() -> None:
-    assert compute_levels((8,)) == (ERROR_RATE,)
-    assert compute_levels((8,), 5) == (ERROR_RATE / 5,)
+    assert compute_levels((8,)) == (ALPHA,)
+    assert compute_levels((8,), 5) == (ALPHA / 5,)
 
 
 @given(st.lists(st.floats(0.0001, 1), min_size=1, max_size=6))
@@ -146,22 +164,22 @@ def test_adjusted_p_values_say_what_is_decided(p_values: list[float], look: int)
 def test_the_first_level_is_exact_and_later_ones_are_above_what_is_added() -> None:
     for looks in LOOK_SETS:
         levels = compute_levels(looks)
-        spent = [ERROR_RATE * (look / looks[-1]) ** SPENDING_POWER for look in looks]
+        spent = [ALPHA * (look / looks[-1]) ** SPENDING_POWER for look in looks]
         assert levels[0] == pytest.approx(spent[0])
         added = [after - before for before, after in pairwise(spent)]
         assert all(level > more for level, more in zip(levels[1:], added, strict=True))
-        assert all(level < ERROR_RATE for level in levels)
+        assert all(level < ALPHA for level in levels)
 
 
 def test_stored_levels_are_what_the_simulation_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = USUAL_LOOKS[0]
-    assert compute_levels(looks, 2) == pytest.approx(simulate_levels(looks, ERROR_RATE / 2))
+    assert compute_levels(looks, 2) == pytest.approx(simulate_levels(looks, ALPHA / 2))
     assert set(sequential._read_stored()) == {",".join(map(str, usual)) for usual in USUAL_LOOKS}
 
 
 def test_looks_must_rise() -> None:
     with pytest.raises(ValueError, match="looks must rise"):
-        simulate_levels((5, 3), ERROR_RATE)
+        simulate_levels((5, 3), ALPHA)
 
 
 def test_conditional_power_is_low_without_an_effect_and_high_with_one() -> None:
@@ -195,7 +213,7 @@ def test_conditional_power_is_the_share_of_studies_that_decide(mean: float, smal
 def test_the_levels_that_looks_add_sum_to_the_error_rate() -> None:
     looks = (3, 5, 8, 12)
     added = [Look(looks, position, 1, 1).added_level for position in range(len(looks))]
-    assert sum(added) == pytest.approx(ERROR_RATE)
+    assert sum(added) == pytest.approx(ALPHA)
     assert all(one <= level for one, level in zip(added, compute_levels(looks), strict=True))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 
 from tests.report.factories import make_results_folder
-from vgg_ablate.analysis.stability import collect_claim_effects, compare_levels, find_crossing
+from vgg_ablate.analysis.stability import compare_levels, find_crossing
 from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.report.level_table import build_level_table, describe_crossings
 
@@ -101,7 +101,7 @@ def test_pairs_are_compared_with_the_last_level(tmp_path: Path) -> None:
 
 def test_a_reader_is_told_where_an_effect_changes_its_sign(tmp_path: Path) -> None:
     report = load_made_up_report(tmp_path / "horizons", ERRORS)
-    assert [effects.crossing is not None for effects in collect_claim_effects(report)] == [True, False]
+    assert [effects.crossing is not None for effects in report.claim_effects] == [True, False]
     (sentence,) = describe_crossings(report)
     assert sentence.startswith("small: the difference changes its sign at ")
     table = build_level_table(report)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vgg_ablate
 from tests.analysis.test_verdicts import make_claim, make_frame
 from tests.report import design_factories
 from tests.report.factories import make_results_folder
@@ -157,7 +158,7 @@ def test_the_frame_says_of_every_run_whether_it_trained(tmp_path: Path) -> None:
         outcomes={("five", 2): Outcome.DIVERGED, ("wide", 1): Outcome.PRUNED},
         missing=frozenset({("wide", 0)}),
     )
-    trained = frame.frame(folder).set_index(["variant", "seed"])["trained"]
+    trained = vgg_ablate.frame(folder).set_index(["variant", "seed"])["trained"]
     assert trained.dtype == "boolean"
     assert bool(trained["base"].all())
     assert trained["five"].to_dict() == {0: True, 1: True, 2: False, 3: False, 4: True}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vgg_ablate
 from tests.report.factories import STUDY, make_results_folder
-from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis import summary
 from vgg_ablate.analysis.variant_rows import summarize_times
 from vgg_ablate.formatting import numbers, table
 from vgg_ablate.formatting.cells import RangeCell
@@ -66,7 +67,7 @@ def test_without_a_cpu_time_one_thread_of_a_cpu_shows_nothing(
 ) -> None:
     folder = make_results_folder(tmp_path / "pretend", change=with_cpu(lambda variant, seed: 0.0, **environment))
     assert set(read_rates(folder).values()) == {shown}
-    assert frame.frame(folder)["train_cpu_seconds"].isna().all()
+    assert vgg_ablate.frame(folder)["train_cpu_seconds"].isna().all()
 
 
 def test_a_claim_on_seconds_needs_undisturbed_runs(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.runs.harness import OPTIONS, build_fake_plan, make_study, run_in_process
 from vgg_ablate.errors import StorageError
-from vgg_ablate.runs.driver import open_ledger
+from vgg_ablate.runs.ledger.ledger import Ledger
 
 BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
 pytestmark = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
@@ -76,7 +76,7 @@ def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: st
     plan, options = build_fake_plan(make_study(tmp_path, name="served")), replace(OPTIONS, storage=server)
     assert run_in_process(plan, tmp_path / "results", options).complete
     assert run_in_process(plan, tmp_path / "results", options).trained == 0
-    with closing(open_ledger("served", tmp_path / "results", server)) as ledger:
+    with closing(Ledger.open("served", server)) as ledger:
         assert len(ledger.read_outcomes()) == 9
     assert not (tmp_path / "results" / "study.db").exists()
 

@@ -10,6 +10,7 @@ import pytest
 from tests.paper.test_scoreboard import set_accuracies, write_study_results
 from vgg_ablate.formatting.table import render_markdown
 from vgg_ablate.paper.rankings import build_rankings_table, collect_rankings, render_ranks
+from vgg_ablate.paper.standing import build_report_reader
 from vgg_ablate.paper.writing import END_MARKER, write_scoreboard
 
 RISING = {"shallow": 0.0, "A": 0.02, "base": 0.04, "C": 0.06, "D": 0.08, "E": 0.1}
@@ -19,7 +20,7 @@ RISING = {"shallow": 0.0, "A": 0.02, "base": 0.04, "C": 0.06, "D": 0.08, "E": 0.
 def test_each_study_and_length_has_one_order(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", set_accuracies(RISING))
     write_study_results(tmp_path, "depth-wide", set_accuracies({net: -gain for net, gain in RISING.items()}))
-    rankings = collect_rankings(tmp_path)
+    rankings = collect_rankings(build_report_reader(tmp_path))
     assert [(item.data, item.epochs) for item in rankings] == [
         ("CIFAR-10", 20), ("CIFAR-10", 40), ("CIFAR-10, twice the width", 6), ("CIFAR-10, twice the width", 12),
     ]  # fmt: skip
@@ -38,7 +39,7 @@ def test_a_level_without_every_seed_has_no_order(tmp_path: Path) -> None:
         run = json.loads(path.read_text(encoding="utf-8"))["run"]
         if run["train"]["epochs"] == 40 and run["seed"] == 100:
             path.unlink()
-    rankings = collect_rankings(tmp_path)
+    rankings = collect_rankings(build_report_reader(tmp_path))
     assert [item.epochs for item in rankings] == [20]
     assert "B" in rankings[0].errors
     assert build_rankings_table(rankings) is None

@@ -15,7 +15,7 @@ from vgg_ablate.config.study import load
 from vgg_ablate.errors import CheckFailedError, StorageError
 from vgg_ablate.paper import scoreboard, writing
 from vgg_ablate.paper.computed import Check, Computation
-from vgg_ablate.paper.standing import Standing, collect_standings
+from vgg_ablate.paper.standing import Standing, build_report_reader, collect_standings
 from vgg_ablate.paper.trained_table import build_trained_table
 
 STUDIES = Path(__file__).parents[2] / "studies" / "paper"
@@ -44,18 +44,22 @@ def set_accuracies(points: dict[str, float]) -> Accuracy:
     return lambda variant, seed: noise(variant, seed) + points.get(variant.partition("@")[0], 0.0)
 
 
+def read_standings(results: Path) -> tuple[Standing, ...]:
+    return collect_standings(build_report_reader(results))
+
+
 def get_standing(results: Path, name: str) -> Standing:
-    return next(standing for standing in collect_standings(results) if standing.statement.id == name)
+    return next(standing for standing in read_standings(results) if standing.statement.id == name)
 
 
 def test_without_results_nothing_that_trains_has_a_verdict(tmp_path: Path) -> None:
-    empirical = [standing for standing in collect_standings(tmp_path) if standing.statement.kind == "empirical"]
+    empirical = [standing for standing in read_standings(tmp_path) if standing.statement.kind == "empirical"]
     assert {standing.verdict for standing in empirical} == {"not run yet", "out of reach"}
     assert {standing.word for standing in empirical} == {"not run yet", "not tested"}
 
 
 def test_every_analytic_claim_is_supported_without_any_results(tmp_path: Path) -> None:
-    assert {standing.word for standing in collect_standings(tmp_path) if standing.statement.kind == "analytic"} == {
+    assert {standing.word for standing in read_standings(tmp_path) if standing.statement.kind == "analytic"} == {
         "supported"
     }
 
@@ -138,7 +142,7 @@ def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
 
 
 def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None:
-    found = collect_standings(tmp_path)
+    found = read_standings(tmp_path)
     page = scoreboard.render_page(found)
     for standing in found:
         assert f"### {standing.statement.id}\n" in page

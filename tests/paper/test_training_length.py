@@ -10,7 +10,9 @@ import pytest
 
 from tests.paper.test_scoreboard import set_accuracies, write_study_results
 from vgg_ablate.paper.catalogue import CATALOGUE
+from vgg_ablate.paper.standing import build_report_reader
 from vgg_ablate.paper.training_length import COMPARISONS, collect_length_panels, read_withdrawn_errors
+from vgg_ablate.report.figures.level_effects import EffectPanel
 
 RESULTS = Path(__file__).parents[2] / "results"
 # The means of results/withdrawn/<study>/report.md with one more digit: (study, preset, images seen) -> error in %.
@@ -30,6 +32,10 @@ def test_the_errors_of_withdrawn_runs_are_those_of_their_records(study: str, pre
     assert set(errors) == recorded
 
 
+def read_panels(results: Path) -> list[EffectPanel]:
+    return collect_length_panels(build_report_reader(results), results / "withdrawn")
+
+
 def test_the_printed_differences_are_those_of_the_catalogue() -> None:
     printed = {
         (reference.study, reference.claim): reference.printed
@@ -45,7 +51,7 @@ def test_the_printed_differences_are_those_of_the_catalogue() -> None:
 
 def test_registered_runs_are_points_at_the_images_that_they_have_seen(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", set_accuracies({"base": 0.1, "D": 0.12}))
-    panels = {panel.title: panel for panel in collect_length_panels(tmp_path)}
+    panels = {panel.title: panel for panel in read_panels(tmp_path)}
     points = panels["D against B: E02"].points
     assert [point.level for point in points] == [900, 1800]  # 45,000 images in 20 and 40 epochs
     # B has an error of 30 %, D of 28 %.
@@ -58,8 +64,8 @@ def test_a_shorter_training_is_shown_before_the_longest_has_run(tmp_path: Path) 
     for path in (folder / "records").glob("*.json"):
         if json.loads(path.read_text(encoding="utf-8"))["run"]["train"]["epochs"] == 40:
             path.unlink()
-    assert {point.level for panel in collect_length_panels(tmp_path) for point in panel.points} == {900}
+    assert {point.level for panel in read_panels(tmp_path) for point in panel.points} == {900}
 
 
 def test_without_runs_there_is_no_picture(tmp_path: Path) -> None:
-    assert collect_length_panels(tmp_path) == []
+    assert read_panels(tmp_path) == []

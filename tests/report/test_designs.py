@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
+import vgg_ablate
 from tests.report.factories import add_search_records, make_results_folder
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.anova import analyze_variance
-from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.formatting import table
 from vgg_ablate.report import design_tables, markdown
 from vgg_ablate.runs.status import read_status
@@ -102,8 +102,8 @@ def factorial(tmp_path: Path) -> summary.Report:
 
 
 def test_main_effects_and_interactions_are_contrasts_per_seed(factorial: summary.Report) -> None:
-    found = compute_effects(factorial)
-    by_label = {effect.label: effect.difference.mean for effect in (*found.main, *found.interactions)}
+    effects = factorial.factorial_effects
+    by_label = {effect.label: effect.difference.mean for effect in (*effects.main, *effects.interactions)}
     assert by_label["norm: none - batch"] == pytest.approx(2.0, abs=0.2)
     assert by_label["kernel: five - three"] == pytest.approx(3.0, abs=0.2)
     assert by_label["kernel: five - three, at norm none more than at norm batch"] == pytest.approx(2.0, abs=0.4)
@@ -231,7 +231,7 @@ def test_factors_and_the_values_of_a_search_are_columns_of_the_runs(tmp_path: Pa
     assert levels["kernel=five+norm=none"] == "five"
     points = [{"arch.width": width} for width in (0.5, 1.25, 2.0)]
     folder = add_search_records(make_results_folder(tmp_path / "all", text=HEAD + SEARCH), points, {"winner-1": 2})
-    runs = frame.frame(folder)
+    runs = vgg_ablate.frame(folder)
     values = dict(zip(runs["variant"], runs["search.arch.width"], strict=True))
     assert (values["s0001"], values["winner-1"], isnan(values["base"])) == (1.25, 2.0, True)
     (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.runs.harness import build_fake_plan
+from vgg_ablate.analysis.decisions import read_decisions
 from vgg_ablate.config.study import load
-from vgg_ablate.runs.looks import read_decisions
 from vgg_ablate.runs.plan import Plan
 
 # The fake training makes `bad` much worse than the base, `slow` a little, and `same` equal but for chance.

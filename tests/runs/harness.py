@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +17,6 @@ from vgg_ablate.records import Epoch, Outcome, RecordStore
 from vgg_ablate.report import write
 from vgg_ablate.runs.driver import RunOptions, RunSummary, run_plan
 from vgg_ablate.runs.plan import Plan, build_plan
-from vgg_ablate.runs.progress.events import read_events
 from vgg_ablate.runs.workers.protocol import EpochEnded, Job, JobEnded, WorkerContext, WorkerEvent
 from vgg_ablate.runs.workers.worker import TrainingBackend, perform_job
 
@@ -138,6 +140,13 @@ def find_retrained_epochs(folder: Path) -> list[TrainedEpoch]:
         written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
     # The time of a file is that of the last kernel tick, which may lie some milliseconds back.
     return [line for line in read_trained_epochs(folder) if line.at > written[line.key] + 0.02]
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log, without lines that a killed driver has left torn."""
+    for line in path.read_bytes().splitlines():
+        with contextlib.suppress(ValueError):  # a torn line is no JSON, and may end within a character
+            yield json.loads(line)
 
 
 def read_event_log(folder: Path, event: str | None = None) -> list[dict[str, Any]]:

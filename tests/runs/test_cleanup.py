@@ -17,8 +17,8 @@ from tests.runs.test_search import TEXT, searched
 from vgg_ablate.errors import StudyLockedError
 from vgg_ablate.records import Manifest, RecordStore
 from vgg_ablate.runs.cleanup import find_orphans, remove_orphans
-from vgg_ablate.runs.driver import open_ledger
 from vgg_ablate.runs.leases import hold_study_lock
+from vgg_ablate.runs.ledger.ledger import open_study_ledger
 
 
 def run_clean(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -113,7 +113,7 @@ def test_a_search_that_was_killed_keeps_its_records(tmp_path: Path) -> None:
     os.kill(driver.pid, 9)
     driver.join()
     before = read_record_contents(folder)
-    with closing(open_ledger("searched", folder, None, plan.study.design.list_objectives())) as ledger:
+    with closing(open_study_ledger(plan.study, folder)) as ledger:
         known = ledger.list_keys() & store.keys()
     assert len(known) >= 8
     for key in known:

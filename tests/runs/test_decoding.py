@@ -11,14 +11,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from tests.runs.harness import OPTIONS, build_fake_plan, make_study
+from tests.runs.harness import OPTIONS, build_fake_plan, make_study, read_events
 from vgg_ablate.config.study import load
 from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.records import Epoch
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.plan import StudyCell, build_plan
 from vgg_ablate.runs.progress.eta import Forecast
-from vgg_ablate.runs.progress.events import read_events
 from vgg_ablate.runs.progress.views import PlainView, ProgressState, RichView
 from vgg_ablate.runs.workers import training
 from vgg_ablate.runs.workers.protocol import DecodingProgress, Job, WorkerContext

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.runs.harness import read_events
 from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.eta import Forecast
-from vgg_ablate.runs.progress.events import EventWriter, read_events
+from vgg_ablate.runs.progress.events import EventWriter
 from vgg_ablate.runs.progress.views import MultiView, PlainView, ProgressState, RichView
 
 

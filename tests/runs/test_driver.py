@@ -19,6 +19,7 @@ from tests.runs.harness import (
     build_fake_plan,
     list_trained_epochs,
     make_study,
+    read_events,
     read_record_contents,
     run_in_process,
 )
@@ -30,7 +31,7 @@ from vgg_ablate.runs.leases import hold_study_lock, read_lock_holder
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.storage import build_default_url, is_remote
 from vgg_ablate.runs.progress.eta import Forecast
-from vgg_ablate.runs.progress.events import EventWriter, read_events
+from vgg_ablate.runs.progress.events import EventWriter
 from vgg_ablate.runs.progress.views import ProgressState
 from vgg_ablate.runs.rebuild import rebuild_ledger
 from vgg_ablate.runs.resources.slots import build_slots

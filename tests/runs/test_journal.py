@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from tests import fake_training
 from tests.runs.harness import OPTIONS, build_fake_plan, make_study, run_in_process
 from vgg_ablate.errors import StorageError
-from vgg_ablate.runs.driver import open_ledger
 from vgg_ablate.runs.ledger import storage
+from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.rebuild import rebuild_ledger
 
 
@@ -32,7 +32,7 @@ def journal(tmp_path: Path) -> Path:
 
 def count_trials(journal: Path) -> int:
     """Return the number of runs that the ledger holds."""
-    with closing(open_ledger("asked", journal.parent, None)) as ledger:
+    with closing(Ledger.open("asked", storage.build_default_url(journal.parent))) as ledger:
         return len(ledger.read_outcomes())
 
 
@@ -56,7 +56,7 @@ def test_a_torn_last_line_is_cut_off_and_its_trial_added_again(tmp_path: Path, j
     assert run_in_process(build_fake_plan(make_study(tmp_path)), journal.parent).trained == 0
     assert count_trials(journal) == 9
     assert journal.read_bytes().startswith(torn[: torn.rfind(b"\n") + 1])
-    with closing(open_ledger("asked", journal.parent, None)) as ledger:
+    with closing(Ledger.open("asked", storage.build_default_url(journal.parent))) as ledger:
         assert {trial.state for trial in ledger.study.get_trials()} == {TrialState.COMPLETE}
 
 
@@ -73,7 +73,7 @@ def test_a_journal_with_a_damaged_line_is_reported_moved_aside_and_rebuilt(tmp_p
 def test_a_database_without_its_driver_is_an_error_that_names_the_module() -> None:
     url = "mssql+pymssql://ann:secret@localhost/ledger"
     with pytest.raises(StorageError, match=r"mssql.*: the driver of this database is not installed: pymssql") as caught:
-        open_ledger("asked", Path("results"), url)
+        Ledger.open("asked", url)
     assert "secret" not in str(caught.value)
 
 

@@ -21,14 +21,13 @@ from tests.runs.harness import (
     read_record_contents,
     run_in_process,
 )
-from vgg_ablate.analysis.decisions import LEAST_POWER
+from vgg_ablate.analysis.decisions import LEAST_POWER, read_decisions
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Manifest, RecordStore
 from vgg_ablate.report.write import check_report, write_report
 from vgg_ablate.runs.driver import RunSummary, run_plan
-from vgg_ablate.runs.looks import read_decisions
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.status import compute_status, read_status
 from vgg_ablate.runs.workers.protocol import WorkerEvent

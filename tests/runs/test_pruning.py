@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.runs.harness import build_fake_plan, make_study
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.plan import StudyCell
-from vgg_ablate.runs.progress.eta import Forecast
 from vgg_ablate.runs.progress.views import NullView, ProgressState
 from vgg_ablate.runs.resources.slots import build_slots
 from vgg_ablate.runs.scheduler import Scheduler
@@ -22,6 +21,7 @@ class StoppingSource:
     stops_runs = True
 
     def __init__(self, cells: tuple[StudyCell, ...]) -> None:
+        self.state = ProgressState("asked", len(cells))
         self._waiting = list(cells)
 
     def take_next_run(self) -> StudyCell | None:
@@ -44,8 +44,7 @@ def test_a_stopped_run_has_the_epochs_up_to_the_decision(tmp_path: Path) -> None
         RecordStore(folder / "records"),
         LocalPool(build_slots("cpu", 2), "tests.fake_training", WorkerContext(folder=folder)),
     )
-    state = ProgressState("asked", len(cells), 0, Forecast(pool.slots))
-    assert Scheduler(StoppingSource(cells), pool, store, state, NullView()).run() == ()
+    assert Scheduler(StoppingSource(cells), pool, store, NullView()).run() == ()
     ends = {cell.seed: (record.outcome, len(record.epochs)) for cell in cells for record in [store.get(cell.key)]}
     assert ends == {
         seed: (Outcome.PRUNED, 2) if seed % 2 == 1 else (Outcome.FINISHED, 6) for seed in (cell.seed for cell in cells)

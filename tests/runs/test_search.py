@@ -19,7 +19,8 @@ from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.records import Manifest, Outcome, RecordStore
 from vgg_ablate.report import write
-from vgg_ablate.runs.driver import open_ledger, run_plan
+from vgg_ablate.runs.driver import run_plan
+from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.search import controller
 
@@ -46,8 +47,7 @@ def searched(folder: Path, more: str = "", text: str = TEXT) -> Plan:
 
 
 def read_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    objectives = load(folder / "study.yaml").design.list_objectives()
-    with closing(open_ledger("searched", folder, None, objectives)) as ledger:
+    with closing(open_study_ledger(load(folder / "study.yaml"), folder)) as ledger:
         return ledger.study.get_trials()
 
 

@@ -30,6 +30,7 @@ from vgg_ablate.errors import RunsFailedError, SpecError
 from vgg_ablate.records import Manifest, RecordStore
 from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan
+from vgg_ablate.runs.progress.views import ProgressState
 from vgg_ablate.runs.search.sampler import sample_points
 from vgg_ablate.runs.search.tuning import TuningSource, list_runs, plan_tuning
 
@@ -210,7 +211,8 @@ def test_trials_fall_as_epochs_rise_and_one_is_left(trials: int) -> None:
 
 def test_a_source_hands_out_no_run_twice_and_waits_for_its_rung(tmp_path: Path) -> None:
     plan = tuned(tmp_path, variants=0)
-    source = TuningSource(plan_tuning(plan.study, plan.fingerprint), RecordStore(tmp_path / "records"))
+    store, state = RecordStore(tmp_path / "records"), ProgressState("tuned", None)
+    source = TuningSource(plan_tuning(plan.study, plan.fingerprint), store, state)
     keys = []
     while (cell := source.take_next_run()) is not None:
         keys.append(cell.key)

@@ -11,21 +11,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isnan, nan
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vgg_ablate.analysis.counts import compute_counts_power
 from vgg_ablate.analysis.examples import CorrectExamples, collect_correct_examples, has_shared_test_split
-from vgg_ablate.analysis.frame import MISSING, SPARED
+from vgg_ablate.analysis.frame import MISSING, SPARED, build_run_frame
 from vgg_ablate.analysis.pairs import compute_gains
-from vgg_ablate.analysis.results import Results
+from vgg_ablate.analysis.results import Results, read_planned_results
 from vgg_ablate.analysis.sequential import Look, compute_conditional_power
 from vgg_ablate.analysis.stats import CrossedEstimate
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Contrasts, Verdict, judge_family
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
 from vgg_ablate.config.horizons import get_full_name
 from vgg_ablate.config.study import Study
+from vgg_ablate.records import PlannedRun
 
 LEAST_POWER = 0.1  # a study with `stop: decided` ends where no open claim has this chance of being decided
 
@@ -234,6 +236,12 @@ def judge_results(results: Results, frame: pd.DataFrame, levels: FactorLevels | 
     return replace(decisions, problems=tuple(problems))
 
 
+def read_decisions(study: Study, planned: Sequence[PlannedRun], folder: Path) -> Decisions:
+    """Judge the claims of a study from the records that its planned runs have in a results folder."""
+    results = read_planned_results(study, planned, folder)
+    return judge_results(results, build_run_frame(results))
+
+
 def collect_shared_examples(results: Results) -> CorrectExamples | None:
     """Return the correct answers of every run where all seeds are tested on the same examples, else None.
 
@@ -270,3 +278,21 @@ def _drop_bad_trends(study: Study, levels: FactorLevels, quantities: TrendQuanti
         if not errors:
             kept.append(claim)
     return kept, problems
+
+
+def select_needed_runs(study: Study, planned: Sequence[PlannedRun], decisions: Decisions) -> set[str]:
+    """Return the keys of the planned runs that are needed by now, recorded ones included."""
+    ranks = {seed: rank for rank, seed in enumerate(study.seed_list)}
+    return {run.key for run in planned if ranks[run.seed] < decisions.count_seeds(run.variant)}
+
+
+def select_possible_runs(study: Study, planned: Sequence[PlannedRun], decisions: Decisions) -> set[str]:
+    """Return the keys of the planned runs that are needed by now, or will be if no further claim is decided."""
+    followed = {
+        get_full_name(name)
+        for verdict in decisions.verdicts
+        if not verdict.is_decided and not decisions.is_finished
+        for name in verdict.weights
+    }
+    later = {run.key for run in planned if get_full_name(run.variant) in followed}
+    return select_needed_runs(study, planned, decisions) | later

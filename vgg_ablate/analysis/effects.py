@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
+import pandas as pd
 
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.anova import AnovaRow, analyze_variance, shorten_factor
 from vgg_ablate.analysis.metrics import collect_by_seed
-from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, PairedDifference, compute_paired_difference
 from vgg_ablate.config.claims import FactorLevels
 
@@ -45,12 +45,14 @@ class FactorialEffects:
     seeds: tuple[int, ...]  # those that every variant of the design has finished
 
 
-def compute_effects(report: Report) -> FactorialEffects:
-    """Compute the effects of a report whose variants have levels of two or more factors each."""
-    levels = {name: own for name, own in report.levels.items() if own}
-    factors = _collect_factors(levels, report.levels[report.base.name])
-    table = collect_by_seed(report.frame, PRIMARY_METRIC)
-    seeds = tuple(seed for seed in report.study.seed_list if all(seed in table.get(name, {}) for name in levels))
+def compute_effects(
+    levels: FactorLevels, base: Mapping[str, str], frame: pd.DataFrame, seeds: Sequence[int]
+) -> FactorialEffects:
+    """Compute the effects of variants that have levels of two or more factors each; `base` are those of the base."""
+    levels = {name: own for name, own in levels.items() if own}
+    factors = _collect_factors(levels, base)
+    table = collect_by_seed(frame, PRIMARY_METRIC)
+    seeds = tuple(seed for seed in seeds if all(seed in table.get(name, {}) for name in levels))
     means = {
         (factor, level): tuple(
             float(np.mean([table[name][seed] for name, own in levels.items() if own.get(factor) == level]))

@@ -83,21 +83,8 @@ EPOCH_COLUMNS: dict[str, str] = {
 _MAX_WALL_PER_CPU = 1.2  # an undisturbed run on one thread takes at most this multiple of its CPU time
 
 
-def frame(folder: str | Path) -> pd.DataFrame:
-    """Return one row per planned run of a results folder, with the columns and dtypes of RUN_COLUMNS.
-
-    Designs with factors have a column `factor.NAME` per factor besides, searches a column `search.PATH` per dimension.
-
-    Raises StorageError where the folder holds no study.
-
-    >>> runs = frame("results/kernels")
-    >>> runs.groupby("variant")["test_error"].mean()
-    """
-    return build_run_frame(read_results(folder))
-
-
 def read_epoch_frame(folder: str | Path) -> pd.DataFrame:
-    """Return one row per epoch of every recorded run of a results folder. Raises StorageError as `frame` does."""
+    """Return one row per epoch of every recorded run of a results folder. Raises StorageError where there is none."""
     return build_epoch_frame(read_results(folder))
 
 

@@ -13,11 +13,8 @@ from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.text import truncate
-from vgg_ablate.records import Epoch, FinalMetrics, Record
+from vgg_ablate.records import DECISIVE_FACTS, Epoch, FinalMetrics, Record
 
-# The numbers of a run are a function of its key and of these: torch promises the same bits on one machine only, and
-# another number of threads adds floats up in another order.
-BITWISE_ENVIRONMENT = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
 _AVERAGING_TOLERANCE = 0.001  # of test accuracy: stored float16 probabilities change few answers of an ensemble
 _CLOCK_FIELDS = {"seconds", "cpu_seconds", "images_per_second"}  # of an epoch: never the same twice
 
@@ -57,7 +54,7 @@ def _compare_averaged(stored: FinalMetrics, again: Record) -> Reproduction:
 
 
 def _find_environment_changes(stored: Record, again: Record) -> Iterator[str]:
-    for name in BITWISE_ENVIRONMENT:
+    for name in DECISIVE_FACTS:
         before, now = stored.environment.get(name), again.environment.get(name)
         if before != now:
             yield f"environment.{name}: recorded on {before!r}, now {now!r}: not compared bit for bit"

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-FloatArray = NDArray[np.float64]
+from vgg_ablate.analysis.stats import ALPHA, FloatArray
 
-ERROR_RATE = 0.05  # of a false verdict on any claim of a family, both directions together
 SPENDING_POWER = 1.75  # early looks spend little: with looks after 4 to 14 seeds, power .88 at an effect of 1 sd
 DRAWS = 1_000_000
 _POWER_DRAWS = 4_000
@@ -58,7 +57,7 @@ class Look(NamedTuple):
 
         The parts sum to the error rate, which bounds the error whatever the dependence between looks is.
         """
-        spent = _compute_spent(self.looks, ERROR_RATE)
+        spent = _compute_spent(self.looks, ALPHA)
         return spent[self.position] - (spent[self.position - 1] if self.position else 0.0)
 
     def adjust(self, p_values: Sequence[float]) -> list[float]:
@@ -74,9 +73,9 @@ def compute_levels(looks: Sequence[int], claims: int = 1) -> tuple[float, ...]:
     """
     looks = tuple(looks)
     if len(looks) == 1:
-        return (ERROR_RATE / claims,)
+        return (ALPHA / claims,)
     stored = _read_stored().get(",".join(map(str, looks)), [])
-    return tuple(stored[claims - 1]) if claims <= len(stored) else simulate_levels(looks, ERROR_RATE / claims)
+    return tuple(stored[claims - 1]) if claims <= len(stored) else simulate_levels(looks, ALPHA / claims)
 
 
 @lru_cache(maxsize=64)
@@ -101,26 +100,6 @@ def simulate_levels(looks: tuple[int, ...], error_rate: float) -> tuple[float, .
         levels.append(level)
         open_draws &= statistics[:, index] <= -special.stdtrit(look - 1, level / 2)
     return tuple(levels)
-
-
-def decide_at_look(
-    p_values: FloatArray, open_claims: NDArray[np.bool_], looks: Sequence[int], look: int
-) -> NDArray[np.bool_]:
-    """Return which open claims are decided at a look, by Holm's procedure with the levels of that look.
-
-    `p_values`: two-sided, ... x claims. Claims that were decided at earlier looks leave their share of the error
-    rate to the others (Maurer and Bretz 2013). Shape of the result: that of `p_values`.
-    """
-    count = p_values.shape[-1]
-    levels = np.array([compute_levels(looks, claims)[look] for claims in range(1, count + 1)])
-    order = np.argsort(np.where(open_claims, p_values, np.inf), axis=-1, kind="stable")
-    ordered = np.take_along_axis(np.where(open_claims, p_values, np.inf), order, axis=-1)
-    remaining = open_claims.sum(axis=-1, keepdims=True) - np.arange(count)
-    level = levels[np.clip(remaining, 1, count) - 1]
-    passed = np.logical_and.accumulate((ordered <= level) & (remaining > 0), axis=-1)
-    decided = np.empty_like(passed)
-    np.put_along_axis(decided, order, passed, axis=-1)
-    return decided
 
 
 def adjust_p_values(p_values: Sequence[float], looks: Sequence[int], look: int, open_claims: int) -> list[float]:
@@ -216,7 +195,7 @@ def _read_stored() -> dict[str, list[list[float]]]:
 def build_boundaries(look_sets: Sequence[tuple[int, ...]], claims: int) -> str:
     """Return the text of boundaries.json: `python -m vgg_ablate.analysis.sequential > .../boundaries.json` makes it."""
     levels = {
-        ",".join(map(str, looks)): [list(simulate_levels(looks, ERROR_RATE / count)) for count in range(1, claims + 1)]
+        ",".join(map(str, looks)): [list(simulate_levels(looks, ALPHA / count)) for count in range(1, claims + 1)]
         for looks in look_sets
     }
     about = (

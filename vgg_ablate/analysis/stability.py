@@ -10,12 +10,10 @@ from math import nan
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import kendalltau
 
 from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import EXACT_METRICS, collect_by_seed, get_claim_unit, get_shown_metric
 from vgg_ablate.analysis.stats import ALPHA
-from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.config.horizons import HorizonLevel, format_level_name
@@ -57,20 +55,18 @@ class ClaimEffects:
     crossing: Crossing | None
 
 
-def collect_claim_effects(report: Report) -> list[ClaimEffects]:
+def collect_claim_effects(study: Study, frame: pd.DataFrame, verdicts: Sequence[Verdict]) -> list[ClaimEffects]:
     """Return the effects of every claim on errors or accuracies that finished every seed at two levels or more."""
-    found = []
-    for verdict in report.verdicts:
+    claim_effects = []
+    for verdict in verdicts:
         claim = verdict.claim
         if claim.metric in EXACT_METRICS or get_claim_unit(claim) != "points" or verdict.counts is not None:
             continue
-        differences = collect_level_differences(
-            report.study, report.frame, verdict.weights, get_shown_metric(claim.metric)
-        )
+        differences = collect_level_differences(study, frame, verdict.weights, get_shown_metric(claim.metric))
         if len(differences) > 1:
             crossing = find_crossing(list(differences), np.stack(list(differences.values())))
-            found.append(ClaimEffects(verdict, differences, crossing))
-    return found
+            claim_effects.append(ClaimEffects(verdict, differences, crossing))
+    return claim_effects
 
 
 def find_crossing(levels: Sequence[float], differences: ArrayLike) -> Crossing | None:
@@ -111,13 +107,14 @@ def compare_levels(study: Study, frame: pd.DataFrame, metric: str = PRIMARY_METR
     names = [variant.name for variant in study.variants]
     *lower, _ = study.horizon_levels
     last = _select_complete(values, {name: name for name in names}, study)
-    found = []
+    compared = []
     for level in lower:
         table = _select_complete(values, {name: format_level_name(name, level) for name in names}, study)
         shared = [name for name in names if name in table and name in last]
         if len(shared) >= 2:
-            found.append(_compare(level, {name: table[name] for name in shared}, {name: last[name] for name in shared}))
-    return tuple(found)
+            pair = ({name: errors[name] for name in shared} for errors in (table, last))
+            compared.append(_compare(level, *pair))
+    return tuple(compared)
 
 
 def _select_complete(
@@ -134,21 +131,23 @@ def _select_complete(
 def _compare(
     level: HorizonLevel, table: Mapping[str, Mapping[int, float]], last: Mapping[str, Mapping[int, float]]
 ) -> PairDecisions:
-    here, there = _decide_pairs(table), _decide_pairs(last)
-    decided = [pair for pair, sign in here.items() if sign]
+    signs, last_signs = _decide_pairs(table), _decide_pairs(last)
+    decided = [pair for pair, sign in signs.items() if sign]
     means = [[float(np.mean(list(seeds.values()))) for seeds in values.values()] for values in (table, last)]
     return PairDecisions(
         level=level,
-        pairs=len(here),
+        pairs=len(signs),
         decided=len(decided),
-        held=sum(there[pair] == here[pair] for pair in decided),
-        reversed=sum(there[pair] == -here[pair] for pair in decided),
+        held=sum(last_signs[pair] == signs[pair] for pair in decided),
+        reversed=sum(last_signs[pair] == -signs[pair] for pair in decided),
         correlation=correlate_ranks(*means),
     )
 
 
 def correlate_ranks(values: Sequence[float], others: Sequence[float]) -> float:
     """Return Kendall's tau-b; NaN with fewer than three values, of which any two orders are alike or reversed."""
+    from scipy.stats import kendalltau  # here: scipy.stats takes half a second to import
+
     return float(kendalltau(values, others).statistic) if len(values) > 2 else nan
 
 

@@ -14,10 +14,12 @@ from typing import Any
 import pandas as pd
 
 from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_spared_runs
+from vgg_ablate.analysis.effects import FactorialEffects, compute_effects
 from vgg_ablate.analysis.frame import MISSING, SPARED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.proposals import collect_proposals
 from vgg_ablate.analysis.results import Results, read_results
+from vgg_ablate.analysis.stability import ClaimEffects, collect_claim_effects
 from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
 from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
 from vgg_ablate.analysis.verdicts import Verdict, find_unseeded_variants
@@ -77,6 +79,16 @@ class Report:
     def training_state(self) -> TrainingState:
         """How far the nets of `rows` were trained."""
         return compute_training_state(self.rows, self.epochs, self.verdicts)
+
+    @cached_property
+    def factorial_effects(self) -> FactorialEffects:
+        """The main effects and interactions of a factorial design."""
+        return compute_effects(self.levels, self.base.variant.levels, self.frame, self.study.seed_list)
+
+    @cached_property
+    def claim_effects(self) -> list[ClaimEffects]:
+        """The differences of every claim on errors at the levels of the horizons."""
+        return collect_claim_effects(self.study, self.frame, self.verdicts)
 
     @cached_property
     def missing(self) -> int:

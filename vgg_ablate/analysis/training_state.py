@@ -33,11 +33,6 @@ class TrainingState:
     moving: tuple[str, ...]  # claims on which the two longest horizons disagree
     variants: int  # with a known train error
 
-    @property
-    def is_under_trained(self) -> bool:
-        """Whether longer training could change the results."""
-        return bool(self.high_train_error or self.moving)
-
 
 def compute_training_state(
     rows: Sequence[VariantRow], epochs: pd.DataFrame, verdicts: Sequence[Verdict]

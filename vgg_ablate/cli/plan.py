@@ -130,9 +130,8 @@ def _leave_out_decided(plan: Plan, folder: Path) -> tuple[Plan, _RunRange | None
     """Return the plan without the runs of decided claims, and the range of runs; None where every run is trained."""
     if plan.study.stop is None:
         return plan, None
+    from vgg_ablate.analysis.decisions import read_decisions, select_needed_runs, select_possible_runs
     from vgg_ablate.records import RecordStore
-    from vgg_ablate.runs.looks import read_decisions
-    from vgg_ablate.runs.run_sources import select_needed_runs, select_possible_runs
 
     decisions, recorded = read_decisions(plan.study, plan.planned, folder), RecordStore(folder / "records").keys()
     needed = select_needed_runs(plan.study, plan.planned, decisions)

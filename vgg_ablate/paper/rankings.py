@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vgg_ablate.analysis.stability import collect_level_differences, correlate_ranks
-from vgg_ablate.analysis.summary import Report, load_report
+from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import QuantityCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.paper.standing import ReadReport
 from vgg_ablate.report.figures import canvas
 from vgg_ablate.report.figures.ranks import plot_ranks
 
@@ -39,16 +39,13 @@ class Ranking:
         return correlate_ranks([self.errors[net] for net in nets], [other.errors[net] for net in nets])
 
 
-def collect_rankings(results: Path) -> list[Ranking]:
+def collect_rankings(read_report: ReadReport) -> list[Ranking]:
     """Return one ranking per study and level at which three nets or more have finished every seed."""
-    rankings = []
-    for study, data in STUDIES.items():
-        if (results / study / "manifest.json").exists():
-            rankings += _collect_of_study(load_report(results / study), data)
-    return rankings
+    reports = ((read_report(study), data) for study, data in STUDIES.items())
+    return [ranking for report, data in reports if report is not None for ranking in _rank_nets(report, data)]
 
 
-def _collect_of_study(report: Report, data: str) -> list[Ranking]:
+def _rank_nets(report: Report, data: str) -> list[Ranking]:
     errors: dict[HorizonLevel, dict[str, float]] = {}
     for variant in report.study.variants:
         net = "B" if variant.name == "base" else variant.name  # the base of these studies is B

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from vgg_ablate.analysis import summary
 from vgg_ablate.analysis.metrics import get_claim_unit
 from vgg_ablate.analysis.pairs import compute_sides
-from vgg_ablate.analysis.summary import Report
+from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.analysis.variant_rows import MetricSummary
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
@@ -20,6 +20,7 @@ from vgg_ablate.paper.computed import Computation
 from vgg_ablate.paper.statement import ClaimReference, Statement
 
 StandingVerdict = Literal["supported", "refuted", "no difference", "inconclusive", "not run yet", "out of reach"]
+ReadReport = Callable[[str], Report | None]  # name of a study -> its report; None where it has no results
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,22 @@ class Standing:
         return " or ".join(sizes)
 
 
-def collect_standings(results: Path, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
-    """Return the standing of every statement, from the results folders below `results`.
+def build_report_reader(results: Path) -> ReadReport:
+    """Return a function that reads the report of a study below `results`, each of them once.
 
-    Raises StorageError if a results folder cannot be read.
+    The function raises StorageError if a results folder cannot be read.
     """
-    catalogue = tuple(catalogue)
-    studies = dict.fromkeys(reference.study for statement in catalogue for reference in statement.claims)
-    reports = {
-        study: summary.load_report(results / study) for study in studies if (results / study / "manifest.json").exists()
-    }
-    return tuple(_judge(statement, reports) for statement in catalogue)
+
+    @cache
+    def read_report(study: str) -> Report | None:
+        return load_report(results / study) if (results / study / "manifest.json").exists() else None
+
+    return read_report
+
+
+def collect_standings(read_report: ReadReport, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
+    """Return the standing of every statement. Raises StorageError if a results folder cannot be read."""
+    return tuple(_judge(statement, read_report) for statement in catalogue)
 
 
 def describe_scale(report: Report) -> str:
@@ -151,9 +157,9 @@ def describe_scale(report: Report) -> str:
     )
 
 
-def _judge(statement: Statement, reports: Mapping[str, Report]) -> Standing:
+def _judge(statement: Statement, read_report: ReadReport) -> Standing:
     computation = COMPUTATIONS[statement.id]() if statement.is_computed else None
-    answers = tuple(_find_answer(reference, reports.get(reference.study)) for reference in statement.claims)
+    answers = tuple(_find_answer(reference, read_report(reference.study)) for reference in statement.claims)
     return Standing(statement, computation, answers)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from vgg_ablate.analysis.data_facts import collect_data_facts
 from vgg_ablate.analysis.stability import collect_level_differences
 from vgg_ablate.analysis.stats import FloatArray
-from vgg_ablate.analysis.summary import Report, load_report
+from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.arch import Arch
+from vgg_ablate.paper.standing import ReadReport
 from vgg_ablate.report.figures import canvas
 from vgg_ablate.report.figures.level_effects import EffectPanel, EffectPoint, build_point, plot_level_effects
 
@@ -51,20 +52,23 @@ COMPARISONS = (
 )
 
 
-def render_training_length(results: Path) -> str:
+def render_training_length(read_report: ReadReport, withdrawn: Path) -> str:
     """Draw the relative differences over the images that the training has seen, as SVG; empty without any run."""
-    panels = collect_length_panels(results)
+    panels = collect_length_panels(read_report, withdrawn)
     if not panels:
         return ""
     return canvas.render_svg(lambda: plot_level_effects(panels, "images seen, thousands", "a − b, % of b"))
 
 
-def collect_length_panels(results: Path) -> list[EffectPanel]:
-    """Return one panel per comparison that has runs; differences are percentages of the error of b."""
-    withdrawn, registered = read_withdrawn_errors(results / "withdrawn"), _load_registered(results / STUDY)
+def collect_length_panels(read_report: ReadReport, withdrawn: Path) -> list[EffectPanel]:
+    """Return one panel per comparison that has runs; differences are percentages of the error of b.
+
+    `withdrawn` is the folder of the withdrawn studies.
+    """
+    errors, registered = read_withdrawn_errors(withdrawn), read_report(STUDY)
     panels = []
     for comparison in COMPARISONS:
-        points = _compare_withdrawn(comparison, withdrawn) + _compare_registered(comparison, registered)
+        points = _compare_withdrawn(comparison, errors) + _compare_registered(comparison, registered)
         if points:
             panels.append(EffectPanel(comparison.title, points, reference=comparison.printed_percent))
     return panels
@@ -111,10 +115,6 @@ def _compare_withdrawn(comparison: Comparison, errors: NetErrors) -> tuple[Effec
         differences = np.array([a[seed] - b[seed] for seed in seeds])
         points.append(_build_relative_point(images, differences, np.array([b[seed] for seed in seeds]), withdrawn=True))
     return tuple(points)
-
-
-def _load_registered(folder: Path) -> Report | None:
-    return load_report(folder) if (folder / "manifest.json").exists() else None
 
 
 def _compare_registered(comparison: Comparison, report: Report | None) -> tuple[EffectPoint, ...]:

@@ -14,13 +14,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vgg_ablate.analysis.summary import load_report
+from vgg_ablate.analysis.summary import Report
 from vgg_ablate.errors import StorageError
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting.table import render_markdown
 from vgg_ablate.paper import scoreboard
-from vgg_ablate.paper.rankings import Ranking, build_rankings_table, collect_rankings, render_ranks
-from vgg_ablate.paper.standing import Standing, collect_standings
+from vgg_ablate.paper.rankings import build_rankings_table, collect_rankings, render_ranks
+from vgg_ablate.paper.standing import ReadReport, Standing, build_report_reader, collect_standings
 from vgg_ablate.paper.training_length import render_training_length
 from vgg_ablate.report.answer import write_answer
 from vgg_ablate.report.claims_table import build_claims_table
@@ -39,41 +39,42 @@ def write_scoreboard(results: Path) -> tuple[Standing, ...]:
 
     Raises StorageError if a file cannot be read or written, or a marker is wrong.
     """
-    standings = collect_standings(results)
-    for path, text in _render_files(results, standings).items():
+    read_report = build_report_reader(results)
+    standings = collect_standings(read_report)
+    for path, text in _render_files(results, standings, read_report).items():
         replace_file(path, text)
     return standings
 
 
 def find_outdated_files(results: Path) -> list[str]:
     """Return the first differences between the files and what `write_scoreboard` would write, one per line."""
-    return [
-        difference
-        for path, text in _render_files(results, collect_standings(results)).items()
-        for difference in _find_differences(path, text)
-    ]
+    read_report = build_report_reader(results)
+    files = _render_files(results, collect_standings(read_report), read_report)
+    return [difference for path, text in files.items() for difference in _find_differences(path, text)]
 
 
-def _render_files(results: Path, standings: Sequence[Standing]) -> dict[Path, str]:
+def _render_files(results: Path, standings: Sequence[Standing], read_report: ReadReport) -> dict[Path, str]:
     files = {results / "paper" / "claims.md": scoreboard.render_page(standings)}
-    rankings = collect_rankings(results)
-    drawings = {"training-length": render_training_length(results), "ranks": render_ranks(rankings)}
+    rankings = collect_rankings(read_report)
+    rankings_table = build_rankings_table(rankings)
+    drawings = {
+        "training-length": render_training_length(read_report, results / "withdrawn"),
+        "ranks": render_ranks(rankings),
+    }
     files |= {results / "paper" / f"{name}.svg": drawing for name, drawing in drawings.items() if drawing}
     for name in _DOCUMENTS:
         path = results.absolute().parent / name
         if path.exists():
-            parts = {"table": scoreboard.render_readme_table(standings), "ranks": _render_rankings(rankings)}
-            parts |= {item.statement.id: scoreboard.render_statement(item) for item in standings}
-            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), parts, results)
+            parts = {
+                "table": scoreboard.render_readme_table(standings),
+                "ranks": "Not run yet.\n" if rankings_table is None else render_markdown(rankings_table),
+                **{standing.statement.id: scoreboard.render_statement(standing) for standing in standings},
+            }
+            files[path] = _fill_marked_parts(path, path.read_text(encoding="utf-8"), parts, read_report)
     return files
 
 
-def _render_rankings(rankings: Sequence[Ranking]) -> str:
-    table = build_rankings_table(rankings)
-    return "Not run yet.\n" if table is None else render_markdown(table)
-
-
-def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], results: Path) -> str:
+def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], read_report: ReadReport) -> str:
     def render_part(match: re.Match[str]) -> str:
         begin, part, _, end = match.groups()
         if end != END_MARKER:
@@ -81,8 +82,8 @@ def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], results:
         kind, _, study = part.partition(" ")
         if part in parts:
             inside = parts[part]
-        elif kind == "study" and (results / study / "manifest.json").exists():
-            inside = _render_answer(results / study)
+        elif kind == "study" and (report := read_report(study)) is not None:
+            inside = _render_answer(report)
         else:
             rule = "expected 'table', 'ranks', an id of the catalogue, or 'study' and the name of a results folder"
             raise StorageError(f"{path}: {begin.strip()!r}: {rule}")
@@ -91,9 +92,8 @@ def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], results:
     return _MARKED_PART.sub(render_part, text)
 
 
-def _render_answer(folder: Path) -> str:
+def _render_answer(report: Report) -> str:
     """Return the answer of a study and its table of claims in Markdown."""
-    report = load_report(folder)
     table = build_claims_table(report)
     return f"> **{write_answer(report)}**\n\n{render_markdown(table) if table is not None else ''}"
 

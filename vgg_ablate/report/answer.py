@@ -7,7 +7,6 @@ from math import isnan
 
 import pandas as pd
 
-from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric
 from vgg_ablate.analysis.pairs import ShownDifference, compute_shown_difference, compute_sides
 from vgg_ablate.analysis.stats import ALPHA
@@ -173,7 +172,7 @@ def _describe_design(report: Report) -> str:
 
 
 def _describe_main_effect(report: Report) -> str:
-    effects = [effect for effect in compute_effects(report).main if effect.difference.n]
+    effects = [effect for effect in report.factorial_effects.main if effect.difference.n]
     if not effects:
         return "no seed is finished in every variant yet"
     largest = max(effects, key=lambda effect: abs(effect.difference.mean))

@@ -8,7 +8,7 @@ from math import isnan, nan
 from typing import TypeVar
 
 from vgg_ablate.analysis.anova import AnovaRow
-from vgg_ablate.analysis.effects import Effect, FactorialEffects, compute_effects
+from vgg_ablate.analysis.effects import Effect, FactorialEffects
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.summary import Report
@@ -53,7 +53,7 @@ def build_design_tables(report: Report, columns: Sequence[ReportColumn] = ()) ->
         case "cumulative":
             return [_build_step_comparison(report, columns)]
         case "factorial":
-            return _build_factorial_tables(compute_effects(report), _build_plain_comparison(report, columns))
+            return _build_factorial_tables(report.factorial_effects, _build_plain_comparison(report, columns))
         case "search":
             searched = [_build_front_table(report), _build_history_table(report)] if report.proposed else []
             return [_build_plain_comparison(report, columns), *searched]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vgg_ablate.analysis.stability import Crossing, PairDecisions, collect_claim_effects, compare_levels
+from vgg_ablate.analysis.stability import Crossing, PairDecisions, compare_levels
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import QuantityCell, TextCell
@@ -39,7 +39,7 @@ def describe_crossings(report: Report) -> list[str]:
         f"{effects.verdict.claim.id}: the difference changes its sign at "
         f"{format_level(report, round(effects.crossing.level, 1))} "
         f"[{_format_set(effects.crossing, min(effects.differences), max(effects.differences))}]."
-        for effects in collect_claim_effects(report)
+        for effects in report.claim_effects
         if effects.crossing
     ]
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError, StorageError
 from vgg_ablate.records import Manifest, RecordStore
-from vgg_ablate.runs.driver import open_ledger
-from vgg_ablate.runs.ledger.storage import build_default_url
+from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.recorded import set_aside_records
 
 # Seconds after which a temporary file belongs to no living process: a worker renames its file within moments.
@@ -108,6 +107,5 @@ def _list_ledger_keys(folder: Path) -> set[str]:
         return set()
     if not study.design.proposes_variants or not (folder / "study.db").exists():
         return set()
-    objectives = study.design.list_objectives()
-    with closing(open_ledger(study.name, folder, build_default_url(folder), objectives)) as ledger:
+    with closing(open_study_ledger(study, folder)) as ledger:
         return ledger.list_keys()

@@ -39,6 +39,10 @@ class StudyCell:
         """Variant and seed for display: `five/3`."""
         return f"{self.variant}/{self.seed}"
 
+    def is_beyond(self, level: float | None) -> bool:
+        """Return whether the cell is at a higher level of the horizons; never without a level."""
+        return level is not None and self.horizon is not None and self.horizon > level
+
     @property
     def planned(self) -> PlannedRun:
         """The cell as it is listed in a manifest."""
@@ -81,7 +85,7 @@ class Plan:
         """
         first = {cell.key: cell for cell in reversed(self.cells)}
         wanted = (cell for cell in self.cells if cell.key not in recorded and first[cell.key] is cell)
-        return tuple(cell for cell in wanted if until is None or cell.horizon is None or cell.horizon <= until)
+        return tuple(cell for cell in wanted if not cell.is_beyond(until))
 
     def divide(
         self,

@@ -9,8 +9,8 @@ from pathlib import Path
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
 from vgg_ablate.records import Manifest, RecordStore
-from vgg_ablate.runs.driver import describe_study, open_ledger
 from vgg_ablate.runs.leases import hold_study_lock
+from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
 from vgg_ablate.runs.plan import build_plan
 from vgg_ablate.runs.search.controller import resume_search
@@ -24,11 +24,8 @@ def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint:
     """
     plan, store = build_plan(study, fingerprint), RecordStore(folder / "records")
     Manifest.read(folder)
-    objectives = study.design.list_objectives()
-    with hold_study_lock(folder), closing(open_ledger(study.name, folder, storage, objectives)) as ledger:
-        ledger.describe(describe_study(study))
+    with hold_study_lock(folder), closing(open_study_ledger(study, folder, storage)) as ledger:
         if study.search is None:
             return LedgerMirror(ledger, plan, store).rebuild()
         with closing(ledger.recreate()) as empty_ledger:
-            source = resume_search(plan, study.search, folder, empty_ledger, slots=1)
-            return len(source.list_points())
+            return len(resume_search(plan, folder, empty_ledger).list_points())

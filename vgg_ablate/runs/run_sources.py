@@ -1,4 +1,4 @@
-"""The sources of runs of a plan: all missing ones, or those that the open claims need, look by look.
+"""The source of a plan's runs: all missing ones, or those that the open claims need, look by look.
 
 The records alone tell the look that a study is at (analysis/decisions.py), so that a driver which was killed, or
 another one on another machine, goes on with the runs that this one would have asked for.
@@ -7,39 +7,102 @@ another one on another machine, goes on with the runs that this one would have a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from vgg_ablate.analysis.decisions import Decisions, read_decisions, select_needed_runs
 from vgg_ablate.config.horizons import get_full_name
-from vgg_ablate.config.study import Study
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record
+from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.runs.averaging import find_kept_predictions
+from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
-from vgg_ablate.runs.plan import Plan, PlanDivision, StudyCell
+from vgg_ablate.runs.plan import Plan, StudyCell
 from vgg_ablate.runs.progress.views import ProgressState
+from vgg_ablate.runs.recorded import read_outcomes
+from vgg_ablate.runs.workers.protocol import WorkerContext
 
-if TYPE_CHECKING:
-    from vgg_ablate.analysis.decisions import Decisions
+
+def resume_plan(plan: Plan, folder: Path, ledger: Ledger, until: float | None = None) -> PlanSource:
+    """Return the source of a plan as the results folder has left it, and add recorded runs that the ledger lacks.
+
+    With `until`, only runs at levels of the horizons up to this one are handed out. Raises StorageError.
+    """
+    source = PlanSource(plan, folder, LedgerMirror(ledger, plan, RecordStore(folder / "records")), until)
+    source.advance()
+    source.mirror.reconcile(source.outcomes)
+    return source
 
 
-class FixedPlanSource:
-    """The missing trainings of a plan in order, and each ensemble as soon as its members are recorded."""
+class PlanSource:
+    """The missing trainings of a plan in order, and each ensemble as soon as its members are recorded.
 
-    needed: Collection[str] | None = None  # all runs of the plan are
+    In a study that stops early these are the runs of one look, until all of them are recorded; then those of the next.
+    """
+
     stops_runs = False
 
-    def __init__(
-        self, division: PlanDivision, mirror: LedgerMirror, *, stop_at_failure: bool, kept: Collection[str] = ()
-    ) -> None:
-        """Take a divided plan, and in `kept` the keys of finished runs whose predictions are stored."""
-        self.cells = (*division.trainings, *division.averages)
-        self._waiting = deque(division.trainings)
-        self._averages = list(division.averages)
-        self._mirror = mirror
-        self._stop_at_failure = stop_at_failure
-        self._kept = set(kept)
-        self._unavailable = set[str]()  # keys that have ended without stored predictions
+    def __init__(self, plan: Plan, folder: Path, mirror: LedgerMirror, until: float | None) -> None:
+        self.cells = plan.cells
+        self.state = ProgressState(plan.study.name, 0)
+        self.needed: set[str] | None = None  # keys of the runs that open claims need by now; None: all
+        self.mirror = mirror
+        self.outcomes: dict[str, Outcome] = {}  # key -> outcome, of the records when the look began
+        self._plan = plan
+        self._context = WorkerContext(folder=folder)
+        self._until = until
+        self._waiting: deque[StudyCell] = deque()
+        self._averages: list[StudyCell] = []
+        self._unfinished: set[str] = set()  # keys of this look that have no record yet
+        self._kept: set[str] = set()  # keys of finished runs whose predictions are stored
+        self._unavailable: set[str] = set()  # keys that have ended without stored predictions
+
+    def advance(self) -> None:
+        """Read the records, decide which runs are needed, and queue those of them that are missing."""
+        plan, store = self._plan, RecordStore(self._context.records)
+        self.outcomes |= read_outcomes(store, {cell.key for cell in plan.cells} - self.outcomes.keys())
+        decisions = None
+        if plan.study.stop is not None:
+            decisions = read_decisions(plan.study, plan.planned, self._context.folder)
+            self.needed = select_needed_runs(plan.study, plan.planned, decisions)
+            self.state.notice = describe_verdicts(decisions)
+        finished = (key for key, outcome in self.outcomes.items() if outcome is Outcome.FINISHED)
+        self._kept, self._unavailable = find_kept_predictions(self._context.predictions, finished), set()
+        checkpoints = {path.name for path in self._context.locate_checkpoint("").glob("*")}
+        division = plan.divide(set(self.outcomes), self._kept, checkpoints, self._until, self.needed)
+        missing = (*division.trainings, *division.averages)
+        self._waiting, self._averages = deque(division.trainings), list(division.averages)
+        self._unfinished = {member.key for cell in missing for member in (cell, *cell.shares)}
+        if decisions is not None and plan.study.stop is not None and plan.study.stop.order == "cheapest":
+            chances = _compute_chances(missing, decisions)
+            # Sorting is stable: runs of equal chances stay in the order of the plan.
+            self._waiting = deque(
+                sorted(self._waiting, key=lambda cell: -chances.get(get_full_name(cell.variant), 0.0))
+            )
+        self._update_state(missing)
+
+    def _update_state(self, missing: Sequence[StudyCell]) -> None:
+        """Set the number of runs asked for, which grows with every look, and expect the missing ones."""
+        if self.needed is not None:
+            total = len(self.needed)
+        else:
+            total = sum(not cell.is_beyond(self._until) for cell in self.cells)
+        self.state.total = total
+        self.state.recorded = total - len(self._unfinished) - sum(self.state.outcomes.values())
+        self.state.forecast.expect(missing)
+
+    def list_planned(self) -> tuple[PlannedRun, ...]:
+        """Return the runs of the plan, as the manifest lists them."""
+        return self._plan.planned
+
+    def has_unfinished_runs(self) -> bool:
+        """Return whether there is anything to run."""
+        return bool(self._unfinished)
+
+    def count_tolerated(self) -> dict[str, int]:
+        """Return no outcomes: a run of a plan that does not finish is a failure."""
+        return {}
 
     def take_next_run(self) -> StudyCell | None:
         """Return an ensemble whose members are all recorded, else the first training that waits."""
@@ -56,101 +119,23 @@ class FixedPlanSource:
         return False
 
     def finish_run(self, cell: StudyCell, record: Record) -> None:
-        """Mirror the record to the ledger; with `on_error: stop`, hand out nothing after a failure."""
-        self._mirror.tell(record)
+        """Mirror the record to the ledger; after the last run of a look, go on with the next look.
+
+        With `on_error: stop`, hand out nothing after a failure.
+        """
+        self.mirror.tell(record)
         has_predictions = record.outcome is Outcome.FINISHED and cell.run.train.keep == "predictions"
         (self._kept if has_predictions else self._unavailable).add(cell.key)
-        if self._stop_at_failure and record.outcome is not Outcome.FINISHED:
+        if self._plan.study.on_error == "stop" and record.outcome is not Outcome.FINISHED:
             self._waiting.clear()
             self._averages.clear()
+        self._unfinished.discard(cell.key)
+        if self.needed is not None and not self._unfinished:
+            self.advance()
 
     def requeue_run(self, cell: StudyCell) -> None:
         """Put a lost run at the front, so that the order stays as planned."""
         self._waiting.appendleft(cell)
-
-    def sort_trainings(self, key: Callable[[StudyCell], float]) -> None:
-        """Hand out the trainings that wait in this order; equal ones stay in the order of the plan."""
-        self._waiting = deque(sorted(self._waiting, key=key))
-
-
-class LookSource:
-    """The missing runs of a study look by look: those of the next look once every run of this one is recorded."""
-
-    stops_runs = False
-
-    def __init__(
-        self, plan: Plan, read: Callable[[], Decisions], start: Callable[[Collection[str]], FixedPlanSource]
-    ) -> None:
-        """Take a plan, a reader of its decisions, and a function that returns the source of some keys' missing runs."""
-        self._plan, self._read, self._start = plan, read, start
-        self._state: ProgressState | None = None
-        self._advance()
-
-    @property
-    def cells(self) -> tuple[StudyCell, ...]:
-        """The runs of this look that had no record when it began."""
-        return self._source.cells
-
-    def follow(self, state: ProgressState) -> None:
-        """Keep the progress up to date: the number of runs asked for grows with every look."""
-        missing = sum(1 + len(cell.shares) for cell in self.cells)
-        state.total, state.recorded = len(self.needed), len(self.needed) - missing
-        state.notice = describe_verdicts(self.decisions)
-        self._state = state
-
-    def take_next_run(self) -> StudyCell | None:
-        """Return the next run of this look."""
-        return self._source.take_next_run()
-
-    def report_epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
-        """Return False: a planned run is never stopped early."""
-        return False
-
-    def finish_run(self, cell: StudyCell, record: Record) -> None:
-        """Handle the record of a run; after the last one of a look, decide and go on with the next look."""
-        self._source.finish_run(cell, record)
-        self._waiting.discard(cell.key)
-        if self._waiting:
-            return
-        before = len(self.needed)
-        self._advance()
-        if self._state is not None and self._state.total is not None:
-            self._state.total += len(self.needed) - before
-            self._state.recorded += len(self.needed) - before - len(self._waiting)
-            self._state.forecast.expect(self.cells)
-            self._state.notice = describe_verdicts(self.decisions)
-
-    def requeue_run(self, cell: StudyCell) -> None:
-        """Put a lost run at the front."""
-        self._source.requeue_run(cell)
-
-    def _advance(self) -> None:
-        """Read the decisions, and prepare the runs that are needed and not recorded."""
-        self.decisions, study = self._read(), self._plan.study
-        self.needed = select_needed_runs(study, self._plan.planned, self.decisions)
-        self._source = self._start(self.needed)
-        self._waiting = {member.key for cell in self.cells for member in (cell, *cell.shares)}
-        if study.stop is not None and study.stop.order == "cheapest":
-            chances = _compute_chances(self.cells, self.decisions)
-            self._source.sort_trainings(lambda cell: -chances.get(get_full_name(cell.variant), 0.0))
-
-
-def select_needed_runs(study: Study, planned: Sequence[PlannedRun], decisions: Decisions) -> set[str]:
-    """Return the keys of the planned runs that are needed by now, recorded ones included."""
-    ranks = {seed: rank for rank, seed in enumerate(study.seed_list)}
-    return {run.key for run in planned if ranks[run.seed] < decisions.count_seeds(run.variant)}
-
-
-def select_possible_runs(study: Study, planned: Sequence[PlannedRun], decisions: Decisions) -> set[str]:
-    """Return the keys of the planned runs that are needed by now, or will be if no further claim is decided."""
-    followed = {
-        get_full_name(name)
-        for verdict in decisions.verdicts
-        if not verdict.is_decided and not decisions.is_finished
-        for name in verdict.weights
-    }
-    later = {run.key for run in planned if get_full_name(run.variant) in followed}
-    return select_needed_runs(study, planned, decisions) | later
 
 
 def describe_verdicts(decisions: Decisions) -> str:

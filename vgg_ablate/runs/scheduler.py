@@ -34,6 +34,8 @@ _POLL_TIMEOUT_S = 0.25
 class RunSource(Protocol):
     """The order of the runs of a study, informed of what becomes of each."""
 
+    state: ProgressState  # the progress of the study; the source knows what was asked for and recorded before
+
     @property
     def stops_runs(self) -> bool:
         """Whether runs may be stopped after an epoch; local workers then wait for the decision on each epoch.
@@ -74,7 +76,6 @@ class Scheduler:
     source: RunSource
     pool: WorkerPool
     store: RecordStore
-    state: ProgressState
     views: View
     predictions: Path | None = None  # the folder of stored class probabilities, where cells may have members
     keep_pool: bool = False  # leave the pool open at the end, for a scheduler that follows
@@ -87,6 +88,7 @@ class Scheduler:
 
         Raises KeyboardInterrupt after Ctrl-C, between two steps, and EnvironmentFailedError if a worker refuses.
         """
+        self.state.forecast.slots = self.pool.slots
         self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
@@ -101,6 +103,11 @@ class Scheduler:
                     self.pool.close()
                 self.views.close()
         return tuple(self._given_up)
+
+    @property
+    def state(self) -> ProgressState:
+        """The progress of the study."""
+        return self.source.state
 
     def _submit_runs(self) -> bool:
         """Submit runs while the pool has room, and return whether there was any."""

@@ -7,18 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from vgg_ablate.analysis.decisions import read_decisions, select_needed_runs
 from vgg_ablate.analysis.saved_study import read_saved_study
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.records import Manifest, Outcome, PlannedRun, RecordStore
 from vgg_ablate.runs.leases import read_lock_holder
 from vgg_ablate.runs.recorded import read_outcomes
-from vgg_ablate.runs.run_sources import select_needed_runs
-
-if TYPE_CHECKING:
-    from vgg_ablate.analysis.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +64,6 @@ def compute_status(planned: Sequence[PlannedRun], folder: Path, study: Study | N
     """
     decisions = None
     if study is not None and len(study.looks) > 1 and study.claims and study.search is None:
-        from vgg_ablate.runs.looks import read_decisions  # imports pandas and scipy
-
         decisions = read_decisions(study, planned, folder)
     stops = study is not None and study.stop is not None
     needed = select_needed_runs(study, planned, decisions) if study is not None and decisions is not None else None

@@ -17,7 +17,7 @@ from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
 from vgg_ablate.paper import scoreboard
-from vgg_ablate.paper.standing import collect_standings
+from vgg_ablate.paper.standing import build_report_reader, collect_standings
 from vgg_ablate.paper.trained_table import build_trained_table
 from vgg_ablate.report.answer import write_answer
 from vgg_ablate.report.figures import registry
@@ -88,7 +88,7 @@ def _render_index(entries: tuple[StudyEntry, ...], *, has_scoreboard: bool) -> s
 
 
 def _write_scoreboard(results: Path, out: Path) -> None:
-    standings = collect_standings(results)
+    standings = collect_standings(build_report_reader(results))
     trained = build_trained_table(standings)
     tables: list[Table] = [*([trained] if trained.rows else []), scoreboard.build_scoreboard_table(standings)]
     drawings = sorted((results / "paper").glob("*.svg"))

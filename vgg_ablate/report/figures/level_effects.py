@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from vgg_ablate.analysis.stability import Crossing, collect_claim_effects
+from vgg_ablate.analysis.stability import Crossing
 from vgg_ablate.analysis.stats import FloatArray, estimate_paired
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.horizons import HorizonLevel
@@ -54,7 +54,7 @@ def collect_effect_panels(report: Report) -> list[EffectPanel]:
             effects.verdict.claim.smallest_effect,
             effects.crossing,
         )
-        for effects in collect_claim_effects(report)
+        for effects in report.claim_effects
     ][:MAX_PANELS]
 
 

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from vgg_ablate.analysis.effects import compute_effects
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.tuning import collect_trials, expect_best
 from vgg_ablate.formatting import numbers
@@ -106,7 +105,7 @@ def _prepare_steps(report: Report) -> Draw:
 
 
 def _prepare_main_effects(report: Report) -> Draw | None:
-    effects = compute_effects(report)
+    effects = report.factorial_effects
     if not effects.seeds:
         return None
     levels = factor_levels.average_factor_levels(effects, report.base.variant.levels)
@@ -114,14 +113,14 @@ def _prepare_main_effects(report: Report) -> Draw | None:
 
 
 def _prepare_interactions(report: Report) -> Draw | None:
-    effects = compute_effects(report)
+    effects = report.factorial_effects
     if not effects.seeds:
         return None
     return partial(interactions.plot_interactions, interactions.collect_pair_means(report, effects))
 
 
 def _prepare_heat_map(report: Report) -> Draw | None:
-    effects = compute_effects(report)
+    effects = report.factorial_effects
     if not effects.seeds:
         return None
     # One heat map takes as much room as four panels of lines: the pair with most cells needs it most.
@@ -155,7 +154,7 @@ def _describe_stalled(report: Report) -> str:
 
 def _describe_averaging(report: Report) -> str:
     """Describe the means of a heat map: with two factors, every cell is one variant and nothing is averaged."""
-    return _AVERAGED if len(compute_effects(report).factors) > 2 else ""
+    return _AVERAGED if len(report.factorial_effects.factors) > 2 else ""
 
 
 def _describe_omitted_curves(report: Report) -> str:

@@ -10,14 +10,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from vgg_ablate.config.study import Study
 from vgg_ablate.records import Outcome, Record
-from vgg_ablate.runs.ledger.storage import open_storage, translate_storage_errors
+from vgg_ablate.runs.ledger.storage import build_default_url, open_storage, translate_storage_errors
 
 # Levels beyond which a parameter is kept as an index. Optuna stores all choices with every trial: 10,000 trials of a
 # parameter with 1,000 choices took 760 MB, and half a minute to read.
@@ -153,6 +155,13 @@ class Ledger:
         empty = Ledger.open(name, self._url, objectives)
         empty.describe(self._attributes)
         return empty
+
+
+def open_study_ledger(study: Study, folder: Path, storage: str | None = None) -> Ledger:
+    """Return the ledger of a study in its results folder, or at the URL `storage`. Raises StorageError."""
+    ledger = Ledger.open(study.name, storage or build_default_url(folder), study.design.list_objectives())
+    ledger.describe({"question": study.question, "data": study.base.data.name, "a trial": study.design.trial_noun})
+    return ledger
 
 
 class LevelsChangedError(Exception):

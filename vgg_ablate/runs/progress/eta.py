@@ -17,7 +17,7 @@ class Forecast:
     all finished runs.
     """
 
-    slots: int
+    slots: int = 1  # runs at a time, which the scheduler keeps up to date
     _waiting: Counter[str] = field(default_factory=Counter)  # variant -> runs that have not started
     _work: dict[str, float] = field(default_factory=dict)  # variant -> work of one run
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)  # key -> variant, fraction done

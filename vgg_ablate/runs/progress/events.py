@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -65,17 +64,6 @@ class EventWriter(NullView):
             self._file.write(json.dumps({"at": round(time.time(), 3), **fields}) + "\n")
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
-
-
-def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a log, without lines that a killed driver has left torn. Raises StorageError."""
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                with contextlib.suppress(ValueError):  # a torn line is no JSON, and may end within a character
-                    yield json.loads(line)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _describe_event(cell: StudyCell, event: RunEvent) -> tuple[str, dict[str, Any]]:

@@ -36,8 +36,8 @@ class ProgressState:
 
     name: str
     total: int | None  # runs asked for; None: a search with a budget in hours does not know yet
-    recorded: int  # before this start
-    forecast: Forecast
+    recorded: int = 0  # before this start
+    forecast: Forecast = field(default_factory=Forecast)
     running: dict[str, tuple[StudyCell, Epoch | None]] = field(default_factory=dict)  # by key, with the last epoch
     decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> images decoded, images in all
     outcomes: Counter[str] = field(default_factory=Counter)  # of this start

@@ -8,39 +8,39 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from vgg_ablate.config.search import FIRST_SEARCH_SEED, Search
+from vgg_ablate.config.search import Search
 from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.models import width_matching
 from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
 from vgg_ablate.runs.ledger.ledger import Ledger
-from vgg_ablate.runs.plan import Plan, StudyCell, build_cells, cache_fingerprints
-from vgg_ablate.runs.progress.eta import Forecast
+from vgg_ablate.runs.plan import Plan, StudyCell, cache_fingerprints
 from vgg_ablate.runs.progress.views import ProgressState
 from vgg_ablate.runs.recorded import read_outcomes
 from vgg_ablate.runs.results_dir import read_manifest
-from vgg_ablate.runs.search.proposals import OpenProposal, ProposalTracker
+from vgg_ablate.runs.search.judge import ProposalJudge
+from vgg_ablate.runs.search.proposals import ProposalPlanner, ProposalTracker
 from vgg_ablate.runs.search.sampler import JudgedProposal, OptunaSampler, Proposal
 
 # Proposals in a row that are outside the constraints or known already, after which the space counts as exhausted.
 _MAX_FRUITLESS = 200
 
 
-def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slots: int) -> SearchController:
+def resume_search(plan: Plan, folder: Path, ledger: Ledger) -> SearchController:
     """Return the controller of a search as the results folder and the ledger have left it.
 
     A lost ledger is rebuilt: the proposals come from the manifest, their values from the records. Raises SpecError
     where the space is not the one with which the search began, and StorageError.
     """
+    design = plan.study.search
+    assert design is not None  # the driver asks only for searches
     epochs = design.epochs or plan.study.base.train.epochs
     sampler = OptunaSampler.load(ledger, design, epochs * design.seeds)
     manifest = read_manifest(folder)
     sampler.restore_proposals(manifest.provenance.get("proposals", []) if manifest is not None else [])
     proposed = design.count_runs(len(plan.study.seed_list))
     total = None if proposed is None else proposed + len(plan.cells)
-    state = ProgressState(plan.study.name, total, 0, Forecast(slots))
+    state = ProgressState(plan.study.name, total)
     controller = SearchController(plan, design, sampler, RecordStore(folder / "records"), state)
     controller.resume()
     return controller
@@ -48,6 +48,8 @@ def resume_search(plan: Plan, design: Search, folder: Path, ledger: Ledger, slot
 
 class SearchController:
     """The source of a search's runs: decides which run comes next, and judges proposals by their records."""
+
+    needed: set[str] | None = None  # every run that is asked for
 
     def __init__(
         self, plan: Plan, design: Search, sampler: OptunaSampler, store: RecordStore, state: ProgressState
@@ -57,12 +59,12 @@ class SearchController:
         self._design = design
         self._sampler = sampler
         self._store = store
-        self._fingerprint = cache_fingerprints(plan.fingerprint)
+        self._planner = ProposalPlanner(plan.study, design, cache_fingerprints(plan.fingerprint))
         self._proposals = ProposalTracker()
-        self._winners: dict[str, tuple[StudyCell, ...]] | None = None  # None: the search has not ended
+        self._judge = ProposalJudge(design, sampler, self._proposals, state)
+        self._winners: tuple[StudyCell, ...] | None = None  # None: the search has not ended
         self._queue: deque[StudyCell] = deque()
         self._submitted: set[str] = set()  # keys of runs that are with a worker
-        self._stop_epochs: dict[str, int | None] = {}  # key -> last epoch, of judged runs whose record is lost
 
     def resume(self) -> None:
         """Queue what is missing of the plan and of judged proposals, reopen the others, and end a finished search."""
@@ -88,7 +90,7 @@ class SearchController:
         """Return the next run that is neither recorded nor with a worker."""
         while (cell := self._find_candidate()) is not None:
             if cell.key in self._store:
-                self._add_record(cell.key, self._store.get(cell.key))
+                self._judge.add_record(cell.key, self._store.get(cell.key))
             elif cell.key not in self._submitted:
                 self._submitted.add(cell.key)
                 return cell
@@ -96,35 +98,26 @@ class SearchController:
 
     def report_epoch(self, cell: StudyCell, epoch: Epoch) -> bool:
         """Report an epoch of a proposal's first seed to the pruner; return whether the run should stop."""
-        is_last = epoch.epoch >= cell.run.train.epochs  # a run that has ended need not be stopped
-        if (stop_epoch := self._stop_epochs.get(cell.key)) is not None:
-            return stop_epoch <= epoch.epoch and not is_last
-        entries = self._proposals.list_open(cell.key)
-        for opened, index in entries:
-            # Of the later seeds the pruner sees the mean after each seed (`_judge`), not single epochs.
-            if index == 0 and not opened.is_stopped:
-                error = 1 - epoch.val_accuracy
-                opened.is_stopped = self._sampler.report(opened.proposal.number, epoch.epoch, error)
-        return any(opened.is_stopped for opened, _ in entries) and not is_last
+        return self._judge.report_epoch(cell, epoch)
 
     def finish_run(self, cell: StudyCell, record: Record) -> None:
         """Add the record to every proposal that has this run."""
         self._submitted.discard(cell.key)
-        self._add_record(cell.key, record)
+        self._judge.add_record(cell.key, record)
 
     def requeue_run(self, cell: StudyCell) -> None:
         """Put a lost run at the front of the queue."""
         self._submitted.discard(cell.key)
         self._queue.appendleft(cell)
 
-    def list_cells(self) -> tuple[StudyCell, ...]:
-        """Return every run asked for so far: the plan's, the winners', the proposals'."""
-        winners = (cell for cells in (self._winners or {}).values() for cell in cells)
-        return (*self._plan.cells, *winners, *self._proposals.list_cells())
+    @property
+    def cells(self) -> tuple[StudyCell, ...]:
+        """Every run asked for so far: the plan's, the winners', the proposals'."""
+        return (*self._plan.cells, *(self._winners or ()), *self._proposals.list_cells())
 
     def list_planned(self) -> tuple[PlannedRun, ...]:
         """Return the runs asked for so far, as the manifest lists them."""
-        return tuple(cell.planned for cell in self.list_cells())
+        return tuple(cell.planned for cell in self.cells)
 
     def has_unfinished_runs(self) -> bool:
         """Return whether there is anything to run."""
@@ -179,7 +172,7 @@ class SearchController:
         """
         number = proposal.number
         try:
-            resolved = self._resolve(proposal, proposal.name)
+            resolved = self._planner.resolve(proposal, proposal.name)
         except SpecError as error:
             self._sampler.annotate(number, {"variant": proposal.name, "reason": str(error)}, {"possible": 1.0})
             self._sampler.tell(number, None)
@@ -194,44 +187,13 @@ class SearchController:
         if outside:
             self._sampler.tell(number, None)
             return False
-        cells = self._build_cells(resolved)
+        cells = self._planner.plan_runs(resolved)
         if self._proposals.add(proposal, cells):
             self._count(cells)
         for cell in cells:  # runs that the plan or another proposal has trained already
             if cell.key in self._store:
-                self._add_record(cell.key, self._store.get(cell.key))
+                self._judge.add_record(cell.key, self._store.get(cell.key))
         return number in self._proposals.open
-
-    def _add_record(self, key: str, record: Record) -> None:
-        if record.outcome is Outcome.FAILED:
-            return  # a bug says nothing about the variant: its proposal stays open until the run is repeated
-        for opened, index in self._proposals.list_open(key):
-            if index not in opened.records:
-                self._proposals.train_seconds[key] = record.train_seconds
-                opened.records[index] = record
-                if index == 0:
-                    self._sampler.report_missing(opened.proposal.number, record.epochs)
-                opened.submitted.add(index)
-                self._judge(opened, index)
-
-    def _judge(self, opened: OpenProposal, index: int) -> None:
-        """Close a proposal whose seeds are all recorded, or which is stopped; else ask the pruner about its mean."""
-        number = opened.proposal.number
-        if any(record.outcome is Outcome.PRUNED for record in opened.records.values()):
-            opened.is_stopped = True
-        elif index > 0 and self._design.pruner.kind != "none":
-            # The mean over n seeds is reported at step n x epochs, beyond the epochs of the first seed.
-            step = len(opened.records) * opened.cells[0].run.train.epochs
-            is_pruned = self._sampler.report(number, step, opened.compute_mean_error())
-            opened.is_stopped = is_pruned or opened.is_stopped
-        if opened.is_recorded or opened.is_stopped:
-            self._sampler.annotate(number, opened.describe_runs(), {})
-        if opened.is_recorded and not opened.is_stopped:
-            self._sampler.tell(number, opened.compute_values(self._design.objectives))
-            self._proposals.close(opened)
-        elif opened.is_stopped and not opened.is_running:
-            self._sampler.tell(number, None)
-            self._lower_total(self._proposals.close(opened))
 
     def _is_budget_spent(self) -> bool:
         """Return whether the budget over all starts, or the space, is used up."""
@@ -244,21 +206,12 @@ class SearchController:
         return self._sampler.is_exhausted
 
     def _start_winners(self) -> StudyCell | None:
-        """Queue the winners once every proposal is judged, as variants on the study's own seeds; return the first run.
-
-        Fresh seeds, because the best of many scores on the search's seeds is biased.
-        """
+        """Queue the winners, on the seeds of the study, once every proposal is judged; return the first run."""
         if self._proposals.open or self._winners is not None:
             return None
-        names = zip(self._design.winner_names, self._sampler.select_best(self._design.best), strict=False)
-        resolved = [self._resolve(judged.proposal, name) for name, judged in names]
-        cells = build_cells(resolved, self._fingerprint, self._plan.study.seed_list)
-        self._winners = {
-            winner.variant.name: tuple(cell for cell in cells if cell.variant == winner.variant.name)
-            for winner in resolved
-        }
-        self._count(cells)
-        self._queue.extend(cell for cell in cells if cell.key not in self._store)
+        self._winners = self._planner.plan_winners(self._sampler.select_best(self._design.best))
+        self._count(self._winners)
+        self._queue.extend(cell for cell in self._winners if cell.key not in self._store)
         return self._queue.popleft() if self._queue else None
 
     def _restore(self, judged: JudgedProposal) -> None:
@@ -270,37 +223,19 @@ class SearchController:
         proposal = judged.proposal
         if proposal.identity in self._proposals.identities:
             return
-        cells = self._build_cells(self._resolve(proposal, proposal.name))
+        cells = self._planner.plan_runs(self._planner.resolve(proposal, proposal.name))
         needed = tuple(cell for cell in cells if cell.key in judged.keys or cell.key in self._store)
         self._proposals.add_judged(proposal, needed)
         for cell in needed:
             if cell.key in self._store:
                 self._proposals.train_seconds[cell.key] = self._store.get(cell.key).train_seconds
             else:
-                self._stop_epochs[cell.key] = None if judged.values is not None else judged.last_step
+                self._judge.stop_epochs[cell.key] = None if judged.values is not None else judged.last_step
                 self._queue.append(cell)
         self._count(needed)
-        self._lower_total(len(cells) - len(needed))
-
-    def _resolve(self, proposal: Proposal, name: str) -> width_matching.ResolvedVariant:
-        study = self._plan.study
-        variant = study.build_variant(name, self._design.build_changes(proposal.point))
-        # The base comes first, since the width of a variant may be matched to its costs.
-        return width_matching.resolve_variants([study.base, variant])[-1]
-
-    def _build_cells(self, resolved: width_matching.ResolvedVariant) -> tuple[StudyCell, ...]:
-        if self._design.epochs is not None:
-            train = resolved.variant.train.model_copy(update={"epochs": self._design.epochs})
-            resolved = replace(resolved, variant=resolved.variant.model_copy(update={"train": train}))
-        # Proposals have seeds of their own, so that the winners are judged on seeds that did not choose them.
-        seeds = range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + self._design.seeds)
-        return build_cells([resolved], self._fingerprint, seeds)
+        self._judge.lower_total(len(cells) - len(needed))
 
     def _count(self, cells: Sequence[StudyCell]) -> None:
         missing = [cell for cell in cells if cell.key not in self._store]
         self.state.recorded += len(cells) - len(missing)
         self.state.forecast.expect(missing)
-
-    def _lower_total(self, count: int) -> None:
-        if self.state.total is not None:
-            self.state.total -= count

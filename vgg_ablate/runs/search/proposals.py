@@ -1,18 +1,53 @@
-"""Bookkeeping of a search's proposals: which exist, which are open, and which runs belong to them."""
+"""A search's proposals: the nets and runs that they stand for, which of them are open, and their records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
+from vgg_ablate.config.search import FIRST_SEARCH_SEED, Search
+from vgg_ablate.config.study import Study
+from vgg_ablate.config.training import Data
+from vgg_ablate.models.width_matching import ResolvedVariant, resolve_variants
 from vgg_ablate.records import Outcome, Record
-from vgg_ablate.runs.plan import StudyCell
-from vgg_ablate.runs.search.sampler import Proposal
+from vgg_ablate.runs.plan import StudyCell, build_cells
+from vgg_ablate.runs.search.sampler import JudgedProposal, Proposal
 
 # The validation error of a run that diverged or did not fit into memory. Without a value the sampler would learn
 # nothing from it and propose the same region again.
 _WORST_ERROR = 1.0
+
+
+@dataclass(frozen=True)
+class ProposalPlanner:
+    """Turns proposals and winners into nets, and nets into runs."""
+
+    study: Study
+    design: Search
+    fingerprint: Callable[[Data], str]
+
+    def resolve(self, proposal: Proposal, name: str) -> ResolvedVariant:
+        """Return the net of a proposal as the variant `name`. Raises SpecError where the net cannot exist."""
+        variant = self.study.build_variant(name, self.design.build_changes(proposal.point))
+        # The base comes first, since the width of a variant may be matched to its costs.
+        return resolve_variants([self.study.base, variant])[-1]
+
+    def plan_runs(self, resolved: ResolvedVariant) -> tuple[StudyCell, ...]:
+        """Return the runs of a proposal, one per seed of the search."""
+        if self.design.epochs is not None:
+            train = resolved.variant.train.model_copy(update={"epochs": self.design.epochs})
+            resolved = replace(resolved, variant=resolved.variant.model_copy(update={"train": train}))
+        # Proposals have seeds of their own, so that the winners are judged on seeds that did not choose them.
+        return build_cells(
+            [resolved], self.fingerprint, range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + self.design.seeds)
+        )
+
+    def plan_winners(self, best: Sequence[JudgedProposal]) -> tuple[StudyCell, ...]:
+        """Return the runs of the winners on the study's own seeds, since the best of many scores is biased."""
+        names = zip(self.design.winner_names, best, strict=False)
+        resolved = [self.resolve(judged.proposal, name) for name, judged in names]
+        return build_cells(resolved, self.fingerprint, self.study.seed_list)
 
 
 @dataclass

@@ -23,10 +23,12 @@ from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data, Evaluate
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.variants import Variant
+from vgg_ablate.errors import RunsFailedError
 from vgg_ablate.models import width_matching
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, TuningRun
 from vgg_ablate.runs.ledger.ledger import Ledger, LevelsChangedError, TrialParameters
 from vgg_ablate.runs.plan import StudyCell, cache_fingerprints, compute_work
+from vgg_ablate.runs.progress.views import ProgressState
 from vgg_ablate.runs.results_dir import read_saved_tuning, read_saved_winners
 from vgg_ablate.runs.search.sampler import sample_points
 
@@ -145,7 +147,8 @@ def resume_tuning(study: Study, fingerprint: Callable[[Data], str], folder: Path
     runs = list_runs(tunings)
     winners = {**find_frozen_winners(tunings, read_saved_winners(folder), read_saved_tuning(folder)), **study.tuned}
     open_tunings = tuple(tuning for tuning in tunings if tuning.variant not in winners)
-    return Tuning(runs, winners, TuningSource(open_tunings, RecordStore(folder / "records")))
+    state = ProgressState(f"{study.name}, tuning", count_runs(open_tunings))
+    return Tuning(runs, winners, TuningSource(open_tunings, RecordStore(folder / "records"), state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class TuningSource:
 
     tunings: Sequence[VariantTuning]
     store: RecordStore
+    state: ProgressState
     failed: list[str] = field(default_factory=list)  # titles of runs that an exception has ended
     _records: dict[str, Record] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
@@ -218,9 +222,17 @@ class TuningSource:
         return self._records
 
     def find_missing(self) -> list[StudyCell]:
-        """Return the runs without a record that are known to be needed."""
-        self.read_records()
-        return list(self._list_missing())
+        """Return the runs without a record that are known to be needed, and expect them in the progress."""
+        self.state.recorded = len(self.read_records())
+        missing = list(self._list_missing())
+        self.state.forecast.expect(missing)
+        return missing
+
+    def raise_for_failures(self, lost: Sequence[str]) -> None:
+        """Raise RunsFailedError if a run has failed, or was `lost`: without it no winner is known."""
+        if self.failed or lost:
+            counts = f"{len(self.failed)} failed, {len(lost)} lost: {', '.join([*self.failed, *lost][:5])}"
+            raise RunsFailedError(f"the tuning is not complete; {counts}; --retry failed trains failed trials again")
 
     def find_winners(self) -> dict[str, TuningWinner]:
         """Return the winner of every variant whose tuning is recorded."""
@@ -242,17 +254,13 @@ class TuningSource:
                         yield cell
 
 
-def mirror_tuning(
-    tunings: Sequence[VariantTuning],
-    records: Mapping[str, Record],
-    study: str,
-    storage: str,
-) -> None:
+def mirror_tuning(source: TuningSource, study: str, storage: str) -> None:
     """Add the recorded trials to the ledger, as one Optuna study per variant, for optuna-dashboard.
 
     Of each trial the run with the most epochs is added.
     """
-    for tuning in tunings:
+    records = source.read_records()
+    for tuning in source.tunings:
         longest = {
             trial.number: next((cells[0].key for cells in trial.rungs[::-1] if cells[0].key in records), None)
             for trial in tuning.trials

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Protocol, cast
 
 from vgg_ablate.errors import EnvironmentFailedError
-from vgg_ablate.records import Epoch, FinalMetrics, Outcome, Record, RecordStore, Run
+from vgg_ablate.records import DECISIVE_FACTS, Epoch, FinalMetrics, Outcome, Record, RecordStore, Run
 from vgg_ablate.runs.leases import LeaseLostError, hold_run_lease
 from vgg_ablate.runs.workers.protocol import (
     ContinueRequest,
@@ -46,9 +46,6 @@ from vgg_ablate.runs.workers.watchdog import compute_heartbeat_interval, send_he
 from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
 
 _DECODING_REPORT_INTERVAL_S = 1.0
-# Facts of the environment that may change the bits of a result: a repeated training must reproduce its record only
-# where all of them are equal.
-_DECISIVE_FACTS = ("device", "device_name", "threads", "precision", "memory_format", "torch", "system")
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _MAX_REASON_LENGTH = 300  # characters of a message; a CUDA error may fill pages
 
@@ -200,7 +197,7 @@ def _find_difference(recorded: Record | None, epochs: Sequence[Epoch], environme
 
     Empty, too, in another environment than that of the record, where the bits may differ.
     """
-    if recorded is None or any(recorded.environment.get(fact) != environment.get(fact) for fact in _DECISIVE_FACTS):
+    if recorded is None or any(recorded.environment.get(fact) != environment.get(fact) for fact in DECISIVE_FACTS):
         return ""
     for before, now in zip(recorded.epochs, epochs, strict=False):  # a repetition that was stopped has fewer
         for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
