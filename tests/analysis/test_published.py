@@ -12,7 +12,8 @@ from scipy import stats as scipy_stats
 from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.verdicts import Verdict, judge_family
-from vgg_ablate.config.claims import Claim, PublishedValue
+from vgg_ablate.config.claims import Claim
+from vgg_ablate.config.published import PublishedValue
 
 SOURCE = "arXiv:0000.00000"
 

@@ -16,7 +16,8 @@ from vgg_ablate.analysis import stats
 from vgg_ablate.analysis.metrics import TIMED_METRICS, find_excluded_runs, get_sign
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
-from vgg_ablate.config.claims import Claim, PublishedValue
+from vgg_ablate.config.claims import Claim
+from vgg_ablate.config.published import PublishedValue
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")

@@ -15,7 +15,7 @@ import pandas as pd
 from vgg_ablate.analysis.metrics import collect_by_seed, get_shown_metric, get_shown_sign, get_sign
 from vgg_ablate.analysis.variant_rows import MetricSummary, summarize_values
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.config.claims import PublishedValue
+from vgg_ablate.config.published import PublishedValue
 
 
 def compute_gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:

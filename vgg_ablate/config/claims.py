@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vgg_ablate.config.constraints import COSTS
-from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Name, NonNegative, Number, find_repeated
+from vgg_ablate.config.published import PublishedValue
+from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
 from vgg_ablate.errors import MAX_PROBLEMS, find_nearest
 
 FactorLevels = Mapping[str, Mapping[str, str]]  # variant -> factor -> level; an empty mapping without factors
@@ -66,32 +67,6 @@ class Trend(FrozenModel):
         sum_of_squares = sum(deviation**2 for deviation in deviations.values())
         # A variant at the mean has weight 0 and stays: a claim is not judged without the runs of all its variants.
         return {name: deviation / sum_of_squares for name, deviation in deviations.items()}
-
-
-class PublishedValue(FrozenModel):
-    """A number from elsewhere, as side b of a claim: the mean of `n` runs, with their standard deviation if known.
-
-    Side a is compared with it by Welch's t-test, which does not pair seeds. Without `sd` the number is taken as exact,
-    so that the test covers the spread of side a alone.
-    """
-
-    value: Number
-    """The published mean, in the unit in which reports show the metric.
-
-    Unit: percent for errors and accuracies. Example: 7.3
-    """
-    sd: NonNegative | None = None
-    """Standard deviation over the published runs; without it the value counts as exact. Example: 0.2"""
-    n: Count | None = None
-    """Number of the published runs; required with sd. Example: 3"""
-    source: Annotated[str, Field(min_length=1)]
-    """Where the number is published: a DOI, a URL or a citation. Example: arXiv:1608.06993"""
-
-    @model_validator(mode="after")
-    def _check_spread(self) -> Self:
-        if self.sd is not None and (self.n is None or self.n < 2):
-            raise InvalidValueError("must be at least 2 where sd is given", field="n", got=self.n)
-        return self
 
 
 class Claim(FrozenModel):

@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from vgg_ablate.analysis.metrics import Metric
 from vgg_ablate.config import yaml_loader
-from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, ExpectedVerdict, PublishedValue
+from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, ExpectedVerdict
 from vgg_ablate.config.limits import MAX_CLAIMS
+from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.config.types import Flag, FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
 from vgg_ablate.errors import SpecError
 

@@ -9,7 +9,8 @@ from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_si
 from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
 from vgg_ablate.analysis.power import MAX_SEEDS
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.config.claims import Claim, ClaimSide, PublishedValue
+from vgg_ablate.config.claims import Claim, ClaimSide
+from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.text import capitalize_first
 

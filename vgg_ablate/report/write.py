@@ -17,7 +17,8 @@ from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, VariantRow
 from vgg_ablate.analysis.verdicts import Verdict
-from vgg_ablate.config.claims import ClaimSide, PublishedValue
+from vgg_ablate.config.claims import ClaimSide
+from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import table
 from vgg_ablate.formatting.text import truncate
