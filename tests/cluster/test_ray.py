@@ -23,7 +23,7 @@ from tests.cluster.machines import (
     LoopbackCluster,
     start_cluster,
 )
-from tests.runs.chaos import DriverProcess, Storm, kill_process, wait_until
+from tests.runs.chaos import DriverProcess, Storm, kill_process, scale_storm, wait_until
 from tests.runs.deciding import trace, write_plan
 from tests.runs.harness import (
     OPTIONS,
@@ -159,16 +159,16 @@ def test_machines_that_do_not_see_the_results_folder_send_their_records_back(
 @pytest.mark.timeout(600)
 def test_a_storm_on_ray_loses_nothing_and_trains_nothing_twice(tmp_path: Path, cluster: LoopbackCluster) -> None:
     plan, folder = (
-        build_fake_plan(make_study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)),
+        build_fake_plan(make_study(tmp_path, variants=11, seeds=scale_storm(2), epochs=6, milliseconds=30)),
         tmp_path / "storm",
     )
-    assert len(plan.cells) == 60
+    assert len(plan.cells) == 12 * scale_storm(2)
     other = cluster.add_machine(cpus=1)
     options = replace(OPTIONS, pool="ray", workers=None, address=cluster.address)
     storm = Storm(plan, folder, options, lambda driver: [*cluster.head.workers, *other.workers])
-    storm.blow(workers=30, drivers=10, pause=(0.05, 0.2))
-    assert len(storm.workers) >= 30
-    assert len(storm.drivers) == 10
+    storm.blow(workers=scale_storm(10), drivers=scale_storm(3), pause=(0.05, 0.2))
+    assert len(storm.workers) >= scale_storm(10)
+    assert len(storm.drivers) == scale_storm(3)
 
     calm = run_undisturbed(plan, tmp_path / "calm")
     assert read_record_contents(folder) == read_record_contents(calm)

@@ -1,4 +1,7 @@
-"""Kill storms: workers and drivers are killed with SIGKILL at random moments until a study is complete."""
+"""Kill storms: workers and drivers are killed with SIGKILL at random moments until a study is complete.
+
+Storms are short in the suite. `STORM_SCALE=100 pytest --timeout 36000 tests/runs/test_storm.py` makes long ones.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,11 @@ from vgg_ablate.runs.driver import RunOptions, run_plan
 from vgg_ablate.runs.plan import Plan
 
 ListVictims = Callable[[int], Iterable[int]]  # process id of the driver -> process ids of its workers
+
+
+def scale_storm(count: int) -> int:
+    """Return a number of kills, or of seeds that give them enough to kill, times $STORM_SCALE."""
+    return round(count * float(os.environ.get("STORM_SCALE", "1")))
 
 
 class DriverProcess:

@@ -16,7 +16,7 @@ from tests.runs.harness import OPTIONS, build_fake_plan, make_study, read_record
 from tests.runs.test_search import TEXT, searched
 from vgg_ablate.errors import StudyLockedError
 from vgg_ablate.records import Manifest, RecordStore
-from vgg_ablate.runs.cleanup import find_orphans, remove_orphans
+from vgg_ablate.runs.cleanup import delete_finished_checkpoints, find_orphans, remove_orphans
 from vgg_ablate.runs.leases import hold_study_lock
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
 
@@ -121,3 +121,19 @@ def test_a_search_that_was_killed_keeps_its_records(tmp_path: Path) -> None:
     run_clean(folder, "--yes")
     assert read_record_contents(folder) == before
     assert run_in_process(plan, folder).complete
+
+
+def test_the_next_start_deletes_the_checkpoint_of_a_worker_killed_after_its_last_record(tmp_path: Path) -> None:
+    folder, plan = tmp_path / "results", build_fake_plan(make_study(tmp_path, variants=1))
+    run_in_process(plan, folder)
+    finished, missing = (cell.run.training_key for cell in plan.cells[:2])
+    for name in (finished, missing, "unknown"):
+        (folder / "checkpoints" / name).write_text("1")
+    RecordStore(folder / "records").path(plan.cells[1].key).unlink()
+    delete_finished_checkpoints(folder)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {missing, "unknown"}
+    run_in_process(plan, folder)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"unknown"}
+    (folder / "checkpoints" / finished).write_text("1")
+    run_in_process(plan, folder)  # nothing to train
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"unknown"}

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests import fake_training
-from tests.runs.chaos import Storm
+from tests.runs.chaos import Storm, scale_storm
 from tests.runs.harness import (
     OPTIONS,
     build_fake_plan,
@@ -347,10 +347,12 @@ def test_a_storm_over_shared_trainings_loses_nothing_and_trains_nothing_twice(tm
         f"  c{index}: {{train.lr: {0.1 + index / 1000}, data.evaluate.view: crops}}\n"
         for index in range(6)
     )
-    plan = build_fake_plan(make_study(tmp_path, variants=0, seeds=4, epochs=5, milliseconds=30, more=lines))
+    plan = build_fake_plan(
+        make_study(tmp_path, variants=0, seeds=scale_storm(2), epochs=5, milliseconds=30, more=lines)
+    )
     folder = tmp_path / "storm"
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
-    storm.blow(workers=15, drivers=5, pause=(0.05, 0.2))
+    storm.blow(workers=scale_storm(6), drivers=scale_storm(2), pause=(0.05, 0.2))
 
     calm = run_undisturbed(plan, tmp_path / "calm")
     assert read_record_contents(folder) == read_record_contents(calm)

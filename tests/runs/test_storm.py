@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.chaos import Storm
+from tests.runs.chaos import Storm, scale_storm
 from tests.runs.harness import (
     OPTIONS,
     build_fake_plan,
@@ -24,14 +24,14 @@ from tests.runs.harness import (
 @pytest.mark.timeout(600)
 def test_a_storm_of_kills_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
     plan, folder = (
-        build_fake_plan(make_study(tmp_path, variants=11, seeds=5, epochs=6, milliseconds=30)),
+        build_fake_plan(make_study(tmp_path, variants=11, seeds=scale_storm(2), epochs=6, milliseconds=30)),
         tmp_path / "storm",
     )
-    assert len(plan.cells) == 60
+    assert len(plan.cells) == 12 * scale_storm(2)
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
-    storm.blow(workers=30, drivers=10, pause=(0.05, 0.2))
-    assert len(storm.workers) >= 30
-    assert len(storm.drivers) == 10
+    storm.blow(workers=scale_storm(10), drivers=scale_storm(3), pause=(0.05, 0.2))
+    assert len(storm.workers) >= scale_storm(10)
+    assert len(storm.drivers) == scale_storm(3)
 
     calm = run_undisturbed(plan, tmp_path / "calm")
     assert read_record_contents(folder) == read_record_contents(calm)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.runs.chaos import Storm
+from tests.runs.chaos import Storm, scale_storm
 from tests.runs.harness import (
     OPTIONS,
     build_fake_plan,
@@ -189,10 +189,10 @@ def test_the_plain_view_counts_the_trials_and_estimates_the_rest(
 
 @pytest.mark.timeout(600)
 def test_killed_workers_and_drivers_change_no_winner(tmp_path: Path) -> None:
-    plan = tuned(tmp_path, trials=8, epochs="[2, 4]", variants=4, seeds=6, milliseconds=40)
+    plan = tuned(tmp_path, trials=8, epochs="[2, 4]", variants=4, seeds=scale_storm(3), milliseconds=40)
     folder = tmp_path / "storm"
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
-    storm.blow(workers=14, drivers=6, pause=(0.05, 0.2))
+    storm.blow(workers=scale_storm(6), drivers=scale_storm(3), pause=(0.05, 0.2))
     calm = run_undisturbed(plan, tmp_path / "calm")
     assert read_winners(folder) == read_winners(calm)
     assert read_record_contents(folder) == read_record_contents(calm)

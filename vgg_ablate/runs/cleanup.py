@@ -80,6 +80,22 @@ def remove_orphans(orphans: Orphans) -> Iterator[str]:
         yield f"deleted {path}"
 
 
+def delete_finished_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints that no missing run needs: a worker killed after its last record leaves one behind.
+
+    Hold the folder's lock. Raises StorageError.
+    """
+    if not (paths := list(folder.glob("checkpoints/*"))):
+        return
+    unfinished, recorded_trainings = _split_trainings(Manifest.read(folder), RecordStore(folder / "records").keys())
+    for path in paths:
+        if path.name in recorded_trainings - unfinished:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{path}: {error.strerror}") from error
+
+
 def _split_trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], set[str]]:
     """Return the names of checkpoints of which a run is missing, and of those of which one is recorded.
 

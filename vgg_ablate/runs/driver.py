@@ -20,6 +20,7 @@ from typing import Literal
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import EnvironmentFailedError, Problem, RunsFailedError, SpecError
 from vgg_ablate.records import Outcome, RecordStore
+from vgg_ablate.runs.cleanup import delete_finished_checkpoints
 from vgg_ablate.runs.leases import hold_study_lock
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.ledger.storage import build_default_url
@@ -126,6 +127,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
         else:
             source = resume_plan(plan, folder, ledger, options.until)
         lost = _train(source, plan, folder, options, pool)
+        delete_finished_checkpoints(folder)
         outcomes = read_outcomes(store, {cell.key for cell in source.cells})
     counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
     unrecorded = [cell for cell in source.cells if cell.key not in outcomes]
