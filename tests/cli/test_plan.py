@@ -6,8 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from tests.runs.harness import run_in_process
 from vgg_ablate.cli.plan import plan
+from vgg_ablate.cli.status import status
+from vgg_ablate.config.study import load
+from vgg_ablate.runs.plan import build_plan
+from vgg_ablate.runs.progress.reading import fingerprint_with_notice
 
 STUDY = """\
 version: 1
@@ -107,3 +113,31 @@ def test_trainings_that_serve_several_runs_are_counted_once(tmp_path: Path, caps
     plan(path, None, out=tmp_path / "results", probe=False, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert (document["missing"], document["trainings"], document["averages"]) == (16, 8, 4)
+
+
+def test_plan_and_status_work_without_the_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "leaves"
+    for label in ("oak", "elm"):
+        (root / "train" / label).mkdir(parents=True)
+        for index in range(20):
+            Image.new("RGB", (8, 8), (index, len(label), 0)).save(root / "train" / label / f"{index}.png")
+    path, folder = tmp_path / "leaves.yaml", tmp_path / "results"
+    path.write_text(
+        "version: 1\nname: leaves\nquestion: which?\nseeds: 2\narch: {stages: '4 | 8'}\n"
+        f"data: {{name: image-folder, root: {root}, image_size: 8, classes: 2}}\n"
+        "variants:\n  normalised: {arch.norm: batch}\n"
+    )
+    run_in_process(build_plan(load(path), fingerprint_with_notice), folder)
+    root.rename(tmp_path / "gone")
+
+    plan(path, None, out=folder)
+    shown = capsys.readouterr()
+    assert "0 runs to train" in shown.out
+    assert shown.err.startswith(f"warning: data.root: directory not found: {root}")
+    assert shown.err.endswith(f"; planned from its records in {folder}\n")
+    status(path, out=folder)
+    assert f"{folder}: 4 of 4 runs recorded, 0 missing" in capsys.readouterr().out
+    plan(path, None, out=tmp_path / "elsewhere", as_json=True)
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["missing"] == 4
+    assert shown.err.endswith("planned from what the study declares\n")

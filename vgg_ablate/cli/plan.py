@@ -17,10 +17,11 @@ from vgg_ablate.cli.targets import print_mismatches, warn_about_size
 from vgg_ablate.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vgg_ablate.analysis.detectable import DetectableEffect
     from vgg_ablate.config.study import Study
+    from vgg_ablate.config.training import Data
     from vgg_ablate.formatting.table import Table
     from vgg_ablate.models.width_matching import ResolvedVariant
     from vgg_ablate.records import Record
@@ -55,6 +56,7 @@ def plan(
     """Predict what a study costs: runs, params and MACs, memory, time and disk; and the effects it could detect."""
     from vgg_ablate.records import RecordStore
     from vgg_ablate.runs.estimate.cost import estimate_study_cost
+    from vgg_ablate.runs.progress.reading import DeclaredFingerprints
     from vgg_ablate.runs.resources.packing import predict_slots
     from vgg_ablate.runs.resources.slots import AUTO, build_slots, parse_runs_per_gpu
 
@@ -64,9 +66,10 @@ def plan(
     all_nets = _resolve_nets(checked)
     nets = all_nets[: len(checked.variants)]
     warn_about_size(nets)  # before the probe, which would have to build them
-    built, trials = _build_plan(checked, folder, all_nets)
+    fingerprints = DeclaredFingerprints(folder)
+    built, trials = _build_plan(checked, folder, all_nets, fingerprints)
     built, runs = _leave_out_decided(built, folder)
-    records = _read_records(built, folder, probe=probe, device=device, workers=workers)
+    records = _read_records(built, folder, probe=probe and not fingerprints.missing, device=device, workers=workers)
     if share == AUTO:  # the packing is learnt while runs train; its result is predicted here
         slots = predict_slots(slots, [cell.run for cell in built.cells], records)
     cost = estimate_study_cost(built, RecordStore(folder / "records"), records, slots, max_hours, trials)
@@ -104,17 +107,18 @@ def _resolve_nets(study: Study) -> tuple[ResolvedVariant, ...]:
         raise study.with_locations(error) from error
 
 
-def _build_plan(study: Study, folder: Path, nets: Sequence[ResolvedVariant]) -> tuple[Plan, Sequence[StudyCell]]:
+def _build_plan(
+    study: Study, folder: Path, nets: Sequence[ResolvedVariant], fingerprint: Callable[[Data], str]
+) -> tuple[Plan, Sequence[StudyCell]]:
     """Return the plan, with the tuning's winners as far as they are known, and the trials still to be trained."""
     from vgg_ablate.runs.plan import build_plan
-    from vgg_ablate.runs.progress.reading import fingerprint_with_notice
     from vgg_ablate.runs.search.tuning import resume_tuning
 
     if study.tune is None:
-        return build_plan(study, fingerprint_with_notice, nets=nets), ()
-    tuning = resume_tuning(study, fingerprint_with_notice, folder)
+        return build_plan(study, fingerprint, nets=nets), ()
+    tuning = resume_tuning(study, fingerprint, folder)
     tuned = study.with_winners(tuning.winners)
-    return build_plan(tuned, fingerprint_with_notice, tuning.runs), tuning.list_remaining()
+    return build_plan(tuned, fingerprint, tuning.runs), tuning.list_remaining()
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,13 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
     Of a folder, and of a search, whose proposals only the manifest lists, it is that of what the last run asked for.
     """
     from vgg_ablate.runs.plan import build_plan
-    from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+    from vgg_ablate.runs.progress.reading import DeclaredFingerprints
     from vgg_ablate.runs.status import compute_status, read_status
 
     if study.is_dir() or load_study(study, None).design.proposes_variants:
         return read_status(folder)
     loaded = load_study(study, None)
-    return compute_status(build_plan(loaded, fingerprint_with_notice).planned, folder, loaded)
+    return compute_status(build_plan(loaded, DeclaredFingerprints(folder)).planned, folder, loaded)
 
 
 def _print(folder: Path, current: StudyStatus) -> None:
