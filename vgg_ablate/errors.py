@@ -49,6 +49,7 @@ class Problem:
     location: str = ""  # file:line:col, or "command line"
     got: object = None
     nearest: str | None = None
+    involves_others: bool = False  # whether the rule involves other values than the one at `path`
 
     def __str__(self) -> str:
         path = truncate(self.path, _MAX_PATH)  # a key of the file may have any length, and so may what a rule quotes
@@ -101,11 +102,16 @@ class StudyLockedError(EnvironmentFailedError):
 
 
 def find_nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the word of `words` that is most similar to `word`, ignoring case; None where none is similar."""
+    """Return the word of `words` that is most similar to `word`, ignoring case; None where none is similar.
+
+    Of words that end in it, such as `test_accuracy` and `val_accuracy`, the first in alphabetical order is meant.
+    """
     if len(word) > _MAX_WORD:
         return None
     candidates = islice((word for word in words if len(word) <= _MAX_WORD), _MAX_CANDIDATES)
     originals = {candidate.lower(): candidate for candidate in candidates}
+    if longer := sorted(candidate for candidate in originals if candidate.endswith(f"_{word.lower()}")):
+        return originals[longer[0]]
     # 0.6 is difflib's own default: it accepts one wrong letter in a word of three, and no unrelated words.
     matches = difflib.get_close_matches(word.lower(), originals, n=1, cutoff=0.6)
     return originals[matches[0]] if matches else None

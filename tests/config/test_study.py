@@ -81,7 +81,50 @@ def test_a_study_written_as_yaml_reads_back_as_an_equal_study(write) -> None:  #
             "study.yaml:12:68: claims[0].b: unknown variant; available: base, five, got 'fife'; did",
         ),
         ("better,", "equivalent,", "study.yaml:12:5: claims[0].margin: must be greater than 0 for a claim of kind equ"),
-        ("train: {", "train: 3 #", "study.yaml:7:1: train: must be a mapping, got 3"),
+        ("train: {", "train: 3 #", "study.yaml:7:1: train: must be a mapping such as {epochs: ...}, got 3"),
+        (
+            "name: kernels",
+            "name: my kernels",
+            "study.yaml:2:1: name: must have only letters, digits and . _ + = -, and start with a letter or a digit, "
+            "got 'my kernels'; did you mean 'my-kernels'?",
+        ),
+        ("norm: batch", "norm: true", "study.yaml:6:41: arch.norm: must be one of none, batch, group, lrn, got True"),
+        (
+            "image_size: 32}",
+            "augment: flip}",
+            "study.yaml:5:22: data.augment: must be a mapping such as {flip: ...}, got 'flip'",
+        ),
+        (
+            "{stages: ",
+            "8 8 | 16 #",
+            "study.yaml:6:1: arch.preset: unknown preset; available: A, A-LRN, B, C, D, E, shallow, vgg11, vgg13, "
+            "vgg16, vgg19, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, note; stages are written {stages: '64 64 | 128'}, got",
+        ),
+        (
+            "arch.kernel: 5",
+            "kernel: 5",
+            "study.yaml:10:5: variants.five.kernel: a change must start with arch, data, train or tune; "
+            "did you mean 'arch.kernel'?",
+        ),
+        (
+            "arch.kernel: 5",
+            "arch: {kernel: 5}",
+            "study.yaml:10:5: variants.five.arch: replaces the whole arch, without head, norm, stages; "
+            "to change one part, write arch.kernel",
+        ),
+        ("better,", "better, metric: accuracy,", "study.yaml:12:59: claims[0].metric: must be 'test_error', "),
+        (
+            "seeds: 3",
+            " seeds: 3",
+            "study.yaml:4:7: a key cannot stand here: indented deeper than the line above it, or a text with ': ' "
+            "without quotes",
+        ),
+        (
+            "  five:",
+            "   four: {arch.norm: none}\n  five:",
+            "study.yaml:10:3: indented unlike the lines above it: keys of one mapping start in the same column",
+        ),
+        ("  five:", "\tfive:", "study.yaml:9:1: a tab cannot indent a line: use spaces"),
         ("seeds: 3", "sedes: 3", "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?"),
         ("seeds: 3", "seeds: 0", "study.yaml:4:1: seeds: must be from 1 to 1,000, got 0"),
         ("seeds: 3", "seeds: [1000000]", "study.yaml:4:9: seeds[0]: must be less than 1000000, got 1000000"),
@@ -113,6 +156,30 @@ def test_an_error_is_one_line_with_its_location(write, old: str, new: str, expec
 def test_all_errors_are_reported_together(write) -> None:  # type: ignore[no-untyped-def]
     bad = STUDY.replace("digits", "digitz").replace("epochs: 2", "epochs: none").replace("norm: batch", "norm: btach")
     assert len(read_errors(write(bad))) == 3
+
+
+def test_problems_of_variants_are_reported_with_those_of_the_rest(write) -> None:  # type: ignore[no-untyped-def]
+    bad = STUDY.replace("lr: 1e-3}", "lr: -1, warmup_epochs: 2}").replace("seeds: 3", "sedes: 3")
+    bad = bad.replace("arch.kernel: 5", "arch.kernel: 4\n  longer: {train.epochs: 1}\n  lower: {train.lr: -2}")
+    assert read_errors(write(bad), "epochs=2") == [
+        "command line: epochs: unknown key, got 'epochs'; did you mean 'train.epochs'?",
+        "study.yaml:7:20: train.lr: must be greater than 0, got -1",
+        "study.yaml:4:1: sedes: unknown key, got 'sedes'; did you mean 'seeds'?",
+        "study.yaml:10:5: variants.five: arch.kernel[0]: must be 3, 5, 7, '1x1-last', '1xn', 'every-3', 'every-5' or "
+        "'every-7', got 4",
+        "study.yaml:12:11: variants.lower: train.lr: must be greater than 0, got -2",
+    ]
+    missing = STUDY.replace("question: Do two 3x3 beat one 5x5?\n", "").replace("arch.kernel: 5", "arch.kernl: 5")
+    assert len(read_errors(write(missing))) == 2
+
+
+def test_a_rule_over_several_values_is_not_reported_where_one_of_them_is_invalid(write) -> None:  # type: ignore[no-untyped-def]
+    crops = STUDY.replace("image_size: 32", "augment: {crop_padding: 4}")
+    crops = crops.replace("arch.kernel: 5", "data.augment.resized_crop: {area: [0.25, 1.0]}")
+    (line,) = read_errors(write(crops))
+    assert "variants.five: data.augment" in line
+    (line,) = read_errors(write(crops.replace("augment:", "limit: few, augment:")))
+    assert line.startswith("study.yaml:5:22: data.limit: must be a valid integer")
 
 
 def test_an_override_is_validated_like_the_file(write) -> None:  # type: ignore[no-untyped-def]

@@ -278,8 +278,8 @@ class Arch(FrozenModel):
         if stages == unchanged and not all(
             kernel_rewrites.is_rewritten(stage.convs, rule) for stage in stages for rule in self.kernel
         ):
-            rules = ", ".join(str(rule) for rule in self.kernel)
-            raise ValueError(f"kernel {rules}: no convolution to rewrite in {self.to_notation()!r}")
+            rules = "; ".join(map(kernel_rewrites.describe_rule, self.kernel))
+            raise ValueError(f"no convolution to rewrite in {self.to_notation()!r}: {rules}")
         plain = {"width": 1.0, "depth": None, "kernel": (), "between": "activation", "stack": None}
         return self.model_copy(update={"stages": stages, **plain})
 
@@ -300,7 +300,8 @@ class Arch(FrozenModel):
         for rule in self.kernel if stage.kernel is None else stage.kernel:
             rewritten = kernel_rewrites.rewrite_stage(plain, rule)
             if stage.kernel is not None and rewritten == plain and not kernel_rewrites.is_rewritten(plain, rule):
-                raise ValueError(f"stages[{index}].kernel {rule} has no convolution to rewrite in the stage")
+                reason = kernel_rewrites.describe_rule(rule)
+                raise ValueError(f"stages[{index}].kernel: no convolution to rewrite in the stage: {reason}")
             plain = rewritten
         plain = kernel_rewrites.apply_between(plain, stage.between or self.between, self.stack)
         return Stage(convs=tuple(ConvConfig(**conv._asdict()) for conv in plain), pool=stage.pool)
@@ -326,7 +327,8 @@ def apply_preset(fields: dict[str, Any]) -> dict[str, Any]:
     """
     name = fields["preset"]
     if not isinstance(name, str) or name not in PRESETS:
-        rule = f"unknown preset; available: {', '.join(PRESETS)}"
+        hint = "; stages are written {stages: '64 64 | 128'}" if "|" in str(name) or " " in str(name) else ""
+        rule = f"unknown preset; available: {', '.join(PRESETS)}{hint}"
         raise InvalidValueError(rule, field="preset", got=name, nearest=find_nearest(str(name), PRESETS))
     merged: dict[str, Any] = dict(PRESETS[name])
     for key, value in fields.items():

@@ -47,6 +47,12 @@ class HasKernel(Protocol):
         """Rows and columns."""
 
 
+def describe_rule(rule: int | str) -> str:
+    """Return what a rule does, and what does the rest: `kernel 7 means triples of 3x3 merged into one 7x7; ...`."""
+    text = f"kernel {rule} means {RULE_DESCRIPTIONS[rule]}"
+    return f"{text} (every-{rule} sets every kernel)" if f"every-{rule}" in RULE_DESCRIPTIONS else text
+
+
 def rewrite_stage(convs: Sequence[PlainConv], rule: int | str) -> list[PlainConv]:
     """Return the convolutions of a stage after one rule; the same convolutions if the rule does not apply."""
     if rule == 3:

@@ -24,6 +24,7 @@ from vgg_ablate.config.constraints import COSTS
 from vgg_ablate.config.designs import Design
 from vgg_ablate.config.horizons import HorizonLevel, Horizons, split_horizons
 from vgg_ablate.config.overrides import set_at_path, split_path
+from vgg_ablate.config.remaining_problems import find_remaining_problems
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study_checks import (
     find_claim_problems,
@@ -43,6 +44,7 @@ from vgg_ablate.config.variants import (
     build_lower_levels,
     build_variant,
     build_variants,
+    find_full_path,
     select_shared_keys,
     set_last_level,
 )
@@ -219,7 +221,8 @@ class Study(FrozenModel):
         try:
             file = StudyFile.model_validate(document.data)
         except ValidationError as error:
-            raise SpecError(yaml_loader.build_problems(error, StudyFile, document)) from error
+            invalid = yaml_loader.build_problems(error, StudyFile, document)
+            raise SpecError([*invalid, *find_remaining_problems(invalid, document)]) from error
         # In this order: a variant needs the last level to be valid, and a lower level needs the winner of its variant.
         last_file, last_document = set_last_level(file, document)
         variants = build_variants(last_file, last_document)
@@ -265,9 +268,13 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
             document = _apply_override(document, override)
         except InvalidValueError as error:
             problems.append(Problem(str(error), override.split("=")[0], "command line", error.got, error.nearest))
+    try:
+        study = Study.from_document(document)
+    except SpecError as error:
+        raise SpecError([*problems, *error.problems]) from error
     if problems:
         raise SpecError(problems)
-    return Study.from_document(document)
+    return study
 
 
 def _apply_override(document: yaml_loader.Document, override: str) -> yaml_loader.Document:
@@ -276,7 +283,8 @@ def _apply_override(document: yaml_loader.Document, override: str) -> yaml_loade
         raise InvalidValueError("must have the form path=value", got=override)
     key = str(split_path(path)[0])
     if key not in StudyFile.model_fields:
-        raise InvalidValueError("unknown key", got=path, nearest=find_nearest(key, StudyFile.model_fields))
+        nearest = find_nearest(key, StudyFile.model_fields) or find_full_path(path)
+        raise InvalidValueError("unknown key", got=path, nearest=nearest)
     data = set_at_path(document.data, path, yaml_loader.parse_scalar(text))
     return yaml_loader.Document(data, {**document.locations, split_path(path): "command line"})
 

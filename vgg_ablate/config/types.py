@@ -41,7 +41,8 @@ Width = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=80)]
 
 
 _FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}

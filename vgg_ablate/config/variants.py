@@ -8,7 +8,7 @@ of its problems and raises them as one SpecError.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, NoReturn
@@ -36,6 +36,7 @@ from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
 
 BASE_NAME = "base"
 _VARIANT_KEYS = (*CHANGEABLE_KEYS, "tune")
+_SECTIONS: Mapping[str, type[FrozenModel]] = {"arch": Arch, "data": Data, "train": Train}
 _STUDY_ONLY_KEYS = ("variants", "claims", "design", "horizons", "tuned")
 # `@` marks a variant at a lower level of the horizons. types.Name, for names in study files, does not allow it.
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*(@[0-9.e+-]+)?$", max_length=110)]
@@ -183,8 +184,9 @@ def build_variant(
         location = document.locate((*where, path))
         try:
             if split_path(path)[0] not in _VARIANT_KEYS:
-                nearest = find_nearest(path, _VARIANT_KEYS)
+                nearest = find_full_path(path) or find_nearest(path, _VARIANT_KEYS)
                 raise InvalidValueError("a change must start with arch, data, train or tune", nearest=nearest)
+            _check_section(data, path, value)
             data = set_at_path(data, path, value)
         except InvalidValueError as error:
             problems.append(error.build_problem(f"{join_path(where)}.{path}", location))
@@ -209,6 +211,28 @@ def build_variant(
         study_problems = yaml_loader.build_problems(error, StudyFile, yaml_loader.Document(data, locations))
         problems.extend(replace(problem, path=f"{join_path(where)}: {problem.path}") for problem in study_problems)
         return None
+
+
+def find_full_path(path: str) -> str | None:
+    """Return `arch.kernel` for `kernel`: the path in the section that has this key, or one spelt like it."""
+    key = str(split_path(path)[0])
+    keys = {name: f"{section}.{name}" for section, model in _SECTIONS.items() for name in model.model_fields}
+    nearest = key if key in keys else find_nearest(key, keys)
+    return None if nearest is None else keys[nearest] + path.removeprefix(key)
+
+
+def _check_section(data: Mapping[str, Any], path: str, value: Any) -> None:
+    """Raise InvalidValueError for a change of a whole section that drops keys of the base: few mean that."""
+    section = data.get(path)
+    if path not in _SECTIONS or not isinstance(section, dict) or not isinstance(value, dict):
+        return
+    dropped = section.keys() - value.keys()
+    if dropped and not value.keys() & {"stages", "preset"}:  # an arch with stages of its own is a net of its own
+        key = next(iter(value), "...")
+        rule = (
+            f"replaces the whole {path}, without {', '.join(sorted(dropped))}; to change one part, write {path}.{key}"
+        )
+        raise InvalidValueError(rule)
 
 
 def apply_winners(

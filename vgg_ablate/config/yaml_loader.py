@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
 from vgg_ablate.config import limits
 from vgg_ablate.config.overrides import PathParts, join_path
-from vgg_ablate.config.types import InvalidValueError
+from vgg_ablate.config.types import NAME_PATTERN, InvalidValueError, OneOf
 from vgg_ablate.config.yaml_text import SourceLocations, YamlTextError, parse_yaml
 from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
 
@@ -156,8 +157,6 @@ def _follows_from_item(detail: Any, every: Sequence[Any]) -> bool:
 def _build_problem(detail: Any, model: type[BaseModel], document: Document, below: PathParts) -> Problem:
     parts = (*below, *_strip_union_tags(detail["loc"], document, below))
     rule, got, nearest = _format_rule(detail), detail["input"], None
-    expected = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-    tags = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected_tags", "")))
     match detail["type"]:
         case "extra_forbidden":
             rule, got = "unknown key", detail["loc"][-1]
@@ -166,11 +165,17 @@ def _build_problem(detail: Any, model: type[BaseModel], document: Document, belo
             rule, got = "must be given", None
         case "union_tag_invalid":
             got = got.get("kind") if isinstance(got, dict) else got
+            tags = _find_quoted(detail["ctx"]["expected_tags"])
             rule, nearest = f"must be one of {', '.join(tags)}", find_nearest(str(got), tags)
         case "union_tag_not_found":
             rule = "must have a kind"
+        case "string_pattern_mismatch" if detail["ctx"]["pattern"] == NAME_PATTERN:
+            rule = "must have only letters, digits and . _ + = -, and start with a letter or a digit"
+            nearest = re.sub(r"[^A-Za-z0-9._+=-]+", "-", got).strip("-._+=") or None
+        case "model_attributes_type" | "model_type":
+            rule = _describe_models(_list_models(model, detail["loc"]), got)
         case "literal_error":
-            nearest = find_nearest(str(got), expected)
+            nearest = find_nearest(str(got), _find_quoted(detail["ctx"]["expected"]))
         case "value_error":
             cause = detail["ctx"]["error"]
             rule = str(cause)
@@ -179,7 +184,20 @@ def _build_problem(detail: Any, model: type[BaseModel], document: Document, belo
                 got, nearest = cause.got, cause.nearest
             got = None if isinstance(got, dict) else got  # a whole mapping would hide the message
     rule = rule.replace("Input should be", "must be").replace("Value error, ", "")
-    return Problem(rule, join_path(parts), document.locate(parts), got, nearest)
+    return Problem(rule, join_path(parts), document.locate(parts), got, nearest, detail["type"] == "value_error")
+
+
+def _find_quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
+
+
+def _describe_models(models: Sequence[type[BaseModel]], got: Any) -> str:
+    """Return the rule for a place that holds one of these models, and not `got`."""
+    kinds = [kind for model in models for kind in _list_kinds(model)]
+    if kinds:
+        return f"must be one of {', '.join(kinds)}"
+    names = [name for model in models for name in model.model_fields]
+    return f"must be a mapping such as {{{got if got in names else names[0]}: ...}}"
 
 
 def _format_rule(detail: Any) -> str:
@@ -210,18 +228,32 @@ def _strip_union_tags(loc: Iterable[str | int], document: Document, below: PathP
 
 def _list_field_names(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
     """Return the keys that are valid at `loc` of a model, over all alternatives of unions on the way."""
-    models = {model}
-    for part in loc:
-        tagged = {inner for inner in models if "kind" in inner.model_fields and part in _list_kinds(inner)}
-        fields = [inner.model_fields[str(part)] for inner in models if part in inner.model_fields]
-        below = {inner for field in fields for inner in _find_models(field.annotation)}
-        models = below or tagged or models
+    models = _list_models(model, loc)
     preset = {"preset"} if any("stages" in inner.model_fields for inner in models) else set()
     return {name for inner in models for name in inner.model_fields} | preset
 
 
+def _list_models(model: type[BaseModel], loc: Iterable[str | int]) -> list[type[BaseModel]]:
+    """Return the models that may be at `loc` of a model, over all alternatives of unions on the way."""
+    models = [model]
+    for part in loc:
+        tagged = [inner for inner in models if part in _list_kinds(inner)]
+        fields = [inner.model_fields[str(part)] for inner in models if part in inner.model_fields]
+        below = dict.fromkeys(inner for field in fields for inner in _find_field_models(field))
+        models = list(below) or tagged or models
+    return models
+
+
 def _list_kinds(model: type[BaseModel]) -> tuple[Any, ...]:
-    return typing.get_args(model.model_fields["kind"].annotation)
+    kind = model.model_fields.get("kind")
+    return () if kind is None else typing.get_args(kind.annotation)
+
+
+def _find_field_models(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    for entry in field.metadata:
+        if isinstance(entry, OneOf):
+            yield from entry.models
+    yield from _find_models(field.annotation)
 
 
 def _find_models(annotation: Any) -> Iterator[type[BaseModel]]:

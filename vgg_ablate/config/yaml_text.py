@@ -50,10 +50,22 @@ def parse_yaml(text: str, file: str = "") -> tuple[Any, SourceLocations]:
         data = None if root is None else _NodeReader(yaml.constructor, file, locations).read(root, ())
     except MarkedYAMLError as error:
         place = _format_place(error.problem_mark) if error.problem_mark else ""
-        raise YamlTextError(str(error.problem).split("\n")[0], place) from error
+        raise YamlTextError(_describe_problem(str(error.problem)), place) from error
     except YAMLError as error:
         raise YamlTextError(str(error).split("\n")[0]) from error
     return data, locations
+
+
+def _describe_problem(problem: str) -> str:
+    """Return what to do about a problem that the parser reports in the terms of its grammar."""
+    first_line = problem.split("\n")[0]
+    if first_line.startswith("expected <block end>"):
+        return "indented unlike the lines above it: keys of one mapping start in the same column"
+    if first_line.startswith("mapping values are not allowed"):
+        return "a key cannot stand here: indented deeper than the line above it, or a text with ': ' without quotes"
+    if "'\\t'" in first_line:
+        return "a tab cannot indent a line: use spaces"
+    return first_line
 
 
 class _LimitedComposer(Composer):
