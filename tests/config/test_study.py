@@ -98,7 +98,8 @@ def test_a_study_written_as_yaml_reads_back_as_an_equal_study(write) -> None:  #
             "{stages: ",
             "8 8 | 16 #",
             "study.yaml:6:1: arch.preset: unknown preset; available: A, A-LRN, B, C, D, E, shallow, vgg11, vgg13, "
-            "vgg16, vgg19, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, note; stages are written {stages: '64 64 | 128'}, got",
+            "vgg16, vgg19, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, "
+            "note; stages are written {stages: '64 64 | 128'}, got",
         ),
         (
             "arch.kernel: 5",
