@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vgg_ablate.cli import app
+from vgg_ablate.cli.check import check
+from vgg_ablate.cli.space import space
 from vgg_ablate.errors import SpecError
 
 STUDY = """\
@@ -92,3 +94,43 @@ def test_a_study_that_does_not_search_is_refused_with_the_place(study: Path) -> 
     study.write_text(STUDY.partition("design:")[0] + "design: list\n", encoding="utf-8")
     with pytest.raises(SpecError, match=r"small\.yaml:6:\d+: design.kind: has no space"):
         CliRunner().invoke(app, ["space", str(study)], catch_exceptions=False)
+
+
+SPARSE = """\
+version: 1
+name: sparse
+question: what can be searched?
+data: {name: digits, image_size: 16}
+arch: {stages: "8 8 | 16 16"}
+design:
+  kind: search
+  space:
+    arch.depth: [1, 2, 3]
+    arch.width: {low: 0.125, high: 4, step: 0.125}
+    arch.kernel: [3, 5]
+  constraints: ["params <= 1000", "receptive_field >= 40"]
+  budget: {variants: 10}
+"""
+
+
+def test_a_space_of_which_nothing_can_be_searched_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sparse.yaml"
+    path.write_text(SPARSE)
+    check(path, None)
+    warning = capsys.readouterr().err
+    expected = (
+        "of 192 nets, these are refused: 152 by params <= 1,000 (as arch.depth: 1, arch.width: 0.375, arch.kernel: 3); "
+        "32 by no convolution to rewrite in '8 8 | 16 16': kernel 5 means pairs of 3x3 merged into one 5x5 (every-5 "
+        "sets every kernel) (as arch.depth: 1, arch.width: 0.125, arch.kernel: 5); "
+        "8 by receptive_field >= 40 (as arch.depth: 1, arch.width: 0.125, arch.kernel: 3)\n"
+    )
+    assert warning == (
+        f"warning: design.space: less than 1 % of the space exists and meets the constraints; {expected}"
+    )
+    space(path, None)
+    assert capsys.readouterr().out.endswith(expected)
+    path.write_text(SPARSE.replace("params <= 1000", "params <= 1M").replace("receptive_field >= 40", "macs >= 1"))
+    check(path, None)
+    assert capsys.readouterr().err == ""

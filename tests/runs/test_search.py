@@ -152,7 +152,7 @@ def test_proposals_outside_the_constraints_are_never_trained(tmp_path: Path) -> 
 
 def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
     plan = searched(tmp_path, "  constraints: [params <= 2]\n  sampler: random\n")
-    with pytest.raises(SpecError, match="none of 200 proposals is within the constraints"):
+    with pytest.raises(SpecError, match="none of 200 proposals can be trained: 200 are refused by params <= 2;"):
         run_in_process(plan, tmp_path / "results", replace(OPTIONS, storage="memory"))
 
 

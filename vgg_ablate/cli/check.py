@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 from vgg_ablate.cli.arguments import OVERRIDES, STUDY, load_study
 from vgg_ablate.cli.targets import print_mismatches, warn_about_rate, warn_about_size, warn_about_warmup
 from vgg_ablate.errors import SpecError
+
+if TYPE_CHECKING:
+    from vgg_ablate.config.study import Study
 
 
 def check(study: STUDY, overrides: OVERRIDES = None) -> None:
@@ -32,3 +38,16 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     registered = "" if checked.registered is None else f"; registered {checked.registered}"
     print(f"{checked.name}: ok ({runs}; claims: {len(checked.claims)}{effect}{registered})")
     print_mismatches(compared)
+    if checked.search is not None:
+        _warn_about_space(checked)
+
+
+def _warn_about_space(study: Study) -> None:
+    """Warn of a space with hardly any net that a search could train, with the rules that refuse the others."""
+    from vgg_ablate.space.refusals import SPARSE_SHARE, find_refusals, is_sparse
+    from vgg_ablate.space.survey import build_space
+
+    space = build_space(study)
+    if is_sparse(space):
+        rule = f"less than {100 * SPARSE_SHARE:g} % of the space exists and meets the constraints"
+        print(f"warning: design.space: {rule}; {find_refusals(space, study)}", file=sys.stderr)

@@ -34,11 +34,13 @@ def space(
     import json
     from time import perf_counter
 
+    from vgg_ablate.space.refusals import SPARSE_SHARE, find_refusals
     from vgg_ablate.space.survey import build_space
 
     checked = load_study(study, overrides)
     start = perf_counter()
-    survey = build_space(checked).survey(draw)
+    built = build_space(checked)
+    survey = built.survey(draw)
     seconds = perf_counter() - start
     print(f"{survey.seen:,} nets counted in {seconds:.1f} s ({survey.seen / seconds:,.0f}/s)", file=sys.stderr)
     if front is not None:
@@ -47,6 +49,8 @@ def space(
         print(json.dumps(_build_document(survey), indent=1))
     else:
         print_survey(survey)
+        if survey.meet < SPARSE_SHARE * survey.seen:
+            print(find_refusals(built, checked))
 
 
 def _write_front(survey: Survey, path: Path, name: str) -> None:

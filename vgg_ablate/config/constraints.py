@@ -38,6 +38,12 @@ class Constraint(FrozenModel):
             )
         return self
 
+    def __str__(self) -> str:
+        """Return `1,000,000 <= macs <= 60,000,000`, or one side of it."""
+        low = "" if self.low is None else f"{self.low:,.15g} <= "
+        high = "" if self.high is None else f" <= {self.high:,.15g}"
+        return f"{low}{self.cost}{high}" if self.high is not None or not low else f"{self.cost} >= {self.low:,.15g}"
+
     def compute_excess(self, costs: Mapping[str, int]) -> float:
         """Return the distance from the allowed range as a fraction of the violated bound; at most 0 inside it."""
         value = costs[self.cost]

@@ -58,6 +58,7 @@ class SearchController:
         self._plan = plan
         self._design = design
         self._sampler = sampler
+        self._refusals = Counter[str]()  # by the rule that a refused proposal breaks
         self._store = store
         self._planner = ProposalPlanner(plan.study, design, cache_fingerprints(plan.fingerprint))
         self._proposals = ProposalTracker()
@@ -160,8 +161,9 @@ class SearchController:
             if self._admit(proposal) and (cell := self._proposals.take_next_seed(sequential=sequential)) is not None:
                 return cell
         if not self._proposals.identities:
-            rule = f"none of {_MAX_FRUITLESS} proposals is within the constraints"
-            raise SpecError(Problem(rule, "design.constraints"))
+            (refusal, count), *_ = self._refusals.most_common(1)
+            rule = f"none of {_MAX_FRUITLESS} proposals can be trained: {count} are refused by {refusal}"
+            raise SpecError(Problem(f"{rule}; `space` counts the nets that a search could propose", "design"))
         self._sampler.mark_exhausted()
         return None
 
@@ -174,6 +176,7 @@ class SearchController:
         try:
             resolved = self._planner.resolve(proposal, proposal.name)
         except SpecError as error:
+            self._refusals[error.problems[0].rule] += 1
             self._sampler.annotate(number, {"variant": proposal.name, "reason": str(error)}, {"possible": 1.0})
             self._sampler.tell(number, None)
             return False
@@ -181,6 +184,7 @@ class SearchController:
         excess = {constraint.cost: constraint.compute_excess(costs) for constraint in self._design.constraints}
         attributes = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
         outside = [f"{name} {costs[name]:,}" for name, value in excess.items() if value > 0]
+        self._refusals.update(str(limit) for limit in self._design.constraints if excess[limit.cost] > 0)
         if outside:
             attributes["reason"] = f"outside the constraints: {', '.join(outside)}"
         self._sampler.annotate(number, attributes, excess)
