@@ -95,6 +95,31 @@ def test_two_results_are_compared_by_variant(tmp_path: Path) -> None:
     assert comparison.differences == ("provenance.host: here here; there there",)
 
 
+def test_variants_of_one_net_are_compared_whatever_their_names(tmp_path: Path) -> None:
+    other = STUDY.replace("name: pretend", "name: other").replace("  five:", "  pair5:").replace("b: five", "b: pair5")
+    other = other.replace("a: five", "a: pair5").replace("digits", "cifar10")
+    reports = [
+        summary.load_report(make_results_folder(tmp_path / "pretend")),
+        summary.load_report(
+            make_results_folder(tmp_path / "other", lambda variant, seed: 0.5 + seed / 100, text=other)
+        ),
+    ]
+    comparison = compare.compare_reports(reports)
+    assert [row.cells[0].to_text() for row in comparison.tables[0].rows] == ["base", "five = pair5", "wide"]
+    assert not [note for note in comparison.tables[0].notes if "Left out" in note]
+    document = json.loads(compare.serialize_comparison(comparison))
+    assert [variant["name"] for variant in document["variants"]] == ["base", "five = pair5", "wide"]
+
+
+def test_nets_are_compared_in_the_notation_of_study_files(tmp_path: Path) -> None:
+    other = STUDY.replace("name: pretend", "name: other").replace('stages: "', 'stages: "8 8 | ')
+    folders = [make_results_folder(tmp_path / "pretend"), make_results_folder(tmp_path / "other", text=other)]
+    differences = compare.compare_reports([summary.load_report(folder) for folder in folders]).differences
+    (stages,) = [line for line in differences if line.startswith("arch.stages")]
+    assert "; other 8 8 | " in stages
+    assert "'" not in "".join(differences)
+
+
 @pytest.mark.parametrize(("data", "known"), [("cifar10", True), ("digits", False)])
 def test_the_second_interval_needs_a_test_set_that_seeds_share(tmp_path: Path, data: str, known: bool) -> None:
     right = {"base": 0.9, "five": 0.8, "wide": 0.85}
