@@ -59,8 +59,9 @@ def run(
     """Train every run of a study that has no record in `folder` yet, write the report, and return the folder.
 
     `study` is a study, or its file, to which `overrides` apply as in `load`. The folder is `results/<name of the
-    study>` by default. Progress goes to stderr. Raises SpecError for overrides of a study that is loaded already, and
-    RunsFailedError if runs ended without a result; the report is written first.
+    study>` by default. Progress goes to stderr; in Jupyter it is one output that is kept up to date. Raises SpecError
+    for overrides of a study that is loaded already, and RunsFailedError if runs ended without a result; the report is
+    written first.
 
     Examples:
         >>> folder = run("studies/first.yaml", device="cpu", workers=1)
@@ -70,8 +71,14 @@ def run(
           variant  seed   outcome
         0    base     0  finished
     """
+    import warnings
+
     from vgg_ablate.report import write
-    from vgg_ablate.runs import driver
+
+    with warnings.catch_warnings():
+        # Optuna imports tqdm, which warns in Jupyter where ipywidgets is missing: its bars are not shown here.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from vgg_ablate.runs import driver
 
     if not isinstance(study, str | Path) and overrides:
         raise SpecError(Problem("apply to a file; load(path, ...) takes them", "overrides", got=list(overrides)))

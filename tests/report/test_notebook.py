@@ -11,6 +11,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+PROGRESS = """\
+from vgg_ablate.runs.progress.views import ProgressState, build_view
+
+state, view = ProgressState("pretend", 2), build_view("auto")
+view.start(state)
+for outcome in ("finished", "diverged"):
+    state.outcomes[outcome] += 1
+    view.tick()
+view.close()
+"""
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 
@@ -30,5 +40,20 @@ def execute(notebook: Any) -> Any:
 
 
 def collect_outputs(notebook: Any) -> list[list[dict[str, Any]]]:
-    """Return the outputs of every code cell."""
-    return [[dict(output) for output in cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
+    """Return the outputs of every code cell; of those that show times, none."""
+    cells = [
+        cell for cell in notebook.cells if cell.cell_type == "code" and "times" not in cell.metadata.get("tags", [])
+    ]
+    return [[dict(output) for output in cell.outputs] for cell in cells]
+
+
+def test_progress_is_one_output_that_is_replaced() -> None:
+    notebook = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
+        cells=[nbformat.v4.new_code_cell(PROGRESS)]  # type: ignore[no-untyped-call]
+    )
+    (shown,) = collect_outputs(execute(notebook))
+    assert [output["output_type"] for output in shown] == ["display_data"]
+    text = shown[0]["data"]["text/plain"]
+    assert "pretend" in text
+    assert "2 of 2 runs recorded" in text
+    assert "\x1b" not in text

@@ -202,6 +202,10 @@ class Study(FrozenModel):
             replace(problem, location=problem.location or self.locate_path(problem.path)) for problem in error.problems
         )
 
+    def __repr__(self) -> str:
+        variants, seeds = len(self.all_variants), len(self.seed_list)
+        return f"<Study {self.name}: {variants} variants x {seeds} seeds, {len(self.claims)} claims>"
+
     def _repr_html_(self) -> str:
         """Return the question, the variants and the claims: Jupyter calls this."""
         variants = [[variant.name, format_changes(variant.changes)] for variant in self.all_variants]

@@ -189,7 +189,7 @@ def _build_claim_table(reports: Sequence[Report], titles: Sequence[str]) -> Tabl
         Column("claim", "claim", "left"),
         *chain.from_iterable((Column(title, title, "left"), Column("gain", f"{title}_gain")) for title in titles),
     )
-    verdicts_by_claim = [{verdict.claim.id: verdict for verdict in report.verdicts} for report in reports]
+    verdicts_by_claim = [{verdict.claim.id: verdict for verdict in report.shown_verdicts} for report in reports]
     rows = []
     for claim in dict.fromkeys(chain.from_iterable(verdicts_by_claim)):
         cells = [TextCell(claim)]

@@ -5,11 +5,13 @@ Only the driver's process writes, and it writes to stderr: stdout belongs to the
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import IO, Literal, Protocol
+from importlib import import_module
+from typing import IO, Any, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -151,14 +153,14 @@ class RichView(NullView):
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
         match event:
             case JobStarted() if cell.repeats:
-                self._live.console.print(escape(describe_repeat(cell)))
+                self._print(escape(describe_repeat(cell)))
             case JobEnded(outcome=Outcome.FINISHED):
                 line = f"[green]{cell.title}[/] finished in {numbers.format_clock(event.seconds)}"
                 self._last_finished = [*self._last_finished[-2:], line]
             case JobEnded():
-                self._live.console.print(f"[red]{cell.title}[/] {event.outcome}: {escape(event.reason)}")
+                self._print(f"[red]{cell.title}[/] {event.outcome}: {escape(event.reason)}")
             case JobLost():
-                self._live.console.print(f"[yellow]{cell.title}[/] {escape(_format_loss(event))}")
+                self._print(f"[yellow]{cell.title}[/] {escape(_format_loss(event))}")
         self.tick()
 
     def tick(self) -> None:
@@ -169,9 +171,15 @@ class RichView(NullView):
         self._refresh()
         self._live.stop()
 
+    def _print(self, text: str) -> None:
+        self._live.console.print(text)
+
     def _refresh(self) -> None:
-        state = self._state
         self._refreshed_at = time.monotonic()
+        self._live.update(self._render(), refresh=True)
+
+    def _render(self) -> Group:
+        state = self._state
         bar = Table.grid(padding=(0, 1))
         progress = ProgressBar(state.total, state.done, width=40)
         bar.add_row(state.name, progress, _format_counts(state), format_eta(state))
@@ -180,7 +188,38 @@ class RichView(NullView):
             runs.add_row(" ", cell.title, *_format_run(state, cell, epoch))
         notice = [escape(state.notice)] if state.notice else []
         warning = [f"[yellow]warning: {escape(state.warning)}[/]"] if state.warning else []
-        self._live.update(Group(bar, *warning, *notice, runs, *self._last_finished), refresh=True)
+        return Group(bar, *warning, *notice, runs, *self._last_finished)
+
+
+class NotebookView(RichView):
+    """The live view in Jupyter: one output that is replaced, with the failures above it."""
+
+    def __init__(self) -> None:
+        self._display = import_module("IPython.display").display
+        self._handle: Any = None
+        self._refreshed_at = 0.0
+        self._last_finished: list[str] = []
+        self._printed: list[str] = []
+
+    def start(self, state: ProgressState) -> None:
+        self._state = state
+        self._handle = self._display(self._build_output(), raw=True, display_id=True)
+
+    def close(self) -> None:
+        self._refresh()
+
+    def _print(self, text: str) -> None:
+        self._printed.append(text)
+
+    def _refresh(self) -> None:
+        self._refreshed_at = time.monotonic()
+        self._handle.update(self._build_output(), raw=True)
+
+    def _build_output(self) -> dict[str, str]:
+        console = Console(file=io.StringIO(), width=100, color_system=None, force_jupyter=False)
+        with console.capture() as capture:
+            console.print(*self._printed, self._render(), sep="\n")
+        return {"text/plain": capture.get()}
 
 
 class MultiView:
@@ -207,13 +246,21 @@ class MultiView:
 
 
 def build_view(kind: ProgressKind, out: IO[str] | None = None) -> View:
-    """Return the view for `--progress`; `auto` is the live view on a terminal and plain lines elsewhere."""
+    """Return the view for `--progress`; `auto`: live on a terminal and in Jupyter, lines elsewhere."""
     stream = sys.stderr if out is None else out
+    if kind == "auto" and out is None and _is_notebook():
+        return NotebookView()
     if kind == "auto":
         kind = "rich" if stream.isatty() else "plain"
     if kind == "none":
         return NullView()
     return RichView(Console(file=stream)) if kind == "rich" else PlainView(stream)
+
+
+def _is_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this process."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def describe_repeat(cell: StudyCell) -> str:
