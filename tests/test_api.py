@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 import vgg_ablate
+from vgg_ablate.config.arch import Arch
 from vgg_ablate.errors import SpecError
+from vgg_ablate.models import checkpoints
+from vgg_ablate.models.vgg import build_model
 
 ROOT = Path(__file__).parents[1]
 EXPORTED = [name for name in vgg_ablate.__all__ if callable(getattr(vgg_ablate, name)) and name[0].islower()]
@@ -35,6 +38,10 @@ def _in_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("results/kernels", "studies/examples", "studies/kernels.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
+    arch = Arch.model_validate({"stages": "4 | 8", "image_size": 8, "in_channels": 1, "classes": 10})
+    inputs = checkpoints.ImageInputs((128.0,), (64.0,), tuple("0123456789"))
+    weights, net = Path("exports/kernels/five-100/model.safetensors"), build_model(arch)
+    checkpoints.write_safetensors(weights, arch, net.state_dict(), inputs=inputs)
     example = "studies/examples/list-digits.yaml"
     first = vgg_ablate.load(example, "name=first", "seeds=1", "train.epochs=1", "variants={}", "claims=[]")
     Path("studies/first.yaml").write_text(first.as_yaml(), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 `load(path)` reads a study file, `run(study)` trains its missing runs and writes the report, `load_report(folder)`
 returns the report, and `frame(folder)` the records as a DataFrame. `judge(runs, claims)` judges claims about runs that
-other programs trained.
+other programs trained, and `load_model(path)` returns an exported net.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from vgg_ablate.config.study import Study
     from vgg_ablate.external.notebook import RunsReport
     from vgg_ablate.report.notebook import StudyReport
+    from vgg_ablate.training.classifier import Classifier
 
-__all__ = ["SpecError", "VggAblateError", "frame", "judge", "load", "load_report", "run"]
+__all__ = ["SpecError", "VggAblateError", "frame", "judge", "load", "load_model", "load_report", "run"]
 
 # The functions import what they need when they are called, so that `import vgg_ablate` loads neither torch nor pandas.
 # There is no `report`: the package of this name would replace it as soon as anything imports a module of it.
@@ -123,6 +124,26 @@ def load_report(folder: str | Path) -> StudyReport:
     from vgg_ablate.report.notebook import StudyReport
 
     return StudyReport(read_report(folder))
+
+
+def load_model(path: str | Path) -> Classifier:
+    """Return a trained net that `python -m vgg_ablate export` wrote: an nn.Module that predicts the class of images.
+
+    `path` is its model.safetensors, or the folder of it. Raises StorageError where it cannot be read, and SpecError
+    where another program wrote it.
+
+    Examples:
+        >>> import torch
+        >>> model = load_model("exports/kernels/five-100")
+        >>> images = torch.zeros(2, model.image_size, model.image_size, model.channels, dtype=torch.uint8)
+        >>> model.predict_proba(images).shape
+        torch.Size([2, 10])
+        >>> set(model.predict(images)) <= set(model.class_names)
+        True
+    """
+    from vgg_ablate.training.classifier import load_classifier
+
+    return load_classifier(Path(path))
 
 
 def judge(runs: pd.DataFrame | str | Path, claims: Mapping[str, Any] | str | Path) -> RunsReport:

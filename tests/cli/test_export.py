@@ -6,15 +6,20 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
+from PIL import Image
 from typer.testing import CliRunner
 
+import vgg_ablate
 from vgg_ablate.cli import app
+from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import load
 from vgg_ablate.data.augment import Normalizer
 from vgg_ablate.data.splits import load_splits, load_validation_images
-from vgg_ablate.errors import SpecError
+from vgg_ablate.errors import SpecError, StorageError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, measure_field_side
 from vgg_ablate.records import Manifest, Record
@@ -50,7 +55,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported_files(results: Path) -> tuple[Path, str]:
     to = results.parent / "five"
-    return to, run_command("export", results, "five/1", "--to", to)
+    return to, run_command("export", results, "five/1", "--to", to, "--hub")
 
 
 @pytest.fixture
@@ -72,6 +77,51 @@ def test_the_exported_weights_give_the_predictions_of_the_record(
     normalize = Normalizer(splits.mean, splits.std)
     test = evaluate_split(model, splits.test, normalize, "fp32", 8, stored.run.data.evaluate)
     assert test.pack_correct_bits() == stored.tested.correct
+
+
+def test_a_loaded_model_predicts_what_the_record_says(exported_files: tuple[Path, str], record: Path) -> None:
+    model = vgg_ablate.load_model(exported_files[0])
+    stored = Record.model_validate_json(record.read_bytes())
+    assert stored.tested is not None
+    split = load_splits(stored.run.data, stored.run.fingerprint, 1, torch.device("cpu")).test
+    assert isinstance(split.images, torch.Tensor)
+    names = model.predict(split.images)
+    right = np.array([int(name) for name in names]) == split.labels.numpy()
+    assert np.packbits(right).tobytes().hex() == stored.tested.correct
+    array = split.images.numpy()
+    pictures = [Image.fromarray(image[..., 0]) for image in array[:3]]
+    assert model.predict(array[:3]) == model.predict(pictures) == names[:3]
+    assert model.predict(pictures[0].resize((32, 16))) != []  # resized and cut as an image of a folder
+    proba = model.predict_proba(split.images)
+    assert proba.shape == (len(names), 10)
+    torch.testing.assert_close(proba.sum(1), torch.ones(len(names)))
+
+
+def test_images_of_another_shape_or_file_are_refused(exported_files: tuple[Path, str], tmp_path: Path) -> None:
+    model = vgg_ablate.load_model(exported_files[0] / "model.safetensors")
+    with pytest.raises(ValueError, match=r"images: must be uint8, N x 8 x 8 x 1, got float32, 2 x 1 x 8 x 8"):
+        model.predict(torch.zeros(2, 1, 8, 8))
+    arch, net = checkpoints.load_safetensors(exported_files[0] / "model.safetensors")
+    checkpoints.write_safetensors(tmp_path / "old.safetensors", arch, net.state_dict())
+    with pytest.raises(SpecError, match="has no normalization and no class names: write it again"):
+        vgg_ablate.load_model(tmp_path / "old.safetensors")
+    with pytest.raises(StorageError, match="gone"):
+        vgg_ablate.load_model(tmp_path / "gone.safetensors")
+
+
+def test_the_model_card_is_one_that_the_hub_reads(exported_files: tuple[Path, str], record: Path) -> None:
+    stored = Record.model_validate_json(record.read_bytes())
+    assert stored.tested is not None
+    card = ModelCard.load(exported_files[0] / "README.md")
+    assert card.data.pipeline_tag == "image-classification"
+    (result,) = card.data.eval_results
+    assert (result.metric_type, result.metric_value) == ("accuracy", stored.tested.test_accuracy)
+    assert f"Test error: {100 * (1 - stored.tested.test_accuracy):.2f} % of 359 test images." in card.text
+    assert "- Stages: `4@5 | 8`" in card.text
+    assert card.text.count("| ") > 10
+    config = json.loads((exported_files[0] / "config.json").read_text(encoding="utf-8"))
+    assert Arch.model_validate(config["arch"]) == stored.run.arch
+    assert list(config["id2label"].values()) == [str(digit) for digit in range(10)]
 
 
 def test_it_prints_that_the_second_training_agrees_with_the_record(exported_files: tuple[Path, str]) -> None:

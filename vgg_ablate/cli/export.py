@@ -16,8 +16,12 @@ from vgg_ablate.cli.reproduce_run import choose_run, describe_agreement, retrain
 from vgg_ablate.errors import SpecError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vgg_ablate.analysis.results import Results
     from vgg_ablate.config.arch import Arch
     from vgg_ablate.models.vgg import Vgg
+    from vgg_ablate.records import PlannedRun
 
 RUN = Annotated[
     str, typer.Argument(metavar="VARIANT[/SEED]", help="Run to export; default seed: the variant's first recorded one.")
@@ -25,11 +29,14 @@ RUN = Annotated[
 TO = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder to write to; default: exports/<study>/<variant>-<seed>.")
 ]
+HUB = Annotated[
+    bool, typer.Option("--hub", help="Add what the Hugging Face Hub reads: config.json, and metadata in README.md.")
+]
 DEVICE = Annotated[str | None, typer.Option(help="Device to train on: cpu, cuda:0; default: that of the record.")]
 
 
-def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEVICE = None) -> None:
-    """Train a recorded run again, compare it with its record, and write its weights, arch and ONNX file."""
+def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEVICE = None, hub: HUB = False) -> None:
+    """Train a recorded run again, compare it with its record, and write its weights, model card and ONNX file."""
     from vgg_ablate.analysis.results import read_results
     from vgg_ablate.models import checkpoints
     from vgg_ablate.training.settings import build_weights_path
@@ -46,6 +53,8 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
             print(f"{path}: the weights of {net.arch.to_notation()}, a further net of the ensemble")
         for line in _write_companions(path.parent, *checkpoints.load_safetensors(path)):
             print(line)
+    for line in _write_card(folder, results, planned, weights, hub=hub):
+        print(line)
     print(describe_agreement(planned, reproduction, caveat="exported, but "))
 
 
@@ -68,6 +77,20 @@ def _write_companions(folder: Path, arch: Arch, model: Vgg) -> list[str]:
         # The optional packages for ONNX are not installed: the other files are still of use.
         lines.append(f"no ONNX file: {error}")
     return lines
+
+
+def _write_card(folder: Path, results: Results, planned: PlannedRun, weights: Path, *, hub: bool) -> Iterator[str]:
+    """Write the model card and, for the Hub, its config; yield a line for each."""
+    from vgg_ablate.models import checkpoints
+    from vgg_ablate.report import model_card
+
+    inputs = checkpoints.read_image_inputs(weights)
+    assert inputs is not None  # the training has just written them
+    card = model_card.write_model_card(results, planned, inputs.class_names, hub=hub)
+    yield _write(folder / "README.md", card.encode(), "the model card")
+    if hub:
+        config = model_card.serialize_hub_config(results.read_record(planned.key).run.arch, inputs.class_names)
+        yield _write(folder / "config.json", config.encode(), "the net and its classes, for the Hugging Face Hub")
 
 
 def _write(path: Path, content: bytes, description: str) -> str:

@@ -254,6 +254,10 @@ class Arch(FrozenModel):
         """Return the stages in the compact notation of config/notation.py."""
         return format_stages(stage.model_dump() for stage in self.stages)
 
+    def dump_compact(self) -> dict[str, Any]:
+        """Return what a study file would hold under `arch:`, without the values that are defaults."""
+        return {**self.model_dump(mode="json", exclude_defaults=True, exclude={"stages"}), "stages": self.to_notation()}
+
     def with_shape(self, shape: Shape) -> Arch:
         """Return the same net with the image size, channels and classes of `shape` where it has none of its own."""
         return self.model_copy(

@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -29,31 +30,43 @@ from vgg_ablate.models.vgg import Vgg, build_model
 _TORCHVISION_NAMES = [name for name in PRESETS if name.startswith("vgg")]
 
 
-def serialize_safetensors(arch: Arch, state: Mapping[str, Tensor], run: str | None = None) -> bytes:
-    """Return the bytes of a safetensors file with the weights, the arch, and the JSON of the run that trained them."""
+class ImageInputs(NamedTuple):
+    """What turns images into a net's inputs, and its outputs into names."""
+
+    mean: tuple[float, ...]  # per channel, in units of 1/255
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]  # in the order of the labels
+
+
+def serialize_safetensors(
+    arch: Arch, state: Mapping[str, Tensor], run: str | None = None, inputs: ImageInputs | None = None
+) -> bytes:
+    """Return the bytes of a safetensors file with the weights and the arch.
+
+    `run` is the JSON of the run that trained the weights, `inputs` what `load_model` needs beside them.
+    """
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in state.items()}
     origin = {} if run is None else {"run": run}
-    return save(tensors, {"format": "pt", "arch": json.dumps(dump_arch(arch)), **origin})
+    if inputs is not None:
+        origin["inputs"] = json.dumps(inputs._asdict())
+    return save(tensors, {"format": "pt", "arch": json.dumps(arch.dump_compact()), **origin})
 
 
-def write_safetensors(path: Path, arch: Arch, state: Mapping[str, Tensor], run: str | None = None) -> None:
+def write_safetensors(
+    path: Path, arch: Arch, state: Mapping[str, Tensor], run: str | None = None, inputs: ImageInputs | None = None
+) -> None:
     """Write a file that `load_safetensors` reads. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(serialize_safetensors(arch, state, run))
+        path.write_bytes(serialize_safetensors(arch, state, run, inputs))
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-
-
-def dump_arch(arch: Arch) -> dict[str, object]:
-    """Return what a study file would hold under `arch:`, without the values that are defaults."""
-    return {**arch.model_dump(mode="json", exclude_defaults=True, exclude={"stages"}), "stages": arch.to_notation()}
 
 
 def dump_arch_yaml(arch: Arch) -> str:
     """Return the arch as YAML, under the key `arch`."""
     text = io.StringIO()
-    yaml_loader.write_yaml({"arch": dump_arch(arch)}, text)
+    yaml_loader.write_yaml({"arch": arch.dump_compact()}, text)
     return text.getvalue()
 
 
@@ -79,6 +92,18 @@ def load_safetensors(path: Path) -> tuple[Arch, Vgg]:
 def read_run_json(path: Path) -> str | None:
     """Return the JSON of the run that trained a weights file, or None where the file has none. Raises StorageError."""
     return _read_safetensors(path, weights=False)[0].get("run")
+
+
+def read_image_inputs(path: Path) -> ImageInputs | None:
+    """Return the normalization and the class names of a weights file; None where the file has none.
+
+    Raises StorageError where it cannot be read, SpecError where they are not valid.
+    """
+    text = _read_safetensors(path, weights=False)[0].get("inputs")
+    try:
+        return None if text is None else TypeAdapter(ImageInputs).validate_json(text)
+    except ValidationError as error:
+        raise SpecError(Problem("the inputs in the metadata are not valid", location=str(path))) from error
 
 
 def _read_safetensors(path: Path, *, weights: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:

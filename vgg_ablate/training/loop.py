@@ -130,9 +130,16 @@ class _Training:
     def _write_weights(self) -> None:
         if self.settings.weights is None:
             return
+        mean, std = (tuple(statistic.tolist()) for statistic in (self.splits.mean, self.splits.std))
+        inputs = checkpoints.ImageInputs(mean, std, self._list_class_names())
         for index, trainer in enumerate(self.trainers):
             path, run = build_weights_path(self.settings.weights, index), trainer.run
-            checkpoints.write_safetensors(path, run.arch, trainer.net.state_dict(), run.model_dump_json())
+            checkpoints.write_safetensors(path, run.arch, trainer.net.state_dict(), run.model_dump_json(), inputs)
+
+    def _list_class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, or their numbers where the data set has none."""
+        names = DATASETS[self.run.data.name].class_names or read_class_names(self.run.data)
+        return names or tuple(map(str, range(self.run.arch.classes or 0)))
 
     def _collect_details(self, test: Predictions, net_predictions: Sequence[Predictions]) -> dict[str, Any]:
         details: dict[str, Any] = {
