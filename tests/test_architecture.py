@@ -47,7 +47,7 @@ OWNERS = {  # library -> the modules or packages that may import it
     "torchvision": {"data", "training"},
     "fvcore": {"models.flop_audit"},
     "sklearn": {"data"},
-    "PIL": {"data"},
+    "PIL": {"data", "training.classifier"},
     "safetensors": {"models.checkpoints", "training"},
     "filelock": {"data.cache"},
     "platformdirs": {"data.cache"},

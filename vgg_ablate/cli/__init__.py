@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from vgg_ablate.cli import (
+    bundle,
     check,
     claim_tests,
     claims,
@@ -54,6 +55,7 @@ for command in (
     report.report,
     verify.verify,
     export.export,
+    bundle.bundle,
     claims.claims,
     judge.judge,
     site.site,

@@ -23,20 +23,50 @@ COLUMNS = Annotated[
 CHECK = Annotated[
     bool, typer.Option("--check", help="Write nothing; fail where the written files do not match the records.")
 ]
+PDF = Annotated[bool, typer.Option("--pdf", help="Write the figures as PDF too, for LaTeX.")]
+METHODS = Annotated[
+    bool, typer.Option("--methods", help="Print the methods and a checklist for a paper, from the records.")
+]
 
 
 def report(
-    studies: STUDIES, out: OUT = None, check: CHECK = False, columns: COLUMNS = None, as_json: JSON = False
+    studies: STUDIES,
+    out: OUT = None,
+    check: CHECK = False,
+    columns: COLUMNS = None,
+    pdf: PDF = False,
+    methods: METHODS = False,
+    as_json: JSON = False,
 ) -> None:
     """Write the report of a study into its results folder and print it; print several studies side by side."""
     folders = [find_results_folder(study, out) for study in studies]
-    if check:
+    if methods:
+        _print_methods(folders)
+    elif check:
         _check_reports(folders)
     elif len(folders) == 1:
         _save_texts(studies[0], folders[0])
         write_and_print_report(folders[0], as_json=as_json, columns=_parse_columns(columns))
+        if pdf:
+            _write_pdf_figures(folders[0])
     else:
         _compare_studies(folders, as_json=as_json)
+
+
+def _print_methods(folders: list[Path]) -> None:
+    from vgg_ablate.analysis import summary
+    from vgg_ablate.report import methods_text
+
+    for folder in folders:
+        print(methods_text.write_methods(summary.load_report(folder)), end="")
+
+
+def _write_pdf_figures(folder: Path) -> None:
+    from vgg_ablate.analysis import summary
+    from vgg_ablate.report import write
+
+    paths = write.write_pdf_figures(summary.load_report(folder))
+    print(f"written: {', '.join(map(str, paths)) or 'no figures: nothing is recorded'}", file=sys.stderr)
 
 
 def _save_texts(study: Path, folder: Path) -> None:

@@ -44,6 +44,16 @@ def write_files(report: Report) -> None:
         replace_file(report.folder / name, text)
 
 
+def write_pdf_figures(report: Report) -> list[Path]:
+    """Write every figure of a report as figures/NAME.pdf, and return the paths. Raises StorageError."""
+    paths = []
+    for spec in registry.build_figure_specs(report):
+        path = report.folder / "figures" / f"{spec.name}.pdf"
+        replace_file(path, canvas.render_pdf(spec.draw))
+        paths.append(path)
+    return paths
+
+
 def build_files(report: Report) -> dict[str, str]:
     """Build the content of every file of the report, by path relative to the results folder."""
     figures = registry.render_figures(report)

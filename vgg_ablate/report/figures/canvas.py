@@ -120,6 +120,14 @@ def render_svg(draw: Callable[[], Figure]) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
+def render_pdf(draw: Callable[[], Figure]) -> bytes:
+    """Draw a figure and return it as PDF without a date, with its fonts embedded, for LaTeX."""
+    with use_style(), mpl.rc_context({"pdf.fonttype": 42}):  # TrueType: publishers refuse Type 3 fonts
+        file = io.BytesIO()
+        draw().savefig(file, format="pdf", metadata={"CreationDate": None})
+    return file.getvalue()
+
+
 def drop_incomparable_drawings(one: str, other: str) -> tuple[str, str]:
     """Return two files for comparison, without their SVG elements if two versions of matplotlib drew them.
 
