@@ -119,8 +119,12 @@ def test_a_shorter_training_is_shown_until_the_longest_has_run(tmp_path: Path) -
         if json.loads(path.read_text(encoding="utf-8"))["run"]["train"]["epochs"] == 40:
             path.unlink()
     found = get_standing(tmp_path, "E06")
-    assert found.word == "not run yet"
-    assert "not run yet at the longest training; by level: 20: −5." in scoreboard.render_page([found])
+    assert found.word == "as in the paper, so far"
+    page = scoreboard.render_page([found])
+    assert "depth/pair-beats-five: supported, after 20 of 40 epochs; " in page
+    assert "difference −5." in page
+    (row, *_) = build_trained_table([found]).rows
+    assert row.cells[-1].to_text() == "as in the paper, so far (20 of 40 epochs)"
 
 
 def test_the_printed_difference_stands_beside_the_one_found(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from vgg_ablate.paper.standing import ClaimAnswer, Standing
 from vgg_ablate.paper.trained_table import build_trained_table, describe_levels
 from vgg_ablate.report import wording
 
+# The rows of the README: depth, the 1x1 convolutions, factorised kernels, scale jitter, and the deepest nets.
+_HEADLINES = frozenset({"E02", "E04", "E06", "E07", "E10"})
 _KINDS = {"analytic": "Computed", "empirical": "Trained", "note": "The note"}
 
 
@@ -67,7 +69,8 @@ def render_page(standings: Sequence[Standing]) -> str:
         "claim that decides the statement is supported. Reversed (differs) here: one of them is refuted. No "
         "difference: the "
         "interval lies within the smallest effect that the study declares. Still moving: the two longest trainings "
-        "disagree. Unclear: the data decide neither way.",
+        "disagree. Unclear: the data decide neither way. So far: a longer training of the same nets, which decides, "
+        "is registered and not recorded yet.",
         "",
         *_render_trained_table(standings),
         *_render_overview(standings),
@@ -81,8 +84,9 @@ def render_page(standings: Sequence[Standing]) -> str:
 
 
 def render_readme_table(standings: Sequence[Standing]) -> str:
-    """Return the table of trained statements in Markdown, with the number of statements per verdict below it."""
-    table = build_trained_table(standings)
+    """Return the rows of the headline statements in Markdown, with the number of all statements per verdict below."""
+    headlines = [standing for standing in standings if standing.statement.id in _HEADLINES]
+    table = build_trained_table(headlines)
     if not table.rows:
         return f"{describe_counts(standings)}\n"
     return render_markdown(replace(table, notes=(*table.notes, describe_counts(standings))))
@@ -188,9 +192,9 @@ def _format_answer(answer: ClaimAnswer) -> str:
     if answer.verdict is None:
         return f"{name}: not run yet"
     if answer.word == "not run yet":
-        shorter = describe_levels(answer.verdict)
-        return f"{name}: not run yet{f' at the longest training; by level: {shorter}' if shorter else ''}"
-    return f"{name}: {answer.word}; {_format_estimate(answer.verdict)}"
+        return f"{name}: not run yet"
+    so_far = f", after {answer.so_far}" if answer.so_far else ""
+    return f"{name}: {answer.word}{so_far}; {_format_estimate(answer.verdict)}"
 
 
 def _format_estimate(verdict: Verdict) -> str:

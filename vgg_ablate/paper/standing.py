@@ -25,17 +25,21 @@ ReadReport = Callable[[str], Report | None]  # name of a study -> its report; No
 
 @dataclass(frozen=True)
 class ClaimAnswer:
-    """The verdict of one claim, or None if its study has no results."""
+    """The verdict of one claim, or None if its study has no results.
+
+    Until every run at the longest training is recorded, it is the verdict at the longest one that is (`so_far`).
+    """
 
     reference: ClaimReference
     verdict: Verdict | None
     scale: str = ""  # of the study: data set, widths, epochs, seeds
     epochs: int = 0
     sides: tuple[MetricSummary, MetricSummary] | None = None  # errors of a and b, where the claim has two sides
+    so_far: str = ""  # `20 of 40 epochs`: a shorter training than the one that decides; empty for that one
 
     @property
     def word(self) -> StandingVerdict:
-        """The verdict, or "not run yet" where runs of the claim at the longest training are missing."""
+        """The verdict, or "not run yet" where runs of the claim are missing at every training length."""
         return self.verdict.verdict if self.verdict is not None and self.verdict.complete else "not run yet"
 
     @property
@@ -88,12 +92,16 @@ class Standing:
 
         "as in the paper", "no difference of at least 0.5 points", "reversed here" ("differs here" where the paper
         states that nothing differs), "still moving" where the two longest trainings disagree, "unclear", "not tested".
+        "So far" follows where a longer training will decide.
         """
         verdict = self.verdict
         if verdict == "out of reach":
             return "not tested"
         if not self.is_trained or verdict == "not run yet":
             return verdict
+        return self._find_word(verdict) + (", so far" if any(answer.so_far for answer in self.deciding_answers) else "")
+
+    def _find_word(self, verdict: StandingVerdict) -> str:
         refuted = [answer for answer in self.deciding_answers if answer.word == "refuted"]
         if any(answer.is_moving for answer in (refuted or self.deciding_answers)):
             return "still moving"
@@ -167,8 +175,12 @@ def _find_answer(reference: ClaimReference, report: Report | None) -> ClaimAnswe
     if report is None:
         return ClaimAnswer(reference, None)
     # None also if the saved study does not have the claim yet: it was added after the study ran.
-    verdict = next((verdict for verdict in report.verdicts if verdict.claim.id == reference.claim), None)
-    if verdict is None:
+    pairs = zip(report.verdicts, report.shown_verdicts, strict=True)
+    last, shown = next((pair for pair in pairs if pair[0].claim.id == reference.claim), (None, None))
+    if last is None or shown is None:
         return ClaimAnswer(reference, None)
+    epochs, so_far, verdict = report.study.base.train.epochs, "", last
+    if not last.complete and shown.complete and report.level is not None:
+        verdict, so_far = shown, f"{report.level} of {report.study.horizon_levels[-1]} epochs"
     sides = None if verdict.exact else compute_sides(verdict, report.frame)
-    return ClaimAnswer(reference, verdict, describe_scale(report), report.study.base.train.epochs, sides)
+    return ClaimAnswer(reference, verdict, describe_scale(report), epochs, sides, so_far)

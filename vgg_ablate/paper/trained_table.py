@@ -61,9 +61,15 @@ def _build_rows(standing: Standing) -> Iterator[TableRow]:
             *_build_side_cells(answer),
             build_claim_difference_cell(answer.verdict),
             TextCell(_format_percent(answer)),
-            TextCell(standing.word if first else ""),
+            TextCell(_describe_word(standing) if first else ""),
         )
         yield TableRow(cells)
+
+
+def _describe_word(standing: Standing) -> str:
+    """Return the word on a statement, and the training that it is from while a longer one is to come."""
+    so_far = dict.fromkeys(answer.so_far for answer in standing.deciding_answers if answer.so_far)
+    return f"{standing.word} ({'; '.join(so_far)})" if so_far else standing.word
 
 
 def _format_printed(answer: ClaimAnswer) -> str:
