@@ -23,6 +23,15 @@ class Retry(StrEnum):
     DIVERGED = "diverged"
 
 
+class TrackerName(StrEnum):
+    """Experiment trackers that a study can be mirrored to."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+    WANDB = "wandb"
+    TRACKIO = "trackio"
+
+
 WORKERS = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Number of workers; default: one per core, or per GPU.")
 ]
@@ -65,6 +74,12 @@ HEARTBEAT_TIMEOUT = Annotated[
 ]
 
 
+TRACK = Annotated[
+    list[TrackerName] | None,
+    typer.Option(help="Mirror epochs and outcomes to an experiment tracker; may be given more than once."),
+]
+
+
 def run(
     study: STUDY,
     overrides: OVERRIDES = None,
@@ -81,6 +96,7 @@ def run(
     address: ADDRESS = None,
     heartbeat_timeout: HEARTBEAT_TIMEOUT = 120,
     progress: Annotated[Progress, typer.Option(help="Progress display on stderr.")] = "auto",
+    track: TRACK = None,
     as_json: JSON = False,
     packing: PACKING = None,
     silence: SILENCE = None,
@@ -101,6 +117,7 @@ def run(
         runs_per_gpu=parse_runs_per_gpu(packing or runs_per_gpu),
         storage=storage,
         progress=progress,
+        track=tuple(tracker.value for tracker in track or ()),
         retry=frozenset(map(Outcome, retry or ())),
         wait=wait,
         until=until,

@@ -1,0 +1,123 @@
+"""Mirror a running study to an experiment tracker: `run --track` starts this module as a process of its own.
+
+The process follows the study's event log, and reads the final metrics from the records. So a tracker that fails, hangs
+or loses its network cannot stop or slow a run: its process ends, and the driver reports that once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vgg_ablate.config.study import Study, load
+from vgg_ablate.errors import StorageError
+from vgg_ablate.external.tracker_writers import TRACKERS, TrackedRun, Tracker
+from vgg_ablate.records import Record, RecordStore
+
+_INTERVAL_S = 0.5  # between two looks at the log
+_EPOCH_METRICS = ("train_loss", "val_loss", "val_accuracy", "lr")
+
+
+def main() -> None:
+    """Mirror the events of a folder from an offset on, until stdin is closed; the driver passes the arguments."""
+    kind, folder, offset = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    study = load(folder / "study.yaml")
+    tracker = TRACKERS[kind](study.name, folder)
+    try:
+        mirror_events(follow_events(folder / "events.jsonl", offset, _is_stdin_closed), tracker, study, folder)
+    finally:
+        tracker.close()
+
+
+def follow_events(path: Path, offset: int, is_over: Callable[[], bool]) -> Iterator[Mapping[str, Any]]:
+    """Yield the events behind an offset in bytes as they are written; end after `is_over`, with what is there by then.
+
+    `is_over` waits a moment before it returns False. Torn lines are skipped.
+    """
+    pending = b""
+    while True:
+        over = is_over()
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+        offset += len(content)
+        *lines, pending = (pending + content).split(b"\n")
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
+        if over:
+            return
+
+
+def mirror_events(events: Iterator[Mapping[str, Any]], tracker: Tracker, study: Study, folder: Path) -> None:
+    """Send the epochs and outcomes of events to a tracker."""
+    store, started = RecordStore(folder / "records"), set[str]()
+    for event in events:
+        if "key" not in event:
+            continue
+        run = TrackedRun(study.name, event["variant"], event["seed"], event["key"])
+        # Runs that share a training end without having started, and so do runs that were going on before the offset.
+        if event["event"] in ("started", "epoch", "ended") and run.key not in started:
+            started.add(run.key)
+            tracker.start_run(run, _describe_variant(study, run.variant))
+        if event["event"] == "epoch":
+            values = {name: event[name] for name in _EPOCH_METRICS if isinstance(event.get(name), int | float)}
+            tracker.log_epoch(run, event["epoch"], values)
+        elif event["event"] == "ended":
+            tracker.end_run(run, event["outcome"], _collect_final_metrics(store, run.key))
+            started.discard(run.key)
+
+
+def _describe_variant(study: Study, name: str) -> dict[str, str]:
+    """Return what a variant is, as parameters of its runs; empty for a proposal of a search."""
+    variant = next((variant for variant in study.all_variants if variant.name == name), None)
+    if variant is None:
+        return {}
+    train = variant.train
+    settings = {
+        "epochs": train.epochs,
+        "batch_size": train.batch_size,
+        "lr": train.lr,
+        "weight_decay": train.weight_decay,
+    }
+    return {
+        "stages": variant.arch.to_notation(),
+        "data": variant.data.name,
+        **{name: str(value) for name, value in settings.items()},
+        **{path: value if isinstance(value, str) else json.dumps(value) for path, value in variant.changes.items()},
+    }
+
+
+def _collect_final_metrics(store: RecordStore, key: str) -> dict[str, float]:
+    """Return the metrics of a recorded run; empty where it has no record that can be read."""
+    try:
+        record: Record = store.get(key)
+    except StorageError:
+        return {}
+    values: dict[str, float | None] = {**record.costs, "train_seconds": record.train_seconds}
+    if record.tested is not None:
+        values |= {
+            "test_accuracy": record.tested.test_accuracy,
+            "test_error": 1 - record.tested.test_accuracy,
+            "train_error": record.tested.train_error,
+        }
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _is_stdin_closed() -> bool:
+    """Return whether the driver has closed the pipe to this process; wait for it for a moment."""
+    ready, _, _ = select.select([sys.stdin], [], [], _INTERVAL_S)
+    return bool(ready) and not os.read(sys.stdin.fileno(), 1)
+
+
+if __name__ == "__main__":
+    main()

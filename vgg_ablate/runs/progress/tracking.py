@@ -1,0 +1,74 @@
+"""`run --track`: processes that mirror a study to experiment trackers. Nothing depends on them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from vgg_ablate.errors import EnvironmentFailedError, StorageError
+from vgg_ablate.runs.progress.views import NullView, ProgressState
+
+TrackerKind = Literal["tensorboard", "mlflow", "wandb", "trackio"]
+
+_PROCESS = "vgg_ablate.external.tracking"  # started by name: its package is above this one
+_PATIENCE_S = 60.0  # for what is not sent yet when the study has ended
+
+
+def check_tracker(kind: TrackerKind) -> None:
+    """Raise EnvironmentFailedError where the package of a tracker is not installed."""
+    if find_spec(kind) is None:
+        raise EnvironmentFailedError(f"--track {kind}: the package is not installed: pip install 'vgg_ablate[{kind}]'")
+
+
+class TrackerView(NullView):
+    """A view that keeps the process of a tracker beside a study, and warns once where it has ended by itself."""
+
+    _state: ProgressState  # set by `start`
+    _process: subprocess.Popen[bytes]
+
+    def __init__(self, kind: TrackerKind, folder: Path) -> None:
+        events = folder / "events.jsonl"
+        self._kind = kind
+        self._folder = folder
+        self._log = folder / "logs" / f"track-{kind}.log"
+        self._offset = events.stat().st_size if events.exists() else 0  # earlier starts have been mirrored
+        self._has_failed = False
+
+    def start(self, state: ProgressState) -> None:
+        self._state = state
+        command = [sys.executable, "-m", _PROCESS, self._kind, str(self._folder), str(self._offset)]
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as log:
+                # A session of its own: Ctrl-C is for the driver, whose last events the tracker still gets.
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                )
+        except OSError as error:
+            raise StorageError(f"{self._log}: {error.strerror}") from error
+
+    def tick(self) -> None:
+        if not self._has_failed and self._process.poll() is not None:
+            self._warn(f"ended with status {self._process.returncode}")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # the end of the study, for the process
+        try:
+            status = self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            self._warn(f"had not sent everything {_PATIENCE_S:.0f} s after the study")
+            return
+        if status:
+            self._warn(f"ended with status {status}")
+
+    def _warn(self, reason: str) -> None:
+        if self._has_failed:
+            return
+        self._has_failed = True
+        print(f"warning: --track {self._kind}: {reason}; the study goes on; see {self._log}", file=sys.stderr)
