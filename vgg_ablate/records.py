@@ -22,6 +22,7 @@ from vgg_ablate.chance import is_stalled
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
 from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
+from vgg_ablate.config.variants import VariantName
 from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.files import replace_file, write_once
 
@@ -297,7 +298,7 @@ def _format_first_error(error: ValidationError) -> str:
 class PlannedRun(FrozenModel):
     """One cell of a study: a variant, a seed, and the key of its run."""
 
-    variant: str
+    variant: VariantName
     seed: Annotated[Whole, Field(lt=2**63)]
     key: str
     training_key: str = ""  # name of its checkpoint; empty: the key

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, NonNegative, Number
 
+_LARGEST = 1e60  # the test takes its fourth power, too
+
 
 class PublishedValue(FrozenModel):
     """A number from elsewhere, as side b of a claim: the mean of `n` runs, with their standard deviation if known.
@@ -16,14 +18,14 @@ class PublishedValue(FrozenModel):
     so that the test covers the spread of side a alone.
     """
 
-    value: Number
+    value: Annotated[Number, Field(ge=-_LARGEST, le=_LARGEST)]
     """The published mean, in the unit in which reports show the metric.
 
     Unit: percent for errors and accuracies. Example: 7.3
     """
-    sd: NonNegative | None = None
+    sd: Annotated[NonNegative, Field(le=_LARGEST)] | None = None
     """Standard deviation over the published runs; without it the value counts as exact. Example: 0.2"""
-    n: Count | None = None
+    n: Annotated[Count, Field(le=1_000_000_000)] | None = None
     """Number of the published runs; required with sd. Example: 3"""
     source: Annotated[str, Field(min_length=1)]
     """Where the number is published: a DOI, a URL or a citation. Example: arXiv:1608.06993"""

@@ -115,7 +115,8 @@ def _decode_example(example: RawExample, size: int, channels: int) -> DecodedExa
     try:
         with Image.open(example.image) as image:
             return _finish_example(image, example.label, size, channels)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:  # SyntaxError: PIL's broken PNG chunks
+    # SyntaxError: PIL's for broken PNG chunks. DecompressionBombError: a header that claims more than 179 megapixels.
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return UnreadableImage(example.image, str(error))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ from vgg_ablate.external.tracker_writers import TRACKERS, TrackedRun, Tracker
 from vgg_ablate.records import Record, RecordStore
 
 _INTERVAL_S = 0.5  # between two looks at the log
+_KEY = re.compile(r"[0-9a-f]{16}")
+_MIRRORED = ("started", "epoch", "ended")
 _EPOCH_METRICS = ("train_loss", "val_loss", "val_accuracy", "lr")
 
 
@@ -62,19 +65,27 @@ def mirror_events(events: Iterator[Mapping[str, Any]], tracker: Tracker, study: 
     """Send the epochs and outcomes of events to a tracker."""
     store, started = RecordStore(folder / "records"), set[str]()
     for event in events:
-        if "key" not in event:
+        run = _read_run(event, study)
+        if run is None:
             continue
-        run = TrackedRun(study.name, event["variant"], event["seed"], event["key"])
         # Runs that share a training end without having started, and so do runs that were going on before the offset.
-        if event["event"] in ("started", "epoch", "ended") and run.key not in started:
+        if run.key not in started:
             started.add(run.key)
             tracker.start_run(run, _describe_variant(study, run.variant))
         if event["event"] == "epoch":
             values = {name: event[name] for name in _EPOCH_METRICS if isinstance(event.get(name), int | float)}
-            tracker.log_epoch(run, event["epoch"], values)
+            tracker.log_epoch(run, event["epoch"] if isinstance(event.get("epoch"), int) else 0, values)
         elif event["event"] == "ended":
-            tracker.end_run(run, event["outcome"], _collect_final_metrics(store, run.key))
+            tracker.end_run(run, str(event.get("outcome")), _collect_final_metrics(store, run.key))
             started.discard(run.key)
+
+
+def _read_run(event: Mapping[str, Any], study: Study) -> TrackedRun | None:
+    """Return the run of an event; None for one of no run, or of a damaged log."""
+    variant, seed, key = (event.get(name) for name in ("variant", "seed", "key"))
+    if not (isinstance(variant, str) and isinstance(seed, int) and isinstance(key, str) and _KEY.fullmatch(key)):
+        return None
+    return TrackedRun(study.name, variant, seed, key) if event.get("event") in _MIRRORED else None
 
 
 def _describe_variant(study: Study, name: str) -> dict[str, str]:
