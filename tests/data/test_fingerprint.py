@@ -300,11 +300,11 @@ def test_planning_does_not_import_torch_even_if_torchvision_reads_the_files(tmp_
     assert {path.name.split("-")[0] for path in (tmp_path / "cache/decoded").glob("[0-9a-f]*")} == {fingerprint}
 
 
-def test_planning_reports_torchvisions_error_for_damaged_files(tmp_path: Path) -> None:
+def test_planning_warns_of_damaged_files_with_torchvisions_error(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     (tmp_path / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(b"damaged")
     process = plan_in_subprocess(tmp_path, tmp_path / "cache")
-    assert process.returncode == 4
+    assert process.returncode == 0
     with pytest.raises(DatasetError, match="mnist cannot be read") as caught:
         sources.compute_data_fingerprint(Data(name="mnist", root=str(tmp_path)))
     assert str(caught.value) in process.stderr

@@ -12,10 +12,10 @@ import pytest
 
 from tests.runs.harness import OPTIONS, build_fake_plan, make_study, read_record_contents, run_undisturbed
 from vgg_ablate.errors import EnvironmentFailedError
-from vgg_ablate.external.tracking import follow_events
 from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.plan import Plan
+from vgg_ablate.runs.progress.following import follow_events
 from vgg_ablate.runs.progress.tracking import check_tracker
 
 EPOCHS = 3

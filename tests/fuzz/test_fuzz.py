@@ -29,9 +29,10 @@ from vgg_ablate.config.training import Data
 from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.errors import VggAblateError
 from vgg_ablate.external.tracker_writers import TrackedRun
-from vgg_ablate.external.tracking import follow_events, mirror_events
+from vgg_ablate.external.tracking import mirror_events
 from vgg_ablate.models.width_matching import resolve_variants
 from vgg_ablate.report import write
+from vgg_ablate.runs.progress.following import follow_events
 
 CASES = 40  # per target in the suite
 LIMIT_S = 20.0  # per case; the promise of 5 s is for a machine that does nothing else

@@ -11,7 +11,7 @@ import os
 import re
 import select
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import StorageError
 from vgg_ablate.external.tracker_writers import TRACKERS, TrackedRun, Tracker
 from vgg_ablate.records import Record, RecordStore
+from vgg_ablate.runs.progress.following import follow_events
 
 _INTERVAL_S = 0.5  # between two looks at the log
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -35,30 +36,6 @@ def main() -> None:
         mirror_events(follow_events(folder / "events.jsonl", offset, _is_stdin_closed), tracker, study, folder)
     finally:
         tracker.close()
-
-
-def follow_events(path: Path, offset: int, is_over: Callable[[], bool]) -> Iterator[Mapping[str, Any]]:
-    """Yield the events behind an offset in bytes as they are written; end after `is_over`, with what is there by then.
-
-    `is_over` waits a moment before it returns False. Torn lines are skipped.
-    """
-    pending = b""
-    while True:
-        over = is_over()
-        with path.open("rb") as file:
-            file.seek(offset)
-            content = file.read()
-        offset += len(content)
-        *lines, pending = (pending + content).split(b"\n")
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
-        if over:
-            return
 
 
 def mirror_events(events: Iterator[Mapping[str, Any]], tracker: Tracker, study: Study, folder: Path) -> None:

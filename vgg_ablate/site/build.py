@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vgg_ablate.analysis.frame import MISSING, SPARED
+from vgg_ablate.analysis.saved_study import read_saved_study
 from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.files import replace_file
@@ -44,20 +45,40 @@ def build_site(results: Path, out: Path) -> tuple[StudyEntry, ...]:
     Raises SpecError if there is none, or `out` holds results, and StorageError if a file cannot be written. A folder
     that cannot be read is left out, and its index entry says why.
     """
+    entries = tuple(write_study(folder, out) for folder in list_results_folders(results, out))
+    write_index(results, out, entries)
+    if (results / "paper").is_dir():
+        _write_scoreboard(results, out)
+    return entries
+
+
+def list_results_folders(results: Path, out: Path) -> list[Path]:
+    """Return the results folders of a site. Raises SpecError if there is none, or `out` holds results."""
     folders = sorted(path.parent for path in results.glob("*/manifest.json"))
     if not folders:
         raise SpecError(Problem("no results folder in here", location=str(results)))
     if out.resolve() == results.resolve() or (out / "manifest.json").exists():
         raise SpecError(Problem("holds results; name another folder for the site", "--out", got=str(out)))
-    entries = tuple(_write_study(folder, out) for folder in folders)
+    return folders
+
+
+def write_index(
+    results: Path, out: Path, entries: tuple[StudyEntry, ...], running: frozenset[str] = frozenset()
+) -> None:
+    """Write the index; the studies in `running` get a link to their live page. Raises StorageError."""
+    states = list(dict.fromkeys(entry.state for entry in entries))
     has_scoreboard = (results / "paper").is_dir()
-    replace_file(out / "index.html", _render_index(entries, has_scoreboard=has_scoreboard))
-    if has_scoreboard:
-        _write_scoreboard(results, out)
-    return entries
+    page = _render("site_index.html", entries=entries, states=states, has_scoreboard=has_scoreboard, running=running)
+    replace_file(out / "index.html", page)
 
 
-def _write_study(folder: Path, out: Path) -> StudyEntry:
+def render_live_page(folder: Path) -> str:
+    """Return the page that follows a study while it runs. Raises StorageError, SpecError."""
+    return _render("site_live.html", study=folder.name, question=read_saved_study(folder).question)
+
+
+def write_study(folder: Path, out: Path) -> StudyEntry:
+    """Write the pages of one results folder; return its entry in the index. Raises StorageError."""
     try:
         report = load_report(folder)
     except StorageError as error:
@@ -80,11 +101,6 @@ def _build_entry(report: Report, folder: str) -> StudyEntry:
     date = str(history[-1].get("at", ""))[:10] if history else ""
     progress = f"{numbers.format_count(asked - missing)} of {numbers.format_count(asked)} runs"
     return StudyEntry(folder, report.study.name, report.study.question, write_answer(report), state, progress, date)
-
-
-def _render_index(entries: tuple[StudyEntry, ...], *, has_scoreboard: bool) -> str:
-    states = list(dict.fromkeys(entry.state for entry in entries))
-    return _render("site_index.html", entries=entries, states=states, has_scoreboard=has_scoreboard)
 
 
 def _write_scoreboard(results: Path, out: Path) -> None:
