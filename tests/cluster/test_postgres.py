@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,7 @@ from tests.runs.harness import OPTIONS, build_fake_plan, make_study, run_in_proc
 from vgg_ablate.errors import StorageError
 from vgg_ablate.runs.ledger.ledger import Ledger
 
+ROOT = Path(__file__).parents[2]
 BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
 pytestmark = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
 
@@ -79,6 +81,28 @@ def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: st
     with closing(Ledger.open("served", server)) as ledger:
         assert len(ledger.read_outcomes()) == 9
     assert not (tmp_path / "results" / "study.db").exists()
+
+
+@pytest.mark.parametrize("given", ["option", "environment"])
+def test_a_password_is_in_no_byte_that_a_run_prints_or_leaves(tmp_path: Path, server: str, given: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "version: 1\nname: tiny\nquestion: q\nseeds: 1\ndata: {name: digits, image_size: 8, limit: 200}\n"
+        "arch: {stages: '4 | 4'}\ntrain: {epochs: 1}\n"
+    )
+    url = server.replace("ablate@", "ablate:hunter2@")
+    command = [sys.executable, "-m", "vgg_ablate", "run", "tiny.yaml", "--workers", "1", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if given == "option":
+        command += ["--storage", url]
+    else:
+        environment["VGG_ABLATE_STORAGE"] = url
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert not (tmp_path / "results" / "tiny" / "study.db").exists()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 8
+    for content in (done.stdout, done.stderr, *(path.read_bytes() for path in written)):
+        assert b"hunter2" not in content
 
 
 def test_a_server_that_does_not_answer_is_an_error_of_the_environment(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ numbers each time; the seed of a case is part of its failure, and `FUZZ_SEED=N` 
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -18,18 +19,22 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
 import vgg_ablate
 from tests.fuzz.mutation import mutate_bytes, mutate_tree
 from tests.report.factories import STUDY, make_results_folder
+from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import load
 from vgg_ablate.config.training import Data
 from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.errors import VggAblateError
 from vgg_ablate.external.tracker_writers import TrackedRun
 from vgg_ablate.external.tracking import mirror_events
+from vgg_ablate.models import checkpoints
+from vgg_ablate.models.vgg import build_model
 from vgg_ablate.models.width_matching import resolve_variants
 from vgg_ablate.report import write
 from vgg_ablate.runs.progress.following import follow_events
@@ -222,4 +227,28 @@ def test_image_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_cases(check)
 
 
-TARGETS = 7  # tests of this file, which share $FUZZ_SECONDS
+def test_weight_files(tmp_path: Path) -> None:
+    arch = Arch.model_validate({"stages": "4 | 8", "image_size": 8, "in_channels": 1, "classes": 3})
+    inputs = checkpoints.ImageInputs((128.0,), (64.0,), ("a", "b", "c"))
+    content = checkpoints.serialize_safetensors(arch, build_model(arch).state_dict(), inputs=inputs)
+    length = int.from_bytes(content[:8], "little")
+    header, path = json.loads(content[8 : 8 + length]), tmp_path / "model.safetensors"
+
+    def check(random: Random) -> None:
+        mutated = copy.deepcopy(header)
+        metadata = mutated["__metadata__"]
+        if random.random() < 0.6:  # inside of the documents that the metadata hold
+            name = random.choice(["arch", "inputs"])
+            metadata[name] = json.dumps(mutate_tree(json.loads(metadata[name]), random))
+        else:
+            mutated = mutate_tree(mutated, random)
+        text = json.dumps(mutated).encode("utf-8", "surrogatepass")
+        damaged = len(text).to_bytes(8, "little") + text + content[8 + length :]
+        path.write_bytes(mutate_bytes(damaged, random) if random.random() < 0.2 else damaged)
+        model = vgg_ablate.load_model(path)
+        model.predict_proba(torch.zeros(1, model.image_size, model.image_size, model.channels, dtype=torch.uint8))
+
+    run_cases(check)
+
+
+TARGETS = 8  # tests of this file, which share $FUZZ_SECONDS

@@ -16,7 +16,12 @@ from vgg_ablate.errors import EnvironmentFailedError
 
 PORT = Annotated[int, typer.Option(help="Port on 127.0.0.1.")]
 STORAGE = Annotated[
-    str | None, typer.Option(metavar="URL", help="Storage URL of the ledger; default: its file in the results folder.")
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="VGG_ABLATE_STORAGE",
+        help="Storage URL of the ledger; default: its file in the results folder.",
+    ),
 ]
 
 

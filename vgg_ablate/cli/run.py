@@ -45,7 +45,11 @@ PACKING = Annotated[str | None, typer.Option("--packing", hidden=True)]
 SILENCE = Annotated[float | None, typer.Option("--silence", min=1, hidden=True)]
 STORAGE = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Storage URL of the ledger; default: a file in the results folder; memory: none."),
+    typer.Option(
+        metavar="URL",
+        envvar="VGG_ABLATE_STORAGE",
+        help="Storage URL of the ledger; default: a file in the results folder; memory: none.",
+    ),
 ]
 RETRY = Annotated[
     list[Retry] | None, typer.Option(help="Repeat runs with this recorded outcome; may be given more than once.")

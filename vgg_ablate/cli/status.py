@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 REBUILD = Annotated[bool, typer.Option(help="Rebuild the ledger from the records.")]
 STORAGE = Annotated[
-    str | None, typer.Option(metavar="URL", help="Storage URL of the ledger, for --rebuild; default: its file.")
+    str | None,
+    typer.Option(
+        metavar="URL", envvar="VGG_ABLATE_STORAGE", help="Storage URL of the ledger, for --rebuild; default: its file."
+    ),
 ]
 
 

@@ -84,8 +84,13 @@ def load_safetensors(path: Path) -> tuple[Arch, Vgg]:
         arch = Arch.model_validate(json.loads(metadata["arch"]))
     except (ValidationError, json.JSONDecodeError) as error:
         raise SpecError(Problem("the arch in the metadata is not valid", location=str(path))) from error
+    try:
+        weights = convert_state_dict(state, arch)  # before the net takes memory: a damaged file may claim any size
+    except (ValueError, RuntimeError) as error:
+        rule = f"the arch in the metadata is no net: {str(error).splitlines()[0]}"
+        raise SpecError(Problem(rule, location=str(path))) from error
     model = build_model(arch)
-    model.load_state_dict(convert_state_dict(state, arch))
+    model.load_state_dict(weights)
     return arch, model.eval()
 
 

@@ -91,9 +91,12 @@ def load_classifier(path: Path) -> Classifier:
     Raises StorageError where it cannot be read, and SpecError where `export` did not write it.
     """
     file = path / "model.safetensors" if path.is_dir() else path
-    _, net = checkpoints.load_safetensors(file)
+    arch, net = checkpoints.load_safetensors(file)
     inputs = checkpoints.read_image_inputs(file)
     if inputs is None:
         rule = "has no normalization and no class names: write it again with 'vgg_ablate export'"
         raise SpecError(Problem(rule, location=str(file)))
+    lengths = (len(inputs.mean), len(inputs.std), len(inputs.class_names))
+    if lengths != (arch.in_channels, arch.in_channels, arch.classes):
+        raise SpecError(Problem("the inputs in the metadata do not fit the net", location=str(file)))
     return Classifier(net, inputs).eval()
