@@ -158,3 +158,13 @@ def test_winners_apply_at_every_level_and_the_path_of_the_horizons_cannot_be_tun
     text = STUDY[: STUDY.index("  - {id: longer")].replace("train.epochs: [2, 4, 8]", "train.lr: [0.1, 0.2]")
     line = read_error(tmp_path, tune + text.replace("train: {lr: 0.05}\n", ""))
     assert line == "study.yaml:1:16: tune.space.train.lr: horizons set this path for every variant"
+
+
+def test_a_change_that_is_no_path_is_one_problem_beside_horizons(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "version: 1\nname: s\nquestion: q\ndata: {name: digits}\narch: {stages: '8 | 8'}\n"
+        "horizons: {train.epochs: [1, 2]}\nvariants:\n  a: {'train..lr': 1}\n"
+    )
+    with pytest.raises(SpecError, match=r"variants.a.train..lr: must be a path such as arch.stages\[2\].depth"):
+        load(path)

@@ -55,6 +55,9 @@ def get_full_name(name: str) -> str:
 
 
 def paths_overlap(first: str, second: str) -> bool:
-    """Return whether the paths are equal or one contains the other."""
-    first_parts, second_parts = split_path(first), split_path(second)
+    """Return whether the paths are equal or one contains the other; False for what is no path, reported elsewhere."""
+    try:
+        first_parts, second_parts = split_path(first), split_path(second)
+    except InvalidValueError:
+        return False
     return first_parts[: len(second_parts)] == second_parts[: len(first_parts)]
