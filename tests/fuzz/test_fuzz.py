@@ -39,7 +39,7 @@ from vgg_ablate.models.width_matching import resolve_variants
 from vgg_ablate.report import write
 from vgg_ablate.runs.progress.following import follow_events
 
-CASES = 40  # per target in the suite
+CASES = 12  # per target in the suite
 LIMIT_S = 20.0  # per case; the promise of 5 s is for a machine that does nothing else
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "studies" / "examples").glob("*.yaml"))
