@@ -239,7 +239,7 @@ def _describe_missing(data: Data, path: Path) -> DatasetError:
     """Return an error of one line: what is missing, where the root was set, and how to provide the files."""
     root = cache.find_data_root(data)
     if data.root and not root.exists():
-        siblings = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
+        siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
         nearest = find_nearest(root.name, siblings)
         suggestion = f"; did you mean {nearest!r}?" if nearest else ""
         hint = "" if root.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it is relative to"
