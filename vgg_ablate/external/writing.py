@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 from vgg_ablate.external.judging import Judgement
@@ -11,8 +10,7 @@ from vgg_ablate.files import replace_file
 from vgg_ablate.formatting.table import render_latex, render_markdown
 from vgg_ablate.report.figures import canvas, forest
 from vgg_ablate.report.html.claims import render_claims
-from vgg_ablate.report.html.document import read_asset
-from vgg_ablate.report.html.words import render_template
+from vgg_ablate.report.html.document import GENERATOR_OF_FIGURES, render_document
 from vgg_ablate.report.markdown import escape_tags
 
 
@@ -51,20 +49,17 @@ def _render_page(judgement: Judgement) -> str:
     claims_table, variants_table = build_tables(judgement)
     with judgement.use_metrics():
         claims = render_claims(judgement.verdicts, judgement.frame, claims_table)
-    page = render_template(
+    return render_document(
         "judgement.html",
+        generator=GENERATOR_OF_FIGURES,
         title=_get_title(judgement),
         source=Path(judgement.source).name,
-        matplotlib_version=version("matplotlib"),
-        stylesheet=read_asset("page.css"),
-        script=read_asset("page.js"),
         answer=write_answer(judgement),
         claims=claims,
         variants=variants_table,
         evidence=list_evidence(judgement),
         notes=judgement.notes,
     )
-    return f"{page}\n"
 
 
 def _get_title(judgement: Judgement) -> str:

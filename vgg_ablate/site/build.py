@@ -22,8 +22,7 @@ from vgg_ablate.paper.standing import build_report_reader, collect_standings
 from vgg_ablate.paper.trained_table import build_trained_table
 from vgg_ablate.report.answer import write_answer
 from vgg_ablate.report.figures import registry
-from vgg_ablate.report.html.document import read_asset, render_page
-from vgg_ablate.report.html.words import render_template
+from vgg_ablate.report.html.document import render_document, render_page
 
 
 @dataclass(frozen=True)
@@ -115,5 +114,4 @@ def _write_scoreboard(results: Path, out: Path) -> None:
 
 
 def _render(template: str, **values: object) -> str:
-    assets = {"stylesheet": read_asset("page.css"), "script": read_asset("page.js")}
-    return f"{render_template(template, version=version('vgg_ablate'), **assets, **values)}\n"
+    return render_document(template, generator=f"vgg_ablate {version('vgg_ablate')}", **values)

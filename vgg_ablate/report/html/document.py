@@ -26,18 +26,18 @@ from vgg_ablate.report.html import claims, runs
 from vgg_ablate.report.html.words import render_template
 from vgg_ablate.report.state import list_data_facts
 
+# With the version, since another one places drawings otherwise (figures/canvas.drop_incomparable_drawings).
+GENERATOR_OF_FIGURES = f"vgg_ablate, Matplotlib v{version('matplotlib')}"
 MAX_TABLE_ROWS = 200  # a table of a search can have thousands of rows, and report.md has them all
 
 
 def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
     """Render the whole document."""
     head = build_head(report)
-    page = render_template(
+    return render_document(
         "page.html",
+        generator=GENERATOR_OF_FIGURES,
         study=report.study,
-        matplotlib_version=version("matplotlib"),
-        stylesheet=read_asset("page.css"),
-        script=read_asset("page.js"),
         head=head,
         facts=_list_facts(report),
         problems=report.problems,
@@ -55,6 +55,15 @@ def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
         provenance=markdown.list_provenance(report),
         rerun_command=markdown.format_rerun_command(report),
     )
+
+
+def render_document(template: str, *, generator: str, **values: object) -> str:
+    """Render the template of a whole page, which starts with head.html, with the style sheet and script of all pages.
+
+    `generator` names the program, and for pages with figures the version of Matplotlib, in the page's head.
+    """
+    assets = {"stylesheet": _read_asset("page.css"), "script": _read_asset("page.js")}
+    page = render_template(template, generator=generator, **assets, **values)
     return f"{page}\n"  # Jinja2 drops a template's last newline
 
 
@@ -79,6 +88,6 @@ def _shorten(table: Table) -> Table:
 
 
 @cache
-def read_asset(name: str) -> Markup:
+def _read_asset(name: str) -> Markup:
     """Return a style sheet or script of the package, which goes into the page unescaped."""
     return Markup(resources.files("vgg_ablate.report.html").joinpath(name).read_text(encoding="utf-8"))
