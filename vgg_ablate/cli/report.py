@@ -46,9 +46,7 @@ def report(
         _check_reports(folders)
     elif len(folders) == 1:
         _save_texts(studies[0], folders[0])
-        write_and_print_report(folders[0], as_json=as_json, columns=_parse_columns(columns))
-        if pdf:
-            _write_pdf_figures(folders[0])
+        write_and_print_report(folders[0], as_json=as_json, columns=_parse_columns(columns), pdf=pdf)
     else:
         _compare_studies(folders, as_json=as_json)
 
@@ -61,14 +59,6 @@ def _print_methods(folders: list[Path]) -> None:
         print(methods_text.write_methods(summary.load_report(folder)), end="")
 
 
-def _write_pdf_figures(folder: Path) -> None:
-    from vgg_ablate.analysis import summary
-    from vgg_ablate.report import write
-
-    paths = write.write_pdf_figures(summary.load_report(folder))
-    print(f"written: {', '.join(map(str, paths)) or 'no figures: nothing is recorded'}", file=sys.stderr)
-
-
 def _save_texts(study: Path, folder: Path) -> None:
     """Take over an answer, or settings of the report, that the study file has and the results folder has not."""
     from vgg_ablate.runs.results_dir import save_texts
@@ -77,11 +67,14 @@ def _save_texts(study: Path, folder: Path) -> None:
         save_texts(load_study(study, None), folder)
 
 
-def write_and_print_report(folder: Path, *, as_json: bool, columns: Sequence[ReportColumn] = ()) -> None:
+def write_and_print_report(
+    folder: Path, *, as_json: bool, columns: Sequence[ReportColumn] = (), pdf: bool = False
+) -> None:
     """Write the report of a results folder and print it: head, tables and notes, or one JSON document.
 
-    `columns` select the columns of the printed comparison; the files have those that the study selects. In a folder
-    that cannot be written, JSON is printed all the same, with a note on stderr.
+    `columns` select the columns of the printed comparison; the files have those that the study selects. With `pdf` the
+    figures are written as PDF too. In a folder that cannot be written, JSON is printed all the same, with a note on
+    stderr.
 
     Raises CheckFailedError, after writing, where records are damaged or contradict the study, and StorageError.
     """
@@ -107,6 +100,9 @@ def write_and_print_report(folder: Path, *, as_json: bool, columns: Sequence[Rep
         print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
     if written.problems:
         raise CheckFailedError("\n".join(written.problems))
+    if pdf:
+        paths = write.write_pdf_figures(written)
+        print(f"written: {', '.join(map(str, paths)) or 'no figures: nothing is recorded'}", file=sys.stderr)
 
 
 def _parse_columns(text: str | None) -> tuple[ReportColumn, ...]:

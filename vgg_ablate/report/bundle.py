@@ -42,9 +42,11 @@ def write_bundle(report: Report, path: Path) -> int:
     The zip depends on the files and the installed packages alone: the same results give the same bytes. Raises
     CheckFailedError where the written report does not match the records, StorageError where a file cannot be read.
     """
-    if differences := write.check_report(report.folder):
+    written = write.build_files(report)
+    if differences := write.compare_files(report.folder, written):
         raise CheckFailedError("\n".join([*differences, "write the report first: python -m vgg_ablate report STUDY"]))
-    files = dict(sorted(_collect_files(report)))
+    files = {name: text.encode() for name, text in written.items()} | dict(_collect_files(report))
+    files = dict(sorted(files.items()))
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     files["SHA256SUMS"] = sums.encode()
     replace_file(path, _build_zip({f"{report.study.name}/{name}": content for name, content in files.items()}))
@@ -52,9 +54,7 @@ def write_bundle(report: Report, path: Path) -> int:
 
 
 def _collect_files(report: Report) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of every file but the sums."""
-    for name, text in write.build_files(report).items():
-        yield name, text.encode()
+    """Yield the name and the content of every file but those of the report and the sums."""
     keys = [*report.results.records, *report.results.tuning]
     for name in ("study.yaml", "manifest.json", *(f"records/{key}.json" for key in keys)):
         try:

@@ -61,13 +61,17 @@ def build_files(report: Report) -> dict[str, str]:
 
 
 def check_report(folder: str | Path) -> list[str]:
-    """Compare the committed files of a report with its records, and return one message per file that differs.
+    """Compare the files of a report with its records, and return one message per file that differs."""
+    report = summary.load_report(folder)
+    return compare_files(report.folder, _build_committed_files(report, registry.render_figures(report)))
+
+
+def compare_files(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Compare the files of a report with those in a folder, and return one message per file that differs.
 
     report.html is not compared: it is not committed, because `write_report` makes it from the same records.
     """
-    report = summary.load_report(folder)
-    files = _build_committed_files(report, registry.render_figures(report))
-    differences = (_find_difference(report.folder / name, text) for name, text in files.items())
+    differences = (_find_difference(folder / name, text) for name, text in files.items() if name != "report.html")
     return [difference for difference in differences if difference is not None]
 
 
