@@ -50,6 +50,11 @@ class Results:
     tuning: Mapping[str, Record] = field(default_factory=dict)  # key -> record of a tuning trial
     costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # variant -> cost -> number
 
+    def list_recorded_seeds(self, variant: str) -> list[Record]:
+        """Return the records of a variant, without their epochs, in the order of the plan."""
+        keys = (planned.key for planned in self.manifest.planned if planned.variant == variant)
+        return [self.records[key] for key in keys if key in self.records]
+
     def read_record(self, key: str) -> Record:
         """Return a record with its epochs, read again. Raises StorageError where it cannot be read."""
         return RecordStore(self.folder / "records").get(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ STORAGE = Annotated[
 
 def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PORT = 8080) -> None:
     """Serve optuna-dashboard on the ledger of a study, for this machine only; Ctrl-C stops it."""
+    from vgg_ablate.runs.interrupts import exit_on_sigterm
     from vgg_ablate.runs.ledger.storage import build_default_url, parse_file_path
 
     if find_spec("optuna_dashboard") is None:
@@ -41,8 +41,7 @@ def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PO
     _check_port_is_free(port)
     code = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, target, "--host", "127.0.0.1", "--port", str(port)]
-    # SIGTERM would end this process alone and leave the server with the port; SystemExit ends the server first.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    exit_on_sigterm()  # it would end this process alone, and leave the server with the port
     with subprocess.Popen(command) as server:
         try:
             server.wait()

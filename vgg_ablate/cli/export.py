@@ -47,7 +47,7 @@ def export(study: RESULTS, run: RUN, to: TO = None, out: OUT = None, device: DEV
     weights = folder / "model.safetensors"
     tested, reproduction = retrain_with_weights(results, planned, device, weights)
     print(f"{weights}: the weights; test accuracy {tested.test_accuracy:.4f}")
-    for index, net in enumerate(results.read_record(planned.key).run.nets):  # several nets: an ensemble
+    for index, net in enumerate(results.records[planned.key].run.nets):  # several nets: an ensemble
         path = build_weights_path(weights, index)
         if index:
             print(f"{path}: the weights of {net.arch.to_notation()}, a further net of the ensemble")
@@ -89,7 +89,7 @@ def _write_card(folder: Path, results: Results, planned: PlannedRun, weights: Pa
     card = model_card.write_model_card(results, planned, inputs.class_names, hub=hub)
     yield _write(folder / "README.md", card.encode(), "the model card")
     if hub:
-        config = model_card.serialize_hub_config(results.read_record(planned.key).run.arch, inputs.class_names)
+        config = model_card.serialize_hub_config(results.records[planned.key].run.arch, inputs.class_names)
         yield _write(folder / "config.json", config.encode(), "the net and its classes, for the Hugging Face Hub")
 
 

@@ -83,12 +83,7 @@ def compare_with_record(results: Results, planned: PlannedRun, stored: Record, r
     """Compare a run that was trained again with its record, given the records of all seeds of its variant."""
     from vgg_ablate.analysis.reproduce import compare_reproduction
 
-    siblings = [
-        results.records[other.key]
-        for other in results.manifest.planned
-        if other.variant == planned.variant and other.key in results.records
-    ]
-    return compare_reproduction(stored, retrained, siblings)
+    return compare_reproduction(stored, retrained, results.list_recorded_seeds(planned.variant))
 
 
 def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights: Path | None = None) -> Record:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,9 +33,10 @@ def site(
 
 def _serve(results: Path, out: Path, port: int) -> None:
     """Serve the site until Ctrl-C or SIGTERM."""
+    from vgg_ablate.runs.interrupts import exit_on_sigterm
     from vgg_ablate.site.serve import start_server
 
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    exit_on_sigterm()
     with start_server(results, out, port) as server, contextlib.suppress(KeyboardInterrupt):
         print(f"http://127.0.0.1:{server.server_port}/ shows {results}; Ctrl-C ends it", flush=True)
         server.serve_forever()

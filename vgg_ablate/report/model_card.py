@@ -32,7 +32,7 @@ model.predict(Image.open("image.png"))  # the name of the class
 
 def write_model_card(results: Results, planned: PlannedRun, class_names: Sequence[str], *, hub: bool = False) -> str:
     """Return the model card of a recorded run as Markdown."""
-    record, study = results.read_record(planned.key), results.study
+    record, study = results.records[planned.key], results.study
     assert record.tested is not None
     variant = next(other for other in study.all_variants if other.name == planned.variant)
     changes = format_changes(variant.changes) or "none"
@@ -110,12 +110,8 @@ def _list_net_facts(record: Record, changes: str) -> Iterator[tuple[str, str]]:
 
 def _describe_evaluation(results: Results, planned: PlannedRun, tested: FinalMetrics) -> str:
     """Return this run's accuracy and, since a seed is a draw, the mean and sd over the seeds of its variant."""
-    siblings = [
-        results.records[other.key].tested
-        for other in results.manifest.planned
-        if other.variant == planned.variant and other.key in results.records
-    ]
-    errors = [100 * (1 - other.test_accuracy) for other in siblings if other is not None]
+    finals = (record.tested for record in results.list_recorded_seeds(planned.variant))
+    errors = [100 * (1 - final.test_accuracy) for final in finals if final is not None]
     examples = tested.details.get("test_examples")
     count = "" if examples is None else f" of {numbers.format_count(examples)} test images"
     text = f"Test error: {100 * (1 - tested.test_accuracy):.2f} %{count}."

@@ -54,8 +54,7 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
     unwanted = sorted(key for key in recorded - wanted if store.path(key).stat().st_mtime < manifest_time)
     now = time.time()
     files = [path for path in sorted(folder.glob("**/.*.aside")) if now - path.stat().st_mtime > _TEMPORARY_FILE_AGE_S]
-    unfinished, recorded_trainings = _split_trainings(manifest, recorded)
-    files += [path for path in sorted(folder.glob("checkpoints/*")) if path.name in recorded_trainings - unfinished]
+    files += _find_finished_checkpoints(folder, manifest, recorded)
     # A worker stores the predictions of a run before its record, so young ones may still get their record.
     files += [
         path
@@ -73,10 +72,7 @@ def remove_orphans(orphans: Orphans) -> Iterator[str]:
         set_aside_records(store, [key])
         yield f"moved {store.path(key)} to {store.folder / 'aside'}"
     for path in (*orphans.files, *orphans.aside):
-        try:
-            path.unlink()
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}") from error
+        _delete(path)
         yield f"deleted {path}"
 
 
@@ -85,26 +81,28 @@ def delete_finished_checkpoints(folder: Path) -> None:
 
     Hold the folder's lock. Raises StorageError.
     """
-    if not (paths := list(folder.glob("checkpoints/*"))):
-        return
-    unfinished, recorded_trainings = _split_trainings(Manifest.read(folder), RecordStore(folder / "records").keys())
-    for path in paths:
-        if path.name in recorded_trainings - unfinished:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise StorageError(f"{path}: {error.strerror}") from error
+    if any((folder / "checkpoints").glob("*")):  # else neither the manifest nor the records need to be read
+        for path in _find_finished_checkpoints(folder, Manifest.read(folder), RecordStore(folder / "records").keys()):
+            _delete(path, missing_ok=True)  # a worker on another machine may delete it at the same time
 
 
-def _split_trainings(manifest: Manifest, recorded: set[str]) -> tuple[set[str], set[str]]:
-    """Return the names of checkpoints of which a run is missing, and of those of which one is recorded.
+def _find_finished_checkpoints(folder: Path, manifest: Manifest, recorded: set[str]) -> list[Path]:
+    """Return the checkpoints of recorded trainings, sorted.
 
     Several runs may share a training: its checkpoint is needed until the last of them has its record.
     """
     unfinished, recorded_trainings = set[str](), set(recorded)
     for cell in manifest.planned:
         (recorded_trainings if cell.key in recorded else unfinished).add(cell.training_key or cell.key)
-    return unfinished, recorded_trainings
+    finished = recorded_trainings - unfinished
+    return [path for path in sorted(folder.glob("checkpoints/*")) if path.name in finished]
+
+
+def _delete(path: Path, *, missing_ok: bool = False) -> None:
+    try:
+        path.unlink(missing_ok=missing_ok)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _list_neighbour_keys(folder: Path) -> set[str]:

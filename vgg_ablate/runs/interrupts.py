@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -48,6 +49,11 @@ def defer_interrupts() -> Iterator[Callable[[], None]]:
     finally:
         for number in handled:
             signal.signal(number, before[number])
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM raise SystemExit, so that a server that this process runs, or has started, ends first."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def handle_sigterm(grace_s: float = _GRACE_S) -> None:
