@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -16,23 +15,24 @@ from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.progress.following import follow_events
+from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.tracking import check_tracker
 
 EPOCHS = 3
 
 
-def run_tracked(folder: Path, kind: Literal["tensorboard", "mlflow", "wandb"]) -> Plan:
+def run_tracked(folder: Path, name: TrackerName) -> Plan:
     """Run a study of two variants on three seeds with a tracker."""
     plan = build_fake_plan(make_study(folder.parent, variants=1, epochs=EPOCHS))
     assert len(plan.cells) == 6
-    assert run_plan(plan, folder, replace(OPTIONS, track=(kind,))).complete
+    assert run_plan(plan, folder, replace(OPTIONS, track=(name,))).complete
     return plan
 
 
 def test_tensorboard_has_every_epoch_and_the_final_metrics(tmp_path: Path) -> None:
     module = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="not installed")
     folder = tmp_path / "results"
-    plan = run_tracked(folder, "tensorboard")
+    plan = run_tracked(folder, TrackerName.TENSORBOARD)
     for cell in plan.cells:
         accumulator = module.EventAccumulator(str(folder / "tensorboard" / f"{cell.variant}-{cell.seed}")).Reload()
         record = RecordStore(folder / "records").get(cell.key)
@@ -48,7 +48,7 @@ def test_mlflow_has_every_run_with_its_parameters(tmp_path: Path, monkeypatch: p
     mlflow = pytest.importorskip("mlflow", reason="not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     folder = tmp_path / "results"
-    plan = run_tracked(folder, "mlflow")
+    plan = run_tracked(folder, TrackerName.MLFLOW)
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(plan.study.name)
     runs = {run.data.tags["key"]: run for run in client.search_runs([experiment.experiment_id])}
@@ -67,7 +67,7 @@ def test_wandb_writes_a_run_for_each_offline(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("wandb", reason="not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     folder = tmp_path / "results"
-    plan = run_tracked(folder, "wandb")
+    plan = run_tracked(folder, TrackerName.WANDB)
     written = {path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*")}
     assert written == {cell.key for cell in plan.cells}
 
@@ -78,7 +78,7 @@ def test_a_tracker_that_fails_is_reported_once_and_stops_nothing(
     folder = tmp_path / "results"
     folder.mkdir()
     (folder / "tensorboard").write_text("in the way of its folder")
-    plan = run_tracked(folder, "tensorboard")
+    plan = run_tracked(folder, TrackerName.TENSORBOARD)
     assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
     warnings = [line for line in capfd.readouterr().err.splitlines() if "--track tensorboard" in line]
     (line,) = warnings
@@ -88,7 +88,7 @@ def test_a_tracker_that_fails_is_reported_once_and_stops_nothing(
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_trains() -> None:
     with pytest.raises(EnvironmentFailedError, match=r"pip install 'vgg_ablate\[trackio\]'"):
-        check_tracker("trackio")  # which the suite does not install
+        check_tracker(TrackerName.TRACKIO)  # which the suite does not install
 
 
 def test_the_log_is_followed_as_it_is_written(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,15 @@ NAME = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Name of the study and of its results folder, in place of the file's."),
 ]
+
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+def declare_storage(default: str) -> Any:
+    """Return the option `--storage` of a command; `default` is what holds without it, for its help."""
+    # A URL with a password does not belong on a command line, which other users of the machine can read.
+    text = f"Storage URL of the ledger{default}"
+    return typer.Option(metavar="URL", envvar="VGG_ABLATE_STORAGE", help=text)
 
 
 def load_study(study: Path, overrides: list[str] | None) -> Study:

@@ -10,18 +10,11 @@ from typing import Annotated
 
 import typer
 
-from vgg_ablate.cli.arguments import OUT, RESULTS, find_results_folder
+from vgg_ablate.cli.arguments import OUT, RESULTS, declare_storage, find_results_folder
 from vgg_ablate.errors import EnvironmentFailedError
 
 PORT = Annotated[int, typer.Option(help="Port on 127.0.0.1.")]
-STORAGE = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="VGG_ABLATE_STORAGE",
-        help="Storage URL of the ledger; default: its file in the results folder.",
-    ),
-]
+STORAGE = Annotated[str | None, declare_storage("; default: its file in the results folder.")]
 
 
 def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PORT = 8080) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, NAME, OUT, OVERRIDES, STUDY, load_study_and_folder
+from vgg_ablate.cli.arguments import JSON, NAME, OUT, OVERRIDES, STUDY, declare_storage, load_study_and_folder
 from vgg_ablate.cli.report import write_and_print_report
+from vgg_ablate.runs.progress.tracker_names import TrackerName
 
 Progress = Literal["auto", "rich", "plain", "none"]
 
@@ -21,15 +22,6 @@ class Retry(StrEnum):
     FAILED = "failed"
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
-
-
-class TrackerName(StrEnum):
-    """Experiment trackers that a study can be mirrored to."""
-
-    TENSORBOARD = "tensorboard"
-    MLFLOW = "mlflow"
-    WANDB = "wandb"
-    TRACKIO = "trackio"
 
 
 WORKERS = Annotated[
@@ -43,14 +35,7 @@ RUNS_PER_GPU = Annotated[
 # The names of version 0.1, hidden from --help; they go in the next release.
 PACKING = Annotated[str | None, typer.Option("--packing", hidden=True)]
 SILENCE = Annotated[float | None, typer.Option("--silence", min=1, hidden=True)]
-STORAGE = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="VGG_ABLATE_STORAGE",
-        help="Storage URL of the ledger; default: a file in the results folder; memory: none.",
-    ),
-]
+STORAGE = Annotated[str | None, declare_storage("; default: a file in the results folder; memory: none.")]
 RETRY = Annotated[
     list[Retry] | None, typer.Option(help="Repeat runs with this recorded outcome; may be given more than once.")
 ]
@@ -121,7 +106,7 @@ def run(
         runs_per_gpu=parse_runs_per_gpu(packing or runs_per_gpu),
         storage=storage,
         progress=progress,
-        track=tuple(tracker.value for tracker in track or ()),
+        track=tuple(track or ()),
         retry=frozenset(map(Outcome, retry or ())),
         wait=wait,
         until=until,

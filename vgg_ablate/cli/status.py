@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, find_results_folder, load_study
+from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, declare_storage, find_results_folder, load_study
 
 if TYPE_CHECKING:
     from vgg_ablate.runs.status import InterimVerdict, StudyStatus
 
 REBUILD = Annotated[bool, typer.Option(help="Rebuild the ledger from the records.")]
-STORAGE = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", envvar="VGG_ABLATE_STORAGE", help="Storage URL of the ledger, for --rebuild; default: its file."
-    ),
-]
+STORAGE = Annotated[str | None, declare_storage(", for --rebuild; default: its file.")]
 
 
 def status(

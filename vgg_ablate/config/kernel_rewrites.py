@@ -48,7 +48,7 @@ class HasKernel(Protocol):
 
 
 def describe_rule(rule: int | str) -> str:
-    """Return what a rule does, and what does the rest: `kernel 7 means triples of 3x3 merged into one 7x7; ...`."""
+    """Return what a rule does, and which rule sets every kernel instead: `kernel 7 means triples of 3x3 merged ...`."""
     text = f"kernel {rule} means {RULE_DESCRIPTIONS[rule]}"
     return f"{text} (every-{rule} sets every kernel)" if f"every-{rule}" in RULE_DESCRIPTIONS else text
 

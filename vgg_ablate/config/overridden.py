@@ -32,7 +32,7 @@ def load_with_own_name(path: str | Path, overrides: Sequence[str]) -> Study:
     except SpecError:  # the file alone is no valid study
         pass
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]
-    return load(path, [*overrides, f"name={study.name[: _MAX_NAME - _HASH_DIGITS - 1]}-{digest}"])
+    return study.with_name(f"{study.name[: _MAX_NAME - _HASH_DIGITS - 1]}-{digest}")
 
 
 def _select_trained(study: Study) -> dict[str, Any]:

@@ -176,6 +176,12 @@ class Study(FrozenModel):
             yaml_loader.Document({**self._document.data, "tuned": data}, self._document.locations)
         )
 
+    def with_name(self, name: str) -> Self:
+        """Return the study under another name, and so with another results folder."""
+        renamed = self.model_copy(update={"name": name})
+        renamed._document = yaml_loader.Document({**self._document.data, "name": name}, self._document.locations)
+        return renamed
+
     def without_winners(self) -> Self:
         """Return the study as it was before its tuning."""
         return self.with_winners({}) if self.tuned else self

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from vgg_ablate.runs.progress.tracker_names import TrackerName
+
 
 class TrackedRun(NamedTuple):
     """The names of a run of a study."""
@@ -169,9 +171,9 @@ def _build_trackio(study: str, folder: Path) -> SessionTracker:
     return SessionTracker(start)
 
 
-TRACKERS: Mapping[str, Callable[[str, Path], Tracker]] = {
-    "tensorboard": TensorBoardTracker,
-    "mlflow": MlflowTracker,
-    "wandb": _build_wandb,
-    "trackio": _build_trackio,
+TRACKERS: Mapping[TrackerName, Callable[[str, Path], Tracker]] = {
+    TrackerName.TENSORBOARD: TensorBoardTracker,
+    TrackerName.MLFLOW: MlflowTracker,
+    TrackerName.WANDB: _build_wandb,
+    TrackerName.TRACKIO: _build_trackio,
 }

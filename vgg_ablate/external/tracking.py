@@ -20,6 +20,7 @@ from vgg_ablate.errors import StorageError
 from vgg_ablate.external.tracker_writers import TRACKERS, TrackedRun, Tracker
 from vgg_ablate.records import Record, RecordStore
 from vgg_ablate.runs.progress.following import follow_events
+from vgg_ablate.runs.progress.tracker_names import TrackerName
 
 _INTERVAL_S = 0.5  # between two looks at the log
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -29,9 +30,9 @@ _EPOCH_METRICS = ("train_loss", "val_loss", "val_accuracy", "lr")
 
 def main() -> None:
     """Mirror the events of a folder from an offset on, until stdin is closed; the driver passes the arguments."""
-    kind, folder, offset = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    name, folder, offset = TrackerName(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     study = load(folder / "study.yaml")
-    tracker = TRACKERS[kind](study.name, folder)
+    tracker = TRACKERS[name](study.name, folder)
     try:
         mirror_events(follow_events(folder / "events.jsonl", offset, _is_stdin_closed), tracker, study, folder)
     finally:

@@ -8,12 +8,14 @@ that meets its budget exactly is left as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 from vgg_ablate.config.arch import Arch, Match
+from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Train
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import Problem, SpecError, find_nearest
@@ -89,6 +91,14 @@ def resolve_variants(variants: Sequence[Variant]) -> tuple[ResolvedVariant, ...]
     if problems:
         raise SpecError(problems)
     return tuple(resolved[variant.name] for variant in variants)
+
+
+def resolve_point(study: Study, name: str, point: Mapping[str, Any]) -> ResolvedVariant:
+    """Return the net of a point of a search's space as the variant `name`. Raises SpecError where it cannot exist."""
+    assert study.search is not None  # callers ask only for searches
+    variant = study.build_variant(name, study.search.build_changes(point))
+    # The base comes first, since the width of a variant may be matched to its costs.
+    return resolve_variants([study.base, variant])[-1]
 
 
 def _find_target_problems(variants: Sequence[Variant]) -> list[Problem]:

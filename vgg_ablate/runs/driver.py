@@ -28,7 +28,8 @@ from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.events import EventWriter
 from vgg_ablate.runs.progress.reading import fingerprint_with_notice
-from vgg_ablate.runs.progress.tracking import TrackerKind, TrackerView, check_tracker
+from vgg_ablate.runs.progress.tracker_names import TrackerName
+from vgg_ablate.runs.progress.tracking import TrackerView, check_tracker
 from vgg_ablate.runs.progress.views import MultiView, ProgressKind, View, build_view
 from vgg_ablate.runs.recorded import read_outcomes, reuse_sibling_records, set_aside_records
 from vgg_ablate.runs.resources.packing import GpuPacking
@@ -52,7 +53,7 @@ class RunOptions:
     runs_per_gpu: RunsPerGpu = 1
     storage: str | None = None  # URL of the ledger; None: a file in the results folder
     progress: ProgressKind = "auto"
-    track: tuple[TrackerKind, ...] = ()  # experiment trackers that epochs and outcomes are mirrored to
+    track: tuple[TrackerName, ...] = ()  # experiment trackers that epochs and outcomes are mirrored to
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes whose runs are trained again
     wait: bool = False  # wait while another process runs the study
     until: float | None = None  # last level of the study's horizons to train; None: all levels
@@ -113,8 +114,8 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
     """
     started, store = time.monotonic(), RecordStore(folder / "records")
     _check_level(plan.study, options.until)
-    for kind in options.track:
-        check_tracker(kind)
+    for name in options.track:
+        check_tracker(name)
     with hold_study_lock(folder, wait=options.wait), ExitStack() as stack:
         check_owner(plan.study, folder)
         _set_aside_for_retry(store, options.retry)
@@ -236,6 +237,6 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
 
 
 def _build_views(folder: Path, options: RunOptions) -> View:
-    trackers = [TrackerView(kind, folder) for kind in options.track]  # first: they read what this start will log
+    trackers = [TrackerView(name, folder) for name in options.track]  # first: they read what this start will log
     log = EventWriter.open(folder / "events.jsonl")
     return MultiView(DiskSpaceView(folder), log, *trackers, build_view(options.progress))

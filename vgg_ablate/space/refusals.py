@@ -9,7 +9,7 @@ from typing import Any
 
 from vgg_ablate.config.study import Study, format_changes
 from vgg_ablate.errors import SpecError
-from vgg_ablate.models.width_matching import resolve_variants
+from vgg_ablate.models.width_matching import resolve_point
 from vgg_ablate.space.survey import Space
 
 SPARSE_SHARE = 0.01  # a space of which less can be searched is explained
@@ -52,9 +52,7 @@ def find_refusals(space: Space, study: Study) -> Refusals:
 def _find_rule(space: Space, study: Study, point: Mapping[str, Any]) -> str | None:
     """Return the first rule that a point breaks; None if its net exists and meets every constraint."""
     try:
-        variant = study.build_variant("point", space.design.build_changes(point))
-        # The base comes first, since the width of a variant may be matched to its costs.
-        costs = resolve_variants([study.base, variant])[-1].costs.as_dict()
+        costs = resolve_point(study, "point", point).costs.as_dict()
     except SpecError as error:
         return error.problems[0].rule
     broken = (constraint for constraint in space.design.constraints if constraint.compute_excess(costs) > 0)

@@ -51,8 +51,7 @@ class DeclaredFingerprints:
 
     def _find_recorded(self, data: Data) -> str | None:
         """Return the fingerprint in the records of this data set; None if there is none, or more than one."""
-        store = RecordStore(self._folder / "records")
-        runs = [run for run in (store.get(key).run for key in sorted(store.keys())) if run.data.name == data.name]
+        runs = [record.run for record in RecordStore(self._folder / "records") if record.run.data.name == data.name]
         here = [run for run in runs if run.data.root == data.root] or runs  # the folder may have another path here
         fingerprints = {run.fingerprint for run in here}
         return fingerprints.pop() if len(fingerprints) == 1 else None

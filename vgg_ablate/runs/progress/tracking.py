@@ -6,40 +6,36 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from vgg_ablate.errors import EnvironmentFailedError, StorageError
+from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.views import NullView, ProgressState
-
-TrackerKind = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 
 _PROCESS = "vgg_ablate.external.tracking"  # started by name: its package is above this one
 _PATIENCE_S = 60.0  # for what is not sent yet when the study has ended
 
 
-def check_tracker(kind: TrackerKind) -> None:
+def check_tracker(name: TrackerName) -> None:
     """Raise EnvironmentFailedError where the package of a tracker is not installed."""
-    if find_spec(kind) is None:
-        raise EnvironmentFailedError(f"--track {kind}: the package is not installed: pip install 'vgg_ablate[{kind}]'")
+    if find_spec(name) is None:
+        raise EnvironmentFailedError(f"--track {name}: the package is not installed: pip install 'vgg_ablate[{name}]'")
 
 
 class TrackerView(NullView):
     """A view that keeps the process of a tracker beside a study, and warns once where it has ended by itself."""
 
-    _state: ProgressState  # set by `start`
     _process: subprocess.Popen[bytes]
 
-    def __init__(self, kind: TrackerKind, folder: Path) -> None:
+    def __init__(self, name: TrackerName, folder: Path) -> None:
         events = folder / "events.jsonl"
-        self._kind = kind
+        self._name = name
         self._folder = folder
-        self._log = folder / "logs" / f"track-{kind}.log"
+        self._log = folder / "logs" / f"track-{name}.log"
         self._offset = events.stat().st_size if events.exists() else 0  # earlier starts have been mirrored
         self._has_failed = False
 
     def start(self, state: ProgressState) -> None:
-        self._state = state
-        command = [sys.executable, "-m", _PROCESS, self._kind, str(self._folder), str(self._offset)]
+        command = [sys.executable, "-m", _PROCESS, self._name, str(self._folder), str(self._offset)]
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log:
@@ -71,4 +67,4 @@ class TrackerView(NullView):
         if self._has_failed:
             return
         self._has_failed = True
-        print(f"warning: --track {self._kind}: {reason}; the study goes on; see {self._log}", file=sys.stderr)
+        print(f"warning: --track {self._name}: {reason}; the study goes on; see {self._log}", file=sys.stderr)

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -135,19 +135,17 @@ class PlainView(NullView):
         self._printed_at = time.monotonic()
 
 
-class RichView(NullView):
-    """A live view: the overall bar, the running runs, the last three that finished; failures scroll above it."""
+class LiveView(NullView):
+    """The base of live views: the overall bar, the running runs, the last three that finished, failures above them."""
 
     _state: ProgressState  # set by `start`
 
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+    def __init__(self) -> None:
         self._refreshed_at = 0.0
         self._last_finished: list[str] = []
 
     def start(self, state: ProgressState) -> None:
         self._state = state
-        self._live.start()
         self._refresh()
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
@@ -169,14 +167,18 @@ class RichView(NullView):
 
     def close(self) -> None:
         self._refresh()
-        self._live.stop()
-
-    def _print(self, text: str) -> None:
-        self._live.console.print(text)
 
     def _refresh(self) -> None:
         self._refreshed_at = time.monotonic()
-        self._live.update(self._render(), refresh=True)
+        self._show(self._render())
+
+    def _print(self, text: str) -> None:
+        """Add a line of markup above the live part."""
+        raise NotImplementedError
+
+    def _show(self, content: Group) -> None:
+        """Replace the live part."""
+        raise NotImplementedError
 
     def _render(self) -> Group:
         state = self._state
@@ -191,35 +193,44 @@ class RichView(NullView):
         return Group(bar, *warning, *notice, runs, *self._last_finished)
 
 
-class NotebookView(RichView):
+class RichView(LiveView):
+    """The live view on a terminal, where failures scroll up."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def start(self, state: ProgressState) -> None:
+        self._live.start()
+        super().start(state)
+
+    def close(self) -> None:
+        super().close()
+        self._live.stop()
+
+    def _print(self, text: str) -> None:
+        self._live.console.print(text)
+
+    def _show(self, content: Group) -> None:
+        self._live.update(content, refresh=True)
+
+
+class NotebookView(LiveView):
     """The live view in Jupyter: one output that is replaced, with the failures above it."""
 
     def __init__(self) -> None:
-        self._display = import_module("IPython.display").display
-        self._handle: Any = None
-        self._refreshed_at = 0.0
-        self._last_finished: list[str] = []
+        super().__init__()
+        self._handle = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
         self._printed: list[str] = []
-
-    def start(self, state: ProgressState) -> None:
-        self._state = state
-        self._handle = self._display(self._build_output(), raw=True, display_id=True)
-
-    def close(self) -> None:
-        self._refresh()
 
     def _print(self, text: str) -> None:
         self._printed.append(text)
 
-    def _refresh(self) -> None:
-        self._refreshed_at = time.monotonic()
-        self._handle.update(self._build_output(), raw=True)
-
-    def _build_output(self) -> dict[str, str]:
+    def _show(self, content: Group) -> None:
         console = Console(file=io.StringIO(), width=100, color_system=None, force_jupyter=False)
         with console.capture() as capture:
-            console.print(*self._printed, self._render(), sep="\n")
-        return {"text/plain": capture.get()}
+            console.print(*self._printed, content, sep="\n")
+        self._handle.update({"text/plain": capture.get()}, raw=True)
 
 
 class MultiView:

@@ -9,7 +9,7 @@ from statistics import fmean
 from vgg_ablate.config.search import FIRST_SEARCH_SEED, Search
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
-from vgg_ablate.models.width_matching import ResolvedVariant, resolve_variants
+from vgg_ablate.models.width_matching import ResolvedVariant, resolve_point
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.runs.plan import StudyCell, build_cells
 from vgg_ablate.runs.search.sampler import JudgedProposal, Proposal
@@ -29,9 +29,7 @@ class ProposalPlanner:
 
     def resolve(self, proposal: Proposal, name: str) -> ResolvedVariant:
         """Return the net of a proposal as the variant `name`. Raises SpecError where the net cannot exist."""
-        variant = self.study.build_variant(name, self.design.build_changes(proposal.point))
-        # The base comes first, since the width of a variant may be matched to its costs.
-        return resolve_variants([self.study.base, variant])[-1]
+        return resolve_point(self.study, name, proposal.point)
 
     def plan_runs(self, resolved: ResolvedVariant) -> tuple[StudyCell, ...]:
         """Return the runs of a proposal, one per seed of the search."""
