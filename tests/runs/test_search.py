@@ -150,6 +150,15 @@ def test_proposals_outside_the_constraints_are_never_trained(tmp_path: Path) -> 
     assert {trial.state for trial in refused} == {optuna.trial.TrialState.PRUNED}
 
 
+@pytest.mark.parametrize("bounds", ["params <= 2000, params >= 1000", "params >= 1000, params <= 2000"])
+def test_two_constraints_on_one_cost_both_hold(tmp_path: Path, bounds: str) -> None:
+    folder = tmp_path / "results"
+    run_in_process(searched(tmp_path, f"  constraints: [{bounds}]\n"), folder)
+    proposed = [record for record in RecordStore(folder / "records") if record.run.seed >= FIRST_SEARCH_SEED]
+    assert proposed
+    assert all(1000 <= record.costs["params"] <= 2000 for record in proposed)
+
+
 def test_constraints_that_nothing_meets_are_an_error(tmp_path: Path) -> None:
     plan = searched(tmp_path, "  constraints: [params <= 2]\n  sampler: random\n")
     with pytest.raises(SpecError, match="none of 200 proposals can be trained: 200 are refused by params <= 2;"):

@@ -181,10 +181,13 @@ class SearchController:
             self._sampler.tell(number, None)
             return False
         costs = resolved.costs.as_dict()
-        excess = {constraint.cost: constraint.compute_excess(costs) for constraint in self._design.constraints}
+        excess: dict[str, float] = {}
+        for constraint in self._design.constraints:
+            over = constraint.compute_excess(costs)
+            excess[constraint.cost] = max(over, excess.get(constraint.cost, over))  # a cost may have two bounds
+            self._refusals[str(constraint)] += over > 0
         attributes = {"variant": proposal.name, "params": costs["params"], "macs": costs["macs"]}
         outside = [f"{name} {costs[name]:,}" for name, value in excess.items() if value > 0]
-        self._refusals.update(str(limit) for limit in self._design.constraints if excess[limit.cost] > 0)
         if outside:
             attributes["reason"] = f"outside the constraints: {', '.join(outside)}"
         self._sampler.annotate(number, attributes, excess)
