@@ -85,6 +85,14 @@ def test_the_stream_has_the_events_of_the_last_start_and_the_status(results: Pat
     assert (first["asked"], first["recorded"], last["missing"]) == (6, 6, 0)
 
 
+def test_a_study_without_a_log_is_streamed_and_nothing_is_written(results: Path) -> None:
+    folder = results / "pretend"
+    before = sorted(folder.rglob("*"))
+    ((name, status),) = stream_study(folder, lambda: True)
+    assert (name, status["missing"]) == ("status", 1)
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_the_stream_is_one_of_server_sent_events(server: ThreadingHTTPServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
     connection.request("GET", "/stream/asked")

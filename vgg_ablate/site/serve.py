@@ -70,7 +70,6 @@ def start_server(results: Path, out: Path, port: int) -> ThreadingHTTPServer:
 def stream_study(folder: Path, is_over: Callable[[], bool]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the events of a study for its live page, as pairs of a name and data; `is_over` as in `follow_events`."""
     log = folder / "events.jsonl"
-    log.touch()
     yield "status", _describe_status(folder)
     for event in follow_events(log, find_last_start(log), is_over):
         yield "log", event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 def follow_events(path: Path, offset: int, is_over: Callable[[], bool]) -> Iterator[Mapping[str, Any]]:
     """Yield the events behind an offset in bytes as they are written; end after `is_over`, with what is there by then.
 
-    `is_over` waits a moment before it returns False. Torn lines are skipped. Raises OSError if the log cannot be read.
+    `is_over` waits a moment before it returns False. A log that is not there yet counts as empty, and torn lines are
+    skipped. Raises OSError if the log cannot be read.
     """
     pending = b""
     while True:
         over = is_over()
-        with path.open("rb") as file:
+        content = b""
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             file.seek(offset)
             content = file.read()
         offset += len(content)
