@@ -16,6 +16,7 @@ from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.statement import Statement
 
 STUDIES = Path(__file__).parents[2] / "studies"
+RESULTS = STUDIES.parent / "results"
 FILES = sorted([*STUDIES.glob("*.yaml"), *(STUDIES / "paper").glob("*.yaml")])  # examples/ has no evidence
 PATHS = {path.stem: path for path in FILES if path.stem != "recipe"}
 NAMES = list(PATHS)
@@ -151,13 +152,14 @@ def _without_scales(data: Data) -> Data:
     return data.model_copy(update=defaults)
 
 
-def test_the_second_data_set_keeps_nets_claims_and_recipe_of_the_first(studies: dict[str, Study]) -> None:
-    first, second = studies["depth"], studies["depth-fashion"]
+def test_the_second_data_set_keeps_nets_claims_and_the_tuned_recipe_of_the_first(studies: dict[str, Study]) -> None:
+    first, second = load(RESULTS / "depth" / "study.yaml"), studies["depth-fashion"]
+    assert first.tuned, "depth has been tuned"
     assert [_without_length(variant) for variant in second.variants] == [
         _without_length(variant) for variant in first.variants
     ]
-    assert second.claims == first.claims
-    assert second.base.data.augment == first.base.data.augment
+    assert second.claims == studies["depth"].claims
+    assert second.base.data.augment == studies["depth"].base.data.augment
     assert second.base.data.name == "fashion-mnist"
 
 
