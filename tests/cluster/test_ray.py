@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed (pip install 'vgg_ablate[ray]')")
@@ -65,6 +66,17 @@ def make_held_folder(folder: Path) -> Path:
     folder.mkdir()
     (folder / "held").touch()
     return folder
+
+
+def list_listening_addresses(pid: int) -> list[str]:
+    """Return the addresses on which a process and its descendants accept connections."""
+    process = psutil.Process(pid)
+    return [
+        connection.laddr.ip
+        for member in (process, *process.children(recursive=True))
+        for connection in member.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
 
 
 @pytest.mark.timeout(600)
@@ -192,10 +204,16 @@ def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, 
 
 
 @pytest.mark.timeout(600)
-def test_without_an_address_ray_is_started_locally_and_ended_again(tmp_path: Path) -> None:
+def test_without_an_address_ray_is_started_locally_reachable_from_nowhere_else_and_ended_again(tmp_path: Path) -> None:
     more = "  flipped: {data.evaluate.flip: true}\n"
-    plan, folder = build_fake_plan(make_study(tmp_path, variants=1, seeds=1, more=more)), tmp_path / "results"
-    driver = DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=1))
+    plan = build_fake_plan(make_study(tmp_path, variants=1, seeds=1, more=more))
+    folder = make_held_folder(tmp_path / "results")
+    driver = DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=1), fresh=True)
+    wait_until(lambda: (folder / "waiting.log").exists(), 100)
+    addresses = list_listening_addresses(driver.pid)
+    assert addresses
+    assert all(address.removeprefix("::ffff:") in ("127.0.0.1", "::1") for address in addresses), addresses
+    (folder / "held").unlink()
     assert driver.join() == 0
     assert len(list_trained_epochs(folder)) == 2 * 2, "three runs, two trainings"
     assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))

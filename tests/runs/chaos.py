@@ -26,10 +26,10 @@ def scale_storm(count: int) -> int:
 
 
 class DriverProcess:
-    """A process that runs `run_plan`."""
+    """A process that runs `run_plan`: a fork with the modules imported, or a fresh interpreter, as a user starts."""
 
-    def __init__(self, plan: Plan, folder: Path, options: RunOptions) -> None:
-        context = multiprocessing.get_context("forkserver")
+    def __init__(self, plan: Plan, folder: Path, options: RunOptions, *, fresh: bool = False) -> None:
+        context = multiprocessing.get_context("spawn" if fresh else "forkserver")
         pool = ["vgg_ablate.runs.workers.ray"] if options.pool == "ray" else []
         context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.harness", *pool])
         self._process = context.Process(target=_run_driver, args=(plan, folder, options, dict(os.environ)))

@@ -7,6 +7,7 @@ decide what is missing; manifest, ledger and events are derived from them.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -224,6 +225,9 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
         raise EnvironmentFailedError("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
     if options.runs_per_gpu == AUTO:
         raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.runs_per_gpu))
+    if options.address is None:
+        # Ray reads this when it is imported, whatever the system, and then listens on the loopback address only.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from vgg_ablate.runs.workers.ray import RayPool  # Ray is an extra, and takes a second to import
 
     return RayPool.connect(
