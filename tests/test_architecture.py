@@ -33,7 +33,7 @@ LAYERS = (
 INSIDE = {  # sub-package -> the parts of its package that it may import; "" is the modules outside sub-packages
     "runs.estimate": {"", "resources", "workers"},
     "runs.ledger": {""},
-    "runs.progress": {"", "workers"},
+    "runs.progress": {"", "resources", "workers"},
     "runs.resources": {""},
     "runs.search": {"", "ledger", "progress"},
     "runs.workers": {"", "resources"},

@@ -28,6 +28,7 @@ from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.events import EventWriter
+from vgg_ablate.runs.progress.limits import MemoryView, TimeLimitView
 from vgg_ablate.runs.progress.reading import fingerprint_with_notice
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.tracking import TrackerView, check_tracker
@@ -57,6 +58,7 @@ class RunOptions:
     track: tuple[TrackerName, ...] = ()  # experiment trackers that epochs and outcomes are mirrored to
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes whose runs are trained again
     wait: bool = False  # wait while another process runs the study
+    max_hours: float | None = None  # warn where the study takes longer; nothing is stopped
     until: float | None = None  # last level of the study's horizons to train; None: all levels
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: start one on this machine
@@ -121,7 +123,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
         check_owner(plan.study, folder)
         _set_aside_for_retry(store, options.retry)
         if plan.study.tune is not None:
-            plan, pool = _tune(plan, folder, options, pool)
+            plan, pool = _tune(plan, folder, options, pool, started)
             if pool is not None:
                 stack.callback(pool.close)  # no scheduler closes it if only the tuning was missing
         before = store.keys()
@@ -132,7 +134,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
             source = resume_search(plan, folder, ledger)
         else:
             source = resume_plan(plan, folder, ledger, options.until)
-        lost = _train(source, plan, folder, options, pool)
+        lost = _train(source, plan, folder, options, pool, started)
         delete_finished_checkpoints(folder)
         outcomes = read_outcomes(store, {cell.key for cell in source.cells})
     counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
@@ -153,7 +155,9 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
     )
 
 
-def _tune(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None) -> tuple[Plan, WorkerPool | None]:
+def _tune(
+    plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None, started: float
+) -> tuple[Plan, WorkerPool | None]:
     """Train the missing trials of the tuning; return the plan of the tuned study, and the pool if one was started.
 
     Raises RunsFailedError if trials are missing at the end: without them no winner is known.
@@ -166,7 +170,8 @@ def _tune(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None
         write_study_files(study, plan.planned, folder, trains=True, tuning=tuning.runs)
         pool = pool or _build_pool(folder, options)
         try:
-            lost = Scheduler(tuning.source, pool, store, _build_views(folder, options), keep_pool=True).run()
+            views = _build_views(folder, options, started)
+            lost = Scheduler(tuning.source, pool, store, views, keep_pool=True).run()
             tuning.source.raise_for_failures(lost)
         except BaseException:  # Ctrl-C too: workers must not outlive the study
             pool.close()
@@ -176,7 +181,12 @@ def _tune(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None
 
 
 def _train(
-    source: PlanSource | SearchController, plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None
+    source: PlanSource | SearchController,
+    plan: Plan,
+    folder: Path,
+    options: RunOptions,
+    pool: WorkerPool | None,
+    started: float,
 ) -> tuple[str, ...]:
     """Train the runs of a source, and return the titles of those that were given up."""
     trains = source.has_unfinished_runs()
@@ -184,7 +194,7 @@ def _train(
     write_study_files(plan.study, source.list_planned(), folder, trains=trains, tuning=plan.tuning)
     if not trains and isinstance(source, PlanSource):  # the manifest of a complete search may be older than its ledger
         return ()
-    views = _build_views(folder, options)
+    views = _build_views(folder, options, started)
     if isinstance(source, SearchController):
         views = MultiView(ManifestWriter(source, folder), views)
     store, pool = RecordStore(folder / "records"), pool or _build_pool(folder, options)
@@ -240,7 +250,9 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
     )
 
 
-def _build_views(folder: Path, options: RunOptions) -> View:
+def _build_views(folder: Path, options: RunOptions, started: float) -> View:
+    """Return everything that follows the study, whose time counts from `started` on the monotonic clock."""
     trackers = [TrackerView(name, folder) for name in options.track]  # first: they read what this start will log
     log = EventWriter.open(folder / "events.jsonl")
-    return MultiView(DiskSpaceView(folder), log, *trackers, build_view(options.progress))
+    limits: list[View] = [] if options.max_hours is None else [TimeLimitView(options.max_hours, started)]
+    return MultiView(DiskSpaceView(folder), MemoryView(), *limits, log, *trackers, build_view(options.progress))

@@ -156,7 +156,7 @@ class Scheduler:
             # The worker has died of a bug and wrote no record. `put` keeps the records that it wrote before.
             for cell in (running.cell, *running.cell.shares):
                 self.store.put(_build_failed_record(running, cell, event.reason))
-        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since)
+        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since, event.peak_bytes)
 
     def _average(self, cell: StudyCell) -> None:
         """Evaluate an ensemble by the stored predictions of its members, in this process: it takes milliseconds."""
@@ -164,7 +164,7 @@ class Scheduler:
         self.store.put(average_members(cell, self.store, self.predictions))
         self._publish_records(cell, time.monotonic() - self._running[cell.key].since)
 
-    def _publish_records(self, cell: StudyCell, seconds: float) -> None:
+    def _publish_records(self, cell: StudyCell, seconds: float, peak_bytes: int | None = None) -> None:
         """Inform source, views and forecast of the records of a cell and of those that share its training."""
         # Read back and not taken from the event: what a later start will find is what source and views get now.
         first = self.store.get(cell.key)
@@ -178,7 +178,8 @@ class Scheduler:
             self.source.finish_run(member, record)
             # The others took no time of their own, and their seconds must not count twice.
             own_seconds = seconds if member is cell else 0.0
-            self.views.handle(member, JobEnded(member.key, record.outcome, record.reason, own_seconds))
+            end = JobEnded(member.key, record.outcome, record.reason, own_seconds, peak_bytes)
+            self.views.handle(member, end)
 
     def _handle_loss(self, running: _RunningCell, event: JobLost) -> None:
         """Submit a lost run again, unless it was lost too often without progress."""
