@@ -51,7 +51,7 @@ OWNERS = {  # library -> the modules or packages that may import it
     "safetensors": {"models.checkpoints", "training"},
     "filelock": {"data.cache"},
     "platformdirs": {"data.cache"},
-    "psutil": {"runs.resources.slots", "data"},
+    "psutil": {"runs.leases", "runs.resources.slots", "data"},
     "optuna": {"runs.ledger", "runs.search.sampler", "external.trackers"},
     "ray": {"runs.workers.ray"},
     "pynvml": {"runs.resources.slots"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +79,7 @@ class Scheduler:
     store: RecordStore
     views: View
     predictions: Path | None = None  # the folder of stored class probabilities, where cells may have members
+    check_lock: Callable[[], None] = lambda: None  # raises once another driver has taken the study over
     keep_pool: bool = False  # leave the pool open at the end, for a scheduler that follows
     _running: dict[str, _RunningCell] = field(default_factory=dict)
     _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, epoch that was reached
@@ -86,14 +88,17 @@ class Scheduler:
     def run(self) -> tuple[str, ...]:
         """Run everything and return the titles of the cells that were given up. Closes the pool however it ends.
 
-        Raises KeyboardInterrupt after Ctrl-C, between two steps, and EnvironmentFailedError if a worker refuses.
+        Raises KeyboardInterrupt after Ctrl-C, between two steps, EnvironmentFailedError if a worker refuses, and
+        StudyLockedError before it asks the source for anything once another driver has taken the study over.
         """
         self.state.forecast.slots = self.pool.slots
         self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
                 while self._submit_runs() or self._running:
-                    for event in self.pool.poll(_POLL_TIMEOUT_S):
+                    events = self.pool.poll(_POLL_TIMEOUT_S)
+                    self.check_lock()
+                    for event in events:
                         self._handle(event)
                     self.state.forecast.slots = self.pool.slots  # may change: GPU packing learns how many runs fit
                     self.views.tick()
@@ -112,7 +117,10 @@ class Scheduler:
     def _submit_runs(self) -> bool:
         """Submit runs while the pool has room, and return whether there was any."""
         submitted = False
-        while self.pool.count_free_slots() and (cell := self.source.take_next_run()) is not None:
+        while self.pool.count_free_slots():
+            self.check_lock()
+            if (cell := self.source.take_next_run()) is None:
+                break
             self._running[cell.key] = _RunningCell(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
