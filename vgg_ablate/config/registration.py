@@ -12,7 +12,8 @@ from typing import Any
 from vgg_ablate.config.content_hash import dump_canonical_json
 from vgg_ablate.config.study import Study
 
-_LOCATION_FIELDS = {"root", "download", "on_corrupt"}  # fields of `data` that do not change the examples
+# Fields of `data` that do not change the examples.
+_LOCATION_FIELDS = {"root", "download", "on_corrupt", "follow_links"}
 _CLAIM_FIELDS = {"kind", "a", "b", "trend", "metric", "margin", "smallest_effect", "within", "against"}  # not the text
 
 

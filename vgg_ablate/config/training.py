@@ -118,7 +118,9 @@ class Evaluate(FrozenModel):
 
 # Fields of `data` that declare a data set or locate its files. They are not part of a run's key: the fingerprint of the
 # pixels and Data.shape identify the content, so that the same content declared in two ways is one run.
-DECLARATION_FIELDS = frozenset({"name", "root", "download", "on_corrupt", "image_size", "channels", "classes"})
+DECLARATION_FIELDS = frozenset(
+    {"name", "root", "download", "on_corrupt", "follow_links", "image_size", "channels", "classes"}
+)
 
 
 class Data(FrozenModel):
@@ -154,6 +156,8 @@ class Data(FrozenModel):
     """Whether a missing data set is downloaded. Example: true"""
     on_corrupt: Literal["error", "skip"] = "error"
     """What happens at an image file that cannot be read: error, or skip the file. Example: skip"""
+    follow_links: Flag = False
+    """Whether `root` and links below it may lead out of the folder of the data. Example: true"""
 
     @field_validator("name")
     @classmethod
