@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 
 from vgg_ablate.formatting.text import truncate
@@ -115,6 +116,11 @@ def find_nearest(word: str, words: Iterable[str]) -> str | None:
     # 0.6 is difflib's own default: it accepts one wrong letter in a word of three, and no unrelated words.
     matches = difflib.get_close_matches(word.lower(), originals, n=1, cutoff=0.6)
     return originals[matches[0]] if matches else None
+
+
+def find_missing_package(package: str, extra: str) -> str | None:
+    """Return how to install a package that is missing, by an extra of ours; None where it is installed."""
+    return None if find_spec(package) else f"{package} is not installed: pip install 'vgg_ablate[{extra}]'"
 
 
 def _shorten_repr(value: object) -> str:

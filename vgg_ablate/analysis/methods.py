@@ -18,6 +18,7 @@ from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.published import PublishedValue
+from vgg_ablate.formatting.text import join_first
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
@@ -136,7 +137,7 @@ def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], 
 
 def list_lacking(lacking: Sequence[str]) -> str:
     """Return the runs without a value in one line: the first three of them, and how many there are besides."""
-    return "; ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+    return join_first(lacking, 3, "; ")
 
 
 class MethodResult(NamedTuple):

@@ -21,6 +21,7 @@ from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.analysis.validation import ExpectedVariant
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
+from vgg_ablate.formatting.text import join_first
 from vgg_ablate.records import Manifest, PlannedRun, Record, RecordStore
 
 EPOCH_FIELDS = (
@@ -221,7 +222,5 @@ def _find_mixed_datasets(store: RecordStore, records: Iterable[Record]) -> list[
     return problems
 
 
-def _join_names(names: Iterable[str], limit: int = 5) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(ordered[:limit]) + more
+def _join_names(names: Iterable[str]) -> str:
+    return join_first(sorted(names), 5)

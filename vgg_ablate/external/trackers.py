@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vgg_ablate.errors import Problem, SpecError, find_nearest
+from vgg_ablate.errors import Problem, SpecError, find_missing_package, find_nearest
 from vgg_ablate.external.run_table import Runs
 
 
@@ -150,6 +149,5 @@ def read_mlflow(source: str, uri: str) -> Runs:
 
 
 def _require(package: str, source: str) -> None:
-    if find_spec(package) is None:
-        rule = f"needs the package {package}: pip install 'vgg-ablate[{package}]'"
+    if rule := find_missing_package(package, package):
         raise SpecError(Problem(rule, location=source))

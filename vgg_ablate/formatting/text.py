@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def capitalize_first(text: str) -> str:
     """Make the first letter a capital; str.capitalize would make the other letters small."""
     return text[:1].upper() + text[1:]
+
+
+def join_first(names: Sequence[str], limit: int, separator: str = ", ") -> str:
+    """Return the first `limit` names, and how many there are besides: `a, b and 3 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return separator.join(names[:limit]) + more
 
 
 def truncate(text: str, length: int) -> str:

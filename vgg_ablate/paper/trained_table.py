@@ -18,7 +18,7 @@ from vgg_ablate.report.claims_table import build_claim_difference_cell
 def build_trained_table(standings: Sequence[Standing]) -> Table:
     """Return one row per deciding claim that has results; `standings` without any give a table without rows."""
     columns = (
-        Column("", "id", "left"),
+        Column("id", "id", "left"),
         Column("the paper's claim", "claim", "left"),
         Column("paper: a − b", "paper"),
         Column("error of a, %", "a"),
