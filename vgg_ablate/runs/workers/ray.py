@@ -242,8 +242,9 @@ class _MessageBoard:
         """Add a report and return the answer for this task."""
         self._reports.append((key, ticket, report))
         answer, decided = self._answers.get(ticket, (_Answer.CONTINUE, 0))
-        is_epoch = isinstance(report, EpochEnded)
-        return _Answer.UNDECIDED if answer is _Answer.CONTINUE and is_epoch and report.epoch.epoch > decided else answer
+        if answer is _Answer.CONTINUE and isinstance(report, EpochEnded) and report.epoch.epoch > decided:
+            return _Answer.UNDECIDED
+        return answer
 
     def set_answer(self, ticket: int, answer: _Answer, epoch: int) -> None:
         """Set the answer for a task, by a driver that has seen its reports up to this epoch."""
