@@ -70,7 +70,7 @@ def _build_caption(report: Report) -> str:
     if report.level is None:
         return "Claims: test errors of both sides in percent"
     at_level = f"Claims at {format_level(report, report.level)}: test errors of both sides in percent"
-    return at_level if report.is_last_level else f"{at_level}; not run yet at {_format_last_level(report)}"
+    return at_level if report.is_last_level else f"{at_level}; {_format_last_level(report)} decide and are not run yet"
 
 
 def _format_last_level(report: Report) -> str:
