@@ -51,9 +51,9 @@ def _build_variants_table(judgement: Judgement) -> Table:
     values = {metric: collect_by_seed(judgement.frame, metric) for metric in metrics}
     counts = judgement.frame["variant"].value_counts()
     columns = (
-        Column("variant", "variant", "left"),
-        Column("runs", "runs"),
-        *(Column(", ".join(filter(None, (metric, get_metric(metric).unit))), metric) for metric in metrics),
+        Column("variant", "left"),
+        Column("runs"),
+        *(Column(", ".join(filter(None, (metric, get_metric(metric).unit)))) for metric in metrics),
     )
     rows = []
     for name in names:

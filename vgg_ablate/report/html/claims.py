@@ -138,9 +138,9 @@ def _build_seed_table(report: Report, verdict: Verdict) -> Table:
     keys = index_record_keys(report)
     unit = get_claim_unit(verdict.claim)
     columns = (
-        Column("seed", "seed"),
-        *(Column(side, side) for side in sides),
-        Column(f"difference, {unit}" if unit else "difference", "difference"),
+        Column("seed"),
+        *(Column(side) for side in sides),
+        Column(f"difference, {unit}" if unit else "difference"),
     )
     rows = []
     for seed, gain in compute_gains(verdict, report.frame).items():
