@@ -134,11 +134,6 @@ def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], 
     }
 
 
-def list_lacking(lacking: Sequence[str]) -> str:
-    """Return the runs without a value in one line: the first three of them, and how many there are besides."""
-    return "; ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
-
-
 class MethodResult(NamedTuple):
     """The estimate, p-value, Holm's q and verdict of one claim by one method."""
 

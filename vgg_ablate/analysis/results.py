@@ -21,6 +21,7 @@ from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.analysis.validation import ExpectedVariant
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
+from vgg_ablate.formatting.text import join_first
 from vgg_ablate.records import Manifest, PlannedRun, Record, RecordStore
 
 EPOCH_FIELDS = (
@@ -34,6 +35,9 @@ EPOCH_FIELDS = (
     "cpu_seconds",
     "val_examples",
 )
+
+
+_MAX_NAMES = 5  # per problem
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def _with_one_key_per_run(manifest: Manifest) -> tuple[Manifest, list[str]]:
     """Return the manifest with the first key of every variant and seed, and a problem for every further key."""
     first = {(run.variant, run.seed): run for run in reversed(manifest.planned)}
     problems = [
-        f"manifest.json: planned: {run.variant}/{run.seed} has two keys, got {run.key}; the first one is used"
+        f"manifest.json: planned: {run.name} has two keys, got {run.key}; the first one is used"
         for run in manifest.planned
         if first[run.variant, run.seed].key != run.key
     ]
@@ -221,7 +225,5 @@ def _find_mixed_datasets(store: RecordStore, records: Iterable[Record]) -> list[
     return problems
 
 
-def _join_names(names: Iterable[str], limit: int = 5) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(ordered[:limit]) + more
+def _join_names(names: Iterable[str]) -> str:
+    return join_first(sorted(names), _MAX_NAMES)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgg_ablate.errors import Problem, SpecError, find_nearest
+from vgg_ablate.formatting.text import join_first
 
 if TYPE_CHECKING:
     from vgg_ablate.models.width_matching import ResolvedVariant
@@ -62,9 +63,8 @@ def warn_about_warmup(nets: Iterable[ResolvedVariant]) -> None:
     """Warn on stderr of deep nets that start at a high learning rate: they stall, or lose points of accuracy."""
     names = [net.variant.name for net in nets if _lacks_warmup(net)]
     if names:
-        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
         print(
-            f"warning: {', '.join(names[:_MAX_LISTED])}{more}: more than two convolutions in a stage, trained at a "
+            f"warning: {join_first(names, _MAX_LISTED)}: more than two convolutions in a stage, trained at a "
             f"learning rate above {_HIGH_LR} without warm-up: such runs often stall; set train.warmup_epochs: 1",
             file=sys.stderr,
         )
@@ -74,9 +74,8 @@ def warn_about_rate(nets: Iterable[ResolvedVariant]) -> None:
     """Warn on stderr of learning rates that are likely mistakes of typing."""
     names = [net.variant.name for net in nets if net.variant.train.lr > _UNUSUAL_LR]
     if names:
-        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
         print(
-            f"warning: {', '.join(names[:_MAX_LISTED])}{more}: a learning rate above {_UNUSUAL_LR:g} is unusual; "
+            f"warning: {join_first(names, _MAX_LISTED)}: a learning rate above {_UNUSUAL_LR:g} is unusual; "
             "common rates are 0.001 to 0.1",
             file=sys.stderr,
         )

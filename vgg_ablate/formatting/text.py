@@ -1,14 +1,20 @@
-"""Truncation of text to a length in characters or to a width on paper."""
+"""Lists, capitals, and the truncation of text to a length in characters or to a width on paper."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def capitalize_first(text: str) -> str:
     """Make the first letter a capital; str.capitalize would make the other letters small."""
     return text[:1].upper() + text[1:]
+
+
+def join_first(items: Sequence[str], limit: int, separator: str = ", ") -> str:
+    """Return the first `limit` items, and how many there are besides: `a, b and 3 more`."""
+    rest = len(items) - limit
+    return separator.join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def truncate(text: str, length: int) -> str:

@@ -9,6 +9,7 @@ from vgg_ablate.analysis.data_facts import collect_data_facts
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.training_state import UNDER_TRAINED_ERROR, UNDER_TRAINED_RATIO
 from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.text import join_first
 
 _MAX_NAMES = 3  # of under-trained variants; more are counted
 
@@ -68,5 +69,4 @@ def list_data_facts(report: Report) -> list[str]:
 def _list_names(names: Sequence[str], of: int) -> str:
     if len(names) == of and of > 1:
         return f"all {of}"
-    shown = ", ".join(names[:_MAX_NAMES])
-    return f"{shown} and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else shown
+    return join_first(names, _MAX_NAMES)
