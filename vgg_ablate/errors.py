@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 
 from vgg_ablate.formatting.text import truncate
@@ -115,6 +116,16 @@ def find_nearest(word: str, words: Iterable[str]) -> str | None:
     # 0.6 is difflib's own default: it accepts one wrong letter in a word of three, and no unrelated words.
     matches = difflib.get_close_matches(word.lower(), originals, n=1, cutoff=0.6)
     return originals[matches[0]] if matches else None
+
+
+def explain_missing_package(package: str, extra: str) -> str:
+    """Return what is missing, and the command that installs it, where a package of an extra cannot be imported.
+
+    Empty where it is installed. The package itself is not imported.
+    """
+    if find_spec(package) is not None:
+        return ""
+    return f"the package {package.replace('_', '-')} is not installed: pip install 'vgg_ablate[{extra}]'"
 
 
 def _shorten_repr(value: object) -> str:

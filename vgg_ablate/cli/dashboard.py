@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from vgg_ablate.cli.arguments import OUT, RESULTS, declare_storage, find_results_folder
-from vgg_ablate.errors import EnvironmentFailedError
+from vgg_ablate.errors import EnvironmentFailedError, explain_missing_package
 
 PORT = Annotated[int, typer.Option(help="Port on 127.0.0.1.")]
 STORAGE = Annotated[str | None, declare_storage("; default: its file in the results folder.")]
@@ -22,8 +21,8 @@ def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PO
     from vgg_ablate.runs.interrupts import exit_on_sigterm
     from vgg_ablate.runs.ledger.storage import build_default_url, parse_file_path
 
-    if find_spec("optuna_dashboard") is None:
-        raise EnvironmentFailedError("optuna-dashboard is not installed: pip install 'vgg_ablate[dashboard]'")
+    if missing := explain_missing_package("optuna_dashboard", "dashboard"):
+        raise EnvironmentFailedError(missing)
     url = storage or build_default_url(find_results_folder(study, out))
     path = parse_file_path(url)
     if path is not None and not path.exists():

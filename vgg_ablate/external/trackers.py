@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vgg_ablate.errors import Problem, SpecError, find_nearest
+from vgg_ablate.errors import Problem, SpecError, explain_missing_package, find_nearest
 from vgg_ablate.external.run_table import Runs
 
 
@@ -102,7 +101,7 @@ def _read_tensorboard(path: Path, folders: Sequence[Path]) -> Runs:
 
     Of `runs/dropout/seed-3`, read from `runs`, `folder` is dropout/seed-3, `folder_1` dropout and `folder_2` seed-3.
     """
-    _require("tensorboard", str(path))
+    _check_package("tensorboard", str(path))
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     rows: list[Mapping[str, Any]] = []
@@ -121,7 +120,7 @@ def read_mlflow(source: str, uri: str) -> Runs:
 
     Those are `run_id`, `metrics...`, `params...` and `tags...`. A note counts the other runs.
     """
-    _require("mlflow", source)
+    _check_package("mlflow", source)
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # since 3.x the file store refuses to be read without it
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -149,7 +148,6 @@ def read_mlflow(source: str, uri: str) -> Runs:
     return Runs(pd.DataFrame(rows), lambda row: f"{source}: run {rows[row]['run_id']}", source, notes)
 
 
-def _require(package: str, source: str) -> None:
-    if find_spec(package) is None:
-        rule = f"needs the package {package}: pip install 'vgg-ablate[{package}]'"
-        raise SpecError(Problem(rule, location=source))
+def _check_package(package: str, source: str) -> None:
+    if missing := explain_missing_package(package, package):
+        raise SpecError(Problem(missing, location=source))

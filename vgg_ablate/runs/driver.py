@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from vgg_ablate.config.study import Study
-from vgg_ablate.errors import EnvironmentFailedError, Problem, RunsFailedError, SpecError
+from vgg_ablate.errors import EnvironmentFailedError, Problem, RunsFailedError, SpecError, explain_missing_package
 from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.runs.cleanup import delete_finished_checkpoints
 from vgg_ablate.runs.leases import hold_study_lock
@@ -221,8 +220,8 @@ def _build_pool(folder: Path, options: RunOptions) -> WorkerPool:
 
 
 def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
-    if find_spec("ray") is None:
-        raise EnvironmentFailedError("--pool ray: Ray is not installed: pip install 'vgg_ablate[ray]'")
+    if missing := explain_missing_package("ray", "ray"):
+        raise EnvironmentFailedError(f"--pool ray: {missing}")
     if options.runs_per_gpu == AUTO:
         raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.runs_per_gpu))
     if options.address is None:

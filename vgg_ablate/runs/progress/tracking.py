@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
-from vgg_ablate.errors import EnvironmentFailedError, StorageError
+from vgg_ablate.errors import EnvironmentFailedError, StorageError, explain_missing_package
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.views import NullView, ProgressState
 
@@ -17,8 +16,8 @@ _PATIENCE_S = 60.0  # for what is not sent yet when the study has ended
 
 def check_tracker(name: TrackerName) -> None:
     """Raise EnvironmentFailedError where the package of a tracker is not installed."""
-    if find_spec(name) is None:
-        raise EnvironmentFailedError(f"--track {name}: the package is not installed: pip install 'vgg_ablate[{name}]'")
+    if missing := explain_missing_package(name, name):
+        raise EnvironmentFailedError(f"--track {name}: {missing}")
 
 
 class TrackerView(NullView):
