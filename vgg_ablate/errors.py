@@ -118,14 +118,9 @@ def find_nearest(word: str, words: Iterable[str]) -> str | None:
     return originals[matches[0]] if matches else None
 
 
-def explain_missing_package(package: str, extra: str) -> str:
-    """Return what is missing, and the command that installs it, where a package of an extra cannot be imported.
-
-    Empty where it is installed. The package itself is not imported.
-    """
-    if find_spec(package) is not None:
-        return ""
-    return f"the package {package.replace('_', '-')} is not installed: pip install 'vgg_ablate[{extra}]'"
+def find_missing_package(package: str, extra: str) -> str | None:
+    """Return how to install a package that is missing, by an extra of ours; None where it is installed."""
+    return None if find_spec(package) else f"{package} is not installed: pip install 'vgg_ablate[{extra}]'"
 
 
 def _shorten_repr(value: object) -> str:

@@ -7,8 +7,6 @@ several writers wins and no reader sees an incomplete file.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -20,6 +18,7 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Valid
 
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.content_hash import hash_content
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
 from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
 from vgg_ablate.config.variants import VariantName
@@ -68,8 +67,7 @@ class Run(FrozenModel):
         content = self.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
         content["data"] |= self.data.shape._asdict()
         content["recipe_version"] = RECIPE_VERSION
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hash_content(content)
 
     @cached_property
     def training_key(self) -> str:

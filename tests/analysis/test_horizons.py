@@ -187,7 +187,8 @@ def test_a_trend_that_cannot_be_is_named_and_left_out(tmp_path: Path) -> None:
 
 
 def register(folder: Path, changed: list[dict[str, Any]], **more: Any) -> list[str]:
-    from vgg_ablate.config.registration import build_deciding_content, hash_content
+    from vgg_ablate.config.content_hash import hash_content
+    from vgg_ablate.config.registration import build_deciding_content
 
     decides = build_deciding_content(load(folder / "study.yaml"))
     registration = {"date": "2026-11-25", "hash": hash_content(decides), "registered_at": "T0", "recorded": 0}

@@ -102,7 +102,7 @@ def test_an_invalid_date_is_one_line(tmp_path: Path, day: str) -> None:
         (
             "[2, 4, 8]",
             "[2, 8, 4]",
-            "6:12: horizons.train.epochs: levels must be strictly increasing, got [2, 8, 4]",
+            "6:12: horizons.train.epochs: must be strictly increasing, got [2, 8, 4]",
         ),
         (
             "train.epochs: [2, 4, 8]",

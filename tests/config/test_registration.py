@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vgg_ablate.config.registration import build_deciding_content, hash_content, list_changed_parts
+from vgg_ablate.config.content_hash import hash_content
+from vgg_ablate.config.registration import build_deciding_content, list_changed_parts
 from vgg_ablate.config.study import load
 
 STUDY = """\

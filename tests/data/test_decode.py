@@ -192,6 +192,55 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
     sources.compute_data_fingerprint(data.model_copy(update={"on_corrupt": "skip"}))
 
 
+@pytest.mark.parametrize("kind", ["image", "class", "split", "array"])
+def test_a_link_out_of_the_data_folder_is_followed_only_where_the_study_says_so(tmp_path: Path, kind: str) -> None:
+    data, outside = write_corrupt_folder(tmp_path / "root"), tmp_path / "elsewhere"
+    for name in ("3.png", "4.png"):
+        (tmp_path / "root/train/b" / name).unlink()
+    match kind:
+        case "image":
+            link = tmp_path / "root/train/a/0.png"
+        case "class":
+            link = tmp_path / "root/train/a"
+        case "split":
+            link = tmp_path / "root/test"
+        case _:
+            data, link = Data(name="mnist", root=str(tmp_path / "root")), tmp_path / "root/t10k-images-idx3-ubyte"
+            link.write_bytes(b"")
+    link.rename(outside)
+    link.symlink_to(outside)
+    with pytest.raises(DatasetError) as caught:
+        sources.compute_data_fingerprint(data)
+    expected = f"{link}: leads out of the data folder, to {outside}; data.follow_links: true allows it"
+    assert str(caught.value) == expected
+    if kind != "array":
+        sources.compute_data_fingerprint(data.model_copy(update={"follow_links": True}))
+
+
+def test_links_inside_the_data_folder_and_to_it_are_followed(tmp_path: Path) -> None:
+    data, link = write_corrupt_folder(tmp_path / "root"), tmp_path / "link"
+    for name in ("3.png", "4.png"):
+        (tmp_path / "root/train/b" / name).unlink()
+    (tmp_path / "root/train/a/9.png").symlink_to("0.png")
+    link.symlink_to(tmp_path / "root")
+    sources.compute_data_fingerprint(data.model_copy(update={"root": str(link)}))
+
+
+def test_a_relative_root_stays_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_corrupt_folder(tmp_path / "root")
+    for name in ("3.png", "4.png"):
+        (tmp_path / "root/train/b" / name).unlink()
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("VGG_ABLATE_DATA", str(tmp_path / "data"))
+    relative = data.model_copy(update={"root": "a/../../root"})
+    with pytest.raises(
+        DatasetError, match=r"data\.root: leads out of \$VGG_ABLATE_DATA .*: a/\.\./\.\./root; give an abs"
+    ):
+        sources.compute_data_fingerprint(relative)
+    (tmp_path / "data/a").mkdir()
+    sources.compute_data_fingerprint(relative.model_copy(update={"follow_links": True}))
+
+
 def test_decoding_reports_its_progress(tmp_path: Path) -> None:
     files = [RawExample(save_image(tmp_path, Image.fromarray(GREY), f"{index}.png"), 0) for index in range(3)]
     calls: list[tuple[int, int]] = []

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from vgg_ablate.runs.driver import RunOptions, run_plan
@@ -29,10 +30,15 @@ class DriverProcess:
     """A process that runs `run_plan`: a fork with the modules imported, or a fresh interpreter, as a user starts."""
 
     def __init__(self, plan: Plan, folder: Path, options: RunOptions, *, fresh: bool = False) -> None:
-        context = multiprocessing.get_context("spawn" if fresh else "forkserver")
+        forkserver, spawn = multiprocessing.get_context("forkserver"), multiprocessing.get_context("spawn")
         pool = ["vgg_ablate.runs.workers.ray"] if options.pool == "ray" else []
-        context.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.harness", *pool])
-        self._process = context.Process(target=_run_driver, args=(plan, folder, options, dict(os.environ)))
+        forkserver.set_forkserver_preload(["vgg_ablate.runs.driver", "tests.runs.harness", *pool])
+        arguments = (plan, folder, options, dict(os.environ))
+        self._process: BaseProcess = (
+            spawn.Process(target=_run_driver, args=arguments)
+            if fresh
+            else forkserver.Process(target=_run_driver, args=arguments)
+        )
         self._process.start()
 
     @property

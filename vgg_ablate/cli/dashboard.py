@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vgg_ablate.cli.arguments import OUT, RESULTS, declare_storage, find_results_folder
-from vgg_ablate.errors import EnvironmentFailedError, explain_missing_package
+from vgg_ablate.errors import EnvironmentFailedError, find_missing_package
 
 PORT = Annotated[int, typer.Option(help="Port on 127.0.0.1.")]
 STORAGE = Annotated[str | None, declare_storage("; default: its file in the results folder.")]
@@ -21,7 +21,7 @@ def dashboard(study: RESULTS, out: OUT = None, storage: STORAGE = None, port: PO
     from vgg_ablate.runs.interrupts import exit_on_sigterm
     from vgg_ablate.runs.ledger.storage import build_default_url, parse_file_path
 
-    if missing := explain_missing_package("optuna_dashboard", "dashboard"):
+    if missing := find_missing_package("optuna_dashboard", "dashboard"):
         raise EnvironmentFailedError(missing)
     url = storage or build_default_url(find_results_folder(study, out))
     path = parse_file_path(url)

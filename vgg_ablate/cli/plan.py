@@ -15,6 +15,7 @@ from vgg_ablate.cli.run import DEVICE, PACKING, RUNS_PER_GPU, WORKERS
 from vgg_ablate.cli.space import print_survey
 from vgg_ablate.cli.targets import print_mismatches, warn_about_size
 from vgg_ablate.errors import SpecError
+from vgg_ablate.formatting.text import join_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -229,7 +230,7 @@ def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -
     if study.design.proposes_variants:
         print("not included: the search's proposals and winners, whose nets are not known yet")
     if cost.dropped:
-        titles = ", ".join(cost.dropped[:_MAX_LISTED]) + (", ..." if len(cost.dropped) > _MAX_LISTED else "")
+        titles = join_first(cost.dropped, _MAX_LISTED)
         print(f"{len(cost.dropped)} runs would not end in time: {titles}", file=sys.stderr)
 
 

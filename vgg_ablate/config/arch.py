@@ -31,6 +31,7 @@ from vgg_ablate.config.types import (
     Width,
     parse_budget_number,
     parse_text_with,
+    wrap_in_list,
 )
 from vgg_ablate.errors import find_nearest
 
@@ -39,11 +40,7 @@ BetweenConvs = Literal["activation", "norm", "none"]
 KernelRule = Literal[3, 5, 7, "1x1-last", "1xn", "every-3", "every-5", "every-7"]
 
 
-def _wrap_in_list(value: Any) -> Any:
-    return [value] if isinstance(value, int | str) else value
-
-
-Kernel = Annotated[tuple[KernelRule, ...], BeforeValidator(_wrap_in_list)]
+Kernel = Annotated[tuple[KernelRule, ...], BeforeValidator(wrap_in_list)]
 
 
 class ConvConfig(FrozenModel):

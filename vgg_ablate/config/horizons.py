@@ -6,13 +6,12 @@ Claims are judged at the last level; the lower levels show whether the verdict c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from vgg_ablate.config.overrides import split_path
-from vgg_ablate.config.types import InvalidValueError, Number, Whole
+from vgg_ablate.config.types import InvalidValueError, Number, Whole, check_increasing
 
 HorizonLevel = int | float
 CHANGEABLE_KEYS = ("arch", "data", "train")  # the first part of every path that a change or horizons may name
@@ -27,8 +26,7 @@ def _check_one_increasing_path(
         if split_path(path)[0] not in CHANGEABLE_KEYS or len(split_path(path)) < 2:
             rule = "the path must start with arch, data or train, such as train.epochs"
             raise InvalidValueError(rule, field=path)
-        if any(lower >= higher for lower, higher in pairwise(levels)):
-            raise InvalidValueError("levels must be strictly increasing", field=path, got=list(levels))
+        check_increasing(levels, field=path)
     return horizons
 
 

@@ -31,6 +31,7 @@ def load_with_own_name(path: str | Path, overrides: Sequence[str]) -> Study:
             return study
     except SpecError:  # the file alone is no valid study
         pass
+    # Not `hash_content`: names of existing results folders end in this digest.
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]
     return study.with_name(f"{study.name[: _MAX_NAME - _HASH_DIGITS - 1]}-{digest}")
 

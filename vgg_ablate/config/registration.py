@@ -5,14 +5,15 @@ It is stored in the manifest before the first training and compared with the stu
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vgg_ablate.config.content_hash import dump_canonical_json
 from vgg_ablate.config.study import Study
 
-_LOCATION_FIELDS = {"root", "download", "on_corrupt"}  # fields of `data` that do not change the examples
+# Fields of `data` that do not change the examples.
+_LOCATION_FIELDS = {"root", "download", "on_corrupt", "follow_links"}
 _CLAIM_FIELDS = {"kind", "a", "b", "trend", "metric", "margin", "smallest_effect", "within", "against"}  # not the text
 
 
@@ -41,13 +42,8 @@ def build_deciding_content(study: Study) -> dict[str, Any]:
         "variants": {variant.name: variant.changes for variant in study.variants[1:]},
     }
     # The round trip turns tuples into lists, so that the content equals the one read back from a manifest.
-    plain: dict[str, Any] = json.loads(_dump_canonical(content))
+    plain: dict[str, Any] = json.loads(dump_canonical_json(content))
     return plain
-
-
-def hash_content(content: Mapping[str, Any]) -> str:
-    """Return the first 16 hex digits of the SHA-256 of the canonical JSON."""
-    return hashlib.sha256(_dump_canonical(content).encode()).hexdigest()[:16]
 
 
 def find_registration_changes(registration: Mapping[str, Any], study: Study, content: Mapping[str, Any]) -> list[str]:
@@ -88,7 +84,3 @@ def _list_differences(
             yield from _list_differences(f"{path}[{name}]", old[name], new[name])
         else:
             yield f"{path}[{name}]"
-
-
-def _dump_canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -33,7 +33,15 @@ from vgg_ablate.config.constraints import Constraint, parse_constraint
 from vgg_ablate.config.limits import MAX_VARIANTS, check_count
 from vgg_ablate.config.samplers import NoPruner, Pruner, Sampler, TpeSampler
 from vgg_ablate.config.search_space import Changes, NumberRange, SearchDimension, encode_choice
-from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, Positive, Whole, parse_text_with
+from vgg_ablate.config.types import (
+    Count,
+    FrozenModel,
+    InvalidValueError,
+    Positive,
+    Whole,
+    check_distinct,
+    parse_text_with,
+)
 
 Objective = Literal["val_error", "params", "macs", "activations", "train_seconds"]
 # Searches and tuning count their seeds from here. Seeds of a study are below, so that winners are trained on seeds that
@@ -114,8 +122,7 @@ class Search(BaseDesign):
     @field_validator("objectives")
     @classmethod
     def _check_distinct_objectives(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
-        if len(set(objectives)) < len(objectives):
-            raise InvalidValueError("duplicate objective", got=list(objectives))
+        check_distinct(objectives, "objective")
         return objectives
 
     @model_validator(mode="after")

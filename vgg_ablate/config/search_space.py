@@ -19,7 +19,7 @@ from vgg_ablate.config.types import (
     Number,
     Positive,
     Whole,
-    find_repeated,
+    check_distinct,
 )
 
 Changes = dict[str, Any]  # path -> new value
@@ -71,17 +71,16 @@ def _choose_dimension_tag(value: Any) -> str:
     return "dict[label]" if isinstance(value, Mapping) else "list[choice]"
 
 
-def _check_distinct(values: list[Any]) -> list[Any]:
-    encoded = [encode_choice(value) for value in values]  # choices may be mappings, which cannot be members of a set
-    if duplicates := find_repeated(encoded):
-        raise InvalidValueError("duplicate choice", got=values[encoded.index(duplicates[0])])
+def _check_distinct_choices(values: list[Any]) -> list[Any]:
+    # Encoded, because choices may be mappings, which cannot be members of a set.
+    check_distinct([encode_choice(value) for value in values], "choice")
     return values
 
 
 # The tags look like types, so that yaml_loader removes them from the paths of errors.
 SearchDimension = Annotated[
     Annotated[NumberRange, Tag("Between[number]")]
-    | Annotated[list[Any], Field(min_length=1), AfterValidator(_check_distinct), Tag("list[choice]")]
+    | Annotated[list[Any], Field(min_length=1), AfterValidator(_check_distinct_choices), Tag("list[choice]")]
     | Annotated[dict[Name, Changes], Field(min_length=1), Tag("dict[label]")],
     Discriminator(_choose_dimension_tag),
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from datetime import date
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
@@ -27,7 +26,8 @@ from vgg_ablate.config.types import (
     NonNegative,
     Positive,
     Whole,
-    find_repeated,
+    check_distinct,
+    check_increasing,
 )
 
 _FEWEST_AT_LOOK = 2
@@ -83,8 +83,7 @@ ReportColumn = Literal[
 
 
 def _check_distinct_items(items: tuple[str, ...]) -> tuple[str, ...]:
-    if repeated := find_repeated(items):
-        raise InvalidValueError("duplicate entry", got=repeated[0])
+    check_distinct(items, "entry")
     return items
 
 
@@ -110,8 +109,7 @@ class Looks(FrozenModel):
     @field_validator("looks")
     @classmethod
     def _check_increasing(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
-        if any(fewer >= more for fewer, more in pairwise(looks)):
-            raise InvalidValueError("must be strictly increasing", got=list(looks))
+        check_increasing(looks)
         if len(looks) > 1 and looks[0] < _FEWEST_AT_LOOK:
             rule = f"must begin with {_FEWEST_AT_LOOK} seeds or more: one difference has no spread"
             raise InvalidValueError(rule, got=list(looks))
@@ -129,9 +127,8 @@ def _expand_seed_count(value: Any) -> Any:
     return list(range(value))
 
 
-def _check_distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if repeated := find_repeated(seeds):
-        raise InvalidValueError(f"duplicate seed {repeated[0]}")
+def _check_distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    check_distinct(seeds, "seed")
     return seeds
 
 
@@ -140,7 +137,7 @@ Seeds = Annotated[
     Annotated[
         tuple[Annotated[Whole, Field(lt=FIRST_SEARCH_SEED)], ...],
         Field(min_length=1, max_length=MAX_SEEDS, json_schema_extra={"uniqueItems": True}),
-        AfterValidator(_check_distinct),
+        AfterValidator(_check_distinct_seeds),
         Tag("tuple[int]"),
     ]
     | Annotated[Looks, Tag("Looks[int]")],

@@ -22,6 +22,7 @@ from vgg_ablate.config.types import (
     Share,
     Size,
     Whole,
+    wrap_in_list,
 )
 from vgg_ablate.errors import find_nearest
 
@@ -91,10 +92,6 @@ class Augment(FrozenModel):
 EvaluationView = Literal["single", "dense", "crops"]
 
 
-def _wrap_in_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) else value
-
-
 class Evaluate(FrozenModel):
     """The views of an image in the final evaluation; their class probabilities are averaged (paper, section 3.2).
 
@@ -103,14 +100,14 @@ class Evaluate(FrozenModel):
     These fields do not change the training: validation between epochs uses the centre crop at the training scale.
     """
 
-    view: Annotated[tuple[EvaluationView, ...], BeforeValidator(_wrap_in_list)] = Field(("single",), min_length=1)
+    view: Annotated[tuple[EvaluationView, ...], BeforeValidator(wrap_in_list)] = Field(("single",), min_length=1)
     """Views of a test image: the centre crop, the whole image, or a grid of crops; or a list of these.
 
     Example: [dense, crops]
     """
     flip: Flag = False
     """Whether the mirror image of every view is evaluated too. Example: true"""
-    scales: Annotated[tuple[Size, ...], BeforeValidator(_wrap_in_list)] = ()
+    scales: Annotated[tuple[Size, ...], BeforeValidator(wrap_in_list)] = ()
     """Lengths of the shorter side at which a test image is evaluated; empty: the image size.
 
     Unit: pixels. Example: [32, 48]
@@ -121,7 +118,9 @@ class Evaluate(FrozenModel):
 
 # Fields of `data` that declare a data set or locate its files. They are not part of a run's key: the fingerprint of the
 # pixels and Data.shape identify the content, so that the same content declared in two ways is one run.
-DECLARATION_FIELDS = frozenset({"name", "root", "download", "on_corrupt", "image_size", "channels", "classes"})
+DECLARATION_FIELDS = frozenset(
+    {"name", "root", "download", "on_corrupt", "follow_links", "image_size", "channels", "classes"}
+)
 
 
 class Data(FrozenModel):
@@ -157,6 +156,8 @@ class Data(FrozenModel):
     """Whether a missing data set is downloaded. Example: true"""
     on_corrupt: Literal["error", "skip"] = "error"
     """What happens at an image file that cannot be read: error, or skip the file. Example: skip"""
+    follow_links: Flag = False
+    """Whether `root` and links below it may lead out of the folder of the data. Example: true"""
 
     @field_validator("name")
     @classmethod

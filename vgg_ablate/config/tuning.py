@@ -13,14 +13,21 @@ Trials are compared by validation error. The winners are written under `tuned:` 
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from vgg_ablate.config.search_space import NumberRange
-from vgg_ablate.config.types import Count, FrozenModel, InvalidValueError, NonNegative, Whole
+from vgg_ablate.config.types import (
+    Count,
+    FrozenModel,
+    InvalidValueError,
+    NonNegative,
+    Whole,
+    check_increasing,
+    wrap_in_list,
+)
 
 MAX_TRIALS = 1000
 _TUNABLE_ROOTS = ("arch", "data.augment", "train")
@@ -32,10 +39,6 @@ TuningDimension = Annotated[
     Annotated[NumberRange, Tag("Between[number]")] | Annotated[Choices, Tag("list[choice]")],
     Discriminator(lambda value: "list[choice]" if isinstance(value, list) else "Between[number]"),
 ]
-
-
-def _wrap_in_list(value: Any) -> Any:
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Tune(FrozenModel):
@@ -53,7 +56,7 @@ class Tune(FrozenModel):
     """
     trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 8
     """Number of trials of each variant. Unit: trials. Example: 8"""
-    epochs: Annotated[tuple[Count, ...], BeforeValidator(_wrap_in_list)] = Field(min_length=1)
+    epochs: Annotated[tuple[Count, ...], BeforeValidator(wrap_in_list)] = Field(min_length=1)
     """Training length of a trial; increasing lengths for successive halving. Unit: epochs. Example: [2, 6]"""
     pruner: Literal["none", "successive_halving"] = "successive_halving"
     """Whether only the best trials continue with the next number of epochs; none: every trial trains for `epochs`.
@@ -80,8 +83,7 @@ class Tune(FrozenModel):
     @field_validator("epochs")
     @classmethod
     def _check_increasing(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
-        if any(fewer >= more for fewer, more in pairwise(epochs)):
-            raise InvalidValueError("must be strictly increasing", got=list(epochs))
+        check_increasing(epochs)
         return epochs
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import Annotated, Any
 
@@ -75,9 +76,26 @@ class OneOf:
         return handler.generate_schema(Annotated[union, Field(discriminator="kind"), ByKind])
 
 
+def wrap_in_list(value: Any) -> Any:
+    """Return text or an integer as a list of one item; return other values unchanged."""
+    return [value] if isinstance(value, int | str) else value
+
+
 def find_repeated(values: Iterable[Hashable]) -> list[Any]:
     """Return the values that occur more than once, in order."""
     return [value for value, count in Counter(values).items() if count > 1]
+
+
+def check_distinct(values: Iterable[Hashable], noun: str) -> None:
+    """Raise InvalidValueError for the first value that occurs more than once: `duplicate seed 3`."""
+    if repeated := find_repeated(values):
+        raise InvalidValueError(f"duplicate {noun} {repeated[0]!r}")
+
+
+def check_increasing(values: Sequence[float], *, field: str = "") -> None:
+    """Raise InvalidValueError unless every value is greater than the one before it."""
+    if any(lower >= higher for lower, higher in pairwise(values)):
+        raise InvalidValueError("must be strictly increasing", field=field, got=list(values))
 
 
 def parse_text_with(parse: Callable[[str], Any]) -> BeforeValidator:

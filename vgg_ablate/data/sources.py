@@ -31,6 +31,7 @@ def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None)
     The location, names and format of the files are not part of it. The first call decodes the files, into the cache
     too; later calls compare the files' inodes, sizes and times with those of the first. Raises DatasetError.
     """
+    _check_root(data)
     if data.download and DATASETS[data.name].downloadable:
         _download_if_missing(data)
     # Reading a million files takes minutes, their stats seconds: the fingerprint is looked up by the stats.
@@ -62,7 +63,7 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     """Return path and label of every image of the `train` or `test` split of a data set of class folders.
 
     An `image-folder` without a test folder has no test images. Raises DatasetError where the folder is missing, its
-    classes are not as declared, or one of them has no image.
+    classes are not as declared, one of them has no image, or a link leads out of the data folder.
     """
     info = DATASETS[data.name]
     assert info.folders is not None  # callers ask only for data sets of class folders
@@ -78,7 +79,10 @@ def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     images: list[tuple[str, int]] = []
     for label, name in enumerate(classes):
         class_folder = os.path.join(folder, name)  # strings: making a Path for each of a million files takes seconds
-        files = [file for file in sorted(os.listdir(class_folder)) if _is_image_name(file)]
+        with os.scandir(class_folder) as entries:
+            is_link = {entry.name: entry.is_symlink() for entry in entries if _is_image_name(entry.name)}
+        for file in filter(is_link.get, files := sorted(is_link)):
+            _check_inside(data, os.path.join(class_folder, file))
         if not files:  # a class that is never seen would be trained as if it were one
             raise DatasetError(f"{class_folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
         images += [(os.path.join(class_folder, file), label) for file in files]
@@ -111,7 +115,30 @@ def list_array_files(data: Data) -> Iterator[tuple[str, Path]]:
         path = torchvision_sets.find_array_file(data, name)
         if path is None:
             raise _describe_missing(data, cache.find_data_root(data) / name)
+        _check_inside(data, path)
         yield name, path
+
+
+def _check_inside(data: Data, path: str | Path) -> None:
+    """Raise DatasetError where a file or folder lies outside of the data folder once links are resolved.
+
+    A downloaded archive may hold links to any file of this machine; the root itself may be a link.
+    """
+    target, root = os.path.realpath(path), os.path.realpath(cache.find_data_root(data))
+    if not data.follow_links and os.path.commonpath([target, root]) != root:
+        raise DatasetError(f"{path}: leads out of the data folder, to {target}; data.follow_links: true allows it")
+
+
+def _check_root(data: Data) -> None:
+    """Raise DatasetError where a relative `data.root` names a folder that is not below $VGG_ABLATE_DATA."""
+    parent = os.environ.get("VGG_ABLATE_DATA")
+    if parent is None or data.root is None or data.follow_links or os.path.isabs(os.path.expanduser(data.root)):
+        return
+    if os.path.normpath(data.root).split(os.sep)[0] == os.pardir:
+        raise DatasetError(
+            f"data.root: leads out of $VGG_ABLATE_DATA ({parent}): {data.root}; give an absolute path, "
+            "or data.follow_links: true"
+        )
 
 
 def _hash_file_stats(data: Data) -> str:
@@ -229,7 +256,10 @@ def _find_digits() -> Path:
 def _list_classes(data: Data, folder: Path) -> list[str]:
     if not folder.is_dir():
         raise _describe_missing(data, folder)
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in (folder, *folders):
+        _check_inside(data, path)
+    names = [path.name for path in folders]
     if len(names) != data.shape.classes:
         raise DatasetError(f"{folder}: holds {len(names)} class folders, but the study declares {data.shape.classes}")
     return names

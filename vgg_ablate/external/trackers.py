@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from vgg_ablate.errors import Problem, SpecError, explain_missing_package, find_nearest
+from vgg_ablate.errors import Problem, SpecError, find_missing_package, find_nearest
 from vgg_ablate.external.run_table import Runs
 
 
@@ -101,7 +101,7 @@ def _read_tensorboard(path: Path, folders: Sequence[Path]) -> Runs:
 
     Of `runs/dropout/seed-3`, read from `runs`, `folder` is dropout/seed-3, `folder_1` dropout and `folder_2` seed-3.
     """
-    _check_package("tensorboard", str(path))
+    _require("tensorboard", str(path))
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     rows: list[Mapping[str, Any]] = []
@@ -120,7 +120,7 @@ def read_mlflow(source: str, uri: str) -> Runs:
 
     Those are `run_id`, `metrics...`, `params...` and `tags...`. A note counts the other runs.
     """
-    _check_package("mlflow", source)
+    _require("mlflow", source)
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # since 3.x the file store refuses to be read without it
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -148,6 +148,6 @@ def read_mlflow(source: str, uri: str) -> Runs:
     return Runs(pd.DataFrame(rows), lambda row: f"{source}: run {rows[row]['run_id']}", source, notes)
 
 
-def _check_package(package: str, source: str) -> None:
-    if missing := explain_missing_package(package, package):
-        raise SpecError(Problem(missing, location=source))
+def _require(package: str, source: str) -> None:
+    if rule := find_missing_package(package, package):
+        raise SpecError(Problem(rule, location=source))

@@ -1,4 +1,4 @@
-"""Lists, capitals, and the truncation of text to a length in characters or to a width on paper."""
+"""Lists of names, capitals, and the truncation of text to a length in characters or to a width on paper."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def join_first(items: Sequence[str], limit: int, separator: str = ", ") -> str:
-    """Return the first `limit` items, and how many there are besides: `a, b and 3 more`."""
-    rest = len(items) - limit
-    return separator.join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")
+def join_first(names: Sequence[str], limit: int, separator: str = ", ") -> str:
+    """Return the first `limit` names, and how many there are besides: `a, b and 3 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return separator.join(names[:limit]) + more
 
 
 def truncate(text: str, length: int) -> str:

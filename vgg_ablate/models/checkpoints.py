@@ -21,7 +21,7 @@ from torch import Tensor
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.presets import PRESETS
-from vgg_ablate.errors import Problem, SpecError, StorageError, explain_missing_package
+from vgg_ablate.errors import Problem, SpecError, StorageError, find_missing_package
 from vgg_ablate.models.dense_head import convert_head, convert_state_dict
 from vgg_ablate.models.layers import Conv, Layer, Pool, build_layers, split_head
 from vgg_ablate.models.vgg import Vgg, build_model
@@ -145,8 +145,8 @@ def write_onnx(arch: Arch, model: Vgg, path: Path) -> None:
     """Write the net as ONNX, for any batch size. Raises SpecError where the extra `onnx` is not installed."""
     assert arch.image_size is not None
     assert arch.in_channels is not None
-    if missing := explain_missing_package("onnxscript", "onnx"):
-        raise SpecError(Problem(missing, location="command line"))
+    if rule := find_missing_package("onnxscript", "onnx"):
+        raise SpecError(Problem(rule, location="command line"))
     # Two images: torch.export takes a dimension of size 1 for a constant, and the batch must stay free.
     images = torch.zeros(2, arch.in_channels, arch.image_size, arch.image_size)
     program = torch.onnx.export(

@@ -18,7 +18,7 @@ from vgg_ablate.report.claims_table import build_claim_difference_cell
 def build_trained_table(standings: Sequence[Standing]) -> Table:
     """Return one row per deciding claim that has results; `standings` without any give a table without rows."""
     columns = (
-        Column("", "left"),
+        Column("id", "left"),
         Column("the paper's claim", "left"),
         Column("paper: a − b"),
         Column("error of a, %"),

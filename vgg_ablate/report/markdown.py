@@ -10,7 +10,8 @@ from vgg_ablate.analysis import tuning
 from vgg_ablate.analysis.frame import SPARED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
-from vgg_ablate.config.registration import build_deciding_content, find_registration_changes, hash_content
+from vgg_ablate.config.content_hash import hash_content
+from vgg_ablate.config.registration import build_deciding_content, find_registration_changes
 from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown

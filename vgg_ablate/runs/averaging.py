@@ -9,7 +9,7 @@ from pathlib import Path
 from vgg_ablate.errors import StorageError
 from vgg_ablate.records import FinalMetrics, Outcome, Record, RecordStore, build_predictions_path
 from vgg_ablate.runs.plan import StudyCell
-from vgg_ablate.training import predictions
+from vgg_ablate.training import metrics, predictions
 from vgg_ablate.training.predictions import StoredPredictions
 
 
@@ -60,15 +60,20 @@ def average_members(cell: StudyCell, store: RecordStore, folder: Path) -> Record
 
 def _compute_metrics(cell: StudyCell, mean: StoredPredictions, members: list[Record]) -> FinalMetrics:
     member_metrics = [member.tested for member in members if member.tested is not None]
-    nets = [
-        {"val_accuracy": metrics.val_accuracy, "test_accuracy": metrics.test_accuracy} for metrics in member_metrics
-    ]
-    top5 = predictions.compute_accuracy(mean.test, mean.test_labels, 5) if mean.test.shape[1] > 5 else None
+    nets = [{"val_accuracy": tested.val_accuracy, "test_accuracy": tested.test_accuracy} for tested in member_metrics]
+    classes, predicted = mean.test.shape[1], mean.test.argmax(1)
+    top5 = predictions.compute_accuracy(mean.test, mean.test_labels, 5) if classes > 5 else None
     return FinalMetrics(
         val_accuracy=predictions.compute_accuracy(mean.validation, mean.validation_labels),
         test_accuracy=predictions.compute_accuracy(mean.test, mean.test_labels),
         test_top5_accuracy=top5,
-        correct=predictions.pack_correct_bits(mean.test, mean.test_labels),
-        details=predictions.compute_test_details(mean.test, mean.test_labels)
-        | {"nets": nets, "members": list(cell.members), "val_examples": len(mean.validation_labels)},
+        correct=metrics.pack_correct_bits(predicted, mean.test_labels),
+        details={
+            "test_loss": predictions.compute_loss(mean.test, mean.test_labels),
+            "test_examples": len(mean.test_labels),
+            **metrics.compute_class_metrics(predicted, mean.test_labels, classes),
+            "nets": nets,
+            "members": list(cell.members),
+            "val_examples": len(mean.validation_labels),
+        },
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from vgg_ablate.config.study import Study
-from vgg_ablate.errors import EnvironmentFailedError, Problem, RunsFailedError, SpecError, explain_missing_package
+from vgg_ablate.errors import EnvironmentFailedError, Problem, RunsFailedError, SpecError, find_missing_package
 from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.runs.cleanup import delete_finished_checkpoints
 from vgg_ablate.runs.leases import hold_study_lock
@@ -220,7 +220,7 @@ def _build_pool(folder: Path, options: RunOptions) -> WorkerPool:
 
 
 def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
-    if missing := explain_missing_package("ray", "ray"):
+    if missing := find_missing_package("ray", "ray"):
         raise EnvironmentFailedError(f"--pool ray: {missing}")
     if options.runs_per_gpu == AUTO:
         raise SpecError(Problem("must be a number with --pool ray", "--runs-per-gpu", "", options.runs_per_gpu))

@@ -8,7 +8,8 @@ from typing import Any
 
 from vgg_ablate.analysis.saved_study import read_saved_study
 from vgg_ablate.analysis.summary import load_report
-from vgg_ablate.config.registration import build_deciding_content, find_registration_changes, hash_content
+from vgg_ablate.config.content_hash import hash_content
+from vgg_ablate.config.registration import build_deciding_content, find_registration_changes
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,6 +18,7 @@ from vgg_ablate.models.dense_head import convert_model
 from vgg_ablate.models.vgg import Vgg
 from vgg_ablate.training.device import Precision
 from vgg_ablate.training.fusion import fold_batch_norms
+from vgg_ablate.training.metrics import ClassIndices
 
 _BATCH_PIXELS = {"cpu": 512 * 32**2, "cuda": 8192 * 32**2}  # per batch: larger ones are not faster
 
@@ -31,38 +31,25 @@ class Predictions(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Return the mean cross-entropy, in nats."""
+        """The mean cross-entropy, in nats."""
         return functional.cross_entropy(self.logits, self.labels).item()
 
     @property
-    def correct(self) -> Tensor:
-        """Return bool, N: whether the class of the highest logit, of equal ones the first, is the label."""
-        return self.logits.argmax(1) == self.labels
+    def predicted(self) -> Tensor:
+        """The class of the highest logit of each example, of equal ones the first: int64, N."""
+        return self.logits.argmax(1)
 
     def compute_accuracy(self, top: int = 1) -> float:
         """Return the fraction of examples whose label is among the `top` highest logits."""
-        if top == 1:  # of equal logits, topk may choose another one than argmax, and then contradict `correct`
-            return self.correct.double().mean().item()
+        # Of equal logits, topk may choose another one than `predicted`, and then contradict the bits of the record.
+        if top == 1:
+            return (self.predicted == self.labels).double().mean().item()
         best = self.logits.topk(min(top, self.logits.shape[1]), dim=1).indices
         return (best == self.labels[:, None]).any(1).double().mean().item()
 
-    def pack_correct_bits(self) -> str:
-        """Return `correct` as hex digits of packed bits, most significant first."""
-        return np.packbits(self.correct.cpu().numpy()).tobytes().hex()
-
-    def compute_class_accuracy(self) -> list[float | None]:
-        """Return the accuracy per class; None for a class of which the split has no example."""
-        classes = self.logits.shape[1]
-        counts = torch.bincount(self.labels, minlength=classes).tolist()
-        correct = torch.bincount(self.labels[self.correct], minlength=classes).tolist()
-        return [hits / count if count else None for hits, count in zip(correct, counts, strict=True)]
-
-    def count_confusion(self) -> list[list[int]]:
-        """Return the confusion matrix in examples: one row per label, one column per predicted class."""
-        classes = self.logits.shape[1]
-        pairs = self.labels * classes + self.logits.argmax(1)
-        matrix: list[list[int]] = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
-        return matrix
+    def get_classes(self) -> tuple[ClassIndices, ClassIndices]:
+        """Return the predicted classes and the labels as arrays, int64, N each."""
+        return self.predicted.cpu().numpy(), self.labels.cpu().numpy()
 
 
 def average_predictions(predictions: Sequence[Predictions]) -> Predictions:

@@ -19,7 +19,8 @@ from vgg_ablate.training.checkpoint import Checkpoint
 from vgg_ablate.training.device import choose_precision, resolve_device
 from vgg_ablate.training.evaluate import Predictions, average_predictions
 from vgg_ablate.training.memory import keep_freed_memory
-from vgg_ablate.training.predictions import MAX_CONFUSION_CLASSES, StoredPredictions, write_predictions
+from vgg_ablate.training.metrics import compute_class_metrics, pack_correct_bits
+from vgg_ablate.training.predictions import StoredPredictions, write_predictions
 from vgg_ablate.training.settings import TrainingSettings, build_weights_path
 from vgg_ablate.training.trainer import Trainer
 
@@ -109,7 +110,7 @@ class _Training:
             test_top5_accuracy=test.compute_accuracy(5)
             if test.logits.shape[1] > 5
             else None,  # of 5 classes it is always 1
-            correct=test.pack_correct_bits(),
+            correct=pack_correct_bits(*test.get_classes()),
             details=self._collect_details(test, net_predictions),
         )
 
@@ -145,12 +146,12 @@ class _Training:
         details: dict[str, Any] = {
             "test_loss": test.loss,
             "test_examples": len(test.labels),
-            "class_accuracy": test.compute_class_accuracy(),
+            **compute_class_metrics(*test.get_classes(), test.logits.shape[1]),
         }
-        if test.logits.shape[1] <= MAX_CONFUSION_CLASSES:
-            details["confusion"] = test.count_confusion()
-            if not DATASETS[self.run.data.name].class_names and (names := read_class_names(self.run.data)):
-                details["class_names"] = list(names)
+        # The names of class folders, where there are any; those of other data sets are in the registry.
+        is_named = bool(DATASETS[self.run.data.name].class_names)
+        if "confusion" in details and not is_named and (names := read_class_names(self.run.data)):
+            details["class_names"] = list(names)
         if self.splits.skipped:
             details["skipped_files"] = self.splits.skipped
         if pretrained := [name for trainer in self.trainers for name in trainer.pretrained]:

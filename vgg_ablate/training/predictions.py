@@ -21,10 +21,8 @@ from vgg_ablate.errors import StorageError
 from vgg_ablate.files import replace_file
 from vgg_ablate.records import build_predictions_path
 
-MAX_CONFUSION_CLASSES = 100  # above, a record has no confusion matrix: with 1000 classes it would fill megabytes
-_MIN_PROBABILITY = (
-    2.0**-24
-)  # the smallest float16 above 0, for probabilities that were rounded to 0: the loss is finite
+# The smallest float16 above 0, for probabilities that were rounded to 0: it keeps the loss finite.
+_MIN_PROBABILITY = 2.0**-24
 
 
 class StoredPredictions(NamedTuple):
@@ -75,20 +73,7 @@ def compute_accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], top
     return float((order == labels[:, None]).any(1).mean())
 
 
-def pack_correct_bits(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    """Return whether each prediction is correct, as hex digits of packed bits, most significant first."""
-    return np.packbits(probabilities.argmax(1) == labels).tobytes().hex()
-
-
-def compute_test_details(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the test set's part of a record's details: loss, examples, accuracy per class, confusion matrix."""
-    classes, predicted = probabilities.shape[1], probabilities.argmax(1)
+def compute_loss(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """Return the mean cross-entropy of class probabilities, N x classes, in nats."""
     likelihoods = np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), _MIN_PROBABILITY)
-    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    pairs = zip(np.diag(confusion).tolist(), confusion.sum(1).tolist(), strict=True)
-    details: dict[str, Any] = {
-        "test_loss": float(-np.log(likelihoods).mean()),
-        "test_examples": len(labels),
-        "class_accuracy": [hits / count if count else None for hits, count in pairs],
-    }
-    return details | ({"confusion": confusion.tolist()} if classes <= MAX_CONFUSION_CLASSES else {})
+    return float(-np.log(likelihoods).mean())

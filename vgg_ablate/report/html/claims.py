@@ -89,9 +89,9 @@ def render_claims(verdicts: Sequence[Verdict], frame: pd.DataFrame, table: Table
 
 
 def _describe_scale(families: Mapping[tuple[str, str], Sequence[ForestRow]]) -> str:
-    """Describe the strips where all of them have one scale: what lies left of 0, and what the ends are."""
+    """Describe the strips: where all of them have one scale, what lies left of 0, and what the ends are."""
     if len(families) != 1:
-        return ""
+        return "each metric on its own scale" if families else "a − b"
     [((metric, unit), rows)] = families.items()
     low, high = (numbers.format_compact(end, 1) for end in forest.compute_forest_limits(rows))
     side = "right" if get_metric(metric).higher_is_better else "left"

@@ -39,10 +39,6 @@ class LedgerMirror:
             return self.rebuild()
         return len(missing)
 
-    def close(self) -> None:
-        """Close the ledger."""
-        self._ledger.close()
-
     def rebuild(self) -> int:
         """Delete every trial and add all of them again from the records; return how many there are."""
         self._ledger = self._ledger.recreate()

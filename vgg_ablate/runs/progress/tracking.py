@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vgg_ablate.errors import EnvironmentFailedError, StorageError, explain_missing_package
+from vgg_ablate.errors import EnvironmentFailedError, StorageError, find_missing_package
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.views import NullView, ProgressState
 
@@ -16,7 +16,7 @@ _PATIENCE_S = 60.0  # for what is not sent yet when the study has ended
 
 def check_tracker(name: TrackerName) -> None:
     """Raise EnvironmentFailedError where the package of a tracker is not installed."""
-    if missing := explain_missing_package(name, name):
+    if missing := find_missing_package(name, name):
         raise EnvironmentFailedError(f"--track {name}: {missing}")
 
 

@@ -256,16 +256,15 @@ class MultiView:
             view.close()
 
 
-def build_view(kind: ProgressKind, out: IO[str] | None = None) -> View:
+def build_view(kind: ProgressKind) -> View:
     """Return the view for `--progress`; `auto`: live on a terminal and in Jupyter, lines elsewhere."""
-    stream = sys.stderr if out is None else out
-    if kind == "auto" and out is None and _is_notebook():
+    if kind == "auto" and _is_notebook():
         return NotebookView()
     if kind == "auto":
-        kind = "rich" if stream.isatty() else "plain"
+        kind = "rich" if sys.stderr.isatty() else "plain"
     if kind == "none":
         return NullView()
-    return RichView(Console(file=stream)) if kind == "rich" else PlainView(stream)
+    return RichView(Console(file=sys.stderr)) if kind == "rich" else PlainView(sys.stderr)
 
 
 def _is_notebook() -> bool:

@@ -79,11 +79,6 @@ class LocalPool:
         """The number of jobs that can train at the same time, as far as is known."""
         return self._packing.estimate_capacity() if self._packing else len(self._slots)
 
-    @property
-    def processes(self) -> tuple[int, ...]:
-        """The process ids of the workers."""
-        return tuple(worker.process.pid for worker in self._workers.values())
-
     def count_free_slots(self) -> int:
         """Return the number of jobs that can be submitted now."""
         idle = len(self._list_idle_slots())
