@@ -204,7 +204,7 @@ def _format_estimate(verdict: Verdict) -> str:
     estimate = f"{verdict.claim.text}: difference {wording.format_estimate(verdict)}, n = {verdict.n}"
     if verdict.horizons:
         estimate += f" (by level: {describe_levels(verdict)})"
-    is_open = verdict.verdict == "inconclusive" and not verdict.reason
+    is_open = verdict.verdict == "inconclusive" and not verdict.reason and isfinite(verdict.excluded)
     excluded = f"differences of more than {wording.format_excluded(verdict)} are excluded" if is_open else ""
     return "; ".join(part for part in (estimate, verdict.reason, excluded) if part)
 
