@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.browser import Browser, start_browser
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of two threads each on two cores wait for one another
 
 settings.register_profile("here", deadline=None)
@@ -20,6 +22,13 @@ def no_driver_outlives_its_test() -> Iterator[None]:
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once per process of the suite; tests that use it are skipped where it is not installed."""
+    with start_browser() as browser:
+        yield browser
 
 
 # Folders and files whose tests start processes, train nets, draw figures or run hundreds of examples: `make fast`

@@ -42,7 +42,7 @@ def test_equivalence_is_statsmodels_paired_tost(differences: list[float], margin
     assert float(result.supporting) == pytest.approx(float(expected), abs=1e-12, rel=1e-6)
 
 
-@settings(max_examples=15)  # statsmodels collects garbage in every call
+@settings(max_examples=6)  # statsmodels collects garbage in every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     assert stats.adjust_holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])

@@ -130,6 +130,7 @@ def test_a_shorter_training_is_shown_until_the_longest_has_run(tmp_path: Path) -
 def test_the_printed_difference_stands_beside_the_one_found(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", make_one_worse("base", 2.0))
     table = build_trained_table([get_standing(tmp_path, "E04")])
+    assert all(column.heading for column in table.columns)  # a screen reader names a cell by the heading above it
     (row,) = table.rows
     cells = [cell.to_text() for cell in row.cells]
     assert cells[0] == "E04"

@@ -7,10 +7,13 @@ import tomllib
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.report import browser, design_factories, factories
+from tests.browser import Browser
+from tests.report import design_factories, factories
+from tests.report.page_scripts import FIND_FAULTS_SCRIPT, SORT_SCRIPT
 from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown, write
@@ -115,6 +118,13 @@ def test_every_link_leads_somewhere(which: str, request: pytest.FixtureRequest) 
         assert link[1:] in document.ids if link.startswith("#") else (path.parent / link).is_file(), link
 
 
+@pytest.mark.parametrize("which", ["pretend", "long"])
+def test_every_column_has_a_heading(which: str, request: pytest.FixtureRequest) -> None:
+    headings = re.findall(r"<th\b[^>]*>(.*?)</th>", request.getfixturevalue(which).read_text(encoding="utf-8"))
+    assert headings
+    assert all(headings)
+
+
 def test_every_run_stands_in_the_page_with_its_record(pretend: Path) -> None:
     links = set(Document(pretend.read_text(encoding="utf-8")).links)
     report = summary.load_report(pretend.parent)
@@ -185,35 +195,46 @@ def test_a_page_of_thousands_of_runs_is_small(tmp_path: Path) -> None:
     assert path.stat().st_size < 500_000
 
 
+NO_FAULTS: dict[str, list[Any]] = {"overlaps": [], "overflows": []}
+
+
+def find_faults(browser: Browser, page: Path, width: int) -> dict[str, list[Any]]:
+    browser.open_page(page, width=width)
+    faults: dict[str, list[Any]] = browser.run_script(FIND_FAULTS_SCRIPT)
+    return faults
+
+
+@pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("which", ["pretend", "long"])
-def test_in_a_browser_no_text_overlaps_or_overflows(which: str, request: pytest.FixtureRequest) -> None:
-    path: Path = request.getfixturevalue(which)
-    for faults in browser.run_script(path, browser.FIND_FAULTS_SCRIPT, widths=(1280, 400)):
-        assert faults == {"overlaps": [], "overflows": []}
+def test_in_a_browser_no_text_overlaps_or_overflows(
+    which: str, width: int, request: pytest.FixtureRequest, browser: Browser
+) -> None:
+    assert find_faults(browser, request.getfixturevalue(which), width) == NO_FAULTS
 
 
-def test_in_a_browser_the_page_of_every_design_has_no_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
-    pages = [
-        write_page(design_factories.make_design_folder(tmp_path / kind, kind)) for kind in design_factories.DESIGNS
-    ]
-    widths = (1280, 400)
-    for number, faults in enumerate(browser.run_script_on_pages(pages, browser.FIND_FAULTS_SCRIPT, widths=widths)):
-        assert faults == {"overlaps": [], "overflows": []}, pages[number // len(widths)].parent.name
+@pytest.mark.parametrize("kind", design_factories.DESIGNS)
+def test_in_a_browser_the_page_of_every_design_has_no_text_that_overlaps_or_overflows(
+    kind: str, tmp_path: Path, browser: Browser
+) -> None:
+    page = write_page(design_factories.make_design_folder(tmp_path / kind, kind))
+    for width in (1280, 400):
+        assert find_faults(browser, page, width) == NO_FAULTS
 
 
-def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path) -> None:
+def test_the_browser_sees_text_that_overlaps_or_overflows(tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "bad.html"
     page.write_text(
         "<!doctype html><body><main><p style='margin: 0'>one</p><p style='margin: -12px 0 0'>two</p>"
         "<p style='width: 2000px'>wide</p></main></body>",
         encoding="utf-8",
     )
-    [faults] = browser.run_script(page, browser.FIND_FAULTS_SCRIPT, widths=(400,))
+    faults = find_faults(browser, page, 400)
     assert faults["overlaps"] == [["one", "two"]]
     assert any("too wide" in fault for fault in faults["overflows"])
 
 
-def test_a_heading_sorts_its_table_both_ways(pretend: Path) -> None:
-    [(written, up, down)] = browser.run_script(pretend, browser.SORT_SCRIPT, widths=(1280,))
+def test_a_heading_sorts_its_table_both_ways(pretend: Path, browser: Browser) -> None:
+    browser.open_page(pretend, width=1280)
+    written, up, down = browser.run_script(SORT_SCRIPT)
     assert up == sorted(written, key=float)
     assert down == up[::-1]

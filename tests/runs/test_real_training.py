@@ -24,7 +24,7 @@ question: does a killed run go on?
 seeds: 1
 data: {name: digits, image_size: 8, limit: 300, augment: {crop_padding: 1}}
 arch: {stages: "4 | 8", norm: batch, head: {hidden: [8], dropout: 0.5}}
-train: {epochs: 40, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
+train: {epochs: 30, lr: 0.05, precision: fp32, ensemble: [{stages: "4 | 4"}]}
 """
 OPTIONS = RunOptions(workers=1, device="cpu", progress="none")
 
@@ -41,7 +41,7 @@ def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_a
     (tmp_path / "killed.yaml").write_text(STUDY)
     plan, folder = build_plan(load(tmp_path / "killed.yaml"), compute_data_fingerprint), tmp_path / "killed"
     driver, reached, killed = DriverProcess(plan, folder, OPTIONS), [], set[int]()
-    for victim, epoch in (("worker", 8), ("driver", 18), ("worker", 28)):
+    for victim, epoch in (("worker", 8), ("driver", 18)):
         wait_until(lambda epoch=epoch: any(event["epoch"] >= epoch for event in read_event_log(folder, "epoch")))  # type: ignore[misc]
         (worker,) = list_children(driver.pid)
         killed |= kill_process(worker if victim == "worker" else driver.pid)
@@ -50,15 +50,15 @@ def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_a
             driver = DriverProcess(plan, folder, OPTIONS)
         reached.append(max(event["epoch"] for event in read_event_log(folder, "epoch")))
     assert driver.join() == 0
-    assert len(killed) == 3
+    assert len(killed) == 2
 
     record, interval = read_only_record(folder), TrainingSettings().checkpoint_every
-    assert [epoch.epoch for epoch in record.epochs] == list(range(1, 41))
+    assert [epoch.epoch for epoch in record.epochs] == list(range(1, 31))
     trained = {
         (event["epoch"], event["seconds"]) for event in read_event_log(folder, "epoch")
     }  # epochs of a checkpoint are reported with the same seconds
-    assert len(trained) <= 40 + 3 * interval, "a kill costs the epochs since the last checkpoint"
-    assert len(trained) < 40 + sum(reached) / 2, "from the start it would cost all"
+    assert len(trained) <= 30 + 2 * interval, "a kill costs the epochs since the last checkpoint"
+    assert len(trained) < 30 + sum(reached) / 2, "from the start it would cost all"
     assert not list((folder / "checkpoints").iterdir())
     assert record.audited["macs"] == record.costs["macs"] == sum(compute_costs(arch).macs for arch in record.run.archs)
 

@@ -352,7 +352,7 @@ def test_a_storm_over_shared_trainings_loses_nothing_and_trains_nothing_twice(tm
     )
     folder = tmp_path / "storm"
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
-    storm.blow(workers=scale_storm(6), drivers=scale_storm(2), pause=(0.05, 0.2))
+    storm.blow(workers=scale_storm(4), drivers=scale_storm(1), pause=(0.05, 0.2))
 
     calm = run_undisturbed(plan, tmp_path / "calm")
     assert read_record_contents(folder) == read_record_contents(calm)

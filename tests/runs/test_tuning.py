@@ -192,7 +192,7 @@ def test_killed_workers_and_drivers_change_no_winner(tmp_path: Path) -> None:
     plan = tuned(tmp_path, trials=8, epochs="[2, 4]", variants=4, seeds=scale_storm(3), milliseconds=40)
     folder = tmp_path / "storm"
     storm = Storm(plan, folder, replace(OPTIONS, workers=3))
-    storm.blow(workers=scale_storm(6), drivers=scale_storm(3), pause=(0.05, 0.2))
+    storm.blow(workers=scale_storm(4), drivers=scale_storm(2), pause=(0.05, 0.2))
     calm = run_undisturbed(plan, tmp_path / "calm")
     assert read_winners(folder) == read_winners(calm)
     assert read_record_contents(folder) == read_record_contents(calm)

@@ -9,36 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.report.browser import run_script_on_pages
-from tests.report.factories import make_accuracy, make_results_folder
+from tests.browser import Browser
+from tests.site.conftest import STUDIES
 from vgg_ablate.cli import app
-from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
 from vgg_ablate.site.build import build_site
-
-ROOT = Path(__file__).parents[2]
-STUDIES = ("list-digits", "factorial-digits")
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two results folders, the second of a hostile question, and the scoreboard."""
-    folder = tmp_path_factory.mktemp("results")
-    for name in STUDIES:
-        text = (ROOT / f"studies/examples/{name}.yaml").read_text(encoding="utf-8")
-        text = re.sub(r"^question: .*$", "question: Does <b>it</b> help?", text, flags=re.MULTILINE)
-        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-        make_results_folder(folder / name, make_accuracy(load(folder / f"{name}.yaml")), text=text)
-    (folder / "paper").mkdir()
-    shutil.copy(ROOT / "results/paper/training-length.svg", folder / "paper")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("site") / "site"
-    build_site(results, out)
-    return out
 
 
 def test_every_study_has_a_page_and_every_link_leads_to_a_file(site: Path) -> None:
@@ -69,7 +44,7 @@ def test_the_index_says_how_far_each_study_is(results: Path, tmp_path: Path) -> 
     assert states == {"list-digits": "not run yet", "factorial-digits": "unfinished", "torn": "damaged"}
 
 
-def test_the_filters_hide_what_does_not_fit(site: Path) -> None:
+def test_the_filters_hide_what_does_not_fit(site: Path, browser: Browser) -> None:
     script = """
     const count = () => [...document.querySelectorAll(".studies li")].filter((item) => !item.hidden).length;
     const set = (selector, value) => {
@@ -80,8 +55,9 @@ def test_the_filters_hide_what_does_not_fit(site: Path) -> None:
     return [count(), set("#search", "factorial"), set("#search", "nothing fits"), set("#search", ""),
             set("#state", "finished"), document.documentElement.scrollWidth <= innerWidth];
     """
-    for shown in run_script_on_pages([site / "index.html"], script, widths=(1280, 400)):
-        assert shown == [2, 1, 0, 2, 2, True]
+    for width in (1280, 400):
+        browser.open_page(site / "index.html", width=width)
+        assert browser.run_script(script) == [2, 1, 0, 2, 2, True]
 
 
 def test_the_command_names_the_index_and_refuses_folders_without_results(results: Path, tmp_path: Path) -> None:

@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 
 from tests.report.factories import make_results_folder
-from tests.runs.harness import build_fake_plan, make_study, run_in_process
+from tests.runs.deciding import write_plan
+from tests.runs.harness import build_fake_plan, make_study, run_in_process, run_undisturbed
+from vgg_ablate.analysis.pairs import compute_shown_difference
+from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.errors import EnvironmentFailedError
+from vgg_ablate.formatting import numbers
 from vgg_ablate.runs.progress.following import find_last_start
 from vgg_ablate.site.serve import start_server, stream_study
 
@@ -83,6 +87,16 @@ def test_the_stream_has_the_events_of_the_last_start_and_the_status(results: Pat
     assert names.count("epoch") == 12
     first, last = (data for name, data in (events[0], events[-1]))
     assert (first["asked"], first["recorded"], last["missing"]) == (6, 6, 0)
+
+
+def test_the_verdicts_so_far_have_the_sign_and_the_unit_of_the_report(tmp_path: Path) -> None:
+    folder = run_undisturbed(write_plan(tmp_path), tmp_path / "asked")
+    *_, (_, status) = stream_study(folder, lambda: True)
+    shown = {claim["id"]: claim["difference"] for claim in status["claims"]}
+    for verdict in load_report(folder).verdicts:
+        mean = numbers.format_number(compute_shown_difference(verdict).mean, 2, signed=True)
+        assert shown[verdict.claim.id].startswith(f"{mean} [")
+        assert shown[verdict.claim.id].endswith("] points")
 
 
 def test_a_study_without_a_log_is_streamed_and_nothing_is_written(results: Path) -> None:

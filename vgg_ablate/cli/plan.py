@@ -253,13 +253,13 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
     from vgg_ablate.formatting.table import Column, Table, TableRow
 
     columns = (
-        Column("variant", "variant", "left"),
-        Column("params", "params"),
-        Column("MACs", "macs"),
-        Column("runs", "runs"),
-        Column("missing", "missing"),
-        Column("time per run", "seconds"),
-        Column("peak memory, MiB", "peak_mib"),
+        Column("variant", "left"),
+        Column("params"),
+        Column("MACs"),
+        Column("runs"),
+        Column("missing"),
+        Column("time per run"),
+        Column("peak memory, MiB"),
     )
     notes: tuple[str, ...] = (_describe_memory(cost.room),)
     if len(cost.variants) > _MAX_ROWS:

@@ -30,11 +30,11 @@ def build_scoreboard_table(standings: Sequence[Standing]) -> Table:
         rows.append(TableRow((TextCell(heading),), style="block"))
         rows.extend(TableRow(_build_cells(standing)) for standing in standings if standing.statement.kind == kind)
     columns = (
-        Column("id", "id", "left"),
-        Column("statement", "statement", "left"),
-        Column("paper", "paper", "left"),
-        Column("verdict", "verdict", "left"),
-        Column("evidence", "evidence", "left"),
+        Column("id", "left"),
+        Column("statement", "left"),
+        Column("paper", "left"),
+        Column("verdict", "left"),
+        Column("evidence", "left"),
     )
     return Table("paper", "Where the paper's claims stand", columns, tuple(rows), (describe_counts(standings),))
 
@@ -204,7 +204,7 @@ def _format_estimate(verdict: Verdict) -> str:
     estimate = f"{verdict.claim.text}: difference {wording.format_estimate(verdict)}, n = {verdict.n}"
     if verdict.horizons:
         estimate += f" (by level: {describe_levels(verdict)})"
-    is_open = verdict.verdict == "inconclusive" and not verdict.reason
+    is_open = verdict.verdict == "inconclusive" and not verdict.reason and isfinite(verdict.excluded)
     excluded = f"differences of more than {wording.format_excluded(verdict)} are excluded" if is_open else ""
     return "; ".join(part for part in (estimate, verdict.reason, excluded) if part)
 

@@ -1,7 +1,7 @@
 """`site --serve`: the site on this machine's loopback, rebuilt where records are added, with live pages of studies.
 
-A live page receives server-sent events: the lines of the study's event log since its last start, and after each ended
-run the study's status with its interim verdicts.
+A live page receives server-sent events: the lines of the study's event log since its last start, and after ended
+runs the study's status with its interim verdicts.
 """
 
 from __future__ import annotations
@@ -13,14 +13,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from math import nan
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from vgg_ablate.analysis.metrics import get_claim_unit, get_shown_sign
+from vgg_ablate.analysis.pairs import flip_interval
+from vgg_ablate.analysis.saved_study import read_saved_study
+from vgg_ablate.config.claims import Claim
 from vgg_ablate.errors import EnvironmentFailedError, StorageError, VggAblateError
+from vgg_ablate.formatting import numbers
 from vgg_ablate.runs.leases import read_lock_holder
-from vgg_ablate.runs.progress.following import find_last_start, follow_events
-from vgg_ablate.runs.status import read_status
+from vgg_ablate.runs.progress.following import find_last_start, follow_event_batches
+from vgg_ablate.runs.status import InterimVerdict, read_status
 from vgg_ablate.site.build import StudyEntry, list_results_folders, render_live_page, write_index, write_study
 
 _HOST = "127.0.0.1"  # there is no login
@@ -71,9 +77,11 @@ def stream_study(folder: Path, is_over: Callable[[], bool]) -> Iterator[tuple[st
     """Yield the events of a study for its live page, as pairs of a name and data; `is_over` as in `follow_events`."""
     log = folder / "events.jsonl"
     yield "status", _describe_status(folder)
-    for event in follow_events(log, find_last_start(log), is_over):
-        yield "log", event
-        if event.get("event") in ("began", "ended"):
+    for events in follow_event_batches(log, find_last_start(log), is_over):
+        for event in events:
+            yield "log", event
+        # Once per look at the log: a page that is opened late gets hundreds of ended runs at once.
+        if any(event.get("event") in ("began", "ended") for event in events):
             yield "status", _describe_status(folder)
 
 
@@ -82,7 +90,17 @@ def _describe_status(folder: Path) -> dict[str, Any]:
         status = read_status(folder)
     except StorageError as error:  # such as a record that is damaged: the page says so
         return {"error": str(error)}
-    return {**asdict(status), "missing": status.missing, "recorded": status.recorded}
+    claims = {claim.id: claim for claim in read_saved_study(folder).claims}
+    shown = [{**asdict(interim), **_describe_claim(claims[interim.id], interim)} for interim in status.claims]
+    return {**asdict(status), "missing": status.missing, "recorded": status.recorded, "claims": shown}
+
+
+def _describe_claim(claim: Claim, interim: InterimVerdict) -> dict[str, str]:
+    """Return the text of a claim, and its difference with the sign and the unit of the report."""
+    mean, low, high = (nan if value is None else value for value in (interim.mean, interim.ci_low, interim.ci_high))
+    sign = get_shown_sign(claim.metric)
+    difference = numbers.format_difference(sign * mean, *flip_interval((low, high), sign), se=nan)
+    return {"text": claim.text, "difference": f"{difference} {get_claim_unit(claim)}".strip()}
 
 
 def _measure_state(folder: Path) -> tuple[float, int]:

@@ -15,6 +15,12 @@ def follow_events(path: Path, offset: int, is_over: Callable[[], bool]) -> Itera
     `is_over` waits a moment before it returns False. A log that is not there yet counts as empty, and torn lines are
     skipped. Raises OSError if the log cannot be read.
     """
+    for events in follow_event_batches(path, offset, is_over):
+        yield from events
+
+
+def follow_event_batches(path: Path, offset: int, is_over: Callable[[], bool]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the events of each look at the log, possibly none, as a list; for the arguments see `follow_events`."""
     pending = b""
     while True:
         over = is_over()
@@ -24,15 +30,17 @@ def follow_events(path: Path, offset: int, is_over: Callable[[], bool]) -> Itera
             content = file.read()
         offset += len(content)
         *lines, pending = (pending + content).split(b"\n")
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+        yield [event for line in lines if (event := _parse_event(line)) is not None]
         if over:
             return
+
+
+def _parse_event(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def find_last_start(path: Path) -> int:
