@@ -292,7 +292,7 @@ def _perform_task(
             partial(_report_and_wait, board, key, ticket),
             partial(board.report.remote, key, ticket),
         )
-        records = [RecordStore(context.records).path(run.key) for run in job.runs]
+        records = [RecordStore(context.records).get_path(run.key) for run in job.runs]
         texts = [record.read_text(encoding="utf-8") for record in records]
         predictions: dict[str, bytes] = {}
         if not is_shared:  # the driver writes them into the results folder
