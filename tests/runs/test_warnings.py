@@ -100,12 +100,12 @@ def test_a_worker_half_above_its_predicted_memory_is_reported_once_and_again_whe
 
 def test_the_memory_that_a_worker_measures_while_it_trains_reaches_the_log(tmp_path: Path) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path, variants=0, seeds=1)), tmp_path / "results"
-    assert run_plan(plan, folder, replace(OPTIONS, training="tests.runs.memory_hog")).complete
+    assert run_plan(plan, folder, replace(OPTIONS, training="tests.runs.memory_hog")).is_complete
     (warning,) = read_event_log(folder, "warning")
     assert warning["text"].startswith("base/0: its worker has taken 9.0 GiB of memory, 1.0 GiB were predicted")
     order = [event["event"] for event in read_event_log(folder)]
     assert order.index("warning") < order.index("ended"), "it is reported after the first epoch"
-    assert run_plan(plan, tmp_path / "calm", OPTIONS).complete
+    assert run_plan(plan, tmp_path / "calm", OPTIONS).is_complete
     assert read_event_log(tmp_path / "calm", "warning") == []
 
 
@@ -133,6 +133,6 @@ def test_a_study_that_will_take_longer_than_its_hours_is_reported_before_it_has(
 def test_a_study_that_has_taken_longer_than_its_hours_is_reported_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     options = replace(OPTIONS, max_hours=0.0)
-    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder, options).complete
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder, options).is_complete
     (warning,) = read_event_log(folder, "warning")
     assert warning["text"] == "asked has taken longer than --max-hours 0"
