@@ -324,7 +324,7 @@ def _perform_task(
             return _report_and_wait(board, key, ticket, report, waits=job.waits)
 
         ended = perform_job(backend, job, context, report_epoch, partial(board.report.remote, key, ticket))
-        records = [RecordStore(context.records).path(run.key) for run in job.runs]
+        records = [RecordStore(context.records).get_path(run.key) for run in job.runs]
         texts = [record.read_text(encoding="utf-8") for record in records]
         predictions: dict[str, bytes] = {}
         if not is_shared:  # the driver writes them into the results folder
