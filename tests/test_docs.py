@@ -74,7 +74,8 @@ def test_every_study_of_the_documentation_is_valid(page: Path, title: str, text:
         path.write_text(text, encoding="utf-8")
     else:  # a part of a study: the other keys are those of an example
         extended = text if "claims" in document else f"{text}\nclaims: []\n"
-        extended = extended if "variants" in document else f"{extended}\nvariants: {{}}\n"
+        variants = "null" if "design" in document else "{}"  # a design in place of the example's variants
+        extended = extended if "variants" in document else f"{extended}\nvariants: {variants}\n"
         path.write_text(f"extends: {BASE}\n{extended}", encoding="utf-8")
     study = load(path)
     assert study.variants, f"{page}: {title}"

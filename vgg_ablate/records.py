@@ -293,6 +293,11 @@ def _format_first_error(error: ValidationError) -> str:
     return f"{field}: {first['msg'].removeprefix('Value error, ')}{got}"
 
 
+def format_run_name(variant: str, seed: int) -> str:
+    """Return the name by which commands, reports and trackers show a run: `VARIANT/SEED`."""
+    return f"{variant}/{seed}"
+
+
 class PlannedRun(FrozenModel):
     """One cell of a study: a variant, a seed, and the key of its run."""
 
@@ -300,6 +305,11 @@ class PlannedRun(FrozenModel):
     seed: Annotated[Whole, Field(lt=2**63)]
     key: str
     training_key: str = ""  # name of its checkpoint; empty: the key
+
+    @property
+    def name(self) -> str:
+        """The name of the run: `VARIANT/SEED`."""
+        return format_run_name(self.variant, self.seed)
 
     @model_serializer(mode="wrap")
     def _omit_empty_training_key(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scipy.stats import barnard_exact
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from vgg_ablate.analysis.counts import TrainedCounts, count_trained
-from vgg_ablate.analysis.decisions import judge_claims
+from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim
@@ -50,7 +50,7 @@ def make_runs(a: int, of_a: int, b: int, of_b: int) -> pd.DataFrame:
 
 
 def judge_one(frame: pd.DataFrame, seeds: int, **given: Any) -> Verdict:
-    (result,) = judge_claims([make_claim(**given)], frame, range(seeds))
+    (result,) = judge_looks([make_claim(**given)], frame, range(seeds)).verdicts
     return result
 
 
@@ -120,7 +120,7 @@ def test_a_simulated_family_of_claims_errs_in_at_most_5_percent(n: int) -> None:
     for _ in range(studies):
         share = random.uniform(0.2, 0.8)
         frame = make_frame({name: list(random.random(n) < share) for name in ("a", "b", "c", "d")})
-        wrong += any(result.verdict != "inconclusive" for result in judge_claims(claims, frame, range(n)))
+        wrong += any(result.verdict != "inconclusive" for result in judge_looks(claims, frame, range(n)).verdicts)
     assert wrong / studies <= 0.05
 
 

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.decisions import judge_claims
+from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.config.claims import Claim
 
@@ -108,7 +108,7 @@ def test_claims_that_are_plainly_true_do_not_make_the_others_err_more(seeds: int
 
 @pytest.mark.parametrize("seeds", SEEDS)
 def test_the_simulated_rule_is_that_of_the_verdicts(seeds: int) -> None:
-    """On some of the studies the verdicts are those of `judge_claims` for the same numbers as test accuracies."""
+    """On some of the studies the verdicts are those of `judge_looks` for the same numbers as test accuracies."""
     claims = [make_claim(kind, 1.0, kind).model_copy(update={"metric": "test_accuracy"}) for kind in KINDS]
     gains = simulate_gains(claims, [2.0, -1.5, -1.0, 0.5, 3.0], seeds, 80)[:25]
     gains[::2] /= 8  # so that all three verdicts occur
@@ -116,7 +116,7 @@ def test_the_simulated_rule_is_that_of_the_verdicts(seeds: int) -> None:
     assert set(simulated.ravel()) == {"supported", "refuted", "inconclusive"}
     for study, expected in zip(gains, simulated, strict=True):
         accuracies = {"base": np.zeros(seeds)} | dict(zip(KINDS, study / 100, strict=True))
-        verdicts = judge_claims(claims, make_frame(accuracies), range(seeds))
+        verdicts = judge_looks(claims, make_frame(accuracies), range(seeds)).verdicts
         assert [verdict.verdict for verdict in verdicts] == list(expected)
 
 

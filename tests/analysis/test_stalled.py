@@ -18,7 +18,7 @@ from tests.analysis.test_verdicts import make_claim, make_frame
 from tests.report import design_factories
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis import frame, summary
-from vgg_ablate.analysis.decisions import judge_claims
+from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.formatting import table
@@ -78,7 +78,7 @@ def test_a_verdict_on_a_mean_is_given_only_where_every_run_of_both_sides_trained
     cells = zip(runs["variant"], runs["seed"], strict=True)
     runs["trained"] = pd.array([cell not in stalled for cell in cells], dtype="boolean")
     for a, b in ("ab", "ac", "bc"):
-        (verdict,) = judge_claims([make_claim(a=a, b=b)], runs, range(6))
+        (verdict,) = judge_looks([make_claim(a=a, b=b)], runs, range(6)).verdicts
         hit = {name: sum(name == variant for variant, _ in stalled) for name in (a, b)}
         assert (verdict.verdict == "inconclusive") == any(hit.values())
         reasons = [f"{name}: {count} of 6 runs stayed at chance level" for name, count in hit.items() if count]
@@ -91,7 +91,7 @@ def test_a_variant_whose_runs_all_stalled_shows_no_mean(tmp_path: Path) -> None:
     (comparison,) = markdown.build_variant_tables(report, ("variant", "n", "error", "difference"))
     (line,) = [line for line in comparison.rows if "five" in line.cells[0].to_text()]
     assert [cell.to_text() for cell in line.cells] == ["five (trained 0/5)", "0", "stalled 5/5", "–"]
-    for face in (table.render_markdown, table.render_latex, table.render_html, table.render_csv):
+    for face in (table.render_markdown, table.render_latex, table.render_html):
         assert "90.0" not in face(comparison), "the error of guessing is no result"
     (five,) = [one for one in json.loads(write.serialize_report(report))["variants"] if one["name"] == "five"]
     assert (five["mean"], five["trained"], five["stalled"], five["best"]) == (None, 0, 5, False)

@@ -13,7 +13,7 @@ import vgg_ablate
 from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.analysis.variant_rows import summarize_times
-from vgg_ablate.formatting import numbers, table
+from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import RangeCell
 from vgg_ablate.records import Record
 from vgg_ablate.report import markdown, write
@@ -51,7 +51,6 @@ def test_the_median_of_undisturbed_runs_stands_with_its_range(tmp_path: Path) ->
     assert "images/s" not in markdown.build_markdown(report), "one variant has no undisturbed run"
     (comparison,) = markdown.build_variant_tables(report, ("variant", "images_per_second"))
     assert any("Disturbed: 7 of 15 runs took more than 1.2 times their CPU time" in note for note in comparison.notes)
-    assert "images_per_second,images_per_second_low,images_per_second_high" in table.render_csv(comparison)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +87,4 @@ def test_a_median_lies_in_its_range(values: list[float]) -> None:
     times = summarize_times(values)
     assert times.low <= times.median <= times.high
     assert times.n == len(values)
-    assert RangeCell(times.median, times.low, times.high, "rate").raw()[""] == times.median
+    assert RangeCell(times.median, times.low, times.high, "rate").get_sort_value() == times.median

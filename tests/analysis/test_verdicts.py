@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vgg_ablate.analysis import power
-from vgg_ablate.analysis.decisions import judge_claims
+from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim
@@ -54,7 +54,7 @@ def make_frame(values: dict[str, list[float]], *, outcomes: dict[tuple[str, int]
 
 def judge_pairs(claim: Claim, pairs: list[tuple[float, float]], **more: Any) -> Verdict:
     frame = make_frame({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-    (verdict,) = judge_claims([claim], frame, range(len(pairs)), **more)
+    (verdict,) = judge_looks([claim], frame, range(len(pairs)), **more).verdicts
     return verdict
 
 
@@ -112,9 +112,9 @@ def test_units_do_not_matter(pairs: list[tuple[float, float]], factor: float) ->
     assume(has_spread(pairs))
     frame = make_frame({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
     claim = make_claim(metric="train_seconds", margin=1.0)
-    (seconds,) = judge_claims([claim], frame, range(len(pairs)))
+    (seconds,) = judge_looks([claim], frame, range(len(pairs))).verdicts
     frame["train_seconds"] *= factor
-    (others,) = judge_claims([claim.model_copy(update={"margin": factor})], frame, range(len(pairs)))
+    (others,) = judge_looks([claim.model_copy(update={"margin": factor})], frame, range(len(pairs))).verdicts
     assume(abs(seconds.q - ALPHA) > 1e-6)
     assert seconds.verdict == others.verdict
     assert seconds.hedges_g == pytest.approx(others.hedges_g)
@@ -134,7 +134,7 @@ def test_one_seed_still_has_a_mean_and_a_reason() -> None:
 @pytest.mark.parametrize("outcome", ["diverged", "missing", "out_of_memory", "damaged"])
 def test_a_seed_that_is_lacking_makes_the_claim_inconclusive(outcome: str) -> None:
     frame = make_frame({"a": [0.01, 0.012, 0.011, 0.01], "b": [0.2, 0.21, 0.19, 0.2]}, outcomes={("b", 1): outcome})
-    (verdict,) = judge_claims([make_claim()], frame, range(4))
+    (verdict,) = judge_looks([make_claim()], frame, range(4)).verdicts
     assert verdict.verdict == "inconclusive"
     assert verdict.reason == f"b: seed 1 {outcome.replace('_', ' ')}"
     assert verdict.n == 3
@@ -157,14 +157,14 @@ def test_equal_differences_are_equal_whatever_the_floats_say(step: float) -> Non
 def test_seeds_that_were_not_applied_are_named() -> None:
     frame = make_frame({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
     frame.loc[frame["variant"] == "a", ["val_error", "train_loss"]] = 0.5
-    (verdict,) = judge_claims([make_claim()], frame, range(4))
+    (verdict,) = judge_looks([make_claim()], frame, range(4)).verdicts
     assert verdict.verdict == "inconclusive"
     assert verdict.reason == "seeds not applied: a has the same test error and losses on every seed"
 
 
 def test_equal_error_counts_with_other_losses_are_chance() -> None:
     frame = make_frame({"a": [0.05] * 4, "b": [0.1, 0.11, 0.12, 0.13]})
-    (verdict,) = judge_claims([make_claim()], frame, range(4))
+    (verdict,) = judge_looks([make_claim()], frame, range(4)).verdicts
     assert verdict.verdict == "supported"
 
 
@@ -190,7 +190,7 @@ def test_holm_covers_the_claims_on_one_metric_and_no_others() -> None:
         {"a": [0.05, 0.052, 0.051, 0.056], "b": [0.06, 0.057, 0.064, 0.061], "c": [0.05, 0.06, 0.04, 0.05]}
     )
     claims = [make_claim(), make_claim(id="d", b="c"), make_claim(id="e", metric="params")]
-    first, second, exact = judge_claims(claims, frame, range(4))
+    first, second, exact = judge_looks(claims, frame, range(4)).verdicts
     assert first.family == second.family == 2
     assert first.q == pytest.approx(min(1.0, 2 * min(first.p, second.p)))
     assert exact.family == 1
@@ -219,14 +219,14 @@ def test_a_difference_with_a_sign_within_the_smallest_effect_is_marked() -> None
 def test_a_claim_decided_at_the_first_look_stands() -> None:
     a = [0.01, 0.012, 0.011, 0.010, 0.3, 0.2]
     b = [0.1, 0.101, 0.105, 0.102, 0.1, 0.1]
-    (verdict,) = judge_claims([make_claim()], make_frame({"a": a, "b": b}), range(6), looks=(4, 6))
+    (verdict,) = judge_looks([make_claim()], make_frame({"a": a, "b": b}), range(6), looks=(4, 6)).verdicts
     assert (verdict.verdict, verdict.look, verdict.n) == ("supported", 4, 4)
 
 
 def test_between_looks_only_the_seeds_of_the_last_look_are_judged() -> None:
     values = {"a": [0.05, 0.06, 0.055, 0.05, 0.01, 0.01], "b": [0.05, 0.055, 0.06, 0.052, 0.2, 0.2]}
     frame = make_frame(values, outcomes={("a", 5): "missing"})
-    (verdict,) = judge_claims([make_claim()], frame, range(6), looks=(4, 6))
+    (verdict,) = judge_looks([make_claim()], frame, range(6), looks=(4, 6)).verdicts
     assert (verdict.look, verdict.n, verdict.reason) == (4, 4, "")
 
 
@@ -240,7 +240,7 @@ def test_the_second_interval_comes_from_the_examples() -> None:
     random = np.random.default_rng(2)
     right = {(name, seed): random.random(400) < (0.9 if name == "a" else 0.85) for name in "ab" for seed in range(5)}
     values = {name: [1 - right[name, seed].mean() for seed in range(5)] for name in "ab"}
-    (verdict,) = judge_claims([make_claim()], make_frame(values), range(5), examples=right)
+    (verdict,) = judge_looks([make_claim()], make_frame(values), range(5), examples=right).verdicts
     assert verdict.beyond is not None
     assert verdict.beyond[0] <= verdict.ci_low < verdict.ci_high <= verdict.beyond[1]
 
@@ -250,7 +250,10 @@ def test_the_interval_over_the_examples_decides_and_the_verdict_without_them_is_
     right = {(name, seed): np.arange(40) < (28 if name == "b" else 31 + seed % 2) for name in "ab" for seed in range(5)}
     values = {name: [1 - right[name, seed].mean() for seed in range(5)] for name in "ab"}
     claim, frame = make_claim(), make_frame(values)
-    (narrow,), (wide,) = judge_claims([claim], frame, range(5)), judge_claims([claim], frame, range(5), examples=right)
+    (narrow,), (wide,) = (
+        judge_looks([claim], frame, range(5)).verdicts,
+        judge_looks([claim], frame, range(5), examples=right).verdicts,
+    )
     assert (narrow.verdict, narrow.on_test_set) == ("supported", None)
     assert (wide.verdict, wide.on_test_set) == ("inconclusive", "supported")
     assert wide.beyond is not None
@@ -272,7 +275,7 @@ def judge_smallest_effect(smallest_effect: float | None, spread: float, claims: 
     pairs = [(0.1, 0.1 + difference / 100) for difference in differences]
     made = [make_claim(id=f"c{number}", smallest_effect=smallest_effect) for number in range(claims)]
     frame = make_frame({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-    return [verdict.verdict for verdict in judge_claims(made, frame, range(len(pairs)))]
+    return [verdict.verdict for verdict in judge_looks(made, frame, range(len(pairs))).verdicts]
 
 
 def test_an_interval_within_the_smallest_effect_is_no_difference() -> None:

@@ -130,7 +130,7 @@ from vgg_ablate.runs.driver import run_plan
 
 plan, folder, options, kept = pickle.loads(Path(sys.argv[1]).read_bytes())
 subprocess.run(["mount", "-t", "tmpfs", "results", folder], check=True)
-complete = run_plan(plan, folder, options).complete
+complete = run_plan(plan, folder, options).is_complete
 shutil.copytree(folder, kept)
 sys.exit(not complete)
 """
@@ -223,6 +223,6 @@ def test_without_an_address_ray_is_started_locally_reachable_from_nowhere_else_a
 def test_a_study_that_stops_makes_the_same_decisions_on_ray(tmp_path: Path) -> None:
     plan, folder, calm = write_plan(tmp_path), tmp_path / "results", tmp_path / "calm"
     assert DriverProcess(plan, folder, replace(OPTIONS, pool="ray", workers=2)).join() == 0
-    assert run_in_process(plan, calm).complete
+    assert run_in_process(plan, calm).is_complete
     assert trace(plan, folder) == trace(plan, calm)
     assert read_record_contents(folder) == read_record_contents(calm)

@@ -53,7 +53,7 @@ def load_design_report(folder: Path, design: str, errors: dict[str, float] | Non
 
 
 def list_names(shown: table.Table) -> list[str]:
-    at = next(index for index, column in enumerate(shown.columns) if column.name in ("variant", "proposal"))
+    at = next(index for index, column in enumerate(shown.columns) if column.heading in ("variant", "proposal"))
     return [row.cells[at if len(row.cells) > 1 else 0].to_text() for row in shown.rows]
 
 
@@ -76,8 +76,8 @@ design:
     found = load_design_report(tmp_path, design, {"base": 0.05, "no-bias": 0.06, "no-norm": 0.08})
     (comparison,) = design_tables.build_design_tables(found)
     assert list_names(comparison) == ["base", "+ no-bias", "+ no-norm"]
-    at = [column.name for column in comparison.columns].index("step")
-    assert [row.cells[at].raw()[""] for row in comparison.rows[1:]] == pytest.approx([1.0, 2.0], abs=0.3)
+    at = [column.heading for column in comparison.columns].index("to the previous step [95 %]")
+    assert [row.cells[at].get_sort_value() for row in comparison.rows[1:]] == pytest.approx([1.0, 2.0], abs=0.3)
 
 
 def test_one_factor_at_a_time_has_one_block_per_factor(tmp_path: Path) -> None:

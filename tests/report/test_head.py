@@ -78,12 +78,12 @@ def test_a_study_without_a_record_is_not_run_yet(tmp_path: Path) -> None:
 def test_the_highest_recorded_level_is_shown_and_marked_and_decides_nothing(tmp_path: Path) -> None:
     missing = frozenset((name, seed) for name in NAMES for seed in range(5))
     report, head = build(tmp_path, missing=missing, text=HORIZONS)
-    assert head.answer.startswith("Not run yet at 4 epochs, which decides; at 2 epochs: ")
+    assert head.answer.startswith("So far, at 2 epochs (4 epochs decide): ")
     assert [row.name for row in report.rows] == ["base@2", "five@2", "wide@2"]
     assert {verdict.verdict for verdict in report.verdicts if not verdict.exact} == {"inconclusive"}
     assert report.shown_verdicts[0].verdict == "supported"
     assert head.claims is not None
-    assert head.claims.caption.endswith("; not run yet at 4 epochs")
+    assert head.claims.caption.endswith("; 4 epochs decide and are not run yet")
     write.write_report(report.folder)
     assert write.check_report(report.folder) == []
 

@@ -120,7 +120,7 @@ def test_a_search_that_was_killed_keeps_its_records(tmp_path: Path) -> None:
         os.utime(store.path(key), (0, 0))  # older than the manifest: the ledger alone protects them
     run_clean(folder, "--yes")
     assert read_record_contents(folder) == before
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete
 
 
 def test_the_next_start_deletes_the_checkpoint_of_a_worker_killed_after_its_last_record(tmp_path: Path) -> None:

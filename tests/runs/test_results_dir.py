@@ -35,7 +35,7 @@ def run(folder: Path, text: str = STUDY) -> int:
     """Run a study and return the number of runs that were trained."""
     (folder / "asked.yaml").write_text(text, encoding="utf-8")
     finished = run_in_process(build_fake_plan(load(folder / "asked.yaml")), folder / "results")
-    assert finished.complete
+    assert finished.is_complete
     return finished.trained
 
 

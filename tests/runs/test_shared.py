@@ -151,7 +151,7 @@ def test_of_two_records_one_that_is_deleted_is_made_again_alone(tmp_path: Path) 
         store.path(cell.key).unlink()
         kept = {path: path.read_bytes() for path in store.folder.iterdir()}
         finished = run_in_process(plan, folder)
-        assert (finished.recorded, finished.trained, finished.complete) == (4, 1, True)
+        assert (finished.recorded, finished.trained, finished.is_complete) == (4, 1, True)
         assert read_event_log(folder, "started")[-1]["reason"].startswith(f"trained again: '{repeats}' asks")
         assert read_event_log(folder, "started")[-1]["key"] == cell.key
         assert all(path.read_bytes() == text for path, text in kept.items())
@@ -226,7 +226,7 @@ def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(
 def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     more = FLIPPED + "  crops: {data.evaluate: {view: [single, crops], scales: 12, grid: 2}}\n"
     plan, folder = plan_real_training(tmp_path, more), tmp_path / "together"
-    assert run_plan(plan, folder, REAL).complete
+    assert run_plan(plan, folder, REAL).is_complete
     assert [len(read_event_log(folder, kind)) for kind in ("started", "epoch", "ended")] == [1, 6, 3]
     store = RecordStore(folder / "records")
     for cell in plan.cells:
@@ -240,7 +240,7 @@ def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) 
     (cell,) = (cell for cell in plan.cells if cell.variant == "crops")
     before = store.get(cell.key)
     store.path(cell.key).unlink()
-    assert run_plan(plan, folder, REAL).complete
+    assert run_plan(plan, folder, REAL).is_complete
     assert read_numbers(store.get(cell.key)) == read_numbers(before), "trained again, the record is the same"
     assert sum_training_seconds(summary.load_report(folder)) == seconds + store.get(cell.key).train_seconds
 
@@ -378,12 +378,12 @@ ENSEMBLE = '  together: {train.ensemble: [{}, {stages: "6 | 8"}]}\n'
 def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Path) -> None:
     nets = plan_real_training(tmp_path, NETS, keep=KEPT)
     folder = tmp_path / "results"
-    assert run_plan(nets, folder, REAL).complete
+    assert run_plan(nets, folder, REAL).is_complete
     wider = plan_real_training(tmp_path, NETS + ENSEMBLE, keep=KEPT)
     bill = cost_estimate.estimate_study_cost(wider, RecordStore(folder / "records"), [], build_slots("cpu", 1))
     assert (bill.trainings, bill.averages) == (0, 1)
     finished = run_plan(wider, folder, REAL)
-    assert (finished.recorded, finished.trained, finished.complete) == (3, 1, True)
+    assert (finished.recorded, finished.trained, finished.is_complete) == (3, 1, True)
     (cell,) = (cell for cell in wider.cells if cell.variant == "together")
     members = [net.key for net in cell.run.nets]
     assert {cell.key for cell in nets.cells} == set(members)
@@ -435,7 +435,7 @@ def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None
     more = "  second: {train.replicate: 1}\n  two: {train.ensemble: [{}]}\n"
     plan = build_fake_plan(make_study(tmp_path, variants=0, seeds=2, more=more, keep=True))
     folder = tmp_path / "results"
-    assert run_plan(plan, folder, OPTIONS).complete
+    assert run_plan(plan, folder, OPTIONS).is_complete
     ensembles = {cell.key for cell in plan.cells if cell.variant == "two"}
     assert not ensembles & {key for key, _ in list_trained_epochs(folder)}
     for key in ensembles:
@@ -444,7 +444,7 @@ def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None
         assert record.tested.details["members"] == [net.key for net in record.run.nets]
         assert build_predictions_path(folder / "predictions", key).exists()
     alone = run_in_process(plan, tmp_path / "alone")
-    assert alone.complete
+    assert alone.is_complete
     assert read_record_contents(tmp_path / "alone") == read_record_contents(folder)
 
     other = build_fake_plan(make_study(tmp_path, name="other", variants=0, seeds=2, more=more, keep=True))
@@ -453,7 +453,7 @@ def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None
     for key in ensembles:
         RecordStore(results / "asked" / "records").path(key).unlink()
     finished = run_in_process(other, results / "other")
-    assert (finished.adopted, finished.trained) == (4, 2)
+    assert (finished.reused, finished.trained) == (4, 2)
     assert list_trained_epochs(results / "other") == [], "kept predictions come with records of other studies"
 
 
@@ -483,7 +483,7 @@ def test_damaged_predictions_are_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"\.npz: not the predictions of a run: .*; remove the file"):
         run_in_process(plan, tmp_path / "results")
     path.unlink()
-    assert run_in_process(plan, tmp_path / "results").complete
+    assert run_in_process(plan, tmp_path / "results").is_complete
 
 
 def test_metrics_of_stored_predictions_are_those_of_torch(tmp_path: Path) -> None:

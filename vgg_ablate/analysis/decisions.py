@@ -70,22 +70,6 @@ class Decisions:
         return f"look {self.judged} of {len(self.looks)}, after {count} of {self.looks[-1]} seeds"
 
 
-def judge_claims(
-    claims: Sequence[Claim],
-    frame: pd.DataFrame,
-    seeds: Sequence[int],
-    *,
-    levels: FactorLevels | None = None,
-    looks: Sequence[int] | None = None,
-    examples: CorrectExamples | None = None,
-    quantities: TrendQuantities | None = None,
-) -> tuple[Verdict, ...]:
-    """Return the verdicts of `judge_looks`."""
-    return judge_looks(
-        claims, frame, seeds, levels=levels, looks=looks, examples=examples, quantities=quantities
-    ).verdicts
-
-
 def judge_looks(
     claims: Sequence[Claim],
     frame: pd.DataFrame,

@@ -18,7 +18,6 @@ from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.published import PublishedValue
-from vgg_ablate.formatting.text import join_first
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
@@ -133,11 +132,6 @@ def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], 
         (str(variant), int(seed)): str(outcome)
         for variant, seed, outcome in zip(frame["variant"], frame["seed"], outcomes, strict=True)
     }
-
-
-def list_lacking(lacking: Sequence[str]) -> str:
-    """Return the runs without a value in one line: the first three of them, and how many there are besides."""
-    return join_first(lacking, 3, "; ")
 
 
 class MethodResult(NamedTuple):

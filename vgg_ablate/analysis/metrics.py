@@ -142,7 +142,7 @@ def find_stalled_runs(frame: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _is_flagged(frame: pd.DataFrame, column: str, *, value: bool) -> pd.Series[bool]:
-    # Frames that users build for `judge_claims` from runs of other programs may lack the column.
+    # Frames of runs that other programs trained may lack the column.
     if column not in frame.columns:
         return pd.Series(data=False, index=frame.index, dtype=bool)
     return (frame[column] == value).fillna(value=False).astype(bool)

@@ -37,6 +37,9 @@ EPOCH_FIELDS = (
 )
 
 
+_MAX_NAMES = 5  # per problem
+
+
 @dataclass(frozen=True)
 class Results:
     """The content of a results folder. Every problem is one sentence: file, field, rule and what was found."""
@@ -121,7 +124,7 @@ def _with_one_key_per_run(manifest: Manifest) -> tuple[Manifest, list[str]]:
     """Return the manifest with the first key of every variant and seed, and a problem for every further key."""
     first = {(run.variant, run.seed): run for run in reversed(manifest.planned)}
     problems = [
-        f"manifest.json: planned: {run.variant}/{run.seed} has two keys, got {run.key}; the first one is used"
+        f"manifest.json: planned: {run.name} has two keys, got {run.key}; the first one is used"
         for run in manifest.planned
         if first[run.variant, run.seed].key != run.key
     ]
@@ -223,4 +226,4 @@ def _find_mixed_datasets(store: RecordStore, records: Iterable[Record]) -> list[
 
 
 def _join_names(names: Iterable[str]) -> str:
-    return join_first(sorted(names), 5)
+    return join_first(sorted(names), _MAX_NAMES)

@@ -99,11 +99,11 @@ def find_crossing(levels: Sequence[float], differences: ArrayLike) -> Crossing |
     return Crossing(float(np.exp(level)), float(np.exp(fine[first])), float(np.exp(fine[last])))
 
 
-def compare_levels(study: Study, frame: pd.DataFrame, metric: str = PRIMARY_METRIC) -> tuple[PairDecisions, ...]:
+def compare_levels(study: Study, frame: pd.DataFrame) -> tuple[PairDecisions, ...]:
     """Compare the pairwise decisions at every lower level with those at the last; empty without both."""
     if not study.horizons:
         return ()
-    values = collect_by_seed(frame, metric)
+    values = collect_by_seed(frame, PRIMARY_METRIC)
     names = [variant.name for variant in study.variants]
     *lower, _ = study.horizon_levels
     last = _select_complete(values, {name: name for name in names}, study)

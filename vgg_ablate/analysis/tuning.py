@@ -81,12 +81,12 @@ def build_tuning_table(report: Report) -> Table | None:
     if not trials or tune is None:
         return None
     columns = (
-        Column("variant", "variant", "left"),
-        Column("trials", "trials"),
-        Column("winner", "winner", "left"),
-        *(Column(path, path) for path in tune.space),
-        Column("validation error, %", "val_error"),
-        Column("as written, %", "val_error_as_written"),
+        Column("variant", "left"),
+        Column("trials"),
+        Column("winner", "left"),
+        *(Column(path) for path in tune.space),
+        Column("validation error, %"),
+        Column("as written, %"),
     )
     rungs = ", then ".join(f"{count} x {epochs} epochs" for epochs, count in tune.rungs)
     notes = (

@@ -18,7 +18,6 @@ from vgg_ablate.analysis.metrics import (
     find_excluded_runs,
     find_stalled_runs,
     get_scale,
-    get_sign,
 )
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
@@ -126,19 +125,19 @@ def summarize_times(values: Sequence[float]) -> TimeRange:
     return TimeRange(len(values), float(np.median(values)), min(values), max(values))
 
 
-def rank_groups(table: Mapping[str, Mapping[int, float]], metric: str = PRIMARY_METRIC) -> dict[str, int]:
-    """Return variant -> number of its group: 1 is the best mean and all that is not separable from it.
+def rank_groups(errors: Mapping[str, Mapping[int, float]]) -> dict[str, int]:
+    """Return the number of the group of every variant: 1 for the lowest mean error and all not separable from it.
 
-    Group 2 is the same among the rest, and so on. `table` maps variant and seed to the metric. Empty where a variant
-    shares too few seeds for a test, and where the group is everybody: it would distinguish nothing.
+    Group 2 is the same among the rest, and so on. `errors` maps variant and seed to the error. Empty where a variant
+    shares too few seeds for a test, and where all variants would be in one group.
     """
     # Only variants with the most seeds: a mean over the runs that did not diverge is not a mean of the variant.
-    most = max((len(seeds) for seeds in table.values()), default=0)
-    rest = {name: values for name, values in table.items() if len(values) == most}
+    most = max((len(values) for values in errors.values()), default=0)
+    rest = {name: values for name, values in errors.items() if len(values) == most}
     groups: dict[str, int] = {}
     number = 1
     while rest:
-        members = _find_inseparable_from_best(rest, metric)
+        members = _find_inseparable_from_best(rest)
         if not members:
             return {}
         groups |= dict.fromkeys(members, number)
@@ -147,15 +146,15 @@ def rank_groups(table: Mapping[str, Mapping[int, float]], metric: str = PRIMARY_
     return groups if number > 2 else {}
 
 
-def _find_inseparable_from_best(table: Mapping[str, Mapping[int, float]], metric: str) -> set[str]:
-    """Return the variant with the best mean and all that Holm-corrected paired t-tests cannot tell from it.
+def _find_inseparable_from_best(errors: Mapping[str, Mapping[int, float]]) -> set[str]:
+    """Return the variant with the lowest mean and all that Holm-corrected paired t-tests do not separate from it.
 
-    Empty where a variant shares fewer than three seeds with the best, for then nothing can be told apart.
+    Empty where a variant shares fewer than three seeds with the best, which are too few for a test.
     """
-    means = {name: get_sign(metric) * float(np.mean(list(values.values()))) for name, values in table.items()}
-    best = max(means, key=lambda name: means[name])
+    means = {name: float(np.mean(list(values.values()))) for name, values in errors.items()}
+    best = min(means, key=lambda name: means[name])
     others = [name for name in means if name != best]
-    p_values = [_test_equality(table[name], table[best]) for name in others]
+    p_values = [_test_equality(errors[name], errors[best]) for name in others]
     if any(p is None for p in p_values):
         return set()
     if not others:

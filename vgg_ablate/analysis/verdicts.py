@@ -29,14 +29,15 @@ from vgg_ablate.analysis.methods import (
     collect_outcomes,
     collect_unpaired_values,
     judge_by_method,
-    list_lacking,
 )
 from vgg_ablate.analysis.metrics import TIMED_METRICS, collect_by_seed, get_metric, get_sign
 from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import ALPHA, CrossedEstimate, Estimate
 from vgg_ablate.config.claims import Claim
+from vgg_ablate.formatting.text import join_first
 
 FEWEST_SEEDS = 3  # with two, the t distribution has one degree of freedom and decides next to nothing
+_MAX_LACKING = 3  # runs that the reason of a verdict lists
 
 Contrasts = Mapping[str, Mapping[str, float]]  # claim id -> variant -> weight
 
@@ -205,7 +206,7 @@ def _judge_counts(
             low, high = counts.interval(1 - alpha)
             verdict = replace(verdict, counts=counts, mean=counts.difference, ci_low=low, ci_high=high)
         if lacking:
-            judged[claim.id] = replace(verdict, reason=list_lacking(lacking))
+            judged[claim.id] = replace(verdict, reason=join_first(lacking, _MAX_LACKING, "; "))
         elif fewest[claim.id] < FEWEST_SEEDS:
             reason = f"{fewest[claim.id]} runs on a side; a verdict needs at least {FEWEST_SEEDS}"
             judged[claim.id] = replace(verdict, reason=reason)
@@ -298,7 +299,7 @@ def _find_obstacle(verdict: Verdict, values: ContrastValues, unseeded: Mapping[s
             return unseeded[name]
     # A mean over the runs that are left is biased: a net that diverges on hard seeds would look good on the others.
     if values.lacking:
-        return list_lacking(values.lacking)
+        return join_first(values.lacking, _MAX_LACKING, "; ")
     if verdict.n < FEWEST_SEEDS:
         noun = "run" if values.samples else "seed"
         return f"{verdict.n} {noun}{'s' * (verdict.n != 1)}; a verdict needs at least {FEWEST_SEEDS}"

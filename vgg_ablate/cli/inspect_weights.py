@@ -180,4 +180,4 @@ def _retrain_record(path: Path, device: str | None) -> _TrainedNet:
         arch, model = load_safetensors(weights)
     filters_path = Path("exports") / results.study.name / f"{planned.variant}-{planned.seed}.filters.svg"
     run = results.records[planned.key].run
-    return _TrainedNet(f"{planned.variant}/{planned.seed}", arch, model, run, filters_path, (planned, reproduction))
+    return _TrainedNet(planned.name, arch, model, run, filters_path, (planned, reproduction))

@@ -82,7 +82,7 @@ def plan(
         document = _build_document(checked, folder, built, cost, effects)
         print(json.dumps(document | ({} if runs is None else asdict(runs)), indent=1))
     else:
-        _print(checked, cost, effects)
+        _print_plan(checked, cost, effects)
         if runs is not None:
             print(f"{runs.least} to {runs.most} runs to train: {runs.look}")
         print_mismatches(nets)
@@ -203,7 +203,7 @@ def _build_document(
     }
 
 
-def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
+def _print_plan(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
     from vgg_ablate.formatting.numbers import format_clock
     from vgg_ablate.formatting.table import print_tables
     from vgg_ablate.report.detectable_table import build_detectable_table
@@ -253,13 +253,13 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
     from vgg_ablate.formatting.table import Column, Table, TableRow
 
     columns = (
-        Column("variant", "variant", "left"),
-        Column("params", "params"),
-        Column("MACs", "macs"),
-        Column("runs", "runs"),
-        Column("missing", "missing"),
-        Column("time per run", "seconds"),
-        Column("peak memory, MiB", "peak_mib"),
+        Column("variant", "left"),
+        Column("params"),
+        Column("MACs"),
+        Column("runs"),
+        Column("missing"),
+        Column("time per run"),
+        Column("peak memory, MiB"),
     )
     notes: tuple[str, ...] = (_describe_memory(cost.room),)
     if len(cost.variants) > _MAX_ROWS:

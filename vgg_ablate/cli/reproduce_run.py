@@ -25,7 +25,7 @@ def choose_run(results: Results, cell: str | None) -> PlannedRun:
     if cell is None:
         return recorded[0]
     by_name = {planned.variant: planned for planned in reversed(recorded)}  # reversed: the first seed stays
-    by_name |= {_get_title(planned): planned for planned in recorded}
+    by_name |= {planned.name: planned for planned in recorded}
     if cell not in by_name:
         rule = "no such recorded run; a run is VARIANT/SEED"
         raise SpecError(Problem(rule, location="command line", got=cell, nearest=find_nearest(cell, by_name)))
@@ -60,7 +60,7 @@ def retrain_with_weights(
     stored = results.read_record(planned.key)
     retrained = retrain_run(planned, stored, device, weights)
     if retrained.tested is None:
-        raise CheckFailedError(f"{_get_title(planned)}: {retrained.outcome}: there are no trained weights")
+        raise CheckFailedError(f"{planned.name}: {retrained.outcome}: there are no trained weights")
     reproduction = compare_with_record(results, planned, stored, retrained)
     for difference in reproduction.differences:
         print(difference, file=sys.stderr)
@@ -75,8 +75,8 @@ def describe_agreement(planned: PlannedRun, reproduction: Reproduction, caveat: 
     """
     agreement = "bit for bit the same as" if reproduction.exactly else "consistent with"
     if not reproduction.agrees:
-        raise CheckFailedError(f"{_get_title(planned)}: {caveat}not {agreement} its record")
-    return f"{_get_title(planned)}: {agreement} its record"
+        raise CheckFailedError(f"{planned.name}: {caveat}not {agreement} its record")
+    return f"{planned.name}: {agreement} its record"
 
 
 def compare_with_record(results: Results, planned: PlannedRun, stored: Record, retrained: Record) -> Reproduction:
@@ -99,7 +99,7 @@ def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights
     from vgg_ablate.training.settings import TrainingSettings
 
     # The record's threads: another number of threads sums in another order, and changes the last bits.
-    print(f"training {_get_title(planned)} again ({stored.key})", file=sys.stderr)
+    print(f"training {planned.name} again ({stored.key})", file=sys.stderr)
     settings = TrainingSettings(
         device=device or str(stored.environment.get("device", "cpu")),
         threads=int(stored.environment.get("threads", 1)),
@@ -127,7 +127,3 @@ def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights
         tested=tested,
         environment=describe_environment(stored.run, settings),
     )
-
-
-def _get_title(planned: PlannedRun) -> str:
-    return f"{planned.variant}/{planned.seed}"

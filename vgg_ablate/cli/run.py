@@ -127,7 +127,7 @@ def run(
         runs = f"{summary.left_out} run{'s' * (summary.left_out != 1)}"
         levels = ", ".join(str(level) for level in checked.horizon_levels if until is not None and level > until)
         print(f"left for later: {runs} at {checked.horizon_path} {levels} (run without --until)", file=sys.stderr)
-    if summary.complete and summary.recorded + summary.spared == summary.asked:
+    if summary.is_complete and summary.recorded + summary.unneeded == summary.asked:
         print(_describe_complete_study(folder, summary.recorded), file=sys.stderr)
     # The report comes before the error: with some runs failed, the others can still be read.
     write_and_print_report(folder, as_json=as_json)

@@ -104,11 +104,11 @@ def build_field_table(measurements: Sequence[FieldMeasurement], how: str) -> Tab
         for measurement in measurements
     ]
     columns = (
-        Column("net", "net", "left"),
-        Column("image (px)", "image_size"),
-        Column("theoretical field (px)", "theoretical"),
-        Column("effective field (px)", "effective"),
-        Column("of the area", "share"),
+        Column("net", "left"),
+        Column("image (px)"),
+        Column("theoretical field (px)"),
+        Column("effective field (px)"),
+        Column("of the area"),
     )
     note = "effective field: the side of the square around the centre of mass that holds 95 % of the gradient"
     caption = "Receptive fields of the centre unit of the last map"

@@ -74,7 +74,7 @@ def build_table1_column(net: NetDescription) -> Table:
         rows += [TableRow((TextCell(item.description),)) for item in block.items]
     rows.append(TableRow((TextCell("soft-max"),)))
     caption = f"{net.name}: {net.costs.weight_layers} weight layers"
-    return Table("column", caption, (Column(net.name, "layer", "left"),), tuple(rows))
+    return Table("column", caption, (Column(net.name, "left"),), tuple(rows))
 
 
 def build_variant_tables(nets: Sequence[NetDescription]) -> list[Table]:
@@ -118,17 +118,17 @@ _ENSEMBLE_NOTE = (
     "ensembles: params, MACs and activations are sums over the nets; the other columns are those of the largest net"
 )
 _COST_COLUMNS = (
-    Column("variant", "variant", "left"),
-    Column("changes", "changes", "left"),
-    Column("params", "params"),
-    Column("×", "params_ratio"),
-    Column("MACs", "macs"),
-    Column("×", "macs_ratio"),
-    Column("activations", "activations"),
-    Column("receptive field", "receptive_field"),
-    Column("weight layers", "weight_layers"),
-    Column("activation layers", "activation_layers"),
-    Column("mismatch", "mismatch", "left"),
+    Column("variant", "left"),
+    Column("changes", "left"),
+    Column("params"),
+    Column("×"),
+    Column("MACs"),
+    Column("×"),
+    Column("activations"),
+    Column("receptive field"),
+    Column("weight layers"),
+    Column("activation layers"),
+    Column("mismatch", "left"),
 )
 
 
@@ -140,7 +140,7 @@ def _build_side_by_side(base: NetDescription, others: Sequence[NetDescription]) 
     for name in sort_block_names({name for blocks in blocks_per_net for name in blocks}):
         rows.append(_build_heading_row("head" if name == HEAD_BLOCK else f"block {name}"))
         rows += _build_aligned_rows([blocks.get(name) for blocks in blocks_per_net])
-    columns = tuple(Column(net.name, net.name, "left") for net in nets)
+    columns = tuple(Column(net.name, "left") for net in nets)
     notes = [f"bold with {MARK}: differs from {base.name}; {numbers.DASH}: missing layer", _explain_labels(base.arch)]
     if any(net.ensemble for net in nets):
         notes.append("of an ensemble, the first net is shown")

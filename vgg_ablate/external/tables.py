@@ -51,9 +51,9 @@ def _build_variants_table(judgement: Judgement) -> Table:
     values = {metric: collect_by_seed(judgement.frame, metric) for metric in metrics}
     counts = judgement.frame["variant"].value_counts()
     columns = (
-        Column("variant", "variant", "left"),
-        Column("runs", "runs"),
-        *(Column(", ".join(filter(None, (metric, get_metric(metric).unit))), metric) for metric in metrics),
+        Column("variant", "left"),
+        Column("runs"),
+        *(Column(", ".join(filter(None, (metric, get_metric(metric).unit)))) for metric in metrics),
     )
     rows = []
     for name in names:
@@ -70,19 +70,10 @@ def _build_cell(metric: str, summary: MetricSummary) -> TableCell:
     return MeanCell(summary.mean, summary.sd, summary.n, shows_n=True)
 
 
-def list_evidence(judgement: Judgement) -> list[tuple[str, list[str]]]:
-    """Return the id of every claim with the sentences about its numbers."""
+def explain_verdicts(judgement: Judgement) -> list[tuple[str, list[str]]]:
+    """Return the id of every claim with the sentences on its verdict."""
     with judgement.use_metrics():
-        return [
-            (
-                verdict.claim.id,
-                [
-                    f"Claimed: {wording.describe_hypothesis(verdict.claim)}. {wording.describe_reason(verdict)}",
-                    *wording.list_evidence(verdict),
-                ],
-            )
-            for verdict in judgement.verdicts
-        ]
+        return [(verdict.claim.id, wording.explain_verdict(verdict)) for verdict in judgement.verdicts]
 
 
 def serialize_judgement(judgement: Judgement) -> str:

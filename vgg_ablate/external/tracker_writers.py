@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from vgg_ablate.records import format_run_name
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 
 
@@ -26,7 +27,7 @@ class TrackedRun(NamedTuple):
     @property
     def title(self) -> str:
         """The name of the run in the tracker."""
-        return f"{self.variant}/{self.seed}"
+        return format_run_name(self.variant, self.seed)
 
 
 class Tracker(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vgg_ablate.external.judging import Judgement
-from vgg_ablate.external.tables import build_tables, list_evidence, serialize_judgement, write_answer
+from vgg_ablate.external.tables import build_tables, explain_verdicts, serialize_judgement, write_answer
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting.table import render_latex, render_markdown
 from vgg_ablate.report.figures import canvas, forest
@@ -32,7 +32,7 @@ def write_files(judgement: Judgement, folder: Path) -> None:
 def render_markdown_report(judgement: Judgement) -> str:
     """Return the report of a judgement in Markdown."""
     claims_table, variants_table = build_tables(judgement)
-    evidence = [f"- {name}: {escape_tags(' '.join(sentences))}" for name, sentences in list_evidence(judgement)]
+    evidence = [f"- {name}: {escape_tags(' '.join(sentences))}" for name, sentences in explain_verdicts(judgement)]
     parts = [
         f"# {escape_tags(_get_title(judgement))}",
         f"**{escape_tags(write_answer(judgement))}**",
@@ -57,7 +57,7 @@ def _render_page(judgement: Judgement) -> str:
         answer=write_answer(judgement),
         claims=claims,
         variants=variants_table,
-        evidence=list_evidence(judgement),
+        evidence=explain_verdicts(judgement),
         notes=judgement.notes,
     )
 

@@ -1,4 +1,4 @@
-"""The cells of tables: unrounded numbers that know how they are shown."""
+"""The cells of tables: unrounded values with the text that shows each of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from vgg_ablate.formatting import numbers
 
-RawValue = str | int | float | None
+SortValue = str | int | float | None
 
 _FORMATTERS: Mapping[str, Callable[[float], str]] = {
     "rate": numbers.format_rate,
@@ -33,9 +33,9 @@ class TextCell:
         """Return the text."""
         return self.text
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the text as the cell's only CSV value."""
-        return {"": self.text}
+    def get_sort_value(self) -> SortValue:
+        """Return the text."""
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class MeanCell:
         text = numbers.format_mean(self.mean, self.sd, self.n)
         return f"{text} ({self.n})" if self.shows_n and self.n else text
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>_mean` and `<column>_sd`, and `<column>_n` where n is shown."""
-        return {"mean": self.mean, "sd": self.sd, **({"n": self.n} if self.shows_n else {})}
+    def get_sort_value(self) -> SortValue:
+        """Return the mean, unrounded."""
+        return self.mean
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class SideCell:
             return f"{self.name} {numbers.format_compact(self.mean)}"
         return f"{self.name} {numbers.format_number(self.mean, decimals)}"
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>` and `<column>_mean`."""
-        return {"": self.name, "mean": self.mean}
+    def get_sort_value(self) -> SortValue:
+        """Return the name of the side."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class TickCell:
         """Return a tick or a cross."""
         return "✓" if self.present else "✗"
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return 1 or 0 as the cell's only CSV value."""
-        return {"": int(self.present)}
+    def get_sort_value(self) -> SortValue:
+        """Return 1 or 0."""
+        return int(self.present)
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class DifferenceCell:
         se = self.sd / sqrt(self.n) if self.n > 1 else nan
         return numbers.format_difference(self.mean, self.low, self.high, se)
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>`, `<column>_low` and `<column>_high`."""
-        return {"": self.mean, "low": self.low, "high": self.high}
+    def get_sort_value(self) -> SortValue:
+        """Return the mean, unrounded."""
+        return self.mean
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ class CountCell:
         """Return `138.4 M`, or a dash."""
         return numbers.DASH if self.value is None else numbers.format_count(self.value)
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the number as the cell's only CSV value."""
-        return {"": self.value}
+    def get_sort_value(self) -> SortValue:
+        """Return the number, unrounded."""
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ class QuantityCell:
         """Return the formatted number."""
         return _FORMATTERS[self.how](self.value)
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the number as the cell's only CSV value."""
-        return {"": self.value}
+    def get_sort_value(self) -> SortValue:
+        """Return the number, unrounded."""
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,9 @@ class RangeCell:
         median, low, high = map(_FORMATTERS[self.how], (self.median, self.low, self.high))
         return median if median == low == high else f"{median} [{low}, {high}]"
 
-    def raw(self) -> dict[str, RawValue]:
-        """Return the CSV values `<column>`, `<column>_low` and `<column>_high`."""
-        return {"": self.median, "low": self.low, "high": self.high}
+    def get_sort_value(self) -> SortValue:
+        """Return the median, unrounded."""
+        return self.median
 
 
 TableCell = TextCell | MeanCell | SideCell | TickCell | DifferenceCell | CountCell | QuantityCell | RangeCell

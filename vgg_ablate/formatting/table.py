@@ -1,14 +1,12 @@
-"""One table model and its five renderings: terminal, Markdown, CSV, LaTeX and HTML.
+"""One table model and its four renderings: terminal, Markdown, LaTeX and HTML.
 
-A cell holds unrounded numbers and knows how they are shown. So the CSV file has every digit, and all renderings of one
-table agree.
+A cell holds unrounded numbers and formats them, so that all renderings of one table show the same text. Tables have no
+CSV: runs.csv and `report --json` have the numbers with every digit.
 """
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
@@ -18,17 +16,16 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from vgg_ablate.formatting.cells import QuantityCell, RawValue, TableCell, TextCell
+from vgg_ablate.formatting.cells import QuantityCell, SortValue, TableCell, TextCell
 
 RowStyle = Literal["", "base", "block"]  # "block": a heading over the rows below it
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading for readers and its name in CSV files."""
+    """A column: its heading, its alignment, and how it gives way on a narrow terminal."""
 
     heading: str
-    name: str
     align: Literal["left", "right"] = "right"
     rank: int = 0  # on a narrow terminal the column with the highest rank goes first; 0: it stays
     wraps: bool = False  # whether a terminal may break its cells between words; those on the left always wrap
@@ -64,7 +61,7 @@ def render_markdown(table: Table) -> str:
         "|" + "|".join("---:" if column.align == "right" else ":---" for column in table.columns) + "|",
     ]
     for row in table.rows:
-        texts = [_escape_markdown(text) for text in _cell_texts(row, table)]
+        texts = [_escape_markdown(text) for text in _list_cell_texts(row, table)]
         if row.style == "block":
             texts[0] = f"*{texts[0]}*"
         elif row.style == "base":
@@ -72,18 +69,6 @@ def render_markdown(table: Table) -> str:
         texts = [f"**{text}**" if index in row.bold else text for index, text in enumerate(texts)]
         lines.append("| " + " | ".join(texts) + " |")
     return "\n".join([*lines, "", *(f"<sub>{_escape_markdown(note)}</sub>  " for note in table.notes)]).rstrip() + "\n"
-
-
-def render_csv(table: Table) -> str:
-    """Render CSV with unrounded numbers, one or more CSV columns per cell, and without block headings."""
-    records = [_csv_record(row, table) for row in table.rows if row.style != "block"]
-    # Cells of one column may differ in kind (a mean, or text where there is none): the header is the union of names.
-    names = list(dict.fromkeys(name for record in records for name in record))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _full_precision(record.get(name)) for name in names} for record in records)
-    return text.getvalue()
 
 
 def render_latex(table: Table) -> str:
@@ -101,7 +86,7 @@ def render_latex(table: Table) -> str:
         "\\toprule",
         f"{heading} \\\\",
         "\\midrule",
-        *(_latex_row(row, table) for row in table.rows),
+        *(_render_latex_row(row, table) for row in table.rows),
         "\\bottomrule",
         "\\end{tabular}}",
         *(["\\par\\smallskip", "{\\footnotesize\\raggedright"] if table.notes else []),
@@ -118,7 +103,7 @@ def render_html(table: Table) -> str:
     lines += ["<thead><tr>"]
     lines += [f'<th scope="col" class="{column.align}">{_escape_html(column.heading)}</th>' for column in table.columns]
     lines += ["</tr></thead>", "<tbody>"]
-    lines += [_html_row(row, table) for row in table.rows]
+    lines += [_render_html_row(row, table) for row in table.rows]
     lines += ["</tbody>"]
     if table.notes:
         notes = "".join(f"<p>{_escape_html(note)}</p>" for note in table.notes)
@@ -135,7 +120,7 @@ def render_terminal(table: Table, width: int = 160) -> RichTable:
     for row in table.rows:
         cells = [
             RichText(text, style="bold" if index in row.bold else "")
-            for index, text in enumerate(_cell_texts(row, table))
+            for index, text in enumerate(_list_cell_texts(row, table))
         ]
         rich_table.add_row(*cells, style={"base": "italic", "block": "bold"}.get(row.style))
     return rich_table
@@ -172,7 +157,7 @@ def fit_to_width(table: Table, width: int) -> Table:
 
 
 def _measure_width(table: Table) -> int:
-    """Return the smallest width in which no cell is broken that must not be, nor a word of a text or heading."""
+    """Return the smallest width at which rich breaks no number and no word."""
     return 1 + sum(3 + width for width in _measure_columns(table, broken=True))
 
 
@@ -192,7 +177,7 @@ def _choose_widths(table: Table, width: int) -> list[int]:
 
 def _measure_columns(table: Table, *, broken: bool) -> list[int]:
     """Return the width of every column, with its heading and texts on one line, or broken between words."""
-    texts = [_cell_texts(row, table) for row in table.rows if row.style != "block"]
+    texts = [_list_cell_texts(row, table) for row in table.rows if row.style != "block"]
     widths = []
     for index, column in enumerate(table.columns):
         pieces = column.heading.split() if broken else [column.heading]
@@ -214,23 +199,9 @@ def _drop_column(table: Table, index: int) -> Table:
     return replace(table, columns=columns, rows=tuple(map(drop, table.rows)))
 
 
-def _cell_texts(row: TableRow, table: Table) -> list[str]:
+def _list_cell_texts(row: TableRow, table: Table) -> list[str]:
     texts = [cell.to_text() for cell in row.cells]
     return texts + [""] * (len(table.columns) - len(texts))
-
-
-def _csv_record(row: TableRow, table: Table) -> dict[str, RawValue]:
-    return {
-        "_".join(part for part in (column.name, suffix) if part): value
-        for column, cell in zip(table.columns, row.cells, strict=True)
-        for suffix, value in cell.raw().items()
-    }
-
-
-def _full_precision(value: RawValue) -> str:
-    if value is None or (isinstance(value, float) and isnan(value)):
-        return ""
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _escape_markdown(text: str) -> str:
@@ -275,13 +246,13 @@ def _escape_latex(text: str) -> str:
     return "".join(_LATEX.get(mark, mark) for mark in text.replace("\n", " "))
 
 
-def _latex_row(row: TableRow, table: Table) -> str:
+def _render_latex_row(row: TableRow, table: Table) -> str:
     if row.style == "block":
         heading = _escape_latex(row.cells[0].to_text())
         return f"\\midrule\n\\multicolumn{{{len(table.columns)}}}{{l}}{{\\emph{{{heading}}}}} \\\\"
     texts = [
         _PARAGRAPH % _escape_latex(text) if column.align == "left" and _needs_paragraph(text) else _escape_latex(text)
-        for text, column in zip(_cell_texts(row, table), table.columns, strict=True)
+        for text, column in zip(_list_cell_texts(row, table), table.columns, strict=True)
     ]
     texts = [f"\\textbf{{{text}}}" if index in row.bold else text for index, text in enumerate(texts)]
     if row.style == "base":
@@ -293,25 +264,28 @@ def _escape_html(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _html_row(row: TableRow, table: Table) -> str:
+def _render_html_row(row: TableRow, table: Table) -> str:
     if row.style == "block":
         heading = _escape_html(row.cells[0].to_text())
         return f'<tr class="block"><th colspan="{len(table.columns)}" scope="rowgroup">{heading}</th></tr>'
     cells = []
     for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-        text = _html_cell(cell)
+        text = _render_html_cell(cell)
         text = f"<b>{text}</b>" if index in row.bold else text
-        value = html.escape(_sort_value(next(iter(cell.raw().values()))))
+        value = html.escape(_format_sort_value(cell.get_sort_value()))
         cells.append(f'<td class="{column.align}" data-value="{value}">{text}</td>')
     style = ' class="base"' if row.style == "base" else ""
     return f"<tr{style}>{''.join(cells)}</tr>"
 
 
-def _sort_value(value: RawValue) -> str:
-    """Return twelve digits: the last ones differ between machines and numpy versions, and the page must not."""
-    return f"{value:.12g}" if isinstance(value, float) and not isnan(value) else _full_precision(value)
+def _format_sort_value(value: SortValue) -> str:
+    """Format the value that the page sorts a cell by; empty where it is unknown."""
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return ""
+    # Twelve digits: the last ones differ between machines and numpy versions, and the page must not.
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _html_cell(cell: TableCell) -> str:
+def _render_html_cell(cell: TableCell) -> str:
     text, link = _escape_html(cell.to_text()), cell.link if isinstance(cell, TextCell | QuantityCell) else ""
     return f'<a href="{html.escape(link)}">{text}</a>' if link else text

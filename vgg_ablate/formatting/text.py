@@ -1,4 +1,4 @@
-"""Truncation of text to a length in characters or to a width on paper."""
+"""Lists of names, capitals, and the truncation of text to a length in characters or to a width on paper."""
 
 from __future__ import annotations
 

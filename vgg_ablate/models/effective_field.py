@@ -13,6 +13,8 @@ from vgg_ablate.models.vgg import Vgg, build_model
 Floats = NDArray[np.float64]
 
 IMAGE_COUNT = 16  # images that a field is averaged over
+_NOISE_SEED = 0  # of both weights and noise
+_GRADIENT_SHARE = 0.95  # of the gradient, inside the square that is the size of a field
 
 
 def extract_first_filters(model: nn.Module) -> Floats:
@@ -49,21 +51,21 @@ def average_field_over_images(model: Vgg, images: torch.Tensor) -> Floats:
     return mean
 
 
-def average_field_over_noise(arch: Arch, model: Vgg | None = None, count: int = IMAGE_COUNT, seed: int = 0) -> Floats:
+def average_field_over_noise(arch: Arch, model: Vgg | None = None, count: int = IMAGE_COUNT) -> Floats:
     """Return the mean effective field over `count` images of standard normal noise.
 
-    Without a model, the weights are those of a new initialization. `seed` decides both weights and noise.
+    Without a model, the weights are those of a new initialization. Weights and noise are the same in every call.
     """
     assert arch.image_size is not None
     assert arch.in_channels is not None
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_NOISE_SEED)
     net = build_model(arch, generator) if model is None else model
     shape = (count, arch.in_channels, arch.image_size, arch.image_size)
     return average_field_over_images(net, torch.randn(shape, generator=generator))
 
 
-def measure_field_side(field: Floats, share: float = 0.95) -> int:
-    """Return the side, in pixels, of the smallest square around the centre of mass that holds `share` of the gradient.
+def measure_field_side(field: Floats) -> int:
+    """Return the side, in pixels, of the smallest square around the centre of mass that holds 95 % of the gradient.
 
     The side is odd, since the square is centred on a pixel; it is 0 for a field of zeros.
     """
@@ -74,4 +76,4 @@ def measure_field_side(field: Floats, share: float = 0.95) -> int:
     center = round(float((rows * field).sum() / mass)), round(float((columns * field).sum() / mass))
     distance = np.maximum(abs(rows - center[0]), abs(columns - center[1]))  # Chebyshev: its balls are squares
     mass_within = np.bincount(distance.ravel(), weights=field.ravel()).cumsum()
-    return 2 * int(np.searchsorted(mass_within, share * mass)) + 1
+    return 2 * int(np.searchsorted(mass_within, _GRADIENT_SHARE * mass)) + 1

@@ -61,10 +61,10 @@ def build_rankings_table(rankings: Sequence[Ranking]) -> Table | None:
     reference = max((item for item in rankings if item.data == STUDIES["depth"]), key=lambda item: item.epochs,
                     default=rankings[0])  # fmt: skip
     columns = (
-        Column("data", "data", "left"),
-        Column("epochs", "epochs"),
-        Column("nets, the lowest error first", "order", "left"),
-        Column("Kendall's tau", "tau"),
+        Column("data", "left"),
+        Column("epochs"),
+        Column("nets, the lowest error first", "left"),
+        Column("Kendall's tau"),
     )
     rows = tuple(
         TableRow(

@@ -30,11 +30,11 @@ def build_scoreboard_table(standings: Sequence[Standing]) -> Table:
         rows.append(TableRow((TextCell(heading),), style="block"))
         rows.extend(TableRow(_build_cells(standing)) for standing in standings if standing.statement.kind == kind)
     columns = (
-        Column("id", "id", "left"),
-        Column("statement", "statement", "left"),
-        Column("paper", "paper", "left"),
-        Column("verdict", "verdict", "left"),
-        Column("evidence", "evidence", "left"),
+        Column("id", "left"),
+        Column("statement", "left"),
+        Column("paper", "left"),
+        Column("verdict", "left"),
+        Column("evidence", "left"),
     )
     return Table("paper", "Where the paper's claims stand", columns, tuple(rows), (describe_counts(standings),))
 

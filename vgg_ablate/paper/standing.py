@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -143,9 +143,9 @@ def build_report_reader(results: Path) -> ReadReport:
     return read_report
 
 
-def collect_standings(read_report: ReadReport, catalogue: Iterable[Statement] = CATALOGUE) -> tuple[Standing, ...]:
+def collect_standings(read_report: ReadReport) -> tuple[Standing, ...]:
     """Return the standing of every statement. Raises StorageError if a results folder cannot be read."""
-    return tuple(_judge(statement, read_report) for statement in catalogue)
+    return tuple(_judge(statement, read_report) for statement in CATALOGUE)
 
 
 def describe_scale(report: Report) -> str:

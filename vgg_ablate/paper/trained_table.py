@@ -18,14 +18,14 @@ from vgg_ablate.report.claims_table import build_claim_difference_cell
 def build_trained_table(standings: Sequence[Standing]) -> Table:
     """Return one row per deciding claim that has results; `standings` without any give a table without rows."""
     columns = (
-        Column("id", "id", "left"),
-        Column("the paper's claim", "claim", "left"),
-        Column("paper: a − b", "paper"),
-        Column("error of a, %", "a"),
-        Column("error of b, %", "b"),
-        Column("a − b, points [95 %]", "difference"),
-        Column("% of b", "percent"),
-        Column("here", "here", "left"),
+        Column("id", "left"),
+        Column("the paper's claim", "left"),
+        Column("paper: a − b"),
+        Column("error of a, %"),
+        Column("error of b, %"),
+        Column("a − b, points [95 %]"),
+        Column("% of b"),
+        Column("here", "left"),
     )
     rows = tuple(row for standing in standings for row in _build_rows(standing))
     notes = (

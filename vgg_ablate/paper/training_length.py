@@ -18,6 +18,7 @@ from vgg_ablate.analysis.stability import collect_level_differences
 from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.arch import Arch
+from vgg_ablate.config.datasets import DATASETS
 from vgg_ablate.paper.standing import ReadReport
 from vgg_ablate.report.figures import canvas
 from vgg_ablate.report.figures.level_effects import EffectPanel, EffectPoint, build_point, plot_level_effects
@@ -25,7 +26,6 @@ from vgg_ablate.report.figures.level_effects import EffectPanel, EffectPoint, bu
 STUDY = "depth"
 # Only studies on CIFAR-10 with the nets of `depth`, batch normalisation included.
 WITHDRAWN_STUDIES = ("depth", "shallow", "longer", "all-images", "all-images-depth", "all-images-longer")
-_CIFAR10_IMAGES = 50_000
 _WIDTH = 0.125
 
 ErrorsBySeed = dict[int, float]
@@ -80,6 +80,8 @@ def read_withdrawn_errors(folder: Path) -> NetErrors:
     Their records are of an older version, so that they are read as JSON. Nets that are no preset are left out.
     """
     errors: NetErrors = {}
+    all_images = DATASETS["cifar10"].examples
+    assert all_images is not None  # the data set has a fixed size
     for study in WITHDRAWN_STUDIES:
         for path in sorted((folder / study / "records").glob("*.json")):
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -88,7 +90,7 @@ def read_withdrawn_errors(folder: Path) -> NetErrors:
             if preset is None or tested is None:
                 continue
             data = run["data"]
-            images = round((data["limit"] or _CIFAR10_IMAGES) * (1 - data["validation"])) * run["train"]["epochs"]
+            images = round((data["limit"] or all_images.train) * (1 - data["validation"])) * run["train"]["epochs"]
             errors.setdefault((preset, images), {})[run["seed"]] = 1 - tested["test_accuracy"]
     return errors
 

@@ -67,7 +67,7 @@ def _describe_level(report: Report) -> str:
     if report.is_last_level or report.level is None:
         return ""
     last = format_level(report, report.study.horizon_levels[-1])
-    return f"Not run yet at {last}, which decides; at {format_level(report, report.level)}: "
+    return f"So far, at {format_level(report, report.level)} ({last} decide): "
 
 
 def _describe_tuning_progress(report: Report) -> str:

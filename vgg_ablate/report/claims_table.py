@@ -54,11 +54,11 @@ def build_verdict_table(
     Claims on another metric than `metric`, which the caption names, say so; `unit` is that of its differences.
     """
     columns = (
-        Column("claim", "claim", "left"),
-        Column("a", "a", wraps=True),
-        Column("b", "b", wraps=True),
-        Column(f"a − b{f', {unit}' if unit else ''} [95 %]", "difference"),
-        Column("verdict", "verdict", "left"),
+        Column("claim", "left"),
+        Column("a", wraps=True),
+        Column("b", wraps=True),
+        Column(f"a − b{f', {unit}' if unit else ''} [95 %]"),
+        Column("verdict", "left"),
     )
     rows = tuple(_build_row(verdict, frame, metric) for verdict in verdicts)
     return Table("claims", caption, columns, rows, tuple(notes))
@@ -70,7 +70,7 @@ def _build_caption(report: Report) -> str:
     if report.level is None:
         return "Claims: test errors of both sides in percent"
     at_level = f"Claims at {format_level(report, report.level)}: test errors of both sides in percent"
-    return at_level if report.is_last_level else f"{at_level}; not run yet at {_format_last_level(report)}"
+    return at_level if report.is_last_level else f"{at_level}; {_format_last_level(report)} decide and are not run yet"
 
 
 def _format_last_level(report: Report) -> str:

@@ -124,15 +124,15 @@ def _get_content(row: VariantRow) -> str:
 def _build_variant_table(
     reports: Sequence[Report], titles: Sequence[str], common: Mapping[str, tuple[VariantRow, ...]]
 ) -> Table:
-    columns = [Column("variant", "variant", "left")]
+    columns = [Column("variant", "left")]
     for title in titles:
         columns += [
-            Column("n", f"{title}_n"),
-            Column(f"{title}, %", title),
-            Column("Δ to base, points [95 %]", f"{title}_diff"),
+            Column("n"),
+            Column(f"{title}, %"),
+            Column("Δ to base, points [95 %]"),
         ]
     if len(reports) == 2:
-        columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, points [95 %]", "between"))
+        columns.append(Column(f"{titles[1]} {numbers.MINUS} {titles[0]}, points [95 %]"))
     errors = [collect_by_seed(report.frame, PRIMARY_METRIC) for report in reports]
     shared = [name for name, variant_rows in common.items() if _share_records(reports, variant_rows)]
     rows = []
@@ -186,8 +186,8 @@ def _share_records(reports: Sequence[Report], rows: Sequence[VariantRow]) -> boo
 
 def _build_claim_table(reports: Sequence[Report], titles: Sequence[str]) -> Table:
     columns = (
-        Column("claim", "claim", "left"),
-        *chain.from_iterable((Column(title, title, "left"), Column("gain", f"{title}_gain")) for title in titles),
+        Column("claim", "left"),
+        *chain.from_iterable((Column(title, "left"), Column("gain")) for title in titles),
     )
     verdicts_by_claim = [{verdict.claim.id: verdict for verdict in report.shown_verdicts} for report in reports]
     rows = []

@@ -42,8 +42,8 @@ class ColumnEntry:
     applies: Callable[[Report], bool] = lambda report: True  # whether a report shows it that selects no columns
 
     def build_column(self) -> Column:
-        """Return the column as tables have it."""
-        return Column(self.heading, _CSV_NAMES.get(self.name, self.name), self.align, self.rank)
+        """Return the heading, the alignment and the rank of the column."""
+        return Column(self.heading, self.align, self.rank)
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ def build_comparison_table(
     entries = [_ENTRIES[name] for name in selected] or [
         entry for entry in COLUMNS if entry.applies(report) and entry.name not in without
     ]
-    groups = [
-        [Column(entry.heading, _CSV_NAMES.get(entry.name, entry.name), entry.align, entry.rank)] for entry in entries
-    ]
+    groups = [[entry.build_column()] for entry in entries]
     builders: list[list[Callable[[VariantRow], TableCell]]] = [
         [_bind(entry, report, titles or {})] for entry in entries
     ]
@@ -87,7 +85,7 @@ def build_comparison_table(
         builders[at].insert(1, _look_up(item))
     if not selected:
         metrics = _list_claimed_metrics(report)
-        groups.append([Column(_format_heading(metric), metric, rank=3) for metric in metrics])
+        groups.append([Column(_format_heading(metric), rank=3) for metric in metrics])
         builders.append([_bind_metric(metric) for metric in metrics])
     rows: list[TableRow] = []
     for heading, variants in blocks:
@@ -217,11 +215,6 @@ def _build_metric_cell(row: VariantRow, metric: str) -> TableCell:
     return MeanCell(summary.mean, summary.sd, summary.n) if summary else TextCell(numbers.DASH)
 
 
-def _on_request(report: Report) -> bool:
-    """Return whether a report shows a column that it has only where the study or the command line selects it."""
-    return False
-
-
 def _has_changes(report: Report) -> bool:
     """Return whether variants change something that their names do not say; those of a design with factors do."""
     return any(row.variant.changes and not row.variant.levels for row in report.rows)
@@ -289,14 +282,11 @@ COLUMNS: tuple[ColumnEntry, ...] = (
     ),
     ColumnEntry("n", "n", lambda row, report: CountCell(row.n), applies=lambda report: False),
     ColumnEntry("val_error", "validation error, %", _build_error_of("val_error"), applies=lambda report: False),
-    ColumnEntry(
-        "params", "params", lambda row, report: CountCell(row.costs.get("params")), applies=lambda report: False
-    ),
-    ColumnEntry("macs", "MACs", lambda row, report: CountCell(row.costs.get("macs")), applies=lambda report: False),
+    ColumnEntry("params", "params", _build_count_of("params"), applies=lambda report: False),
+    ColumnEntry("macs", "MACs", _build_count_of("macs"), applies=lambda report: False),
     ColumnEntry("train_seconds", "training time", _build_time_of("train_seconds"), applies=lambda report: False),
 )
 _ENTRIES = {entry.name: entry for entry in COLUMNS}
-_CSV_NAMES = {"error": "test_error"}
 # Metrics that have a column of their own, or that do not vary with the seed.
 _SHOWN_METRICS = frozenset(
     {"trained", "test_error", "test_accuracy", "params", "macs", "activations", "images_per_second"}

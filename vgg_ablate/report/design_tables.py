@@ -30,12 +30,12 @@ from vgg_ablate.space.pareto import find_pareto_rows
 
 _MAX_PROPOSALS = 30  # in the table of a search's history
 _PROPOSAL_COLUMNS = (
-    Column("proposal", "proposal", "left"),
-    Column("changes", "changes", "left"),
-    Column("n", "n"),
-    Column("validation error, %", "val_error"),
-    Column("params", "params"),
-    Column("MACs", "macs"),
+    Column("proposal", "left"),
+    Column("changes", "left"),
+    Column("n"),
+    Column("validation error, %"),
+    Column("params"),
+    Column("MACs"),
 )
 _Item = TypeVar("_Item")
 
@@ -61,14 +61,12 @@ def build_design_tables(report: Report, columns: Sequence[ReportColumn] = ()) ->
             return [_build_plain_comparison(report, columns)]
 
 
-def find_pareto_variants(
-    rows: Sequence[VariantRow], cost: str = "macs", metric: str = PRIMARY_METRIC
-) -> list[VariantRow]:
-    """Return the Pareto front of metric and cost, by cost; stalled variants and unknown costs are left out."""
+def find_pareto_variants(rows: Sequence[VariantRow], metric: str = PRIMARY_METRIC) -> list[VariantRow]:
+    """Return the Pareto front of metric and MACs, by MACs; stalled variants and unknown costs are left out."""
     known = [
-        (row, (row.costs[cost], summary.mean))
+        (row, (row.costs["macs"], summary.mean))
         for row in rows
-        if cost in row.costs and not row.stalled and (summary := _get_metric(row, metric))
+        if "macs" in row.costs and not row.stalled and (summary := _get_metric(row, metric))
     ]
     return select_pareto_front([row for row, _ in known], [position for _, position in known])
 
@@ -139,7 +137,7 @@ def _build_step_comparison(report: Report, columns: Sequence[ReportColumn]) -> T
         differences[row.name] = build_difference_cell(difference)
     names = [row.variant.levels["step"] for row in steps if not row.is_base]
     ticks = {row.name: {name: at < index for at, name in enumerate(names)} for index, row in enumerate(steps)}
-    to_previous = ExtraColumn(Column("to the previous step [95 %]", "step", rank=4), differences, "difference")
+    to_previous = ExtraColumn(Column("to the previous step [95 %]", rank=4), differences, "difference")
     blocks: list[Block] = [(None, steps)]
     if others:
         blocks.append(("other variants", others))
@@ -158,7 +156,7 @@ def _build_step_comparison(report: Report, columns: Sequence[ReportColumn]) -> T
 def _build_tick_columns(names: Sequence[str], ticks: Mapping[str, Mapping[str, bool]]) -> list[ExtraColumn]:
     """Build one column per component; `ticks` is variant -> component -> whether the variant has it."""
     return [
-        ExtraColumn(Column(name, name, "left"), {variant: TickCell(has[name]) for variant, has in ticks.items()})
+        ExtraColumn(Column(name, "left"), {variant: TickCell(has[name]) for variant, has in ticks.items()})
         for name in names
     ]
 
@@ -174,9 +172,9 @@ def _build_factorial_tables(effects: FactorialEffects, comparison: Table) -> lis
 
 def _build_level_table(effects: FactorialEffects) -> Table:
     columns = (
-        Column("factor", "factor", "left"),
-        Column("level", "level", "left"),
-        Column("test error, %", PRIMARY_METRIC),
+        Column("factor", "left"),
+        Column("level", "left"),
+        Column("test error, %"),
     )
     rows = []
     for (factor, level), values in effects.means.items():
@@ -191,11 +189,11 @@ def _build_level_table(effects: FactorialEffects) -> Table:
 
 def _build_effect_table(effects: FactorialEffects) -> Table:
     columns = (
-        Column("effect", "effect", "left"),
-        Column("Δ test error, points [95 %]", "difference"),
-        Column("n", "n"),
-        Column("p", "p"),
-        Column("q", "q"),
+        Column("effect", "left"),
+        Column("Δ test error, points [95 %]"),
+        Column("n"),
+        Column("p"),
+        Column("q"),
     )
     rows: list[TableRow] = []
     for heading, group in (("main effects", effects.main), ("interactions", effects.interactions)):
@@ -224,12 +222,12 @@ def _build_effect_row(effect: Effect) -> TableRow:
 
 def _build_variance_table(effects: FactorialEffects) -> Table:
     columns = (
-        Column("source", "source", "left"),
-        Column("df", "df"),
-        Column("sum of squares", "sum_of_squares"),
-        Column("F", "f"),
-        Column("p", "p"),
-        Column("ω²", "omega_squared"),
+        Column("source", "left"),
+        Column("df"),
+        Column("sum of squares"),
+        Column("F"),
+        Column("p"),
+        Column("ω²"),
     )
     rows = tuple(_build_variance_row(source) for source in effects.sources)
     notes = (

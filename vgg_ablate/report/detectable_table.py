@@ -15,12 +15,12 @@ from vgg_ablate.formatting.table import Column, Table, TableRow
 def build_detectable_table(effects: Sequence[DetectableEffect]) -> Table:
     """Build the table of the smallest difference that each claim can detect, one row per claim."""
     columns = (
-        Column("claim", "claim", "left"),
-        Column("metric", "metric", "left"),
-        Column("seeds", "seeds"),
-        Column("detectable", "detectable"),
-        Column("sd", "sd"),
-        Column("where the sd comes from", "source", "left"),
+        Column("claim", "left"),
+        Column("metric", "left"),
+        Column("seeds"),
+        Column("detectable"),
+        Column("sd"),
+        Column("where the sd comes from", "left"),
     )
     rows = tuple(_build_detectable_row(effect) for effect in effects)
     note = (

@@ -16,11 +16,11 @@ def build_level_table(report: Report) -> Table | None:
     if not compared:
         return None
     columns = (
-        Column("level", "level", "left"),
-        Column("pairs told apart", "decided"),
-        Column("same order at the last", "held"),
-        Column("opposite order", "reversed"),
-        Column("rank correlation", "correlation"),
+        Column("level", "left"),
+        Column("pairs told apart"),
+        Column("same order at the last"),
+        Column("opposite order"),
+        Column("rank correlation"),
     )
     rows = tuple(TableRow(_build_cells(report, decisions)) for decisions in compared)
     last = format_level(report, report.study.horizon_levels[-1])

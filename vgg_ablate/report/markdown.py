@@ -9,7 +9,7 @@ from typing import Any
 from vgg_ablate.analysis import tuning
 from vgg_ablate.analysis.frame import SPARED
 from vgg_ablate.analysis.summary import Report
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.config.content_hash import hash_content
 from vgg_ablate.config.registration import build_deciding_content, find_registration_changes
 from vgg_ablate.config.study_file import ReportColumn
@@ -58,20 +58,6 @@ def build_variant_tables(report: Report, columns: Sequence[ReportColumn] = ()) -
     """Build the tables of a report below its claims: the comparison, those of its design, the tuning."""
     below = (level_table.build_level_table(report), tuning.build_tuning_table(report))
     return [*design_tables.build_design_tables(report, columns), *(table for table in below if table is not None)]
-
-
-def list_evidence(report: Report) -> list[tuple[Verdict, list[str]]]:
-    """Return every verdict with the sentences about what it states and the numbers behind it."""
-    return [
-        (
-            verdict,
-            [
-                f"Claimed: {wording.describe_hypothesis(verdict.claim)}. {wording.describe_reason(verdict)}",
-                *wording.list_evidence(verdict),
-            ],
-        )
-        for verdict in report.shown_verdicts
-    ]
 
 
 def build_notes(report: Report) -> list[str]:
@@ -145,8 +131,8 @@ def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     table = [render_markdown(head.claims)] if head.claims is not None else []
     picture = [f"![{forest.title}](figures/{forest.name}.svg)"] if forest is not None else []
     caption = [forest.caption] if forest is not None else []
-    evidence = list_evidence(report) if report.is_recorded else []
-    sentences = [f"{verdict.claim.id}: {' '.join(lines)}" for verdict, lines in evidence]
+    verdicts = report.shown_verdicts if report.is_recorded else ()
+    sentences = [f"{verdict.claim.id}: {' '.join(wording.explain_verdict(verdict))}" for verdict in verdicts]
     return [
         f"# {report.study.name}",
         escape_tags(head.question),

@@ -91,10 +91,14 @@ def format_seeds_needed(verdict: Verdict) -> str:
     return f"> {MAX_SEEDS:,}" if verdict.seeds_needed is None else numbers.format_count(verdict.seeds_needed)
 
 
-def list_evidence(verdict: Verdict) -> list[str]:
-    """Return the sentences about the numbers behind a verdict, without those that do not apply to it."""
+def explain_verdict(verdict: Verdict) -> list[str]:
+    """Return the sentences on what a claim states, why its verdict is what it is, and the numbers behind it.
+
+    Sentences that do not apply to the verdict are left out.
+    """
+    stated = f"Claimed: {describe_hypothesis(verdict.claim)}. {describe_reason(verdict)}"
     clauses = (describe_evidence(verdict), describe_sensitivity(verdict), describe_crossed_interval(verdict))
-    sentences = [f"{capitalize_first(clause)}." for clause in clauses if clause]
+    sentences = [stated, *(f"{capitalize_first(clause)}." for clause in clauses if clause)]
     if len(verdict.looks) > 1:
         sentences.append(
             f"Judged at the look after {verdict.look} of {verdict.looks[-1]} seeds{_format_chance(verdict)}."

@@ -27,7 +27,7 @@ from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.events import EventWriter
-from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+from vgg_ablate.runs.progress.reading import compute_fingerprint_with_notice
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.tracking import TrackerView, check_tracker
 from vgg_ablate.runs.progress.views import MultiView, ProgressKind, View, build_view
@@ -69,28 +69,28 @@ class RunSummary:
 
     asked: int  # runs of the study
     recorded: int  # of those, recorded before this start
-    adopted: int  # of those, linked from the records of other studies
+    reused: int  # of those, linked from the records of other studies
     trained: int  # records that this start has written
     outcomes: Mapping[str, int]  # recorded runs of the study per outcome
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the outcomes that leave the study incomplete
     lost: tuple[str, ...] = ()  # titles of runs that were given up because their workers died repeatedly
     left_out: int = 0  # runs without a record at levels of the horizons beyond `until`
-    spared: int = 0  # further runs without a record that no open claim needs
+    unneeded: int = 0  # further runs without a record that no open claim needs
     seconds: float = 0.0
 
     @property
     def missing(self) -> int:
         """Runs without a record, except those that were left out or not needed."""
-        return self.asked - sum(self.outcomes.values()) - self.left_out - self.spared
+        return self.asked - sum(self.outcomes.values()) - self.left_out - self.unneeded
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every needed run has a record and none failed. In a search, a diverged proposal is no failure."""
         return not self.failures and not self.missing
 
     def raise_for_failures(self) -> None:
         """Raise RunsFailedError with the number of runs per failure, unless the study is complete."""
-        if self.complete:
+        if self.is_complete:
             return
         counts = {**self.failures, "lost": len(self.lost), "missing": self.missing - len(self.lost)}
         text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -104,7 +104,7 @@ def run(study: Study, folder: Path, options: RunOptions | None = None) -> RunSum
     Raises SpecError (also if `until` is given and the study has no horizons), DatasetError, StudyLockedError,
     StorageError, DeviceNotFoundError, EnvironmentFailedError.
     """
-    return run_plan(build_plan(study, fingerprint_with_notice), folder, options or RunOptions())
+    return run_plan(build_plan(study, compute_fingerprint_with_notice), folder, options or RunOptions())
 
 
 def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None = None) -> RunSummary:
@@ -124,7 +124,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
             if pool is not None:
                 stack.callback(pool.close)  # no scheduler closes it if only the tuning was missing
         before = store.keys()
-        adopted = reuse_sibling_records(store, {cell.key for cell in plan.cells} - before)
+        reused = reuse_sibling_records(store, {cell.key for cell in plan.cells} - before)
         ledger = stack.enter_context(closing(open_study_ledger(plan.study, folder, options.storage)))
         source: PlanSource | SearchController
         if plan.study.search is not None:
@@ -137,17 +137,17 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
     counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
     unrecorded = [cell for cell in source.cells if cell.key not in outcomes]
     reachable = [cell for cell in unrecorded if not cell.is_beyond(options.until)]
-    accepted = Counter({str(Outcome.FINISHED): len(source.cells)}) + Counter(source.count_tolerated())
+    accepted = Counter({str(Outcome.FINISHED): len(source.cells)}) + Counter(source.count_tolerated_outcomes())
     return RunSummary(
         asked=len(source.cells),
         recorded=sum(cell.key in before for cell in source.cells),
-        adopted=adopted,
-        trained=len(outcomes.keys() - before) - adopted,
+        reused=reused,
+        trained=len(outcomes.keys() - before) - reused,
         outcomes=counts,
         failures=counts - accepted,
         lost=lost,
         left_out=len(unrecorded) - len(reachable),
-        spared=sum(source.needed is not None and cell.key not in source.needed for cell in reachable),
+        unneeded=sum(source.needed is not None and cell.key not in source.needed for cell in reachable),
         seconds=time.monotonic() - started,
     )
 
@@ -233,7 +233,7 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
         options.training,
         WorkerContext(folder=folder.resolve(), heartbeat_timeout_s=options.heartbeat_timeout_s),
         address=options.address,
-        slots=options.workers,
+        slot_count=options.workers,
         gpus=None if options.device == "auto" else options.device.startswith("cuda"),
         runs_per_gpu=options.runs_per_gpu,
     )

@@ -93,7 +93,7 @@ def hold_run_lease(path: Path, timeout_s: float) -> Iterator[Callable[[], None]]
     try:
         yield lambda: _check_lease(handle, path)
         # If the lease was broken, the file at this path is the next holder's.
-        if _has_its_name(handle, path):
+        if _is_file_at(handle, path):
             path.unlink(missing_ok=True)
     finally:
         os.close(handle)
@@ -115,7 +115,7 @@ def _acquire_lease(path: Path, timeout_s: float) -> int:
         handle = open_lock_file(path)
         locked = _try_lock(handle, path)
         # Between opening and locking, the previous holder may have deleted the file: its lock would exclude nobody.
-        if locked and _has_its_name(handle, path):
+        if locked and _is_file_at(handle, path):
             return handle
         os.close(handle)
         if not locked:
@@ -125,7 +125,7 @@ def _acquire_lease(path: Path, timeout_s: float) -> int:
 
 
 def _check_lease(handle: int, path: Path) -> None:
-    if not _has_its_name(handle, path):
+    if not _is_file_at(handle, path):
         raise LeaseLostError(f"{path.name} was given to another worker: this one gave no sign of life for too long")
 
 
@@ -136,7 +136,7 @@ def _try_lock(handle: int, path: Path, *, shared: bool = False) -> bool:
         raise StorageError(f"{path}: {error.strerror}: this file system has no locks") from error
 
 
-def _has_its_name(handle: int, path: Path) -> bool:
+def _is_file_at(handle: int, path: Path) -> bool:
     """Return whether the open file is the one at `path`, which another process may have deleted or replaced."""
     try:
         return os.fstat(handle).st_ino == path.stat().st_ino

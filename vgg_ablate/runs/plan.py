@@ -11,7 +11,7 @@ from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data
 from vgg_ablate.errors import SpecError
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import PlannedRun, Run, TuningRun
+from vgg_ablate.records import PlannedRun, Run, TuningRun, format_run_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class StudyCell:
     @property
     def title(self) -> str:
         """Variant and seed for display: `five/3`."""
-        return f"{self.variant}/{self.seed}"
+        return format_run_name(self.variant, self.seed)
 
     def is_beyond(self, level: float | None) -> bool:
         """Return whether the cell is at a higher level of the horizons; never without a level."""

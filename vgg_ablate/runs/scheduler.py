@@ -25,9 +25,9 @@ from vgg_ablate.runs.workers.protocol import (
     WorkerPool,
 )
 
-# Losses of one run in a row, without an epoch of progress in between, after which this start gives it up. A machine
-# that dies takes its runs with it once; a run that kills its worker does so every time.
-_MAX_LOSSES = 5
+# How often a run may be lost in a row, without an epoch of progress in between, before it is not submitted again. A
+# machine that breaks down loses its runs once; a run that kills its worker does so every time.
+_MAX_LOST_IN_A_ROW = 5
 _POLL_TIMEOUT_S = 0.25
 
 
@@ -80,7 +80,8 @@ class Scheduler:
     predictions: Path | None = None  # the folder of stored class probabilities, where cells may have members
     keep_pool: bool = False  # leave the pool open at the end, for a scheduler that follows
     _running: dict[str, _RunningCell] = field(default_factory=dict)
-    _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, epoch that was reached
+    # By key: how often the run was lost in a row, and the epoch that it had reached.
+    _lost_counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     _given_up: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
@@ -88,14 +89,15 @@ class Scheduler:
 
         Raises KeyboardInterrupt after Ctrl-C, between two steps, and EnvironmentFailedError if a worker refuses.
         """
-        self.state.forecast.slots = self.pool.slots
+        self.state.forecast.slot_count = self.pool.slot_count
         self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
                 while self._submit_runs() or self._running:
                     for event in self.pool.poll(_POLL_TIMEOUT_S):
                         self._handle(event)
-                    self.state.forecast.slots = self.pool.slots  # may change: GPU packing learns how many runs fit
+                    # It may change: GPU packing measures how many runs fit, and machines come and go.
+                    self.state.forecast.slot_count = self.pool.slot_count
                     self.views.tick()
                     check_interrupt()
             finally:
@@ -140,7 +142,7 @@ class Scheduler:
         elif isinstance(event, JobEnded):
             self._handle_end(running, event)
         else:
-            self._handle_loss(running, event)
+            self._handle_lost_job(running, event)
 
     def _handle_epoch(self, running: _RunningCell, event: EpochEnded) -> None:
         cell, epoch = running.cell, event.epoch
@@ -180,15 +182,15 @@ class Scheduler:
             own_seconds = seconds if member is cell else 0.0
             self.views.handle(member, JobEnded(member.key, record.outcome, record.reason, own_seconds))
 
-    def _handle_loss(self, running: _RunningCell, event: JobLost) -> None:
+    def _handle_lost_job(self, running: _RunningCell, event: JobLost) -> None:
         """Submit a lost run again, unless it was lost too often without progress."""
         cell = running.cell
         reached = running.epochs[-1].epoch if running.epochs else 0
-        losses, before = self._losses.get(cell.key, (0, 0))
-        # Progress since the last loss shows that the run itself is sound: the count begins again.
-        losses = 1 if reached > before else losses + 1
-        self._losses[cell.key] = (losses, max(reached, before))
-        again = losses < _MAX_LOSSES
+        lost, before = self._lost_counts.get(cell.key, (0, 0))
+        # Progress since the last time shows that the run itself is sound: the count begins again.
+        lost = 1 if reached > before else lost + 1
+        self._lost_counts[cell.key] = (lost, max(reached, before))
+        again = lost < _MAX_LOST_IN_A_ROW
         self._forget(cell)
         self.state.forecast.requeue(cell)
         if again:

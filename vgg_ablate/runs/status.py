@@ -79,7 +79,7 @@ def compute_status(planned: Sequence[PlannedRun], folder: Path, study: Study | N
         outcomes=dict(Counter(str(outcomes[cell.key]) for cell in planned if cell.key in outcomes)),
         variants={variant: dict(counts) for variant, counts in variants.items()},
         failures={
-            f"{cell.variant}/{cell.seed}": f"{outcomes[cell.key]}: {store.get(cell.key).reason}"
+            cell.name: f"{outcomes[cell.key]}: {store.get(cell.key).reason}"
             for cell in planned
             if outcomes.get(cell.key, Outcome.FINISHED) is not Outcome.FINISHED
         },

@@ -11,8 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import lru_cache
-from math import nan
+from math import ceil, nan
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -89,6 +90,45 @@ class Stroke(NamedTuple):
     at: tuple[float, float]
     start: tuple[float, float]
     end: tuple[float, float]
+
+
+class Panel(NamedTuple):
+    """One panel of a grid."""
+
+    axes: Axes
+    is_leftmost: bool
+    is_lowest: bool  # no panel is below it
+
+
+@dataclass(frozen=True)
+class PanelGrid:
+    """A layout of equal panels in rows over the width of a figure. All lengths are in inches."""
+
+    columns: int
+    left: float  # from the figure's edge to the first panel
+    gap: float  # between the panels of a row
+    top: float  # above the panels of the first row
+    height: float  # of a panel
+    pitch: float  # from one row to the next
+    foot: float = 0.0  # below the last row, in addition to its pitch
+    right: float = 0.05  # from the last panel to the figure's edge
+
+    @property
+    def width(self) -> float:
+        """The width of a panel."""
+        return (WIDTH - self.left - (self.columns - 1) * self.gap - self.right) / self.columns
+
+    def create_figure(self, count: int) -> tuple[Figure, list[Panel]]:
+        """Create a figure with a number of panels, row by row; fewer panels than columns leave the rest of it empty."""
+        columns = min(self.columns, count)
+        figure = create_figure(WIDTH, ceil(count / columns) * self.pitch + self.foot)
+        panels = []
+        for index in range(count):
+            row, column = divmod(index, columns)
+            left, top = self.left + column * (self.width + self.gap), self.top + row * self.pitch
+            axes = add_axes(figure, left, top, self.width, self.height)
+            panels.append(Panel(axes, column == 0, index + columns >= count))
+        return figure, panels
 
 
 def use_style() -> AbstractContextManager[None]:

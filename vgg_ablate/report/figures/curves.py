@@ -17,9 +17,8 @@ from vgg_ablate.report.figures import canvas
 MAX_PANELS = 12
 MAX_LINES = 12  # thin lines per panel; more overlap to one grey area
 _MAX_POINTS = 60  # per line: at a panel's width of 1.5 inches, more points cannot be distinguished
-_COLUMNS = 4
-_PANEL_HEIGHT, _TITLE_WIDTH = 1.55, 1.45  # inches
-_LEFT, _GAP, _TOP, _FOOT = 0.55, 0.2, 0.28, 0.45  # inches
+_TITLE_WIDTH = 1.45  # inches
+_GRID = canvas.PanelGrid(columns=4, left=0.55, gap=0.2, top=0.28, height=1.45, pitch=1.83, foot=0.45)
 _ZERO_ERROR = 1e-9  # percent; 1 - accuracy of a perfect epoch can miss 0 by rounding
 
 SeedCurves = Mapping[int, Sequence[tuple[int, float]]]  # seed -> (epoch, validation error in percent)
@@ -37,23 +36,15 @@ def collect_curves(report: Report) -> dict[str, SeedCurves]:
 
 def plot_curves(curves: Mapping[str, SeedCurves]) -> Figure:
     """Draw one panel per variant, the base first; every other panel shows the base's mean for comparison."""
-    columns = min(_COLUMNS, len(curves))
-    rows = ceil(len(curves) / columns)
-    figure = canvas.create_figure(canvas.WIDTH, rows * (_TOP + _PANEL_HEIGHT) + _FOOT)
-    width = (canvas.WIDTH - _LEFT - (_COLUMNS - 1) * _GAP - 0.05) / _COLUMNS
+    figure, panels = _GRID.create_figure(len(curves))
     base = next(iter(curves))
-    for index, (name, lines) in enumerate(curves.items()):
-        row, column = divmod(index, columns)
-        left, top = _LEFT + column * (width + _GAP), _TOP + row * (_TOP + _PANEL_HEIGHT)
-        axes = canvas.add_axes(figure, left, top, width, _PANEL_HEIGHT - 0.1)
+    for (name, lines), (axes, is_leftmost, is_lowest) in zip(curves.items(), panels, strict=True):
         _set_scales(axes, curves)
         _draw_panel(axes, name, lines, None if name == base else curves[base])
-        is_lowest = index + columns >= len(curves)
-        axes.tick_params(labelleft=column == 0, labelbottom=is_lowest)
+        axes.tick_params(labelleft=is_leftmost, labelbottom=is_lowest)
         if is_lowest:
             axes.set_xlabel("epoch")
-        if index == 0:
-            axes.set_ylabel("validation error, %")
+    panels[0].axes.set_ylabel("validation error, %")
     return figure
 
 

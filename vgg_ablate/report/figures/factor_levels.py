@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, isnan, nan, sqrt
+from math import isnan, nan, sqrt
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,9 +15,7 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC
 from vgg_ablate.report.figures import canvas
 
-_COLUMNS = 3
-_PANEL_HEIGHT = 1.7  # inches
-_LEFT, _GAP, _TOP, _FOOT = 0.55, 0.3, 0.3, 0.5  # inches
+_GRID = canvas.PanelGrid(columns=3, left=0.55, gap=0.3, top=0.3, height=1.7, pitch=2.5)
 
 
 @dataclass(frozen=True)
@@ -74,25 +72,18 @@ def average_factor_levels(effects: FactorialEffects, base: Mapping[str, str]) ->
 
 def plot_factor_levels(factors: LevelsByFactor) -> Figure:
     """Draw one panel per factor; all panels share the scale of errors."""
-    columns = min(_COLUMNS, len(factors))
-    rows = ceil(len(factors) / columns)
-    figure = canvas.create_figure(canvas.WIDTH, rows * (_TOP + _PANEL_HEIGHT + _FOOT))
-    width = (canvas.WIDTH - _LEFT - (_COLUMNS - 1) * _GAP - 0.05) / _COLUMNS
+    figure, panels = _GRID.create_figure(len(factors))
     limits = canvas.compute_error_limits(
         [error for levels in factors.values() for level in levels for error in level.errors if not isnan(error)]
     )
-    for index, (factor, levels) in enumerate(factors.items()):
-        row, column = divmod(index, columns)
-        top = _TOP + row * (_TOP + _PANEL_HEIGHT + _FOOT)
-        axes = canvas.add_axes(figure, _LEFT + column * (width + _GAP), top, width, _PANEL_HEIGHT)
+    for (factor, levels), (axes, is_leftmost, _) in zip(factors.items(), panels, strict=True):
         axes.set_ylim(*limits)
         canvas.set_plain_ticks(axes.yaxis)
-        axes.set_title(canvas.wrap_text(factor.removeprefix("arch."), width, canvas.FONT_SIZE, 1)[0])
+        axes.set_title(canvas.wrap_text(factor.removeprefix("arch."), _GRID.width, canvas.FONT_SIZE, 1)[0])
         _draw_panel(axes, levels)
-        canvas.set_level_ticks(axes, [level.label for level in levels], width)
-        axes.tick_params(labelleft=column == 0)
-        if index == 0:
-            axes.set_ylabel("test error, %")
+        canvas.set_level_ticks(axes, [level.label for level in levels], _GRID.width)
+        axes.tick_params(labelleft=is_leftmost)
+    panels[0].axes.set_ylabel("test error, %")
     return figure
 
 

@@ -22,7 +22,7 @@ from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 
 _MAX_PANELS = 6
-_PANEL_PITCH, _PANEL_WIDTH = 2.75, 2.25  # inches
+_GRID = canvas.PanelGrid(columns=2, left=0.55, gap=1.25, top=0.3, height=1.8, pitch=2.75, right=0.9)
 _DARK, _LIGHT = (
     "#101418",
     "#fdfdfd",
@@ -53,8 +53,7 @@ def collect_pair_means(report: Report, effects: FactorialEffects) -> list[PairMe
 def plot_interactions(pairs: Sequence[PairMeans]) -> Figure:
     """Draw one panel per pair of factors; parallel lines show that the factors do not interact."""
     shown = pairs[:_MAX_PANELS]
-    columns = min(2, len(shown))
-    figure = canvas.create_figure(canvas.WIDTH, -(-len(shown) // columns) * _PANEL_PITCH)
+    figure, panels = _GRID.create_figure(len(shown))
     limits = canvas.compute_error_limits(
         [
             mean + sign * (0.0 if isnan(pair.sds[levels]) else pair.sds[levels])
@@ -64,13 +63,11 @@ def plot_interactions(pairs: Sequence[PairMeans]) -> Figure:
             for sign in (-1, 1)
         ]
     )
-    for index, pair in enumerate(shown):
-        row, column = divmod(index, columns)
-        axes = canvas.add_axes(figure, 0.55 + column * 3.5, 0.3 + row * _PANEL_PITCH, _PANEL_WIDTH, 1.8)
+    for pair, (axes, is_leftmost, _) in zip(shown, panels, strict=True):
         axes.set_ylim(*limits)
         canvas.set_plain_ticks(axes.yaxis)
         _draw_lines(axes, pair)
-        if column == 0:
+        if is_leftmost:
             axes.set_ylabel("test error, %")
     return figure
 
@@ -127,7 +124,7 @@ def _draw_lines(axes: Axes, pair: PairMeans) -> None:
         axes.plot(xs, ys, marker, linestyle="-", color=color, linewidth=1.4, markersize=5, zorder=3)
         ends.append((xs[-1], ys[-1], f"{_shorten_factor(pair.rows)} {row}"))
     _name_lines(axes, ends)
-    canvas.set_level_ticks(axes, pair.column_levels, _PANEL_WIDTH)
+    canvas.set_level_ticks(axes, pair.column_levels, _GRID.width)
     axes.set_xlabel(_shorten_factor(pair.columns))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,9 +18,7 @@ from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import canvas
 
 MAX_PANELS = 12
-_COLUMNS = 3
-_PANEL_HEIGHT, _TITLE_HEIGHT, _FOOT, _TOP = 1.35, 0.42, 0.42, 0.05  # inches
-_LEFT, _GAP, _RIGHT = 0.5, 0.35, 0.1  # inches
+_GRID = canvas.PanelGrid(columns=3, left=0.5, gap=0.35, top=0.47, height=1.25, pitch=1.77, foot=0.47, right=0.1)
 
 
 @dataclass(frozen=True)
@@ -67,27 +65,20 @@ def build_point(level: HorizonLevel, seeds: FloatArray) -> EffectPoint:
 
 def plot_level_effects(panels: Sequence[EffectPanel], label: str, unit: str = "a − b, points") -> Figure:
     """Draw the panels with common axes; `label` names the level, `unit` the difference."""
-    columns = min(_COLUMNS, len(panels))
-    rows = ceil(len(panels) / columns)
-    height = _TITLE_HEIGHT + _PANEL_HEIGHT
-    figure = canvas.create_figure(canvas.WIDTH, _TOP + rows * height + _FOOT)
-    width = (canvas.WIDTH - _LEFT - _RIGHT - (_COLUMNS - 1) * _GAP) / _COLUMNS
+    figure, places = _GRID.create_figure(len(panels))
     limits = _compute_limits(panels)
     levels = sorted({point.level for panel in panels for point in panel.points})
-    for index, panel in enumerate(panels):
-        row, column = divmod(index, columns)
-        left, top = _LEFT + column * (width + _GAP), _TOP + row * height + _TITLE_HEIGHT
-        axes = canvas.add_axes(figure, left, top, width, _PANEL_HEIGHT - 0.1)
+    for panel, (axes, is_leftmost, is_lowest) in zip(panels, places, strict=True):
         axes.set_ylim(*limits)
         _set_level_scale(axes, levels)
-        title = canvas.wrap_text(panel.title, width + 0.5 * _GAP, canvas.SMALL_FONT_SIZE, 2)
+        title = canvas.wrap_text(panel.title, _GRID.width + 0.5 * _GRID.gap, canvas.SMALL_FONT_SIZE, 2)
         axes.set_title("\n".join(title), fontsize=canvas.SMALL_FONT_SIZE)
         _draw_panel(axes, panel)
         canvas.set_plain_ticks(axes.yaxis, 4)
-        axes.tick_params(labelleft=column == 0, labelbottom=index + columns >= len(panels))
-        if index + columns >= len(panels):
+        axes.tick_params(labelleft=is_leftmost, labelbottom=is_lowest)
+        if is_lowest:
             axes.set_xlabel(label)
-        if column == 0:
+        if is_leftmost:
             axes.set_ylabel(unit)
     return figure
 

@@ -16,7 +16,7 @@ from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, QuantityCell, TableCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
-from vgg_ablate.report import markdown
+from vgg_ablate.report import wording
 from vgg_ablate.report.figures import forest
 from vgg_ablate.report.figures.forest import ForestRow
 from vgg_ablate.report.html.words import render_template
@@ -101,7 +101,7 @@ def _describe_scale(families: Mapping[tuple[str, str], Sequence[ForestRow]]) -> 
 
 def render_evidence(report: Report) -> Markup:
     """Render the numbers behind every claim, one folded part each, in the study's order."""
-    cards = [_build_evidence(report, verdict, sentences) for verdict, sentences in markdown.list_evidence(report)]
+    cards = [_build_evidence(report, verdict) for verdict in report.shown_verdicts]
     return render_template("evidence.html", cards=cards)
 
 
@@ -116,7 +116,7 @@ def format_record_link(key: str) -> str:
     return f"records/{key}.json"
 
 
-def _build_evidence(report: Report, verdict: Verdict, sentences: Sequence[str]) -> ClaimEvidence:
+def _build_evidence(report: Report, verdict: Verdict) -> ClaimEvidence:
     few_seeds = sum(other.n for other in report.shown_verdicts) <= MAX_SEED_ROWS
     # A claim on the share of trained runs has outcomes per seed and no differences.
     has_seeds = bool(verdict.n) and few_seeds and verdict.claim.metric != "trained"
@@ -124,7 +124,7 @@ def _build_evidence(report: Report, verdict: Verdict, sentences: Sequence[str]) 
         id=verdict.claim.id,
         text=verdict.claim.text,
         word=verdict.verdict,
-        numbers=tuple(sentences),
+        numbers=tuple(wording.explain_verdict(verdict)),
         seeds=_build_seed_table(report, verdict) if has_seeds else None,
         variants=tuple(verdict.weights),
     )
@@ -138,9 +138,9 @@ def _build_seed_table(report: Report, verdict: Verdict) -> Table:
     keys = index_record_keys(report)
     unit = get_claim_unit(verdict.claim)
     columns = (
-        Column("seed", "seed"),
-        *(Column(side, side) for side in sides),
-        Column(f"difference, {unit}" if unit else "difference", "difference"),
+        Column("seed"),
+        *(Column(side) for side in sides),
+        Column(f"difference, {unit}" if unit else "difference"),
     )
     rows = []
     for seed, gain in compute_gains(verdict, report.frame).items():

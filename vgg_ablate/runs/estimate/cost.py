@@ -7,7 +7,7 @@ are fitted to finished runs of this machine, or to a short probe of it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -144,11 +144,18 @@ def fit_time_model(records: Iterable[Record]) -> TimeModel | None:
 
 def predict_wall_time(durations: Iterable[float], slots: int) -> float:
     """Return the seconds until the last run ends, each given to the first free slot in this order; 0 without runs."""
-    # A simulation of the scheduler, which also hands the next run to whichever slot is free first.
+    return max(_simulate_slots(durations, slots), default=0.0)
+
+
+def _simulate_slots(durations: Iterable[float], slots: int) -> Iterator[float]:
+    """Yield the seconds until all runs so far have ended, run by run, where the first free slot takes each run.
+
+    The scheduler, too, hands the next run to whichever slot is free first.
+    """
     ends = [_STARTUP_S] * slots
     for duration in durations:
         heapq.heapreplace(ends, ends[0] + duration)
-    return max(ends) if max(ends) > _STARTUP_S else 0.0
+        yield max(ends)
 
 
 def read_machine_records(folders: Iterable[Path], device: str) -> list[Record]:
@@ -224,9 +231,6 @@ def _split_by_hours(
     """Return the cells that end within the hours, in the order of the plan, and the rest."""
     if max_hours is None:
         return cells, ()
-    ends = [_STARTUP_S] * slots
-    for count, cell in enumerate(cells):
-        heapq.heapreplace(ends, ends[0] + (durations[cell.key] or 0.0))
-        if max(ends) > 3600 * max_hours:
-            return cells[:count], cells[count:]
-    return cells, ()
+    ends = _simulate_slots((durations[cell.key] or 0.0 for cell in cells), slots)
+    count = sum(end <= 3600 * max_hours for end in ends)  # ends never fall from one run to the next
+    return cells[:count], cells[count:]

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import Outcome, Record
+from vgg_ablate.records import Outcome, Record, format_run_name
 from vgg_ablate.runs.ledger.storage import build_default_url, open_storage, translate_storage_errors
 
 # Levels beyond which a parameter is kept as an index. Optuna stores all choices with every trial: 10,000 trials of a
@@ -194,7 +194,7 @@ def _build_attributes(record: Record, variant: str) -> dict[str, str]:
     There are no more, since each is two SQL statements of about twenty per trial, and Optuna's SQL is nine tenths of
     what a run costs the driver.
     """
-    attributes = {"key": record.key, "run": f"{variant}/{record.run.seed}"}
+    attributes = {"key": record.key, "run": format_run_name(variant, record.run.seed)}
     if record.outcome is not Outcome.FINISHED:
         attributes |= {"outcome": str(record.outcome), "reason": record.reason}
     return attributes

@@ -43,7 +43,8 @@ class EventWriter(NullView):
 
     def start(self, state: ProgressState) -> None:
         self._state = state
-        self._write({"event": "began", "total": state.total, "recorded": state.recorded, "slots": state.forecast.slots})
+        counts = {"total": state.total, "recorded": state.recorded, "slots": state.forecast.slot_count}
+        self._write({"event": "began", **counts})
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
         name, fields = _describe_event(cell, event)

@@ -92,7 +92,7 @@ class PlainView(NullView):
 
     def start(self, state: ProgressState) -> None:
         self._state = state
-        self._print(f"{state.name}: {_format_counts(state)}, {state.forecast.slots} at a time")
+        self._print(f"{state.name}: {_format_counts(state)}, {state.forecast.slot_count} at a time")
         self._print_notice()
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
@@ -109,7 +109,7 @@ class PlainView(NullView):
                 end = f"{cell.title} {outcome} in {numbers.format_clock(event.seconds)}"
                 self._print(f"[{_format_counts(self._state)}] {end}, {format_eta(self._state)}")
             case JobLost():
-                self._print(f"{cell.title} {_format_loss(event)}")
+                self._print(f"{cell.title} {_format_lost_job(event)}")
         self._print_notice()
 
     def tick(self) -> None:
@@ -158,7 +158,7 @@ class LiveView(NullView):
             case JobEnded():
                 self._print(f"[red]{cell.title}[/] {event.outcome}: {escape(event.reason)}")
             case JobLost():
-                self._print(f"[yellow]{cell.title}[/] {escape(_format_loss(event))}")
+                self._print(f"[yellow]{cell.title}[/] {escape(_format_lost_job(event))}")
         self.tick()
 
     def tick(self) -> None:
@@ -296,7 +296,7 @@ def _format_counts(state: ProgressState) -> str:
     return f"{state.done} of {total} runs recorded{details}"
 
 
-def _format_loss(event: JobLost) -> str:
+def _format_lost_job(event: JobLost) -> str:
     return f"lost: {event.reason}; {'given up' if event.is_given_up else 'handed out again'}"
 
 

@@ -124,7 +124,7 @@ class SearchController:
         """Return whether there is anything to run."""
         return self._winners is None or bool(self._queue)
 
-    def count_tolerated(self) -> Counter[str]:
+    def count_tolerated_outcomes(self) -> Counter[str]:
         """Count the outcomes of proposed runs, failures excepted: a pruned or diverged proposal is a result."""
         outcomes = read_outcomes(self._store, {cell.key for cell in self._proposals.list_cells()})
         counts = Counter(outcomes[cell.key] for cell in self._proposals.list_cells() if cell.key in outcomes)

@@ -129,11 +129,12 @@ def find_frozen_winners(
     tunings: Sequence[VariantTuning], recorded: Mapping[str, TuningWinner], runs: Sequence[TuningRun]
 ) -> dict[str, TuningWinner]:
     """Return the winners that a results folder has recorded and whose trials are still those of the study."""
-    identities = {name: set(_identify(list(group))) for name, group in groupby(runs, key=lambda run: run.variant)}
+    groups = groupby(runs, key=lambda run: run.variant)
+    identities = {name: set(_list_identities(list(group))) for name, group in groups}
     return {
         tuning.variant: recorded[tuning.variant]
         for tuning in tunings
-        if tuning.variant in recorded and identities.get(tuning.variant) == set(_identify(list_runs([tuning])))
+        if tuning.variant in recorded and identities.get(tuning.variant) == set(_list_identities(list_runs([tuning])))
     }
 
 
@@ -346,5 +347,5 @@ def _has_trained(record: Record) -> bool:
     return record.outcome is Outcome.FINISHED and record.stalled is not True
 
 
-def _identify(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:
+def _list_identities(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:
     return ((run.trial, run.epochs, run.seed, run.key) for run in runs)

@@ -64,7 +64,15 @@ class RayPool:
     """One Ray task per job."""
 
     def __init__(
-        self, training: str, context: WorkerContext, board: Any, task: Any, *, slots: int | None, runs_per_unit: int
+        self,
+        training: str,
+        context: WorkerContext,
+        board: Any,
+        task: Any,
+        *,
+        slot_count: int | None,
+        runs_per_unit: int,
+        signature: str,
     ) -> None:
         """Take Ray's handles of the message board and of the function that performs a job."""
         self._training = training
@@ -72,15 +80,15 @@ class RayPool:
         self._board = board
         self._task = task
         self._store = RecordStore(context.records)
-        self._requested_slots = slots
+        self._requested_slot_count = slot_count
         self._resource = "GPU" if context.device == "cuda" else "CPU"
         self._runs_per_resource = runs_per_unit
-        self._slots = 1
+        self._slot_count = 1
         self._last_query = float("-inf")
         self._running: dict[str, _Task] = {}
         self._tickets = count()
         self._watchdog = Watchdog(context.heartbeat_timeout_s)
-        self._signature = read_driver_signature(context.folder)
+        self._signature = signature  # of the driver, by which a task recognises the results folder
 
     @classmethod
     def connect(
@@ -89,17 +97,17 @@ class RayPool:
         context: WorkerContext,
         *,
         address: str | None,
-        slots: int | None,
+        slot_count: int | None,
         gpus: bool | None,
         runs_per_gpu: int = 1,
     ) -> RayPool:
         """Connect to the cluster at `address`, or start one on this machine.
 
-        `slots`: jobs at the same time; None: one per CPU of the cluster, or `runs_per_gpu` per GPU, as machines come
-        and go. `gpus`: whether to train on GPUs; None: if the cluster has any. Raises EnvironmentFailedError if no
+        `slot_count`: jobs at the same time; None: one per CPU of the cluster, or `runs_per_gpu` per GPU, as machines
+        come and go. `gpus`: whether to train on GPUs; None: if the cluster has any. Raises EnvironmentFailedError if no
         cluster answers.
         """
-        _connect(address, slots)
+        _connect(address, slot_count)
         gpus = _get_cluster_resources().get("GPU", 0) > 0 if gpus is None else gpus
         # The board runs on the driver's machine: if that is lost, so is the driver, and nobody needs it.
         this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -109,21 +117,29 @@ class RayPool:
             num_cpus=0 if gpus else 1, num_gpus=1 / runs_per_gpu if gpus else 0, max_retries=0
         )
         context = replace(context, device="cuda" if gpus else "cpu")
-        return cls(training, context, board, task, slots=slots, runs_per_unit=runs_per_gpu if gpus else 1)
+        return cls(
+            training,
+            context,
+            board,
+            task,
+            slot_count=slot_count,
+            runs_per_unit=runs_per_gpu if gpus else 1,
+            signature=read_driver_signature(context.folder),
+        )
 
     @property
-    def slots(self) -> int:
+    def slot_count(self) -> int:
         """The number of jobs that can train at the same time; machines may come and go."""
-        if self._requested_slots is not None:
-            return self._requested_slots
+        if self._requested_slot_count is not None:
+            return self._requested_slot_count
         if time.monotonic() - self._last_query > _CLUSTER_SIZE_INTERVAL_S:
             units = _get_cluster_resources().get(self._resource, 0)
-            self._slots, self._last_query = max(1, int(units * self._runs_per_resource)), time.monotonic()
-        return self._slots
+            self._slot_count, self._last_query = max(1, int(units * self._runs_per_resource)), time.monotonic()
+        return self._slot_count
 
     def count_free_slots(self) -> int:
         """Return the number of jobs that can be submitted now."""
-        return max(0, self.slots - len(self._running))
+        return max(0, self.slot_count - len(self._running))
 
     def submit(self, job: Job) -> None:
         """Submit a job; Ray chooses the machine."""
@@ -239,9 +255,9 @@ class _MessageBoard:
         return reports
 
 
-def _connect(address: str | None, slots: int | None) -> None:
+def _connect(address: str | None, slot_count: int | None) -> None:
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    options: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
+    options: dict[str, Any] = {} if address else {"num_cpus": slot_count or os.cpu_count(), "include_dashboard": False}
     try:
         ray.init(
             address=address or "local",  # without an address Ray would join a cluster that happens to run here
