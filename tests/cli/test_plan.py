@@ -13,7 +13,7 @@ from vgg_ablate.cli.plan import plan
 from vgg_ablate.cli.status import status
 from vgg_ablate.config.study import load
 from vgg_ablate.runs.plan import build_plan
-from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+from vgg_ablate.runs.progress.reading import compute_fingerprint_with_notice
 
 STUDY = """\
 version: 1
@@ -127,7 +127,7 @@ def test_plan_and_status_work_without_the_images(tmp_path: Path, capsys: pytest.
         f"data: {{name: image-folder, root: {root}, image_size: 8, classes: 2}}\n"
         "variants:\n  normalised: {arch.norm: batch}\n"
     )
-    run_in_process(build_plan(load(path), fingerprint_with_notice), folder)
+    run_in_process(build_plan(load(path), compute_fingerprint_with_notice), folder)
     root.rename(tmp_path / "gone")
 
     plan(path, None, out=folder)

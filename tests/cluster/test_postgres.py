@@ -76,7 +76,7 @@ def _wait_for_server(port: int) -> None:
 
 def test_a_ledger_on_a_server_holds_what_a_file_holds(tmp_path: Path, server: str) -> None:
     plan, options = build_fake_plan(make_study(tmp_path, name="served")), replace(OPTIONS, storage=server)
-    assert run_in_process(plan, tmp_path / "results", options).complete
+    assert run_in_process(plan, tmp_path / "results", options).is_complete
     assert run_in_process(plan, tmp_path / "results", options).trained == 0
     with closing(Ledger.open("served", server)) as ledger:
         assert len(ledger.read_outcomes()) == 9

@@ -42,9 +42,9 @@ def test_the_views_are_those_of_the_configuration() -> None:
     )
     # at 8: center, whole, one crop; at 12: center, whole, 3 x 3 crops; each with its mirror image
     assert len(views) == 2 * ((1 + 1 + 1) + (1 + 1 + 9))
-    assert [view.images.shape[1] for view in views if view.whole] == [8, 8, 12, 12]
+    assert [view.images.shape[1] for view in views if view.is_whole] == [8, 8, 12, 12]
     assert torch.equal(views[0].images.flip(2), views[1].images)
-    center = next(view for view in views[6:] if not view.whole)
+    center = next(view for view in views[6:] if not view.is_whole)
     assert torch.equal(center.images, IMAGES[:, 2:10, 2:10])
 
 

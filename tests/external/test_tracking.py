@@ -25,7 +25,7 @@ def run_tracked(folder: Path, name: TrackerName) -> Plan:
     """Run a study of two variants on three seeds with a tracker."""
     plan = build_fake_plan(make_study(folder.parent, variants=1, epochs=EPOCHS))
     assert len(plan.cells) == 6
-    assert run_plan(plan, folder, replace(OPTIONS, track=(name,))).complete
+    assert run_plan(plan, folder, replace(OPTIONS, track=(name,))).is_complete
     return plan
 
 

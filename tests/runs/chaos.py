@@ -99,7 +99,7 @@ class Storm:
 
 def _run_driver(plan: Plan, folder: Path, options: RunOptions, environment: dict[str, str]) -> None:
     os.environ.update(environment)  # the fork server was started with an older environment
-    assert run_plan(plan, folder, options).complete
+    assert run_plan(plan, folder, options).is_complete
 
 
 def list_children(pid: int) -> list[int]:

@@ -55,7 +55,7 @@ def make_study(
 class InProcessPool:
     """A pool without processes: `poll` performs a job from start to end in this process."""
 
-    slots = 1
+    slot_count = 1
 
     def __init__(self, folder: Path, training: TrainingBackend = fake_training) -> None:
         self._context = WorkerContext(folder=folder)
@@ -97,7 +97,7 @@ def run_undisturbed(plan: Plan, folder: Path) -> Path:
     """Run a plan without interruptions and in no time; return the folder, as the expectation of a disturbed run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fake_training, "TIME_SCALE", 0.0)
-        assert run_in_process(plan, folder).complete
+        assert run_in_process(plan, folder).is_complete
     return folder
 
 
@@ -137,7 +137,7 @@ def find_retrained_epochs(folder: Path) -> list[TrainedEpoch]:
     store, written = RecordStore(folder / "records"), dict[str, float]()
     for record in store:
         training = record.run.training_key
-        written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
+        written[training] = max(written.get(training, 0.0), store.get_path(record.key).stat().st_mtime)
     # The time of a file is that of the last kernel tick, which may lie some milliseconds back.
     return [line for line in read_trained_epochs(folder) if line.at > written[line.key] + 0.02]
 

@@ -50,7 +50,7 @@ def test_a_full_disk_is_reported_and_the_next_start_goes_on(tmp_path: Path, max_
 
     before = RecordStore(folder / "records").keys()
     assert all(record.key in before for record in RecordStore(folder / "records"))  # each is whole
-    assert run_plan(plan, folder, options).complete
+    assert run_plan(plan, folder, options).is_complete
     trained = list_trained_epochs(folder)
     assert len({key for key, _ in trained}) == 80
     assert not [key for key in before if trained.count((key, 1)) > 1]
@@ -83,4 +83,4 @@ def test_a_folder_that_cannot_be_written_can_be_read(tmp_path: Path) -> None:
     command = [*UNSHARE_COMMAND, sys.executable, "-c", READ_ONLY, str(tmp_path / "all")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"3\n4 {folder / 'study.lock'}: Read-only file system\n"
-    assert run_in_process(wider, folder).complete
+    assert run_in_process(wider, folder).is_complete

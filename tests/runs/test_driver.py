@@ -24,7 +24,8 @@ from tests.runs.harness import (
     run_in_process,
 )
 from vgg_ablate.errors import EnvironmentFailedError, StorageError, StudyLockedError
-from vgg_ablate.records import Manifest, Outcome, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.estimate import cost
 from vgg_ablate.runs.leases import hold_study_lock, read_lock_holder
@@ -47,14 +48,14 @@ def read_mirrored_trials(folder: Path) -> dict[str, str]:
 def test_every_planned_run_has_one_record_and_running_again_trains_nothing(tmp_path: Path) -> None:
     plan, folder = build_fake_plan(make_study(tmp_path)), tmp_path / "results"
     first = run_plan(plan, folder, OPTIONS)
-    assert (first.asked, first.recorded, first.trained, first.complete) == (9, 0, 9, True)
+    assert (first.asked, first.recorded, first.trained, first.is_complete) == (9, 0, 9, True)
     assert RecordStore(folder / "records").keys() == {cell.key for cell in plan.cells}
     trained = list_trained_epochs(folder)
     assert sorted(trained) == sorted((cell.key, epoch) for cell in plan.cells for epoch in (1, 2))
 
     manifest = (folder / "manifest.json").read_bytes()
     second = run_plan(plan, folder, OPTIONS)
-    assert (second.recorded, second.trained, second.complete) == (9, 0, True)
+    assert (second.recorded, second.trained, second.is_complete) == (9, 0, True)
     assert list_trained_epochs(folder) == trained
     assert (folder / "manifest.json").read_bytes() == manifest
 
@@ -93,7 +94,7 @@ def test_records_of_a_sibling_study_are_linked_in(tmp_path: Path) -> None:
     )
     assert (priced.adopted, [price.missing for price in priced.variants]) == (6, [0, 0, 3])
     finished = run_in_process(two, tmp_path / "results" / "two")
-    assert (finished.adopted, finished.trained, finished.complete) == (6, 3, True)
+    assert (finished.reused, finished.trained, finished.is_complete) == (6, 3, True)
 
 
 def test_a_lost_ledger_is_made_again_from_the_records(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_failures_have_names_and_the_others_go_on(tmp_path: Path, lr: int, outco
     run = run_plan if outcome is Outcome.FAILED else run_in_process  # a bug ends the process that trains
     finished = run(plan, folder, OPTIONS)
     assert finished.outcomes == {"finished": 9, str(outcome): 3}
-    assert not finished.complete
+    assert not finished.is_complete
     bad = [RecordStore(folder / "records").get(cell.key) for cell in plan.cells if cell.variant == "bad"]
     assert {record.outcome for record in bad} == {outcome}
     assert all(record.reason.startswith(reason) for record in bad)
@@ -160,7 +161,7 @@ def test_a_second_driver_names_the_process_that_holds_the_study(tmp_path: Path) 
             run_in_process(plan, folder)
         assert str(os.getpid()) in str(read_lock_holder(folder))
     assert read_lock_holder(folder) is None
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete
 
 
 def test_the_lock_of_a_dead_driver_holds_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, ru
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.estimate import cost
 from vgg_ablate.runs.rebuild import rebuild_ledger
 from vgg_ablate.runs.resources.slots import build_slots
@@ -51,7 +52,7 @@ def test_levels_are_trained_up_to_the_requested_one_and_then_the_rest(tmp_path: 
     plan, folder = build_fake_plan(load_text(tmp_path)), tmp_path / "results"
     first = run_in_process(plan, folder, replace(OPTIONS, until=1))
     assert (first.asked, first.trained, first.left_out, first.missing) == (12, 4, 8, 0)
-    assert first.complete
+    assert first.is_complete
     first.raise_for_failures()
     assert RecordStore(folder / "records").keys() == {cell.key for cell in plan.cells if cell.horizon == 1}
     assert len(Manifest.read(folder).planned) == 12
@@ -61,7 +62,7 @@ def test_levels_are_trained_up_to_the_requested_one_and_then_the_rest(tmp_path: 
     again = run_in_process(plan, folder, replace(OPTIONS, until=2.5))
     assert (again.recorded, again.trained, again.left_out) == (4, 4, 4)
     last = run_in_process(plan, folder)
-    assert (last.recorded, last.trained, last.left_out, last.complete) == (8, 4, 0, True)
+    assert (last.recorded, last.trained, last.left_out, last.is_complete) == (8, 4, 0, True)
     assert len(list_trained_epochs(folder)) == 4 * (1 + 2 + 3)
     (folder / "study.db").unlink()
     assert rebuild_ledger(plan.study, folder, None, fake_training.fingerprint) == 12
@@ -72,7 +73,7 @@ def test_a_failure_up_to_the_level_is_still_one(tmp_path: Path) -> None:
     finished = run_in_process(
         build_fake_plan(load_text(tmp_path, text)), tmp_path / "results", replace(OPTIONS, until=1)
     )
-    assert (finished.outcomes, finished.complete) == ({"finished": 2, "diverged": 2}, False)
+    assert (finished.outcomes, finished.is_complete) == ({"finished": 2, "diverged": 2}, False)
 
 
 def test_every_level_has_an_estimated_cost(tmp_path: Path) -> None:

@@ -117,4 +117,4 @@ def test_a_study_ends_after_the_step_and_goes_on_later(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, folder, OPTIONS, InterruptedPool(folder))
     assert len(RecordStore(folder / "records").keys()) == 1
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete

@@ -25,7 +25,7 @@ def journal(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
     path = folder / "study.journal"
     options = replace(OPTIONS, storage=f"journal:///{path}")
-    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder, options).complete
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder, options).is_complete
     assert not (folder / "study.db").exists()
     return path
 
@@ -87,6 +87,6 @@ def test_a_results_folder_on_a_network_file_system_gets_a_journal(
 ) -> None:
     monkeypatch.setattr(storage, "is_remote", lambda path: True)
     folder = tmp_path / "results"
-    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder).complete
+    assert run_in_process(build_fake_plan(make_study(tmp_path)), folder).is_complete
     assert (folder / "study.journal").exists()
     assert count_trials(folder / "study.journal") == 9

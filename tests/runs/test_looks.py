@@ -25,7 +25,8 @@ from vgg_ablate.analysis.decisions import LEAST_POWER, read_decisions
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.report.write import check_report, write_report
 from vgg_ablate.runs.driver import RunSummary, run_plan
 from vgg_ablate.runs.plan import Plan
@@ -53,8 +54,8 @@ def test_a_decided_claim_needs_no_more_runs_of_its_variants(tmp_path: Path) -> N
     assert runs["unclaimed"] == 3, "no claim is about it: it stays at the first look"
     assert runs["slow"] == most["faint"] > 3
     assert runs["base"] == max(most.values())
-    assert summary.complete
-    assert (summary.missing, summary.spared) == (0, len(plan.cells) - sum(runs.values()))
+    assert summary.is_complete
+    assert (summary.missing, summary.unneeded) == (0, len(plan.cells) - sum(runs.values()))
     summary.raise_for_failures()
 
 
@@ -66,16 +67,16 @@ def test_manifest_report_and_status_accept_runs_that_were_not_made(tmp_path: Pat
     assert check_report(folder) == []
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert ": missing" not in text
-    assert f"topped at look {report.decisions.judged} of 3: " in text or report.decisions.judged == 3
-    assert f"{summary.spared} of 40 runs were not needed" in text
-    assert Counter(vgg_ablate.frame(folder)["outcome"])["not needed"] == summary.spared
+    assert f"topped at look {report.decisions.judged_looks} of 3: " in text or report.decisions.judged_looks == 3
+    assert f"{summary.unneeded} of 40 runs were not needed" in text
+    assert Counter(vgg_ablate.frame(folder)["outcome"])["not needed"] == summary.unneeded
     assert {row.name: row.planned for row in report.rows} == count_runs(plan, folder)
     status = read_status(folder)
-    assert (status.asked, status.missing, status.spared) == (40, 0, summary.spared)
+    assert (status.asked, status.missing, status.spared) == (40, 0, summary.unneeded)
     assert status.variants["bad"] == {"finished": 3, "not needed": 5}
     assert {claim.id: claim.is_open for claim in status.claims}["clear"] is False
     again = run_in_process(plan, folder)
-    assert (again.trained, again.complete) == (0, True)
+    assert (again.trained, again.is_complete) == (0, True)
 
 
 def test_a_study_stops_when_no_open_claim_is_likely_to_be_decided(tmp_path: Path) -> None:
@@ -83,11 +84,11 @@ def test_a_study_stops_when_no_open_claim_is_likely_to_be_decided(tmp_path: Path
     plan, folder, summary = train(tmp_path, text)
     found = read_decisions(plan.study, plan.planned, folder)
     assert found.open_claims == ("chance",)
-    assert found.judged < 5
+    assert found.judged_looks < 5
     assert {verdict.claim.id: verdict.power for verdict in found.verdicts}["chance"] < LEAST_POWER
     assert found.stopped.startswith("no open claim has a chance of 10 % of being decided by 20 seeds")
     assert "(chance " in found.stopped
-    assert summary.complete
+    assert summary.is_complete
 
 
 class InterruptedPool(InProcessPool):
@@ -112,7 +113,7 @@ def test_an_interrupted_study_makes_the_same_decisions(tmp_path: Path, jobs: int
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, folder, OPTIONS, InterruptedPool(folder, jobs))
     assert len(RecordStore(folder / "records").keys()) == jobs
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete
     assert trace(plan, folder) == trace(plan, calm)
     assert read_record_contents(folder) == read_record_contents(calm)
     assert len(list_trained_epochs(folder)) == len(list_trained_epochs(calm))
@@ -121,7 +122,7 @@ def test_an_interrupted_study_makes_the_same_decisions(tmp_path: Path, jobs: int
 def test_an_extended_study_makes_the_decisions_of_one_that_was_planned_so(tmp_path: Path) -> None:
     plan, calm, _ = train(tmp_path)
     _, folder, _ = train(tmp_path, STUDY.replace("[3, 5, 8]", "[3, 5]"), "extended")
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete
     assert trace(plan, folder) == trace(plan, calm)
     assert read_record_contents(calm).items() <= read_record_contents(folder).items()
 
@@ -132,7 +133,7 @@ def test_further_records_change_no_decision(tmp_path: Path) -> None:
     _, folder, _ = train(tmp_path, STUDY.replace(", stop: decided", ""), "all")
     assert len(RecordStore(folder / "records").keys()) == 40
     summary = run_in_process(plan, folder)
-    assert (summary.trained, summary.spared) == (0, 0)
+    assert (summary.trained, summary.unneeded) == (0, 0)
     assert trace(plan, folder) == trace(plan, calm)
 
 
@@ -172,11 +173,11 @@ def test_lower_levels_of_the_horizons_are_trained_on_the_seeds_of_the_last(tmp_p
     runs = count_runs(plan, folder)
     assert runs["bad"] == runs["bad@1"] == 3
     assert all(runs[name] == runs[f"{name}@1"] for name in ("base", "bad", "slow", "same", "unclaimed"))
-    assert summary.complete
-    assert summary.spared == len(plan.cells) - sum(runs.values()) > 0
+    assert summary.is_complete
+    assert summary.unneeded == len(plan.cells) - sum(runs.values()) > 0
     report = load_report(folder)
     assert (report.problems, report.missing) == ((), 0)
-    assert all(level.complete for verdict in report.verdicts for level in verdict.horizons.values())
+    assert all(level.is_complete for verdict in report.verdicts for level in verdict.horizons.values())
     assert set(report.verdicts[0].horizons) == {"1", "2"}
 
 
@@ -184,8 +185,8 @@ def test_up_to_a_lower_level_only_the_first_look_is_trained(tmp_path: Path) -> N
     plan = write_plan(tmp_path, STUDY.replace("train: {epochs: 2}", "horizons: {train.epochs: [1, 2]}"))
     folder = tmp_path / "results" / "asked"
     first = run_in_process(plan, folder, replace(OPTIONS, until=1))
-    assert (first.trained, first.left_out, first.missing, first.complete) == (15, 40, 0, True)
-    assert run_in_process(plan, folder).complete
+    assert (first.trained, first.left_out, first.missing, first.is_complete) == (15, 40, 0, True)
+    assert run_in_process(plan, folder).is_complete
 
 
 def test_exact_claims_are_decided_at_the_first_look(tmp_path: Path) -> None:
@@ -201,15 +202,15 @@ def test_exact_claims_are_decided_at_the_first_look(tmp_path: Path) -> None:
 def test_a_second_replicate_is_a_variant_like_others(tmp_path: Path) -> None:
     text = STUDY.replace("same: {train.lr: 0.2}", "same: {train.replicate: 1}")
     plan, folder, summary = train(tmp_path, text)
-    assert summary.complete
+    assert summary.is_complete
     assert count_runs(plan, folder)["same"] == {name: look for name, _, look in trace(plan, folder).verdicts}["chance"]
 
 
 def test_a_tuned_study_tunes_first_and_then_stops(tmp_path: Path) -> None:
     tune = "tune: {space: {train.weight_decay: {low: 1.0e-5, high: 1.0e-2, log: true}}, trials: 2, epochs: 1}\n"
     plan, folder, summary = train(tmp_path, STUDY + tune)
-    assert summary.complete
-    assert 0 < summary.spared < 25
+    assert summary.is_complete
+    assert 0 < summary.unneeded < 25
     winners = load(folder / "study.yaml")
     assert {name: winner.trial is not None for name, winner in winners.tuned.items()} == dict.fromkeys(
         ("base", "bad", "slow", "same", "unclaimed"), True
@@ -264,7 +265,7 @@ def test_status_shows_interim_verdicts_and_what_is_open(
     assert status.look == "look 1 of 3, after 3 of 8 seeds"
     assert {claim.id: claim.is_open for claim in status.claims} == {"clear": False, "faint": True, "chance": True}
     assert status.missing == 3 * 2 - 1, "two more seeds of base, slow and same"
-    command._print(folder, status)
+    command._print_status(folder, status)
     shown = capsys.readouterr().out
     assert "16 of 40 runs recorded, 5 missing, 19 not needed" in shown
     assert "clear: supported after 3 seeds, gain +" in shown

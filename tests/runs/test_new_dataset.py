@@ -81,7 +81,7 @@ def run_study(folder: Path, name: str, root: Path, more: str = "") -> Path:
     file, results = folder / "added.yaml", folder / "results"
     file.write_text(STUDY.format(name=name, root=root, more=more), encoding="utf-8")
     plan = build_plan(load(file), compute_data_fingerprint)
-    assert run_plan(plan, results, OPTIONS, InProcessPool(results, training)).complete
+    assert run_plan(plan, results, OPTIONS, InProcessPool(results, training)).is_complete
     return results
 
 

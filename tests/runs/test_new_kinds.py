@@ -95,7 +95,7 @@ def test_a_design_and_a_schedule_are_added_by_one_entry_each(tmp_path: Path) -> 
     file.write_text(STUDY, encoding="utf-8")
     plan = build_plan(load(file), compute_data_fingerprint)
     assert [variant.name for variant in plan.study.variants] == ["base", "wide-plain", "wide-smooth", "plain-smooth"]
-    assert run_plan(plan, results, OPTIONS, InProcessPool(results, training)).complete
+    assert run_plan(plan, results, OPTIONS, InProcessPool(results, training)).is_complete
     records = list(RecordStore(results / "records"))
     assert len(records) == 4
     for record in records:

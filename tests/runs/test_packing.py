@@ -61,7 +61,7 @@ def test_workers_share_fake_gpus_without_running_out_of_memory(tmp_path: Path) -
     assert {record.environment["peak_bytes"] for record in RecordStore(folder / "records")} == {
         compute_used_bytes(plan.cells[0].run)
     }
-    assert pool.slots == 2 * at_once
+    assert pool.slot_count == 2 * at_once
     assert len(list((folder / "logs").iterdir())) == 2 * at_once  # one per worker that was started
     assert int((folder / "most").read_text()) <= at_once
 

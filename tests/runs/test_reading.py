@@ -9,7 +9,7 @@ from PIL import Image
 
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
-from vgg_ablate.runs.progress.reading import ReadingNotice, fingerprint_with_notice
+from vgg_ablate.runs.progress.reading import ReadingNotice, compute_fingerprint_with_notice
 
 
 def test_one_line_is_printed_where_reading_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,5 +26,5 @@ def test_nothing_is_printed_where_reading_is_quick(
     (tmp_path / "train/a").mkdir(parents=True)
     Image.new("L", (4, 4)).save(tmp_path / "train/a/one.png")
     data = Data(name="image-folder", root=str(tmp_path), image_size=4, classes=1)
-    assert fingerprint_with_notice(data) == sources.compute_data_fingerprint(data)
+    assert compute_fingerprint_with_notice(data) == sources.compute_data_fingerprint(data)
     assert capsys.readouterr().err == ""

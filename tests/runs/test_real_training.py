@@ -62,7 +62,7 @@ def test_a_training_that_is_killed_again_and_again_goes_on_from_its_checkpoint_a
     assert not list((folder / "checkpoints").iterdir())
     assert record.audited["macs"] == record.costs["macs"] == sum(compute_costs(arch).macs for arch in record.run.archs)
 
-    assert run_plan(plan, tmp_path / "calm", OPTIONS).complete
+    assert run_plan(plan, tmp_path / "calm", OPTIONS).is_complete
     calm = read_only_record(tmp_path / "calm")
     assert calm.tested == record.tested  # accuracies, losses and whether every example is right
     measured = {"seconds", "cpu_seconds", "images_per_second"}

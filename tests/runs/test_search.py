@@ -17,7 +17,8 @@ from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, re
 from vgg_ablate.config.search import FIRST_SEARCH_SEED
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, Outcome, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.report import write
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
@@ -62,7 +63,7 @@ def list_seeds(folder: Path) -> dict[str, list[int]]:
 def test_the_budget_is_a_total_and_the_winners_are_trained_on_other_seeds(tmp_path: Path) -> None:
     plan, folder = searched(tmp_path, "  seeds: 2\n  best: 2\n"), tmp_path / "results"
     summary = run_in_process(plan, folder)
-    assert (summary.asked, summary.trained, summary.complete) == (2 + 8 * 2 + 2 * 2, 22, True)
+    assert (summary.asked, summary.trained, summary.is_complete) == (2 + 8 * 2 + 2 * 2, 22, True)
     seeds = list_seeds(folder)
     assert seeds.pop("base") == seeds.pop("winner-1") == seeds.pop("winner-2") == [0, 1]
     assert len(seeds) == 8
@@ -71,7 +72,7 @@ def test_the_budget_is_a_total_and_the_winners_are_trained_on_other_seeds(tmp_pa
     trained = list_trained_epochs(folder)
     manifest = (folder / "manifest.json").read_bytes()
     repeated = run_in_process(plan, folder)
-    assert (repeated.asked, repeated.trained, repeated.complete) == (22, 0, True)
+    assert (repeated.asked, repeated.trained, repeated.is_complete) == (22, 0, True)
     assert list_trained_epochs(folder) == trained
     assert (folder / "manifest.json").read_bytes() == manifest
 
@@ -114,7 +115,7 @@ def test_proposals_train_for_epochs_of_their_own_and_winners_for_the_studys(tmp_
 @pytest.mark.parametrize("sampler", ["nsga2", "random", "{kind: gp, startup_trials: 3}"])
 def test_other_samplers_search_to_the_end(tmp_path: Path, sampler: str) -> None:
     plan = searched(tmp_path, f"  sampler: {sampler}\n", TEXT.replace("variants: 8", "variants: 5"))
-    assert run_in_process(plan, tmp_path / "results", replace(OPTIONS, storage="memory")).complete
+    assert run_in_process(plan, tmp_path / "results", replace(OPTIONS, storage="memory")).is_complete
 
 
 @pytest.mark.parametrize("sampler", ["qmc", "{kind: tpe, startup_trials: 2}"])
@@ -136,7 +137,7 @@ def test_every_point_of_a_grid_is_trained_once(tmp_path: Path) -> None:
     summary = run_in_process(searched(tmp_path, "  sampler: grid\n", text), folder)
     points = [tuple(trial.params.values()) for trial in read_trials(folder)]
     assert len(points) == len(set(points)) == 6
-    assert summary.complete
+    assert summary.is_complete
 
 
 def test_proposals_outside_the_constraints_are_never_trained(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_search_ends_where_its_space_is_smaller_than_the_budget(
     monkeypatch.setattr(controller, "_MAX_FRUITLESS", 40)
     text = TEXT.replace(TEXT.split("\n")[9].strip(), "space: {arch.norm: [none, batch]}")
     folder = tmp_path / "results"
-    assert run_in_process(searched(tmp_path, "  sampler: random\n", text), folder).complete
+    assert run_in_process(searched(tmp_path, "  sampler: random\n", text), folder).is_complete
     count = len(read_trials(folder))
     assert run_in_process(searched(tmp_path, "  sampler: random\n", text), folder).trained == 0
     assert len(read_trials(folder)) == count
@@ -198,7 +199,7 @@ def test_losing_proposals_are_stopped_and_train_fewer_seeds(tmp_path: Path) -> N
     states = Counter(trial.state.name for trial in read_trials(folder))
     assert states["PRUNED"] >= 3
     assert states["PRUNED"] + states["COMPLETE"] == 20
-    assert summary.complete
+    assert summary.is_complete
     assert summary.asked < 2 + 20 * 3 + 2, "stopped proposals are asked for fewer seeds"
     seeds = list_seeds(folder)
     stopped = [trial.user_attrs["variant"] for trial in read_trials(folder) if trial.state.name == "PRUNED"]
@@ -212,7 +213,7 @@ def test_other_pruners_stop_losing_proposals_too(tmp_path: Path, pruner: str) ->
     )  # slow enough that a stop reaches the worker
     text = text.replace("epochs: 3", "epochs: 6")
     folder = tmp_path / "results"
-    assert run_plan(searched(tmp_path, f"  pruner: {pruner}\n", text), folder, OPTIONS).complete
+    assert run_plan(searched(tmp_path, f"  pruner: {pruner}\n", text), folder, OPTIONS).is_complete
     assert Counter(trial.state.name for trial in read_trials(folder))["PRUNED"] > 0
     assert any(record.outcome is Outcome.PRUNED for record in RecordStore(folder / "records"))
 
@@ -257,10 +258,10 @@ def test_proposals_whose_records_are_lost_are_trained_again(tmp_path: Path, lost
     before, points = read_record_contents(folder), [trial.params for trial in read_trials(folder)]
     proposed = [cell.key for cell in Manifest.read(folder).planned if cell.variant.startswith("s0")]
     for key in random.Random(0).sample(proposed, lost):
-        RecordStore(folder / "records").path(key).unlink()
+        RecordStore(folder / "records").get_path(key).unlink()
 
     repeated = run_in_process(plan, folder)
-    assert (repeated.trained, repeated.complete) == (lost, True)
+    assert (repeated.trained, repeated.is_complete) == (lost, True)
     assert read_record_contents(folder) == before, "a pruned run stops at the epoch at which it was stopped"
     assert [trial.params for trial in read_trials(folder)] == points
     write.write_report(folder)

@@ -32,7 +32,8 @@ from vgg_ablate.analysis import summary, validation
 from vgg_ablate.config.study import load
 from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Epoch, Manifest, Outcome, Record, RecordStore, Run, build_predictions_path
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, build_predictions_path
 from vgg_ablate.report.markdown import sum_training_seconds
 from vgg_ablate.runs.cleanup import find_orphans
 from vgg_ablate.runs.driver import RunOptions, run_plan
@@ -148,10 +149,10 @@ def test_of_two_records_one_that_is_deleted_is_made_again_alone(tmp_path: Path) 
     store, before = RecordStore(folder / "records"), read_record_contents(folder)
     for variant, repeats in (("flipped", "flipped/0"), ("base", "base/0")):
         (cell,) = (cell for cell in plan.cells if cell.variant == variant)
-        store.path(cell.key).unlink()
+        store.get_path(cell.key).unlink()
         kept = {path: path.read_bytes() for path in store.folder.iterdir()}
         finished = run_in_process(plan, folder)
-        assert (finished.recorded, finished.trained, finished.complete) == (4, 1, True)
+        assert (finished.recorded, finished.trained, finished.is_complete) == (4, 1, True)
         assert read_event_log(folder, "started")[-1]["reason"].startswith(f"trained again: '{repeats}' asks")
         assert read_event_log(folder, "started")[-1]["key"] == cell.key
         assert all(path.read_bytes() == text for path, text in kept.items())
@@ -226,7 +227,7 @@ def test_a_worker_killed_between_two_records_leaves_the_trained_net_to_the_next(
 def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     more = FLIPPED + "  crops: {data.evaluate: {view: [single, crops], scales: 12, grid: 2}}\n"
     plan, folder = plan_real_training(tmp_path, more), tmp_path / "together"
-    assert run_plan(plan, folder, REAL).complete
+    assert run_plan(plan, folder, REAL).is_complete
     assert [len(read_event_log(folder, kind)) for kind in ("started", "epoch", "ended")] == [1, 6, 3]
     store = RecordStore(folder / "records")
     for cell in plan.cells:
@@ -239,8 +240,8 @@ def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) 
 
     (cell,) = (cell for cell in plan.cells if cell.variant == "crops")
     before = store.get(cell.key)
-    store.path(cell.key).unlink()
-    assert run_plan(plan, folder, REAL).complete
+    store.get_path(cell.key).unlink()
+    assert run_plan(plan, folder, REAL).is_complete
     assert read_numbers(store.get(cell.key)) == read_numbers(before), "trained again, the record is the same"
     assert sum_training_seconds(summary.load_report(folder)) == seconds + store.get(cell.key).train_seconds
 
@@ -260,7 +261,7 @@ def test_a_repeated_training_that_differs_from_its_record_names_the_place(tmp_pa
     assert tested.details["retrained_differs"] == f"{base.key}: epochs[2].val_loss: recorded 9.5, now {now!r}"
 
     from_other_torch = changed.model_copy(update={"environment": changed.environment | {"torch": "1.0"}})
-    store.path(flipped.key).unlink()
+    store.get_path(flipped.key).unlink()
     perform_job(training, Job(flipped.run, flipped.costs, repeats=from_other_torch), context, lambda epoch: False)
     assert "retrained_differs" not in (store.get(flipped.key).tested or tested).details
 
@@ -334,7 +335,7 @@ def test_a_checkpoint_is_needed_as_long_as_one_of_its_runs_is_missing(tmp_path: 
     checkpoint = folder / "checkpoints" / runs["base"].key
     checkpoint.write_text("2")
     assert find_orphans(folder).paths == (checkpoint,)
-    RecordStore(folder / "records").path(runs["flipped"].key).unlink()
+    RecordStore(folder / "records").get_path(runs["flipped"].key).unlink()
     assert find_orphans(folder).paths == ()
     assert {cell.training_key for cell in Manifest.read(folder).planned} == {"", runs["base"].key, runs["fast"].key}
 
@@ -378,12 +379,12 @@ ENSEMBLE = '  together: {train.ensemble: [{}, {stages: "6 | 8"}]}\n'
 def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Path) -> None:
     nets = plan_real_training(tmp_path, NETS, keep=KEPT)
     folder = tmp_path / "results"
-    assert run_plan(nets, folder, REAL).complete
+    assert run_plan(nets, folder, REAL).is_complete
     wider = plan_real_training(tmp_path, NETS + ENSEMBLE, keep=KEPT)
     bill = cost_estimate.estimate_study_cost(wider, RecordStore(folder / "records"), [], build_slots("cpu", 1))
     assert (bill.trainings, bill.averages) == (0, 1)
     finished = run_plan(wider, folder, REAL)
-    assert (finished.recorded, finished.trained, finished.complete) == (3, 1, True)
+    assert (finished.recorded, finished.trained, finished.is_complete) == (3, 1, True)
     (cell,) = (cell for cell in wider.cells if cell.variant == "together")
     members = [net.key for net in cell.run.nets]
     assert {cell.key for cell in nets.cells} == set(members)
@@ -424,7 +425,7 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     assert "members" in (
         validation.find_contradiction(record.model_copy(update={"tested": wrong}), planned_cell, expected) or ""
     )
-    assert record.stalled is False
+    assert record.is_stalled is False
     row = summary.load_report(folder).frame.set_index("key").loc[cell.key]
     assert (bool(row["trained"]), bool(row["disturbed"]), np.isnan(row["train_seconds"])) == (True, False, True)
     assert 0.3 < tested.test_accuracy < 1, "neither chance nor a ceiling"
@@ -435,7 +436,7 @@ def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None
     more = "  second: {train.replicate: 1}\n  two: {train.ensemble: [{}]}\n"
     plan = build_fake_plan(make_study(tmp_path, variants=0, seeds=2, more=more, keep=True))
     folder = tmp_path / "results"
-    assert run_plan(plan, folder, OPTIONS).complete
+    assert run_plan(plan, folder, OPTIONS).is_complete
     ensembles = {cell.key for cell in plan.cells if cell.variant == "two"}
     assert not ensembles & {key for key, _ in list_trained_epochs(folder)}
     for key in ensembles:
@@ -444,16 +445,16 @@ def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None
         assert record.tested.details["members"] == [net.key for net in record.run.nets]
         assert build_predictions_path(folder / "predictions", key).exists()
     alone = run_in_process(plan, tmp_path / "alone")
-    assert alone.complete
+    assert alone.is_complete
     assert read_record_contents(tmp_path / "alone") == read_record_contents(folder)
 
     other = build_fake_plan(make_study(tmp_path, name="other", variants=0, seeds=2, more=more, keep=True))
     results = tmp_path / "beside"
     shutil.copytree(folder, results / "asked")
     for key in ensembles:
-        RecordStore(results / "asked" / "records").path(key).unlink()
+        RecordStore(results / "asked" / "records").get_path(key).unlink()
     finished = run_in_process(other, results / "other")
-    assert (finished.adopted, finished.trained) == (4, 2)
+    assert (finished.reused, finished.trained) == (4, 2)
     assert list_trained_epochs(results / "other") == [], "kept predictions come with records of other studies"
 
 
@@ -483,7 +484,7 @@ def test_damaged_predictions_are_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"\.npz: not the predictions of a run: .*; remove the file"):
         run_in_process(plan, tmp_path / "results")
     path.unlink()
-    assert run_in_process(plan, tmp_path / "results").complete
+    assert run_in_process(plan, tmp_path / "results").is_complete
 
 
 def test_metrics_of_stored_predictions_are_those_of_torch(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from vgg_ablate.config.search_space import NumberRange
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import Tune
 from vgg_ablate.errors import RunsFailedError, SpecError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.progress.views import ProgressState
@@ -61,7 +62,7 @@ def read_winners(folder: Path) -> dict[str, tuple[int | None, dict[str, object]]
 
 def test_every_variant_gets_the_same_trials_and_its_runs_use_the_winner(tmp_path: Path) -> None:
     plan, folder = tuned(tmp_path, variants=2, seeds=2), tmp_path / "out"
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete
 
     manifest, store = Manifest.read(folder), RecordStore(folder / "records")
     for name in ("base", "v0", "v1"):
@@ -100,7 +101,7 @@ def test_a_lost_study_file_is_tuned_again_from_the_records(tmp_path: Path) -> No
     before, winners_before = list_trained_epochs(folder), read_winners(folder)
     (folder / "study.yaml").unlink()
     (folder / "manifest.json").unlink()
-    assert run_in_process(plan, folder).complete
+    assert run_in_process(plan, folder).is_complete
     assert read_winners(folder) == winners_before
     assert list_trained_epochs(folder) == before
 
@@ -110,8 +111,8 @@ def test_a_winner_stays_where_its_records_are_lost(tmp_path: Path) -> None:
     run_in_process(plan, folder)
     winners_before, before = read_winners(folder), list_trained_epochs(folder)
     for run in Manifest.read(folder).tuning:
-        RecordStore(folder / "records").path(run.key).unlink(missing_ok=True)
-    assert run_in_process(plan, folder).complete
+        RecordStore(folder / "records").get_path(run.key).unlink(missing_ok=True)
+    assert run_in_process(plan, folder).is_complete
     assert read_winners(folder) == winners_before
     assert list_trained_epochs(folder) == before
 
@@ -122,7 +123,7 @@ def test_a_changed_space_is_tuned_again(tmp_path: Path) -> None:
     count = len(list_trained_epochs(folder))
     text = (tmp_path / "tuned.yaml").read_text().replace("1.0e-5", "1.0e-4")
     (tmp_path / "tuned.yaml").write_text(text)
-    assert run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder).complete
+    assert run_in_process(build_fake_plan(load(tmp_path / "tuned.yaml")), folder).is_complete
     assert len(list_trained_epochs(folder)) > count
 
 
@@ -143,7 +144,7 @@ def test_the_recipe_stays_where_no_trial_trains_above_chance(tmp_path: Path) -> 
     space = "{train.lr: {low: 150, high: 180}}"  # the fake training diverges there
     file.write_text(file.read_text() + f"tune: {{space: {space}, trials: 3, epochs: 2, pruner: none}}\n")
     folder = tmp_path / "out"
-    assert run_in_process(build_fake_plan(load(file)), folder).complete
+    assert run_in_process(build_fake_plan(load(file)), folder).is_complete
     assert read_winners(folder) == {"base": (None, {})}
     assert load(folder / "study.yaml").base.train.lr == load(file).base.train.lr
 

@@ -39,7 +39,7 @@ def test_the_training_error_is_that_of_the_first_training_examples_without_augme
 
 def test_variants_of_a_seed_are_measured_on_the_same_training_examples() -> None:
     first, second = (
-        load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu")).train.first(50)
+        load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu")).train.select_first(50)
         for run in (make_run(), make_run(arch={"stages": "4 | 8"}, batch_size=16, data=AUGMENTED))
     )
     assert torch.equal(first.labels, second.labels)

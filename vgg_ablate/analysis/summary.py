@@ -13,16 +13,17 @@ from typing import Any
 
 import pandas as pd
 
-from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_spared_runs
+from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_unneeded_runs
 from vgg_ablate.analysis.effects import FactorialEffects, compute_effects
-from vgg_ablate.analysis.frame import MISSING, SPARED, build_epoch_frame, build_run_frame
+from vgg_ablate.analysis.family import find_unseeded_variants
+from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.proposals import collect_proposals
 from vgg_ablate.analysis.results import Results, read_results
 from vgg_ablate.analysis.stability import ClaimEffects, collect_claim_effects
 from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
 from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
-from vgg_ablate.analysis.verdicts import Verdict, find_unseeded_variants
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import FactorLevels
 from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.config.study import Study
@@ -98,7 +99,7 @@ class Report:
     @property
     def is_recorded(self) -> bool:
         """Whether any planned run has a record."""
-        return not bool(self.frame["outcome"].isin([MISSING, SPARED]).all())
+        return not bool(self.frame["outcome"].isin([MISSING, NOT_NEEDED]).all())
 
 
 def load_report(folder: str | Path) -> Report:
@@ -128,7 +129,7 @@ def build_report(results: Results) -> Report:
         by_claim = {verdict.claim.id: verdict for verdict in judged}
         shown_verdicts = tuple(by_claim.get(verdict.claim.id, verdict) for verdict in verdicts)
         shown = _get_variants_at(study, level)
-    frame = mark_spared_runs(frame, study, decisions)
+    frame = mark_unneeded_runs(frame, study, decisions)
     return Report(
         results=results,
         frame=frame,

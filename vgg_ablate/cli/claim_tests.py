@@ -43,7 +43,7 @@ def check_claims(
     from vgg_ablate.files import replace_file
     from vgg_ablate.report import claim_tests
 
-    tests = _judge_claims(studies, runs) if runs is not None else _collect_of_studies(studies, out)
+    tests = _judge_claims(studies, runs) if runs is not None else _collect_study_tests(studies, out)
     if not tests:
         names = ", ".join(map(str, studies))
         raise SpecError(Problem("no claim has the key expect: supported, refuted or no difference", "claims", names))
@@ -62,7 +62,7 @@ def check_claims(
         raise typer.Exit(3)
 
 
-def _collect_of_studies(studies: list[Path], out: Path | None) -> list[ClaimTest]:
+def _collect_study_tests(studies: list[Path], out: Path | None) -> list[ClaimTest]:
     from vgg_ablate.analysis.summary import load_report
     from vgg_ablate.report.claim_tests import collect_claim_tests
     from vgg_ablate.runs.results_dir import save_texts

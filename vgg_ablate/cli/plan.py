@@ -82,7 +82,7 @@ def plan(
         document = _build_document(checked, folder, built, cost, effects)
         print(json.dumps(document | ({} if runs is None else asdict(runs)), indent=1))
     else:
-        _print(checked, cost, effects)
+        _print_plan(checked, cost, effects)
         if runs is not None:
             print(f"{runs.least} to {runs.most} runs to train: {runs.look}")
         print_mismatches(nets)
@@ -203,7 +203,7 @@ def _build_document(
     }
 
 
-def _print(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
+def _print_plan(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
     from vgg_ablate.formatting.numbers import format_clock
     from vgg_ablate.formatting.table import print_tables
     from vgg_ablate.report.detectable_table import build_detectable_table
@@ -242,7 +242,7 @@ def _print_space(study: Study) -> None:
         return
     try:
         space = build_space(study)
-        print_survey(space.survey(_MATCHED_SPACE_SAMPLE if space.matched else _SPACE_SAMPLE))
+        print_survey(space.survey(_MATCHED_SPACE_SAMPLE if space.is_matched else _SPACE_SAMPLE))
     except SpecError as error:
         print(f"the space cannot be counted: {error}", file=sys.stderr)
 

@@ -11,7 +11,8 @@ from vgg_ablate.errors import CheckFailedError, Problem, SpecError, StorageError
 if TYPE_CHECKING:
     from vgg_ablate.analysis.reproduce import Reproduction
     from vgg_ablate.analysis.results import Results
-    from vgg_ablate.records import FinalMetrics, PlannedRun, Record
+    from vgg_ablate.manifest import PlannedRun
+    from vgg_ablate.records import FinalMetrics, Record
 
 
 def choose_run(results: Results, cell: str | None) -> PlannedRun:
@@ -73,7 +74,7 @@ def describe_agreement(planned: PlannedRun, reproduction: Reproduction, caveat: 
     Raises CheckFailedError where it does not; `caveat` says what was done with the weights all the same, such as
     `exported, but `.
     """
-    agreement = "bit for bit the same as" if reproduction.exactly else "consistent with"
+    agreement = "bit for bit the same as" if reproduction.is_bitwise else "consistent with"
     if not reproduction.agrees:
         raise CheckFailedError(f"{planned.name}: {caveat}not {agreement} its record")
     return f"{planned.name}: {agreement} its record"

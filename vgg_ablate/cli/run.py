@@ -63,6 +63,10 @@ HEARTBEAT_TIMEOUT = Annotated[
 ]
 
 
+MAX_HOURS = Annotated[
+    float | None,
+    typer.Option(metavar="H", min=0, help="Warn as soon as the study is predicted to take longer; nothing is stopped."),
+]
 TRACK = Annotated[
     list[TrackerName] | None,
     typer.Option(help="Mirror epochs and outcomes to an experiment tracker; may be given more than once."),
@@ -81,6 +85,7 @@ def run(
     retry: RETRY = None,
     wait: Annotated[bool, typer.Option(help="Wait while another process is running this study.")] = False,
     until: UNTIL = None,
+    max_hours: MAX_HOURS = None,
     pool: POOL = "local",
     address: ADDRESS = None,
     heartbeat_timeout: HEARTBEAT_TIMEOUT = 120,
@@ -110,6 +115,7 @@ def run(
         retry=frozenset(map(Outcome, retry or ())),
         wait=wait,
         until=until,
+        max_hours=max_hours,
         pool=pool,
         address=address,
         heartbeat_timeout_s=silence or heartbeat_timeout,
@@ -127,7 +133,7 @@ def run(
         runs = f"{summary.left_out} run{'s' * (summary.left_out != 1)}"
         levels = ", ".join(str(level) for level in checked.horizon_levels if until is not None and level > until)
         print(f"left for later: {runs} at {checked.horizon_path} {levels} (run without --until)", file=sys.stderr)
-    if summary.complete and summary.recorded + summary.spared == summary.asked:
+    if summary.is_complete and summary.recorded + summary.unneeded == summary.asked:
         print(_describe_complete_study(folder, summary.recorded), file=sys.stderr)
     # The report comes before the error: with some runs failed, the others can still be read.
     write_and_print_report(folder, as_json=as_json)

@@ -24,13 +24,13 @@ def status(
     """Show which runs are recorded, missing or failed, and which driver is running. Takes no lock, writes nothing."""
     folder = find_results_folder(study, out)
     if rebuild:
-        _rebuild(folder, storage)
+        _rebuild_ledger(folder, storage)
         return
     current = _read_status(study, folder)
     if as_json:
         print(json.dumps({"folder": str(folder), **asdict(current), "missing": current.missing}, indent=1))
     else:
-        _print(folder, current)
+        _print_status(folder, current)
 
 
 def _read_status(study: Path, folder: Path) -> StudyStatus:
@@ -48,7 +48,7 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
     return compute_status(build_plan(loaded, DeclaredFingerprints(folder)).planned, folder, loaded)
 
 
-def _print(folder: Path, current: StudyStatus) -> None:
+def _print_status(folder: Path, current: StudyStatus) -> None:
     more = "; the search asks for more until its hours are spent" if current.is_open_ended else ""
     spared = f", {current.spared} not needed" if current.spared else ""
     print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{spared}{more}")
@@ -76,9 +76,9 @@ def _describe_claim(claim: InterimVerdict) -> str:
     return f"{state}{after}{estimate}{chance}"
 
 
-def _rebuild(folder: Path, storage: str | None) -> None:
-    from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+def _rebuild_ledger(folder: Path, storage: str | None) -> None:
+    from vgg_ablate.runs.progress.reading import compute_fingerprint_with_notice
     from vgg_ablate.runs.rebuild import rebuild_ledger
 
-    count = rebuild_ledger(load_study(folder / "study.yaml", None), folder, storage, fingerprint_with_notice)
+    count = rebuild_ledger(load_study(folder / "study.yaml", None), folder, storage, compute_fingerprint_with_notice)
     print(f"{folder}: ledger rebuilt from the records: {count} trials")

@@ -51,7 +51,7 @@ class Trend(FrozenModel):
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
     """Names of at least two variants. Example: [A, B, D, E]"""
 
-    def slope(self, quantities: TrendQuantities) -> dict[str, float]:
+    def compute_weights(self, quantities: TrendQuantities) -> dict[str, float]:
         """Return the weight of every variant in the slope, (x - mean x) / sum((x - mean x)^2); the weights sum to 0.
 
         Raises InvalidValueError if a variant has no number, or if all variants have the same.
@@ -188,7 +188,7 @@ class Claim(FrozenModel):
         InvalidValueError, with the field, if a side is neither a variant nor a level, or if both sides are the same.
         """
         if self.trend is not None:
-            return self.trend.slope(quantities or {})
+            return self.trend.compute_weights(quantities or {})
         if self.published is not None:
             return _compute_shares(list_side_names(self, "a"), "within", None, levels)
         weights = dict.fromkeys(levels, 0.0)

@@ -62,7 +62,7 @@ class DatasetInfo:
     how_to_get: str = "data.download: true downloads it"  # the end of the message for missing files
 
     @property
-    def downloadable(self) -> bool:
+    def is_downloadable(self) -> bool:
         """Whether `data.download: true` can fetch it."""
         return self.torchvision is not None
 
@@ -73,7 +73,7 @@ _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 _STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-def _idx_dataset(folder: str, class_names: tuple[str, ...] = ()) -> DatasetInfo:
+def _build_idx_dataset(folder: str, class_names: tuple[str, ...] = ()) -> DatasetInfo:
     """Return the entry of a data set in MNIST's format; torchvision names its class and its folder alike."""
     names = ("t10k-images-idx3", "t10k-labels-idx1", "train-images-idx3", "train-labels-idx1")
     return DatasetInfo(
@@ -91,9 +91,9 @@ DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(  # scikit-learn's scans, which ship with it
         shape=Shape(8, 1, 10), examples=ExampleCounts(1_797, 0), test_split="drawn", class_names=_DIGITS
     ),
-    "mnist": _idx_dataset("MNIST", _DIGITS),
-    "fashion-mnist": _idx_dataset("FashionMNIST", _FASHION),
-    "kmnist": _idx_dataset("KMNIST"),
+    "mnist": _build_idx_dataset("MNIST", _DIGITS),
+    "fashion-mnist": _build_idx_dataset("FashionMNIST", _FASHION),
+    "kmnist": _build_idx_dataset("KMNIST"),
     "cifar10": DatasetInfo(
         shape=Shape(32, 3, 10),
         examples=ExampleCounts(50_000, 10_000),

@@ -30,8 +30,8 @@ def build_deciding_content(study: Study) -> dict[str, Any]:
         # A rule to stop is named only where there is one, so that registrations without it keep their hash.
         "seeds": {"all": study.seed_list, "looks": study.looks, **({"stop": study.stop.rule} if study.stop else {})},
         "horizons": study.horizons,
-        "tune": study.as_written("tune"),
-        "design": study.as_written("design"),
+        "tune": study.get_written_value("tune"),
+        "design": study.get_written_value("design"),
         "base": {
             "arch": base.arch.model_dump(mode="json", exclude_defaults=True),
             "data": base.data.model_dump(mode="json", exclude_defaults=True, exclude=_LOCATION_FIELDS),

@@ -49,15 +49,15 @@ class NumberRange(FrozenModel):
         return self
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether the range consists of integers."""
         return isinstance(self.low, int) and isinstance(self.high, int) and not isinstance(self.step, float)
 
     def list_numbers(self) -> tuple[int | float, ...]:
         """Return all numbers of the range. Raises InvalidValueError for a continuous range without a step."""
-        if self.step is not None or self.whole:
+        if self.step is not None or self.is_whole:
             check_count((self.high - self.low) / (self.step or 1), MAX_VARIANTS - 1, "steps")
-        if self.whole:
+        if self.is_whole:
             return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
         if self.step is None:
             raise InvalidValueError("a grid search needs a step or a list of values", got=f"{self.low} to {self.high}")

@@ -156,7 +156,7 @@ class Study(FrozenModel):
                 ]
         return problems
 
-    def as_written(self, key: str) -> Any:
+    def get_written_value(self, key: str) -> Any:
         """Return the value of a top-level key of the study file, as plain data; None if the key is missing."""
         return self._document.data.get(key)
 

@@ -32,19 +32,19 @@ def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document)
 def find_design_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
     """Return the keys that the design does not support."""
     conflicts = file.design.find_conflicts(
-        has_horizons=bool(file.horizons), has_ensemble=bool(file.train.ensemble), stops=_stops(file)
+        has_horizons=bool(file.horizons), has_ensemble=bool(file.train.ensemble), stops=_has_stop_rule(file)
     )
     return [Problem(rule, join_path(path), document.locate(path)) for path, rule in conflicts]
 
 
 def find_stop_problems(file: StudyFile, document: yaml_loader.Document) -> list[Problem]:
     """Return why the study cannot stop before its last look: it has no claims that could decide it."""
-    if file.claims or not _stops(file):
+    if file.claims or not _has_stop_rule(file):
         return []
     return [Problem("needs claims: they decide when the study stops", "seeds.stop", document.locate(("seeds", "stop")))]
 
 
-def _stops(file: StudyFile) -> bool:
+def _has_stop_rule(file: StudyFile) -> bool:
     return isinstance(file.seeds, Looks) and file.seeds.stop is not None
 
 

@@ -32,7 +32,7 @@ def compute_data_fingerprint(data: Data, progress: ReportProgress | None = None)
     too; later calls compare the files' inodes, sizes and times with those of the first. Raises DatasetError.
     """
     _check_root(data)
-    if data.download and DATASETS[data.name].downloadable:
+    if data.download and DATASETS[data.name].is_downloadable:
         _download_if_missing(data)
     # Reading a million files takes minutes, their stats seconds: the fingerprint is looked up by the stats.
     path = cache.get_cache_dir() / "fingerprints" / _hash_file_stats(data)

@@ -48,9 +48,9 @@ class Split(NamedTuple):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> Split:
+    def select_first(self, count: int) -> Split:
         """Return the first `count` examples, or all where there are fewer."""
-        images = self.images.first(count) if isinstance(self.images, StreamedImages) else self.images[:count]
+        images = self.images.select_first(count) if isinstance(self.images, StreamedImages) else self.images[:count]
         return Split(images, self.labels[:count])
 
 

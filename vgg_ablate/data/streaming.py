@@ -34,7 +34,7 @@ class StreamedImages:
         # One thread, because only the next batch is ever read ahead.
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
 
-    def first(self, count: int) -> StreamedImages:
+    def select_first(self, count: int) -> StreamedImages:
         """Return the first `count` images, or all where there are fewer."""
         return StreamedImages(self._images, self._rows[:count], self.device)
 
@@ -50,7 +50,7 @@ class StreamedImages:
         self._read_ahead()
         return images.to(self.device, non_blocking=True)
 
-    def split(self, count: int) -> Iterator[Tensor]:
+    def iterate_batches(self, count: int) -> Iterator[Tensor]:
         """Yield all images in order, `count` at a time, on the device."""
         for start in range(0, len(self._rows), count):
             yield self._read(torch.arange(start, min(start + count, len(self._rows)))).to(self.device)
@@ -82,5 +82,5 @@ def fits_in_memory(size_bytes: int, device: torch.device) -> bool:
 def iterate_batches(images: Tensor | StreamedImages, count: int) -> Iterator[Tensor]:
     """Yield all images in order, `count` at a time, on the device."""
     if isinstance(images, StreamedImages):
-        return images.split(count)
+        return images.iterate_batches(count)
     return iter(torch.split(images, count))

@@ -20,7 +20,7 @@ class ImageView(NamedTuple):
     """One view of a batch."""
 
     images: Tensor  # uint8, N x H x W x C
-    whole: bool  # the net slides over these images, which may be larger than its own image size
+    is_whole: bool  # the net slides over these images, which may be larger than its own image size
 
 
 def iterate_views(images: Tensor, evaluate: Evaluate, arch: Arch) -> Iterator[ImageView]:
@@ -34,12 +34,12 @@ def iterate_views(images: Tensor, evaluate: Evaluate, arch: Arch) -> Iterator[Im
         scaled = resample.resize_images(images, scale)
         for kind in evaluate.view:
             if kind == "dense":
-                views = [ImageView(_crop_center(scaled, compute_dense_side(arch, scale)), whole=True)]
+                views = [ImageView(_crop_center(scaled, compute_dense_side(arch, scale)), is_whole=True)]
             else:
                 corners = _list_grid_corners(scale, size, evaluate.grid) if kind == "crops" else [(scale - size) // 2]
                 # Crops are views of one tensor: nothing is copied before the net runs on them.
                 views = [
-                    ImageView(scaled[:, top : top + size, left : left + size], whole=False)
+                    ImageView(scaled[:, top : top + size, left : left + size], is_whole=False)
                     for top in corners
                     for left in corners
                 ]

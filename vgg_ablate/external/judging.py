@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from vgg_ablate.analysis.family import judge_family
 from vgg_ablate.analysis.metrics import Metric, use_metrics
 from vgg_ablate.analysis.sequential import Look
-from vgg_ablate.analysis.verdicts import Verdict, judge_family
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim, list_side_names
 from vgg_ablate.config.types import InvalidValueError
 from vgg_ablate.errors import Problem, SpecError
@@ -63,7 +64,7 @@ def judge_runs(runs: Runs, claims_file: ClaimsFile) -> Judgement:
             verdicts |= judge_family(
                 family, frame, sorted(frame["seed"].unique()), contrasts, look, unpaired=unpaired, own_seeds=seeds
             )
-    ordered = tuple(_write_seeds(verdicts[claim.id], table.seeds) for claim in claims)
+    ordered = tuple(_restore_seed_names(verdicts[claim.id], table.seeds) for claim in claims)
     return Judgement(claims_file, ordered, table.frame, tuple(notes), runs.name)
 
 
@@ -107,7 +108,7 @@ def _check_exact(frame: pd.DataFrame, metric: Metric, runs: Runs) -> pd.DataFram
     return frame
 
 
-def _write_seeds(verdict: Verdict, seeds: Mapping[int, str]) -> Verdict:
+def _restore_seed_names(verdict: Verdict, seeds: Mapping[int, str]) -> Verdict:
     """Return the verdict with the seeds of its reason as the runs spell them."""
     if not verdict.reason or all(str(code) == seed for code, seed in seeds.items()):
         return verdict

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,8 @@ from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.events import EventWriter
-from vgg_ablate.runs.progress.reading import fingerprint_with_notice
+from vgg_ablate.runs.progress.limits import MemoryView, TimeLimitView
+from vgg_ablate.runs.progress.reading import compute_fingerprint_with_notice
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.tracking import TrackerView, check_tracker
 from vgg_ablate.runs.progress.views import MultiView, ProgressKind, View, build_view
@@ -56,6 +57,7 @@ class RunOptions:
     track: tuple[TrackerName, ...] = ()  # experiment trackers that epochs and outcomes are mirrored to
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes whose runs are trained again
     wait: bool = False  # wait while another process runs the study
+    max_hours: float | None = None  # warn where the study takes longer; nothing is stopped
     until: float | None = None  # last level of the study's horizons to train; None: all levels
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: start one on this machine
@@ -69,32 +71,42 @@ class RunSummary:
 
     asked: int  # runs of the study
     recorded: int  # of those, recorded before this start
-    adopted: int  # of those, linked from the records of other studies
+    reused: int  # of those, linked from the records of other studies
     trained: int  # records that this start has written
     outcomes: Mapping[str, int]  # recorded runs of the study per outcome
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the outcomes that leave the study incomplete
     lost: tuple[str, ...] = ()  # titles of runs that were given up because their workers died repeatedly
     left_out: int = 0  # runs without a record at levels of the horizons beyond `until`
-    spared: int = 0  # further runs without a record that no open claim needs
+    unneeded: int = 0  # further runs without a record that no open claim needs
     seconds: float = 0.0
 
     @property
     def missing(self) -> int:
         """Runs without a record, except those that were left out or not needed."""
-        return self.asked - sum(self.outcomes.values()) - self.left_out - self.spared
+        return self.asked - sum(self.outcomes.values()) - self.left_out - self.unneeded
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every needed run has a record and none failed. In a search, a diverged proposal is no failure."""
         return not self.failures and not self.missing
 
     def raise_for_failures(self) -> None:
         """Raise RunsFailedError with the number of runs per failure, unless the study is complete."""
-        if self.complete:
+        if self.is_complete:
             return
         counts = {**self.failures, "lost": len(self.lost), "missing": self.missing - len(self.lost)}
         text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         raise RunsFailedError(f"{self.outcomes.get(Outcome.FINISHED, 0)} of {self.asked} runs finished; {text}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """One start of a study."""
+
+    folder: Path  # the results folder, which is locked
+    options: RunOptions
+    began_at: float  # of the monotonic clock
+    check_lock: Callable[[], None]  # raises StudyLockedError once another driver has taken the study over
 
 
 def run(study: Study, folder: Path, options: RunOptions | None = None) -> RunSummary:
@@ -104,7 +116,7 @@ def run(study: Study, folder: Path, options: RunOptions | None = None) -> RunSum
     Raises SpecError (also if `until` is given and the study has no horizons), DatasetError, StudyLockedError,
     StorageError, DeviceNotFoundError, EnvironmentFailedError.
     """
-    return run_plan(build_plan(study, fingerprint_with_notice), folder, options or RunOptions())
+    return run_plan(build_plan(study, compute_fingerprint_with_notice), folder, options or RunOptions())
 
 
 def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None = None) -> RunSummary:
@@ -116,78 +128,80 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
     _check_level(plan.study, options.until)
     for name in options.track:
         check_tracker(name)
-    with hold_study_lock(folder, wait=options.wait), ExitStack() as stack:
+    with hold_study_lock(folder, wait=options.wait) as check_lock, ExitStack() as stack:
+        start = _Start(folder=folder, options=options, began_at=started, check_lock=check_lock)
         check_owner(plan.study, folder)
         _set_aside_for_retry(store, options.retry)
         if plan.study.tune is not None:
-            plan, pool = _tune(plan, folder, options, pool)
+            plan, pool = _tune(plan, start, pool)
             if pool is not None:
                 stack.callback(pool.close)  # no scheduler closes it if only the tuning was missing
         before = store.keys()
-        adopted = reuse_sibling_records(store, {cell.key for cell in plan.cells} - before)
+        reused = reuse_sibling_records(store, {cell.key for cell in plan.cells} - before)
         ledger = stack.enter_context(closing(open_study_ledger(plan.study, folder, options.storage)))
         source: PlanSource | SearchController
         if plan.study.search is not None:
             source = resume_search(plan, folder, ledger)
         else:
             source = resume_plan(plan, folder, ledger, options.until)
-        lost = _train(source, plan, folder, options, pool)
+        lost = _train(source, plan, start, pool)
         delete_finished_checkpoints(folder)
         outcomes = read_outcomes(store, {cell.key for cell in source.cells})
     counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
     unrecorded = [cell for cell in source.cells if cell.key not in outcomes]
     reachable = [cell for cell in unrecorded if not cell.is_beyond(options.until)]
-    accepted = Counter({str(Outcome.FINISHED): len(source.cells)}) + Counter(source.count_tolerated())
+    accepted = Counter({str(Outcome.FINISHED): len(source.cells)}) + Counter(source.count_tolerated_outcomes())
     return RunSummary(
         asked=len(source.cells),
         recorded=sum(cell.key in before for cell in source.cells),
-        adopted=adopted,
-        trained=len(outcomes.keys() - before) - adopted,
+        reused=reused,
+        trained=len(outcomes.keys() - before) - reused,
         outcomes=counts,
         failures=counts - accepted,
         lost=lost,
         left_out=len(unrecorded) - len(reachable),
-        spared=sum(source.needed is not None and cell.key not in source.needed for cell in reachable),
+        unneeded=sum(source.needed is not None and cell.key not in source.needed for cell in reachable),
         seconds=time.monotonic() - started,
     )
 
 
-def _tune(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None) -> tuple[Plan, WorkerPool | None]:
+def _tune(plan: Plan, start: _Start, pool: WorkerPool | None) -> tuple[Plan, WorkerPool | None]:
     """Train the missing trials of the tuning; return the plan of the tuned study, and the pool if one was started.
 
     Raises RunsFailedError if trials are missing at the end: without them no winner is known.
     """
-    study, store = plan.study, RecordStore(folder / "records")
+    study, folder, store = plan.study, start.folder, RecordStore(start.folder / "records")
     tuning = resume_tuning(study, plan.fingerprint, folder)
     reuse_sibling_records(store, {run.key for run in tuning.runs if run.variant not in tuning.frozen} - store.keys())
     if tuning.source.find_missing():
         # The registration, the manifest and the plan are written before anything trains.
         write_study_files(study, plan.planned, folder, trains=True, tuning=tuning.runs)
-        pool = pool or _build_pool(folder, options)
+        pool = pool or _build_pool(folder, start.options)
         try:
-            lost = Scheduler(tuning.source, pool, store, _build_views(folder, options), keep_pool=True).run()
+            views, check_lock = _build_views(start), start.check_lock
+            lost = Scheduler(tuning.source, pool, store, views, check_lock=check_lock, keep_pool=True).run()
             tuning.source.raise_for_failures(lost)
         except BaseException:  # Ctrl-C too: workers must not outlive the study
             pool.close()
             raise
-    mirror_tuning(tuning.source, study.name, options.storage or build_default_url(folder))
+    mirror_tuning(tuning.source, study.name, start.options.storage or build_default_url(folder))
     return build_plan(study.with_winners(tuning.winners), plan.fingerprint, tuning.runs), pool
 
 
 def _train(
-    source: PlanSource | SearchController, plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None
+    source: PlanSource | SearchController, plan: Plan, start: _Start, pool: WorkerPool | None
 ) -> tuple[str, ...]:
     """Train the runs of a source, and return the titles of those that were given up."""
-    trains = source.has_unfinished_runs()
+    trains, folder = source.has_unfinished_runs(), start.folder
     # Before the first training: the registration must be older than the first record.
     write_study_files(plan.study, source.list_planned(), folder, trains=trains, tuning=plan.tuning)
     if not trains and isinstance(source, PlanSource):  # the manifest of a complete search may be older than its ledger
         return ()
-    views = _build_views(folder, options)
+    views = _build_views(start)
     if isinstance(source, SearchController):
         views = MultiView(ManifestWriter(source, folder), views)
-    store, pool = RecordStore(folder / "records"), pool or _build_pool(folder, options)
-    return Scheduler(source, pool, store, views, folder / "predictions").run()
+    store, pool = RecordStore(folder / "records"), pool or _build_pool(folder, start.options)
+    return Scheduler(source, pool, store, views, folder / "predictions", start.check_lock).run()
 
 
 def _check_level(study: Study, until: float | None) -> None:
@@ -233,13 +247,16 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
         options.training,
         WorkerContext(folder=folder.resolve(), heartbeat_timeout_s=options.heartbeat_timeout_s),
         address=options.address,
-        slots=options.workers,
+        slot_count=options.workers,
         gpus=None if options.device == "auto" else options.device.startswith("cuda"),
         runs_per_gpu=options.runs_per_gpu,
     )
 
 
-def _build_views(folder: Path, options: RunOptions) -> View:
+def _build_views(start: _Start) -> View:
+    """Return everything that follows the study."""
+    folder, options = start.folder, start.options
     trackers = [TrackerView(name, folder) for name in options.track]  # first: they read what this start will log
     log = EventWriter.open(folder / "events.jsonl")
-    return MultiView(DiskSpaceView(folder), log, *trackers, build_view(options.progress))
+    limits: list[View] = [] if options.max_hours is None else [TimeLimitView(options.max_hours, start.began_at)]
+    return MultiView(DiskSpaceView(folder), MemoryView(), *limits, log, *trackers, build_view(options.progress))

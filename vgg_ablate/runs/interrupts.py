@@ -28,13 +28,13 @@ def defer_interrupts() -> Iterator[Callable[[], None]]:
     """
     interrupted = False
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note_signal(number: int, frame: FrameType | None) -> None:
         nonlocal interrupted
         if interrupted:
             signal.default_int_handler(number, frame)
         interrupted = True
 
-    def check() -> None:
+    def raise_if_interrupted() -> None:
         if interrupted:
             raise KeyboardInterrupt
 
@@ -43,9 +43,9 @@ def defer_interrupts() -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         handled = []
     for number in handled:
-        signal.signal(number, note)
+        signal.signal(number, note_signal)
     try:
-        yield check
+        yield raise_if_interrupted
     finally:
         for number in handled:
             signal.signal(number, before[number])

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from vgg_ablate.analysis.decisions import Decisions, read_decisions, select_needed_runs
 from vgg_ablate.config.horizons import get_full_name
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.averaging import find_kept_predictions
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
@@ -100,7 +101,7 @@ class PlanSource:
         """Return whether there is anything to run."""
         return bool(self._unfinished)
 
-    def count_tolerated(self) -> dict[str, int]:
+    def count_tolerated_outcomes(self) -> dict[str, int]:
         """Return no outcomes: a run of a plan that does not finish is a failure."""
         return {}
 
@@ -123,7 +124,7 @@ class PlanSource:
 
         With `on_error: stop`, hand out nothing after a failure.
         """
-        self.mirror.tell(record)
+        self.mirror.add_record(record)
         has_predictions = record.outcome is Outcome.FINISHED and cell.run.train.keep == "predictions"
         (self._kept if has_predictions else self._unavailable).add(cell.key)
         if self._plan.study.on_error == "stop" and record.outcome is not Outcome.FINISHED:

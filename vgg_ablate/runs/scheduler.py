@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,9 +26,9 @@ from vgg_ablate.runs.workers.protocol import (
     WorkerPool,
 )
 
-# Losses of one run in a row, without an epoch of progress in between, after which this start gives it up. A machine
-# that dies takes its runs with it once; a run that kills its worker does so every time.
-_MAX_LOSSES = 5
+# How often a run may be lost in a row, without an epoch of progress in between, before it is not submitted again. A
+# machine that breaks down loses its runs once; a run that kills its worker does so every time.
+_MAX_LOST_IN_A_ROW = 5
 _POLL_TIMEOUT_S = 0.25
 
 
@@ -78,24 +79,30 @@ class Scheduler:
     store: RecordStore
     views: View
     predictions: Path | None = None  # the folder of stored class probabilities, where cells may have members
+    check_lock: Callable[[], None] = lambda: None  # raises once another driver has taken the study over
     keep_pool: bool = False  # leave the pool open at the end, for a scheduler that follows
     _running: dict[str, _RunningCell] = field(default_factory=dict)
-    _losses: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> losses in a row, epoch that was reached
+    # By key: how often the run was lost in a row, and the epoch that it had reached.
+    _lost_counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     _given_up: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
         """Run everything and return the titles of the cells that were given up. Closes the pool however it ends.
 
-        Raises KeyboardInterrupt after Ctrl-C, between two steps, and EnvironmentFailedError if a worker refuses.
+        Raises KeyboardInterrupt after Ctrl-C, between two steps, EnvironmentFailedError if a worker refuses, and
+        StudyLockedError before it asks the source for anything once another driver has taken the study over.
         """
-        self.state.forecast.slots = self.pool.slots
+        self.state.forecast.slot_count = self.pool.slot_count
         self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
                 while self._submit_runs() or self._running:
-                    for event in self.pool.poll(_POLL_TIMEOUT_S):
+                    events = self.pool.poll(_POLL_TIMEOUT_S)
+                    self.check_lock()
+                    for event in events:
                         self._handle(event)
-                    self.state.forecast.slots = self.pool.slots  # may change: GPU packing learns how many runs fit
+                    # It may change: GPU packing measures how many runs fit, and machines come and go.
+                    self.state.forecast.slot_count = self.pool.slot_count
                     self.views.tick()
                     check_interrupt()
             finally:
@@ -112,7 +119,10 @@ class Scheduler:
     def _submit_runs(self) -> bool:
         """Submit runs while the pool has room, and return whether there was any."""
         submitted = False
-        while self.pool.count_free_slots() and (cell := self.source.take_next_run()) is not None:
+        while self.pool.count_free_slots():
+            self.check_lock()
+            if (cell := self.source.take_next_run()) is None:
+                break
             self._running[cell.key] = _RunningCell(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
@@ -140,7 +150,7 @@ class Scheduler:
         elif isinstance(event, JobEnded):
             self._handle_end(running, event)
         else:
-            self._handle_loss(running, event)
+            self._handle_lost_job(running, event)
 
     def _handle_epoch(self, running: _RunningCell, event: EpochEnded) -> None:
         cell, epoch = running.cell, event.epoch
@@ -156,7 +166,7 @@ class Scheduler:
             # The worker has died of a bug and wrote no record. `put` keeps the records that it wrote before.
             for cell in (running.cell, *running.cell.shares):
                 self.store.put(_build_failed_record(running, cell, event.reason))
-        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since)
+        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since, event.peak_bytes)
 
     def _average(self, cell: StudyCell) -> None:
         """Evaluate an ensemble by the stored predictions of its members, in this process: it takes milliseconds."""
@@ -164,7 +174,7 @@ class Scheduler:
         self.store.put(average_members(cell, self.store, self.predictions))
         self._publish_records(cell, time.monotonic() - self._running[cell.key].since)
 
-    def _publish_records(self, cell: StudyCell, seconds: float) -> None:
+    def _publish_records(self, cell: StudyCell, seconds: float, peak_bytes: int | None = None) -> None:
         """Inform source, views and forecast of the records of a cell and of those that share its training."""
         # Read back and not taken from the event: what a later start will find is what source and views get now.
         first = self.store.get(cell.key)
@@ -178,17 +188,18 @@ class Scheduler:
             self.source.finish_run(member, record)
             # The others took no time of their own, and their seconds must not count twice.
             own_seconds = seconds if member is cell else 0.0
-            self.views.handle(member, JobEnded(member.key, record.outcome, record.reason, own_seconds))
+            end = JobEnded(member.key, record.outcome, record.reason, own_seconds, peak_bytes)
+            self.views.handle(member, end)
 
-    def _handle_loss(self, running: _RunningCell, event: JobLost) -> None:
+    def _handle_lost_job(self, running: _RunningCell, event: JobLost) -> None:
         """Submit a lost run again, unless it was lost too often without progress."""
         cell = running.cell
         reached = running.epochs[-1].epoch if running.epochs else 0
-        losses, before = self._losses.get(cell.key, (0, 0))
-        # Progress since the last loss shows that the run itself is sound: the count begins again.
-        losses = 1 if reached > before else losses + 1
-        self._losses[cell.key] = (losses, max(reached, before))
-        again = losses < _MAX_LOSSES
+        lost, before = self._lost_counts.get(cell.key, (0, 0))
+        # Progress since the last time shows that the run itself is sound: the count begins again.
+        lost = 1 if reached > before else lost + 1
+        self._lost_counts[cell.key] = (lost, max(reached, before))
+        again = lost < _MAX_LOST_IN_A_ROW
         self._forget(cell)
         self.state.forecast.requeue(cell)
         if again:

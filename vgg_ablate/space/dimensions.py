@@ -86,7 +86,7 @@ def build_axis(design: Search, path: str) -> Axis:
     """Return a dimension of a search's space. Raises SpecError where a range has too many numbers for a table."""
     dimension, changed_paths = design.space[path], frozenset(find_changed_paths(design, path))
     if isinstance(dimension, NumberRange):
-        if not dimension.whole and dimension.step is None:
+        if not dimension.is_whole and dimension.step is None:
             return Axis(path, None, None, dimension, changed_paths)
         if (dimension.high - dimension.low) / (dimension.step or 1) > _MAX_NUMBERS:
             rule = f"more than {_MAX_NUMBERS:,} numbers; give a larger step"

@@ -74,7 +74,7 @@ def evaluate_split(
     for images in streaming.iterate_batches(split.images, batch_size):
         # Probabilities are averaged and not logits, as in the paper (section 4.4), and in fp32 also of a bf16 net.
         logits = [
-            (sliding if view.whole else folded)(normalize(view.images).to(dtype)).float()
+            (sliding if view.is_whole else folded)(normalize(view.images).to(dtype)).float()
             for view in iterate_views(images, evaluate, net.arch)
         ]
         parts.append(logits[0] if len(logits) == 1 else average_probabilities([view.softmax(1) for view in logits]))

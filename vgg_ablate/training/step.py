@@ -48,7 +48,7 @@ class TrainStep:
         self._batch_labels = torch.zeros_like(self._examples) if augmenter.is_streamed else labels  # for these indices
         self._total_loss = torch.zeros((), device=self._device)  # of the epoch's steps so far
         self._epoch = 0
-        self._run: Callable[[], None] | None = None  # recorded at the first step
+        self._replay: Callable[[], None] | None = None  # of the CUDA graph, recorded at the first step
         if self._device.type == "cuda":  # a graph reads the learning rate from memory; a float would be recorded
             for group in optimizer.param_groups:
                 group["lr"] = torch.tensor(float(group["lr"]), device=self._device)
@@ -70,9 +70,14 @@ class TrainStep:
         self._examples.copy_(self._augmenter.load_examples(examples))
         if self._augmenter.is_streamed:
             self._batch_labels.copy_(self._labels[examples])
-        if self._run is None:
-            self._run = record_step(self.run_eagerly, self.list_state, self._device)
-        self._run()
+        if self._device.type != "cuda":
+            # Called and not kept: an attribute with a method of its own object is a cycle, by which the images and the
+            # net of every run stayed in memory until Python searched for cycles, which it hardly ever does.
+            self.run_eagerly()
+            return
+        if self._replay is None:
+            self._replay = record_step(self.run_eagerly, self.list_state, self._device)
+        self._replay()
 
     def compute_mean_loss(self, steps: int) -> float:
         """Return the mean loss of the epoch's `steps` steps. The only place that waits for the device."""

@@ -126,7 +126,7 @@ class Trainer:
 
         They are the same for all variants of a seed: the split comes from the seed, before any epoch's order.
         """
-        subset = self.splits.train.first(MAX_TRAIN_ERROR_EXAMPLES)
+        subset = self.splits.train.select_first(MAX_TRAIN_ERROR_EXAMPLES)
         return self.evaluate(subset, get_validation_view(self.run.data.augment))
 
     def get_state(self) -> NetState:

@@ -44,7 +44,7 @@ class LedgerMirror:
         self._ledger = self._ledger.recreate()
         return self.reconcile()
 
-    def tell(self, record: Record) -> None:
+    def add_record(self, record: Record) -> None:
         """Add the trial of a run that has just been recorded."""
         try:
             self._add(record)

@@ -17,7 +17,7 @@ class Forecast:
     all finished runs.
     """
 
-    slots: int = 1  # runs at a time, which the scheduler keeps up to date
+    slot_count: int = 1  # runs at a time, which the scheduler keeps up to date
     _waiting: Counter[str] = field(default_factory=Counter)  # variant -> runs that have not started
     _work: dict[str, float] = field(default_factory=dict)  # variant -> work of one run
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)  # key -> variant, fraction done
@@ -75,7 +75,7 @@ class Forecast:
         running = [(1 - done) * self._predict(variant, rate) for variant, done in self._running.values()]
         work_left = max(0, unnamed) * mean + waiting + sum(running)
         # However many slots are free, the study does not end before its longest running run.
-        return max([work_left / self.slots, *running])
+        return max([work_left / self.slot_count, *running])
 
     def _compute_rate(self) -> float:
         """Return the seconds per unit of work, over all finished runs."""

@@ -16,7 +16,7 @@ _UNKNOWN_FINGERPRINT = "0" * 16  # no run is stored with it
 _PATIENCE_S = 2.0
 
 
-def fingerprint_with_notice(data: Data) -> str:
+def compute_fingerprint_with_notice(data: Data) -> str:
     """Return the fingerprint of a data set, with a line on stderr where its images take long to read.
 
     Raises DatasetError.
@@ -41,7 +41,7 @@ class DeclaredFingerprints:
         if location in self.missing:
             return self.missing[location]
         try:
-            return fingerprint_with_notice(data.model_copy(update={"download": False}))
+            return compute_fingerprint_with_notice(data.model_copy(update={"download": False}))
         except DatasetError as error:
             recorded = self._find_recorded(data)
             source = f"its records in {self._folder}" if recorded else "what the study declares"

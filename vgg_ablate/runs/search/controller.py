@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vgg_ablate.config.search import Search
 from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.plan import Plan, StudyCell, cache_fingerprints
 from vgg_ablate.runs.progress.views import ProgressState
@@ -124,7 +125,7 @@ class SearchController:
         """Return whether there is anything to run."""
         return self._winners is None or bool(self._queue)
 
-    def count_tolerated(self) -> Counter[str]:
+    def count_tolerated_outcomes(self) -> Counter[str]:
         """Count the outcomes of proposed runs, failures excepted: a pruned or diverged proposal is a result."""
         outcomes = read_outcomes(self._store, {cell.key for cell in self._proposals.list_cells()})
         counts = Counter(outcomes[cell.key] for cell in self._proposals.list_cells() if cell.key in outcomes)

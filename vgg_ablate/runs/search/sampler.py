@@ -313,7 +313,7 @@ def _shuffle_grid(design: Search) -> list[Point]:
 def _build_distribution(dimension: NumberRange | Iterable[Any]) -> BaseDistribution:
     if not isinstance(dimension, NumberRange):
         return CategoricalDistribution([encode_choice(choice) for choice in dimension])
-    if dimension.whole:
+    if dimension.is_whole:
         return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, int(dimension.step or 1))
     return FloatDistribution(float(dimension.low), float(dimension.high), dimension.log, dimension.step)
 

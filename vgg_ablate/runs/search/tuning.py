@@ -24,8 +24,9 @@ from vgg_ablate.config.training import Data, Evaluate
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import RunsFailedError
+from vgg_ablate.manifest import TuningRun
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, TuningRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run
 from vgg_ablate.runs.ledger.ledger import Ledger, LevelsChangedError, TrialParameters
 from vgg_ablate.runs.plan import StudyCell, cache_fingerprints, compute_work
 from vgg_ablate.runs.progress.views import ProgressState
@@ -129,11 +130,12 @@ def find_frozen_winners(
     tunings: Sequence[VariantTuning], recorded: Mapping[str, TuningWinner], runs: Sequence[TuningRun]
 ) -> dict[str, TuningWinner]:
     """Return the winners that a results folder has recorded and whose trials are still those of the study."""
-    identities = {name: set(_identify(list(group))) for name, group in groupby(runs, key=lambda run: run.variant)}
+    groups = groupby(runs, key=lambda run: run.variant)
+    identities = {name: set(_list_identities(list(group))) for name, group in groups}
     return {
         tuning.variant: recorded[tuning.variant]
         for tuning in tunings
-        if tuning.variant in recorded and identities.get(tuning.variant) == set(_identify(list_runs([tuning])))
+        if tuning.variant in recorded and identities.get(tuning.variant) == set(_list_identities(list_runs([tuning])))
     }
 
 
@@ -343,8 +345,8 @@ def _compute_mean_error(cells: Sequence[StudyCell], records: Mapping[str, Record
 
 def _has_trained(record: Record) -> bool:
     """Return whether a run finished above chance; where its record does not say, finishing is enough."""
-    return record.outcome is Outcome.FINISHED and record.stalled is not True
+    return record.outcome is Outcome.FINISHED and record.is_stalled is not True
 
 
-def _identify(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:
+def _list_identities(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:
     return ((run.trial, run.epochs, run.seed, run.key) for run in runs)

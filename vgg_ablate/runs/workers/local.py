@@ -75,7 +75,7 @@ class LocalPool:
         self._failed_starts = 0
 
     @property
-    def slots(self) -> int:
+    def slot_count(self) -> int:
         """The number of jobs that can train at the same time, as far as is known."""
         return self._packing.estimate_capacity() if self._packing else len(self._slots)
 

@@ -99,6 +99,7 @@ class EpochEnded:
 
     key: str
     epoch: Epoch
+    peak_bytes: int | None = None  # measured peak memory so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class WorkerPool(Protocol):
     """Workers as local processes or as tasks of a cluster. A pool is used by one thread."""
 
     @property
-    def slots(self) -> int:
+    def slot_count(self) -> int:
         """The number of jobs that can train at the same time."""
 
     def count_free_slots(self) -> int:

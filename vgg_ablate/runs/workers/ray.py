@@ -45,9 +45,10 @@ from vgg_ablate.runs.workers.watchdog import Watchdog, compute_heartbeat_interva
 from vgg_ablate.runs.workers.worker import TrainingBackend, format_error, perform_job
 
 _CLUSTER_SIZE_INTERVAL_S = 5.0  # between two queries of the cluster's size, each of which takes milliseconds
+_DECISION_INTERVAL_S = 0.05  # between two questions of a task that waits for a decision, and two looks of the driver
 
 # What a task reports: an epoch, its progress of decoding, or None as a sign of life.
-_Report = Epoch | DecodingProgress | None
+_Report = EpochEnded | DecodingProgress | None
 
 
 @dataclass
@@ -58,13 +59,23 @@ class _Task:
     job: Job
     ticket: int  # of this submission; a lost job gets another one, so that late reports can be told apart
     reached: int = 0  # number of the last epoch
+    waits: bool = False  # for the decision on the epoch that it has reported last
+    is_stopped: bool = False  # the driver has asked for its end
 
 
 class RayPool:
     """One Ray task per job."""
 
     def __init__(
-        self, training: str, context: WorkerContext, board: Any, task: Any, *, slots: int | None, runs_per_unit: int
+        self,
+        training: str,
+        context: WorkerContext,
+        board: Any,
+        task: Any,
+        *,
+        slot_count: int | None,
+        runs_per_unit: int,
+        signature: str,
     ) -> None:
         """Take Ray's handles of the message board and of the function that performs a job."""
         self._training = training
@@ -72,15 +83,15 @@ class RayPool:
         self._board = board
         self._task = task
         self._store = RecordStore(context.records)
-        self._requested_slots = slots
+        self._requested_slot_count = slot_count
         self._resource = "GPU" if context.device == "cuda" else "CPU"
         self._runs_per_resource = runs_per_unit
-        self._slots = 1
+        self._slot_count = 1
         self._last_query = float("-inf")
         self._running: dict[str, _Task] = {}
         self._tickets = count()
         self._watchdog = Watchdog(context.heartbeat_timeout_s)
-        self._signature = read_driver_signature(context.folder)
+        self._signature = signature  # of the driver, by which a task recognises the results folder
 
     @classmethod
     def connect(
@@ -89,17 +100,17 @@ class RayPool:
         context: WorkerContext,
         *,
         address: str | None,
-        slots: int | None,
+        slot_count: int | None,
         gpus: bool | None,
         runs_per_gpu: int = 1,
     ) -> RayPool:
         """Connect to the cluster at `address`, or start one on this machine.
 
-        `slots`: jobs at the same time; None: one per CPU of the cluster, or `runs_per_gpu` per GPU, as machines come
-        and go. `gpus`: whether to train on GPUs; None: if the cluster has any. Raises EnvironmentFailedError if no
+        `slot_count`: jobs at the same time; None: one per CPU of the cluster, or `runs_per_gpu` per GPU, as machines
+        come and go. `gpus`: whether to train on GPUs; None: if the cluster has any. Raises EnvironmentFailedError if no
         cluster answers.
         """
-        _connect(address, slots)
+        _connect(address, slot_count)
         gpus = _get_cluster_resources().get("GPU", 0) > 0 if gpus is None else gpus
         # The board runs on the driver's machine: if that is lost, so is the driver, and nobody needs it.
         this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -109,21 +120,29 @@ class RayPool:
             num_cpus=0 if gpus else 1, num_gpus=1 / runs_per_gpu if gpus else 0, max_retries=0
         )
         context = replace(context, device="cuda" if gpus else "cpu")
-        return cls(training, context, board, task, slots=slots, runs_per_unit=runs_per_gpu if gpus else 1)
+        return cls(
+            training,
+            context,
+            board,
+            task,
+            slot_count=slot_count,
+            runs_per_unit=runs_per_gpu if gpus else 1,
+            signature=read_driver_signature(context.folder),
+        )
 
     @property
-    def slots(self) -> int:
+    def slot_count(self) -> int:
         """The number of jobs that can train at the same time; machines may come and go."""
-        if self._requested_slots is not None:
-            return self._requested_slots
+        if self._requested_slot_count is not None:
+            return self._requested_slot_count
         if time.monotonic() - self._last_query > _CLUSTER_SIZE_INTERVAL_S:
             units = _get_cluster_resources().get(self._resource, 0)
-            self._slots, self._last_query = max(1, int(units * self._runs_per_resource)), time.monotonic()
-        return self._slots
+            self._slot_count, self._last_query = max(1, int(units * self._runs_per_resource)), time.monotonic()
+        return self._slot_count
 
     def count_free_slots(self) -> int:
         """Return the number of jobs that can be submitted now."""
-        return max(0, self.slots - len(self._running))
+        return max(0, self.slot_count - len(self._running))
 
     def submit(self, job: Job) -> None:
         """Submit a job; Ray chooses the machine."""
@@ -135,6 +154,13 @@ class RayPool:
     def poll(self, timeout: float) -> list[WorkerEvent]:
         """Return the events since the last call; wait for an end of a task for at most `timeout` seconds."""
         keys = {task.reference: key for key, task in self._running.items()}
+        for task in self._running.values():
+            if task.job.waits:
+                timeout = min(timeout, _DECISION_INTERVAL_S)
+            if task.waits:  # the driver has seen its last epoch, and decided whether to stop it
+                task.waits = False
+                answer = _Answer.STOP if task.is_stopped else _Answer.CONTINUE
+                self._board.set_answer.remote(task.ticket, answer, task.reached)
         if keys:
             ray.wait(list(keys), timeout=timeout, num_returns=1)
         done, _ = ray.wait(list(keys), timeout=0, num_returns=len(keys)) if keys else ([], [])
@@ -147,7 +173,8 @@ class RayPool:
     def stop(self, key: str) -> None:
         """Ask for the end of a job after its current epoch."""
         if (task := self._running.get(key)) is not None:
-            self._board.set_answer.remote(task.ticket, _Answer.STOP)
+            task.is_stopped = True
+            self._board.set_answer.remote(task.ticket, _Answer.STOP, task.reached)
 
     def close(self) -> None:
         """Disconnect from the cluster; Ray kills the tasks of this driver."""
@@ -158,13 +185,14 @@ class RayPool:
         task = self._running.get(key)
         if task is None or task.ticket != ticket:
             return []
-        # The board is restarted when it is killed and then may deliver a report twice.
-        if not isinstance(report, Epoch) or report.epoch <= task.reached:
+        task.waits |= task.job.waits and isinstance(report, EpochEnded)
+        # The board may deliver a report twice: it is restarted when it is killed, and a task that waits asks again.
+        if not isinstance(report, EpochEnded) or report.epoch.epoch <= task.reached:
             self._watchdog.record_heartbeat(key)
             return [report] if isinstance(report, DecodingProgress) else []
-        task.reached = report.epoch
-        self._watchdog.record_epoch(key, report)
-        return [EpochEnded(key, report)]
+        task.reached = report.epoch.epoch
+        self._watchdog.record_epoch(key, report.epoch)
+        return [report]
 
     def _finish_task(self, key: str) -> WorkerEvent:
         task = self._running.pop(key)
@@ -191,7 +219,7 @@ class RayPool:
 
     def _drop_task(self, key: str, task: _Task, reason: str) -> JobLost:
         """Take its job from a task, which may train on behind a broken network, and break its leases."""
-        self._board.set_answer.remote(task.ticket, _Answer.GONE)
+        self._board.set_answer.remote(task.ticket, _Answer.GONE, task.reached)
         for run in task.job.runs:
             break_lease(self._context.locate_lease(run.key))
         return JobLost(key, reason)
@@ -212,6 +240,7 @@ class _Answer(Enum):
     CONTINUE = "continue"
     STOP = "stop"
     GONE = "the job was given to another task"
+    UNDECIDED = "the driver has not seen this epoch yet"
 
 
 class _MessageBoard:
@@ -223,15 +252,19 @@ class _MessageBoard:
 
     def __init__(self) -> None:
         self._reports: list[tuple[str, int, _Report]] = []
-        self._answers: dict[int, _Answer] = {}
+        self._answers: dict[int, tuple[_Answer, int]] = {}  # by ticket, with the last epoch that the driver had seen
 
     def report(self, key: str, ticket: int, report: _Report) -> _Answer:
         """Add a report and return the answer for this task."""
         self._reports.append((key, ticket, report))
-        return self._answers.get(ticket, _Answer.CONTINUE)
+        answer, decided = self._answers.get(ticket, (_Answer.CONTINUE, 0))
+        if answer is _Answer.CONTINUE and isinstance(report, EpochEnded) and report.epoch.epoch > decided:
+            return _Answer.UNDECIDED
+        return answer
 
-    def set_answer(self, ticket: int, answer: _Answer) -> None:
-        self._answers[ticket] = answer
+    def set_answer(self, ticket: int, answer: _Answer, epoch: int) -> None:
+        """Set the answer for a task, by a driver that has seen its reports up to this epoch."""
+        self._answers[ticket] = (answer, epoch)
 
     def take_reports(self) -> list[tuple[str, int, _Report]]:
         """Return the reports since the last call."""
@@ -239,9 +272,9 @@ class _MessageBoard:
         return reports
 
 
-def _connect(address: str | None, slots: int | None) -> None:
+def _connect(address: str | None, slot_count: int | None) -> None:
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    options: dict[str, Any] = {} if address else {"num_cpus": slots or os.cpu_count(), "include_dashboard": False}
+    options: dict[str, Any] = {} if address else {"num_cpus": slot_count or os.cpu_count(), "include_dashboard": False}
     try:
         ray.init(
             address=address or "local",  # without an address Ray would join a cluster that happens to run here
@@ -273,7 +306,7 @@ def _perform_task(
     """Perform a job on this machine."""
     key = job.run.key
     # Before anything can hang: until its first report, a task counts as waiting for a machine.
-    _report_and_wait(board, key, ticket, None)
+    _report_and_wait(board, key, ticket, None, waits=False)
 
     def send_heartbeat() -> None:
         with contextlib.suppress(RayError):  # the driver is gone
@@ -285,14 +318,13 @@ def _perform_task(
         is_shared = driver_signature != "" and read_driver_signature(context.folder) == driver_signature
         if not is_shared:
             context = replace(context, folder=Path(get_cache_dir(), "unfinished", *context.folder.parts[1:]))
-        ended = perform_job(
-            backend,
-            job,
-            context,
-            partial(_report_and_wait, board, key, ticket),
-            partial(board.report.remote, key, ticket),
-        )
-        records = [RecordStore(context.records).path(run.key) for run in job.runs]
+
+        def report_epoch(epoch: Epoch) -> bool:
+            report = EpochEnded(key, epoch, backend.measure_peak(job.run, context))
+            return _report_and_wait(board, key, ticket, report, waits=job.waits)
+
+        ended = perform_job(backend, job, context, report_epoch, partial(board.report.remote, key, ticket))
+        records = [RecordStore(context.records).get_path(run.key) for run in job.runs]
         texts = [record.read_text(encoding="utf-8") for record in records]
         predictions: dict[str, bytes] = {}
         if not is_shared:  # the driver writes them into the results folder
@@ -304,9 +336,15 @@ def _perform_task(
     return _TaskResult(ended, texts, predictions)
 
 
-def _report_and_wait(board: Any, key: str, ticket: int, report: Epoch | None) -> bool:
-    """Report, wait for the answer, and return whether to stop. Raises LeaseLostError if the job is gone."""
+def _report_and_wait(board: Any, key: str, ticket: int, report: _Report, *, waits: bool) -> bool:
+    """Report, wait for the answer, and return whether to stop. Raises LeaseLostError if the job is gone.
+
+    With `waits`, report again until the driver has decided on this epoch: the board may have lost either.
+    """
     answer = ray.get(board.report.remote(key, ticket, report))
+    while waits and answer is _Answer.UNDECIDED:
+        time.sleep(_DECISION_INTERVAL_S)
+        answer = ray.get(board.report.remote(key, ticket, report))
     if answer is _Answer.GONE:
         raise LeaseLostError(f"{key} was given to another machine: this one gave no sign of life for too long")
     return answer is _Answer.STOP
