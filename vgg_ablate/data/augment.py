@@ -29,7 +29,7 @@ class AugmentDraw(IntEnum):
 
 
 class Normalizer:
-    """Normalization of a batch by the training split's mean and standard deviation per channel.
+    """Normalisation of a batch by the training split's mean and standard deviation per channel.
 
     Maps pixels in units of 1/255 (N x H x W x C, uint8 or float) to float32, N x C x H x W in channels_last.
     """
@@ -41,7 +41,7 @@ class Normalizer:
 
     def __call__(self, images: Tensor) -> Tensor:
         count, pixels = len(images), images.shape[1] * images.shape[2]
-        # Broadcasting over a last axis of 1 or 3 channels defeats vectorization on the CPU; a row per image does not.
+        # Broadcasting over a last axis of 1 or 3 channels defeats vectorisation on the CPU; a row per image does not.
         if pixels not in self._rows:
             self._rows[pixels] = (self._scale.repeat(pixels), self._shift.repeat(pixels))
         scale, shift = self._rows[pixels]
@@ -119,7 +119,7 @@ class Augmenter:
         return torch.arange(len(examples), device=self._device)
 
     def make_batch(self, examples: Tensor) -> Tensor:
-        """Return the augmented, normalized examples: float32, N x C x H x W in channels_last."""
+        """Return the augmented, normalised examples: float32, N x C x H x W in channels_last."""
         images = self._sample_boxes(examples) if self._uses_boxes else self._crop(examples)
         if self._axes is not None:
             weights = self._loaded_draws[AugmentDraw.COLOR][examples] * self._augment.pca_color_std
@@ -136,7 +136,7 @@ class Augmenter:
         return _pack_pixels(padded) if self._uses_shifts else padded
 
     def _draw_table(self, epoch: int, draw: AugmentDraw, columns: int) -> Tensor:
-        """Return N x columns draws: uniform in [0, 1), standard normal for colors."""
+        """Return N x columns draws: uniform in [0, 1), standard normal for colours."""
         generator = make_torch_generator(self._seed, RandomStream.AUGMENT, epoch, draw)
         distribution = torch.randn if draw is AugmentDraw.COLOR else torch.rand
         # Drawn on the CPU on every device: a GPU's generator would give other numbers for the same seed.
@@ -177,7 +177,7 @@ class Augmenter:
         return resample.sample_bilinear(self._images[examples], rows, columns)
 
     def _cut_out(self, images: Tensor, examples: Tensor) -> Tensor:
-        """Set one square per image to 0, the mean color after normalization; its center may be any pixel."""
+        """Set one square per image to 0, the mean colour after normalisation; its centre may be any pixel."""
         side, steps = self._augment.cutout, torch.arange(self._size, device=examples.device)
         first = (self._loaded_draws[AugmentDraw.CUTOUT][examples] * self._size).long() - side // 2
         inside = (steps >= first[:, :, None]) & (steps < first[:, :, None] + side)  # N x 2 x size

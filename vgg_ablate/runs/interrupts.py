@@ -1,6 +1,6 @@
 """Ctrl-C between two steps of a loop instead of between any two instructions.
 
-Python's default handler raises KeyboardInterrupt wherever the program happens to be. In a finalizer, or in a callback
+Python's default handler raises KeyboardInterrupt wherever the program happens to be. In a finaliser, or in a callback
 from C, Python cannot propagate the exception and drops it: the study would go on as if nobody had pressed Ctrl-C. In
 the middle of a write it would leave half a file.
 """

@@ -58,7 +58,7 @@ def fold_batch_norms(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
 def _pool_before_activation(layers: Iterable[nn.Module]) -> list[nn.Module]:
     """Exchange every monotone activation with a max pooling that follows it."""
     order: list[nn.Module] = []
-    # Only direct neighbors: a norm between the two may have a negative scale, which turns maxima into minima.
+    # Only direct neighbours: a norm between the two may have a negative scale, which turns maxima into minima.
     for layer in layers:
         if isinstance(layer, nn.MaxPool2d) and order and isinstance(order[-1], _MONOTONE):
             order.insert(-1, layer)

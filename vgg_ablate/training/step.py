@@ -34,7 +34,7 @@ class TrainStep:
         precision: Precision,
         batch_size: int,
     ) -> None:
-        """Take a net with its optimizer, and the labels (int64, on the device) of the whole training split."""
+        """Take a net with its optimiser, and the labels (int64, on the device) of the whole training split."""
         self.micro_batches = MicroBatches(min(train.micro_batch or batch_size, batch_size), labels.device.type)
         self._net = net
         self._forward = FusedForward(net)

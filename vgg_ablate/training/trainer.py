@@ -38,7 +38,7 @@ MAX_TRAIN_ERROR_EXAMPLES = 5_000  # for the training error: its standard error i
 
 
 class Trainer:
-    """A net with its optimizer, its random streams and the epochs that it has been trained for."""
+    """A net with its optimiser, its random streams and the epochs that it has been trained for."""
 
     def __init__(
         self, run: Run, settings: TrainingSettings, splits: Splits, net: Vgg, optimizer: Optimizer, step: TrainStep
@@ -60,9 +60,9 @@ class Trainer:
 
     @classmethod
     def start(cls, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> Trainer:
-        """Continue a run of one net from `state`; without it start, pre-initialized where the run says so.
+        """Continue a run of one net from `state`; without it start, pre-initialised where the run says so.
 
-        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialization.
+        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialisation.
         """
         size, precision, seed = check_image_size(run), choose_precision(run, settings), choose_training_seed(run)
         images, labels = splits.train
@@ -74,7 +74,7 @@ class Trainer:
             optimizer.load_state_dict(state.optimiser)
         elif run.train.pretrain:
             pretrained = _pretrain(net, run, settings, splits)
-        # The step comes last: it looks for zero biases, and on a GPU turns the optimizer's rates into tensors.
+        # The step comes last: it looks for zero biases, and on a GPU turns the optimiser's rates into tensors.
         augmenter = Augmenter(run.data.augment, images, size, Normalizer(splits.mean, splits.std), seed)
         batch_size = min(run.train.batch_size, len(labels))
         step = TrainStep(net, optimizer, augmenter, labels, run.train, precision, batch_size)

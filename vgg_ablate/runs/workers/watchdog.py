@@ -105,7 +105,7 @@ class Watchdog:
         now = self._clock()
         if watched.heartbeat is not None and (silence := now - watched.heartbeat) > self._timeout_s:
             return f"no sign of life for {silence:.0f} s"
-        # Decoding and pre-initialization come before the first epoch, the test set after the last: nothing tells how
+        # Decoding and pre-initialisation come before the first epoch, the test set after the last: nothing tells how
         # long these may take.
         trains = 0 < watched.reached < watched.epochs
         if trains and (silence := now - watched.epoch_end) > self._timeout_s + _EPOCH_FACTOR * watched.longest:
