@@ -12,7 +12,7 @@ gradient by matrix products was slower (benchmarks/loop.md), and a kernel in C w
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +27,19 @@ LayerCall = Callable[[Tensor], Tensor]
 class FusedForward:
     """The forward pass of a net in training. Parameters and buffers are the net's own."""
 
-    def __init__(self, net: nn.Module) -> None:
-        """Take a net that has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
-        self._layers: list[LayerCall] = [
+    def __init__(self, layers: Sequence[LayerCall]) -> None:
+        self._layers = layers
+
+    @classmethod
+    def from_net(cls, net: nn.Module) -> FusedForward:
+        """Return the forward pass of a net with `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
+        layers: list[LayerCall] = [
             *_leave_out_biases(_pool_before_activation(net.get_submodule("features").children())),
             net.get_submodule("avgpool"),
             net.get_submodule("flatten"),
             *net.get_submodule("classifier").children(),
         ]
+        return cls(layers)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the logits, in the mode (training or not) of the net."""
