@@ -52,8 +52,13 @@ class KeyReference:
 class KeyReferenceBook:
     """All keys of the study file, found by their paths."""
 
-    def __init__(self) -> None:
-        self._root = build_schema()
+    def __init__(self, schema: Node) -> None:
+        self._root = schema
+
+    @classmethod
+    def build(cls) -> KeyReferenceBook:
+        """Return the reference of this version's study file."""
+        return cls(build_schema())
 
     def list_top_keys(self) -> tuple[str, ...]:
         """Return the keys at the top of a study file."""

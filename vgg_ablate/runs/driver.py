@@ -240,6 +240,7 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
 
 
 def _build_views(folder: Path, options: RunOptions) -> View:
-    trackers = [TrackerView(name, folder) for name in options.track]  # first: they read what this start will log
+    # Trackers first: they mirror what is logged from here on.
+    trackers = [TrackerView.prepare(name, folder) for name in options.track]
     log = EventWriter.open(folder / "events.jsonl")
     return MultiView(DiskSpaceView(folder), log, *trackers, build_view(options.progress))

@@ -29,7 +29,8 @@ def resume_plan(plan: Plan, folder: Path, ledger: Ledger, until: float | None = 
 
     With `until`, only runs at levels of the horizons up to this one are handed out. Raises StorageError.
     """
-    source = PlanSource(plan, folder, LedgerMirror(ledger, plan, RecordStore(folder / "records")), until)
+    mirror = LedgerMirror.from_plan(plan, ledger, RecordStore(folder / "records"))
+    source = PlanSource(plan, folder, mirror, until)
     source.advance()
     source.mirror.reconcile(source.outcomes)
     return source

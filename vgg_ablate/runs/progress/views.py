@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import IO, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -218,10 +218,15 @@ class RichView(LiveView):
 class NotebookView(LiveView):
     """The live view in Jupyter: one output that is replaced, with the failures above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, handle: Any) -> None:
         super().__init__()
-        self._handle = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+        self._handle = handle  # IPython's, of the output
         self._printed: list[str] = []
+
+    @classmethod
+    def open(cls) -> NotebookView:
+        """Return the view of a new output below the cell that runs."""
+        return cls(import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True))
 
     def _print(self, text: str) -> None:
         self._printed.append(text)
@@ -259,7 +264,7 @@ class MultiView:
 def build_view(kind: ProgressKind) -> View:
     """Return the view for `--progress`; `auto`: live on a terminal and in Jupyter, lines elsewhere."""
     if kind == "auto" and _is_notebook():
-        return NotebookView()
+        return NotebookView.open()
     if kind == "auto":
         kind = "rich" if sys.stderr.isatty() else "plain"
     if kind == "none":
