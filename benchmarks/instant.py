@@ -34,3 +34,7 @@ def collect_facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dic
 def measure_peak(run: Run, context: WorkerContext) -> int | None:
     """Return no peak memory: none was measured."""
     return None
+
+
+def release_memory(context: WorkerContext) -> None:
+    """Do nothing: no memory is cached."""

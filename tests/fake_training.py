@@ -84,6 +84,10 @@ def measure_peak(run: Run, context: WorkerContext) -> int | None:
     return None
 
 
+def release_memory(context: WorkerContext) -> None:
+    """Do nothing: no memory is cached."""
+
+
 def fingerprint(data: Data) -> str:
     """Return the name of the data set."""
     return data.name

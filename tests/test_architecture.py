@@ -33,7 +33,7 @@ LAYERS = (
 INSIDE = {  # sub-package -> the parts of its package that it may import; "" is the modules outside sub-packages
     "runs.estimate": {"", "resources", "workers"},
     "runs.ledger": {""},
-    "runs.progress": {"", "workers"},
+    "runs.progress": {"", "resources", "workers"},
     "runs.resources": {""},
     "runs.search": {"", "ledger", "progress"},
     "runs.workers": {"", "resources"},
@@ -51,7 +51,7 @@ OWNERS = {  # library -> the modules or packages that may import it
     "safetensors": {"models.checkpoints", "training"},
     "filelock": {"data.cache"},
     "platformdirs": {"data.cache"},
-    "psutil": {"runs.resources.slots", "data"},
+    "psutil": {"runs.leases", "runs.resources.slots", "data"},
     "optuna": {"runs.ledger", "runs.search.sampler", "external.trackers"},
     "ray": {"runs.workers.ray"},
     "pynvml": {"runs.resources.slots"},

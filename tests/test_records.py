@@ -131,7 +131,7 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_a_damaged_record_is_an_error_with_its_file(tmp_path: Path) -> None:
     store, record = RecordStore(tmp_path), make_record(make_run())
     store.put(record)
-    path = store.path(record.key)
+    path = store.get_path(record.key)
     path.write_text(path.read_text()[:-20])
     with pytest.raises(StorageError, match=str(path)):
         store.get(record.key)
@@ -140,7 +140,7 @@ def test_a_damaged_record_is_an_error_with_its_file(tmp_path: Path) -> None:
 def test_a_record_that_does_not_match_its_key_is_refused(tmp_path: Path) -> None:
     store, record = RecordStore(tmp_path), make_record(make_run())
     store.put(record)
-    path = store.path(record.key)
+    path = store.get_path(record.key)
     edited = json.loads(path.read_text())
     edited["run"]["train"]["lr"] = 0.5
     path.write_text(json.dumps(edited))

@@ -216,14 +216,14 @@ class Record(FrozenModel):
     started: str = ""  # UTC, ISO 8601
 
     @property
-    def averaged(self) -> bool:
+    def is_averaged(self) -> bool:
         """Whether this is an ensemble that was computed from stored predictions of its nets, without training."""
         return self.tested is not None and "members" in self.tested.details
 
     @property
-    def stalled(self) -> bool | None:
+    def is_stalled(self) -> bool | None:
         """Whether a finished run is at chance level on its validation split; None if that is unknown."""
-        if self.averaged and self.tested is not None:
+        if self.is_averaged and self.tested is not None:
             return is_at_chance(self.tested.val_accuracy, self.tested.details.get("val_examples", 0), self.run.classes)
         if self.outcome is not Outcome.FINISHED or not self.epochs:
             return None
@@ -242,12 +242,12 @@ class RecordStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, key: str) -> Path:
+    def get_path(self, key: str) -> Path:
         """Return the path of the record of `key`, whether it exists or not."""
         return self.folder / f"{key}.json"
 
     def __contains__(self, key: str) -> bool:
-        return self.path(key).exists()
+        return self.get_path(key).exists()
 
     def keys(self) -> set[str]:
         """Return the keys of all records."""
@@ -257,11 +257,11 @@ class RecordStore:
 
     def put(self, record: Record) -> bool:
         """Write a record and return True; return False if the run has a record already. Raises StorageError."""
-        return write_once(self.path(record.key), record.model_dump_json(indent=1) + "\n")
+        return write_once(self.get_path(record.key), record.model_dump_json(indent=1) + "\n")
 
     def get(self, key: str) -> Record:
         """Read the record of `key`. Raises StorageError if it is damaged, or if its key does not match its run."""
-        path = self.path(key)
+        path = self.get_path(key)
         try:
             record = Record.model_validate_json(path.read_bytes())
         except OSError as error:

@@ -77,24 +77,24 @@ def test_the_p_value_is_barnards_by_enumeration(n: int, m: int) -> None:
             for (k, j), value in far.items()
             if value >= far[x, y] - 1e-9
         )
-        result = TrainedCounts(x, n, y, m).p_value()
+        result = TrainedCounts(x, n, y, m).compute_p_value()
         assert result == pytest.approx(min(1.0, float(np.max(tail))), abs=1e-5)
         assert result == pytest.approx(
-            TrainedCounts(n - x, n, m - y, m).p_value(), abs=1e-9
+            TrainedCounts(n - x, n, m - y, m).compute_p_value(), abs=1e-9
         )  # what trains is not what stalls
-        assert result == pytest.approx(TrainedCounts(y, m, x, n).p_value(), abs=1e-9)
+        assert result == pytest.approx(TrainedCounts(y, m, x, n).compute_p_value(), abs=1e-9)
         scipys = float(barnard_exact([[x, y], [n - x, m - y]]).pvalue)
         assert result >= min(1.0, scipys) - 1e-4  # scipy's loses tables that tie with the observed one
 
 
 def test_a_thousand_runs_and_more_do_not_overflow() -> None:
-    assert TrainedCounts(600, 1200, 5, 10).p_value() > 0.9
-    assert TrainedCounts(1200, 1200, 5, 20).p_value() < 1e-9
+    assert TrainedCounts(600, 1200, 5, 10).compute_p_value() > 0.9
+    assert TrainedCounts(1200, 1200, 5, 20).compute_p_value() < 1e-9
 
 
 def test_the_p_value_of_tables_without_ties_is_scipys() -> None:
     for a, n, b, m in ((7, 15, 12, 15), (8, 8, 3, 8), (10, 10, 0, 10), (40, 50, 10, 50)):
-        assert TrainedCounts(a, n, b, m).p_value() == pytest.approx(
+        assert TrainedCounts(a, n, b, m).compute_p_value() == pytest.approx(
             float(barnard_exact([[a, b], [n - a, m - b]]).pvalue), rel=0.02
         )
 
@@ -128,7 +128,7 @@ def test_a_simulated_family_of_claims_errs_in_at_most_5_percent(n: int) -> None:
 @pytest.mark.parametrize(("x", "n", "y", "m"), [(5, 5, 2, 5), (0, 5, 5, 5), (3, 3, 3, 3), (7, 10, 1, 4), (0, 3, 0, 9)])
 def test_the_interval_is_newcombes(x: int, n: int, y: int, m: int, level: float) -> None:
     low, high = confint_proportions_2indep(x, n, y, m, method="newcomb", compare="diff", alpha=1 - level)
-    assert TrainedCounts(x, n, y, m).interval(level) == pytest.approx((100 * low, 100 * high))
+    assert TrainedCounts(x, n, y, m).compute_interval(level) == pytest.approx((100 * low, 100 * high))
 
 
 def test_directions_and_words() -> None:

@@ -37,7 +37,7 @@ def test_recorded_pairs_give_what_the_report_says(tmp_path: Path) -> None:
     folder = make_results_folder(tmp_path / "results" / "own")
     verdicts = {verdict.claim.id: verdict for verdict in load_report(folder).verdicts}
     for name, effect in detect(folder).items():
-        if verdicts[name].exact:
+        if verdicts[name].is_exact:
             assert (effect.detectable, effect.source) == (0.0, "exact: the same on every seed")
         else:
             assert effect.sd == pytest.approx(verdicts[name].sd)

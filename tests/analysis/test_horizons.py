@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_table_and_its_best_are_of_the_last_level(folder: Path) -> None:
     report = load_report(folder)
     assert [row.name for row in report.rows] == ["base", "five", "deep"]
-    assert [row.name for row in report.rows if row.best] == ["deep"]
+    assert [row.name for row in report.rows if row.is_best] == ["deep"]
     table = vgg_ablate.frame(folder)
     assert list(dict.fromkeys(table["variant"])) == ["base", "five", "deep", "base@1", "five@1", "deep@1"]
     assert dict(zip(table["variant"], table["horizon"], strict=True)) == {
@@ -154,7 +154,7 @@ def test_an_exact_metric_has_an_exact_slope(folder: Path) -> None:
     cells = {cell.variant: cell.costs for cell in build_plan(load(folder / "study.yaml"), lambda data: "0" * 16).cells}
     rise = (cells["deep"]["params"] - cells["five"]["params"]) / 6
     assert verdicts["fewer"].mean == pytest.approx(-rise)
-    assert verdicts["fewer"].exact
+    assert verdicts["fewer"].is_exact
 
 
 def test_what_claims_could_see_is_read_off_the_last_level(folder: Path) -> None:

@@ -31,14 +31,14 @@ def with_accuracy(record: Record, accuracy: float) -> Record:
 def test_the_same_numbers_agree_bit_for_bit_whatever_the_clock_said(records: list[Record]) -> None:
     slower = tuple(epoch.model_copy(update={"seconds": 99.0, "cpu_seconds": 9.0}) for epoch in records[0].epochs)
     result = compare_reproduction(records[0], change(records[0], epochs=slower, train_seconds=9.0), records)
-    assert (result.agrees, result.exactly, result.differences) == (True, True, ())
+    assert (result.agrees, result.is_bitwise, result.differences) == (True, True, ())
 
 
 def test_one_other_bit_is_named_with_its_epoch(records: list[Record]) -> None:
     first, second = records[0].epochs
     again = change(records[0], epochs=(first, second.model_copy(update={"val_loss": 0.123})))
     result = compare_reproduction(records[0], again, records)
-    assert (result.agrees, result.exactly) == (False, True)
+    assert (result.agrees, result.is_bitwise) == (False, True)
     assert result.differences == ("epochs[1].val_loss: recorded 0.55, now 0.123",)
 
 
@@ -50,7 +50,7 @@ def test_on_another_machine_the_error_must_lie_among_the_seeds(
         with_accuracy(records[0], accuracy), environment={**records[0].environment, "device_name": "another CPU"}
     )
     result = compare_reproduction(records[0], again, records)
-    assert (result.agrees, result.exactly) == (agrees, False)
+    assert (result.agrees, result.is_bitwise) == (agrees, False)
     assert result.differences[0].startswith("environment.device_name: recorded on 'a CPU', now 'another CPU'")
     assert ("inside" if agrees else "outside") in result.differences[1]
 

@@ -112,7 +112,7 @@ def test_a_stalled_variant_is_never_bold_however_good_its_other_runs_are(tmp_pat
         )
 
     def bold(report: summary.Report) -> set[str]:
-        return {row.name for row in report.rows if row.best}
+        return {row.name for row in report.rows if row.is_best}
 
     assert bold(report("whole")) == {"wide"}
     one = report("one", ("wide", 4))
@@ -142,7 +142,7 @@ def test_a_proposal_that_stalled_is_no_best_proposal(tmp_path: Path) -> None:
     keys = list(whole.frame.loc[whole.frame["variant"] == best, "key"])
     store = RecordStore(folder / "records")
     record = store.get(keys[0])
-    store.path(record.key).unlink()
+    store.get_path(record.key).unlink()
     store.put(make_stalled((best, record.run.seed))(record, best))
     report = summary.load_report(folder)
     assert best not in [point.name for point in search.collect_proposal_points(report)]
@@ -177,6 +177,6 @@ def test_a_record_of_before_says_nothing_of_its_training(tmp_path: Path) -> None
 
     folder = make_results_folder(tmp_path / "pretend", change=older)
     report = summary.load_report(folder)
-    assert all(record.stalled is None for record in RecordStore(folder / "records"))
+    assert all(record.is_stalled is None for record in RecordStore(folder / "records"))
     assert report.frame["trained"].isna().all()
     assert [row.n for row in report.rows] == [5, 5, 5]

@@ -30,7 +30,7 @@ def test_different_without_a_margin_is_the_two_sided_paired_t_test(differences: 
 
 @given(samples)
 def test_the_interval_is_scipys(differences: list[float]) -> None:
-    low, high = stats.estimate_paired(differences).interval()
+    low, high = stats.estimate_paired(differences).compute_interval()
     expected = oracle.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
@@ -131,27 +131,31 @@ def test_where_all_seeds_agree_the_interval_beyond_is_scipys_over_the_examples()
     examples = SEEDS.normal(0, 1, 40)
     crossed = cross(np.tile(examples, (5, 1)))
     expected = oracle.ttest_1samp(examples, 0).confidence_interval(0.9)
-    assert crossed.interval(0.9) == pytest.approx(tuple(expected))
-    assert float(crossed.p_above(0.1)) == pytest.approx(oracle.ttest_1samp(examples, 0.1, alternative="greater").pvalue)
-    assert float(crossed.p_below(0.1)) == pytest.approx(oracle.ttest_1samp(examples, 0.1, alternative="less").pvalue)
+    assert crossed.compute_interval(0.9) == pytest.approx(tuple(expected))
+    assert float(crossed.compute_p_above(0.1)) == pytest.approx(
+        oracle.ttest_1samp(examples, 0.1, alternative="greater").pvalue
+    )
+    assert float(crossed.compute_p_below(0.1)) == pytest.approx(
+        oracle.ttest_1samp(examples, 0.1, alternative="less").pvalue
+    )
 
 
 def test_where_all_examples_are_alike_the_interval_beyond_is_the_first() -> None:
     data = np.tile([[0.1], [0.3], [0.2]], (1, 40))
     crossed = cross(data)
-    assert crossed.interval() == pytest.approx(tuple(map(float, crossed.seeds.interval())))
+    assert crossed.compute_interval() == pytest.approx(tuple(map(float, crossed.seeds.compute_interval())))
     for edge in (-0.4, 0.15, 0.2, 0.5):
-        assert float(crossed.p_above(edge)) == pytest.approx(float(crossed.seeds.p_above(edge)))
-        assert float(crossed.p_below(edge)) == pytest.approx(float(crossed.seeds.p_below(edge)))
+        assert float(crossed.compute_p_above(edge)) == pytest.approx(float(crossed.seeds.compute_p_above(edge)))
+        assert float(crossed.compute_p_below(edge)) == pytest.approx(float(crossed.seeds.compute_p_below(edge)))
 
 
 @given(st.floats(0.001, 0.999), st.floats(0, 2))
 def test_a_tail_beyond_the_test_set_is_where_its_interval_ends(level: float, of_examples: float) -> None:
     crossed = CrossedEstimate(stats.estimate_paired([0.1, 0.3, 0.25, 0.2]), of_examples, 50)
-    low, high = crossed.interval(level)
-    assert float(crossed.p_above(low)) == pytest.approx((1 - level) / 2)
-    assert float(crossed.p_below(high)) == pytest.approx((1 - level) / 2)
-    assert float(crossed.probability((low, high))) == pytest.approx(level)
+    low, high = crossed.compute_interval(level)
+    assert float(crossed.compute_p_above(low)) == pytest.approx((1 - level) / 2)
+    assert float(crossed.compute_p_below(high)) == pytest.approx((1 - level) / 2)
+    assert float(crossed.compute_probability((low, high))) == pytest.approx(level)
 
 
 def cross(study: stats.FloatArray) -> CrossedEstimate:
@@ -161,6 +165,6 @@ def cross(study: stats.FloatArray) -> CrossedEstimate:
 
 def half_widths(studies: stats.FloatArray) -> tuple[stats.FloatArray, stats.FloatArray]:
     """Return the half-widths over the seeds and beyond the test set; `studies` is studies x seeds x examples."""
-    lows, highs = stats.estimate_paired(studies.mean(axis=2)).interval()
-    wide = [(high - low) / 2 for low, high in (cross(each).interval() for each in studies)]
+    lows, highs = stats.estimate_paired(studies.mean(axis=2)).compute_interval()
+    wide = [(high - low) / 2 for low, high in (cross(each).compute_interval() for each in studies)]
     return (highs - lows) / 2, np.array(wide)

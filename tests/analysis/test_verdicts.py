@@ -182,7 +182,7 @@ def test_equal_error_counts_with_other_losses_are_chance() -> None:
 )
 def test_exact_metrics_are_compared_exactly(kind: str, margin: float, word: str) -> None:
     verdict = judge_pairs(make_claim(kind=kind, margin=margin, metric="params"), [(0.1, 0.1)])
-    assert (verdict.verdict, verdict.mean, verdict.exact) == (word, 10.0, True)
+    assert (verdict.verdict, verdict.mean, verdict.is_exact) == (word, 10.0, True)
 
 
 def test_holm_covers_the_claims_on_one_metric_and_no_others() -> None:

@@ -40,7 +40,9 @@ from tests.runs.harness import (
     write_and_read_report,
 )
 from tests.runs.mount_namespace import UNSHARE_COMMAND, requires_user_namespaces
-from vgg_ablate.records import RecordStore
+from tests.runs.test_search import TEXT, searched
+from vgg_ablate.records import Outcome, RecordStore
+from vgg_ablate.runs.driver import run_plan
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +203,24 @@ def test_a_cluster_with_gpus_trains_on_them_without_being_asked(tmp_path: Path, 
     assert driver.join() == 0
     other.signal(KILL_SIGNAL)
     assert {record.environment["device"] for record in RecordStore(folder / "records")} == {"cuda"}
+
+
+@pytest.mark.timeout(600)
+def test_a_search_stops_the_same_runs_on_ray_and_its_driver_ends_when_another_has_signed_the_lock_file(
+    tmp_path: Path, cluster: LoopbackCluster
+) -> None:
+    text = TEXT.replace("variants: 8", "variants: 7").replace("epochs: 3", "epochs: 4")
+    plan, folder = searched(tmp_path, "  pruner: hyperband\n", text), make_held_folder(tmp_path / "results")
+    options = replace(OPTIONS, pool="ray", workers=1, address=cluster.address)
+    driver = DriverProcess(plan, folder, options)
+    wait_until(lambda: (folder / "waiting.log").exists(), 100)
+    (folder / "study.lock").write_text('{"host": "another", "pid": 1, "since": "now"}')
+    assert driver.join() == 1
+    (folder / "held").unlink()
+    assert DriverProcess(plan, folder, options).join() == 0
+    run_plan(plan, tmp_path / "local", replace(OPTIONS, workers=1)).raise_for_failures()
+    assert read_record_contents(folder) == read_record_contents(tmp_path / "local")
+    assert any(record.outcome is Outcome.PRUNED for record in RecordStore(folder / "records"))
 
 
 @pytest.mark.timeout(600)

@@ -72,7 +72,7 @@ def test_a_study_that_agrees_supports_the_statement_at_its_scale(tmp_path: Path)
         "cifar10 (image-folder) at 32 px, all examples, 8 to 64 channels, norm batch, 40 epochs, 5 seeds"
     )
     assert found.word == "as in the paper"
-    assert "as in the paper" in scoreboard.render_page([found])
+    assert "as in the paper" in scoreboard.render_scoreboard([found])
 
 
 def test_a_study_that_says_the_opposite_refutes_it(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_shorter_training_is_shown_until_the_longest_has_run(tmp_path: Path) -
             path.unlink()
     found = get_standing(tmp_path, "E06")
     assert found.word == "as in the paper, so far"
-    page = scoreboard.render_page([found])
+    page = scoreboard.render_scoreboard([found])
     assert "depth/pair-beats-five: supported, after 20 of 40 epochs; " in page
     assert "difference −5." in page
     (row, *_) = build_trained_table([found]).rows
@@ -143,12 +143,12 @@ def test_a_wrong_number_refutes_a_computed_statement(tmp_path: Path) -> None:
     found = get_standing(tmp_path, "A06")
     wrong = Standing(found.statement, Computation((Check("D", 138, 139, "million"),)), ())
     assert wrong.verdict == "refuted"
-    assert "D: 139 million (claimed: 138)" in scoreboard.render_page([wrong])
+    assert "D: 139 million (claimed: 138)" in scoreboard.render_scoreboard([wrong])
 
 
 def test_the_page_holds_every_statement_and_every_caveat(tmp_path: Path) -> None:
     found = read_standings(tmp_path)
-    page = scoreboard.render_page(found)
+    page = scoreboard.render_scoreboard(found)
     for standing in found:
         assert f"### {standing.statement.id}\n" in page
         assert standing.statement.text in page

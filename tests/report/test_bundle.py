@@ -15,7 +15,7 @@ from vgg_ablate.analysis import summary
 from vgg_ablate.errors import CheckFailedError
 from vgg_ablate.report import write
 from vgg_ablate.report.bundle import write_bundle
-from vgg_ablate.report.methods_text import write_methods
+from vgg_ablate.report.methods_text import render_methods
 
 PLANNED = 15  # three variants on five seeds
 
@@ -58,7 +58,7 @@ def test_a_report_that_is_older_than_its_records_is_not_bundled(tmp_path: Path) 
 
 def test_the_methods_name_data_seeds_tests_and_compute(tmp_path: Path) -> None:
     report = summary.load_report(make_results_folder(tmp_path / "pretend"))
-    methods = write_methods(report)
+    methods = render_methods(report)
     assert "Every variant was trained on the seeds 0 to 4." in methods
     assert "by a paired t-test" in methods
     assert "registered" not in methods
@@ -66,7 +66,7 @@ def test_the_methods_name_data_seeds_tests_and_compute(tmp_path: Path) -> None:
     assert methods.count("\n- **") == 5
     more = STUDY.replace("name: pretend", "name: more\nregistered: 2026-11-25\nsmallest_effect: 0.5")
     more = more.replace("seeds: 5", "seeds: {looks: [3, 5]}")
-    looked = write_methods(summary.load_report(make_results_folder(tmp_path / "more", text=more)))
+    looked = render_methods(summary.load_report(make_results_folder(tmp_path / "more", text=more)))
     assert "after 3, 5 seeds, with levels that account for all looks" in looked
     assert "Differences below 0.5 percentage points were declared not to matter." in looked
 

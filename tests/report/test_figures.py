@@ -206,7 +206,7 @@ def test_drawings_by_another_matplotlib_are_not_compared() -> None:
 def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_factory: pytest.TempPathFactory) -> None:
     report = load_random_report(tmp_path_factory.mktemp("forest") / "kinds", seed, spread)
     for verdict in report.verdicts:
-        if verdict.exact or verdict.reason:
+        if verdict.is_exact or verdict.reason:
             continue
         low, high = compute_deciding_interval(verdict)
         inside = verdict.claim.region[0] < low and high < verdict.claim.region[1]
@@ -218,7 +218,7 @@ def test_the_forest_plot_is_the_verdict(seed: int, spread: float, tmp_path_facto
 def test_the_gains_behind_a_verdict_average_to_it(report: Report) -> None:
     for verdict in report.verdicts:
         gains = compute_gains(verdict, report.frame)
-        assert verdict.exact or np.mean(list(gains.values())) == pytest.approx(verdict.mean)
+        assert verdict.is_exact or np.mean(list(gains.values())) == pytest.approx(verdict.mean)
         assert len(gains) == verdict.n
 
 

@@ -80,7 +80,7 @@ def test_the_highest_recorded_level_is_shown_and_marked_and_decides_nothing(tmp_
     report, head = build(tmp_path, missing=missing, text=HORIZONS)
     assert head.answer.startswith("So far, at 2 epochs (4 epochs decide): ")
     assert [row.name for row in report.rows] == ["base@2", "five@2", "wide@2"]
-    assert {verdict.verdict for verdict in report.verdicts if not verdict.exact} == {"inconclusive"}
+    assert {verdict.verdict for verdict in report.verdicts if not verdict.is_exact} == {"inconclusive"}
     assert report.shown_verdicts[0].verdict == "supported"
     assert head.claims is not None
     assert head.claims.caption.endswith("; 4 epochs decide and are not run yet")

@@ -58,6 +58,10 @@ def measure_peak(run: Run, context: WorkerContext) -> int | None:
     return compute_used_bytes(run)
 
 
+def release_memory(context: WorkerContext) -> None:
+    """Do nothing: no memory is cached."""
+
+
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     with (folder / "gpu.lock").open("w") as lock:

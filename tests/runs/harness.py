@@ -137,7 +137,7 @@ def find_retrained_epochs(folder: Path) -> list[TrainedEpoch]:
     store, written = RecordStore(folder / "records"), dict[str, float]()
     for record in store:
         training = record.run.training_key
-        written[training] = max(written.get(training, 0.0), store.path(record.key).stat().st_mtime)
+        written[training] = max(written.get(training, 0.0), store.get_path(record.key).stat().st_mtime)
     # The time of a file is that of the last kernel tick, which may lie some milliseconds back.
     return [line for line in read_trained_epochs(folder) if line.at > written[line.key] + 0.02]
 

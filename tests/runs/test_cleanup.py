@@ -50,7 +50,7 @@ def test_records_of_an_older_plan_are_set_aside_and_can_be_taken_back(tmp_path: 
     assert store.keys() == planned_keys
     assert f"mv {folder}/records/aside/KEY.0.json {folder}/records/KEY.json" in done.stdout
     for key in unplanned:
-        (folder / "records" / "aside" / f"{key}.0.json").rename(store.path(key))
+        (folder / "records" / "aside" / f"{key}.0.json").rename(store.get_path(key))
     assert read_record_contents(folder) == before
 
 
@@ -65,7 +65,7 @@ def test_a_record_younger_than_the_manifest_stays(tmp_path: Path) -> None:
     folder = make_outdated_folder(tmp_path / "results")
     (key, *_) = sorted(RecordStore(folder / "records").keys() - {cell.key for cell in Manifest.read(folder).planned})
     later = (folder / "manifest.json").stat().st_mtime + 1
-    os.utime(RecordStore(folder / "records").path(key), (later, later))
+    os.utime(RecordStore(folder / "records").get_path(key), (later, later))
     assert key not in find_orphans(folder).records
     assert len(find_orphans(folder).records) == 2
 
@@ -117,7 +117,7 @@ def test_a_search_that_was_killed_keeps_its_records(tmp_path: Path) -> None:
         known = ledger.list_keys() & store.keys()
     assert len(known) >= 8
     for key in known:
-        os.utime(store.path(key), (0, 0))  # older than the manifest: the ledger alone protects them
+        os.utime(store.get_path(key), (0, 0))  # older than the manifest: the ledger alone protects them
     run_clean(folder, "--yes")
     assert read_record_contents(folder) == before
     assert run_in_process(plan, folder).is_complete
@@ -129,7 +129,7 @@ def test_the_next_start_deletes_the_checkpoint_of_a_worker_killed_after_its_last
     finished, missing = (cell.run.training_key for cell in plan.cells[:2])
     for name in (finished, missing, "unknown"):
         (folder / "checkpoints" / name).write_text("1")
-    RecordStore(folder / "records").path(plan.cells[1].key).unlink()
+    RecordStore(folder / "records").get_path(plan.cells[1].key).unlink()
     delete_finished_checkpoints(folder)
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {missing, "unknown"}
     run_in_process(plan, folder)

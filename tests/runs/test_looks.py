@@ -66,7 +66,7 @@ def test_manifest_report_and_status_accept_runs_that_were_not_made(tmp_path: Pat
     assert check_report(folder) == []
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert ": missing" not in text
-    assert f"topped at look {report.decisions.judged} of 3: " in text or report.decisions.judged == 3
+    assert f"topped at look {report.decisions.judged_looks} of 3: " in text or report.decisions.judged_looks == 3
     assert f"{summary.unneeded} of 40 runs were not needed" in text
     assert Counter(vgg_ablate.frame(folder)["outcome"])["not needed"] == summary.unneeded
     assert {row.name: row.planned for row in report.rows} == count_runs(plan, folder)
@@ -83,7 +83,7 @@ def test_a_study_stops_when_no_open_claim_is_likely_to_be_decided(tmp_path: Path
     plan, folder, summary = train(tmp_path, text)
     found = read_decisions(plan.study, plan.planned, folder)
     assert found.open_claims == ("chance",)
-    assert found.judged < 5
+    assert found.judged_looks < 5
     assert {verdict.claim.id: verdict.power for verdict in found.verdicts}["chance"] < LEAST_POWER
     assert found.stopped.startswith("no open claim has a chance of 10 % of being decided by 20 seeds")
     assert "(chance " in found.stopped
@@ -176,7 +176,7 @@ def test_lower_levels_of_the_horizons_are_trained_on_the_seeds_of_the_last(tmp_p
     assert summary.unneeded == len(plan.cells) - sum(runs.values()) > 0
     report = load_report(folder)
     assert (report.problems, report.missing) == ((), 0)
-    assert all(level.complete for verdict in report.verdicts for level in verdict.horizons.values())
+    assert all(level.is_complete for verdict in report.verdicts for level in verdict.horizons.values())
     assert set(report.verdicts[0].horizons) == {"1", "2"}
 
 

@@ -257,7 +257,7 @@ def test_proposals_whose_records_are_lost_are_trained_again(tmp_path: Path, lost
     before, points = read_record_contents(folder), [trial.params for trial in read_trials(folder)]
     proposed = [cell.key for cell in Manifest.read(folder).planned if cell.variant.startswith("s0")]
     for key in random.Random(0).sample(proposed, lost):
-        RecordStore(folder / "records").path(key).unlink()
+        RecordStore(folder / "records").get_path(key).unlink()
 
     repeated = run_in_process(plan, folder)
     assert (repeated.trained, repeated.is_complete) == (lost, True)

@@ -148,7 +148,7 @@ def test_of_two_records_one_that_is_deleted_is_made_again_alone(tmp_path: Path) 
     store, before = RecordStore(folder / "records"), read_record_contents(folder)
     for variant, repeats in (("flipped", "flipped/0"), ("base", "base/0")):
         (cell,) = (cell for cell in plan.cells if cell.variant == variant)
-        store.path(cell.key).unlink()
+        store.get_path(cell.key).unlink()
         kept = {path: path.read_bytes() for path in store.folder.iterdir()}
         finished = run_in_process(plan, folder)
         assert (finished.recorded, finished.trained, finished.is_complete) == (4, 1, True)
@@ -239,7 +239,7 @@ def test_shared_and_separate_trainings_are_the_same_bit_for_bit(tmp_path: Path) 
 
     (cell,) = (cell for cell in plan.cells if cell.variant == "crops")
     before = store.get(cell.key)
-    store.path(cell.key).unlink()
+    store.get_path(cell.key).unlink()
     assert run_plan(plan, folder, REAL).is_complete
     assert read_numbers(store.get(cell.key)) == read_numbers(before), "trained again, the record is the same"
     assert sum_training_seconds(summary.load_report(folder)) == seconds + store.get(cell.key).train_seconds
@@ -260,7 +260,7 @@ def test_a_repeated_training_that_differs_from_its_record_names_the_place(tmp_pa
     assert tested.details["retrained_differs"] == f"{base.key}: epochs[2].val_loss: recorded 9.5, now {now!r}"
 
     from_other_torch = changed.model_copy(update={"environment": changed.environment | {"torch": "1.0"}})
-    store.path(flipped.key).unlink()
+    store.get_path(flipped.key).unlink()
     perform_job(training, Job(flipped.run, flipped.costs, repeats=from_other_torch), context, lambda epoch: False)
     assert "retrained_differs" not in (store.get(flipped.key).tested or tested).details
 
@@ -334,7 +334,7 @@ def test_a_checkpoint_is_needed_as_long_as_one_of_its_runs_is_missing(tmp_path: 
     checkpoint = folder / "checkpoints" / runs["base"].key
     checkpoint.write_text("2")
     assert find_orphans(folder).paths == (checkpoint,)
-    RecordStore(folder / "records").path(runs["flipped"].key).unlink()
+    RecordStore(folder / "records").get_path(runs["flipped"].key).unlink()
     assert find_orphans(folder).paths == ()
     assert {cell.training_key for cell in Manifest.read(folder).planned} == {"", runs["base"].key, runs["fast"].key}
 
@@ -424,7 +424,7 @@ def test_an_ensemble_of_recorded_nets_is_evaluated_without_training(tmp_path: Pa
     assert "members" in (
         validation.find_contradiction(record.model_copy(update={"tested": wrong}), planned_cell, expected) or ""
     )
-    assert record.stalled is False
+    assert record.is_stalled is False
     row = summary.load_report(folder).frame.set_index("key").loc[cell.key]
     assert (bool(row["trained"]), bool(row["disturbed"]), np.isnan(row["train_seconds"])) == (True, False, True)
     assert 0.3 < tested.test_accuracy < 1, "neither chance nor a ceiling"
@@ -451,7 +451,7 @@ def test_an_ensemble_waits_for_the_nets_of_its_own_study(tmp_path: Path) -> None
     results = tmp_path / "beside"
     shutil.copytree(folder, results / "asked")
     for key in ensembles:
-        RecordStore(results / "asked" / "records").path(key).unlink()
+        RecordStore(results / "asked" / "records").get_path(key).unlink()
     finished = run_in_process(other, results / "other")
     assert (finished.reused, finished.trained) == (4, 2)
     assert list_trained_epochs(results / "other") == [], "kept predictions come with records of other studies"

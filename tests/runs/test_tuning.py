@@ -110,7 +110,7 @@ def test_a_winner_stays_where_its_records_are_lost(tmp_path: Path) -> None:
     run_in_process(plan, folder)
     winners_before, before = read_winners(folder), list_trained_epochs(folder)
     for run in Manifest.read(folder).tuning:
-        RecordStore(folder / "records").path(run.key).unlink(missing_ok=True)
+        RecordStore(folder / "records").get_path(run.key).unlink(missing_ok=True)
     assert run_in_process(plan, folder).is_complete
     assert read_winners(folder) == winners_before
     assert list_trained_epochs(folder) == before

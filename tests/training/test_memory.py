@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.training.small_runs import make_run
+from tests.training.small_runs import finish_training, make_run
+from vgg_ablate.training.loop import train
 from vgg_ablate.training.memory import (
     estimate_peak_bytes,
     measure_peak_memory,
     release_cached_memory,
     reset_peak_memory,
 )
+from vgg_ablate.training.settings import TrainingSettings
+from vgg_ablate.training.step import TrainStep
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 LARGE = 300 << 20  # bytes
@@ -56,3 +61,21 @@ def test_a_gpus_peak_is_the_reserved_memory_and_cached_memory_can_be_released() 
     release_cached_memory("cuda")
     reset_peak_memory("cuda")
     assert (measure_peak_memory("cuda") or 0) < LARGE
+
+
+def list_training_objects() -> list[Any]:
+    """Return the steps and the arrays of pixels that are in memory, those in cycles that nothing refers to included."""
+    found = [found for found in gc.get_objects() if type(found) in (TrainStep, torch.Tensor)]
+    return [found for found in found if type(found) is TrainStep or found.dtype == torch.uint8]
+
+
+def test_a_training_that_has_ended_keeps_neither_its_images_nor_its_net() -> None:
+    finish_training(train(make_run(epochs=1), TrainingSettings(device="cpu")))
+    gc.collect()  # the first training imports parts of torch that leave cycles of their own
+    before = len(list_training_objects())
+    gc.disable()  # a worker hardly ever searches for cycles: it has too many objects that are none
+    try:
+        finish_training(train(make_run(epochs=1), TrainingSettings(device="cpu")))
+        assert len(list_training_objects()) == before
+    finally:
+        gc.enable()

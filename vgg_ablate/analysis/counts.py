@@ -35,7 +35,7 @@ class TrainedCounts(NamedTuple):
         """Share of trained runs of a minus that of b, in percentage points."""
         return 100 * (self.trained_a / self.runs_a - self.trained_b / self.runs_b)
 
-    def p_value(self) -> float:
+    def compute_p_value(self) -> float:
         """Return the two-sided p-value of "both sides train equally often", by Barnard's unconditional exact test.
 
         The statistic is the pooled z; the p-value is its maximum over the unknown common share (Barnard 1947). It is 1
@@ -43,7 +43,7 @@ class TrainedCounts(NamedTuple):
         """
         return _compute_barnard(*self)
 
-    def interval(self, level: float) -> tuple[float, float]:
+    def compute_interval(self, level: float) -> tuple[float, float]:
         """Return Newcombe's interval of the difference, in percentage points, from the two Wilson intervals.
 
         Newcombe 1998, Statistics in Medicine 17:873, method 10. It describes the size of the difference; the test

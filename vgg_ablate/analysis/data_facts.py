@@ -68,7 +68,7 @@ def sum_confusion(results: Results, variant: str) -> NDArray[np.int64] | None:
 def _find_finished(results: Results, variant: str) -> tuple[str, Record | None]:
     for planned in results.manifest.planned:
         record = results.records.get(planned.key)
-        if planned.variant == variant and record is not None and record.tested is not None and not record.averaged:
+        if planned.variant == variant and record is not None and record.tested is not None and not record.is_averaged:
             return planned.key, record
     return "", None
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from vgg_ablate.analysis.counts import compute_counts_power
 from vgg_ablate.analysis.examples import CorrectExamples, collect_correct_examples, has_shared_test_split
-from vgg_ablate.analysis.frame import MISSING, SPARED, build_run_frame
+from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_run_frame
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.results import Results, read_planned_results
 from vgg_ablate.analysis.sequential import Look, compute_conditional_power
@@ -44,7 +44,7 @@ class Decisions:
     problems: tuple[str, ...] = ()  # claims that were left out
 
     @property
-    def judged(self) -> int:
+    def judged_looks(self) -> int:
         """The number of looks whose runs are all recorded."""
         return len(self.followed)
 
@@ -56,7 +56,7 @@ class Decisions:
     @property
     def is_finished(self) -> bool:
         """Whether no run is needed for a further look."""
-        return bool(self.stopped) or self.judged == len(self.looks)
+        return bool(self.stopped) or self.judged_looks == len(self.looks)
 
     def count_seeds(self, variant: str) -> int:
         """Return how many of the first seeds a variant needs by now, at every level of the horizons."""
@@ -65,9 +65,9 @@ class Decisions:
     def describe(self) -> str:
         """Return at which look the study is, or why it has stopped, in words."""
         if self.stopped:
-            return f"stopped at look {self.judged} of {len(self.looks)}: {self.stopped}"
-        count = self.looks[self.judged - 1] if self.judged else 0
-        return f"look {self.judged} of {len(self.looks)}, after {count} of {self.looks[-1]} seeds"
+            return f"stopped at look {self.judged_looks} of {len(self.looks)}: {self.stopped}"
+        count = self.looks[self.judged_looks - 1] if self.judged_looks else 0
+        return f"look {self.judged_looks} of {len(self.looks)}, after {count} of {self.looks[-1]} seeds"
 
 
 def judge_looks(
@@ -147,9 +147,9 @@ def _judge_look(
         members = [claim for claim in family if claim.id in opened]
         judged |= judge_family(members, frame, seeds[: look.seeds], contrasts, look, examples)
     return {
-        name: verdict if verdict.exact else replace(verdict, look=looks[index], looks=looks, complete=complete)
+        name: verdict if verdict.is_exact else replace(verdict, look=looks[index], looks=looks, is_complete=is_complete)
         for name, verdict in judged.items()
-        for complete in [_has_all_records(frame, contrasts[name], seeds[: looks[index]], any_run=True)]
+        for is_complete in [_has_all_records(frame, contrasts[name], seeds[: looks[index]], any_run=True)]
     }
 
 
@@ -234,7 +234,7 @@ def collect_shared_examples(results: Results) -> CorrectExamples | None:
     return collect_correct_examples(results) if has_shared_test_split(results) else None
 
 
-def mark_spared_runs(frame: pd.DataFrame, study: Study, decisions: Decisions) -> pd.DataFrame:
+def mark_unneeded_runs(frame: pd.DataFrame, study: Study, decisions: Decisions) -> pd.DataFrame:
     """Return the frame in which the missing runs that no open claim needs have the outcome `not needed`."""
     if decisions.seeds is None:
         return frame
@@ -244,7 +244,7 @@ def mark_spared_runs(frame: pd.DataFrame, study: Study, decisions: Decisions) ->
         for variant, seed in zip(frame["variant"], frame["seed"], strict=True)
     ]
     is_spared = (frame["outcome"] == MISSING) & np.array(is_unneeded, dtype=bool)
-    outcomes = frame["outcome"].mask(is_spared, SPARED)
+    outcomes = frame["outcome"].mask(is_spared, NOT_NEEDED)
     reasons = frame["reason"].mask(is_spared, "its claims are decided, or a later look")
     return frame.assign(outcome=outcomes, reason=reasons)
 

@@ -22,7 +22,7 @@ from vgg_ablate.config.horizons import get_full_name
 from vgg_ablate.records import Outcome, PlannedRun, Record, is_at_chance
 
 MISSING, DAMAGED = "missing", "damaged"
-SPARED = "not needed"  # a run without a record, in a study that stops, of which no open claim needs one by now
+NOT_NEEDED = "not needed"  # a run without a record, in a study that stops, of which no open claim needs one by now
 # Column -> dtype. The dtypes are the same after a round trip through CSV or Parquet: nullable ones only where a value
 # can be missing and float64 could not say so without changing the kind of the others.
 RUN_COLUMNS: dict[str, str] = {
@@ -234,8 +234,8 @@ def _read_record(record: Record, epochs: FloatArray) -> dict[str, Any]:
         "train_loss": epochs[-1, EPOCH_FIELDS.index("train_loss")] if len(epochs) else None,
         "val_loss": epochs[-1, EPOCH_FIELDS.index("val_loss")] if len(epochs) else None,
         # An ensemble that was averaged from stored predictions has not been trained: its times mean nothing.
-        "train_seconds": None if record.averaged else record.train_seconds,
-        "images_per_second": None if record.averaged else record.images_per_second,
+        "train_seconds": None if record.is_averaged else record.train_seconds,
+        "images_per_second": None if record.is_averaged else record.images_per_second,
         "train_cpu_seconds": cpu_seconds or None,
         "disturbed": _is_disturbed(record, cpu_seconds),
         "device": str(environment.get("device", "")),
@@ -251,11 +251,11 @@ def _is_trained(record: Record, epochs: FloatArray) -> bool | None:
     """Return whether a run ended above chance level; a diverged one did not. None where it was cut short."""
     if record.outcome is Outcome.DIVERGED:
         return False
-    if record.averaged:
-        return None if record.stalled is None else not record.stalled
+    if record.is_averaged:
+        return None if record.is_stalled is None else not record.is_stalled
     if record.outcome is not Outcome.FINISHED or not len(epochs):
         return None
-    # `record.stalled` needs the epochs, which this record has been stripped of (results.py).
+    # `record.is_stalled` needs the epochs, which this record has been stripped of (results.py).
     last = dict(zip(EPOCH_FIELDS, epochs[-1].tolist(), strict=True))
     stalled = is_at_chance(last["val_accuracy"], round(last["val_examples"]), record.run.classes)
     return None if stalled is None else not stalled
@@ -267,7 +267,7 @@ def _is_disturbed(record: Record, cpu_seconds: float) -> bool:
     A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time tells nothing
     about waiting: such runs count as undisturbed, and so do ensembles that were averaged without training.
     """
-    if record.averaged:
+    if record.is_averaged:
         return False
     if record.environment.get("device", "cpu") != "cpu" or record.environment.get("threads", 1) != 1:
         return False

@@ -39,7 +39,7 @@ def judge_horizons(
         for verdict in judge_level(study, level, claims, decisions, frame, quantities, examples):
             by_claim[verdict.claim.id][level] = verdict
     return tuple(
-        _with_levels(verdict, study, by_claim[verdict.claim.id]) if verdict.claim.id in by_claim else verdict
+        _add_horizons(verdict, study, by_claim[verdict.claim.id]) if verdict.claim.id in by_claim else verdict
         for verdict in verdicts
     )
 
@@ -94,14 +94,15 @@ def find_shown_level(study: Study, frame: pd.DataFrame) -> HorizonLevel | None:
     return study.horizon_levels[-1]
 
 
-def _with_levels(verdict: Verdict, study: Study, by_level: Mapping[float, Verdict]) -> Verdict:
-    horizons = {
-        str(level): HorizonVerdict(found.mean, found.ci_low, found.ci_high, found.verdict, complete=found.complete)
-        for level, found in ((level, by_level[level]) for level in study.horizon_levels)
-    }
+def _add_horizons(verdict: Verdict, study: Study, by_level: Mapping[float, Verdict]) -> Verdict:
+    horizons = {str(level): _select_numbers(by_level[level]) for level in study.horizon_levels}
     before, last = list(horizons.values())[-2:]
-    stable = before.verdict == last.verdict if before.complete and last.complete else None
-    return replace(verdict, horizons=horizons, stable=stable)
+    is_stable = before.verdict == last.verdict if before.is_complete and last.is_complete else None
+    return replace(verdict, horizons=horizons, is_stable=is_stable)
+
+
+def _select_numbers(verdict: Verdict) -> HorizonVerdict:
+    return HorizonVerdict(verdict.mean, verdict.ci_low, verdict.ci_high, verdict.verdict, verdict.is_complete)
 
 
 def _rename_numbers(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:

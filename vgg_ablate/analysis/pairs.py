@@ -20,7 +20,7 @@ from vgg_ablate.config.published import PublishedValue
 
 def compute_gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
     """Return seed -> gain of a over b, in the verdict's unit; empty for exact metrics and for counts of runs."""
-    if verdict.exact or verdict.claim.metric == "trained":
+    if verdict.is_exact or verdict.claim.metric == "trained":
         return {}
     table = collect_by_seed(frame, verdict.claim.metric)
     weights, sign = verdict.weights.items(), get_sign(verdict.claim.metric)
@@ -36,13 +36,13 @@ def compute_deciding_interval(verdict: Verdict) -> tuple[float, float]:
     Holm's q = factor * p is at most alpha exactly where the interval of level 1 - alpha / factor excludes the edge. For
     a single claim that is the shown interval. Both ends are NaN where there is none.
     """
-    if verdict.exact or verdict.counts is not None or isnan(verdict.q) or isnan(verdict.ci_low) or verdict.n < 2:
+    if verdict.is_exact or verdict.counts is not None or isnan(verdict.q) or isnan(verdict.ci_low) or verdict.n < 2:
         return verdict.ci_low, verdict.ci_high
     if verdict.estimate is None:
         return verdict.ci_low, verdict.ci_high
     # Where p underflows to 0 the factor is lost: the size of the family stands for it, which is Holm's hardest step.
     factor = verdict.q / verdict.p if verdict.p > 0 else float(verdict.family)
-    low, high = verdict.estimate.interval(1 - verdict.alpha / max(factor, 1.0))
+    low, high = verdict.estimate.compute_interval(1 - verdict.alpha / max(factor, 1.0))
     return float(low), float(high)
 
 
@@ -79,7 +79,7 @@ def compute_sides(verdict: Verdict, frame: pd.DataFrame) -> tuple[MetricSummary,
     if claim.trend is not None or claim.against or claim.metric == "trained":
         return None
     shown = get_shown_metric(claim.metric)
-    table = _collect_exact(frame, shown, verdict.weights) if verdict.exact else collect_by_seed(frame, shown)
+    table = _collect_exact(frame, shown, verdict.weights) if verdict.is_exact else collect_by_seed(frame, shown)
     if claim.published is not None:
         return _average_side(verdict.weights, table), _summarize_published(claim.published, shown != claim.metric)
     sides = [{name: abs(weight) for name, weight in verdict.weights.items() if weight * way > 0} for way in (1, -1)]

@@ -24,7 +24,7 @@ class Reproduction:
     """The result of the comparison: a sentence per difference, and whether the run was compared bit for bit."""
 
     agrees: bool
-    exactly: bool
+    is_bitwise: bool
     differences: tuple[str, ...]
 
 
@@ -34,7 +34,7 @@ def compare_reproduction(stored: Record, again: Record, of_variant: Sequence[Rec
     On the same device, threads, precision and torch, every number must be the same. Elsewhere the test error must lie
     in the 95 % prediction interval for one more seed of the variant.
     """
-    if stored.tested is not None and stored.averaged:
+    if stored.tested is not None and stored.is_averaged:
         return _compare_averaged(stored.tested, again)
     changes = list(_find_environment_changes(stored, again))
     if not changes:

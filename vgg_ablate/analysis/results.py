@@ -71,10 +71,10 @@ def read_results(folder: str | Path) -> Results:
     in `problems`.
     """
     folder = Path(folder)
-    manifest, double_keys = _with_one_key_per_run(Manifest.read(folder))
+    manifest, double_keys = _drop_double_keys(Manifest.read(folder))
     study, rejected_claims = read_study_and_problems(folder)
     store = RecordStore(folder / "records")
-    with _without_garbage_collection():
+    with _pause_garbage_collection():
         expected = validation.resolve_expected_variants(study)
         records, epochs, damaged = _read_records(store, manifest.planned, expected)
         tuning, torn = _read_tuning_records(store, manifest)
@@ -97,7 +97,7 @@ def read_results(folder: str | Path) -> Results:
 def read_planned_results(study: Study, planned: Iterable[PlannedRun], folder: Path) -> Results:
     """Read the records of given runs of a given study; the folder's own study.yaml and manifest are not looked at."""
     runs = tuple(planned)
-    with _without_garbage_collection():
+    with _pause_garbage_collection():
         expected = validation.resolve_expected_variants(study)
         records, epochs, damaged = _read_records(RecordStore(folder / "records"), runs, expected)
     manifest = Manifest(study=study.name, base=study.base.name, planned=runs)
@@ -109,7 +109,7 @@ def _collect_costs(expected: Mapping[str, ExpectedVariant]) -> dict[str, Mapping
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def _pause_garbage_collection() -> Iterator[None]:
     """Switch the cyclic garbage collector off: records hold no cycles, and it takes a third of the reading time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -120,7 +120,7 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _with_one_key_per_run(manifest: Manifest) -> tuple[Manifest, list[str]]:
+def _drop_double_keys(manifest: Manifest) -> tuple[Manifest, list[str]]:
     """Return the manifest with the first key of every variant and seed, and a problem for every further key."""
     first = {(run.variant, run.seed): run for run in reversed(manifest.planned)}
     problems = [
@@ -150,7 +150,7 @@ def _read_records(
             continue
         contradiction = validation.find_contradiction(record, run, expected.get(run.variant))
         if contradiction:
-            damaged[run.key] = f"{store.path(run.key)}: {contradiction}"
+            damaged[run.key] = f"{store.get_path(run.key)}: {contradiction}"
             continue
         epochs[run.key] = _build_epoch_array(record)
         # A large study has 200,000 epochs; as objects they would fill the memory.
@@ -202,7 +202,7 @@ def _find_orphans(store: RecordStore, manifest: Manifest, expected: Mapping[str,
     try:
         difference = validation.describe_nearest_variant(store.get(orphans[0]), expected)
     except StorageError as error:
-        difference = str(error).removeprefix(f"{store.path(orphans[0])}: ")
+        difference = str(error).removeprefix(f"{store.get_path(orphans[0])}: ")
     detail = f" ({orphans[0]}.json: {difference})" if difference else ""
     names = _join_names(f"{key}.json" for key in orphans)
     return [f"{store.folder}: {names}: of no run of this study, ignored{detail}"]
@@ -219,7 +219,7 @@ def _find_mixed_datasets(store: RecordStore, records: Iterable[Record]) -> list[
         other = first.setdefault(dataset, record)
         if other.run.fingerprint != record.run.fingerprint:
             problems.append(
-                f"{store.path(record.key)}: run.fingerprint: {data.name} was {other.run.fingerprint} "
+                f"{store.get_path(record.key)}: run.fingerprint: {data.name} was {other.run.fingerprint} "
                 f"in {other.key}.json, got {record.run.fingerprint}: records of two different data sets in one folder"
             )
     return problems

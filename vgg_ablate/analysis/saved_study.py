@@ -41,16 +41,16 @@ def _parse_without_bad_claims(document: yaml_loader.Document) -> tuple[Study, li
     # More than one pass: claims are checked against the variants only once each of them is valid on its own.
     while True:
         try:
-            return Study.from_document(_with_claims(document, kept)), problems
+            return Study.from_document(_select_claims(document, kept)), problems
         except SpecError as error:
             bad = {index for problem in error.problems if (index := _get_claim_index(problem)) is not None}
             if not bad or any(_get_claim_index(problem) is None for problem in error.problems):
                 raise
-            problems += [f"{_with_file_index(problem, kept)}; this claim is left out" for problem in error.problems]
+            problems += [f"{_restore_file_index(problem, kept)}; this claim is left out" for problem in error.problems]
             kept = [number for index, number in enumerate(kept) if index not in bad]
 
 
-def _with_claims(document: yaml_loader.Document, kept: Sequence[int]) -> yaml_loader.Document:
+def _select_claims(document: yaml_loader.Document, kept: Sequence[int]) -> yaml_loader.Document:
     """Return the document with these claims only; their source locations move along."""
     claims = document.data.get("claims")
     if not isinstance(claims, list) or len(kept) == len(claims):
@@ -72,6 +72,6 @@ def _get_claim_index(problem: Problem) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _with_file_index(problem: Problem, kept: Sequence[int]) -> Problem:
+def _restore_file_index(problem: Problem, kept: Sequence[int]) -> Problem:
     """Return the problem with the claim's index in the file in place of that among the kept claims."""
     return replace(problem, path=_CLAIM.sub(lambda match: f"claims[{kept[int(match.group(1))]}]", problem.path))

@@ -87,7 +87,7 @@ def find_crossing(levels: Sequence[float], differences: ArrayLike) -> Crossing |
     if not len(changes):
         return None
     zero = int(changes[-1])  # of several, the last one decides which side is better in the end
-    low, high = estimate.interval(1 - ALPHA)
+    low, high = estimate.compute_interval(1 - ALPHA)
     open_points = (low <= 0) & (high >= 0)
     first = last = zero + int(abs(estimate.mean[zero + 1]) < abs(estimate.mean[zero]))
     while first > 0 and open_points[first - 1]:

@@ -27,22 +27,22 @@ class Estimate(NamedTuple):
     se: FloatArray
     dof: FloatArray
 
-    def interval(self, level: float = 1 - ALPHA) -> tuple[FloatArray, FloatArray]:
+    def compute_interval(self, level: float = 1 - ALPHA) -> tuple[FloatArray, FloatArray]:
         """Return the two ends of Student's two-sided confidence interval."""
         reach = special.stdtrit(self.dof, (1 + level) / 2) * self.se
         return self.mean - reach, self.mean + reach
 
-    def p_above(self, edge: float) -> FloatArray:
+    def compute_p_above(self, edge: float) -> FloatArray:
         """Return the one-sided p-value of the alternative "the true mean is above `edge`"."""
-        return _tail(self, edge, 1.0)
+        return _compute_t_tail(self, edge, 1.0)
 
-    def p_below(self, edge: float) -> FloatArray:
+    def compute_p_below(self, edge: float) -> FloatArray:
         """Return the one-sided p-value of the alternative "the true mean is below `edge`"."""
-        return _tail(self, edge, -1.0)
+        return _compute_t_tail(self, edge, -1.0)
 
-    def probability(self, region: Region) -> FloatArray:
+    def compute_probability(self, region: Region) -> FloatArray:
         """Return P(true mean in region | data) under a flat prior, which is the t distribution around the mean."""
-        return _tail(self, region[1], 1.0) - _tail(self, region[0], 1.0)
+        return _compute_t_tail(self, region[1], 1.0) - _compute_t_tail(self, region[0], 1.0)
 
 
 class CrossedEstimate(NamedTuple):
@@ -68,22 +68,22 @@ class CrossedEstimate(NamedTuple):
         """The standard error over the seeds."""
         return self.seeds.se
 
-    def interval(self, level: float = 1 - ALPHA) -> tuple[float, float]:
+    def compute_interval(self, level: float = 1 - ALPHA) -> tuple[float, float]:
         """Return the two ends of the two-sided confidence interval."""
         reach = self._compute_half_width((1 - level) / 2)
         return float(self.mean) - reach, float(self.mean) + reach
 
-    def p_above(self, edge: float) -> FloatArray:
+    def compute_p_above(self, edge: float) -> FloatArray:
         """Return the one-sided p-value of "the true mean is above `edge`": that of the interval which ends there."""
         return np.asarray(self._compute_tail(float(self.mean) - edge))
 
-    def p_below(self, edge: float) -> FloatArray:
+    def compute_p_below(self, edge: float) -> FloatArray:
         """Return the one-sided p-value of the alternative "the true mean is below `edge`"."""
         return np.asarray(self._compute_tail(edge - float(self.mean)))
 
-    def probability(self, region: Region) -> FloatArray:
+    def compute_probability(self, region: Region) -> FloatArray:
         """Return P(true mean in region | data) by the intervals of all levels."""
-        return self.p_above(region[1]) - self.p_above(region[0])
+        return self.compute_p_above(region[1]) - self.compute_p_above(region[0])
 
     def _compute_half_width(self, tail: float) -> float:
         of_seeds = special.stdtrit(self.seeds.dof, tail) * self.seeds.se
@@ -176,8 +176,8 @@ def compute_evidence(estimate: Estimate | CrossedEstimate, region: Region, *, ou
     outside (the smaller counts, doubled in `p`).
     """
     low, high = region
-    inside = np.maximum(estimate.p_above(low), estimate.p_below(high))
-    beyond = np.minimum(estimate.p_below(low), estimate.p_above(high))
+    inside = np.maximum(estimate.compute_p_above(low), estimate.compute_p_below(high))
+    beyond = np.minimum(estimate.compute_p_below(low), estimate.compute_p_above(high))
     supporting, refuting = (beyond, inside) if outside else (inside, beyond)
     return Evidence(supporting, refuting, np.minimum(1.0, 2 * np.minimum(supporting, refuting)))
 
@@ -228,7 +228,7 @@ def estimate_examples(differences: ArrayLike) -> tuple[float, int]:
     return float(np.sqrt(max(0.0, ms_examples - ms_residual) / d.size)), examples - 1
 
 
-def _tail(estimate: Estimate, edge: float, side: float) -> FloatArray:
+def _compute_t_tail(estimate: Estimate, edge: float, side: float) -> FloatArray:
     """Return P(true mean < edge | data) for side 1, P(true mean > edge | data) for side -1."""
     # (edge - mean) / se is NaN for an infinite edge and se 0; the probability is known without it.
     if np.isinf(edge):

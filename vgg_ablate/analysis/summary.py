@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_spared_runs
+from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_unneeded_runs
 from vgg_ablate.analysis.effects import FactorialEffects, compute_effects
-from vgg_ablate.analysis.frame import MISSING, SPARED, build_epoch_frame, build_run_frame
+from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.proposals import collect_proposals
 from vgg_ablate.analysis.results import Results, read_results
@@ -98,7 +98,7 @@ class Report:
     @property
     def is_recorded(self) -> bool:
         """Whether any planned run has a record."""
-        return not bool(self.frame["outcome"].isin([MISSING, SPARED]).all())
+        return not bool(self.frame["outcome"].isin([MISSING, NOT_NEEDED]).all())
 
 
 def load_report(folder: str | Path) -> Report:
@@ -128,7 +128,7 @@ def build_report(results: Results) -> Report:
         by_claim = {verdict.claim.id: verdict for verdict in judged}
         shown_verdicts = tuple(by_claim.get(verdict.claim.id, verdict) for verdict in verdicts)
         shown = _get_variants_at(study, level)
-    frame = mark_spared_runs(frame, study, decisions)
+    frame = mark_unneeded_runs(frame, study, decisions)
     return Report(
         results=results,
         frame=frame,

@@ -27,8 +27,8 @@ class TrainingState:
     batch_size: int
     train_error: tuple[float, float]  # the lowest and the highest mean of all variants
     chance_error: float
-    judged: int  # runs of which it is known whether they ended above chance level
-    untrained: int  # of those, the ones that did not
+    judged_runs: int  # runs of which it is known whether they ended above chance level
+    untrained_runs: int  # of those, the ones that did not
     high_train_error: tuple[str, ...]  # variants whose train error is high, also beside their validation error
     moving: tuple[str, ...]  # claims on which the two longest horizons disagree
     variants: int  # with a known train error
@@ -56,10 +56,10 @@ def compute_training_state(
         batch_size=base.train.batch_size,
         train_error=(float(np.min(known)), float(np.max(known))),
         chance_error=100.0 * (1 - 1 / base.data.shape.classes) if base.data.shape.classes else nan,
-        judged=sum(row.judged for row in rows),
-        untrained=sum(row.untrained for row in rows),
+        judged_runs=sum(row.judged_runs for row in rows),
+        untrained_runs=sum(row.untrained_runs for row in rows),
         high_train_error=tuple(high),
-        moving=tuple(verdict.claim.id for verdict in verdicts if verdict.stable is False),
+        moving=tuple(verdict.claim.id for verdict in verdicts if verdict.is_stable is False),
         variants=len(train_errors),
     )
 

@@ -24,7 +24,7 @@ class VariantTrials:
 
     variant: str
     errors: dict[int, dict[int, float]]  # epochs -> trial -> error, mean over the tuning's seeds
-    as_written: float  # error of the study's own recipe at the fewest epochs; NaN where it was not among the trials
+    written_error: float  # error of the study's own recipe at the fewest epochs; NaN where it was not among the trials
     winner: TuningWinner | None  # None where the tuning is not complete
 
     @property
@@ -54,8 +54,8 @@ def collect_trials(report: Report) -> list[VariantTrials]:
         }
         values = first_trials[variant.name]
         is_recipe = all(get_model_value(untuned[variant.name], path) == value for path, value in values.items())
-        as_written = means[min(means)].get(0, nan) if is_recipe else nan
-        collected.append(VariantTrials(variant.name, means, as_written, variant.tuned))
+        written_error = means[min(means)].get(0, nan) if is_recipe else nan
+        collected.append(VariantTrials(variant.name, means, written_error, variant.tuned))
     return collected
 
 
@@ -107,7 +107,7 @@ def _build_row(trials: VariantTrials, paths: Sequence[str]) -> TableRow:
     cells: list[TableCell] = [TextCell(trials.variant), CountCell(len(trials.first_rung)), TextCell(word)]
     cells += [TextCell(_format_value(values.get(path))) for path in paths]
     error = nan if winner is None or winner.val_error is None else 100 * winner.val_error
-    return TableRow((*cells, QuantityCell(error, "fixed"), QuantityCell(trials.as_written, "fixed")))
+    return TableRow((*cells, QuantityCell(error, "fixed"), QuantityCell(trials.written_error, "fixed")))
 
 
 def _format_value(value: object) -> str:

@@ -82,7 +82,7 @@ def _check_finished(record: Record) -> str | None:
     tested, epochs = record.tested, record.run.train.epochs
     if tested is None:
         return "tested: a finished run has test results, got none"
-    if record.averaged and not record.epochs:
+    if record.is_averaged and not record.epochs:
         return _check_averaged(record, tested)
     numbers = [epoch.epoch for epoch in record.epochs]
     if numbers != list(range(1, epochs + 1)):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vgg_ablate.analysis import stats
-from vgg_ablate.analysis.frame import SPARED
+from vgg_ablate.analysis.frame import NOT_NEEDED
 from vgg_ablate.analysis.metrics import (
     TIMED_METRICS,
     collect_by_seed,
@@ -73,8 +73,8 @@ class VariantRow:
     metrics: Mapping[str, MetricSummary]  # every other error and accuracy that has values
     times: Mapping[str, TimeRange]  # timed metrics, of undisturbed runs
     devices: tuple[str, ...]
-    judged: int = 0  # runs of which it is known whether they ended above chance level
-    untrained: int = 0  # of those, the stalled and diverged ones
+    judged_runs: int = 0  # runs of which it is known whether they ended above chance level
+    untrained_runs: int = 0  # of those, the stalled and diverged ones
     stalled: tuple[int, ...] = ()  # seeds of the runs that finished at chance level, which means leave out
     disturbed: int = 0  # finished runs whose times are left out
 
@@ -84,7 +84,7 @@ class VariantRow:
         return self.variant.name
 
     @property
-    def best(self) -> bool:
+    def is_best(self) -> bool:
         """Whether no other variant has a lower error that is separable from this one's, and some have a higher one."""
         return self.group == 1
 
@@ -96,7 +96,7 @@ class VariantRow:
     @property
     def training_state(self) -> str:
         """`trained 4/5` where a run has stalled, else empty."""
-        return f"trained {self.judged - self.untrained}/{self.judged}" if self.stalled else ""
+        return f"trained {self.judged_runs - self.untrained_runs}/{self.judged_runs}" if self.stalled else ""
 
 
 def compute_paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> PairedDifference:
@@ -105,7 +105,7 @@ def compute_paired_difference(values: Mapping[int, float], base: Mapping[int, fl
     if len(differences) < 2:
         return PairedDifference(len(differences), float(differences.mean()) if len(differences) else nan)
     estimate = stats.estimate_paired(differences)
-    low, high = estimate.interval(1 - ALPHA)
+    low, high = estimate.compute_interval(1 - ALPHA)
     sd = float(estimate.se) * sqrt(len(differences))
     return PairedDifference(len(differences), float(estimate.mean), sd, float(low), float(high))
 
@@ -219,7 +219,7 @@ def _build_row(
     base_errors: Mapping[int, float],
     group: int | None,
 ) -> VariantRow:
-    runs = runs[(runs["outcome"] != SPARED).to_numpy()]
+    runs = runs[(runs["outcome"] != NOT_NEEDED).to_numpy()]
     finished = runs[(runs["outcome"] == "finished").to_numpy()]
     values = {metric: _list_values(finished, metric) for metric in (*_SECONDARY_METRICS, *sorted(TIMED_METRICS))}
     return VariantRow(
@@ -234,8 +234,8 @@ def _build_row(
         metrics={metric: summarize_values(values[metric]) for metric in _SECONDARY_METRICS if values[metric]},
         times={metric: summarize_times(values[metric]) for metric in sorted(TIMED_METRICS) if values[metric]},
         devices=tuple(sorted({str(d or n) for n, d in zip(finished["device"], finished["device_name"], strict=True)})),
-        judged=int(runs["trained"].notna().sum()),
-        untrained=int((~runs["trained"].dropna().astype(bool)).sum()),
+        judged_runs=int(runs["trained"].notna().sum()),
+        untrained_runs=int((~runs["trained"].dropna().astype(bool)).sum()),
         stalled=tuple(int(seed) for seed in runs.loc[find_stalled_runs(runs), "seed"]),
         disturbed=int(find_excluded_runs(finished, "train_seconds").sum()),
     )

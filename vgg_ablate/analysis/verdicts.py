@@ -50,7 +50,7 @@ class HorizonVerdict:
     ci_low: float
     ci_high: float
     verdict: VerdictWord
-    complete: bool  # every run that the claim is about has a record
+    is_complete: bool  # every run that the claim is about has a record
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Verdict:
     weights: Mapping[str, float]  # variant -> weight in the difference
     verdict: VerdictWord
     reason: str = ""  # why it is inconclusive, where more seeds alone would not decide it
-    exact: bool = False
+    is_exact: bool = False
     seeds: tuple[int, ...] = ()  # those that every variant has finished, at the look
     run_counts: tuple[int, ...] = ()  # runs of every variant, where they share no seeds
     method: str = ""  # the test that decides, where it is not the paired t-test
@@ -91,9 +91,9 @@ class Verdict:
     on_test_set: VerdictWord | None = None  # the verdict by the seeds alone, where `beyond` decides
     estimate: Estimate | CrossedEstimate | None = field(default=None, repr=False, compare=False)  # that decides
     counts: TrainedCounts | None = None  # of a claim on the runs that trained
-    complete: bool = True  # every run that it is about has a record, at the look
+    is_complete: bool = True  # every run that it is about has a record, at the look
     horizons: Mapping[str, HorizonVerdict] = field(default_factory=dict)  # level -> verdict; the last level decides
-    stable: bool | None = None  # the two longest horizons have the same verdict; None where one is not recorded
+    is_stable: bool | None = None  # the two longest horizons have the same verdict; None where one is not recorded
 
     @property
     def n(self) -> int:
@@ -172,7 +172,7 @@ def _judge_exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[
     absent = [name for name in weights if name not in known.index]
     if absent:
         reason = f"no record of {', '.join(absent)}"
-        return Verdict(claim, weights, "inconclusive", reason, exact=True, complete=False)
+        return Verdict(claim, weights, "inconclusive", reason, is_exact=True, is_complete=False)
     difference = float(sum(weight * float(known[name]) for name, weight in weights.items()))
     gain = get_sign(claim.metric) * (difference - (claim.published.value if claim.published else 0.0))
     low, high = claim.region
@@ -181,7 +181,7 @@ def _judge_exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[
         claim,
         weights,
         "supported" if holds else "refuted",
-        exact=True,
+        is_exact=True,
         mean=gain,
         sd=0.0,
         ci_low=gain,
@@ -197,13 +197,13 @@ def _judge_counts(
     alpha = look.added_level  # the joint distribution of exact tests over looks is not known
     counted = {claim.id: count_trained(frame, contrasts[claim.id], seeds) for claim in claims}
     fewest = {name: min(counts.runs_a, counts.runs_b) for name, (counts, _) in counted.items()}
-    p_values = [counted[claim.id][0].p_value() if fewest[claim.id] >= FEWEST_SEEDS else 1.0 for claim in claims]
+    p_values = [counted[claim.id][0].compute_p_value() if fewest[claim.id] >= FEWEST_SEEDS else 1.0 for claim in claims]
     judged = {}
     for claim, p, q in zip(claims, p_values, stats.adjust_holm(p_values), strict=True):
         counts, lacking = counted[claim.id]
         verdict = Verdict(claim, contrasts[claim.id], "inconclusive", alpha=alpha, family=look.family)
         if fewest[claim.id]:
-            low, high = counts.interval(1 - alpha)
+            low, high = counts.compute_interval(1 - alpha)
             verdict = replace(verdict, counts=counts, mean=counts.difference, ci_low=low, ci_high=high)
         if lacking:
             judged[claim.id] = replace(verdict, reason=join_first(lacking, _MAX_LACKING, "; "))
@@ -268,14 +268,14 @@ def _judge_means(
         words: dict[str, VerdictWord] = {method: by_method[method][index].word for method in METHODS}
         judged[claim.id] = replace(
             verdict,
-            verdict=_refine_word(claim, deciding[index], look),
+            verdict=_apply_smallest_effect(claim, deciding[index], look),
             sensitivity={} if verdict.method else words,
-            on_test_set=None if verdict.beyond is None else _refine_word(claim, paired, look),
+            on_test_set=None if verdict.beyond is None else _apply_smallest_effect(claim, paired, look),
         )
     return judged
 
 
-def _refine_word(claim: Claim, result: MethodResult, look: Look) -> VerdictWord:
+def _apply_smallest_effect(claim: Claim, result: MethodResult, look: Look) -> VerdictWord:
     """Return the verdict, which is "no difference" where an undecided claim's interval is within the smallest effect.
 
     The interval has Bonferroni's level for the family, not Holm's: the step of a claim in Holm's order depends on its
@@ -289,7 +289,7 @@ def _refine_word(claim: Claim, result: MethodResult, look: Look) -> VerdictWord:
 
 def _compute_excluded(estimate: Estimate | CrossedEstimate, look: Look) -> float:
     """Return the difference beyond which, in either direction, every one is excluded at the level of the family."""
-    return float(np.max(np.abs(estimate.interval(1 - look.family_level))))
+    return float(np.max(np.abs(estimate.compute_interval(1 - look.family_level))))
 
 
 def _find_obstacle(verdict: Verdict, values: ContrastValues, unseeded: Mapping[str, str]) -> str:
@@ -326,7 +326,7 @@ def _build_verdict(
     if estimate is None:
         return replace(verdict, mean=float(differences[0])) if len(differences) else verdict
     over_seeds = estimate.seeds if isinstance(estimate, CrossedEstimate) else estimate
-    low, high = over_seeds.interval(1 - alpha)
+    low, high = over_seeds.compute_interval(1 - alpha)
     sd = float(over_seeds.se) * sqrt(verdict.n)
     return replace(
         verdict,
@@ -342,7 +342,7 @@ def _build_verdict(
         detectable=nan if verdict.method else power.compute_detectable_difference(sd, verdict.n, alpha),
         excluded=_compute_excluded(estimate, look),
         seeds_needed=None if verdict.method else _compute_seeds_needed(claim, sd, look.family),
-        beyond=estimate.interval(1 - alpha) if isinstance(estimate, CrossedEstimate) else None,
+        beyond=estimate.compute_interval(1 - alpha) if isinstance(estimate, CrossedEstimate) else None,
         estimate=estimate,
     )
 
@@ -350,7 +350,7 @@ def _build_verdict(
 def _compute_probability(claim: Claim, estimate: Estimate | CrossedEstimate, over_seeds: Estimate) -> float:
     if float(over_seeds.se) == 0:
         return nan
-    inside = float(estimate.probability(claim.region))
+    inside = float(estimate.compute_probability(claim.region))
     return 1 - inside if claim.kind == "different" else inside
 
 

@@ -86,7 +86,7 @@ def _write_card(folder: Path, results: Results, planned: PlannedRun, weights: Pa
 
     inputs = checkpoints.read_image_inputs(weights)
     assert inputs is not None  # the training has just written them
-    card = model_card.write_model_card(results, planned, inputs.class_names, hub=hub)
+    card = model_card.render_model_card(results, planned, inputs.class_names, hub=hub)
     yield _write(folder / "README.md", card.encode(), "the model card")
     if hub:
         config = model_card.serialize_hub_config(results.records[planned.key].run.arch, inputs.class_names)

@@ -45,7 +45,7 @@ def judge(
     if as_json:
         print(tables.serialize_judgement(judgement))
         return
-    print("\n".join(filter(None, (claims_file.question, tables.write_answer(judgement)))))
+    print("\n".join(filter(None, (claims_file.question, tables.describe_judgement(judgement)))))
     print_tables(tables.build_tables(judgement))
     for note in judgement.notes:
         print(f"note: {note}", file=sys.stderr)

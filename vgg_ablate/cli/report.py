@@ -56,7 +56,7 @@ def _print_methods(folders: list[Path]) -> None:
     from vgg_ablate.report import methods_text
 
     for folder in folders:
-        print(methods_text.write_methods(summary.load_report(folder)), end="")
+        print(methods_text.render_methods(summary.load_report(folder)), end="")
 
 
 def _save_texts(study: Path, folder: Path) -> None:

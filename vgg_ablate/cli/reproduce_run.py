@@ -73,7 +73,7 @@ def describe_agreement(planned: PlannedRun, reproduction: Reproduction, caveat: 
     Raises CheckFailedError where it does not; `caveat` says what was done with the weights all the same, such as
     `exported, but `.
     """
-    agreement = "bit for bit the same as" if reproduction.exactly else "consistent with"
+    agreement = "bit for bit the same as" if reproduction.is_bitwise else "consistent with"
     if not reproduction.agrees:
         raise CheckFailedError(f"{planned.name}: {caveat}not {agreement} its record")
     return f"{planned.name}: {agreement} its record"

@@ -63,6 +63,10 @@ HEARTBEAT_TIMEOUT = Annotated[
 ]
 
 
+MAX_HOURS = Annotated[
+    float | None,
+    typer.Option(metavar="H", min=0, help="Warn as soon as the study is predicted to take longer; nothing is stopped."),
+]
 TRACK = Annotated[
     list[TrackerName] | None,
     typer.Option(help="Mirror epochs and outcomes to an experiment tracker; may be given more than once."),
@@ -81,6 +85,7 @@ def run(
     retry: RETRY = None,
     wait: Annotated[bool, typer.Option(help="Wait while another process is running this study.")] = False,
     until: UNTIL = None,
+    max_hours: MAX_HOURS = None,
     pool: POOL = "local",
     address: ADDRESS = None,
     heartbeat_timeout: HEARTBEAT_TIMEOUT = 120,
@@ -110,6 +115,7 @@ def run(
         retry=frozenset(map(Outcome, retry or ())),
         wait=wait,
         until=until,
+        max_hours=max_hours,
         pool=pool,
         address=address,
         heartbeat_timeout_s=silence or heartbeat_timeout,

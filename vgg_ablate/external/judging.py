@@ -63,7 +63,7 @@ def judge_runs(runs: Runs, claims_file: ClaimsFile) -> Judgement:
             verdicts |= judge_family(
                 family, frame, sorted(frame["seed"].unique()), contrasts, look, unpaired=unpaired, own_seeds=seeds
             )
-    ordered = tuple(_write_seeds(verdicts[claim.id], table.seeds) for claim in claims)
+    ordered = tuple(_restore_seed_names(verdicts[claim.id], table.seeds) for claim in claims)
     return Judgement(claims_file, ordered, table.frame, tuple(notes), runs.name)
 
 
@@ -107,7 +107,7 @@ def _check_exact(frame: pd.DataFrame, metric: Metric, runs: Runs) -> pd.DataFram
     return frame
 
 
-def _write_seeds(verdict: Verdict, seeds: Mapping[int, str]) -> Verdict:
+def _restore_seed_names(verdict: Verdict, seeds: Mapping[int, str]) -> Verdict:
     """Return the verdict with the seeds of its reason as the runs spell them."""
     if not verdict.reason or all(str(code) == seed for code, seed in seeds.items()):
         return verdict

@@ -13,7 +13,7 @@ from vgg_ablate.external.claims_file import load_claims, parse_claims
 from vgg_ablate.external.judging import Judgement, judge_runs
 from vgg_ablate.external.run_table import Runs
 from vgg_ablate.external.sources import read_runs
-from vgg_ablate.external.tables import build_tables, serialize_judgement, write_answer
+from vgg_ablate.external.tables import build_tables, describe_judgement, serialize_judgement
 from vgg_ablate.external.writing import render_markdown_report, write_files
 from vgg_ablate.formatting.table import render_html
 from vgg_ablate.report.html.words import render_sentence
@@ -59,7 +59,7 @@ class RunsReport:
 
     def _repr_html_(self) -> str:
         tables = "".join(render_html(table) for table in build_tables(self._judgement))
-        return f"<p><b>{render_sentence(write_answer(self._judgement))}</b></p>{tables}"
+        return f"<p><b>{render_sentence(describe_judgement(self._judgement))}</b></p>{tables}"
 
 
 def judge_frame(runs: pd.DataFrame | str | Path, claims: Mapping[str, Any] | str | Path) -> RunsReport:

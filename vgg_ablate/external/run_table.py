@@ -50,13 +50,13 @@ def build_run_table(
     _check_columns(runs, columns, metrics)
     table = runs.table.reset_index(drop=True)
     problems: list[Problem] = []
-    names = [_write_cell(value) for value in table[columns.variant]]
+    names = [_format_cell(value) for value in table[columns.variant]]
     problems += [
         Problem("variant is empty", location=runs.describe_row(row)) for row, name in enumerate(names) if not name
     ]
     wanted = set(variants)
     rows = [row for row, name in enumerate(names) if name in wanted]
-    seeds = [_write_cell(value) for value in table[columns.seed]] if columns.seed else []
+    seeds = [_format_cell(value) for value in table[columns.seed]] if columns.seed else []
     if columns.seed:
         problems += _find_seed_problems(rows, names, seeds, runs)
     values = {name: _read_numbers(table[name], rows, name, runs, problems) for name in metrics}
@@ -122,7 +122,7 @@ def _read_numbers(
     """Return the values of the rows; NaN for missing and infinite ones. Adds a problem per cell that is no number."""
     values, units = [], dict[str, int]()
     for row in rows:
-        text = _write_cell(cells.iloc[row])
+        text = _format_cell(cells.iloc[row])
         match = _NUMBER.fullmatch(text)
         if match is None and text.lower() not in _NOT_FINITE:
             problems.append(Problem(f"{name} must be a number", location=runs.describe_row(row), got=text))
@@ -136,7 +136,7 @@ def _read_numbers(
     return values
 
 
-def _write_cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     """Return a cell as text; empty for a missing one. A whole number has no decimals: pandas reads 1 as 1.0."""
     if value is None or (isinstance(value, float) and value != value):
         return ""

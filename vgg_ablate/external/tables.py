@@ -12,15 +12,15 @@ from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, MeanCell, TableCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.report import wording
-from vgg_ablate.report.answer import write_verdicts
+from vgg_ablate.report.answer import describe_verdicts
 from vgg_ablate.report.claims_table import build_verdict_table
 from vgg_ablate.report.write import serialize_verdict
 
 
-def write_answer(judgement: Judgement) -> str:
+def describe_judgement(judgement: Judgement) -> str:
     """Return what the verdicts say, in one sentence."""
     with judgement.use_metrics():
-        return write_verdicts(judgement.verdicts, judgement.frame)
+        return describe_verdicts(judgement.verdicts, judgement.frame)
 
 
 def build_tables(judgement: Judgement) -> list[Table]:
@@ -36,7 +36,7 @@ def _build_claims_table(judgement: Judgement) -> Table:
     unit = units.pop() if len(units) == 1 else ""
     better = "more" if metrics[main].higher_is_better else "less"
     notes = ["Supported and refuted: at 5 %, with Holm's correction over the claims on a metric."]
-    if any(not verdict.method and not verdict.exact for verdict in judgement.verdicts):
+    if any(not verdict.method and not verdict.is_exact for verdict in judgement.verdicts):
         notes.insert(0, "a − b is paired by seed.")
     if any(verdict.claim.smallest_effect for verdict in judgement.verdicts):
         notes.append("No difference: the interval, corrected for all claims, lies within the smallest effect.")
@@ -87,7 +87,7 @@ def serialize_judgement(judgement: Judgement) -> str:
                 variants.append({"name": name, "metric": metric, "n": summary.n, "mean": summary.mean, "sd": sd})
         document = {
             "question": judgement.claims_file.question,
-            "answer": write_verdicts(judgement.verdicts, judgement.frame),
+            "answer": describe_verdicts(judgement.verdicts, judgement.frame),
             "source": judgement.source,
             "variants": variants,
             "claims": [serialize_verdict(verdict) for verdict in judgement.verdicts],

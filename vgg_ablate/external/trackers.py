@@ -122,6 +122,7 @@ def read_mlflow(source: str, uri: str) -> Runs:
     """
     _require("mlflow", source)
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # since 3.x the file store refuses to be read without it
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take four minutes where no server answers
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vgg_ablate.external.judging import Judgement
-from vgg_ablate.external.tables import build_tables, explain_verdicts, serialize_judgement, write_answer
+from vgg_ablate.external.tables import build_tables, describe_judgement, explain_verdicts, serialize_judgement
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting.table import render_latex, render_markdown
 from vgg_ablate.report.figures import canvas, forest
@@ -20,7 +20,7 @@ def write_files(judgement: Judgement, folder: Path) -> None:
         "claims.json": f"{serialize_judgement(judgement)}\n",
         "table.tex": render_latex(build_tables(judgement)[0]),
         "report.md": render_markdown_report(judgement),
-        "report.html": _render_page(judgement),
+        "report.html": _render_judgement_page(judgement),
     }
     with judgement.use_metrics():
         if rows := forest.build_forest_rows(judgement.verdicts, judgement.frame):
@@ -35,7 +35,7 @@ def render_markdown_report(judgement: Judgement) -> str:
     evidence = [f"- {name}: {escape_tags(' '.join(sentences))}" for name, sentences in explain_verdicts(judgement)]
     parts = [
         f"# {escape_tags(_get_title(judgement))}",
-        f"**{escape_tags(write_answer(judgement))}**",
+        f"**{escape_tags(describe_judgement(judgement))}**",
         render_markdown(claims_table),
         "![The verdicts as intervals](figures/forest.svg)",
         render_markdown(variants_table),
@@ -45,7 +45,7 @@ def render_markdown_report(judgement: Judgement) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
-def _render_page(judgement: Judgement) -> str:
+def _render_judgement_page(judgement: Judgement) -> str:
     claims_table, variants_table = build_tables(judgement)
     with judgement.use_metrics():
         claims = render_claims(judgement.verdicts, judgement.frame, claims_table)
@@ -54,7 +54,7 @@ def _render_page(judgement: Judgement) -> str:
         generator=GENERATOR_OF_FIGURES,
         title=_get_title(judgement),
         source=Path(judgement.source).name,
-        answer=write_answer(judgement),
+        answer=describe_judgement(judgement),
         claims=claims,
         variants=variants_table,
         evidence=explain_verdicts(judgement),

@@ -152,7 +152,7 @@ def _resolve_ensemble(variant: Variant, arch: Arch) -> ResolvedVariant:
     for index, net in enumerate((arch, *variant.train.ensemble)):
         path = f"train.ensemble[{index - 1}]" if index else "arch"
         try:
-            with _problems_at(path):
+            with _relocate_problems(path):
                 if net.match is not None:
                     # One factor for several nets is no rule that a reader would guess.
                     rule = "a match scales one net, and an ensemble has several: give each net its width"
@@ -171,7 +171,7 @@ def _check_pretraining(resolved: ResolvedVariant) -> None:
     pretrain = resolved.variant.train.pretrain
     if pretrain is None:
         return
-    with _problems_at("train.pretrain.arch"):
+    with _relocate_problems("train.pretrain.arch"):
         source = pretrain.arch.with_shape(resolved.variant.data.shape).to_normal_form()
         if not all(find_copyable_layers(source, net, pretrain.convs) for net in resolved.nets):
             rule = "must have a layer of the same name and shape as one of the net that it initializes"
@@ -187,7 +187,7 @@ def _check_scales(resolved: ResolvedVariant) -> None:
 
 
 @contextmanager
-def _problems_at(path: str) -> Iterator[None]:
+def _relocate_problems(path: str) -> Iterator[None]:
     """Raise SpecError and ValueError of the block as a SpecError whose problems are at `path`."""
     try:
         yield

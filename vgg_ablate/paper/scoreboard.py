@@ -56,7 +56,7 @@ def _count_words(standings: Sequence[Standing]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
-def render_page(standings: Sequence[Standing]) -> str:
+def render_scoreboard(standings: Sequence[Standing]) -> str:
     """Return the whole scoreboard in Markdown."""
     lines = [
         "# Where the paper's claims stand",

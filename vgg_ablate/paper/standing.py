@@ -40,12 +40,12 @@ class ClaimAnswer:
     @property
     def word(self) -> StandingVerdict:
         """The verdict, or "not run yet" where runs of the claim are missing at every training length."""
-        return self.verdict.verdict if self.verdict is not None and self.verdict.complete else "not run yet"
+        return self.verdict.verdict if self.verdict is not None and self.verdict.is_complete else "not run yet"
 
     @property
     def is_moving(self) -> bool:
         """Whether the two longest trainings disagree."""
-        return self.verdict is not None and self.verdict.stable is False
+        return self.verdict is not None and self.verdict.is_stable is False
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _find_answer(reference: ClaimReference, report: Report | None) -> ClaimAnswe
     if last is None or shown is None:
         return ClaimAnswer(reference, None)
     epochs, so_far, verdict = report.study.base.train.epochs, "", last
-    if not last.complete and shown.complete and report.level is not None:
+    if not last.is_complete and shown.is_complete and report.level is not None:
         verdict, so_far = shown, f"{report.level} of {report.study.horizon_levels[-1]} epochs"
-    sides = None if verdict.exact else compute_sides(verdict, report.frame)
+    sides = None if verdict.is_exact else compute_sides(verdict, report.frame)
     return ClaimAnswer(reference, verdict, describe_scale(report), epochs, sides, so_far)

@@ -22,7 +22,7 @@ from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.rankings import build_rankings_table, collect_rankings, render_ranks
 from vgg_ablate.paper.standing import ReadReport, Standing, build_report_reader, collect_standings
 from vgg_ablate.paper.training_length import render_training_length
-from vgg_ablate.report.answer import write_answer
+from vgg_ablate.report.answer import describe_answer
 from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures import canvas
 
@@ -54,7 +54,7 @@ def find_outdated_files(results: Path) -> list[str]:
 
 
 def _render_files(results: Path, standings: Sequence[Standing], read_report: ReadReport) -> dict[Path, str]:
-    files = {results / "paper" / "claims.md": scoreboard.render_page(standings)}
+    files = {results / "paper" / "claims.md": scoreboard.render_scoreboard(standings)}
     rankings = collect_rankings(read_report)
     rankings_table = build_rankings_table(rankings)
     drawings = {
@@ -95,7 +95,7 @@ def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], read_rep
 def _render_answer(report: Report) -> str:
     """Return the answer of a study and its table of claims in Markdown."""
     table = build_claims_table(report)
-    return f"> **{write_answer(report)}**\n\n{render_markdown(table) if table is not None else ''}"
+    return f"> **{describe_answer(report)}**\n\n{render_markdown(table) if table is not None else ''}"
 
 
 def _find_differences(path: Path, text: str) -> list[str]:

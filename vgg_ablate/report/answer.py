@@ -20,7 +20,7 @@ from vgg_ablate.report import wording
 _MAX_STATEMENTS = 2  # decided claims that are stated with their numbers; the others are counted
 
 
-def write_answer(report: Report) -> str:
+def describe_answer(report: Report) -> str:
     """Return the answer that the verdicts, or without claims the means, give to the study's question."""
     if not report.is_recorded:
         return f"Not run yet.{_describe_tuning_progress(report)}"
@@ -29,7 +29,7 @@ def write_answer(report: Report) -> str:
     return f"{capitalize_first(_describe_level(report) + clauses)}."
 
 
-def write_verdicts(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> str:
+def describe_verdicts(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> str:
     """Return what the verdicts say in one sentence; `frame` has one row per run."""
     return f"{capitalize_first('; '.join(_list_clauses(verdicts, frame)))}."
 
@@ -81,8 +81,8 @@ def _describe_tuning_progress(report: Report) -> str:
 
 
 def _list_clauses(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> Iterator[str]:
-    varying = [verdict for verdict in verdicts if not verdict.exact]
-    exact = [verdict for verdict in verdicts if verdict.exact]
+    varying = [verdict for verdict in verdicts if not verdict.is_exact]
+    exact = [verdict for verdict in verdicts if verdict.is_exact]
     decided = [verdict for verdict in varying if verdict.verdict in ("supported", "refuted")]
     stated, counted = decided[:_MAX_STATEMENTS], decided[_MAX_STATEMENTS:]
     yield from (_state_claim(verdict, frame) for verdict in stated)

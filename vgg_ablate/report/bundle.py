@@ -14,7 +14,7 @@ from vgg_ablate.analysis.summary import Report
 from vgg_ablate.errors import CheckFailedError, StorageError
 from vgg_ablate.files import replace_file
 from vgg_ablate.report import methods_text, write
-from vgg_ablate.report.answer import write_answer
+from vgg_ablate.report.answer import describe_answer
 
 _README = """\
 # {name}
@@ -64,11 +64,11 @@ def _collect_files(report: Report) -> Iterator[tuple[str, bytes]]:
     readme = _README.format(
         name=report.study.name,
         question=report.study.question,
-        answer=write_answer(report),
+        answer=describe_answer(report),
         version=metadata.version("vgg_ablate"),
     )
     yield "README.md", readme.encode()
-    yield "methods.md", methods_text.write_methods(report).encode()
+    yield "methods.md", methods_text.render_methods(report).encode()
     yield "environment.txt", _describe_environment().encode()
 
 

@@ -89,7 +89,7 @@ def _list_notes(verdicts: Sequence[Verdict], report: Report) -> list[str]:
     if len(report.study.looks) > 1:
         looks = ", ".join(str(look) for look in report.study.looks)
         notes.append(f"Looks after {looks} seeds share the 5 %; an interval has the level of the look that it is from.")
-    if any(verdict.stable is False for verdict in verdicts):
+    if any(verdict.is_stable is False for verdict in verdicts):
         notes.append("Moving: the two longest horizons disagree.")
     if omitted := len(report.shown_verdicts) - len(verdicts):
         notes.append(f"{omitted} more claims were judged; their numbers are below.")
@@ -125,7 +125,7 @@ def _build_side_cells(verdict: Verdict, frame: pd.DataFrame) -> tuple[TableCell,
     if verdict.counts is not None:
         trained_a, runs_a, trained_b, runs_b = verdict.counts
         return TextCell(f"{a} {trained_a}/{runs_a}"), TextCell(f"{b} {trained_b}/{runs_b}")
-    how: Literal["count", "mean"] = "count" if verdict.exact else "mean"
+    how: Literal["count", "mean"] = "count" if verdict.is_exact else "mean"
     sides = compute_sides(verdict, frame) or (MetricSummary(0), MetricSummary(0))
     # Errors in percent have two decimals at most; other metrics, of any size, as many as their spread allows.
     most = numbers.DEFAULT_DECIMALS if get_metric(claim.metric).scale != 1 else _MOST_DECIMALS
@@ -138,13 +138,13 @@ def build_claim_difference_cell(verdict: Verdict) -> TableCell:
     difference = compute_shown_difference(verdict)
     if isnan(difference.mean):
         return TextCell(numbers.DASH)
-    if verdict.exact:
+    if verdict.is_exact:
         return TextCell(numbers.format_count(difference.mean, signed=True))
     return DifferenceCell(difference.mean, verdict.sd, verdict.n, difference.low, difference.high)
 
 
 def _format_word(verdict: Verdict) -> str:
-    if not verdict.complete and not verdict.n:
+    if not verdict.is_complete and not verdict.n:
         return "not run yet"
     word = wording.format_verdict(verdict)
-    return f"{word}, moving" if verdict.stable is False else word
+    return f"{word}, moving" if verdict.is_stable is False else word

@@ -79,7 +79,7 @@ def estimate_unpaired_difference(one: Sequence[float], other: Sequence[float]) -
     if n < 2:
         return PairedDifference(n, float(np.mean(one) - np.mean(other)))
     estimate = stats.estimate_welch([one, other], [1, -1])
-    low, high = estimate.interval()
+    low, high = estimate.compute_interval()
     return PairedDifference(n, float(estimate.mean), float(estimate.se) * sqrt(n), float(low), float(high))
 
 
@@ -145,7 +145,7 @@ def _build_variant_table(
             )
             difference = build_difference_cell(estimate_unpaired_difference(second, first))
             cells.append(TextCell("same runs") if name in shared else difference)
-        bold = frozenset(2 + 3 * index for index, row in enumerate(variant_rows) if row.best)
+        bold = frozenset(2 + 3 * index for index, row in enumerate(variant_rows) if row.is_best)
         rows.append(TableRow(tuple(cells), "base" if variant_rows[0].is_base else "", bold))
     notes = tuple(_list_notes(reports, common, shared))
     return Table("beside", "Test error, in percent", tuple(columns), tuple(rows), notes)

@@ -83,10 +83,10 @@ def _get_metric(row: VariantRow, metric: str) -> MetricSummary | None:
 
 
 def _build_plain_comparison(report: Report, columns: Sequence[ReportColumn]) -> Table:
-    return build_comparison_table(report, _write_caption(report), [(None, report.rows)], columns=columns)
+    return build_comparison_table(report, _build_caption(report), [(None, report.rows)], columns=columns)
 
 
-def _write_caption(report: Report, ending: str = "") -> str:
+def _build_caption(report: Report, ending: str = "") -> str:
     if not report.is_recorded:
         return "Variants, not run yet"
     at_level = "" if report.level is None else f" at {format_level(report, report.level)}"
@@ -102,7 +102,7 @@ def _build_factor_comparison(report: Report, columns: Sequence[ReportColumn]) ->
         rows = [row for row in report.rows if factor in row.variant.levels and not row.is_base]
         base_level = report.base.variant.levels.get(factor)
         blocks.append((f"{factor} (base: {base_level})" if base_level else factor, rows))
-    return build_comparison_table(report, _write_caption(report, ", one factor at a time"), blocks, columns=columns)
+    return build_comparison_table(report, _build_caption(report, ", one factor at a time"), blocks, columns=columns)
 
 
 def _build_part_comparison(report: Report, columns: Sequence[ReportColumn]) -> Table:
@@ -113,7 +113,7 @@ def _build_part_comparison(report: Report, columns: Sequence[ReportColumn]) -> T
     names = [row.variant.levels["without"] for row in parts]
     ticks = {row.name: {name: name != row.variant.levels["without"] for name in names} for row in parts}
     ticks[report.base.name] = dict.fromkeys(names, True)
-    caption = _write_caption(report, ", with one part left out; sorted by loss")
+    caption = _build_caption(report, ", with one part left out; sorted by loss")
     return build_comparison_table(
         report,
         caption,
@@ -143,7 +143,7 @@ def _build_step_comparison(report: Report, columns: Sequence[ReportColumn]) -> T
         blocks.append(("other variants", others))
     return build_comparison_table(
         report,
-        _write_caption(report, ", step by step; every step keeps the previous ones"),
+        _build_caption(report, ", step by step; every step keeps the previous ones"),
         blocks,
         titles={row.name: f"+ {row.variant.levels['step']}" for row in steps if not row.is_base},
         extra=[*_build_tick_columns(names, ticks), to_previous],

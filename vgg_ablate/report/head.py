@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting.table import Table
-from vgg_ablate.report.answer import describe_author_answer, write_answer
+from vgg_ablate.report.answer import describe_answer, describe_author_answer
 from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.state import describe_training, describe_under_training
 
@@ -30,7 +30,7 @@ def build_head(report: Report) -> ReportHead:
     author_answer, author_warning = describe_author_answer(report)
     return ReportHead(
         question=report.study.question,
-        answer=write_answer(report),
+        answer=describe_answer(report),
         author_answer=author_answer,
         author_warning=author_warning,
         training=describe_training(report) if report.is_recorded else "",

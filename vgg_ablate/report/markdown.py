@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vgg_ablate.analysis import tuning
-from vgg_ablate.analysis.frame import SPARED
+from vgg_ablate.analysis.frame import NOT_NEEDED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.config.content_hash import hash_content
@@ -218,7 +218,7 @@ def _note_stop(report: Report) -> Iterator[str]:
     """Say at which look a study with `stop: decided` ended, and why."""
     if report.study.stop is None:
         return
-    spared = int((report.frame["outcome"] == SPARED).sum())
+    spared = int((report.frame["outcome"] == NOT_NEEDED).sum())
     runs = f"; {numbers.format_count(spared)} of {numbers.format_count(len(report.frame))} runs were not needed"
     text = report.decisions.describe()
     yield f"{text[0].upper()}{text[1:]}{runs if spared else ''}."

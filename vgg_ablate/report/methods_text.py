@@ -24,7 +24,7 @@ _TESTS = {
 }
 
 
-def write_methods(report: Report) -> str:
+def render_methods(report: Report) -> str:
     """Return the paragraph and the checklist as Markdown."""
     items = [f"- **{name}.** {' '.join(sentences)}" for name, sentences in _list_items(report)]
     parts = ["## Methods", " ".join(_list_method_sentences(report)), "## Checklist", "\n".join(items)]

@@ -30,14 +30,14 @@ model.predict(Image.open("image.png"))  # the name of the class
 ```"""
 
 
-def write_model_card(results: Results, planned: PlannedRun, class_names: Sequence[str], *, hub: bool = False) -> str:
+def render_model_card(results: Results, planned: PlannedRun, class_names: Sequence[str], *, hub: bool = False) -> str:
     """Return the model card of a recorded run as Markdown."""
     record, study = results.records[planned.key], results.study
     assert record.tested is not None
     variant = next(other for other in study.all_variants if other.name == planned.variant)
     changes = format_changes(variant.changes) or "none"
     parts = [
-        _write_metadata(study.name, record) if hub else "",
+        _render_metadata(study.name, record) if hub else "",
         f"# {study.name}: {planned.variant}, seed {planned.seed}",
         escape_tags(f"One net of a study that asks: {study.question}"),
         "## Use",
@@ -71,7 +71,7 @@ def serialize_hub_config(arch: Arch, class_names: Sequence[str]) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
-def _write_metadata(name: str, record: Record) -> str:
+def _render_metadata(name: str, record: Record) -> str:
     """Return the YAML metadata of a card for the Hub, between lines of three dashes."""
     assert record.tested is not None
     data = {"type": record.run.data.name, "name": record.run.data.name, "split": "test"}

@@ -29,9 +29,9 @@ def describe_training(report: Report) -> str:
         parts.append(f"train error {low} %" if low == high else f"train error {low} to {high} %")
     if not isnan(state.chance_error):
         parts.append(f"chance {numbers.format_compact(state.chance_error, 1)} %")
-    if state.judged:
-        stalled = f"{state.untrained} of {numbers.format_count(state.judged)} runs at chance"
-        parts.append(stalled if state.untrained else "no run at chance")
+    if state.judged_runs:
+        stalled = f"{state.untrained_runs} of {numbers.format_count(state.judged_runs)} runs at chance"
+        parts.append(stalled if state.untrained_runs else "no run at chance")
     return f"Training: {'; '.join(parts)}."
 
 

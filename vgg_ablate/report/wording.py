@@ -47,7 +47,7 @@ def describe_reason(verdict: Verdict) -> str:
     """Describe why the verdict is what it is, without the estimate's numbers: `Inconclusive: five: seed 2 diverged.`"""
     if verdict.counts is not None:
         return f"{format_trained_counts(verdict)}."
-    if verdict.exact:
+    if verdict.is_exact:
         return f"{capitalize_first(verdict.reason or 'exact, the same on every seed')}."
     if verdict.verdict == "inconclusive":
         return f"{capitalize_first(_explain_inconclusive(verdict))}."
@@ -61,7 +61,7 @@ def format_estimate(verdict: Verdict) -> str:
     metric, difference = verdict.claim.metric, compute_shown_difference(verdict)
     if isnan(difference.mean):
         return numbers.DASH
-    if verdict.exact:
+    if verdict.is_exact:
         per = "" if verdict.claim.trend is None else f" {get_claim_unit(verdict.claim)}"
         return f"{numbers.format_count(difference.mean, signed=True)} {get_metric(metric).noun}{per}"
     decimals = numbers.choose_decimals(difference.se)
@@ -78,7 +78,7 @@ def format_verdict(verdict: Verdict) -> str:
 
 def format_excluded(verdict: Verdict) -> str:
     """Format the difference beyond which every one is excluded: `1.3 points`; a dash if there is none."""
-    if verdict.exact or isnan(verdict.excluded):
+    if verdict.is_exact or isnan(verdict.excluded):
         return numbers.DASH
     decimals = numbers.choose_decimals(_compute_standard_error(verdict))
     return _add_unit(numbers.format_number(verdict.excluded, decimals), verdict.claim)
@@ -86,7 +86,7 @@ def format_excluded(verdict: Verdict) -> str:
 
 def format_seeds_needed(verdict: Verdict) -> str:
     """Format the number of seeds that find a difference of the smallest effect; a dash without one or a spread."""
-    if verdict.exact or not verdict.claim.smallest_effect or not verdict.sd > 0:
+    if verdict.is_exact or not verdict.claim.smallest_effect or not verdict.sd > 0:
         return numbers.DASH
     return f"> {MAX_SEEDS:,}" if verdict.seeds_needed is None else numbers.format_count(verdict.seeds_needed)
 
@@ -109,7 +109,7 @@ def explain_verdict(verdict: Verdict) -> list[str]:
 def describe_evidence(verdict: Verdict) -> str:
     """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g, and what the data can tell."""
     claim = verdict.claim
-    if verdict.exact or verdict.n < 2 or isnan(verdict.p):
+    if verdict.is_exact or verdict.n < 2 or isnan(verdict.p):
         return ""
     p = f"p {_format_p(verdict.p)}"
     q = f"q {_format_p(verdict.q)} (Holm over {verdict.family})"

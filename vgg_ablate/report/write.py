@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from vgg_ablate.analysis import frame, summary
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, VariantRow
-from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.analysis.verdicts import HorizonVerdict, Verdict
 from vgg_ablate.config.claims import ClaimSide
 from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.files import replace_file
@@ -57,7 +56,7 @@ def write_pdf_figures(report: Report) -> list[Path]:
 def build_files(report: Report) -> dict[str, str]:
     """Build the content of every file of the report, by path relative to the results folder."""
     figures = registry.render_figures(report)
-    return {**_build_committed_files(report, figures), "report.html": document.render_page(report, figures)}
+    return {**_build_committed_files(report, figures), "report.html": document.render_report_page(report, figures)}
 
 
 def check_report(folder: str | Path) -> list[str]:
@@ -88,7 +87,7 @@ def serialize_report(report: Report) -> str:
         "missing": report.missing,
         "looks": {
             "planned": report.decisions.looks,
-            "judged": report.decisions.judged,
+            "judged": report.decisions.judged_looks,
             "open": report.decisions.open_claims,
             "stopped": report.decisions.stopped,
         },
@@ -135,11 +134,11 @@ def _serialize_row(row: VariantRow) -> dict[str, Any]:
             "difference": row.to_base.mean,
             "difference_low": row.to_base.low,
             "difference_high": row.to_base.high,
-            "best": row.best,
+            "best": row.is_best,
             "params": row.costs.get("params"),
             "macs": row.costs.get("macs"),
             "outcomes": dict(row.outcomes),
-            "trained": row.judged - row.untrained,
+            "trained": row.judged_runs - row.untrained_runs,
             "stalled": len(row.stalled),
         }
     )
@@ -187,11 +186,23 @@ def serialize_verdict(verdict: Verdict) -> dict[str, Any]:
             "sensitivity": dict(verdict.sensitivity),
             "beyond": list(verdict.beyond) if verdict.beyond else None,
             "on_test_set": verdict.on_test_set,
-            "exact": verdict.exact,
+            "exact": verdict.is_exact,
             "counts": None if verdict.counts is None else verdict.counts._asdict(),
-            "horizons": {level: _replace_nan(asdict(judged)) for level, judged in verdict.horizons.items()},
-            "stable": verdict.stable,
+            "horizons": {level: _serialize_horizon(judged) for level, judged in verdict.horizons.items()},
+            "stable": verdict.is_stable,
             **({"method": verdict.method} if verdict.method else {}),
+        }
+    )
+
+
+def _serialize_horizon(verdict: HorizonVerdict) -> dict[str, Any]:
+    return _replace_nan(
+        {
+            "mean": verdict.mean,
+            "ci_low": verdict.ci_low,
+            "ci_high": verdict.ci_high,
+            "verdict": verdict.verdict,
+            "complete": verdict.is_complete,
         }
     )
 

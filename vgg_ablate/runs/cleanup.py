@@ -34,7 +34,7 @@ class Orphans:
     def paths(self) -> tuple[Path, ...]:
         """Every file, records first."""
         store = RecordStore(self.folder / "records")
-        return (*map(store.path, self.records), *self.files, *self.aside)
+        return (*map(store.get_path, self.records), *self.files, *self.aside)
 
 
 def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
@@ -51,7 +51,7 @@ def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
         if path.parent != folder:
             wanted |= _list_neighbour_keys(path.parent)
     recorded = store.keys()
-    unwanted = sorted(key for key in recorded - wanted if store.path(key).stat().st_mtime < manifest_time)
+    unwanted = sorted(key for key in recorded - wanted if store.get_path(key).stat().st_mtime < manifest_time)
     now = time.time()
     files = [path for path in sorted(folder.glob("**/.*.aside")) if now - path.stat().st_mtime > _TEMPORARY_FILE_AGE_S]
     files += _find_finished_checkpoints(folder, manifest, recorded)
@@ -70,7 +70,7 @@ def remove_orphans(orphans: Orphans) -> Iterator[str]:
     store = RecordStore(orphans.folder / "records")
     for key in orphans.records:
         set_aside_records(store, [key])
-        yield f"moved {store.path(key)} to {store.folder / 'aside'}"
+        yield f"moved {store.get_path(key)} to {store.folder / 'aside'}"
     for path in (*orphans.files, *orphans.aside):
         _delete(path)
         yield f"deleted {path}"

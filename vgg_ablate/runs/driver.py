@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.disk_space import DiskSpaceView
 from vgg_ablate.runs.progress.events import EventWriter
+from vgg_ablate.runs.progress.limits import MemoryView, TimeLimitView
 from vgg_ablate.runs.progress.reading import compute_fingerprint_with_notice
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 from vgg_ablate.runs.progress.tracking import TrackerView, check_tracker
@@ -56,6 +57,7 @@ class RunOptions:
     track: tuple[TrackerName, ...] = ()  # experiment trackers that epochs and outcomes are mirrored to
     retry: frozenset[Outcome] = frozenset()  # recorded outcomes whose runs are trained again
     wait: bool = False  # wait while another process runs the study
+    max_hours: float | None = None  # warn where the study takes longer; nothing is stopped
     until: float | None = None  # last level of the study's horizons to train; None: all levels
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: start one on this machine
@@ -97,6 +99,16 @@ class RunSummary:
         raise RunsFailedError(f"{self.outcomes.get(Outcome.FINISHED, 0)} of {self.asked} runs finished; {text}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """One start of a study."""
+
+    folder: Path  # the results folder, which is locked
+    options: RunOptions
+    began_at: float  # of the monotonic clock
+    check_lock: Callable[[], None]  # raises StudyLockedError once another driver has taken the study over
+
+
 def run(study: Study, folder: Path, options: RunOptions | None = None) -> RunSummary:
     """Train every run of a study that has no record in `folder`. Call it from the main thread.
 
@@ -116,11 +128,12 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
     _check_level(plan.study, options.until)
     for name in options.track:
         check_tracker(name)
-    with hold_study_lock(folder, wait=options.wait), ExitStack() as stack:
+    with hold_study_lock(folder, wait=options.wait) as check_lock, ExitStack() as stack:
+        start = _Start(folder=folder, options=options, began_at=started, check_lock=check_lock)
         check_owner(plan.study, folder)
         _set_aside_for_retry(store, options.retry)
         if plan.study.tune is not None:
-            plan, pool = _tune(plan, folder, options, pool)
+            plan, pool = _tune(plan, start, pool)
             if pool is not None:
                 stack.callback(pool.close)  # no scheduler closes it if only the tuning was missing
         before = store.keys()
@@ -131,7 +144,7 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
             source = resume_search(plan, folder, ledger)
         else:
             source = resume_plan(plan, folder, ledger, options.until)
-        lost = _train(source, plan, folder, options, pool)
+        lost = _train(source, plan, start, pool)
         delete_finished_checkpoints(folder)
         outcomes = read_outcomes(store, {cell.key for cell in source.cells})
     counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
@@ -152,42 +165,43 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
     )
 
 
-def _tune(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None) -> tuple[Plan, WorkerPool | None]:
+def _tune(plan: Plan, start: _Start, pool: WorkerPool | None) -> tuple[Plan, WorkerPool | None]:
     """Train the missing trials of the tuning; return the plan of the tuned study, and the pool if one was started.
 
     Raises RunsFailedError if trials are missing at the end: without them no winner is known.
     """
-    study, store = plan.study, RecordStore(folder / "records")
+    study, folder, store = plan.study, start.folder, RecordStore(start.folder / "records")
     tuning = resume_tuning(study, plan.fingerprint, folder)
     reuse_sibling_records(store, {run.key for run in tuning.runs if run.variant not in tuning.frozen} - store.keys())
     if tuning.source.find_missing():
         # The registration, the manifest and the plan are written before anything trains.
         write_study_files(study, plan.planned, folder, trains=True, tuning=tuning.runs)
-        pool = pool or _build_pool(folder, options)
+        pool = pool or _build_pool(folder, start.options)
         try:
-            lost = Scheduler(tuning.source, pool, store, _build_views(folder, options), keep_pool=True).run()
+            views, check_lock = _build_views(start), start.check_lock
+            lost = Scheduler(tuning.source, pool, store, views, check_lock=check_lock, keep_pool=True).run()
             tuning.source.raise_for_failures(lost)
         except BaseException:  # Ctrl-C too: workers must not outlive the study
             pool.close()
             raise
-    mirror_tuning(tuning.source, study.name, options.storage or build_default_url(folder))
+    mirror_tuning(tuning.source, study.name, start.options.storage or build_default_url(folder))
     return build_plan(study.with_winners(tuning.winners), plan.fingerprint, tuning.runs), pool
 
 
 def _train(
-    source: PlanSource | SearchController, plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | None
+    source: PlanSource | SearchController, plan: Plan, start: _Start, pool: WorkerPool | None
 ) -> tuple[str, ...]:
     """Train the runs of a source, and return the titles of those that were given up."""
-    trains = source.has_unfinished_runs()
+    trains, folder = source.has_unfinished_runs(), start.folder
     # Before the first training: the registration must be older than the first record.
     write_study_files(plan.study, source.list_planned(), folder, trains=trains, tuning=plan.tuning)
     if not trains and isinstance(source, PlanSource):  # the manifest of a complete search may be older than its ledger
         return ()
-    views = _build_views(folder, options)
+    views = _build_views(start)
     if isinstance(source, SearchController):
         views = MultiView(ManifestWriter(source, folder), views)
-    store, pool = RecordStore(folder / "records"), pool or _build_pool(folder, options)
-    return Scheduler(source, pool, store, views, folder / "predictions").run()
+    store, pool = RecordStore(folder / "records"), pool or _build_pool(folder, start.options)
+    return Scheduler(source, pool, store, views, folder / "predictions", start.check_lock).run()
 
 
 def _check_level(study: Study, until: float | None) -> None:
@@ -239,8 +253,11 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
     )
 
 
-def _build_views(folder: Path, options: RunOptions) -> View:
+def _build_views(start: _Start) -> View:
+    """Return everything that follows the study."""
+    folder, options = start.folder, start.options
     # Trackers first: they mirror what is logged from here on.
     trackers = [TrackerView.prepare(name, folder) for name in options.track]
     log = EventWriter.open(folder / "events.jsonl")
-    return MultiView(DiskSpaceView(folder), log, *trackers, build_view(options.progress))
+    limits: list[View] = [] if options.max_hours is None else [TimeLimitView(options.max_hours, start.began_at)]
+    return MultiView(DiskSpaceView(folder), MemoryView(), *limits, log, *trackers, build_view(options.progress))

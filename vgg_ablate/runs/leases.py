@@ -3,6 +3,10 @@
 Contract: at most one process holds the lock of a results folder; at most one worker may write the record of a run. No
 lock goes stale and no grace period is needed, because the kernel drops the lock of a dead process.
 
+Some network and FUSE file systems grant every lock. There the signature in the lock file decides between two drivers:
+one that finds the signature of a living process of its own machine is refused; a process of another machine cannot be
+asked, so the driver that signed last goes on, and the one before it ends before it asks for another run.
+
 A holder that neither dies nor answers has its lease broken: the file is deleted, and the next holder locks a new file
 of the same name. When the old holder wakes up, its open file no longer has that name, and it raises LeaseLostError
 before it writes anything. (The leases are ours and not filelock's because filelock cannot break a lock.)
@@ -31,8 +35,8 @@ class LeaseLostError(Exception):
 
 
 @contextlib.contextmanager
-def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a results folder while the block runs.
+def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[Callable[[], None]]:
+    """Lock a results folder while the block runs; yield a function that raises StudyLockedError once another holds it.
 
     Raises StudyLockedError, with the process that holds the lock and since when, unless `wait` is set, and
     StorageError where the folder is a file.
@@ -42,14 +46,15 @@ def hold_study_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
         raise StorageError(f"{folder}: is a file; --out takes a folder")
     handle = open_lock_file(path)
     try:
-        while not _try_lock(handle, path):
+        while not _try_lock(handle, path) or _is_signer_alive(path):
             if not wait:
                 raise StudyLockedError(f"{folder}: {_describe_holder(path)} is running this study; --wait waits for it")
             time.sleep(_RETRY_INTERVAL_S)
-        _write_signature(handle, path)
-        yield
+        signature = _write_signature(handle, path)
+        yield lambda: _check_signature(folder, signature)
         # Emptied and not deleted: a process that waits has this file open, and would lock one that nobody else sees.
-        os.ftruncate(handle, 0)
+        if read_driver_signature(folder) == signature:
+            os.ftruncate(handle, 0)
     finally:
         os.close(handle)
 
@@ -148,20 +153,51 @@ def _is_file_at(handle: int, path: Path) -> bool:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _write_signature(handle: int, path: Path) -> None:
-    """Write which process holds the lock, into the file that is locked."""
+def _write_signature(handle: int, path: Path) -> str:
+    """Write which process holds the lock into the file that is locked, and return what was written."""
     holder = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    signature = json.dumps(holder)
     try:
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, json.dumps(holder).encode())
+        os.write(handle, signature.encode())
         os.fsync(handle)  # other machines read it through a network file system
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
+    return signature
+
+
+def _check_signature(folder: Path, signature: str) -> None:
+    if read_driver_signature(folder) not in ("", signature):  # empty: not visible, or just being written
+        holder = _describe_holder(folder / "study.lock")
+        raise StudyLockedError(
+            f"{folder}: {holder} has taken this study over; this process ends, and keeps its records"
+        )
+
+
+def _is_signer_alive(path: Path) -> bool:
+    """Return whether another living process of this machine has signed the lock file.
+
+    Where locks work, a process that has the lock finds no such signature: that of a dead process, whose number a
+    younger process may have by now, counts for nothing.
+    """
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        pid, since = int(holder["pid"]), datetime.fromisoformat(holder["since"]).timestamp()
+        if holder["host"] != socket.gethostname() or pid == os.getpid():
+            return False
+    except (ValueError, TypeError, KeyError, OSError):
+        return False
+    import psutil  # not at import time: `status` needs it only here
+
+    try:
+        return bool(psutil.Process(pid).create_time() < since + 1)  # `since` is in whole seconds
+    except psutil.Error:
+        return False
 
 
 def _describe_holder(path: Path) -> str:

@@ -25,7 +25,7 @@ class RecordOutcome(BaseModel):
 def read_outcomes(store: RecordStore, keys: Iterable[str]) -> dict[str, Outcome]:
     """Return the outcome per key, for those keys that have a record. Raises StorageError if a record is damaged."""
     recorded = store.keys()
-    return {key: _read_outcome(store.path(key)) for key in keys if key in recorded}
+    return {key: _read_outcome(store.get_path(key)) for key in keys if key in recorded}
 
 
 def set_aside_records(store: RecordStore, keys: Iterable[str]) -> None:
@@ -36,9 +36,9 @@ def set_aside_records(store: RecordStore, keys: Iterable[str]) -> None:
             folder.mkdir(exist_ok=True)
             # Numbered, because a run may be set aside several times, and none of its records is deleted.
             count = sum(name.startswith(key) for name in os.listdir(folder))
-            store.path(key).rename(folder / f"{key}.{count}.json")
+            store.get_path(key).rename(folder / f"{key}.{count}.json")
         except OSError as error:
-            raise StorageError(f"{store.path(key)}: {error.strerror}") from error
+            raise StorageError(f"{store.get_path(key)}: {error.strerror}") from error
 
 
 def reuse_sibling_records(store: RecordStore, keys: Iterable[str]) -> int:
@@ -47,8 +47,8 @@ def reuse_sibling_records(store: RecordStore, keys: Iterable[str]) -> int:
     for key, path in siblings.items():
         # Predictions first: whoever sees a record may read its predictions at once.
         if (kept := locate_predictions(path, key)).exists():
-            _link(kept, locate_predictions(store.path(key), key))
-    return sum(_link(path, store.path(key)) for key, path in siblings.items())
+            _link(kept, locate_predictions(store.get_path(key), key))
+    return sum(_link(path, store.get_path(key)) for key, path in siblings.items())
 
 
 def locate_predictions(record: Path, key: str) -> Path:
@@ -65,8 +65,8 @@ def find_sibling_records(store: RecordStore, keys: Iterable[str]) -> dict[str, P
             continue
         for key in sorted((wanted - paths.keys()) & sibling.keys()):
             # `get` validates the whole record: a damaged one must not spread to other studies.
-            if _read_outcome(sibling.path(key)) is Outcome.FINISHED and sibling.get(key).key == key:
-                paths[key] = sibling.path(key)
+            if _read_outcome(sibling.get_path(key)) is Outcome.FINISHED and sibling.get(key).key == key:
+                paths[key] = sibling.get_path(key)
     return paths
 
 

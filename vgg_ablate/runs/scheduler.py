@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +79,7 @@ class Scheduler:
     store: RecordStore
     views: View
     predictions: Path | None = None  # the folder of stored class probabilities, where cells may have members
+    check_lock: Callable[[], None] = lambda: None  # raises once another driver has taken the study over
     keep_pool: bool = False  # leave the pool open at the end, for a scheduler that follows
     _running: dict[str, _RunningCell] = field(default_factory=dict)
     # By key: how often the run was lost in a row, and the epoch that it had reached.
@@ -87,14 +89,17 @@ class Scheduler:
     def run(self) -> tuple[str, ...]:
         """Run everything and return the titles of the cells that were given up. Closes the pool however it ends.
 
-        Raises KeyboardInterrupt after Ctrl-C, between two steps, and EnvironmentFailedError if a worker refuses.
+        Raises KeyboardInterrupt after Ctrl-C, between two steps, EnvironmentFailedError if a worker refuses, and
+        StudyLockedError before it asks the source for anything once another driver has taken the study over.
         """
         self.state.forecast.slot_count = self.pool.slot_count
         self.views.start(self.state)
         with defer_interrupts() as check_interrupt:
             try:
                 while self._submit_runs() or self._running:
-                    for event in self.pool.poll(_POLL_TIMEOUT_S):
+                    events = self.pool.poll(_POLL_TIMEOUT_S)
+                    self.check_lock()
+                    for event in events:
                         self._handle(event)
                     # It may change: GPU packing measures how many runs fit, and machines come and go.
                     self.state.forecast.slot_count = self.pool.slot_count
@@ -114,7 +119,10 @@ class Scheduler:
     def _submit_runs(self) -> bool:
         """Submit runs while the pool has room, and return whether there was any."""
         submitted = False
-        while self.pool.count_free_slots() and (cell := self.source.take_next_run()) is not None:
+        while self.pool.count_free_slots():
+            self.check_lock()
+            if (cell := self.source.take_next_run()) is None:
+                break
             self._running[cell.key] = _RunningCell(cell, time.monotonic())
             self.state.running[cell.key] = (cell, None)
             self.state.forecast.start(cell)
@@ -158,7 +166,7 @@ class Scheduler:
             # The worker has died of a bug and wrote no record. `put` keeps the records that it wrote before.
             for cell in (running.cell, *running.cell.shares):
                 self.store.put(_build_failed_record(running, cell, event.reason))
-        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since)
+        self._publish_records(running.cell, event.seconds or time.monotonic() - running.since, event.peak_bytes)
 
     def _average(self, cell: StudyCell) -> None:
         """Evaluate an ensemble by the stored predictions of its members, in this process: it takes milliseconds."""
@@ -166,7 +174,7 @@ class Scheduler:
         self.store.put(average_members(cell, self.store, self.predictions))
         self._publish_records(cell, time.monotonic() - self._running[cell.key].since)
 
-    def _publish_records(self, cell: StudyCell, seconds: float) -> None:
+    def _publish_records(self, cell: StudyCell, seconds: float, peak_bytes: int | None = None) -> None:
         """Inform source, views and forecast of the records of a cell and of those that share its training."""
         # Read back and not taken from the event: what a later start will find is what source and views get now.
         first = self.store.get(cell.key)
@@ -180,7 +188,8 @@ class Scheduler:
             self.source.finish_run(member, record)
             # The others took no time of their own, and their seconds must not count twice.
             own_seconds = seconds if member is cell else 0.0
-            self.views.handle(member, JobEnded(member.key, record.outcome, record.reason, own_seconds))
+            end = JobEnded(member.key, record.outcome, record.reason, own_seconds, peak_bytes)
+            self.views.handle(member, end)
 
     def _handle_lost_job(self, running: _RunningCell, event: JobLost) -> None:
         """Submit a lost run again, unless it was lost too often without progress."""

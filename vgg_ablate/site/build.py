@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from vgg_ablate.analysis.frame import MISSING, SPARED
+from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED
 from vgg_ablate.analysis.saved_study import read_saved_study
 from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.errors import Problem, SpecError, StorageError
@@ -20,9 +20,9 @@ from vgg_ablate.formatting.table import Table
 from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import build_report_reader, collect_standings
 from vgg_ablate.paper.trained_table import build_trained_table
-from vgg_ablate.report.answer import write_answer
+from vgg_ablate.report.answer import describe_answer
 from vgg_ablate.report.figures import registry
-from vgg_ablate.report.html.document import render_document, render_page
+from vgg_ablate.report.html.document import render_document, render_report_page
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def write_study(folder: Path, out: Path) -> StudyEntry:
         return StudyEntry(folder.name, folder.name, "", f"cannot be read: {error}", "damaged", "", "")
     target = out / folder.name
     figures = registry.render_figures(report)
-    replace_file(target / "index.html", render_page(report, figures))
+    replace_file(target / "index.html", render_report_page(report, figures))
     for figure in figures:
         replace_file(target / "figures" / f"{figure.name}.svg", figure.svg)
     if (folder / "records").is_dir():  # the page links them
@@ -94,12 +94,12 @@ def write_study(folder: Path, out: Path) -> StudyEntry:
 
 def _build_entry(report: Report, folder: str) -> StudyEntry:
     outcomes = report.frame["outcome"]
-    asked, missing = int((outcomes != SPARED).sum()), int((outcomes == MISSING).sum())
+    asked, missing = int((outcomes != NOT_NEEDED).sum()), int((outcomes == MISSING).sum())
     state = "finished" if not missing else "not run yet" if missing == asked else "unfinished"
     history = report.provenance.get("history", [])
     date = str(history[-1].get("at", ""))[:10] if history else ""
     progress = f"{numbers.format_count(asked - missing)} of {numbers.format_count(asked)} runs"
-    return StudyEntry(folder, report.study.name, report.study.question, write_answer(report), state, progress, date)
+    return StudyEntry(folder, report.study.name, report.study.question, describe_answer(report), state, progress, date)
 
 
 def _write_scoreboard(results: Path, out: Path) -> None:

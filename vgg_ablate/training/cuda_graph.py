@@ -1,4 +1,4 @@
-"""A training step as one CUDA graph, which launches hundreds of kernels at once. On a CPU it is the step itself."""
+"""A training step as one CUDA graph, which launches hundreds of kernels at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ def record_step(step: Callable[[], None], list_state: ListTensors, device: torch
 
     `step` must read and write tensors that stay where they are in memory; `list_state` lists those that it changes.
     """
-    if device.type != "cuda":
-        return step
     with torch.cuda.device(device):
         # On a side stream, as torch's notes on CUDA graphs require: autograd would otherwise tie the gradients to the
         # default stream, which cannot be captured.

@@ -1,4 +1,4 @@
-"""One training step: examples -> images -> loss -> gradients -> update. On a GPU all of it is one CUDA graph."""
+"""One training step: from examples to images, loss, gradients and update. On a GPU all of it is one CUDA graph."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrainStep:
     """The update of a net, batch by batch, without waiting for the device.
 
     Contract for the CUDA graph: everything a step reads or writes stays where it is in memory, and no step depends on a
-    value that only the device knows.
+    value that is only on the device.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TrainStep:
         self._precision = precision
         self._device = labels.device
         self._epoch = 0
-        self._run: Callable[[], None] | None = None  # recorded at the first step
+        self._replay: Callable[[], None] | None = None  # of the CUDA graph, recorded at the first step
 
     @classmethod
     def prepare(
@@ -103,9 +103,14 @@ class TrainStep:
         self._examples.copy_(self._augmenter.load_examples(examples))
         if self._augmenter.is_streamed:
             self._batch_labels.copy_(self._labels[examples])
-        if self._run is None:
-            self._run = record_step(self.run_eagerly, self.list_state, self._device)
-        self._run()
+        if self._device.type != "cuda":
+            # Called and not kept: an attribute with a method of its own object is a cycle, by which the images and the
+            # net of every run stayed in memory until Python searched for cycles, which it hardly ever does.
+            self.run_eagerly()
+            return
+        if self._replay is None:
+            self._replay = record_step(self.run_eagerly, self.list_state, self._device)
+        self._replay()
 
     def compute_mean_loss(self, steps: int) -> float:
         """Return the mean loss of the epoch's `steps` steps. The only place that waits for the device."""

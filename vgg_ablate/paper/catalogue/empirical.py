@@ -24,20 +24,20 @@ _CIFAR_DEPTH = (
 )
 
 
-def _table_3(a: float, b: float) -> PrintedErrors:
+def _get_table_3_errors(a: float, b: float) -> PrintedErrors:
     return PrintedErrors(a, b, "table 3, S = Q = 256")
 
 
-_LRN = _table_3(29.6, 29.7)
+_LRN = _get_table_3_errors(29.6, 29.7)
 _FUSION = PrintedErrors(24.0, 24.8, "tables 6 and 4, dense evaluation; D and E alone are equal")
 
 
-def _empirical(number: int, section: str, text: str, **more: Any) -> Statement:
+def _build_empirical(number: int, section: str, text: str, **more: Any) -> Statement:
     return Statement(id=f"E{number:02}", kind="empirical", section=section, text=text, **more)
 
 
 EMPIRICAL = (
-    _empirical(
+    _build_empirical(
         1,
         "2.1, 4.1",
         "Local response normalisation does not improve net A.",
@@ -56,7 +56,7 @@ EMPIRICAL = (
             ClaimReference("lrn", "mean-does-not-help", printed=_LRN),
         ),
     ),
-    _empirical(
+    _build_empirical(
         2,
         "4.1",
         "The error falls with depth, from A with 11 layers to E with 19.",
@@ -75,7 +75,7 @@ EMPIRICAL = (
             ClaimReference("depth-wide", "falls-with-depth", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         3,
         "4.1",
         "The error saturates at 19 layers; a larger data set might profit from deeper nets.",
@@ -89,11 +89,11 @@ EMPIRICAL = (
             "torchvision's models still gain 0.78 points (0.86 with batch normalisation) from 16 to 19 layers.",
         ),
         claims=(
-            ClaimReference("depth", "e-like-d", printed=_table_3(27.3, 27.0)),
+            ClaimReference("depth", "e-like-d", printed=_get_table_3_errors(27.3, 27.0)),
             ClaimReference("depth-fashion", "e-like-d", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         4,
         "4.1",
         "The additional non-linearity helps: C, with its 1x1 convolutions, is better than B.",
@@ -105,11 +105,11 @@ EMPIRICAL = (
             _NOISE,
         ),
         claims=(
-            ClaimReference("depth", "c-beats-b", printed=_table_3(28.1, 28.7)),
+            ClaimReference("depth", "c-beats-b", printed=_get_table_3_errors(28.1, 28.7)),
             ClaimReference("depth-fashion", "c-beats-b", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         5,
         "4.1",
         "Spatial context matters: D, with 3x3 in place of C's 1x1, is better than C.",
@@ -121,11 +121,11 @@ EMPIRICAL = (
             "study controls for them.",
         ),
         claims=(
-            ClaimReference("depth", "d-beats-c", printed=_table_3(27.0, 28.1)),
+            ClaimReference("depth", "d-beats-c", printed=_get_table_3_errors(27.0, 28.1)),
             ClaimReference("depth-fashion", "d-beats-c", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         6,
         "4.1",
         "A shallow net, with one 5x5 for each pair of B's 3x3, is 7 % worse in top-1 error.",
@@ -147,7 +147,7 @@ EMPIRICAL = (
             ClaimReference("kernels-cifar10", "pair-matched", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         7,
         "4.1",
         "Training with scale jitter beats training at one scale, even where one scale is tested.",
@@ -167,7 +167,7 @@ EMPIRICAL = (
             ClaimReference("scales", "narrow-beats-32", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         8,
         "4.2",
         "Scale jitter at test time helps.",
@@ -180,7 +180,7 @@ EMPIRICAL = (
             ClaimReference("scales", "narrow-scales-help", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         9,
         "4.2",
         "A large gap between the scales of training and of testing hurts.",
@@ -189,7 +189,7 @@ EMPIRICAL = (
         caveats=("The paper prints no number for it.", _SMALL_IMAGES),
         claims=(ClaimReference("scales", "equal-scales-beat-unequal"),),
     ),
-    _empirical(
+    _build_empirical(
         10,
         "4.2",
         "The deepest nets, D and E, are the best.",
@@ -199,11 +199,11 @@ EMPIRICAL = (
         metric="top-1/top-5 error",
         caveats=(_CONFOUNDED_DEPTH,),
         claims=(
-            ClaimReference("depth", "deepest-beat-b", printed=_table_3(27.15, 28.7)),
-            ClaimReference("depth", "deepest-beat-c", printed=_table_3(27.15, 28.1)),
+            ClaimReference("depth", "deepest-beat-b", printed=_get_table_3_errors(27.15, 28.7)),
+            ClaimReference("depth", "deepest-beat-c", printed=_get_table_3_errors(27.15, 28.1)),
         ),
     ),
-    _empirical(
+    _build_empirical(
         11,
         "4.3",
         "Multi-crop evaluation is slightly better than dense evaluation.",
@@ -213,7 +213,7 @@ EMPIRICAL = (
         caveats=("For D it is a tie in top-5.", _SMALL_IMAGES),
         claims=(ClaimReference("views", "crops-beat-dense", printed=PrintedErrors(24.6, 24.8, "table 5, D")),),
     ),
-    _empirical(
+    _build_empirical(
         12,
         "4.3",
         "Multi-crop and dense evaluation are complementary: together they beat each.",
@@ -229,7 +229,7 @@ EMPIRICAL = (
             ClaimReference("views", "both-beat-crops", printed=PrintedErrors(24.4, 24.6, "table 5, D")),
         ),
     ),
-    _empirical(
+    _build_empirical(
         13,
         "4.4",
         "Averaging the soft-max of two nets helps.",
@@ -245,7 +245,7 @@ EMPIRICAL = (
             ClaimReference("ensemble", "two-e-beat-members", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         14,
         "4.4",
         "Two jittered nets beat the submission of seven.",
@@ -254,7 +254,7 @@ EMPIRICAL = (
         metric="top-5 error on ILSVRC's test set",
         out_of_reach="needs seven ImageNet nets trained at three scales, and ILSVRC's test server",
     ),
-    _empirical(
+    _build_empirical(
         15,
         "4.5",
         "The best single net beats a single GoogLeNet by 0.9 points.",
@@ -264,7 +264,7 @@ EMPIRICAL = (
         caveats=("Section 4.4 calls the same net 7.1 %, which is its error on the validation set.",),
         out_of_reach="needs ImageNet and its test server; GoogLeNet is not a VGG",
     ),
-    _empirical(
+    _build_empirical(
         16,
         "3.1",
         "A bad initialisation stalls deep nets; A is shallow enough to train from random weights.",
@@ -284,7 +284,7 @@ EMPIRICAL = (
             ClaimReference("init-map", "a-trains-more-often", decides=False),
         ),
     ),
-    _empirical(
+    _build_empirical(
         17,
         "3.1",
         "Glorot and Bengio's initialisation makes the pre-training unnecessary.",
@@ -295,7 +295,7 @@ EMPIRICAL = (
         caveats=("The authors found this after the submission; no numbers are printed.",),
         claims=(ClaimReference("init", "glorot-trains-d"), ClaimReference("init", "glorot-like-pretrained")),
     ),
-    _empirical(
+    _build_empirical(
         18,
         "3.1",
         "The nets need fewer epochs than AlexNet, for depth, small filters and pre-initialisation (a conjecture).",
@@ -304,7 +304,7 @@ EMPIRICAL = (
         metric="epochs",
         out_of_reach="a conjecture about AlexNet on ImageNet, without a measure of convergence; AlexNet is not a VGG",
     ),
-    _empirical(
+    _build_empirical(
         19,
         "A",
         "Localisation: a box per class beats a shared one; fine-tuning all layers beats tuning the dense ones.",
@@ -313,7 +313,7 @@ EMPIRICAL = (
         metric="localisation error with the class given, %",
         out_of_reach="needs ImageNet's boxes; this package classifies and does not localise",
     ),
-    _empirical(
+    _build_empirical(
         20,
         "B",
         "Transfer: D and E are equal on VOC, E is better on Caltech, both together are better still.",

@@ -11,12 +11,12 @@ from typing import Any
 from vgg_ablate.paper.statement import ClaimReference, Statement
 
 
-def _note(number: int, text: str, **more: Any) -> Statement:
+def _build_note(number: int, text: str, **more: Any) -> Statement:
     return Statement(id=f"N{number}", kind="note", section="note", text=text, **more)
 
 
 NOTE = (
-    _note(
+    _build_note(
         1,
         "A 7x7 convolution can be replaced by three 3x3, a 5x5 by two 3x3.",
         comparison="one large filter against a stack of 3x3",
@@ -33,7 +33,7 @@ NOTE = (
             ClaimReference("kernels", "triple", decides=False),
         ),
     ),
-    _note(
+    _build_note(
         2,
         "One 5x5 has 25 weights, two 3x3 have 18: deepening with small filters saves parameters, the more the deeper.",
         numbers="25 and 18",
@@ -42,14 +42,14 @@ NOTE = (
         caveats=("Where a block widens from C to 2C, one 5x5 (50 C²) has fewer weights than the pair (54 C²).",),
         is_computed=True,
     ),
-    _note(
+    _build_note(
         3,
         "Stacking enlarges the receptive field.",
         comparison="1 to 4 stacked 3x3",
         metric="receptive field",
         is_computed=True,
     ),
-    _note(
+    _build_note(
         4,
         "The activations between the stacked layers add non-linearity and expressive power.",
         comparison="pairs of 3x3 with and without norm and activation in between",
@@ -62,7 +62,7 @@ NOTE = (
             ClaimReference("kernels-cifar10", "triple-activation", decides=False),
         ),
     ),
-    _note(
+    _build_note(
         5,
         "The three fully connected layers hold too many parameters.",
         comparison="dense layers against all of D; dense head against global average pooling",
@@ -79,14 +79,14 @@ NOTE = (
             ClaimReference("heads", "gap-has-fewer-params", decides=False),
         ),
     ),
-    _note(
+    _build_note(
         6,
         "Its modules chain like railway carriages.",
         comparison="the blocks of D",
         metric="shapes",
         is_computed=True,
     ),
-    _note(
+    _build_note(
         7,
         "`in_channels` and `num_classes` are arguments.",
         comparison="note at 1 and 3 channels, 10 and 1000 classes",

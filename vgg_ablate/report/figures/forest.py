@@ -62,7 +62,7 @@ def collect_forest_rows(report: Report) -> list[ForestRow]:
 
 def build_forest_rows(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> list[ForestRow]:
     """Return the rows of these verdicts; `frame` has one row per run."""
-    rows = [_build_row(verdict, frame) for verdict in verdicts if not verdict.exact]
+    rows = [_build_row(verdict, frame) for verdict in verdicts if not verdict.is_exact]
     return rows if any(not isnan(row.mean) for row in rows) else []
 
 

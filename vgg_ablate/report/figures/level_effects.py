@@ -59,7 +59,7 @@ def collect_effect_panels(report: Report) -> list[EffectPanel]:
 def build_point(level: HorizonLevel, seeds: FloatArray) -> EffectPoint:
     """Return the mean of differences, one per seed, with its 95 % interval."""
     estimate = estimate_paired(seeds)
-    low, high = estimate.interval()
+    low, high = estimate.compute_interval()
     return EffectPoint(float(level), float(estimate.mean), float(low), float(high))
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from markupsafe import Markup
 
 from vgg_ablate.analysis.data_facts import collect_data_facts
-from vgg_ablate.analysis.frame import SPARED
+from vgg_ablate.analysis.frame import NOT_NEEDED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
@@ -31,7 +31,7 @@ GENERATOR_OF_FIGURES = f"vgg_ablate, Matplotlib v{version('matplotlib')}"
 MAX_TABLE_ROWS = 200  # a table of a search can have thousands of rows, and report.md has them all
 
 
-def render_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
+def render_report_page(report: Report, figures: tuple[RenderedFigure, ...]) -> str:
     """Render the whole document."""
     head = build_head(report)
     return render_document(
@@ -69,11 +69,11 @@ def render_document(template: str, *, generator: str, **values: object) -> str:
 
 def _list_facts(report: Report) -> list[str]:
     outcomes, data = report.frame["outcome"], collect_data_facts(report.results, report.base.name)
-    finished = int((outcomes == "finished").sum())
+    finished, needed = int((outcomes == "finished").sum()), int((outcomes != NOT_NEEDED).sum())
     return [
         f"{numbers.format_count(len(report.rows))} variants",
         f"{numbers.format_count(len(report.study.seed_list))} seeds",
-        f"{numbers.format_count(finished)} of {numbers.format_count(int((outcomes != SPARED).sum()))} runs finished",
+        f"{numbers.format_count(finished)} of {numbers.format_count(needed)} runs finished",
         f"{data.name}, {numbers.format_count(report.base.variant.train.epochs)} epochs",
     ]
 

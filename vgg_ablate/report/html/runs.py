@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from vgg_ablate.analysis.frame import SPARED
+from vgg_ablate.analysis.frame import NOT_NEEDED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, QuantityCell, TextCell
@@ -68,7 +68,7 @@ def _collect_variant_runs(name: str, runs: pd.DataFrame) -> VariantRuns:
 
 
 def _build_row(run: dict[Hashable, Any]) -> TableRow:
-    has_record = run["outcome"] not in ("missing", "damaged", SPARED)
+    has_record = run["outcome"] not in ("missing", "damaged", NOT_NEEDED)
     outcome, reason = str(run["outcome"]).replace("_", " "), str(run["reason"])
     if outcome == "finished" and run["trained"] is False:
         outcome = "stalled"

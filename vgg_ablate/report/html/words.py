@@ -28,7 +28,7 @@ _CSS_VARIABLES = {  # color of a figure -> variable of page.css, which has a lig
 
 def render_template(name: str, **context: object) -> Markup:
     """Render a template of `templates/` with every value escaped unless it is Markup."""
-    return Markup(_environment().get_template(name).render(context))
+    return Markup(_build_environment().get_template(name).render(context))
 
 
 def render_sentence(text: str) -> Markup:
@@ -53,7 +53,7 @@ def inline_svg(figure: RenderedFigure) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def _build_environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("vgg_ablate.report.html"),
         autoescape=True,  # names and questions come from study files: markup in them must show as text

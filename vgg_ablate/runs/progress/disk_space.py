@@ -20,7 +20,7 @@ def _measure_free_bytes(folder: Path) -> int:
 
 
 class DiskSpaceView(NullView):
-    """A view that sets the warning of the progress. It comes before the views that show it."""
+    """A view that warns of a disk that is nearly full. It comes before the views that show warnings."""
 
     _state: ProgressState  # set by `start`
 
@@ -48,5 +48,8 @@ class DiskSpaceView(NullView):
         is_low = False
         with contextlib.suppress(OSError):  # a folder that is gone ends the run where its next file is written
             is_low = self._measure_free_bytes(self._folder) < _LEAST_FREE_BYTES
-        limit = numbers.format_bytes(_LEAST_FREE_BYTES)
-        self._state.warning = f"{self._folder}: less than {limit} of disk space left" if is_low else ""
+        if is_low:
+            limit = numbers.format_bytes(_LEAST_FREE_BYTES)
+            self._state.warnings["disk"] = f"{self._folder}: less than {limit} of disk space left"
+        else:
+            self._state.warnings.pop("disk", None)

@@ -1,6 +1,7 @@
 """The event log `events.jsonl` of a results folder: one JSON object per event of a running study, for programs.
 
-Every start appends to it. Fields: `at` (Unix time), `event`, and for events of a run `variant`, `seed`, `key`.
+Every start appends to it. Fields: `at` (Unix time), `event`, and for events of a run `variant`, `seed`, `key`;
+docs/cluster.md lists the events.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class EventWriter(NullView):
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
         self._file = file
-        self._warning = ""
+        self._warnings = dict[str, str]()
 
     @classmethod
     def open(cls, path: Path) -> EventWriter:
@@ -51,9 +52,12 @@ class EventWriter(NullView):
         self._write({"event": name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, **fields})
 
     def tick(self) -> None:
-        if self._state.warning != self._warning:
-            self._warning = self._state.warning
-            self._write({"event": "warning", "text": self._warning} if self._warning else {"event": "warning_ended"})
+        for subject, text in self._state.warnings.items():
+            if text != self._warnings.get(subject):
+                self._write({"event": "warning", "about": subject, "text": text})
+        for subject in self._warnings.keys() - self._state.warnings.keys():
+            self._write({"event": "warning_ended", "about": subject})
+        self._warnings = dict(self._state.warnings)
 
     def close(self) -> None:
         # Closing tries once more to write what has failed; that failure was raised where it happened.

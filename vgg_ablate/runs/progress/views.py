@@ -44,7 +44,8 @@ class ProgressState:
     decoding: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> images decoded, images in all
     outcomes: Counter[str] = field(default_factory=Counter)  # of this start
     notice: str = ""  # the verdicts by now, in a study that stops when its claims are decided
-    warning: str = ""  # what will end the study if nobody acts, such as a disk that is nearly full
+    # What a person should look at, by subject: `disk`, `memory`, `time`.
+    warnings: dict[str, str] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -88,7 +89,7 @@ class PlainView(NullView):
         self._printed_at = time.monotonic()
         self._decoding_printed_at = float("-inf")
         self._notice = ""
-        self._warning = ""
+        self._warnings = dict[str, str]()
 
     def start(self, state: ProgressState) -> None:
         self._state = state
@@ -121,14 +122,14 @@ class PlainView(NullView):
         self._print_notice()
 
     def _print_notice(self) -> None:
-        """Print the verdicts by now, and the warning, where they have changed."""
+        """Print the verdicts by now, and the warnings, where they have changed."""
         if self._state.notice != self._notice:
             self._notice = self._state.notice
             self._print(self._notice)
-        if self._state.warning != self._warning:
-            self._warning = self._state.warning
-            if self._warning:
-                self._print(f"warning: {self._warning}")
+        for subject, text in self._state.warnings.items():
+            if text != self._warnings.get(subject):
+                self._print(f"warning: {text}")
+        self._warnings = dict(self._state.warnings)
 
     def _print(self, text: str) -> None:
         print(text, file=self._out, flush=True)
@@ -189,8 +190,8 @@ class LiveView(NullView):
         for cell, epoch in state.running.values():
             runs.add_row(" ", cell.title, *_format_run(state, cell, epoch))
         notice = [escape(state.notice)] if state.notice else []
-        warning = [f"[yellow]warning: {escape(state.warning)}[/]"] if state.warning else []
-        return Group(bar, *warning, *notice, runs, *self._last_finished)
+        warnings = [f"[yellow]warning: {escape(text)}[/]" for text in state.warnings.values()]
+        return Group(bar, *warnings, *notice, runs, *self._last_finished)
 
 
 class RichView(LiveView):
@@ -285,12 +286,17 @@ def describe_repeat(cell: StudyCell) -> str:
     return f"trained again: {titles} {verb} for another evaluation of a recorded training"
 
 
+def estimate_seconds_left(state: ProgressState) -> float | None:
+    """Return the seconds until every run that is asked for has ended; None before the first has."""
+    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.unfinished
+    return state.forecast.estimate_seconds_left(unnamed)
+
+
 def format_eta(state: ProgressState) -> str:
     """Return the time left as `ETA 3:05`, or the time taken where nothing is left."""
     if state.total is not None and state.done >= state.total:
         return f"after {numbers.format_clock(time.monotonic() - state.since)}"
-    unnamed = 0 if state.total is None else state.total - state.done - state.forecast.unfinished
-    seconds = state.forecast.estimate_seconds_left(unnamed)
+    seconds = estimate_seconds_left(state)
     return "ETA unknown" if seconds is None else f"ETA {numbers.format_clock(seconds)}"
 
 

@@ -344,7 +344,7 @@ def _compute_mean_error(cells: Sequence[StudyCell], records: Mapping[str, Record
 
 def _has_trained(record: Record) -> bool:
     """Return whether a run finished above chance; where its record does not say, finishing is enough."""
-    return record.outcome is Outcome.FINISHED and record.stalled is not True
+    return record.outcome is Outcome.FINISHED and record.is_stalled is not True
 
 
 def _list_identities(runs: Sequence[TuningRun]) -> Iterator[tuple[int, int, int, str]]:

@@ -99,6 +99,7 @@ class EpochEnded:
 
     key: str
     epoch: Epoch
+    peak_bytes: int | None = None  # measured peak memory so far
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,10 @@ from vgg_ablate.runs.workers.watchdog import Watchdog, compute_heartbeat_interva
 from vgg_ablate.runs.workers.worker import TrainingBackend, format_error, perform_job
 
 _CLUSTER_SIZE_INTERVAL_S = 5.0  # between two queries of the cluster's size, each of which takes milliseconds
+_DECISION_INTERVAL_S = 0.05  # between two questions of a task that waits for a decision, and two looks of the driver
 
 # What a task reports: an epoch, its progress of decoding, or None as a sign of life.
-_Report = Epoch | DecodingProgress | None
+_Report = EpochEnded | DecodingProgress | None
 
 
 @dataclass
@@ -58,6 +59,8 @@ class _Task:
     job: Job
     ticket: int  # of this submission; a lost job gets another one, so that late reports can be told apart
     reached: int = 0  # number of the last epoch
+    waits: bool = False  # for the decision on the epoch that it has reported last
+    is_stopped: bool = False  # the driver has asked for its end
 
 
 class RayPool:
@@ -151,6 +154,13 @@ class RayPool:
     def poll(self, timeout: float) -> list[WorkerEvent]:
         """Return the events since the last call; wait for an end of a task for at most `timeout` seconds."""
         keys = {task.reference: key for key, task in self._running.items()}
+        for task in self._running.values():
+            if task.job.waits:
+                timeout = min(timeout, _DECISION_INTERVAL_S)
+            if task.waits:  # the driver has seen its last epoch, and decided whether to stop it
+                task.waits = False
+                answer = _Answer.STOP if task.is_stopped else _Answer.CONTINUE
+                self._board.set_answer.remote(task.ticket, answer, task.reached)
         if keys:
             ray.wait(list(keys), timeout=timeout, num_returns=1)
         done, _ = ray.wait(list(keys), timeout=0, num_returns=len(keys)) if keys else ([], [])
@@ -163,7 +173,8 @@ class RayPool:
     def stop(self, key: str) -> None:
         """Ask for the end of a job after its current epoch."""
         if (task := self._running.get(key)) is not None:
-            self._board.set_answer.remote(task.ticket, _Answer.STOP)
+            task.is_stopped = True
+            self._board.set_answer.remote(task.ticket, _Answer.STOP, task.reached)
 
     def close(self) -> None:
         """Disconnect from the cluster; Ray kills the tasks of this driver."""
@@ -174,13 +185,14 @@ class RayPool:
         task = self._running.get(key)
         if task is None or task.ticket != ticket:
             return []
-        # The board is restarted when it is killed and then may deliver a report twice.
-        if not isinstance(report, Epoch) or report.epoch <= task.reached:
+        task.waits |= task.job.waits and isinstance(report, EpochEnded)
+        # The board may deliver a report twice: it is restarted when it is killed, and a task that waits asks again.
+        if not isinstance(report, EpochEnded) or report.epoch.epoch <= task.reached:
             self._watchdog.record_heartbeat(key)
             return [report] if isinstance(report, DecodingProgress) else []
-        task.reached = report.epoch
-        self._watchdog.record_epoch(key, report)
-        return [EpochEnded(key, report)]
+        task.reached = report.epoch.epoch
+        self._watchdog.record_epoch(key, report.epoch)
+        return [report]
 
     def _finish_task(self, key: str) -> WorkerEvent:
         task = self._running.pop(key)
@@ -207,7 +219,7 @@ class RayPool:
 
     def _drop_task(self, key: str, task: _Task, reason: str) -> JobLost:
         """Take its job from a task, which may train on behind a broken network, and break its leases."""
-        self._board.set_answer.remote(task.ticket, _Answer.GONE)
+        self._board.set_answer.remote(task.ticket, _Answer.GONE, task.reached)
         for run in task.job.runs:
             break_lease(self._context.locate_lease(run.key))
         return JobLost(key, reason)
@@ -228,6 +240,7 @@ class _Answer(Enum):
     CONTINUE = "continue"
     STOP = "stop"
     GONE = "the job was given to another task"
+    UNDECIDED = "the driver has not seen this epoch yet"
 
 
 class _MessageBoard:
@@ -239,15 +252,19 @@ class _MessageBoard:
 
     def __init__(self) -> None:
         self._reports: list[tuple[str, int, _Report]] = []
-        self._answers: dict[int, _Answer] = {}
+        self._answers: dict[int, tuple[_Answer, int]] = {}  # by ticket, with the last epoch that the driver had seen
 
     def report(self, key: str, ticket: int, report: _Report) -> _Answer:
         """Add a report and return the answer for this task."""
         self._reports.append((key, ticket, report))
-        return self._answers.get(ticket, _Answer.CONTINUE)
+        answer, decided = self._answers.get(ticket, (_Answer.CONTINUE, 0))
+        if answer is _Answer.CONTINUE and isinstance(report, EpochEnded) and report.epoch.epoch > decided:
+            return _Answer.UNDECIDED
+        return answer
 
-    def set_answer(self, ticket: int, answer: _Answer) -> None:
-        self._answers[ticket] = answer
+    def set_answer(self, ticket: int, answer: _Answer, epoch: int) -> None:
+        """Set the answer for a task, by a driver that has seen its reports up to this epoch."""
+        self._answers[ticket] = (answer, epoch)
 
     def take_reports(self) -> list[tuple[str, int, _Report]]:
         """Return the reports since the last call."""
@@ -289,7 +306,7 @@ def _perform_task(
     """Perform a job on this machine."""
     key = job.run.key
     # Before anything can hang: until its first report, a task counts as waiting for a machine.
-    _report_and_wait(board, key, ticket, None)
+    _report_and_wait(board, key, ticket, None, waits=False)
 
     def send_heartbeat() -> None:
         with contextlib.suppress(RayError):  # the driver is gone
@@ -301,14 +318,13 @@ def _perform_task(
         is_shared = driver_signature != "" and read_driver_signature(context.folder) == driver_signature
         if not is_shared:
             context = replace(context, folder=Path(get_cache_dir(), "unfinished", *context.folder.parts[1:]))
-        ended = perform_job(
-            backend,
-            job,
-            context,
-            partial(_report_and_wait, board, key, ticket),
-            partial(board.report.remote, key, ticket),
-        )
-        records = [RecordStore(context.records).path(run.key) for run in job.runs]
+
+        def report_epoch(epoch: Epoch) -> bool:
+            report = EpochEnded(key, epoch, backend.measure_peak(job.run, context))
+            return _report_and_wait(board, key, ticket, report, waits=job.waits)
+
+        ended = perform_job(backend, job, context, report_epoch, partial(board.report.remote, key, ticket))
+        records = [RecordStore(context.records).get_path(run.key) for run in job.runs]
         texts = [record.read_text(encoding="utf-8") for record in records]
         predictions: dict[str, bytes] = {}
         if not is_shared:  # the driver writes them into the results folder
@@ -320,9 +336,15 @@ def _perform_task(
     return _TaskResult(ended, texts, predictions)
 
 
-def _report_and_wait(board: Any, key: str, ticket: int, report: Epoch | None) -> bool:
-    """Report, wait for the answer, and return whether to stop. Raises LeaseLostError if the job is gone."""
+def _report_and_wait(board: Any, key: str, ticket: int, report: _Report, *, waits: bool) -> bool:
+    """Report, wait for the answer, and return whether to stop. Raises LeaseLostError if the job is gone.
+
+    With `waits`, report again until the driver has decided on this epoch: the board may have lost either.
+    """
     answer = ray.get(board.report.remote(key, ticket, report))
+    while waits and answer is _Answer.UNDECIDED:
+        time.sleep(_DECISION_INTERVAL_S)
+        answer = ray.get(board.report.remote(key, ticket, report))
     if answer is _Answer.GONE:
         raise LeaseLostError(f"{key} was given to another machine: this one gave no sign of life for too long")
     return answer is _Answer.STOP

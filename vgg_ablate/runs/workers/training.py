@@ -44,10 +44,13 @@ def collect_facts(run: Run, context: WorkerContext) -> tuple[dict[str, int], dic
 
 
 def measure_peak(run: Run, context: WorkerContext) -> int | None:
-    """Return the peak memory since `train` was called, in bytes, and release cached memory to the device."""
-    peak_bytes = memory.measure_peak_memory(context.device)
+    """Return the peak memory since `train` was called, in bytes."""
+    return memory.measure_peak_memory(context.device)
+
+
+def release_memory(context: WorkerContext) -> None:
+    """Release cached memory to the device."""
     memory.release_cached_memory(context.device)
-    return peak_bytes
 
 
 @cache  # tracing takes a second, and a worker trains the same arch on many seeds

@@ -72,7 +72,10 @@ class TrainingBackend(Protocol):
         """Return the audited costs and the environment, for the record."""
 
     def measure_peak(self, run: Run, context: WorkerContext) -> int | None:
-        """Return the peak memory of the last training in bytes, None where it is unknown; release cached memory."""
+        """Return the peak memory of the training so far in bytes, None where it is unknown."""
+
+    def release_memory(self, context: WorkerContext) -> None:
+        """Release memory that a worker without a job does not need."""
 
 
 def perform_job(
@@ -106,6 +109,7 @@ def perform_job(
         # Only after the last record: until then a worker that takes over needs the checkpoint.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(context.locate_checkpoint(job.run.training_key))
+    training.release_memory(context)
     record = store.get(key)
     peak_bytes = record.environment.get("peak_bytes")
     return JobEnded(key, record.outcome, record.reason, time.monotonic() - started, peak_bytes)
@@ -268,17 +272,18 @@ def serve_jobs(connection: DriverConnection, training: TrainingBackend, context:
         # train another run in a state that nobody knows.
         sys.excepthook = _build_exception_hook(connection, key)
         try:
-            connection.send(perform_job(training, job, context, partial(_report, connection, job), connection.send))
+            report = partial(_report, connection, job, partial(training.measure_peak, job.run, context))
+            connection.send(perform_job(training, job, context, report, connection.send))
         except EnvironmentFailedError as error:
             connection.send(JobRefused(key, str(error)))
         except LeaseLostError as error:
             connection.send(JobLost(key, str(error)))
 
 
-def _report(connection: DriverConnection, job: Job, epoch: Epoch) -> bool:
-    """Report an epoch and return whether to stop."""
+def _report(connection: DriverConnection, job: Job, measure_peak: Callable[[], int | None], epoch: Epoch) -> bool:
+    """Report an epoch, with the peak memory so far, and return whether to stop."""
     key = job.run.key
-    connection.send(EpochEnded(key, epoch))
+    connection.send(EpochEnded(key, epoch, measure_peak()))
     return connection.wait_for_decision(key) if job.waits else connection.is_stop_requested(key)
 
 
