@@ -63,7 +63,7 @@ class ImageGeometry:
 
 
 class Augmenter:
-    """The training split's examples as each epoch shows them.
+    """The examples of the training split, augmented for each epoch.
 
     Per epoch: `begin_epoch`; then per batch: `load_examples`, and `make_batch` with the indices that it returned.
     """
@@ -164,7 +164,7 @@ class Augmenter:
         return self._loaded_draws[AugmentDraw.FLIP][examples] < 0.5
 
     def _crop(self, examples: Tensor) -> Tensor:
-        """Return crops of the padded images, mirrored where drawn: one gather, whatever is switched on."""
+        """Return crops of the padded images, mirrored where drawn, by one gather."""
         padding = self._augment.crop_padding
         if not _shifts_pixels(self._augment):
             return self._images[examples]

@@ -24,7 +24,7 @@ class Classifier(nn.Module):
     """A trained net with the normalisation of its training images and the names of its classes.
 
     It is a module like any other: `.to(device)`, `.eval()` and `state_dict()` work as usual. The test of a study may
-    average several views of an image (`data.evaluate`); this shows the net one, as validation does.
+    average several views of an image (`data.evaluate`); this class uses one, as validation does.
     """
 
     mean: Tensor

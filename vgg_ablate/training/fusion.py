@@ -1,4 +1,4 @@
-"""A net's layers in a faster order, which computes the same function up to rounding.
+"""The layers of a net in a faster order, which compute the same function up to rounding.
 
 - A max pooling and a monotone activation commute: pooling first leaves the activation a quarter of the work.
 - A convolution's bias before a batch norm is subtracted again with the mean. While it is 0, its gradient is 0 too, so

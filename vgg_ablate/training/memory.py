@@ -78,8 +78,8 @@ def measure_peak_memory(device: str) -> int | None:
     """Return the peak since `reset_peak_memory`, in bytes; None where the system does not report it.
 
     On a GPU this is the memory that torch has reserved, without the process's CUDA context. On the CPU it is the
-    resident memory of the process, with Python and its libraries. Only Linux reports a peak that can be reset: macOS
-    and Windows know that of the whole life of the process, which would be an earlier run's.
+    resident memory of the process, with Python and its libraries. Only Linux reports a peak that can be reset: that
+    of macOS and Windows is over the whole life of the process, and may be an earlier run's.
     """
     if device.startswith("cuda"):
         import torch

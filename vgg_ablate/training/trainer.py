@@ -58,7 +58,7 @@ class Trainer:
 
     @classmethod
     def start(cls, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> Trainer:
-        """Continue a run of one net from `state`; without it start, pre-initialised where the run says so.
+        """Continue a run of one net from `state`; without it start, pre-initialised where the recipe has `pretrain`.
 
         Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialisation.
         """
@@ -127,7 +127,7 @@ class Trainer:
             return self._evaluate_validation()
 
     def evaluate(self, split: Split, evaluate: Evaluate) -> Predictions:
-        """Evaluate a split, shown as `evaluate` says."""
+        """Evaluate a split by the views of `evaluate`."""
         with use_threads(self.settings.threads):
             return self._evaluate_split(split, evaluate)
 
