@@ -1,4 +1,4 @@
-"""`explain PATH`: what a key of the study file means."""
+"""`explain PATH`: the meaning of a key of the study file."""
 
 from __future__ import annotations
 

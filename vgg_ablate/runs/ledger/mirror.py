@@ -64,7 +64,7 @@ class LedgerMirror:
 
 
 def list_variant_values(study: Study) -> dict[str, Mapping[str, Any]]:
-    """Return, for each variant, its value at every path that any variant changes, as a ledger keeps it."""
+    """Return the values of every variant, by path, at all paths that any variant changes, encoded for the ledger."""
     paths = list(dict.fromkeys(path for variant in study.all_variants for path in variant.changes))
     if not paths:
         return {variant.name: {"variant": variant.name} for variant in study.variants}

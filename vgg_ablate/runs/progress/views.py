@@ -37,7 +37,7 @@ class ProgressState:
     """The progress of a study: the scheduler and the source of runs update it, the views show it."""
 
     name: str
-    total: int | None  # runs asked for; None: a search with a budget in hours does not know yet
+    total: int | None  # runs of the study; None: not known yet, in a search with a budget in hours
     recorded: int = 0  # before this start
     forecast: Forecast = field(default_factory=Forecast)
     running: dict[str, tuple[StudyCell, Epoch | None]] = field(default_factory=dict)  # by key, with the last epoch
@@ -58,16 +58,16 @@ class View(Protocol):
     """A consumer of a study's events. The scheduler calls it from one thread."""
 
     def start(self, state: ProgressState) -> None:
-        """Begin; `state` is kept up to date before every later call."""
+        """Show or store the state, which is kept up to date before every later call."""
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
-        """Take note of an event of a run."""
+        """Handle an event of a run."""
 
     def tick(self) -> None:
-        """Do what is due by the clock; called several times per second."""
+        """Update what depends on the time; called several times per second."""
 
     def close(self) -> None:
-        """End; called once, however the study ended."""
+        """Finish the output; called once, also when the study ends with an error."""
 
 
 class NullView:
