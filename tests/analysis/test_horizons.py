@@ -19,7 +19,7 @@ from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.study import load
-from vgg_ablate.records import Manifest
+from vgg_ablate.manifest import Manifest
 from vgg_ablate.report import markdown, write
 from vgg_ablate.runs.plan import build_plan
 

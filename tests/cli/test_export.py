@@ -20,9 +20,10 @@ from vgg_ablate.config.study import load
 from vgg_ablate.data.augment import Normalizer
 from vgg_ablate.data.splits import load_splits, load_validation_images
 from vgg_ablate.errors import SpecError, StorageError
+from vgg_ablate.manifest import Manifest
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, measure_field_side
-from vgg_ablate.records import Manifest, Record
+from vgg_ablate.records import Record
 from vgg_ablate.training.evaluate import evaluate_split
 from vgg_ablate.training.metrics import pack_correct_bits
 

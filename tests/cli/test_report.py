@@ -11,7 +11,7 @@ import pytest
 
 from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate import cli
-from vgg_ablate.records import Manifest
+from vgg_ablate.manifest import Manifest
 
 
 @pytest.fixture

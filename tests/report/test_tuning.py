@@ -15,7 +15,8 @@ from tests.runs.test_tuning import tuned
 from vgg_ablate.analysis import summary
 from vgg_ablate.analysis.tuning import collect_trials, expect_best
 from vgg_ablate.config.study import load
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.report import markdown, write
 
 

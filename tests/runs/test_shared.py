@@ -32,7 +32,8 @@ from vgg_ablate.analysis import summary, validation
 from vgg_ablate.config.study import load
 from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Epoch, Manifest, Outcome, Record, RecordStore, Run, build_predictions_path
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, build_predictions_path
 from vgg_ablate.report.markdown import sum_training_seconds
 from vgg_ablate.runs.cleanup import find_orphans
 from vgg_ablate.runs.driver import RunOptions, run_plan

@@ -18,16 +18,17 @@ import pandas as pd
 
 from vgg_ablate.analysis.counts import compute_counts_power
 from vgg_ablate.analysis.examples import CorrectExamples, collect_correct_examples, has_shared_test_split
+from vgg_ablate.analysis.family import Contrasts, judge_family
 from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_run_frame
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.results import Results, read_planned_results
 from vgg_ablate.analysis.sequential import Look, compute_conditional_power
 from vgg_ablate.analysis.stats import CrossedEstimate
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Contrasts, Verdict, judge_family
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
 from vgg_ablate.config.horizons import get_full_name
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import PlannedRun
+from vgg_ablate.manifest import PlannedRun
 
 LEAST_POWER = 0.1  # a study with `stop: decided` ends where no open claim has this chance of being decided
 

@@ -28,7 +28,7 @@ from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.config.claims import Claim, FactorLevels
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Manifest, PlannedRun
+from vgg_ablate.manifest import Manifest, PlannedRun
 
 UNKNOWN_SPREAD = "unknown until some runs are recorded"
 _MAX_RECORDS = 1000  # read per study: `plan` must answer in seconds

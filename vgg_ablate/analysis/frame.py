@@ -19,7 +19,8 @@ from vgg_ablate.analysis.proposals import collect_proposals
 from vgg_ablate.analysis.results import EPOCH_FIELDS, Results, read_results
 from vgg_ablate.analysis.stats import FloatArray
 from vgg_ablate.config.horizons import get_full_name
-from vgg_ablate.records import Outcome, PlannedRun, Record, is_at_chance
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Outcome, Record, is_at_chance
 
 MISSING, DAMAGED = "missing", "damaged"
 NOT_NEEDED = "not needed"  # a run without a record, in a study that stops, of which no open claim needs one by now

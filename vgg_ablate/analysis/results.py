@@ -22,7 +22,8 @@ from vgg_ablate.analysis.validation import ExpectedVariant
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
 from vgg_ablate.formatting.text import join_first
-from vgg_ablate.records import Manifest, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import Manifest, PlannedRun
+from vgg_ablate.records import Record, RecordStore
 
 EPOCH_FIELDS = (
     "epoch",

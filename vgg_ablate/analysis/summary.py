@@ -15,6 +15,7 @@ import pandas as pd
 
 from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_unneeded_runs
 from vgg_ablate.analysis.effects import FactorialEffects, compute_effects
+from vgg_ablate.analysis.family import find_unseeded_variants
 from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.proposals import collect_proposals
@@ -22,7 +23,7 @@ from vgg_ablate.analysis.results import Results, read_results
 from vgg_ablate.analysis.stability import ClaimEffects, collect_claim_effects
 from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
 from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
-from vgg_ablate.analysis.verdicts import Verdict, find_unseeded_variants
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import FactorLevels
 from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.config.study import Study

@@ -17,8 +17,9 @@ from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import DECLARATION_FIELDS, Train
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import SpecError
+from vgg_ablate.manifest import PlannedRun
 from vgg_ablate.models.width_matching import resolve_variants
-from vgg_ablate.records import FinalMetrics, PlannedRun, Record
+from vgg_ablate.records import FinalMetrics, Record
 
 _ROUNDING = 1e-9  # relative: the effect of adding floats up in another order
 

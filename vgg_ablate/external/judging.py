@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from vgg_ablate.analysis.family import judge_family
 from vgg_ablate.analysis.metrics import Metric, use_metrics
 from vgg_ablate.analysis.sequential import Look
-from vgg_ablate.analysis.verdicts import Verdict, judge_family
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim, list_side_names
 from vgg_ablate.config.types import InvalidValueError
 from vgg_ablate.errors import Problem, SpecError

@@ -16,7 +16,8 @@ from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import format_changes
 from vgg_ablate.formatting import numbers
-from vgg_ablate.records import FinalMetrics, PlannedRun, Record
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import FinalMetrics, Record
 from vgg_ablate.report.markdown import escape_tags
 
 _MAX_LISTED_CLASSES = 50  # a longer table of classes would be the whole card

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError, StorageError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.recorded import set_aside_records
 

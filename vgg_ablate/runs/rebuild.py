@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.leases import hold_study_lock
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror

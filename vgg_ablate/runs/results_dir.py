@@ -14,7 +14,8 @@ from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.files import replace_file
-from vgg_ablate.records import Manifest, PlannedRun, RecordStore, TuningRun
+from vgg_ablate.manifest import Manifest, PlannedRun, TuningRun
+from vgg_ablate.records import RecordStore
 from vgg_ablate.report.answer import collect_verdict_words
 from vgg_ablate.runs.provenance import collect_provenance
 

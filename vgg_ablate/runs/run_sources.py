@@ -14,7 +14,8 @@ from pathlib import Path
 
 from vgg_ablate.analysis.decisions import Decisions, read_decisions, select_needed_runs
 from vgg_ablate.config.horizons import get_full_name
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.averaging import find_kept_predictions
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror

@@ -13,7 +13,8 @@ from vgg_ablate.analysis.saved_study import read_saved_study
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import Manifest, Outcome, PlannedRun, RecordStore
+from vgg_ablate.manifest import Manifest, PlannedRun
+from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.runs.leases import read_lock_holder
 from vgg_ablate.runs.recorded import read_outcomes
 

@@ -56,26 +56,32 @@ class Survey:
     scales: dict[str, str] = field(default_factory=dict)  # for ranges without a step: how their numbers are drawn
 
 
+@dataclass(frozen=True)
 class Space:
     """The nets of a search's space, around the base of its study."""
 
-    def __init__(self, design: Search, base: Variant, make: MakeVariant) -> None:
-        """Build the tables of the space.
+    design: Search
+    base: Variant
+    make_variant: MakeVariant  # a mapping of changes -> the variant
+    axes: tuple[Axis, ...]
 
-        `make` returns the variant for a mapping of changes. Raises SpecError where the space cannot be surveyed.
-        """
-        self.design = design
-        self.base = base.arch.with_shape(base.data.shape)
-        self._base = base
-        self._make = make
-        self.axes = [build_axis(design, path) for path in design.space]
-        for axis in self.axes:
-            self._check_axis(axis)
-        self.matched = bool((self._budgets.table.cost > 0).any())  # is any net matched to a budget?
+    @classmethod
+    def build(cls, design: Search, base: Variant, make_variant: MakeVariant) -> Space:
+        """Return the space of a search. Raises SpecError where it cannot be surveyed."""
+        space = cls(design, base, make_variant, tuple(build_axis(design, path) for path in design.space))
+        for axis in space.axes:
+            space._check_axis(axis)
+        _ = space.is_matched  # so that budgets that cannot be met are errors here, and not in the first survey
+        return space
+
+    @cached_property
+    def is_matched(self) -> bool:
+        """Whether any net is matched to a budget."""
+        return bool((self._budgets.table.cost > 0).any())
 
     @property
     def size(self) -> int | None:
-        """Return the number of points, or None where a range of real numbers has no step."""
+        """The number of points; None where a range of real numbers has no step."""
         sizes = [axis.size for axis in self.axes]
         return None if None in sizes else prod(size for size in sizes if size is not None)
 
@@ -85,9 +91,9 @@ class Space:
         Up to `max_points` points all are given; of a larger space, `draw` points at random, the same ones every time.
         The defaults are MAX_POINTS and SAMPLE_SIZE, or MATCHED_SAMPLE_SIZE for both where nets are matched.
         """
-        draw = draw or (MATCHED_SAMPLE_SIZE if self.matched else SAMPLE_SIZE)
+        draw = draw or (MATCHED_SAMPLE_SIZE if self.is_matched else SAMPLE_SIZE)
         if max_points is None:
-            max_points = MATCHED_SAMPLE_SIZE if self.matched else MAX_POINTS
+            max_points = MATCHED_SAMPLE_SIZE if self.is_matched else MAX_POINTS
         if self.size is not None and self.size <= max_points:
             sizes = [axis.size or 1 for axis in self.axes]
             for start in range(0, self.size, CHUNK_SIZE):
@@ -101,7 +107,7 @@ class Space:
     def compute_costs(self, points: Sequence[Values]) -> CostColumns:
         """Return the costs of the nets at these points, at the widths that meet their budgets where they have one."""
         widths, budgets = self._get_widths(points), self._budgets
-        if not self.matched:
+        if not self.is_matched:
             return self._count_costs(points, widths)
         own = self._frame.table.width[self._frame.find_rows(points)] if widths is None else widths
         return budgets.table.match_widths(
@@ -137,7 +143,7 @@ class Space:
 
     def survey(self, draw: int | None = None) -> Survey:
         """Return counts, cost ranges and the Pareto front of the space, or of `draw` of its points."""
-        survey, front = Survey(self.size, unmatched=0 if self.matched else None), ParetoFront()
+        survey, front = Survey(self.size, unmatched=0 if self.is_matched else None), ParetoFront()
         survey.scales = {axis.path: axis.describe_scale() for axis in self.axes if axis.size is None}
         for points in self.iterate_chunks(draw):
             costs = self.compute_costs(points)
@@ -168,6 +174,10 @@ class Space:
             raise SpecError(Problem("needs a step where a space is surveyed", path))
 
     @cached_property
+    def _base_arch(self) -> Arch:
+        return self.base.arch.with_shape(self.base.data.shape)
+
+    @cached_property
     def _frame(self) -> _Grid[vectorized_costs.FrameTable]:
         missing = vectorized_costs.FrameRow(exists=False)
         return self._build_grid("frame", vectorized_costs.FrameRow.from_arch, missing, vectorized_costs.FrameTable)
@@ -193,7 +203,7 @@ class Space:
     @cached_property
     def _budgets(self) -> _Grid[BudgetTable]:
         def build_row(arch: Arch) -> WidthBudget:
-            return WidthBudget.from_match(arch.match, lambda: resolve_variants([self._base])[0].costs)
+            return WidthBudget.from_match(arch.match, lambda: resolve_variants([self.base])[0].costs)
 
         return self._build_grid("match", build_row, WidthBudget(exists=False), BudgetTable)
 
@@ -207,7 +217,7 @@ class Space:
             paths = ", ".join(self.axes[index].path for index in shaping)
             rule = f"at most {_MAX_TABLE_ROWS:,} combinations may shape one {group.split()[0]}; {paths} give"
             raise SpecError(Problem(f"{rule} {prod(sizes):,}", "design.space"))
-        rows, most_stages = [], len(self.base.stages)
+        rows, most_stages = [], len(self._base_arch.stages)
         for combination in np.ndindex(*sizes):
             arch = self._build_arch(group, dict(zip(shaping, combination, strict=True)))
             rows.append(missing if arch is None else build_row(arch))
@@ -227,9 +237,9 @@ class Space:
                 # its costs, and those are columns and not rows.
                 changes[axis.path] = float(axis.between.low)
         if not changes:
-            return self.base
+            return self._base_arch
         try:
-            variant = self._make(changes)
+            variant = self.make_variant(changes)
         except SpecError:
             return None
         return variant.arch.with_shape(variant.data.shape)
@@ -304,7 +314,7 @@ def build_space(study: Study) -> Space:
         rule = "has no space: the design must be a search"
         raise SpecError(Problem(rule, "design.kind", study.locate_path("design"), study.design.kind))
     try:
-        return Space(search, study.base, lambda changes: study.build_variant("point", dict(changes)))
+        return Space.build(search, study.base, lambda changes: study.build_variant("point", dict(changes)))
     except SpecError as error:
         raise study.with_locations(error) from error
 

@@ -18,7 +18,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import Outcome, Record, format_run_name
+from vgg_ablate.manifest import format_run_name
+from vgg_ablate.records import Outcome, Record
 from vgg_ablate.runs.ledger.storage import build_default_url, open_storage, translate_storage_errors
 
 # Levels beyond which a parameter is kept as an index. Optuna stores all choices with every trial: 10,000 trials of a

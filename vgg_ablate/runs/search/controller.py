@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vgg_ablate.config.search import Search
 from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.plan import Plan, StudyCell, cache_fingerprints
 from vgg_ablate.runs.progress.views import ProgressState

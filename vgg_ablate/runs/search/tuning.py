@@ -24,8 +24,9 @@ from vgg_ablate.config.training import Data, Evaluate
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import RunsFailedError
+from vgg_ablate.manifest import TuningRun
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, TuningRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run
 from vgg_ablate.runs.ledger.ledger import Ledger, LevelsChangedError, TrialParameters
 from vgg_ablate.runs.plan import StudyCell, cache_fingerprints, compute_work
 from vgg_ablate.runs.progress.views import ProgressState
