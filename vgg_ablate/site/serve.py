@@ -100,7 +100,8 @@ def _describe_claim(claim: Claim, interim: InterimVerdict) -> dict[str, str]:
     mean, low, high = (nan if value is None else value for value in (interim.mean, interim.ci_low, interim.ci_high))
     sign = get_shown_sign(claim.metric)
     difference = numbers.format_difference(sign * mean, *flip_interval((low, high), sign), se=nan)
-    return {"text": claim.text, "difference": f"{difference} {get_claim_unit(claim)}".strip()}
+    unit = get_claim_unit(claim) if interim.mean is not None else ""
+    return {"text": claim.text, "difference": f"{difference} {unit}".strip()}
 
 
 def _measure_state(folder: Path) -> tuple[float, int]:

@@ -191,6 +191,14 @@ def measure_text_inches(text: str, size: float = FONT_SIZE, weight: str = "norma
     return float(np.ptp(points)) / 72
 
 
+def shorten_name(name: str, inches: float, size: float = FONT_SIZE) -> str:
+    """Return a variant's name that fits a width: `five, none` for `kernel=five+norm=none` if that is too long."""
+    parts = [part.partition("=") for part in name.split("+")]
+    if measure_text_inches(name, size) > inches and all(level for _, _, level in parts):
+        name = ", ".join(level for _, _, level in parts)
+    return wrap_text(name, inches, size, 1)[0]
+
+
 def wrap_text(text: str, inches: float, size: float = FONT_SIZE, most: int = 3) -> list[str]:
     """Wrap a text to at most `most` lines of a width; text that does not fit is replaced by an ellipsis."""
     lines: list[str] = []
