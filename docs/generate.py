@@ -40,7 +40,7 @@ def list_study_file_lines() -> Iterator[str]:
     yield f"{limits.MAX_CLAIMS:,} claims, and at most {limits.MAX_RUNS:,} runs; a net has at most {limits.MAX_CONVS:,}"
     yield f"convolutions, all nets of a study together at most {limits.MAX_ALL_CONVS:,}."
     yield f"An integer is at most {limits.MAX_INTEGER:,}."
-    book = KeyReferenceBook()
+    book = KeyReferenceBook.build()
     top = [book.find_key(key) for key in book.list_top_keys()]
     yield from ("", "## Top level", "")
     yield from list_table_lines(top)

@@ -105,7 +105,7 @@ def test_images_of_another_shape_or_file_are_refused(exported_files: tuple[Path,
         model.predict(torch.zeros(2, 1, 8, 8))
     arch, net = checkpoints.load_safetensors(exported_files[0] / "model.safetensors")
     checkpoints.write_safetensors(tmp_path / "old.safetensors", arch, net.state_dict())
-    with pytest.raises(SpecError, match="has no normalization and no class names: write it again"):
+    with pytest.raises(SpecError, match="has no normalisation and no class names: write it again"):
         vgg_ablate.load_model(tmp_path / "old.safetensors")
     with pytest.raises(StorageError, match="gone"):
         vgg_ablate.load_model(tmp_path / "gone.safetensors")

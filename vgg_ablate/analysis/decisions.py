@@ -64,7 +64,7 @@ class Decisions:
         return self.looks[-1] if self.seeds is None else self.seeds.get(get_full_name(variant), self.looks[0])
 
     def describe(self) -> str:
-        """Return at which look the study is, or why it has stopped, in words."""
+        """Describe the look that the study has reached, or why it has stopped."""
         if self.stopped:
             return f"stopped at look {self.judged_looks} of {len(self.looks)}: {self.stopped}"
         count = self.looks[self.judged_looks - 1] if self.judged_looks else 0
@@ -166,7 +166,7 @@ def _has_all_records(
 def _compute_power(
     verdict: Verdict, frame: pd.DataFrame, looks: tuple[int, ...], index: int, verdicts: Mapping[str, Verdict]
 ) -> float:
-    """Return the probability that an open claim is decided by the last look; NaN where too few seeds tell."""
+    """Return the probability that an open claim is decided by the last look; NaN with too few seeds."""
     family = [other for other in verdicts.values() if other.claim.metric == verdict.claim.metric]
     remaining = sum(other.verdict not in ("supported", "refuted") for other in family)
     look = Look(looks, index, len(family), remaining)

@@ -276,8 +276,8 @@ def _compute_probability(claim: Claim, estimate: Estimate | CrossedEstimate, ove
 def _compute_seeds_needed(claim: Claim, sd: float, family: int) -> int | None:
     """Return the number of seeds that find a difference of the smallest effect, at Holm's hardest step.
 
-    It depends on the spread alone. From an observed mean it would be a guess: a net compared with itself was told to
-    train 27, 146 and 932 seeds.
+    It depends on the spread alone. Computed from an observed mean it varies too much: for a net that was compared with
+    itself, it was 27, 146 and 932 seeds.
     """
     if not claim.smallest_effect or not sd > 0:
         return None

@@ -32,7 +32,7 @@ from vgg_ablate.config.variants import Variant
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a results folder says."""
+    """The content of the report of one study."""
 
     results: Results
     frame: pd.DataFrame  # one row per run
@@ -58,7 +58,7 @@ class Report:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Where and how the study was run."""
+        """The versions, devices and command lines of the study's starts."""
         return self.results.manifest.provenance
 
     @property
@@ -68,7 +68,7 @@ class Report:
 
     @property
     def levels(self) -> FactorLevels:
-        """Variant -> factor -> level."""
+        """The level of every factor of the design, by variant."""
         return {row.name: row.variant.levels for row in self.rows}
 
     @property
@@ -78,7 +78,7 @@ class Report:
 
     @cached_property
     def training_state(self) -> TrainingState:
-        """How far the nets of `rows` were trained."""
+        """The state of training of the nets in `rows`."""
         return compute_training_state(self.rows, self.epochs, self.verdicts)
 
     @cached_property

@@ -37,7 +37,7 @@ class _TrainedNet:
     name: str
     arch: Arch
     model: Vgg
-    run: Run | None  # the run that trained it; None: the file does not say
+    run: Run | None  # the run that trained it; None: the file does not have it
     filters_path: Path  # default file for the drawing of its filters
     reproduction: tuple[PlannedRun, Reproduction] | None = None  # of a record: how the second training compares
 

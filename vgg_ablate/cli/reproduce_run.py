@@ -1,4 +1,4 @@
-"""Choosing a recorded run and training it again: what `verify`, `export` and `describe` share."""
+"""Choosing a recorded run and training it again, for `verify`, `export` and `describe`."""
 
 from __future__ import annotations
 

@@ -60,19 +60,19 @@ def build_schema() -> dict[str, Any]:
     models["TuningWinner"]["properties"]["values"]["default"] = {}
     for model in (schema, *models.values()):
         for name, key in model["properties"].items():
-            if name == "kind" and "const" in key:  # the class says what its kind stands for
+            if name == "kind" and "const" in key:  # the docstring of the class describes its kind
                 key["description"] = f"{_join_lines(model['description'])} Example: {key['const']}"
             key["description"] = _join_lines(key["description"])
     return schema
 
 
 def _join_lines(text: str) -> str:
-    """Return the first paragraph and the line of unit and example as one line, for editors that show it as it is."""
+    """Return a description as one line, for editors that show line breaks."""
     return " ".join(text.split())
 
 
 def _add_short_forms(node: Any) -> Any:
-    """Return a copy that also accepts `batch` for `{kind: batch}`, an omitted kind, and one item for a list of one."""
+    """Return a copy of a schema that also accepts `batch` for `{kind: batch}`, a missing kind, and single items."""
     if isinstance(node, list):
         return [_add_short_forms(inner) for inner in node]
     if not isinstance(node, dict):

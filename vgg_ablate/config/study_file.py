@@ -88,7 +88,7 @@ def _check_distinct_items(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ReportSettings(FrozenModel):
-    """What a report shows first; everything is judged and recorded, whatever is shown."""
+    """The parts of a report that come first; everything is judged and recorded, whatever is shown."""
 
     columns: Annotated[tuple[ReportColumn, ...], AfterValidator(_check_distinct_items)] = ()
     """Columns of the comparison, in order. Default: all that apply. Example: [variant, error, difference]"""

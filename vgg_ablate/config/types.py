@@ -71,7 +71,7 @@ class OneOf:
     models: Sequence[type[FrozenModel]]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the union of all models: pydantic calls this."""
+        """Return the schema of the union of all models, as pydantic requires it."""
         union: Any = reduce(or_, self.models)
         return handler.generate_schema(Annotated[union, Field(discriminator="kind"), ByKind])
 

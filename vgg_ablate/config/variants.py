@@ -222,7 +222,7 @@ def find_full_path(path: str) -> str | None:
 
 
 def _check_section(data: Mapping[str, Any], path: str, value: Any) -> None:
-    """Raise InvalidValueError for a change of a whole section that drops keys of the base: few mean that."""
+    """Raise InvalidValueError for a change of a whole section that drops keys of the base, which is hardly intended."""
     section = data.get(path)
     if path not in _SECTIONS or not isinstance(section, dict) or not isinstance(value, dict):
         return

@@ -97,7 +97,7 @@ def _read_merged(path: Path, extending: tuple[Path, ...]) -> Document:
 def _read_text(path: Path, *, regular_only: bool) -> str:
     """Return the text of a file within the limits of a study file. Raises SpecError."""
     try:
-        # Checked before opening: a pipe without a writer would never answer. The user's own argument may be a pipe.
+        # Checked before opening: opening a pipe without a writer never returns. The user's own argument may be a pipe.
         if regular_only and path.exists() and not path.is_file():
             raise SpecError(Problem("extends reads regular files only", location=str(path)))
         with path.open("rb") as file:

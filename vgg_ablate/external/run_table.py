@@ -1,4 +1,4 @@
-"""The runs of other programs as the frame that the statistics read, with every fault named by its row."""
+"""The runs of other programs as a frame of the analysis, with every fault named by its row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class RunTable:
-    """The frame of the statistics, and what a reader must know about its rows."""
+    """The frame of the analysis, with notes on its rows."""
 
     frame: pd.DataFrame  # variant, seed, outcome and one column per metric
     variants: tuple[str, ...]  # of all runs
@@ -146,7 +146,7 @@ def _format_cell(value: Any) -> str:
 
 
 def _number_seeds(seeds: Iterable[str]) -> dict[str, int]:
-    """Return seed -> its number: itself where all are whole numbers, else the place in their order."""
+    """Return the number of every seed: itself where all are whole numbers, else its position in their order."""
     distinct = sorted(set(seeds))
     if all(re.fullmatch(r"\d{1,18}", seed) for seed in distinct):
         return {seed: int(seed) for seed in distinct}

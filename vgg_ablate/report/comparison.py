@@ -216,7 +216,7 @@ def _build_metric_cell(row: VariantRow, metric: str) -> TableCell:
 
 
 def _has_changes(report: Report) -> bool:
-    """Return whether variants change something that their names do not say; those of a design with factors do."""
+    """Return whether variants have changes that their names lack; names in a design with factors hold all changes."""
     return any(row.variant.changes and not row.variant.levels for row in report.rows)
 
 

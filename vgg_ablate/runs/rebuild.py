@@ -27,6 +27,6 @@ def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint:
     Manifest.read(folder)
     with hold_study_lock(folder), closing(open_study_ledger(study, folder, storage)) as ledger:
         if study.search is None:
-            return LedgerMirror(ledger, plan, store).rebuild()
+            return LedgerMirror.from_plan(plan, ledger, store).rebuild()
         with closing(ledger.recreate()) as empty_ledger:
             return len(resume_search(plan, folder, empty_ledger).list_points())

@@ -75,7 +75,7 @@ def save_texts(study: Study, folder: Path) -> bool:
 
 
 def _save_verdicts_of_answer(study: Study, folder: Path) -> None:
-    """Store the verdicts at which the author's answer is first saved, so that a report can tell when they change."""
+    """Store the verdicts at which the author's answer is first saved, so that a report can note later changes."""
     manifest = Manifest.read(folder)
     provenance = {name: value for name, value in manifest.provenance.items() if name != "answer"}
     if study.answer is not None:

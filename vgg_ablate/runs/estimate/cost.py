@@ -30,7 +30,7 @@ _RECORD_BYTES, _EPOCH_BYTES = 4000, 310
 
 @dataclass(frozen=True, slots=True)
 class TimeModel:
-    """Seconds of training per example, as a line over MACs."""
+    """Seconds of training per example, as a line over MACs: a part of `StudyCost`, with names that stay."""
 
     fixed: float
     a_mac: float
@@ -57,7 +57,7 @@ class VariantCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCost:
-    """The predicted cost of a study. `plan --json` writes these fields."""
+    """The predicted cost of a study. Its fields are keys of `plan --json`, so their names stay."""
 
     variants: tuple[VariantCost, ...]
     slots: int

@@ -42,7 +42,7 @@ class TrialParameters:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Mapping[str, Any]]) -> TrialParameters:
-        """Return the parameters for variant -> path -> value, with the same paths for every variant."""
+        """Return the parameters for values by variant and path; every variant has the same paths."""
         paths = next(iter(values.values()))
         levels = {path: list(dict.fromkeys(by_path[path] for by_path in values.values())) for path in paths}
         indices = {path: {level: index for index, level in enumerate(levels[path])} for path in paths}

@@ -56,7 +56,7 @@ class TrainingBackend(Protocol):
     """The interface of the module that trains."""
 
     def prepare(self, run: Run, context: WorkerContext, report: Callable[[int, int], None]) -> None:
-        """Make what all runs on these data share, before the time of the run starts.
+        """Prepare what all runs on these data share, before the time of the run starts.
 
         Call `report(images done, images in total)` meanwhile.
         """
@@ -64,7 +64,7 @@ class TrainingBackend(Protocol):
     def train(self, runs: tuple[Run, ...], context: WorkerContext) -> Generator[Epoch, None, EvaluateRun]:
         """Train once for runs with one training key; yield every epoch, including those of a checkpoint.
 
-        Return a function that evaluates the trained net as one of the runs asks for. Raises DivergedError,
+        Return a function that evaluates the trained net with the views of one of the runs. Raises DivergedError,
         OutOfMemoryError.
         """
 
@@ -214,7 +214,7 @@ def _find_difference(recorded: Record | None, epochs: Sequence[Epoch], environme
 def _consume_epochs(
     training: Generator[Epoch, None, EvaluateRun], epochs: list[Epoch], report: Callable[[Epoch], bool]
 ) -> EvaluateRun | None:
-    """Append every epoch to `epochs` and report it; return the evaluation, or None if `report` asked to stop."""
+    """Append every epoch to `epochs` and report it; return the evaluation, or None if `report` returned True."""
     while True:
         try:
             epoch = next(training)
@@ -240,12 +240,12 @@ class DriverConnection:
             self._connection.send(message)
 
     def send_heartbeat(self) -> None:
-        """Send a sign of life; if the driver is gone, the next report of the training thread raises."""
+        """Send a heartbeat; if the driver is gone, the next report of the training thread raises."""
         with contextlib.suppress(OSError):
             self.send(Heartbeat())
 
     def is_stop_requested(self, key: str) -> bool:
-        """Return whether the driver has asked for the end of this job."""
+        """Return whether the driver has sent a StopRequest for this job."""
         return self._connection.poll() and self._connection.recv() == StopRequest(key)
 
     def wait_for_decision(self, key: str) -> bool:
@@ -269,7 +269,7 @@ def serve_jobs(connection: DriverConnection, training: TrainingBackend, context:
     while (job := connection.receive_job()) is not None:
         key = job.run.key
         # A hook and not `except Exception`: the process then ends by the bug, with the traceback in its log, and cannot
-        # train another run in a state that nobody knows.
+        # train another run in an unknown state.
         sys.excepthook = _build_exception_hook(connection, key)
         try:
             report = partial(_report, connection, job, partial(training.measure_peak, job.run, context))
