@@ -97,10 +97,9 @@ def judge_looks(
     contrasts = {claim.id: claim.compute_contrast(levels, quantities) for claim in claims}
     verdicts, needed, judged, stopped = dict[str, Verdict](), dict[str, int](), list[frozenset[str]](), ""
     for index, count in enumerate(looks if followed is None else looks[: max(1, len(followed))]):
-        decided = {name for name, verdict in verdicts.items() if verdict.is_decided}
-        opened = frozenset(claim.id for claim in claims if claim.id not in decided)
+        opened = {claim.id for claim in claims} - {name for name, verdict in verdicts.items() if verdict.is_decided}
         if followed:
-            opened &= frozenset(followed[index])
+            opened &= set(followed[index])
         compared = {name for identity in opened for name in contrasts[identity]}
         is_complete = _has_all_records(frame, compared if stop or followed is not None else variants, seeds[:count])
         # Between two looks only the seeds of the earlier one are used: judging after every run would be many more
@@ -110,12 +109,10 @@ def judge_looks(
         verdicts |= _judge_look(claims, opened, verdicts, frame, seeds, contrasts, looks, index, examples)
         if not is_complete:
             break
-        judged.append(opened)
+        judged.append(frozenset(opened))
         still_open = [verdict for verdict in verdicts.values() if not verdict.is_decided]
         if stop and index + 1 < len(looks):
-            still_open = [
-                replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open
-            ]
+            still_open = _add_powers(still_open, frame, looks, index, verdicts)
             verdicts |= {verdict.claim.id: verdict for verdict in still_open}
             if stopped := _explain_stop(still_open, looks):
                 break
@@ -161,6 +158,16 @@ def _has_all_records(
     own = frame[frame["variant"].isin(list(variants))]
     is_missing = (own["outcome"] == MISSING) & own["seed"].isin(list(seeds))
     return (bool(len(own)) or not any_run) and not bool(is_missing.any())
+
+
+def _add_powers(
+    still_open: Sequence[Verdict],
+    frame: pd.DataFrame,
+    looks: tuple[int, ...],
+    index: int,
+    verdicts: Mapping[str, Verdict],
+) -> list[Verdict]:
+    return [replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open]
 
 
 def _compute_power(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
@@ -71,18 +71,22 @@ def build_run_table(
             **values,
         }
     )
-    notes = [
-        f"{runs.describe_row(row)}: {names[row]} has no finite {name}"
-        for name in metrics
-        for row, value in zip(rows, values[name], strict=True)
-        if not isfinite(value)
-    ]
-    notes = [*runs.notes, *notes]
-    unused = sorted(set(names) - wanted)
-    if unused:
-        notes.append(f"Compared by no claim: {', '.join(unused[:12])}{' and others' if len(unused) > 12 else ''}.")
     known = tuple(dict.fromkeys(name for name in names if name))
-    return RunTable(frame, known, {code: seed for seed, code in codes.items()}, tuple(notes))
+    notes = (*runs.notes, *_list_notes(runs, rows, names, values))
+    return RunTable(frame, known, {code: seed for seed, code in codes.items()}, notes)
+
+
+def _list_notes(
+    runs: Runs, rows: Sequence[int], names: Sequence[str], values: Mapping[str, Sequence[float]]
+) -> Iterator[str]:
+    """Yield a note per missing value of the compared rows, and one on the variants that no claim compares."""
+    for metric, numbers in values.items():
+        for row, value in zip(rows, numbers, strict=True):
+            if not isfinite(value):
+                yield f"{runs.describe_row(row)}: {names[row]} has no finite {metric}"
+    unused = sorted(set(names) - {names[row] for row in rows})
+    if unused:
+        yield f"Compared by no claim: {', '.join(unused[:12])}{' and others' if len(unused) > 12 else ''}."
 
 
 def _check_columns(runs: Runs, columns: RunColumns, metrics: Mapping[str, Metric]) -> None:
