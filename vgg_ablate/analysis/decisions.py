@@ -64,7 +64,7 @@ class Decisions:
         return self.looks[-1] if self.seeds is None else self.seeds.get(get_full_name(variant), self.looks[0])
 
     def describe(self) -> str:
-        """Return at which look the study is, or why it has stopped, in words."""
+        """Describe the look that the study has reached, or why it has stopped."""
         if self.stopped:
             return f"stopped at look {self.judged_looks} of {len(self.looks)}: {self.stopped}"
         count = self.looks[self.judged_looks - 1] if self.judged_looks else 0
@@ -97,10 +97,9 @@ def judge_looks(
     contrasts = {claim.id: claim.compute_contrast(levels, quantities) for claim in claims}
     verdicts, needed, judged, stopped = dict[str, Verdict](), dict[str, int](), list[frozenset[str]](), ""
     for index, count in enumerate(looks if followed is None else looks[: max(1, len(followed))]):
-        decided = {name for name, verdict in verdicts.items() if verdict.is_decided}
-        opened = frozenset(claim.id for claim in claims if claim.id not in decided)
+        opened = {claim.id for claim in claims} - {name for name, verdict in verdicts.items() if verdict.is_decided}
         if followed:
-            opened &= frozenset(followed[index])
+            opened &= set(followed[index])
         compared = {name for identity in opened for name in contrasts[identity]}
         is_complete = _has_all_records(frame, compared if stop or followed is not None else variants, seeds[:count])
         # Between two looks only the seeds of the earlier one are used: judging after every run would be many more
@@ -110,12 +109,10 @@ def judge_looks(
         verdicts |= _judge_look(claims, opened, verdicts, frame, seeds, contrasts, looks, index, examples)
         if not is_complete:
             break
-        judged.append(opened)
+        judged.append(frozenset(opened))
         still_open = [verdict for verdict in verdicts.values() if not verdict.is_decided]
         if stop and index + 1 < len(looks):
-            still_open = [
-                replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open
-            ]
+            still_open = _add_powers(still_open, frame, looks, index, verdicts)
             verdicts |= {verdict.claim.id: verdict for verdict in still_open}
             if stopped := _explain_stop(still_open, looks):
                 break
@@ -163,10 +160,20 @@ def _has_all_records(
     return (bool(len(own)) or not any_run) and not bool(is_missing.any())
 
 
+def _add_powers(
+    still_open: Sequence[Verdict],
+    frame: pd.DataFrame,
+    looks: tuple[int, ...],
+    index: int,
+    verdicts: Mapping[str, Verdict],
+) -> list[Verdict]:
+    return [replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open]
+
+
 def _compute_power(
     verdict: Verdict, frame: pd.DataFrame, looks: tuple[int, ...], index: int, verdicts: Mapping[str, Verdict]
 ) -> float:
-    """Return the probability that an open claim is decided by the last look; NaN where too few seeds tell."""
+    """Return the probability that an open claim is decided by the last look; NaN with too few seeds."""
     family = [other for other in verdicts.values() if other.claim.metric == verdict.claim.metric]
     remaining = sum(other.verdict not in ("supported", "refuted") for other in family)
     look = Look(looks, index, len(family), remaining)

@@ -87,7 +87,7 @@ def compute_detectable_effects(
         str(results.folder): _select_last_level(build_run_frame(_select_data(results, fingerprint)))
         for results in studies
     }
-    # Times of other nets tell nothing about those of a claim's nets; errors of similar nets vary alike.
+    # The times of other nets spread differently from those of a claim's nets; errors of similar nets vary alike.
     spreads = {metric: _pool_spread(frames, metric) for metric in metrics - TIMED_METRICS}
     return tuple(
         _compute_effect(

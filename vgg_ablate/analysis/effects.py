@@ -72,7 +72,7 @@ def compute_effects(
 
 
 def _collect_factors(levels: FactorLevels, base: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return factor -> levels in the order of the study, the base's level (the reference) first."""
+    """Return the levels of every factor in the order of the study, the base's level (the reference) first."""
     factors: dict[str, list[str]] = {}
     for own in levels.values():
         for factor, level in own.items():

@@ -25,7 +25,7 @@ from vgg_ablate.records import Outcome, Record, is_at_chance
 MISSING, DAMAGED = "missing", "damaged"
 NOT_NEEDED = "not needed"  # a run without a record, in a study that stops, of which no open claim needs one by now
 # Column -> dtype. The dtypes are the same after a round trip through CSV or Parquet: nullable ones only where a value
-# can be missing and float64 could not say so without changing the kind of the others.
+# can be missing and float64 would change the kind of the others.
 RUN_COLUMNS: dict[str, str] = {
     "study": "str",
     "variant": "str",
@@ -265,8 +265,8 @@ def _is_trained(record: Record, epochs: FloatArray) -> bool | None:
 def _is_disturbed(record: Record, cpu_seconds: float) -> bool:
     """Return whether a run on one CPU thread waited for the processor for more than a fifth of its CPU time.
 
-    A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time tells nothing
-    about waiting: such runs count as undisturbed, and so do ensembles that were averaged without training.
+    A run whose CPU time is unknown counts as disturbed. On a GPU, and with several threads, CPU time does not
+    show waiting: such runs count as undisturbed, and so do ensembles that were averaged without training.
     """
     if record.is_averaged:
         return False

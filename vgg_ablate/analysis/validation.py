@@ -66,7 +66,7 @@ def find_contradiction(record: Record, planned: PlannedRun, expected: ExpectedVa
 
 
 def describe_nearest_variant(record: Record, expected: Mapping[str, ExpectedVariant]) -> str:
-    """Return the variant that a record of no planned run is most like, and where it differs; empty without variants."""
+    """Describe the first difference of a record of no planned run from its nearest variant; empty without variants."""
     candidates = [(list(_find_differences(record, variant)), name) for name, variant in expected.items()]
     if not candidates:
         return ""

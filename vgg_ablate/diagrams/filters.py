@@ -1,4 +1,4 @@
-"""Drawings and tables of what a trained net looks at: its first filters and its effective receptive field."""
+"""Drawings and tables of a net's first filters and of its effective receptive field."""
 
 from __future__ import annotations
 

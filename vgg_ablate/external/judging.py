@@ -1,4 +1,4 @@
-"""The judgement of claims about runs that other programs trained, by the statistics of our own studies."""
+"""The judgement of claims about runs that other programs trained, by the statistics of studies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Judgement:
 
     @contextmanager
     def use_metrics(self) -> Iterator[None]:
-        """Know the metrics of the claims within a `with` block; tables and figures of the judgement need it."""
+        """Add the metrics of the claims to the registry within a `with` block; tables and figures need them."""
         with use_metrics(self.claims_file.metrics):
             yield
 

@@ -44,7 +44,7 @@ def _note_unfinished(noun: str, states: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_database(source: str, study: str | None) -> Runs:
-    """Read an Optuna storage, or the database or server of MLflow: its tables, or http, tell which it is."""
+    """Read an Optuna storage, or the database or server of MLflow; the tables, or the scheme http, decide which."""
     if source.startswith(("http://", "https://")):
         return read_mlflow(source, source)
     if not source.endswith(".log"):

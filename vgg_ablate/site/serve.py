@@ -88,7 +88,7 @@ def stream_study(folder: Path, is_over: Callable[[], bool]) -> Iterator[tuple[st
 def _describe_status(folder: Path) -> dict[str, Any]:
     try:
         status = read_status(folder)
-    except StorageError as error:  # such as a record that is damaged: the page says so
+    except StorageError as error:  # such as a record that is damaged: the page shows the error
         return {"error": str(error)}
     claims = {claim.id: claim for claim in read_saved_study(folder).claims}
     shown = [{**asdict(interim), **_describe_claim(claims[interim.id], interim)} for interim in status.claims]

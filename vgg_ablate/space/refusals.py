@@ -1,4 +1,4 @@
-"""Why the nets of a space cannot be searched: the first rule that refuses each of them, counted."""
+"""The rules that refuse nets of a space: for every net the first such rule, counted."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class Space:
         return feasible
 
     def build_point(self, points: Sequence[Values], index: int) -> dict[str, Any]:
-        """Return one point as the space writes it: path -> value or label."""
+        """Return one point as a study file has it: the value or the label of every path."""
         point: dict[str, Any] = {}
         for axis, column in zip(self.axes, points, strict=True):
             choices = self.design.list_choices(axis.path)

@@ -181,7 +181,7 @@ def _build_seed_ticks(row: ForestRow, y: float) -> list[canvas.Stroke]:
 
 
 def _write_texts(figure: Figure, row: ForestRow, middle: float) -> None:
-    """Write name and text on the left and the verdict on the right, centered `middle` inches from the top."""
+    """Write name and text on the left and the verdict on the right, centred `middle` inches from the top."""
     width, height = figure.get_size_inches()
     lines = _wrap_claim(row)
     first = middle - _LINE_HEIGHT * len(lines) / 2
