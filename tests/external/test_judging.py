@@ -102,6 +102,8 @@ def test_an_exact_metric_is_compared_exactly() -> None:
     runs = make_runs().assign(params=lambda table: 1_000 + (table["variant"] == "base"))
     metric = {"name": "params", "direction": "lower", "exact": True}
     assert judge_one(runs, metric=metric).verdict == "supported"
+    equal = judge_one(runs.assign(params=7), metric=metric)
+    assert (equal.verdict, str(float(equal["mean"]))) == ("refuted", "0.0")
     runs.loc[0, "params"] = 7
     with pytest.raises(SpecError, match="base: params is exact, but its runs have 7 and 1001"):
         judge_one(runs, metric=metric)

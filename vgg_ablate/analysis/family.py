@@ -94,6 +94,7 @@ def _judge_exactly(claim: Claim, weights: Mapping[str, float], known: pd.Series[
         return Verdict(claim, weights, "inconclusive", reason, is_exact=True, is_complete=False)
     difference = float(sum(weight * float(known[name]) for name, weight in weights.items()))
     gain = get_sign(claim.metric) * (difference - (claim.published.value if claim.published else 0.0))
+    gain += 0.0  # data frames show -0.0 as -0.0
     low, high = claim.region
     holds = not low <= gain <= high if claim.kind == "different" else low < gain < high
     return Verdict(
