@@ -43,8 +43,8 @@ from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.eta import Forecast
 from vgg_ablate.runs.resources.slots import build_slots
 from vgg_ablate.runs.workers import training
+from vgg_ablate.runs.workers.job import EvaluateRun, TrainingBackend, perform_job
 from vgg_ablate.runs.workers.protocol import Job, WorkerContext
-from vgg_ablate.runs.workers.worker import EvaluateRun, TrainingBackend, perform_job
 from vgg_ablate.training import predictions
 from vgg_ablate.training.evaluate import Predictions, average_predictions
 

@@ -24,9 +24,9 @@ from tests.runs.harness import (
 )
 from vgg_ablate.records import Epoch, RecordStore, Run
 from vgg_ablate.runs.leases import LeaseLostError, break_lease
+from vgg_ablate.runs.workers.job import perform_job
 from vgg_ablate.runs.workers.protocol import Job, WorkerContext
 from vgg_ablate.runs.workers.watchdog import Watchdog
-from vgg_ablate.runs.workers.worker import perform_job
 
 
 @dataclass

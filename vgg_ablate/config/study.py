@@ -38,6 +38,7 @@ from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, R
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
+from vgg_ablate.config.validation_problems import build_problems
 from vgg_ablate.config.variants import (
     Variant,
     apply_winners,
@@ -232,7 +233,7 @@ class Study(FrozenModel):
         try:
             file = StudyFile.model_validate(document.data)
         except ValidationError as error:
-            invalid = yaml_loader.build_problems(error, StudyFile, document)
+            invalid = build_problems(error, StudyFile, document)
             raise SpecError([*invalid, *find_remaining_problems(invalid, document)]) from error
         # In this order: a variant needs the last level to be valid, and a lower level needs the winner of its variant.
         last_file, last_document = set_last_level(file, document)

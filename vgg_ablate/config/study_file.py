@@ -132,7 +132,7 @@ def _check_distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-# The tags look like types, so that yaml_loader removes them from the paths of errors.
+# The tags look like types, so that validation_problems removes them from the paths of errors.
 Seeds = Annotated[
     Annotated[
         tuple[Annotated[Whole, Field(lt=FIRST_SEARCH_SEED)], ...],

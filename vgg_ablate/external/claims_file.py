@@ -14,6 +14,7 @@ from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, ExpectedVerdic
 from vgg_ablate.config.limits import MAX_CLAIMS
 from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.config.types import Flag, FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
+from vgg_ablate.config.validation_problems import build_problems
 from vgg_ablate.errors import SpecError
 
 
@@ -154,4 +155,4 @@ def _validate(data: Mapping[str, Any], document: yaml_loader.Document) -> Claims
     try:
         return ClaimsFile.model_validate(data)
     except ValidationError as error:
-        raise SpecError(yaml_loader.build_problems(error, ClaimsFile, document)) from error
+        raise SpecError(build_problems(error, ClaimsFile, document)) from error

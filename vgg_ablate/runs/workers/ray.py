@@ -31,6 +31,7 @@ from vgg_ablate.errors import EnvironmentFailedError
 from vgg_ablate.files import replace_file
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, build_predictions_path
 from vgg_ablate.runs.leases import LeaseLostError, break_lease, read_driver_signature
+from vgg_ablate.runs.workers.job import TrainingBackend, format_error, perform_job
 from vgg_ablate.runs.workers.protocol import (
     DecodingProgress,
     EpochEnded,
@@ -42,7 +43,6 @@ from vgg_ablate.runs.workers.protocol import (
     WorkerEvent,
 )
 from vgg_ablate.runs.workers.watchdog import Watchdog, compute_heartbeat_interval, send_heartbeats
-from vgg_ablate.runs.workers.worker import TrainingBackend, format_error, perform_job
 
 _CLUSTER_SIZE_INTERVAL_S = 5.0  # between two queries of the cluster's size, each of which takes milliseconds
 _DECISION_INTERVAL_S = 0.05  # between two questions of a task that waits for a decision, and two looks of the driver

@@ -1,4 +1,4 @@
-"""The package's own training as a backend of workers (`worker.TrainingBackend`)."""
+"""The package's own training as a backend of workers (`job.TrainingBackend`)."""
 
 from __future__ import annotations
 
