@@ -33,7 +33,7 @@ RUN_COLUMNS: dict[str, str] = {
     "key": "str",
     "horizon": "float64",  # the level of the study's horizons; NaN in a study without them
     "outcome": "str",
-    "trained": "boolean",  # ended above chance level; missing where the record does not say
+    "trained": "boolean",  # ended above chance level; missing where the record cannot decide it
     "val_accuracy": "float64",
     "val_error": "float64",
     "test_accuracy": "float64",
