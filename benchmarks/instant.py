@@ -1,6 +1,6 @@
 """A training of one epoch that takes no time, to measure what a run costs besides. Imports no driver, as the real one.
 
-The functions are those of `runs.workers.worker.TrainingBackend`.
+The functions are those of `runs.workers.job.TrainingBackend`.
 """
 
 from __future__ import annotations

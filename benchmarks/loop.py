@@ -161,11 +161,11 @@ def compare_curves(steps: int = 150) -> float:
     run = make_run("small", Data(name="digits", image_size=16), stages="16 16 | 32 32", classes=10)
     splits = load_splits(run.data, run.fingerprint, 0, torch.device("cpu"))
     our_net, plain_net = (build_model(run.arch, torch.Generator().manual_seed(0)).train() for _ in range(2))
-    augmenter = Augmenter(Augment(), splits.train.images, 16, Normalizer(splits.mean, splits.std), 0)
+    augmenter = Augmenter.prepare(Augment(), splits.train.images, 16, Normalizer(splits.mean, splits.std), 0)
     our_net = our_net.to(memory_format=torch.channels_last)
     precision = choose_precision(run, TrainingSettings())
     optimizer = build_optimizer(run.train, our_net)
-    step = TrainStep(our_net, optimizer, augmenter, splits.train.labels, run.train, precision, BATCH_SIZE)
+    step = TrainStep.prepare(our_net, optimizer, augmenter, splits.train.labels, run.train, precision, BATCH_SIZE)
     plain_optimizer = torch.optim.SGD(plain_net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     generator = torch.Generator().manual_seed(0)
     our_losses: list[float] = []
@@ -214,10 +214,12 @@ class OurTraining:
         self.images = torch.from_numpy(draw_images()).to(device)
         self.labels = (torch.arange(IMAGES) % 10).to(device)
         self.normalize = Normalizer(torch.tensor(MEAN, device=device) * 255, torch.tensor(STD, device=device) * 255)
-        self.augmenter = Augmenter(Augment(crop_padding=4, flip=True), self.images, 32, self.normalize, 0)
+        self.augmenter = Augmenter.prepare(Augment(crop_padding=4, flip=True), self.images, 32, self.normalize, 0)
         self.net = net.to(device).to(memory_format=torch.channels_last).train()
         optimizer = build_optimizer(run.train, self.net)
-        self.step = TrainStep(self.net, optimizer, self.augmenter, self.labels, run.train, self.precision, batch_size)
+        self.step = TrainStep.prepare(
+            self.net, optimizer, self.augmenter, self.labels, run.train, self.precision, batch_size
+        )
         self.step.begin_epoch(1)
         self.order = torch.randperm(IMAGES).to(device)
         self.batch_size = batch_size

@@ -74,10 +74,10 @@ def run_two_steps(run: Run, precision: Precision, device: torch.device) -> None:
     assert size is not None
     images = torch.zeros(2 * batch_size, size, size, 3, dtype=torch.uint8, device=device)
     normalize = Normalizer(torch.zeros(3, device=device), torch.ones(3, device=device))
-    augmenter = Augmenter(Augment(), images, size, normalize, 0)
+    augmenter = Augmenter.prepare(Augment(), images, size, normalize, 0)
     net = build_model(run.arch, torch.Generator()).to(device).to(memory_format=torch.channels_last).train()
     labels = torch.zeros(2 * batch_size, dtype=torch.int64, device=device)
-    step = TrainStep(net, build_optimizer(run.train, net), augmenter, labels, run.train, precision, batch_size)
+    step = TrainStep.prepare(net, build_optimizer(run.train, net), augmenter, labels, run.train, precision, batch_size)
     step.begin_epoch(1)
     for _ in range(2):
         step.update(torch.arange(batch_size, device=device), 0.01)

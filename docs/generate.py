@@ -40,7 +40,7 @@ def list_study_file_lines() -> Iterator[str]:
     yield f"{limits.MAX_CLAIMS:,} claims, and at most {limits.MAX_RUNS:,} runs; a net has at most {limits.MAX_CONVS:,}"
     yield f"convolutions, all nets of a study together at most {limits.MAX_ALL_CONVS:,}."
     yield f"An integer is at most {limits.MAX_INTEGER:,}."
-    book = KeyReferenceBook()
+    book = KeyReferenceBook.build()
     top = [book.find_key(key) for key in book.list_top_keys()]
     yield from ("", "## Top level", "")
     yield from list_table_lines(top)
@@ -125,7 +125,7 @@ def list_gallery_lines() -> Iterator[str]:
         "examples": "One small example per design (studies/examples/)",
     }
     for folder, title in sections.items():
-        yield from ("", f"## {title}", "", "| study | question | design | seeds | answer |", "|---|---|---|---|---|")
+        yield from ("", f"## {title}", "", "| study | question | design | seeds | results |", "|---|---|---|---|---|")
         for path in sorted((ROOT / "studies" / folder).glob("*.yaml")):
             if path.name != "recipe.yaml":  # not a study: what the studies of the paper share
                 yield describe_study(load(path), path)
@@ -138,10 +138,10 @@ def describe_study(study: Study, path: Path) -> str:
     horizons = f", at {study.horizon_path} {', '.join(map(str, study.horizon_levels))}" if study.horizons else ""
     tuned = ", tuned" if study.tune is not None else ""
     report = ROOT / "results" / study.name / "report.md"
-    answer = f"[report](../{report.relative_to(ROOT).as_posix()})" if report.exists() else ""
+    results = f"[results/{study.name}](../{report.relative_to(ROOT).as_posix()})" if report.exists() else ""
     return (
         f"| [{path.stem}](../{relative}) | {study.question} | {design}{horizons}{tuned} | {len(study.seed_list)} "
-        f"| {answer} |"
+        f"| {results} |"
     )
 
 

@@ -79,6 +79,12 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def press_key(self, key: str, text: str = "") -> None:
+        """Press and release a key, such as Tab, or Enter with the text that it types: a carriage return."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        self.send("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
+        self.send("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
     def print_page(self, **options: Any) -> bytes:
         """Return the page as a PDF; `options` as in DevTools' Page.printToPDF, lengths in inches."""
         return base64.b64decode(self.send("Page.printToPDF", **options)["data"])

@@ -35,10 +35,10 @@ def browser() -> Iterator[Browser]:
 # leaves them out, so that the rest takes under a minute on two cores.
 SLOW = (
     "cluster", "runs", "training", "report", "paper", "cli/test_run.py", "cli/test_init.py", "cli/test_export.py",
-    "cli/test_report.py", "cli/test_plan.py", "models/test_oracles.py", "data/test_fingerprint.py",
-    "analysis/test_verdicts.py", "analysis/test_sequential.py", "analysis/test_counts.py", "analysis/test_stats.py",
-    "analysis/test_stalled.py", "analysis/test_horizons.py", "test_portability.py", "test_docs.py", "test_api.py",
-    "config/test_limits.py", "space/test_survey.py",
+    "cli/test_report.py", "cli/test_plan.py", "cli/test_without_torch.py", "site", "models/test_oracles.py",
+    "data/test_fingerprint.py", "analysis/test_verdicts.py", "analysis/test_sequential.py", "analysis/test_counts.py",
+    "analysis/test_stats.py", "analysis/test_stalled.py", "analysis/test_horizons.py", "test_portability.py",
+    "test_docs.py", "test_api.py", "config/test_limits.py", "space/test_survey.py",
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ LAYERS = (
     ("files",),
     ("config",),
     ("models", "records"),
+    ("manifest",),
     ("space", "data", "analysis", "diagrams"),
     ("training", "report"),
     ("runs",),
@@ -57,7 +58,7 @@ OWNERS = {  # library -> the modules or packages that may import it
     "pynvml": {"runs.resources.slots"},
     "psycopg": {"runs.ledger.storage"},
     "ruamel": {"config.yaml_loader", "config.yaml_text"},
-    "pydantic": {"config", "records", "models.checkpoints", "runs.recorded", "external.claims_file"},
+    "pydantic": {"config", "records", "manifest", "models.checkpoints", "runs.recorded", "external.claims_file"},
     "tensorboard": {"external.trackers"},
     "mlflow": {"external.trackers"},
     "pandas": {"analysis", "report", "external", "vgg_ablate"},  # the package annotates `frame` with it
@@ -73,6 +74,7 @@ OWNERS = {  # library -> the modules or packages that may import it
 NO_TORCH = {
     "config",
     "records",
+    "manifest",
     "errors",
     "chance",
     "formatting",

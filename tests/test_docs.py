@@ -100,6 +100,8 @@ def test_every_command_of_a_page_can_be_typed(page: Path, tmp_path: Path, monkey
         if len(arguments) == 1:  # a mention
             continue
         command.make_context(arguments[0], arguments[1:])
+        if name_page(page) == "docs/judge.md" and arguments[0] == "judge":
+            assert Path(arguments[2]).is_file(), f"{arguments}: the page has no such claims"
         if is_cheap(arguments):
             result = CliRunner().invoke(app, arguments)
             assert result.exit_code == 0, f"{page}: {arguments}: {result.exception or result.output}"

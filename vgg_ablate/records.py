@@ -1,4 +1,4 @@
-"""Runs and their records: what a study asks for, what was measured, and the folder that stores it.
+"""Runs and their records: what is trained, what was measured, and the folder that stores it.
 
 A run is identified by its key, a hash of everything that determines its result. A record is one JSON file, which is
 written once and never changed. It is written to a temporary file, synced and linked to its name, so that the first of
@@ -15,16 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import AfterValidator, Field, ValidationError
 
 from vgg_ablate.chance import is_stalled
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.content_hash import hash_content
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
 from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
-from vgg_ablate.config.variants import VariantName
 from vgg_ablate.errors import Problem, SpecError, StorageError
-from vgg_ablate.files import read_regular_file, replace_file, write_once
+from vgg_ablate.files import read_regular_file, write_once
 
 # Part of every key. Increase it when the same run would give another result, so that old records are not reused.
 RECIPE_VERSION = 2
@@ -172,43 +171,6 @@ def _check_time(text: str) -> str:
 Environment = Annotated[dict[str, Any], AfterValidator(_check_counts)]
 
 
-def _check_provenance(provenance: dict[str, Any]) -> dict[str, Any]:
-    """Check the parts that the package reads again; other keys are only shown."""
-    history = provenance.get("history", [])
-    for name in ("history", "proposals"):
-        entries = provenance.get(name, [])
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"{name} must be a list of mappings")
-    for name in ("seeds", "changed"):
-        if not all(isinstance(start.get(name, []), list) for start in history):
-            raise ValueError(f"{name} in history must be a list")
-    if "answer" in provenance:
-        _check_answer(provenance["answer"])
-    if provenance.get("registration") is not None:
-        _check_registration(provenance["registration"])
-    return provenance
-
-
-def _check_answer(answer: object) -> None:
-    """Raise ValueError if the verdicts stored beside the author's answer have not the form that reports read."""
-    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
-        raise ValueError("answer must have a text")
-    if not isinstance(answer.get("verdicts"), dict):
-        raise ValueError("answer must have a mapping verdicts")
-
-
-def _check_registration(registration: object) -> None:
-    """Raise ValueError if the registration lacks a field that `runs.results_dir` writes."""
-    texts = ("date", "hash", "registered_at")
-    if not isinstance(registration, dict) or not all(isinstance(registration.get(name), str) for name in texts):
-        raise ValueError("registration must have the texts date, hash and registered_at")
-    if not isinstance(registration.get("deciding"), dict) or type(registration.get("recorded")) is not int:
-        raise ValueError("registration must have a mapping deciding and an integer recorded")
-
-
-Provenance = Annotated[dict[str, Any], AfterValidator(_check_provenance)]
-
-
 class Record(FrozenModel):
     """The result of a run. Costs are per example, times are wall times in seconds."""
 
@@ -281,7 +243,7 @@ class RecordStore:
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except ValidationError as error:
-            raise StorageError(f"{path}: {_format_first_error(error)}") from error
+            raise StorageError(f"{path}: {format_first_error(error)}") from error
         # The key of the run is computed from its content, so that an edited record is noticed.
         if record.key != key or record.run.key != key:
             raise StorageError(
@@ -299,77 +261,9 @@ def build_predictions_path(folder: Path, key: str) -> Path:
     return folder / f"{key}.npz"
 
 
-def _format_first_error(error: ValidationError) -> str:
+def format_first_error(error: ValidationError) -> str:
     """Return the field, the rule and the given value of the first error."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or "the file"
     got = f", got {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
     return f"{field}: {first['msg'].removeprefix('Value error, ')}{got}"
-
-
-def format_run_name(variant: str, seed: int) -> str:
-    """Return the name by which commands, reports and trackers show a run: `VARIANT/SEED`."""
-    return f"{variant}/{seed}"
-
-
-class PlannedRun(FrozenModel):
-    """One cell of a study: a variant, a seed, and the key of its run."""
-
-    variant: VariantName
-    seed: Annotated[Whole, Field(lt=2**63)]
-    key: str
-    training_key: str = ""  # name of its checkpoint; empty: the key
-
-    @property
-    def name(self) -> str:
-        """The name of the run: `VARIANT/SEED`."""
-        return format_run_name(self.variant, self.seed)
-
-    @model_serializer(mode="wrap")
-    def _omit_empty_training_key(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = serialize(self)
-        if not self.training_key:  # keeps manifests without shared trainings as they were before the field
-            del fields["training_key"]
-        return fields
-
-
-class TuningRun(FrozenModel):
-    """One training of the tuning: a trial of a variant with one number of epochs and one seed."""
-
-    variant: str
-    trial: Whole
-    values: dict[str, Any]  # path -> value
-    epochs: Whole
-    seed: Whole
-    key: str
-
-
-class Manifest(FrozenModel):
-    """The `manifest.json` of a results folder: the planned runs, and where and how they were started."""
-
-    study: str
-    base: str  # the first variant's name
-    planned: tuple[PlannedRun, ...]
-    tuning: tuple[TuningRun, ...] = ()  # all trials, which train before the runs
-    provenance: Provenance = Field(default_factory=dict)  # versions, git, device, command lines, looks
-
-    @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of a results folder. Raises StorageError if it is missing or damaged."""
-        path = folder / "manifest.json"
-        try:
-            return cls.model_validate_json(read_regular_file(path))
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}; run the study first") from error
-        except ValidationError as error:
-            raise StorageError(
-                f"{path}: {_format_first_error(error)}; delete the file and run the study to write it again"
-            ) from error
-
-    def list_keys(self) -> set[str]:
-        """Return the keys of all runs that the study has asked for: the planned ones and the trials of its tuning."""
-        return {run.key for run in self.planned} | {run.key for run in self.tuning}
-
-    def write(self, folder: Path) -> None:
-        """Write the manifest to a results folder, replacing an existing one. Raises StorageError."""
-        replace_file(folder / "manifest.json", self.model_dump_json(indent=1) + "\n")

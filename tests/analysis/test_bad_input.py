@@ -15,7 +15,8 @@ from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.config.training import Data
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Manifest, Record, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Record, RecordStore
 from vgg_ablate.report import markdown, write
 
 

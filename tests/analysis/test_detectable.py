@@ -16,7 +16,7 @@ from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.sequential import compute_levels
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
-from vgg_ablate.records import Manifest
+from vgg_ablate.manifest import Manifest
 
 CONTENT = "0" * 16
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from vgg_ablate.analysis.decisions import judge_looks
+from vgg_ablate.analysis.family import judge_family
 from vgg_ablate.analysis.sequential import Look
-from vgg_ablate.analysis.verdicts import Verdict, judge_family
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.published import PublishedValue
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.external.factories import CLAIM, make_claims, make_runs, write_runs
-from tests.external.test_judging import write_claims
+from tests.external.factories import CLAIM, make_claims, make_runs, write_claims, write_runs
 from tests.report.factories import make_results_folder
 from vgg_ablate.cli import app
 

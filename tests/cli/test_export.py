@@ -20,9 +20,10 @@ from vgg_ablate.config.study import load
 from vgg_ablate.data.augment import Normalizer
 from vgg_ablate.data.splits import load_splits, load_validation_images
 from vgg_ablate.errors import SpecError, StorageError
+from vgg_ablate.manifest import Manifest
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.effective_field import IMAGE_COUNT, average_field_over_images, measure_field_side
-from vgg_ablate.records import Manifest, Record
+from vgg_ablate.records import Record
 from vgg_ablate.training.evaluate import evaluate_split
 from vgg_ablate.training.metrics import pack_correct_bits
 
@@ -104,7 +105,7 @@ def test_images_of_another_shape_or_file_are_refused(exported_files: tuple[Path,
         model.predict(torch.zeros(2, 1, 8, 8))
     arch, net = checkpoints.load_safetensors(exported_files[0] / "model.safetensors")
     checkpoints.write_safetensors(tmp_path / "old.safetensors", arch, net.state_dict())
-    with pytest.raises(SpecError, match="has no normalization and no class names: write it again"):
+    with pytest.raises(SpecError, match="has no normalisation and no class names: write it again"):
         vgg_ablate.load_model(tmp_path / "old.safetensors")
     with pytest.raises(StorageError, match="gone"):
         vgg_ablate.load_model(tmp_path / "gone.safetensors")

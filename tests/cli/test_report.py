@@ -12,7 +12,7 @@ import pytest
 from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate import cli
 from vgg_ablate.errors import MAX_PROBLEMS
-from vgg_ablate.records import Manifest
+from vgg_ablate.manifest import Manifest
 
 
 @pytest.fixture
@@ -35,6 +35,16 @@ def test_a_report_prints_tables_and_its_files(
     shown = capsys.readouterr()
     assert "Claims: test errors of both sides in percent" in shown.out
     assert str(folder) in shown.err
+
+
+def test_every_figure_is_also_a_pdf_with_its_fonts_on_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_command(monkeypatch, "report", folder, "--pdf") == 0
+    drawings = sorted(folder.glob("figures/*.svg"))
+    assert drawings
+    for drawing in drawings:
+        pdf = drawing.with_suffix(".pdf").read_bytes()
+        assert b"/FontFile2" in pdf  # an embedded TrueType font
+        assert b"/Type3" not in pdf
 
 
 def test_json_is_one_document_on_stdout(

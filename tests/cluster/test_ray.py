@@ -119,7 +119,7 @@ def test_a_worker_and_a_machine_that_hang_lose_their_runs_and_disturb_nobody_whe
     other.signal(CONTINUE_SIGNAL)
     assert driver.join() == 0
     lost = read_event_log(folder, "lost")
-    assert sum(event["reason"].startswith("no sign of life") for event in lost) >= 2
+    assert sum(event["reason"].startswith("no heartbeat") for event in lost) >= 2
     assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
     assert find_retrained_epochs(folder) == []
     assert len(list_trained_epochs(folder)) <= 4 * 25 + len(lost)

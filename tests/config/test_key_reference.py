@@ -19,7 +19,7 @@ from vgg_ablate.config.yaml_loader import parse_scalar
 SCHEMA = build_schema()
 MODELS = {"StudyFile": SCHEMA, **SCHEMA["$defs"]}
 KEYS = [(model, name) for model, schema in MODELS.items() for name in schema["properties"]]
-BOOK = KeyReferenceBook()
+BOOK = KeyReferenceBook.build()
 
 
 def list_subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

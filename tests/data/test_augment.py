@@ -30,7 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def augment_examples(augment: Augment, examples: Tensor, *, seed: int = 0, epoch: int = 1, size: int = 6) -> Tensor:
     """Return N x H x W x C, as numbers from 0 to 255."""
-    augmenter = Augmenter(augment, IMAGES, size, IDENTITY, seed)
+    augmenter = Augmenter.prepare(augment, IMAGES, size, IDENTITY, seed)
     augmenter.begin_epoch(epoch)
     return augmenter.make_batch(examples).permute(0, 2, 3, 1)
 
@@ -119,7 +119,7 @@ def test_colors_shift_along_the_principal_components() -> None:
 
 def test_cutout_clears_one_square_per_image() -> None:
     normalize = Normalizer(torch.full((3,), -1.0), torch.ones(3))  # no pixel is 0
-    augmenter = Augmenter(Augment(cutout=3), IMAGES, 6, normalize, 0)
+    augmenter = Augmenter.prepare(Augment(cutout=3), IMAGES, 6, normalize, 0)
     augmenter.begin_epoch(1)
     holes = (augmenter.make_batch(ALL_EXAMPLES) == 0).all(1)
     for hole in holes:
@@ -157,7 +157,7 @@ def test_normalization_is_torchvisions() -> None:
 
 def test_an_epochs_draws_are_stored_in_the_memory_of_the_last_ones() -> None:
     """A recorded CUDA graph goes on reading there."""
-    augmenter = Augmenter(Augment(crop_padding=1), IMAGES, 6, IDENTITY, 0)
+    augmenter = Augmenter.prepare(Augment(crop_padding=1), IMAGES, 6, IDENTITY, 0)
     augmenter.begin_epoch(1)
     (table,) = augmenter._draws.values()
     before = table.clone()

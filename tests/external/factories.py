@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
 
 CLAIM = {"id": "dropout-helps", "text": "dropout lowers the loss", "kind": "better", "a": "dropout", "b": "base"}
 METRIC = {"name": "loss", "direction": "lower", "unit": "nats"}
@@ -34,4 +35,11 @@ def make_runs(
 def write_runs(path: Path, runs: pd.DataFrame) -> Path:
     """Write runs as CSV."""
     runs.to_csv(path, index=False)
+    return path
+
+
+def write_claims(path: Path, **changes: Any) -> Path:
+    """Write a file of claims; `changes` as in `make_claims`."""
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe").dump(make_claims(**changes), file)
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,17 @@ def test_runs_of_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPa
     report = vgg_ablate.judge(source, make_claims(columns=columns, metric={**METRIC, "name": "metrics.loss"}))
     assert report.claims.loc[0, "p"] == pytest.approx(EXPECTED.p)
     assert report.notes == ("1 runs left out: 1 RUNNING.",)
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow about its own dependencies
+def test_a_server_of_mlflow_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # a port on which nobody listens
+        source = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(SpecError, match=rf"^{source}: cannot be read: .*\Z"):
+            read_runs(source)
 
 
 def test_a_table_of_runs_as_weights_and_biases_exports_it(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_match_to_a_net_that_cannot_exist_adds_no_second_error() -> None:
     [
         (
             {"stages": "12 | 12"},
-            "must have a layer of the same name and shape as one of the net that it initializes, got '12 | 12'",
+            "must have a layer of the same name and shape as one of the net that it initialises, got '12 | 12'",
         ),
         (
             {"stages": "16 | 16 | 16 | 16 | 16"},

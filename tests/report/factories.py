@@ -12,8 +12,9 @@ import numpy as np
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.variants import Variant
+from vgg_ablate.manifest import Manifest, PlannedRun
 from vgg_ablate.models.costs import combine_costs
-from vgg_ablate.records import Epoch, FinalMetrics, Manifest, Outcome, PlannedRun, Record, RecordStore, Run
+from vgg_ablate.records import Epoch, FinalMetrics, Outcome, Record, RecordStore, Run
 
 STUDY = """\
 version: 1

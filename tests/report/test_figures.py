@@ -292,3 +292,11 @@ def test_confusions_are_summed_over_seeds_where_records_have_them(tmp_path: Path
     assert matrix.names == tuple("0123456789")
     with canvas.use_style():
         assert find_hidden_texts(confusion.plot_confusion(matrix)) == []
+
+
+def test_shortened_names_of_a_factorial_stay_distinct() -> None:
+    names = [f"net={net}+std={std}+lr={lr}" for net in "AD" for std in (0.01, 0.056) for lr in (0.01, 0.1)]
+    shortened = [canvas.shorten_name(name, 1.2) for name in names]
+    assert shortened[1] == "A, 0.01, 0.1"
+    assert len(set(shortened)) == len(names)
+    assert canvas.shorten_name("five-matched", 1.2) == "five-matched"

@@ -12,7 +12,8 @@ from tests.report.factories import EXAMPLES, STUDY, make_results_folder
 from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.formatting import table
-from vgg_ablate.records import Manifest, Outcome, Record
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Outcome, Record
 from vgg_ablate.report import markdown, write
 from vgg_ablate.report.head import ReportHead, build_head, render_head_text
 from vgg_ablate.runs.results_dir import save_texts

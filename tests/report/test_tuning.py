@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from tests.runs.harness import run_in_process
 from tests.runs.test_tuning import tuned
 from vgg_ablate.analysis import summary
-from vgg_ablate.analysis.tuning import collect_trials, expect_best
+from vgg_ablate.analysis.tuning import collect_trials, compute_expected_best
 from vgg_ablate.config.study import load
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.report import markdown, write
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=5))
 def test_the_expected_best_is_the_mean_over_all_draws(errors: list[float]) -> None:
-    expected = expect_best(errors)
+    expected = compute_expected_best(errors)
     for budget in range(1, len(errors) + 1):
         assert expected[budget - 1] == pytest.approx(fmean(min(draw) for draw in product(errors, repeat=budget)))
 

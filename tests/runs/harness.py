@@ -17,8 +17,8 @@ from vgg_ablate.records import Epoch, Outcome, RecordStore
 from vgg_ablate.report import write
 from vgg_ablate.runs.driver import RunOptions, RunSummary, run_plan
 from vgg_ablate.runs.plan import Plan, build_plan
+from vgg_ablate.runs.workers.job import TrainingBackend, perform_job
 from vgg_ablate.runs.workers.protocol import EpochEnded, Job, JobEnded, WorkerContext, WorkerEvent
-from vgg_ablate.runs.workers.worker import TrainingBackend, perform_job
 
 _TIMESTAMP = re.compile(r"20\d\d-\d\d-\d\dT[\d:+]+")
 STUDY_TEMPLATE = """\

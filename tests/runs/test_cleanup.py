@@ -15,7 +15,8 @@ from tests.runs.chaos import DriverProcess, wait_until
 from tests.runs.harness import OPTIONS, build_fake_plan, make_study, read_record_contents, run_in_process
 from tests.runs.test_search import TEXT, searched
 from vgg_ablate.errors import StudyLockedError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.cleanup import delete_finished_checkpoints, find_orphans, remove_orphans
 from vgg_ablate.runs.leases import hold_study_lock
 from vgg_ablate.runs.ledger.ledger import open_study_ledger

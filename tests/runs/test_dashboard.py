@@ -20,7 +20,8 @@ from optuna.storages import RDBStorage
 
 from tests.runs.harness import build_fake_plan, make_study, run_in_process
 from vgg_ablate.config.study import load
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan
 

@@ -20,8 +20,8 @@ from vgg_ablate.runs.plan import StudyCell, build_plan
 from vgg_ablate.runs.progress.eta import Forecast
 from vgg_ablate.runs.progress.views import PlainView, ProgressState, RichView
 from vgg_ablate.runs.workers import training
+from vgg_ablate.runs.workers.job import perform_job
 from vgg_ablate.runs.workers.protocol import DecodingProgress, Job, WorkerContext
-from vgg_ablate.runs.workers.worker import perform_job
 
 STUDY = """\
 version: 1

@@ -24,7 +24,8 @@ from tests.runs.harness import (
     run_in_process,
 )
 from vgg_ablate.errors import EnvironmentFailedError, StorageError, StudyLockedError
-from vgg_ablate.records import Manifest, Outcome, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.estimate import cost
 from vgg_ablate.runs.leases import hold_study_lock, read_lock_holder

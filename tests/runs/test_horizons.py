@@ -12,7 +12,8 @@ from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, ru
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.estimate import cost
 from vgg_ablate.runs.rebuild import rebuild_ledger
 from vgg_ablate.runs.resources.slots import build_slots

@@ -25,7 +25,8 @@ from vgg_ablate.analysis.decisions import LEAST_POWER, read_decisions
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.report.write import check_report, write_report
 from vgg_ablate.runs.driver import RunSummary, run_plan
 from vgg_ablate.runs.plan import Plan

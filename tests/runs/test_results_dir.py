@@ -11,7 +11,7 @@ from tests.runs.harness import build_fake_plan, run_in_process
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Manifest
+from vgg_ablate.manifest import Manifest
 from vgg_ablate.report import markdown
 from vgg_ablate.runs.leases import hold_study_lock
 

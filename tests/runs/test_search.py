@@ -17,7 +17,8 @@ from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, re
 from vgg_ablate.config.search import FIRST_SEARCH_SEED
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError
-from vgg_ablate.records import Manifest, Outcome, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.report import write
 from vgg_ablate.runs.driver import run_plan
 from vgg_ablate.runs.ledger.ledger import open_study_ledger

@@ -32,7 +32,8 @@ from vgg_ablate.analysis import summary, validation
 from vgg_ablate.config.study import load
 from vgg_ablate.data.sources import compute_data_fingerprint
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Epoch, Manifest, Outcome, Record, RecordStore, Run, build_predictions_path
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, build_predictions_path
 from vgg_ablate.report.markdown import sum_training_seconds
 from vgg_ablate.runs.cleanup import find_orphans
 from vgg_ablate.runs.driver import RunOptions, run_plan
@@ -42,8 +43,8 @@ from vgg_ablate.runs.plan import Plan, build_plan
 from vgg_ablate.runs.progress.eta import Forecast
 from vgg_ablate.runs.resources.slots import build_slots
 from vgg_ablate.runs.workers import training
+from vgg_ablate.runs.workers.job import EvaluateRun, TrainingBackend, perform_job
 from vgg_ablate.runs.workers.protocol import Job, WorkerContext
-from vgg_ablate.runs.workers.worker import EvaluateRun, TrainingBackend, perform_job
 from vgg_ablate.training import predictions
 from vgg_ablate.training.evaluate import Predictions, average_predictions
 

@@ -27,7 +27,8 @@ from vgg_ablate.config.search_space import NumberRange
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import Tune
 from vgg_ablate.errors import RunsFailedError, SpecError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.ledger.storage import build_default_url
 from vgg_ablate.runs.plan import Plan
 from vgg_ablate.runs.progress.views import ProgressState

@@ -24,9 +24,9 @@ from tests.runs.harness import (
 )
 from vgg_ablate.records import Epoch, RecordStore, Run
 from vgg_ablate.runs.leases import LeaseLostError, break_lease
+from vgg_ablate.runs.workers.job import perform_job
 from vgg_ablate.runs.workers.protocol import Job, WorkerContext
 from vgg_ablate.runs.workers.watchdog import Watchdog
-from vgg_ablate.runs.workers.worker import perform_job
 
 
 @dataclass
@@ -69,7 +69,7 @@ def make_epoch(number: int, seconds: float) -> Epoch:
 def test_a_run_without_a_sign_of_life_is_given_up(clock: Clock, watchdog: Watchdog, run: Run) -> None:
     watchdog.begin(run)
     assert clock.advance(60, watchdog) == []
-    assert clock.advance(2, watchdog) == ["no sign of life for 61 s"]
+    assert clock.advance(2, watchdog) == ["no heartbeat for 61 s"]
 
 
 def test_signs_of_life_keep_a_run_that_takes_hours_to_its_first_epoch_or_to_test(
@@ -112,7 +112,7 @@ def test_a_run_that_stops_in_mid_epoch_is_reported_without_sign_of_life(
     for _ in range(10_000):
         clock.now += 0.01
         reasons += [lost.reason for lost in watchdog.find_silent_runs()]
-    assert reasons[0] == "no sign of life for 60 s"
+    assert reasons[0] == "no heartbeat for 60 s"
 
 
 def test_a_run_that_waits_for_a_machine_may_wait(clock: Clock, watchdog: Watchdog, run: Run) -> None:
@@ -170,8 +170,6 @@ def test_a_stopped_worker_is_noticed_and_its_run_submitted_again(tmp_path: Path)
     assert driver.join() == 0
     assert not is_process_alive(stopped.pid), "it was killed and can never wake up"
     lost = read_event_log(folder, "lost")  # on a busy machine other workers may have been slow, too
-    assert any(event["key"] == stopped.key and event["reason"].startswith("no sign of life for ") for event in lost), (
-        lost
-    )
+    assert any(event["key"] == stopped.key and event["reason"].startswith("no heartbeat for ") for event in lost), lost
     assert read_record_contents(folder) == read_record_contents(run_undisturbed(plan, tmp_path / "calm"))
     assert len(list_trained_epochs(folder)) <= 4 * 10 + len(lost)

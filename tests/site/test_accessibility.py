@@ -81,6 +81,39 @@ def test_the_live_page_is_accessible_and_nothing_in_it_is_cut(tmp_path: Path, br
         browser.open_page("about:blank", width=400)  # closes the stream
 
 
+FIND_CONTROLS = """
+window.controls = [...document.querySelectorAll("a[href], button, summary, input, select, [tabindex='0']")]
+  .filter((control) => control.checkVisibility());
+return controls.length;
+"""
+DESCRIBE_FOCUS = """
+const focused = document.activeElement;
+return [controls.indexOf(focused), getComputedStyle(focused).outlineStyle !== "none"];
+"""
+
+
+@pytest.mark.parametrize("name", ["index.html", "list-digits/index.html"])
+def test_the_tab_key_reaches_every_control_in_order_and_shows_where_it_is(
+    name: str, site: Path, browser: Browser
+) -> None:
+    browser.open_page(site / name, width=1280)
+    count = browser.run_script(FIND_CONTROLS)
+    assert count > 3
+    for index in range(count):
+        browser.press_key("Tab")
+        assert browser.run_script(DESCRIBE_FOCUS) == [index, True]
+
+
+def test_the_enter_key_sorts_and_unfolds(site: Path, browser: Browser) -> None:
+    browser.open_page(site / "list-digits/index.html", width=1280)
+    browser.run_script("document.querySelector('#comparison th button').focus();")
+    browser.press_key("Enter", "\r")
+    assert browser.run_script("return document.querySelector('#comparison th').ariaSort;") == "ascending"
+    browser.run_script("document.querySelector('summary').focus();")
+    browser.press_key("Enter", "\r")
+    assert browser.run_script("return document.querySelector('details').open;")
+
+
 def test_a_page_that_is_not_accessible_is_found(tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "bad.html"
     page.write_text(

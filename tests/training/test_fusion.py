@@ -47,7 +47,7 @@ def compute_gradients(model: nn.Module, forward: Any) -> list[torch.Tensor]:
 @pytest.mark.parametrize("kind", NETS)
 def test_logits_and_gradients_are_the_nets(kind: str) -> None:
     model = build_net(kind).train()
-    fused = FusedForward(model)
+    fused = FusedForward.from_net(model)
     assert torch.allclose(fused(draw_images()), model(draw_images()), atol=1e-12)
     for fused_gradient, gradient in zip(compute_gradients(model, fused), compute_gradients(model, model), strict=True):
         assert torch.allclose(fused_gradient, gradient, atol=1e-10)
@@ -67,7 +67,7 @@ def test_a_bias_that_is_not_zero_is_kept() -> None:
     model = build_net("batch").eval()
     with torch.no_grad():
         next(iter(model.get_submodule("features").children())).get_parameter("bias").fill_(0.5)
-    assert torch.allclose(FusedForward(model)(draw_images()), model(draw_images()), atol=1e-12)
+    assert torch.allclose(FusedForward.from_net(model)(draw_images()), model(draw_images()), atol=1e-12)
 
 
 def test_folding_leaves_the_net_as_it_was() -> None:

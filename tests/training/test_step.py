@@ -23,9 +23,9 @@ IMAGES = torch.randint(0, 256, (32, 8, 8, 1), dtype=torch.uint8, generator=torch
 def build_step(**recipe: Any) -> TrainStep:
     run = make_run(**recipe)
     net = build_model(run.arch, torch.Generator().manual_seed(0)).train()
-    augmenter = Augmenter(Augment(), IMAGES, 8, Normalizer(torch.zeros(1), torch.ones(1)), 0)
+    augmenter = Augmenter.prepare(Augment(), IMAGES, 8, Normalizer(torch.zeros(1), torch.ones(1)), 0)
     train = Train.model_validate({"batch_size": 16, **recipe})
-    step = TrainStep(net, build_optimizer(train, net), augmenter, torch.arange(32) % 10, train, "fp32", 16)
+    step = TrainStep.prepare(net, build_optimizer(train, net), augmenter, torch.arange(32) % 10, train, "fp32", 16)
     step.begin_epoch(1)
     return step
 

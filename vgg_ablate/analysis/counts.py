@@ -105,7 +105,7 @@ def compute_counts_power(counts: TrainedCounts, look: Look) -> float:
 
 
 def _read_states(frame: pd.DataFrame) -> dict[tuple[str, int], tuple[str, bool | None]]:
-    """Return (variant, seed) -> outcome, and whether the run trained; None where that is unknown."""
+    """Return the outcome of every run by variant and seed, and whether it trained: None where that is unknown."""
     # Runs of other programs may lack the column: there a finished run counts as trained.
     column = frame["trained"] if "trained" in frame.columns else frame["outcome"] == "finished"
     states: dict[tuple[str, int], tuple[str, bool | None]] = {}

@@ -1,4 +1,4 @@
-"""What the records say about the data: examples per split, classes, skipped files, and a confusion matrix."""
+"""Facts about the data of a study: examples per split, classes, skipped files, and a confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vgg_ablate.records import Record
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The data of the base's runs; None where the records do not say."""
+    """Facts about the data of a variant's runs; None where no record has them."""
 
     name: str
     train: int | None

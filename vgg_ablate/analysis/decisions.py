@@ -18,16 +18,17 @@ import pandas as pd
 
 from vgg_ablate.analysis.counts import compute_counts_power
 from vgg_ablate.analysis.examples import CorrectExamples, collect_correct_examples, has_shared_test_split
+from vgg_ablate.analysis.family import Contrasts, judge_family
 from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_run_frame
 from vgg_ablate.analysis.pairs import compute_gains
 from vgg_ablate.analysis.results import Results, read_planned_results
 from vgg_ablate.analysis.sequential import Look, compute_conditional_power
 from vgg_ablate.analysis.stats import CrossedEstimate
-from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Contrasts, Verdict, judge_family
+from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.config.claims import Claim, FactorLevels, TrendQuantities
 from vgg_ablate.config.horizons import get_full_name
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import PlannedRun
+from vgg_ablate.manifest import PlannedRun
 
 LEAST_POWER = 0.1  # a study with `stop: decided` ends where no open claim has this chance of being decided
 
@@ -63,7 +64,7 @@ class Decisions:
         return self.looks[-1] if self.seeds is None else self.seeds.get(get_full_name(variant), self.looks[0])
 
     def describe(self) -> str:
-        """Return at which look the study is, or why it has stopped, in words."""
+        """Describe the look that the study has reached, or why it has stopped."""
         if self.stopped:
             return f"stopped at look {self.judged_looks} of {len(self.looks)}: {self.stopped}"
         count = self.looks[self.judged_looks - 1] if self.judged_looks else 0
@@ -96,10 +97,9 @@ def judge_looks(
     contrasts = {claim.id: claim.compute_contrast(levels, quantities) for claim in claims}
     verdicts, needed, judged, stopped = dict[str, Verdict](), dict[str, int](), list[frozenset[str]](), ""
     for index, count in enumerate(looks if followed is None else looks[: max(1, len(followed))]):
-        decided = {name for name, verdict in verdicts.items() if verdict.is_decided}
-        opened = frozenset(claim.id for claim in claims if claim.id not in decided)
+        opened = {claim.id for claim in claims} - {name for name, verdict in verdicts.items() if verdict.is_decided}
         if followed:
-            opened &= frozenset(followed[index])
+            opened &= set(followed[index])
         compared = {name for identity in opened for name in contrasts[identity]}
         is_complete = _has_all_records(frame, compared if stop or followed is not None else variants, seeds[:count])
         # Between two looks only the seeds of the earlier one are used: judging after every run would be many more
@@ -109,12 +109,10 @@ def judge_looks(
         verdicts |= _judge_look(claims, opened, verdicts, frame, seeds, contrasts, looks, index, examples)
         if not is_complete:
             break
-        judged.append(opened)
+        judged.append(frozenset(opened))
         still_open = [verdict for verdict in verdicts.values() if not verdict.is_decided]
         if stop and index + 1 < len(looks):
-            still_open = [
-                replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open
-            ]
+            still_open = _add_powers(still_open, frame, looks, index, verdicts)
             verdicts |= {verdict.claim.id: verdict for verdict in still_open}
             if stopped := _explain_stop(still_open, looks):
                 break
@@ -162,10 +160,20 @@ def _has_all_records(
     return (bool(len(own)) or not any_run) and not bool(is_missing.any())
 
 
+def _add_powers(
+    still_open: Sequence[Verdict],
+    frame: pd.DataFrame,
+    looks: tuple[int, ...],
+    index: int,
+    verdicts: Mapping[str, Verdict],
+) -> list[Verdict]:
+    return [replace(verdict, power=_compute_power(verdict, frame, looks, index, verdicts)) for verdict in still_open]
+
+
 def _compute_power(
     verdict: Verdict, frame: pd.DataFrame, looks: tuple[int, ...], index: int, verdicts: Mapping[str, Verdict]
 ) -> float:
-    """Return the probability that an open claim is decided by the last look; NaN where too few seeds tell."""
+    """Return the probability that an open claim is decided by the last look; NaN with too few seeds."""
     family = [other for other in verdicts.values() if other.claim.metric == verdict.claim.metric]
     remaining = sum(other.verdict not in ("supported", "refuted") for other in family)
     look = Look(looks, index, len(family), remaining)

@@ -28,7 +28,7 @@ from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
 from vgg_ablate.config.claims import Claim, FactorLevels
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
-from vgg_ablate.records import Manifest, PlannedRun
+from vgg_ablate.manifest import Manifest, PlannedRun
 
 UNKNOWN_SPREAD = "unknown until some runs are recorded"
 _MAX_RECORDS = 1000  # read per study: `plan` must answer in seconds
@@ -87,7 +87,7 @@ def compute_detectable_effects(
         str(results.folder): _select_last_level(build_run_frame(_select_data(results, fingerprint)))
         for results in studies
     }
-    # Times of other nets tell nothing about those of a claim's nets; errors of similar nets vary alike.
+    # The times of other nets spread differently from those of a claim's nets; errors of similar nets vary alike.
     spreads = {metric: _pool_spread(frames, metric) for metric in metrics - TIMED_METRICS}
     return tuple(
         _compute_effect(
@@ -182,7 +182,7 @@ def _select_data(results: Results, fingerprint: str) -> Results:
 
 
 def _pool_spread(frames: Mapping[str, pd.DataFrame], metric: str) -> _Spread | None:
-    """Pool the spread of the metric over studies (folder -> run frame); None where they have too few runs."""
+    """Pool the spread of the metric over studies, given as run frames by folder; None where they have too few runs."""
     squares, dof, studies = 0.0, 0, []
     for folder, frame in frames.items():
         values = _build_complete_array(collect_by_seed(frame, metric))

@@ -72,7 +72,7 @@ def compute_effects(
 
 
 def _collect_factors(levels: FactorLevels, base: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return factor -> levels in the order of the study, the base's level (the reference) first."""
+    """Return the levels of every factor in the order of the study, the base's level (the reference) first."""
     factors: dict[str, list[str]] = {}
     for own in levels.values():
         for factor, level in own.items():
@@ -114,8 +114,8 @@ def _compute_interactions(
             for a, b in itertools.product((level, reference), (other, base)):
                 sign = (1 if a == level else -1) * (1 if b == other else -1)
                 _add_mean(weights, levels, {first: a, second: b}, sign)
-            place = shorten_factor(second)
-            label = f"{shorten_factor(first)}: {level} - {reference}, at {place} {other} more than at {place} {base}"
+            names = shorten_factor(first), shorten_factor(second)
+            label = f"{names[0]}: {level} - {reference}, at {names[1]} {other} more than at {names[1]} {base}"
             yield _compute_effect((first, second), label, weights, table, seeds)
 
 

@@ -13,7 +13,9 @@ from vgg_ablate.analysis.stats import CrossedEstimate, Estimate
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.datasets import DATASETS
 
-CorrectExamples = Mapping[tuple[str, int], NDArray[np.bool_]]  # (variant, seed) -> per test example: is it correct?
+CorrectExamples = Mapping[
+    tuple[str, int], NDArray[np.bool_]
+]  # (variant, seed) -> per test example, whether it is correct
 
 
 def add_examples(
@@ -72,7 +74,7 @@ def collect_correct_examples(results: Results) -> CorrectExamples:
 
 
 def unpack_correct_bits(packed: str, accuracy: float, count: object = None) -> NDArray[np.bool_]:
-    """Return `FinalMetrics.correct` as one boolean per test example: was it classified correctly?
+    """Return `FinalMetrics.correct` as one boolean per test example, true where it was classified correctly.
 
     `packed` is hexadecimal, eight examples per byte, with padding in the last byte. `count` is the number of examples;
     records of older versions lack it, and it follows from the accuracy.

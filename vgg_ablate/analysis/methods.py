@@ -53,13 +53,13 @@ class ContrastValues(NamedTuple):
 
     @property
     def method_name(self) -> str:
-        """The test that decides, in words; empty for the paired one, which is the rule."""
+        """The name of the test that decides; empty for the paired t-test, which is the usual one."""
         if self.published is not None:
             return "one-sample t-test" if self.published.sd is None else "Welch's t-test"
         return "Welch's t-test" if self.samples else ""
 
     def estimate(self, method: Method) -> Estimate | None:
-        """Estimate the gain; None with fewer than two runs of a variant. Published values know one method only."""
+        """Estimate the gain; None with fewer than two runs of a variant. A published value has one method only."""
         if self.samples:
             gain = stats.estimate_welch(self.samples, self.weights) if min(self.run_counts) > 1 else None
         elif len(self.seeds) < 2:
@@ -125,7 +125,7 @@ def collect_unpaired_values(
 
 
 def collect_outcomes(frame: pd.DataFrame, metric: str) -> dict[tuple[str, int], str]:
-    """Return (variant, seed) -> outcome; LEFT_OUT where the run finished and means of the metric leave it out."""
+    """Return outcomes by variant and seed; LEFT_OUT where the run finished and means of the metric leave it out."""
     excluded = (frame["outcome"] == "finished") & find_excluded_runs(frame, metric)
     outcomes = frame["outcome"].mask(excluded, LEFT_OUT)
     return {
@@ -147,11 +147,11 @@ def judge_by_method(
     claims: Sequence[Claim], estimates: Sequence[Estimate | CrossedEstimate | None], look: Look
 ) -> list[MethodResult]:
     """Judge the claims of a family that are open at a look from their estimates by one method."""
-    found = [_compute_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
-    q_values = look.adjust([float(evidence.p) for evidence in found])
+    evidences = [_compute_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
+    q_values = look.adjust([float(evidence.p) for evidence in evidences])
     return [
         MethodResult(estimate, float(evidence.p), q, choose_verdict_word(evidence, q, look.level))
-        for estimate, evidence, q in zip(estimates, found, q_values, strict=True)
+        for estimate, evidence, q in zip(estimates, evidences, q_values, strict=True)
     ]
 
 

@@ -68,7 +68,7 @@ _TREND_STEPS = {  # what a trend is over -> one step of it; params and MACs are 
 
 @contextmanager
 def use_metrics(metrics: Mapping[str, Metric]) -> Iterator[None]:
-    """Know further metrics, by name, within a `with` block: those of runs that other programs trained."""
+    """Add metrics to the registry, by name, within a `with` block: those of runs that other programs trained."""
     token = _other_metrics.set(metrics)
     try:
         yield
@@ -116,7 +116,7 @@ def get_claim_unit(claim: Claim) -> str:
 
 
 def collect_by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
-    """Return variant -> seed -> the metric as it is shown, of the finished runs that count for it."""
+    """Return the metric as it is shown, by variant and seed, of the finished runs that count for it."""
     values: dict[str, dict[int, float]] = {}
     counted = frame[(frame["outcome"] == "finished") & ~find_excluded_runs(frame, metric)]
     for variant, seed, value in counted[["variant", "seed", metric]].itertuples(index=False):

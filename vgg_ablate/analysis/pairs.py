@@ -19,7 +19,7 @@ from vgg_ablate.config.published import PublishedValue
 
 
 def compute_gains(verdict: Verdict, frame: pd.DataFrame) -> dict[int, float]:
-    """Return seed -> gain of a over b, in the verdict's unit; empty for exact metrics and for counts of runs."""
+    """Return the gain of a over b by seed, in the verdict's unit; empty for exact metrics and for counts of runs."""
     if verdict.is_exact or verdict.claim.metric == "trained":
         return {}
     table = collect_by_seed(frame, verdict.claim.metric)
@@ -101,6 +101,6 @@ def _average_side(weights: Mapping[str, float], table: Mapping[str, Mapping[int,
 
 
 def _collect_exact(frame: pd.DataFrame, metric: str, weights: Mapping[str, float]) -> dict[str, dict[int, float]]:
-    """Return variant -> {0: the cost}, which is the same on every seed and known for unfinished runs, too."""
+    """Return the cost of every variant under seed 0: it is the same on all seeds, and unfinished runs have it, too."""
     known = frame[frame["variant"].isin(list(weights))].dropna(subset=[metric]).groupby("variant")[metric].first()
     return {str(name): {0: float(value)} for name, value in known.items()}

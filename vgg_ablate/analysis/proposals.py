@@ -27,7 +27,7 @@ def collect_proposals(results: Results) -> dict[str, Variant]:
 
 
 def _find_twin_changes(run: Run, proposals: Mapping[str, Variant]) -> Mapping[str, Any]:
-    """Return the values of the proposal that a winner is: it is trained again, often for more epochs."""
+    """Return the values of the proposal with the net and the recipe of a winner, up to the number of epochs."""
     train = run.train.model_copy(update={"epochs": 1})
     for proposal in proposals.values():
         if proposal.arch == run.arch and proposal.train.model_copy(update={"epochs": 1}) == train:

@@ -22,7 +22,8 @@ from vgg_ablate.analysis.validation import ExpectedVariant
 from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
 from vgg_ablate.formatting.text import join_first
-from vgg_ablate.records import Manifest, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import Manifest, PlannedRun
+from vgg_ablate.records import Record, RecordStore
 
 EPOCH_FIELDS = (
     "epoch",
@@ -95,7 +96,7 @@ def read_results(folder: str | Path) -> Results:
 
 
 def read_planned_results(study: Study, planned: Iterable[PlannedRun], folder: Path) -> Results:
-    """Read the records of given runs of a given study; the folder's own study.yaml and manifest are not looked at."""
+    """Read the records of given runs of a given study; the folder's own study.yaml and manifest are not read."""
     runs = tuple(planned)
     with _pause_garbage_collection():
         expected = validation.resolve_expected_variants(study)
@@ -192,9 +193,9 @@ def _find_manifest_contradictions(folder: Path, study: Study, manifest: Manifest
 
 
 def _find_orphans(store: RecordStore, manifest: Manifest, expected: Mapping[str, ExpectedVariant]) -> list[str]:
-    """Return one problem that lists the records of no planned run, and what sets the first apart from this study.
+    """Return a problem that names the records of no planned run, with the first difference of one from the study.
 
-    They are left from an older plan or were copied from another study.
+    Such records are left from an older plan, or were copied from another study.
     """
     orphans = sorted(store.keys() - manifest.list_keys())
     if not orphans:

@@ -73,5 +73,5 @@ def _get_claim_index(problem: Problem) -> int | None:
 
 
 def _restore_file_index(problem: Problem, kept: Sequence[int]) -> Problem:
-    """Return the problem with the claim's index in the file in place of that among the kept claims."""
+    """Return the problem with the index that the claim has in the file; `kept` are the indices of the kept claims."""
     return replace(problem, path=_CLAIM.sub(lambda match: f"claims[{kept[int(match.group(1))]}]", problem.path))

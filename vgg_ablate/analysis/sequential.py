@@ -29,7 +29,7 @@ _SEED = 20_141_556
 
 
 class Look(NamedTuple):
-    """One of the planned looks at the claims on one metric, with what Holm's procedure needs to know there."""
+    """One of the planned looks at the claims on one metric, with the counts that Holm's procedure needs."""
 
     looks: tuple[int, ...]  # numbers of seeds
     position: int
@@ -193,7 +193,7 @@ def _read_stored() -> dict[str, list[list[float]]]:
 
 
 def build_boundaries(look_sets: Sequence[tuple[int, ...]], claims: int) -> str:
-    """Return the text of boundaries.json: `python -m vgg_ablate.analysis.sequential > .../boundaries.json` makes it."""
+    """Return the text of boundaries.json, which `python -m vgg_ablate.analysis.sequential` prints."""
     levels = {
         ",".join(map(str, looks)): [list(simulate_levels(looks, ALPHA / count)) for count in range(1, claims + 1)]
         for looks in look_sets

@@ -1,4 +1,4 @@
-"""Whether what a short training shows holds at the longest: crossing points, pairwise decisions, rank correlations."""
+"""Agreement of shorter trainings with the longest: crossing points, pairwise decisions, rank correlations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class PairDecisions:
-    """How the pairs of variants that are separated at one level compare at the last level."""
+    """The pairs of variants that are separated at one level, compared with the last level."""
 
     level: HorizonLevel
     pairs: int
@@ -173,7 +173,7 @@ def _decide_pairs(table: Mapping[str, Mapping[int, float]]) -> dict[tuple[str, s
 def collect_level_differences(
     study: Study, frame: pd.DataFrame, weights: Mapping[str, float], metric: str = PRIMARY_METRIC
 ) -> dict[HorizonLevel, stats.FloatArray]:
-    """Return level -> the weighted sum of the metric on every seed, for the levels that finished every seed.
+    """Return the weighted sum of the metric on every seed, by level, for the levels that finished every seed.
 
     `weights` name variants of the last level: {"five": 1, "base": -1} gives the error of `five` minus that of the base.
     """

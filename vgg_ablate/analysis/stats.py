@@ -185,8 +185,8 @@ def compute_evidence(estimate: Estimate | CrossedEstimate, region: Region, *, ou
 def adjust_holm(p_values: ArrayLike) -> FloatArray:
     """Return Holm's (1979) adjusted p-values over the last axis.
 
-    Our own, and tested against statsmodels: that one runs the garbage collector in every call and takes one family at
-    a time, while the simulations of the tests adjust 5,000 at once.
+    The tests compare it with statsmodels. That function is not used, because it runs the garbage collector in every
+    call and takes one family at a time, and the simulations of the tests adjust 5,000 at once.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, axis=-1, kind="stable")

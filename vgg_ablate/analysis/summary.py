@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,8 @@ import pandas as pd
 
 from vgg_ablate.analysis.decisions import Decisions, collect_shared_examples, judge_results, mark_unneeded_runs
 from vgg_ablate.analysis.effects import FactorialEffects, compute_effects
+from vgg_ablate.analysis.examples import CorrectExamples
+from vgg_ablate.analysis.family import find_unseeded_variants
 from vgg_ablate.analysis.frame import MISSING, NOT_NEEDED, build_epoch_frame, build_run_frame
 from vgg_ablate.analysis.horizons import find_shown_level, judge_horizons, judge_level
 from vgg_ablate.analysis.proposals import collect_proposals
@@ -22,8 +24,8 @@ from vgg_ablate.analysis.results import Results, read_results
 from vgg_ablate.analysis.stability import ClaimEffects, collect_claim_effects
 from vgg_ablate.analysis.training_state import TrainingState, compute_training_state
 from vgg_ablate.analysis.variant_rows import VariantRow, build_variant_rows
-from vgg_ablate.analysis.verdicts import Verdict, find_unseeded_variants
-from vgg_ablate.config.claims import FactorLevels
+from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.config.claims import FactorLevels, TrendQuantities
 from vgg_ablate.config.horizons import HorizonLevel
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.variants import Variant
@@ -31,7 +33,7 @@ from vgg_ablate.config.variants import Variant
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a results folder says."""
+    """The content of the report of one study."""
 
     results: Results
     frame: pd.DataFrame  # one row per run
@@ -57,7 +59,7 @@ class Report:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Where and how the study was run."""
+        """The versions, devices and command lines of the study's starts."""
         return self.results.manifest.provenance
 
     @property
@@ -67,7 +69,7 @@ class Report:
 
     @property
     def levels(self) -> FactorLevels:
-        """Variant -> factor -> level."""
+        """The level of every factor of the design, by variant."""
         return {row.name: row.variant.levels for row in self.rows}
 
     @property
@@ -77,7 +79,7 @@ class Report:
 
     @cached_property
     def training_state(self) -> TrainingState:
-        """How far the nets of `rows` were trained."""
+        """The state of training of the nets in `rows`."""
         return compute_training_state(self.rows, self.epochs, self.verdicts)
 
     @cached_property
@@ -123,10 +125,7 @@ def build_report(results: Results) -> Report:
     level = find_shown_level(study, frame)
     shown_verdicts, shown = verdicts, variants
     if level is not None and level != study.horizon_levels[-1]:
-        claims = [verdict.claim for verdict in verdicts if verdict.horizons]
-        judged = judge_level(study, level, claims, decisions, frame, quantities, examples)
-        by_claim = {verdict.claim.id: verdict for verdict in judged}
-        shown_verdicts = tuple(by_claim.get(verdict.claim.id, verdict) for verdict in verdicts)
+        shown_verdicts = _judge_shown_level(study, level, verdicts, decisions, frame, quantities, examples)
         shown = _get_variants_at(study, level)
     frame = mark_unneeded_runs(frame, study, decisions)
     return Report(
@@ -141,6 +140,22 @@ def build_report(results: Results) -> Report:
         decisions=decisions,
         level=level,
     )
+
+
+def _judge_shown_level(
+    study: Study,
+    level: HorizonLevel,
+    verdicts: Sequence[Verdict],
+    decisions: Decisions,
+    frame: pd.DataFrame,
+    quantities: TrendQuantities,
+    examples: CorrectExamples | None,
+) -> tuple[Verdict, ...]:
+    """Return the verdicts at a lower level; a claim that compares levels itself keeps its own."""
+    claims = [verdict.claim for verdict in verdicts if verdict.horizons]
+    judged = judge_level(study, level, claims, decisions, frame, quantities, examples)
+    by_claim = {verdict.claim.id: verdict for verdict in judged}
+    return tuple(by_claim.get(verdict.claim.id, verdict) for verdict in verdicts)
 
 
 def _get_variants_at(study: Study, level: HorizonLevel) -> list[Variant]:

@@ -1,4 +1,4 @@
-"""How far the nets of a study were trained: images, steps, train errors, runs at chance level, and under-training."""
+"""The state of training of a study's nets: images, steps, train errors, runs at chance level, under-training."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def collect_trials(report: Report) -> list[VariantTrials]:
     return collected
 
 
-def expect_best(errors: Sequence[float]) -> list[float]:
+def compute_expected_best(errors: Sequence[float]) -> list[float]:
     """Return the expected lowest error of k trials, for k from 1 to the number of errors.
 
     The k trials are drawn with replacement from the given ones: equation 7 of Dodge et al. 2019 (arXiv:1909.03004),
@@ -116,7 +116,7 @@ def _format_value(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def list_untuned(report: Report) -> list[str]:
+def list_untuned_variants(report: Report) -> list[str]:
     """Return the variants none of whose trials ended above chance level: they keep the study's recipe."""
     return [name for name, winner in report.study.tuned.items() if winner.trial is None]
 

@@ -17,8 +17,9 @@ from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import DECLARATION_FIELDS, Train
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import SpecError
+from vgg_ablate.manifest import PlannedRun
 from vgg_ablate.models.width_matching import resolve_variants
-from vgg_ablate.records import FinalMetrics, PlannedRun, Record
+from vgg_ablate.records import FinalMetrics, Record
 
 _ROUNDING = 1e-9  # relative: the effect of adding floats up in another order
 
@@ -65,7 +66,7 @@ def find_contradiction(record: Record, planned: PlannedRun, expected: ExpectedVa
 
 
 def describe_nearest_variant(record: Record, expected: Mapping[str, ExpectedVariant]) -> str:
-    """Return the variant that a record of no planned run is most like, and where it differs; empty without variants."""
+    """Describe the first difference of a record of no planned run from its nearest variant; empty without variants."""
     candidates = [(list(_find_differences(record, variant)), name) for name, variant in expected.items()]
     if not candidates:
         return ""
@@ -190,7 +191,7 @@ def _find_differences(record: Record, expected: ExpectedVariant) -> Iterator[tup
     """Yield path, the study's value and the run's value where they differ.
 
     Data are compared by shape and processing: the name and the folder of a data set do not matter, since two names may
-    hold the same pixels. Nor does `train.keep`, which says what is stored beside the record.
+    hold the same pixels. Nor does `train.keep`, which selects what is stored beside the record.
     """
     variant, run = expected.variant, record.run
     for field in Shape._fields:

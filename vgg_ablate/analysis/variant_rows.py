@@ -100,7 +100,7 @@ class VariantRow:
 
 
 def compute_paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> PairedDifference:
-    """Return `values` minus `base` (both seed -> value), over the seeds that both have."""
+    """Return `values` minus `base` (both by seed), over the seeds that both have."""
     differences = _subtract_by_seed(values, base)
     if len(differences) < 2:
         return PairedDifference(len(differences), float(differences.mean()) if len(differences) else nan)
@@ -185,7 +185,7 @@ def build_variant_rows(
 ) -> tuple[VariantRow, ...]:
     """Return one row per variant; the first variant is the base, unless one is given.
 
-    `costs` (variant -> cost -> number) are shown where a variant has no record. With a given base no row
+    `costs` (by variant and cost) are shown where a variant has no record. With a given base no row
     has a group: proposals of a search and the base have different seeds.
     """
     runs = dict(list(frame.groupby("variant", sort=False)))

@@ -98,9 +98,9 @@ def main() -> None:
 
 
 def _escape_unprintable(stream: object) -> None:
-    """Print characters that the encoding of a stream lacks as escapes, as Python does on stderr.
+    """Let a stream print characters that its encoding lacks as escapes, as stderr does.
 
-    A study is trained by the time its report is printed: a terminal without UTF-8 must not end it with a traceback.
+    Otherwise a terminal without UTF-8 would end a trained study with a traceback when its report is printed.
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")

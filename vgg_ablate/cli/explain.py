@@ -1,4 +1,4 @@
-"""`explain PATH`: what a key of the study file means."""
+"""`explain PATH`: the meaning of a key of the study file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def explain(
     from vgg_ablate.config.types import InvalidValueError
     from vgg_ablate.errors import SpecError
 
-    book = KeyReferenceBook()
+    book = KeyReferenceBook.build()
     try:
         references = [book.find_key(key) for key in ([path] if path else book.list_top_keys())]
     except InvalidValueError as error:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from vgg_ablate.analysis.results import Results
     from vgg_ablate.config.arch import Arch
+    from vgg_ablate.manifest import PlannedRun
     from vgg_ablate.models.vgg import Vgg
-    from vgg_ablate.records import PlannedRun
 
 RUN = Annotated[
     str, typer.Argument(metavar="VARIANT[/SEED]", help="Run to export; default seed: the variant's first recorded one.")

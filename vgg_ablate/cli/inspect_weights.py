@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from vgg_ablate.analysis.stats import FloatArray
     from vgg_ablate.config.arch import Arch
     from vgg_ablate.diagrams.filters import FieldMeasurement
+    from vgg_ablate.manifest import PlannedRun
     from vgg_ablate.models.vgg import Vgg
-    from vgg_ablate.records import PlannedRun, Run
+    from vgg_ablate.records import Run
 
 _WEIGHTS, _RECORD = ".safetensors", ".json"
 
@@ -36,7 +37,7 @@ class _TrainedNet:
     name: str
     arch: Arch
     model: Vgg
-    run: Run | None  # the run that trained it; None: the file does not say
+    run: Run | None  # the run that trained it; None: the file does not have it
     filters_path: Path  # default file for the drawing of its filters
     reproduction: tuple[PlannedRun, Reproduction] | None = None  # of a record: how the second training compares
 

@@ -242,7 +242,7 @@ def _print_space(study: Study) -> None:
         return
     try:
         space = build_space(study)
-        print_survey(space.survey(_MATCHED_SPACE_SAMPLE if space.matched else _SPACE_SAMPLE))
+        print_survey(space.survey(_MATCHED_SPACE_SAMPLE if space.is_matched else _SPACE_SAMPLE))
     except SpecError as error:
         print(f"the space cannot be counted: {error}", file=sys.stderr)
 

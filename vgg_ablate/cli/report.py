@@ -60,7 +60,7 @@ def _print_methods(folders: list[Path]) -> None:
 
 
 def _save_texts(study: Path, folder: Path) -> None:
-    """Take over an answer, or settings of the report, that the study file has and the results folder has not."""
+    """Copy a new answer, or new settings of the report, from the study file into the results folder."""
     from vgg_ablate.runs.results_dir import save_texts
 
     if study.is_file():

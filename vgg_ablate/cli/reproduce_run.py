@@ -1,4 +1,4 @@
-"""Choosing a recorded run and training it again: what `verify`, `export` and `describe` share."""
+"""Choosing a recorded run and training it again, for `verify`, `export` and `describe`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from vgg_ablate.errors import CheckFailedError, Problem, SpecError, StorageError
 if TYPE_CHECKING:
     from vgg_ablate.analysis.reproduce import Reproduction
     from vgg_ablate.analysis.results import Results
-    from vgg_ablate.records import FinalMetrics, PlannedRun, Record
+    from vgg_ablate.manifest import PlannedRun
+    from vgg_ablate.records import FinalMetrics, Record
 
 
 def choose_run(results: Results, cell: str | None) -> PlannedRun:

@@ -34,9 +34,9 @@ def status(
 
 
 def _read_status(study: Path, folder: Path) -> StudyStatus:
-    """Return the status of what the study file asks for now.
+    """Return the status of the runs of the study file.
 
-    Of a folder, and of a search, whose proposals only the manifest lists, it is that of what the last run asked for.
+    For a folder, and for a search, whose proposals only the manifest lists, return that of the runs in the manifest.
     """
     from vgg_ablate.runs.plan import build_plan
     from vgg_ablate.runs.progress.reading import DeclaredFingerprints
@@ -66,7 +66,7 @@ def _print_status(folder: Path, current: StudyStatus) -> None:
 
 
 def _describe_claim(claim: InterimVerdict) -> str:
-    """Return the verdict by now: `supported after 3 seeds, gain +0.42 [0.10, 0.74]`, or `open after 3 seeds, ...`."""
+    """Return the interim verdict: `supported after 3 seeds, gain +0.42 [0.10, 0.74]`, or `open after 3 seeds, ...`."""
     state = "open" if claim.is_open else claim.verdict
     after = f" after {claim.look} seeds" if claim.look else ""
     estimate = ""

@@ -1,4 +1,4 @@
-"""What every design of a study answers, so that nothing else asks which kind of design it is."""
+"""The base of all designs of a study: its methods are what the rest of the package uses, whatever the kind is."""
 
 from __future__ import annotations
 

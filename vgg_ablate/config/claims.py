@@ -176,7 +176,7 @@ class Claim(FrozenModel):
 
     @property
     def published(self) -> PublishedValue | None:
-        """Side b where it is a published value, else None."""
+        """The published value that side a is compared with; None where side b is a variant."""
         return self.b if isinstance(self.b, PublishedValue) and self.trend is None else None
 
     def compute_contrast(self, levels: FactorLevels, quantities: TrendQuantities | None = None) -> dict[str, float]:
@@ -226,7 +226,7 @@ class Claim(FrozenModel):
 
     @property
     def region(self) -> tuple[float, float]:
-        """(low, high): the claimed range of the gain of a over b; for `different`, the range that is excluded."""
+        """The claimed range (low, high) of the gain of a over b; for `different`, the range that is excluded."""
         return {
             "better": (self.margin, inf),
             "worse": (-inf, -self.margin),

@@ -1,4 +1,4 @@
-"""The registry of data sets: everything known about each one, in one entry. Touches no file.
+"""The registry of data sets: all facts about each one, in one entry. Reads no file.
 
 It is part of `config` and not of `data`, because imports go down: the study file is checked against it (names, image
 sizes, classes), and so are plans, memory predictions and reports, none of which reads an image.
@@ -48,7 +48,7 @@ class TorchvisionClass(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetInfo:
-    """What is known about a data set before any of its files is read."""
+    """The facts about a data set that need none of its files."""
 
     shape: Shape
     examples: ExampleCounts | None  # None: depends on the files found
@@ -63,7 +63,7 @@ class DatasetInfo:
 
     @property
     def is_downloadable(self) -> bool:
-        """Whether `data.download: true` can fetch it."""
+        """Whether `data.download: true` can download the data set."""
         return self.torchvision is not None
 
 

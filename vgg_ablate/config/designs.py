@@ -3,7 +3,7 @@
 A design produces cells: named changes of the base, with their levels of the factors. A study without a design has the
 variants that it lists.
 
-To add a design, write its class and add it to DESIGNS: check, plan, run and the general tables and figures know it.
+To add a design, write its class and add it to DESIGNS: all commands, general tables and figures then support it.
 Tables of its own are a case in report/design_tables.py, figures of its own entries in report/figures/registry.py.
 """
 

@@ -16,7 +16,7 @@ def expand_ensemble(study: Any) -> Any:
     """Return a copy of a study document in which every net of `train.ensemble` is a complete arch.
 
     A net is a preset's name, or fields and paths below `arch` with new values: `E`, `{preset: E}`, `{kernel: 5}`,
-    `{head.hidden: [64]}`, or `{}` for the same arch again. Invalid nets are passed on to the validation of Arch.
+    `{head.hidden: [64]}`, or `{}` for the same arch again. Invalid nets stay as they are, for the validation of Arch.
     """
     train: Any = study.get("train") if isinstance(study, Mapping) else None
     nets = train.get("ensemble") if isinstance(train, Mapping) else None

@@ -23,7 +23,8 @@ def build_schema() -> dict[str, Any]:
         "default": None,
         "description": "The study file over which this one is merged. Example: paper/recipe.yaml",
     }
-    for mapping in (schema["properties"]["variants"], schema["properties"]["tuned"]):
+    winner = schema["$defs"]["TuningWinner"]["properties"]
+    for mapping in (schema["properties"]["variants"], schema["properties"]["tuned"], winner["values"]):
         mapping["default"] = {}
     schema["properties"]["seeds"]["oneOf"].append({"type": "integer", "minimum": 1})
     schema["properties"]["arch"] = _allow(schema["properties"]["arch"], {"enum": list(PRESETS)})
@@ -31,22 +32,36 @@ def build_schema() -> dict[str, Any]:
     models = schema["$defs"]
     for name in ("Arch", "Data"):
         models[name].pop("required", None)
+    _add_presets(models)
+    _add_text_forms(models)
+    for model in (schema, *models.values()):
+        for name, key in model["properties"].items():
+            if name == "kind" and "const" in key:  # the docstring of the class describes its kind
+                key["description"] = f"{_join_lines(model['description'])} Example: {key['const']}"
+            key["description"] = _join_lines(key["description"])
+    return schema
+
+
+def _add_presets(models: dict[str, Any]) -> None:
+    """Add the key `preset`, which the models do not have: validators replace it by the other keys."""
     models["Train"]["properties"]["preset"] = {
         "enum": list(RECIPES),
         "default": None,
         "description": "The recipe whose settings are the defaults of the other keys. Example: paper",
     }
-    arch = models["Arch"]["properties"]
-    arch["preset"] = {
+    models["Arch"]["properties"]["preset"] = {
         "enum": list(PRESETS),
         "default": None,
         "description": "The net whose settings are the defaults of the other keys. Example: D",
     }
+
+
+def _add_text_forms(models: dict[str, Any]) -> None:
+    """Accept text where a validator parses it."""
+    arch = models["Arch"]["properties"]
     arch["stages"] = _allow(arch["stages"], {"type": "string"})
-    models["Net"] = {
-        **models["Arch"],
-        "patternProperties": {r"[.\[]": {}},
-    }  # nets of an ensemble also take paths below arch
+    # Nets of an ensemble also take paths below arch.
+    models["Net"] = {**models["Arch"], "patternProperties": {r"[.\[]": {}}}
     ensemble = models["Train"]["properties"]["ensemble"]
     ensemble["items"] = _allow({"$ref": "#/$defs/Net"}, {"enum": list(PRESETS)})
     tolerance = models["Match"]["properties"]["tolerance"]
@@ -57,22 +72,15 @@ def build_schema() -> dict[str, Any]:
     search["budget"] = _allow(search["budget"], {"type": "string"})
     constraints = search["constraints"]
     constraints["items"] = _allow(constraints["items"], {"type": "string"})
-    models["TuningWinner"]["properties"]["values"]["default"] = {}
-    for model in (schema, *models.values()):
-        for name, key in model["properties"].items():
-            if name == "kind" and "const" in key:  # the class says what its kind stands for
-                key["description"] = f"{_join_lines(model['description'])} Example: {key['const']}"
-            key["description"] = _join_lines(key["description"])
-    return schema
 
 
 def _join_lines(text: str) -> str:
-    """Return the first paragraph and the line of unit and example as one line, for editors that show it as it is."""
+    """Return a description as one line, for editors that show line breaks."""
     return " ".join(text.split())
 
 
 def _add_short_forms(node: Any) -> Any:
-    """Return a copy that also accepts `batch` for `{kind: batch}`, an omitted kind, and one item for a list of one."""
+    """Return a copy of a schema that also accepts `batch` for `{kind: batch}`, a missing kind, and single items."""
     if isinstance(node, list):
         return [_add_short_forms(inner) for inner in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""What every key of a study file means, from the JSON Schema: for `explain` and for the reference in docs/.
+"""The reference of the keys of a study file, from the JSON Schema: for `explain` and for docs/.
 
 A description is the meaning of a key, followed by `Unit: ...` where there is one, and by `Example: ...`.
 """
@@ -52,8 +52,13 @@ class KeyReference:
 class KeyReferenceBook:
     """All keys of the study file, found by their paths."""
 
-    def __init__(self) -> None:
-        self._root = build_schema()
+    def __init__(self, schema: Node) -> None:
+        self._root = schema
+
+    @classmethod
+    def build(cls) -> KeyReferenceBook:
+        """Return the reference of this version's study file."""
+        return cls(build_schema())
 
     def list_top_keys(self) -> tuple[str, ...]:
         """Return the keys at the top of a study file."""
@@ -129,7 +134,7 @@ class KeyReferenceBook:
         return models
 
     def _list_options(self, node: Node) -> list[Node]:
-        """Return what a value can be, with references and alternatives resolved, and without null."""
+        """Return the alternatives of a schema node, with references resolved and without null."""
         if "$ref" in node:
             return self._list_options(self._root["$defs"][node["$ref"].rsplit("/", 1)[-1]])
         if alternatives := node.get("anyOf") or node.get("oneOf"):

@@ -1,6 +1,6 @@
 """Read and change values by paths such as `arch.stages[2].depth`.
 
-Variants, designs, overrides and tuning all name what they change by such a path.
+Variants, designs, overrides and tuning name what they change by such a path.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def get_at_path(node: Any, path: str, default: Any = None) -> Any:
 
 
 def find_differences(old: BaseModel, new: BaseModel) -> dict[str, tuple[Any, Any]]:
-    """Return path -> (old value, new value) for every leaf in which two models differ."""
+    """Return the old and the new value, by path, of every leaf in which two models differ."""
     differences: dict[str, tuple[Any, Any]] = {}
     _compare((), old.model_dump(mode="json"), new.model_dump(mode="json"), differences)
     return differences

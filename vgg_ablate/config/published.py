@@ -1,4 +1,4 @@
-"""Numbers from elsewhere, such as a paper, that a claim compares with."""
+"""Published numbers, such as those of a paper, with which a claim compares its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGEST = 1e60  # the test takes its fourth power, too
 
 
 class PublishedValue(FrozenModel):
-    """A number from elsewhere, as side b of a claim: the mean of `n` runs, with their standard deviation if known.
+    """A published number, as side b of a claim: the mean of `n` runs, with their standard deviation if it is known.
 
     Side a is compared with it by Welch's t-test, which does not pair seeds. Without `sd` the number is taken as exact,
     so that the test covers the spread of side a alone.

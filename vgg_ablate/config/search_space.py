@@ -77,7 +77,7 @@ def _check_distinct_choices(values: list[Any]) -> list[Any]:
     return values
 
 
-# The tags look like types, so that yaml_loader removes them from the paths of errors.
+# The tags look like types, so that validation_problems removes them from the paths of errors.
 SearchDimension = Annotated[
     Annotated[NumberRange, Tag("Between[number]")]
     | Annotated[list[Any], Field(min_length=1), AfterValidator(_check_distinct_choices), Tag("list[choice]")]

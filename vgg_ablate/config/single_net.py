@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.presets import PRESETS
 from vgg_ablate.config.training import Data, Train
+from vgg_ablate.config.validation_problems import build_problems
 from vgg_ablate.config.variants import Variant
-from vgg_ablate.config.yaml_loader import Document, build_problems
+from vgg_ablate.config.yaml_loader import Document
 from vgg_ablate.errors import Problem, SpecError, find_nearest
 
 _IMAGENET = {"image_size": 224, "in_channels": 3, "classes": 1000}

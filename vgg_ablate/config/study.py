@@ -38,6 +38,7 @@ from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, R
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError, Name, NonNegative
+from vgg_ablate.config.validation_problems import build_problems
 from vgg_ablate.config.variants import (
     Variant,
     apply_winners,
@@ -124,14 +125,15 @@ class Study(FrozenModel):
 
     @property
     def levels(self) -> dict[str, Mapping[str, str]]:
-        """Variant -> factor -> level. Variants at lower levels of the horizons have none, and are part of no mean."""
+        """The level of every factor, by variant; no levels for variants at lower levels of the horizons."""
         levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in self.variants}
         return levels | {variant.name: {} for variant in self.horizon_variants}
 
     def collect_quantities(self, costs: Mapping[str, Mapping[str, int]] | None = None) -> TrendQuantities:
-        """Return quantity -> variant -> number for the trends of all claims.
+        """Return the number of every variant, by quantity and variant, for the trends of all claims.
 
-        Costs are included if `costs` (variant -> cost -> number) is given; params, MACs and activations in millions.
+        Costs are included if `costs` (by variant and name of the cost) is given; params, MACs and activations in
+        millions.
         """
         quantities = collect_quantities(self.claims, self.all_variants)
         trend_costs = {claim.trend.over for claim in self.claims if claim.trend is not None} & set(COSTS)
@@ -144,7 +146,7 @@ class Study(FrozenModel):
     def find_trend_problems(self, costs: Mapping[str, Mapping[str, int]]) -> list[Problem]:
         """Return the problems of trends over costs, such as a cost that is equal in all variants.
 
-        `costs` is variant -> cost -> number.
+        `costs` are by variant and name of the cost.
         """
         quantities, problems = self.collect_quantities(costs), list[Problem]()
         for index, claim in enumerate(self.claims):
@@ -213,7 +215,7 @@ class Study(FrozenModel):
         return f"<Study {self.name}: {variants} variants x {seeds} seeds, {len(self.claims)} claims>"
 
     def _repr_html_(self) -> str:
-        """Return the question, the variants and the claims: Jupyter calls this."""
+        """Return the question, the variants and the claims as HTML, which Jupyter shows."""
         variants = [[variant.name, format_changes(variant.changes)] for variant in self.all_variants]
         claims = [[claim.id, claim.text, claim.kind] for claim in self.claims]
         seeds = f"{len(self.seed_list)} seeds, {self.base.data.name}, {self.base.train.epochs} epochs"
@@ -231,7 +233,7 @@ class Study(FrozenModel):
         try:
             file = StudyFile.model_validate(document.data)
         except ValidationError as error:
-            invalid = yaml_loader.build_problems(error, StudyFile, document)
+            invalid = build_problems(error, StudyFile, document)
             raise SpecError([*invalid, *find_remaining_problems(invalid, document)]) from error
         # In this order: a variant needs the last level to be valid, and a lower level needs the winner of its variant.
         last_file, last_document = set_last_level(file, document)

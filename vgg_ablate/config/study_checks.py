@@ -51,6 +51,10 @@ def _has_stop_rule(file: StudyFile) -> bool:
 def find_claim_problems(
     file: StudyFile, variants: Sequence[Variant], lower: Sequence[Variant], document: yaml_loader.Document
 ) -> list[Problem]:
+    """Return the claims with the id of an earlier one, and those whose sides or levels the study does not have.
+
+    `lower` are the variants at lower levels of the horizons.
+    """
     levels: dict[str, Mapping[str, str]] = {variant.name: variant.levels for variant in variants}
     levels |= {variant.name: {} for variant in lower}
     levels |= {name: {} for name in file.design.winner_names}

@@ -88,7 +88,7 @@ def _check_distinct_items(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ReportSettings(FrozenModel):
-    """What a report shows first; everything is judged and recorded, whatever is shown."""
+    """The parts of a report that come first; everything is judged and recorded, whatever is shown."""
 
     columns: Annotated[tuple[ReportColumn, ...], AfterValidator(_check_distinct_items)] = ()
     """Columns of the comparison, in order. Default: all that apply. Example: [variant, error, difference]"""
@@ -132,7 +132,7 @@ def _check_distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-# The tags look like types, so that yaml_loader removes them from the paths of errors.
+# The tags look like types, so that validation_problems removes them from the paths of errors.
 Seeds = Annotated[
     Annotated[
         tuple[Annotated[Whole, Field(lt=FIRST_SEARCH_SEED)], ...],

@@ -1,4 +1,4 @@
-"""The numbers that the trends of claims are over: what a variant has at a path, or as its level of a factor."""
+"""The numbers that the trends of claims are over: a variant's value at a path, or its level of a factor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vgg_ablate.config.variants import Variant
 
 
 def collect_quantities(claims: Sequence[Claim], variants: Sequence[Variant]) -> dict[str, dict[str, float]]:
-    """Return quantity -> variant -> number for trends over a path or a factor, without variants that have no number."""
+    """Return the numbers of trends over a path or a factor, by quantity and variant, for variants that have one."""
     quantities: dict[str, dict[str, float]] = {}
     for trend in (claim.trend for claim in claims if claim.trend is not None and claim.trend.over not in COSTS):
         numbers = quantities.setdefault(trend.over, {})

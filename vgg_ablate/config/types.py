@@ -71,7 +71,7 @@ class OneOf:
     models: Sequence[type[FrozenModel]]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the union of all models: pydantic calls this."""
+        """Return the schema of the union of all models, as pydantic requires it."""
         union: Any = reduce(or_, self.models)
         return handler.generate_schema(Annotated[union, Field(discriminator="kind"), ByKind])
 
@@ -116,8 +116,8 @@ def parse_budget_number(text: str) -> int | float | str:
 class InvalidValueError(ValueError):
     """A value that breaks a rule: the rule, the field below the validated value, what was given, the nearest word.
 
-    A ValueError, so that pydantic collects it with the other errors of a model. `yaml_loader.build_problems` turns it
-    into a Problem with a location.
+    A ValueError, so that pydantic collects it with the other errors of a model. `build_problems` in
+    validation_problems.py turns it into a Problem with a location.
     """
 
     def __init__(self, rule: str, *, field: str = "", got: object = None, nearest: str | None = None) -> None:

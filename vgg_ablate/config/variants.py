@@ -31,6 +31,7 @@ from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.types import FrozenModel, InvalidValueError
+from vgg_ablate.config.validation_problems import build_problems
 from vgg_ablate.config.yaml_text import SourceLocations
 from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
 
@@ -75,7 +76,7 @@ def set_last_level(file: StudyFile, document: yaml_loader.Document) -> tuple[Stu
     try:
         return StudyFile.model_validate(data), changed_document
     except ValidationError as error:
-        raise SpecError(yaml_loader.build_problems(error, StudyFile, changed_document)) from error
+        raise SpecError(build_problems(error, StudyFile, changed_document)) from error
 
 
 def build_lower_levels(
@@ -124,11 +125,8 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
         if convs * level_count > MAX_ALL_CONVS:
             _raise_count(f"must give nets with at most {MAX_ALL_CONVS:,} convolutions together", document)
         where = ("variants", cell.name) if cell.name in file.variants else ("design",)
-        conflicts = [path for path in cell.changes if horizon_path and paths_overlap(path, horizon_path)]
-        if conflicts:
-            rule, path = f"horizons set {horizon_path} for every variant", conflicts[0]
-            location = document.locate((*where, path))
-            problems.append(Problem(rule, f"{join_path(where)}.{path}", location, cell.changes[path]))
+        if (conflict := _find_horizon_conflict(cell, horizon_path, where, document)) is not None:
+            problems.append(conflict)
             continue
         variant = build_variant(cell, document, shared, where, problems)
         if variant is None:
@@ -143,6 +141,17 @@ def build_variants(file: StudyFile, document: yaml_loader.Document) -> tuple[Var
     if problems:
         raise SpecError(problems)
     return tuple(variants)
+
+
+def _find_horizon_conflict(
+    cell: DesignCell, horizon_path: str, where: tuple[str, ...], document: yaml_loader.Document
+) -> Problem | None:
+    """Return the problem of a cell that changes what the horizons set; None without one."""
+    for path, value in cell.changes.items():
+        if horizon_path and paths_overlap(path, horizon_path):
+            rule = f"horizons set {horizon_path} for every variant"
+            return Problem(rule, f"{join_path(where)}.{path}", document.locate((*where, path)), value)
+    return None
 
 
 def _check_size(file: StudyFile, cell_count: int, level_count: int, document: yaml_loader.Document) -> None:
@@ -183,11 +192,7 @@ def build_variant(
     for path, value in cell.changes.items():
         location = document.locate((*where, path))
         try:
-            if split_path(path)[0] not in _VARIANT_KEYS:
-                nearest = find_full_path(path) or find_nearest(path, _VARIANT_KEYS)
-                raise InvalidValueError("a change must start with arch, data, train or tune", nearest=nearest)
-            _check_section(data, path, value)
-            data = set_at_path(data, path, value)
+            data = _apply_change(data, path, value)
         except InvalidValueError as error:
             problems.append(error.build_problem(f"{join_path(where)}.{path}", location))
             return None
@@ -208,9 +213,18 @@ def build_variant(
         locations = dict(shared.locations)
         for path, location in changed_at.items():
             locations |= dict.fromkeys(_select_parts_around(split_path(path), locations), location)
-        study_problems = yaml_loader.build_problems(error, StudyFile, yaml_loader.Document(data, locations))
+        study_problems = build_problems(error, StudyFile, yaml_loader.Document(data, locations))
         problems.extend(replace(problem, path=f"{join_path(where)}: {problem.path}") for problem in study_problems)
         return None
+
+
+def _apply_change(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a copy of a study's data with one change. Raises InvalidValueError."""
+    if split_path(path)[0] not in _VARIANT_KEYS:
+        nearest = find_full_path(path) or find_nearest(path, _VARIANT_KEYS)
+        raise InvalidValueError("a change must start with arch, data, train or tune", nearest=nearest)
+    _check_section(data, path, value)
+    return set_at_path(data, path, value)
 
 
 def find_full_path(path: str) -> str | None:
@@ -222,7 +236,7 @@ def find_full_path(path: str) -> str | None:
 
 
 def _check_section(data: Mapping[str, Any], path: str, value: Any) -> None:
-    """Raise InvalidValueError for a change of a whole section that drops keys of the base: few mean that."""
+    """Raise InvalidValueError for a change of a whole section that drops keys of the base, which is hardly intended."""
     section = data.get(path)
     if path not in _SECTIONS or not isinstance(section, dict) or not isinstance(value, dict):
         return

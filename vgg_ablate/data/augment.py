@@ -7,6 +7,7 @@ the batches, and switching one kind on leaves the draws of the others unchanged.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
@@ -29,7 +30,7 @@ class AugmentDraw(IntEnum):
 
 
 class Normalizer:
-    """Normalization of a batch by the training split's mean and standard deviation per channel.
+    """Normalisation of a batch by the training split's mean and standard deviation per channel.
 
     Maps pixels in units of 1/255 (N x H x W x C, uint8 or float) to float32, N x C x H x W in channels_last.
     """
@@ -41,7 +42,7 @@ class Normalizer:
 
     def __call__(self, images: Tensor) -> Tensor:
         count, pixels = len(images), images.shape[1] * images.shape[2]
-        # Broadcasting over a last axis of 1 or 3 channels defeats vectorization on the CPU; a row per image does not.
+        # Broadcasting over a last axis of 1 or 3 channels defeats vectorisation on the CPU; a row per image does not.
         if pixels not in self._rows:
             self._rows[pixels] = (self._scale.repeat(pixels), self._shift.repeat(pixels))
         scale, shift = self._rows[pixels]
@@ -50,37 +51,59 @@ class Normalizer:
         return normalized.permute(0, 3, 1, 2)  # N x H x W x C in memory is channels_last
 
 
+@dataclass(frozen=True, slots=True)
+class ImageGeometry:
+    """The shapes of a training split's images, and where they are."""
+
+    count: int  # examples
+    side: int  # pixels per side, as the images are held
+    size: int  # pixels per side, as the net is shown them
+    channels: int
+    device: torch.device
+
+
 class Augmenter:
-    """The training split's examples as each epoch shows them.
+    """The examples of the training split, augmented for each epoch.
 
     Per epoch: `begin_epoch`; then per batch: `load_examples`, and `make_batch` with the indices that it returned.
     """
 
     def __init__(
-        self, augment: Augment, images: Tensor | StreamedImages, size: int, normalize: Normalizer, seed: int
+        self,
+        augment: Augment,
+        normalize: Normalizer,
+        seed: int,
+        images: Tensor,
+        source: StreamedImages | None,
+        geometry: ImageGeometry,
+        color_axes: Tensor | None,
     ) -> None:
-        """Prepare images (uint8, N x H x W x C, resident or on disk) to be shown at `size` pixels per side."""
         self._augment = augment
-        self._size = size
         self._normalize = normalize
         self._seed = seed
-        self._uses_boxes = bool(augment.resized_crop or augment.scale_jitter)
-        self._uses_shifts = bool(augment.crop_padding or augment.flip) and not self._uses_boxes
-        shape: tuple[int, ...] = tuple(images.shape)
-        self._count, stored_side, _, self._channels = shape
-        self._side = stored_side if self._uses_boxes else size + 2 * augment.crop_padding
-        self._device = images.device
-        self._axes = (
-            resample.compute_color_axes(streaming.iterate_batches(images, 4096)) if augment.pca_color_std else None
-        )
-        self._source = images if isinstance(images, StreamedImages) else None
-        self._images = torch.empty(0) if isinstance(images, StreamedImages) else self._prepare(images)
+        self._images = images  # as `_prepare_images` returns them: all resident ones, or those of the batch
+        self._source = source  # None: the images are resident
+        self._geometry = geometry
+        self._color_axes = color_axes  # C x C, as `resample.compute_color_axes` returns them
         self._draws: dict[AugmentDraw, Tensor] = {}  # one row per example of the training split
         self._loaded_draws: dict[AugmentDraw, Tensor] = {}  # one row per index that `make_batch` accepts
 
+    @classmethod
+    def prepare(
+        cls, augment: Augment, images: Tensor | StreamedImages, size: int, normalize: Normalizer, seed: int
+    ) -> Augmenter:
+        """Prepare images (uint8, N x H x W x C, resident or on disk) to be shown at `size` pixels per side."""
+        count, stored_side, _, channels = tuple(images.shape)
+        side = stored_side if _cuts_boxes(augment) else size + 2 * augment.crop_padding
+        geometry = ImageGeometry(count, side, size, channels, images.device)
+        axes = resample.compute_color_axes(streaming.iterate_batches(images, 4096)) if augment.pca_color_std else None
+        if isinstance(images, StreamedImages):
+            return cls(augment, normalize, seed, torch.empty(0), images, geometry, axes)
+        return cls(augment, normalize, seed, _prepare_images(images, augment, size), None, geometry, axes)
+
     @property
     def is_streamed(self) -> bool:
-        """Return whether images are on disk, so that `load_examples` renumbers the examples of each batch."""
+        """Whether images are on disk, so that `load_examples` renumbers the examples of each batch."""
         return self._source is not None
 
     def begin_epoch(self, epoch: int, order: Tensor | None = None) -> None:
@@ -88,11 +111,12 @@ class Augmenter:
 
         `order` (int64, one batch per row) lets streamed images be read ahead.
         """
+        augment = self._augment
         columns_by_draw = {
-            AugmentDraw.CROP: resample.DRAWS_PER_BOX if self._uses_boxes else 2 * bool(self._augment.crop_padding),
-            AugmentDraw.FLIP: int(self._augment.flip),
-            AugmentDraw.COLOR: self._channels if self._augment.pca_color_std else 0,
-            AugmentDraw.CUTOUT: 2 * bool(self._augment.cutout),
+            AugmentDraw.CROP: resample.DRAWS_PER_BOX if _cuts_boxes(augment) else 2 * bool(augment.crop_padding),
+            AugmentDraw.FLIP: int(augment.flip),
+            AugmentDraw.COLOR: self._geometry.channels if augment.pca_color_std else 0,
+            AugmentDraw.CUTOUT: 2 * bool(augment.cutout),
         }
         for draw, columns in columns_by_draw.items():
             if columns:
@@ -109,50 +133,42 @@ class Augmenter:
         """
         if self._source is None:
             return examples
-        images = self._prepare(self._source.take(examples))
+        images = _prepare_images(self._source.take(examples), self._augment, self._geometry.size)
         if self._images.shape == images.shape:
             self._images.copy_(images)  # in place: a recorded graph reads this memory
         else:
             self._images = images
         for draw, table in self._draws.items():
             _store_in_place(self._loaded_draws, draw, table[examples])
-        return torch.arange(len(examples), device=self._device)
+        return torch.arange(len(examples), device=self._geometry.device)
 
     def make_batch(self, examples: Tensor) -> Tensor:
-        """Return the augmented, normalized examples: float32, N x C x H x W in channels_last."""
-        images = self._sample_boxes(examples) if self._uses_boxes else self._crop(examples)
-        if self._axes is not None:
+        """Return the augmented, normalised examples: float32, N x C x H x W in channels_last."""
+        images = self._sample_boxes(examples) if _cuts_boxes(self._augment) else self._crop(examples)
+        if self._color_axes is not None:
             weights = self._loaded_draws[AugmentDraw.COLOR][examples] * self._augment.pca_color_std
-            images = images.float() + (weights @ self._axes)[:, None, None, :]
+            images = images.float() + (weights @ self._color_axes)[:, None, None, :]
         normalized = self._normalize(images)
         return self._cut_out(normalized, examples) if self._augment.cutout else normalized
 
-    def _prepare(self, images: Tensor) -> Tensor:
-        """Return images as they are held on the device: resized, padded and packed into one word per pixel."""
-        padding = self._augment.crop_padding
-        # Boxes are cut from the stored image and resized per batch; everything else is resized once, here.
-        resized = images if self._uses_boxes else resample.resize_images(images, self._size)
-        padded = functional.pad(resized, (0, 0, padding, padding, padding, padding)) if padding else resized
-        return _pack_pixels(padded) if self._uses_shifts else padded
-
     def _draw_table(self, epoch: int, draw: AugmentDraw, columns: int) -> Tensor:
-        """Return N x columns draws: uniform in [0, 1), standard normal for colors."""
+        """Return N x columns draws: uniform in [0, 1), standard normal for colours."""
         generator = make_torch_generator(self._seed, RandomStream.AUGMENT, epoch, draw)
         distribution = torch.randn if draw is AugmentDraw.COLOR else torch.rand
         # Drawn on the CPU on every device: a GPU's generator would give other numbers for the same seed.
-        table = distribution(self._count, columns, generator=generator)
-        return table.to(self._device, non_blocking=True)
+        table = distribution(self._geometry.count, columns, generator=generator)
+        return table.to(self._geometry.device, non_blocking=True)
 
     def _is_flipped(self, examples: Tensor) -> Tensor:
         """Return bool, N x 1: whether each example is mirrored."""
         return self._loaded_draws[AugmentDraw.FLIP][examples] < 0.5
 
     def _crop(self, examples: Tensor) -> Tensor:
-        """Return crops of the padded images, mirrored where drawn: one gather, whatever is switched on."""
+        """Return crops of the padded images, mirrored where drawn, by one gather."""
         padding = self._augment.crop_padding
-        if not self._uses_shifts:
+        if not _shifts_pixels(self._augment):
             return self._images[examples]
-        steps = torch.arange(self._size, device=examples.device)
+        steps = torch.arange(self._geometry.size, device=examples.device)
         rows = columns = steps.expand(len(examples), -1)
         if padding:
             offsets = (self._loaded_draws[AugmentDraw.CROP][examples] * (2 * padding + 1)).long()
@@ -163,25 +179,44 @@ class Augmenter:
 
     def _gather_pixels(self, examples: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Return uint8, N x size x size x C: the packed images' pixels at rows and columns (N x size each)."""
-        index = (examples[:, None] * self._side + rows)[:, :, None] * self._side + columns[:, None, :]
+        index = (examples[:, None] * self._geometry.side + rows)[:, :, None] * self._geometry.side + columns[:, None, :]
         words = self._images.index_select(0, index.flatten())
-        return words.view(torch.uint8).view(*index.shape, -1)[..., : self._channels]
+        return words.view(torch.uint8).view(*index.shape, -1)[..., : self._geometry.channels]
 
     def _sample_boxes(self, examples: Tensor) -> Tensor:
         """Return random boxes of the stored images, resized to `size` and mirrored where drawn."""
         draws = self._loaded_draws[AugmentDraw.CROP][examples]
-        rows, columns = resample.compute_positions(self._augment, draws, self._side, self._size)
+        rows, columns = resample.compute_positions(self._augment, draws, self._geometry.side, self._geometry.size)
         # Reversing the columns mirrors the sampled box, without another pass over its pixels.
         if self._augment.flip:
             columns = torch.where(self._is_flipped(examples), columns.flip(1), columns)
         return resample.sample_bilinear(self._images[examples], rows, columns)
 
     def _cut_out(self, images: Tensor, examples: Tensor) -> Tensor:
-        """Set one square per image to 0, the mean color after normalization; its center may be any pixel."""
-        side, steps = self._augment.cutout, torch.arange(self._size, device=examples.device)
-        first = (self._loaded_draws[AugmentDraw.CUTOUT][examples] * self._size).long() - side // 2
+        """Set one square per image to 0, the mean colour after normalisation; its centre may be any pixel."""
+        side, steps = self._augment.cutout, torch.arange(self._geometry.size, device=examples.device)
+        first = (self._loaded_draws[AugmentDraw.CUTOUT][examples] * self._geometry.size).long() - side // 2
         inside = (steps >= first[:, :, None]) & (steps < first[:, :, None] + side)  # N x 2 x size
         return images.masked_fill((inside[:, 0, :, None] & inside[:, 1, None, :])[:, None], 0.0)
+
+
+def _cuts_boxes(augment: Augment) -> bool:
+    """Return whether images are boxes that are cut from the stored images and resized, batch by batch."""
+    return bool(augment.resized_crop or augment.scale_jitter)
+
+
+def _shifts_pixels(augment: Augment) -> bool:
+    """Return whether images are gathered pixel by pixel from the padded images, to crop and to mirror them."""
+    return bool(augment.crop_padding or augment.flip) and not _cuts_boxes(augment)
+
+
+def _prepare_images(images: Tensor, augment: Augment, size: int) -> Tensor:
+    """Return images as they are held on the device: resized, padded and packed into one word per pixel."""
+    padding = augment.crop_padding
+    # Boxes are cut from the stored image and resized per batch; everything else is resized once, here.
+    resized = images if _cuts_boxes(augment) else resample.resize_images(images, size)
+    padded = functional.pad(resized, (0, 0, padding, padding, padding, padding)) if padding else resized
+    return _pack_pixels(padded) if _shifts_pixels(augment) else padded
 
 
 def _pack_pixels(images: Tensor) -> Tensor:

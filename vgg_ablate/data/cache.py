@@ -18,7 +18,7 @@ import platformdirs
 from vgg_ablate.config.training import Data
 from vgg_ablate.errors import StorageError
 
-# What flock answers on a file system without locks: some NFS, Lustre and FUSE mounts.
+# Errors of flock on a file system without locks: some NFS, Lustre and FUSE mounts.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 

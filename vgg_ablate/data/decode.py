@@ -1,8 +1,8 @@
 """Decoding of image files and arrays to uint8 pixels of one size. Imports no torch.
 
 Contract: image files and rows of binary files take the same path, so that equal pixels give equal trainings. An example
-is first converted to native pixels (upright by EXIF, 8 bits per channel, RGB or gray), whose digest identifies it.
-Then its shorter side is resized to the stored size (bilinear, antialiased) and the center square is kept: all images of
+is first converted to native pixels (upright by EXIF, 8 bits per channel, RGB or grey), whose digest identifies it.
+Then its shorter side is resized to the stored size (bilinear, antialiased) and the centre square is kept: all images of
 a cache entry have one shape, at the price of the margins of non-square images.
 """
 
@@ -73,7 +73,7 @@ def convert_native(image: Image.Image, channels: int) -> Image.Image:
     Alpha is dropped. Of 16 bits per channel the upper 8 are kept. Raises ValueError where these hold nothing.
     """
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16-bit gray: `convert` would clip every value above 255
+    if upright.mode.startswith("I"):  # 16-bit grey: `convert` would clip every value above 255
         levels = np.asarray(upright).astype(np.uint32)
         if 0 < levels.max() <= 255:
             raise ValueError("a 16-bit image with no value above 255 would turn black; save it with 8 bits")
@@ -90,7 +90,7 @@ def digest_native(image: Image.Image) -> bytes:
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """Return the center square of the image, its shorter side resized to `size`."""
+    """Return the centre square of the image, its shorter side resized to `size`."""
     if min(image.size) != size:
         scale = size / min(image.size)
         sides = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))

@@ -1,4 +1,4 @@
-"""Resampling of images: random boxes, resizing, and the principal axes of their colors."""
+"""Resampling of images: random boxes, resizing, and the principal axes of their colours."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def resize_images(images: Tensor, size: int) -> Tensor:
 
 
 def compute_color_axes(batches: Iterable[Tensor]) -> Tensor:
-    """Return C x C: one row per principal component of the pixels' colors, scaled to its standard deviation.
+    """Return C x C: one row per principal component of the pixels' colours, scaled to its standard deviation.
 
-    `batches`: uint8, N x H x W x C, together all images. AlexNet (2012, section 4.1) shifts colors along these axes by
+    `batches`: uint8, N x H x W x C, together all images. AlexNet (2012, section 4.1) shifts colours along these axes by
     draws from N(0, 0.1), but scales them by the variances; standard deviations give the shift the unit of a pixel.
     """
     # In float64, from sums: a second pass over a data set on disk would cost as much as the first.
@@ -97,7 +97,7 @@ def _jitter_scale(jitter: ScaleJitter, draws: Tensor, stored: int, size: int) ->
 def _resize_random_crops(crop: ResizedCrop, draws: Tensor, stored: int, size: int) -> PixelPositions:
     """Reproduce torchvision's RandomResizedCrop for a batch.
 
-    Of ten candidate boxes the first that fits is used; without one, the largest centered box of the nearest ratio.
+    Of ten candidate boxes the first that fits is used; without one, the largest centred box of the nearest ratio.
     """
     low, high = (math.log(ratio) for ratio in crop.ratio)
     area = (crop.area[0] + draws[:, :_TRIES] * (crop.area[1] - crop.area[0])) * stored**2
@@ -124,7 +124,7 @@ def _compute_largest_box(crop: ResizedCrop, stored: int) -> tuple[float, float]:
 
 
 def _space_positions(first: Tensor, length: Tensor, size: int) -> Tensor:
-    """Return N x size: pixel centers of `length` pixels from `first` on, resized to `size` pixels."""
+    """Return N x size: pixel centres of `length` pixels from `first` on, resized to `size` pixels."""
     steps = torch.arange(size, device=first.device)
     offsets = ((steps + 0.5) * length / size - 0.5).clamp_min(0)
     return first + torch.minimum(offsets, length - 1)

@@ -121,9 +121,9 @@ def load_decoded_dataset(data: Data, fingerprint: str, progress: ReportProgress 
 
 
 def load_validation_images(run: Run, count: int) -> Tensor:
-    """Return the first `count` validation images, or all, as validation shows them: float32, N x C x H x W.
+    """Return the first `count` validation images, or all, as the net gets them in validation: float32, N x C x H x W.
 
-    For looking at what a trained net does: the test split is not read. Raises DatasetError, SpecError.
+    Drawings of a trained net use them, so that the test split is not read. Raises DatasetError, SpecError.
     """
     check_image_size(run)
     splits = load_splits(run.data, run.fingerprint, run.seed, torch.device("cpu"), resident=False)
@@ -133,9 +133,9 @@ def load_validation_images(run: Run, count: int) -> Tensor:
 
 
 def check_image_size(run: Run) -> int:
-    """Return the side, in pixels, of the images that the net is shown. Raises SpecError where net and data do not fit.
+    """Return the side, in pixels, of the images that the net gets. Raises SpecError where net and data do not fit.
 
-    A study checks arch and data separately; whether they fit together is known only here.
+    A study checks arch and data separately; whether they fit together is checked here.
     """
     data_size, channels, classes = run.data.shape
     size = run.arch.image_size or data_size

@@ -18,7 +18,7 @@ _RESIDENT_FRACTION = 0.5  # of the free memory that resident images may fill: ne
 
 
 class StreamedImages:
-    """The images of a split, on disk: uint8, N x H x W x C.
+    """The images of a split on disk: uint8, N x H x W x C.
 
     Announce the order of an epoch's batches, then take them one by one; each is read while the one before it trains.
     """

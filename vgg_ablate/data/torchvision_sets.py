@@ -46,7 +46,7 @@ def find_array_file(data: Data, name: str) -> Path | None:
     if name.endswith("-ubyte"):  # an idx file
         candidates.append(root / f"{name}.gz")
         if data.root is not None:
-            # Files in the root don't say which data set they are, so only a root that the study names is believed.
+            # Names of files in the root do not identify the data set: only a root that the study gives may have them.
             file = Path(name).name
             candidates += [root / file, root / f"{file}.gz"]
     return next((path for path in candidates if path.is_file()), None)
@@ -95,7 +95,7 @@ def _run_in_subprocess(task: str, data: Data, folder: Path) -> None:
 
 
 def _serve_task(task: str, data_json: str, folder_name: str) -> None:
-    """Do the task of `_run_in_subprocess`, and write the arrays, or the error message, into the folder."""
+    """Perform a task of `_run_in_subprocess`: write the arrays, or the error message, into the folder."""
     data, folder = Data.model_validate_json(data_json), Path(folder_name)
     try:
         if task == "download":

@@ -1,4 +1,4 @@
-"""How an image is shown to a net under test: center, crops or the whole; at which scales; mirrored or not."""
+"""The views of an image that a net is tested on: centre, crops or the whole; at which scales; mirrored or not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ImageView(NamedTuple):
 def iterate_views(images: Tensor, evaluate: Evaluate, arch: Arch) -> Iterator[ImageView]:
     """Yield every view of a batch of square images (uint8, N x H x H x C) for a net of this arch.
 
-    A dense view is the centered square that the class map covers (models/dense_coverage.py).
+    A dense view is the centred square that the class map covers (models/dense_coverage.py).
     """
     size = arch.image_size
     assert size is not None  # a net cannot be built without
@@ -50,7 +50,7 @@ def iterate_views(images: Tensor, evaluate: Evaluate, arch: Arch) -> Iterator[Im
 
 
 def get_validation_view(augment: Augment) -> Evaluate:
-    """Return how validation between epochs shows images: the center crop at the training scale.
+    """Return the view of validation between epochs: the centre crop at the training scale.
 
     The training scale is the middle of the scale jitter, or without jitter the net's image size. Never
     `data.evaluate`: runs that differ only in how they are tested share one training.

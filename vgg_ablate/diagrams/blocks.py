@@ -51,7 +51,7 @@ class LayerItem:
 
     @property
     def extras(self) -> str:
-        """What follows the layer where it is not the paper's ReLU alone: BN, GELU, linear, dropout 0.5."""
+        """The steps after the layer where they are not the paper's ReLU alone: BN, GELU, linear, dropout 0.5."""
         norm = {"": "", "batch": "BN", "group": "GN"}[self.norm]
         without = "linear" if self.kind == "conv" else ""  # a pooling or a class layer has no activation anyway
         activation = {"": without, "relu": ""}.get(self.activation, self.activation.upper()).replace("_", " ")

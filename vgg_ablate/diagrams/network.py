@@ -1,7 +1,7 @@
 """Drawings of nets to scale, as SVG: one box per layer, as high as its maps and as wide as its channels.
 
-Sides grow with the square root of map size and channels, so that a map of 7x7 is visible beside one of 224x224. What a
-colour says is also said by a shape or a text, for readers who cannot tell colours apart: a convolution is darker the
+Sides grow with the square root of map size and channels, so that a map of 7x7 is visible beside one of 224x224. A
+shape or a text repeats what a colour means, for readers who cannot distinguish colours: a convolution is darker the
 larger its kernel, a pooling is a wedge.
 """
 

@@ -14,6 +14,7 @@ from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, ExpectedVerdic
 from vgg_ablate.config.limits import MAX_CLAIMS
 from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.config.types import Flag, FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
+from vgg_ablate.config.validation_problems import build_problems
 from vgg_ablate.errors import SpecError
 
 
@@ -30,7 +31,7 @@ class MetricColumn(FrozenModel):
     """Whether the value is the same in every run of a variant, such as a number of parameters. Example: false"""
 
     def build_metric(self) -> Metric:
-        """Return the metric as the statistics know it."""
+        """Return the column as a metric of the analysis."""
         higher = self.direction == "higher"
         return Metric(self.name, self.name, self.unit, higher_is_better=higher, is_exact=self.exact)
 
@@ -73,7 +74,7 @@ class RunsClaim(FrozenModel):
         return self
 
     def build_claim(self, metric: str, smallest_effect: float | None) -> Claim:
-        """Return the claim as the statistics know it, on a metric of any name."""
+        """Return the claim in the form of the analysis, on a metric of any name."""
         own = self.smallest_effect if self.smallest_effect is not None else smallest_effect
         shared = {name: getattr(self, name) for name in ("id", "text", "kind", "a", "b", "margin", "expect")}
         claim = Claim(**shared, smallest_effect=own)
@@ -134,13 +135,13 @@ class ClaimsFile(FrozenModel):
         return {column.name: column.build_metric() for column in columns if column is not None}
 
     def build_claims(self) -> tuple[Claim, ...]:
-        """Return the claims as the statistics know them."""
+        """Return the claims in the form of the analysis."""
         columns = [(claim, self.get_metric(claim)) for claim in self.claims]
         return tuple(claim.build_claim(column.name, self.smallest_effect) for claim, column in columns if column)
 
 
 def load_claims(path: str | Path) -> ClaimsFile:
-    """Read a file of claims. Raises SpecError with every problem and its place."""
+    """Read a file of claims. Raises SpecError with every problem and its location."""
     document = yaml_loader.read_document(Path(path))
     return _validate(document.data, document)
 
@@ -154,4 +155,4 @@ def _validate(data: Mapping[str, Any], document: yaml_loader.Document) -> Claims
     try:
         return ClaimsFile.model_validate(data)
     except ValidationError as error:
-        raise SpecError(yaml_loader.build_problems(error, ClaimsFile, document)) from error
+        raise SpecError(build_problems(error, ClaimsFile, document)) from error

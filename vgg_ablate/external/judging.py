@@ -1,4 +1,4 @@
-"""The judgement of claims about runs that other programs trained, by the statistics of our own studies."""
+"""The judgement of claims about runs that other programs trained, by the statistics of studies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from vgg_ablate.analysis.family import judge_family
 from vgg_ablate.analysis.metrics import Metric, use_metrics
 from vgg_ablate.analysis.sequential import Look
-from vgg_ablate.analysis.verdicts import Verdict, judge_family
+from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim, list_side_names
 from vgg_ablate.config.types import InvalidValueError
 from vgg_ablate.errors import Problem, SpecError
@@ -31,7 +32,7 @@ class Judgement:
 
     @contextmanager
     def use_metrics(self) -> Iterator[None]:
-        """Know the metrics of the claims within a `with` block; tables and figures of the judgement need it."""
+        """Add the metrics of the claims to the registry within a `with` block; tables and figures need them."""
         with use_metrics(self.claims_file.metrics):
             yield
 

@@ -20,7 +20,7 @@ from vgg_ablate.report.html.words import render_sentence
 
 
 class RunsReport:
-    """What the runs of another program say about claims: `claims` and `variants` as data frames.
+    """The verdicts on claims about runs of other programs: `claims` and `variants` as data frames.
 
     `str(report)` is Markdown, and `write(folder)` writes the files that `judge --out` does. In Jupyter the report
     shows its tables.
@@ -41,7 +41,7 @@ class RunsReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know about the runs, such as rows without a value."""
+        """Notes on the runs, such as the number of rows without a value."""
         return self._judgement.notes
 
     def write(self, folder: str | Path) -> None:

@@ -1,9 +1,9 @@
-"""The runs of other programs as the frame that the statistics read, with every fault named by its row."""
+"""The runs of other programs as a frame of the analysis, with every fault named by its row."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
@@ -30,7 +30,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class RunTable:
-    """The frame of the statistics, and what a reader must know about its rows."""
+    """The frame of the analysis, with notes on its rows."""
 
     frame: pd.DataFrame  # variant, seed, outcome and one column per metric
     variants: tuple[str, ...]  # of all runs
@@ -71,18 +71,22 @@ def build_run_table(
             **values,
         }
     )
-    notes = [
-        f"{runs.describe_row(row)}: {names[row]} has no finite {name}"
-        for name in metrics
-        for row, value in zip(rows, values[name], strict=True)
-        if not isfinite(value)
-    ]
-    notes = [*runs.notes, *notes]
-    unused = sorted(set(names) - wanted)
-    if unused:
-        notes.append(f"Compared by no claim: {', '.join(unused[:12])}{' and others' if len(unused) > 12 else ''}.")
     known = tuple(dict.fromkeys(name for name in names if name))
-    return RunTable(frame, known, {code: seed for seed, code in codes.items()}, tuple(notes))
+    notes = (*runs.notes, *_list_notes(runs, rows, names, values))
+    return RunTable(frame, known, {code: seed for seed, code in codes.items()}, notes)
+
+
+def _list_notes(
+    runs: Runs, rows: Sequence[int], names: Sequence[str], values: Mapping[str, Sequence[float]]
+) -> Iterator[str]:
+    """Yield a note per missing value of the compared rows, and one on the variants that no claim compares."""
+    for metric, numbers in values.items():
+        for row, value in zip(rows, numbers, strict=True):
+            if not isfinite(value):
+                yield f"{runs.describe_row(row)}: {names[row]} has no finite {metric}"
+    unused = sorted(set(names) - {names[row] for row in rows})
+    if unused:
+        yield f"Compared by no claim: {', '.join(unused[:12])}{' and others' if len(unused) > 12 else ''}."
 
 
 def _check_columns(runs: Runs, columns: RunColumns, metrics: Mapping[str, Metric]) -> None:
@@ -146,7 +150,7 @@ def _format_cell(value: Any) -> str:
 
 
 def _number_seeds(seeds: Iterable[str]) -> dict[str, int]:
-    """Return seed -> its number: itself where all are whole numbers, else the place in their order."""
+    """Return the number of every seed: itself where all are whole numbers, else its position in their order."""
     distinct = sorted(set(seeds))
     if all(re.fullmatch(r"\d{1,18}", seed) for seed in distinct):
         return {seed: int(seed) for seed in distinct}

@@ -1,4 +1,4 @@
-"""Where runs are read from: CSV, JSON lines and Parquet files, and the stores of other programs."""
+"""Sources of runs: CSV, JSON lines and Parquet files, and the stores of other programs."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def read_runs(source: str, study: str | None = None) -> Runs:
 
         return read_folder(path)
     readers: dict[str, Callable[[Path], Runs]] = {
-        ".csv": read_csv,
-        ".tsv": read_csv,
+        ".csv": read_csv_runs,
+        ".tsv": read_csv_runs,
         ".jsonl": read_json_lines,
         ".parquet": read_parquet,
     }
@@ -43,7 +43,7 @@ def read_runs(source: str, study: str | None = None) -> Runs:
     return reader(path)
 
 
-def read_csv(path: Path) -> Runs:
+def read_csv_runs(path: Path) -> Runs:
     """Read a CSV or TSV file with one row per run and names of columns in the first line. Raises SpecError."""
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:

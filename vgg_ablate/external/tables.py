@@ -18,7 +18,7 @@ from vgg_ablate.report.write import serialize_verdict
 
 
 def describe_judgement(judgement: Judgement) -> str:
-    """Return what the verdicts say, in one sentence."""
+    """Describe the verdicts in one sentence."""
     with judgement.use_metrics():
         return describe_verdicts(judgement.verdicts, judgement.frame)
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from vgg_ablate.records import format_run_name
+from vgg_ablate.manifest import format_run_name
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 
 
@@ -49,17 +49,17 @@ class Tracker(Protocol):
 class TensorBoardTracker:
     """Event files in `tensorboard/VARIANT-SEED` of the results folder."""
 
-    def __init__(self, study: str, folder: Path) -> None:
-        self._folder = folder / "tensorboard"
+    def __init__(self, folder: Path, event_type: Any, summary_type: Any, writer_type: Any) -> None:
+        self._folder = folder
+        self._event_type = event_type
+        self._summary_type = summary_type
+        self._writer_type = writer_type
         self._writers: dict[str, Any] = {}
-        self._events = import_module("tensorboard.summary.writer.event_file_writer")
-        self._event = import_module("tensorboard.compat.proto.event_pb2").Event
-        self._summary = import_module("tensorboard.compat.proto.summary_pb2").Summary
 
     def start_run(self, run: TrackedRun, parameters: Mapping[str, str]) -> None:
         path = self._folder / f"{run.variant}-{run.seed}"
         path.mkdir(parents=True, exist_ok=True)
-        self._writers[run.key] = self._events.EventFileWriter(str(path))
+        self._writers[run.key] = self._writer_type(str(path))
 
     def log_epoch(self, run: TrackedRun, epoch: int, metrics: Mapping[str, float]) -> None:
         self._write(run, epoch, metrics)
@@ -73,34 +73,27 @@ class TensorBoardTracker:
             writer.close()
 
     def _write(self, run: TrackedRun, step: int, metrics: Mapping[str, float]) -> None:
-        values = [self._summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-        event = self._event(wall_time=time.time(), step=step, summary=self._summary(value=values))
+        values = [self._summary_type.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+        event = self._event_type(wall_time=time.time(), step=step, summary=self._summary_type(value=values))
         self._writers[run.key].add_event(event)
         self._writers[run.key].flush()  # so that TensorBoard shows it while the study runs
 
 
 class MlflowTracker:
-    """Runs of the MLflow experiment that is named like the study.
+    """Runs of one MLflow experiment."""
 
-    The store is that of $MLFLOW_TRACKING_URI, else the file `mlflow.db` of the results folder.
-    """
-
-    def __init__(self, study: str, folder: Path) -> None:
-        mlflow = import_module("mlflow")
-        if not mlflow.is_tracking_uri_set():
-            mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
-        self._client = mlflow.MlflowClient()
-        found = self._client.get_experiment_by_name(study)
-        self._experiment = found.experiment_id if found else self._client.create_experiment(study)
+    def __init__(self, client: Any, experiment_id: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
         self._ids: dict[str, str] = {}
 
     def start_run(self, run: TrackedRun, parameters: Mapping[str, str]) -> None:
-        earlier = self._client.search_runs([self._experiment], f"tags.key = '{run.key}'", max_results=1)
+        earlier = self._client.search_runs([self._experiment_id], f"tags.key = '{run.key}'", max_results=1)
         if earlier:
             self._ids[run.key] = earlier[0].info.run_id
             return
         tags = {"key": run.key, "variant": run.variant, "seed": str(run.seed)}
-        created = self._client.create_run(self._experiment, run_name=run.title, tags=tags)
+        created = self._client.create_run(self._experiment_id, run_name=run.title, tags=tags)
         self._ids[run.key] = created.info.run_id
         for name, value in parameters.items():
             self._client.log_param(created.info.run_id, name, value)
@@ -143,6 +136,29 @@ class SessionTracker:
             session.finish()
 
 
+def _build_tensorboard(study: str, folder: Path) -> TensorBoardTracker:
+    """Return a tracker that writes event files into the results folder."""
+    return TensorBoardTracker(
+        folder / "tensorboard",
+        import_module("tensorboard.compat.proto.event_pb2").Event,
+        import_module("tensorboard.compat.proto.summary_pb2").Summary,
+        import_module("tensorboard.summary.writer.event_file_writer").EventFileWriter,
+    )
+
+
+def _build_mlflow(study: str, folder: Path) -> MlflowTracker:
+    """Return a tracker for the MLflow experiment that is named like the study, created where it does not exist.
+
+    The store is that of $MLFLOW_TRACKING_URI, else the file `mlflow.db` of the results folder.
+    """
+    mlflow = import_module("mlflow")
+    if not mlflow.is_tracking_uri_set():
+        mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(study)
+    return MlflowTracker(client, experiment.experiment_id if experiment else client.create_experiment(study))
+
+
 def _build_wandb(study: str, folder: Path) -> SessionTracker:
     """Return a tracker for W&B; $WANDB_MODE=offline writes into the results folder, to be sent with `wandb sync`."""
     wandb = import_module("wandb")
@@ -173,8 +189,8 @@ def _build_trackio(study: str, folder: Path) -> SessionTracker:
 
 
 TRACKERS: Mapping[TrackerName, Callable[[str, Path], Tracker]] = {
-    TrackerName.TENSORBOARD: TensorBoardTracker,
-    TrackerName.MLFLOW: MlflowTracker,
+    TrackerName.TENSORBOARD: _build_tensorboard,
+    TrackerName.MLFLOW: _build_mlflow,
     TrackerName.WANDB: _build_wandb,
     TrackerName.TRACKIO: _build_trackio,
 }

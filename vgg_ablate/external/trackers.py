@@ -44,7 +44,7 @@ def _note_unfinished(noun: str, states: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_database(source: str, study: str | None) -> Runs:
-    """Read an Optuna storage, or the database or server of MLflow: its tables, or http, tell which it is."""
+    """Read an Optuna storage, or the database or server of MLflow; the tables, or the scheme http, decide which."""
     if source.startswith(("http://", "https://")):
         return read_mlflow(source, source)
     if not source.endswith(".log"):
@@ -122,6 +122,7 @@ def read_mlflow(source: str, uri: str) -> Runs:
     """
     _require("mlflow", source)
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # since 3.x the file store refuses to be read without it
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take four minutes where no server answers
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

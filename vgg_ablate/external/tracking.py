@@ -67,7 +67,7 @@ def _read_run(event: Mapping[str, Any], study: Study) -> TrackedRun | None:
 
 
 def _describe_variant(study: Study, name: str) -> dict[str, str]:
-    """Return what a variant is, as parameters of its runs; empty for a proposal of a search."""
+    """Return the settings of a variant as parameters of its runs; empty for a proposal of a search."""
     variant = next((variant for variant in study.all_variants if variant.name == name), None)
     if variant is None:
         return {}

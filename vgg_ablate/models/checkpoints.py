@@ -30,7 +30,7 @@ _TORCHVISION_NAMES = [name for name in PRESETS if name.startswith("vgg")]
 
 
 class ImageInputs(NamedTuple):
-    """What turns images into a net's inputs, and its outputs into names."""
+    """The normalisation of a net's input images, and the names of its classes."""
 
     mean: tuple[float, ...]  # per channel, in units of 1/255
     std: tuple[float, ...]
@@ -99,7 +99,7 @@ def read_run_json(path: Path) -> str | None:
 
 
 def read_image_inputs(path: Path) -> ImageInputs | None:
-    """Return the normalization and the class names of a weights file; None where the file has none.
+    """Return the normalisation and the class names of a weights file; None where the file has none.
 
     Raises StorageError where it cannot be read, SpecError where they are not valid.
     """

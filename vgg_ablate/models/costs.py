@@ -97,6 +97,6 @@ def count_activations(layer: Layer) -> int:
 
 
 def compute_receptive_field(net: Iterable[Layer]) -> int:
-    """Return the side, in pixels, of what one unit of the last layer sees; of oblong kernels, the longer side."""
+    """Return the side, in pixels, of the receptive field of a unit of the last layer; of an oblong one, the longer."""
     receptive_fields = trace_receptive_fields(net)
     return max(receptive_fields[-1].field) if receptive_fields else 1

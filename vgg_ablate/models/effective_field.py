@@ -41,9 +41,9 @@ def compute_effective_field(model: Vgg, images: torch.Tensor) -> Floats:
 
 
 def average_field_over_images(model: Vgg, images: torch.Tensor) -> Floats:
-    """Return the mean effective field over images, float N x C x H x W, normalized as in training.
+    """Return the mean effective field over images, float N x C x H x W, normalised as in training.
 
-    The field of every image is normalized to sum 1 before the mean is taken. One image is processed at a time, so that
+    The field of every image is normalised to sum 1 before the mean is taken. One image is processed at a time, so that
     memory does not grow with their number.
     """
     fields = [compute_effective_field(model, images[index : index + 1]) for index in range(len(images))]
@@ -54,7 +54,7 @@ def average_field_over_images(model: Vgg, images: torch.Tensor) -> Floats:
 def average_field_over_noise(arch: Arch, model: Vgg | None = None, count: int = IMAGE_COUNT) -> Floats:
     """Return the mean effective field over `count` images of standard normal noise.
 
-    Without a model, the weights are those of a new initialization. Weights and noise are the same in every call.
+    Without a model, the weights are those of a new initialisation. Weights and noise are the same in every call.
     """
     assert arch.image_size is not None
     assert arch.in_channels is not None

@@ -19,7 +19,7 @@ from vgg_ablate.config.arch import Arch
 from vgg_ablate.models.costs import compute_costs
 from vgg_ablate.models.vgg import build_model
 
-_LRN_STEP = "an elementwise or averaging step of local response normalization"
+_LRN_STEP = "an elementwise or averaging step of local response normalisation"
 _UNCOUNTED_OPERATORS = {  # operators that fvcore does not count -> why they add no MACs of convolutions or dense layers
     "aten::max_pool2d": "compares",
     "aten::avg_pool2d": "adds, without weights",

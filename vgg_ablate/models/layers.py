@@ -1,7 +1,7 @@
 """Expansion of an arch into its layers, each with its shape.
 
-This is the only place that knows the wiring. Costs, the torch module, diagrams and error messages all read the same
-tuple of layers, so that they cannot disagree about what a net is.
+Only this module decides how layers follow each other. Costs, the torch module, diagrams and error messages all read the
+same tuple of layers, so that they always describe the same net.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A normalization of `channels` maps of `size` x `size`."""
+    """A normalisation of `channels` maps of `size` x `size`."""
 
     name: str
     spec: BatchNorm | GroupNorm | LocalResponseNorm

@@ -28,7 +28,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Return the sum. Library workspaces, fragmentation and the data set are not included."""
+        """The sum. Library workspaces, fragmentation and the data set are not included."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
@@ -37,7 +37,7 @@ def estimate_training_memory(
 ) -> MemoryEstimate:
     """Return the estimate for an arch in its normal form.
 
-    `precision_bytes` is the size of one activation. `states` is how many numbers the optimizer keeps per parameter
+    `precision_bytes` is the size of one activation. `states` is how many numbers the optimiser keeps per parameter
     (SGD with momentum: 1).
     """
     net = build_layers(arch)

@@ -98,10 +98,10 @@ def _build_norm(layer: Norm) -> nn.Module:
 
 
 class _Float32ResponseNorm(nn.LocalResponseNorm):
-    """Local response normalization in float32: the CPU kernel of avg_pool3d has no bfloat16 (torch 2.15)."""
+    """Local response normalisation in float32: the CPU kernel of avg_pool3d has no bfloat16 (torch 2.15)."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return the normalized maps in the shape and type of `maps`."""
+        """Return the normalised maps in the shape and type of `maps`."""
         return super().forward(maps.float()).to(maps.dtype)
 
 

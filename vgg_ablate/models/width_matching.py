@@ -28,7 +28,7 @@ MIN_WIDTH, MAX_WIDTH = 1e-3, 1e4  # multipliers that are tried
 
 @dataclass(frozen=True, slots=True)
 class WidthMatch:
-    """How well a budget was met."""
+    """The budget of a matched net, and the cost that the net has."""
 
     cost: str  # name of the cost: params, macs or activations
     budget: float
@@ -37,7 +37,7 @@ class WidthMatch:
 
     @property
     def mismatch(self) -> float:
-        """Return the remaining difference as a fraction of the budget."""
+        """The remaining difference as a fraction of the budget."""
         return self.actual / self.budget - 1
 
 
@@ -53,12 +53,12 @@ class ResolvedVariant:
 
     @property
     def nets(self) -> tuple[Arch, ...]:
-        """Return all nets, the variant's own first."""
+        """All nets, the variant's own first."""
         return (self.arch, *self.ensemble)
 
     @property
     def train(self) -> Train:
-        """Return the training configuration, with the further nets in normal form."""
+        """The training configuration, with the further nets in normal form."""
         train = self.variant.train
         return train.model_copy(update={"ensemble": self.ensemble}) if self.ensemble else train
 
@@ -174,7 +174,7 @@ def _check_pretraining(resolved: ResolvedVariant) -> None:
     with _relocate_problems("train.pretrain.arch"):
         source = pretrain.arch.with_shape(resolved.variant.data.shape).to_normal_form()
         if not all(find_copyable_layers(source, net, pretrain.convs) for net in resolved.nets):
-            rule = "must have a layer of the same name and shape as one of the net that it initializes"
+            rule = "must have a layer of the same name and shape as one of the net that it initialises"
             raise SpecError(Problem(rule, got=source.to_notation()))
 
 

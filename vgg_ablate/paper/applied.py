@@ -1,4 +1,4 @@
-"""A14, A15, A17 and A18: evaluation and length of training (paper, sections 3.1 and 3.2)."""
+"""Computations on evaluation and length of training: A14, A15, A17 and A18 (paper, sections 3.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRAINING_IMAGES = 1_281_167  # of ILSVRC-2012; the paper prints 1.3M
 
 
 def check_dense_as_convolution() -> Computation:
-    """A14: compare the parameters of D's dense layers with those of the convolutions, and both outputs.
+    """Compare the parameters of D's dense layers with those of the convolutions, and both outputs (A14).
 
     The outputs are those of small random layers in float64: at full size fc6 alone would take 800 MB.
     """
@@ -37,7 +37,7 @@ def check_dense_as_convolution() -> Computation:
 
 
 def check_class_map_sizes() -> Computation:
-    """A15: compute the side of D's class map for each image size."""
+    """Compute the side of D's class map for each image size (A15)."""
     return Computation(
         tuple(
             Check(f"{size} px", side, _convert_dense_layers(size)[-1].size, "per side")
@@ -47,7 +47,7 @@ def check_class_map_sizes() -> Computation:
 
 
 def check_crop_macs() -> Computation:
-    """A17: compare the macs of 150 crops with those of dense evaluation, for D and a square image."""
+    """Compare the macs of 150 crops with those of dense evaluation, for D and a square image (A17)."""
     crops = 3 * 5 * 5 * 2  # scales x grid x flips
     crop_macs = crops * _count_dense_macs(224)
     dense_macs = sum(2 * _count_dense_macs(size) for size in (256, 384, 512))
@@ -62,7 +62,7 @@ def check_crop_macs() -> Computation:
 
 
 def check_training_epochs() -> Computation:
-    """A18: convert iterations into epochs."""
+    """Convert iterations into epochs (A18)."""
     epochs = 370_000 * 256 / _TRAINING_IMAGES
     return Computation((Check("370,000 x 256 / 1,281,167", 74, round(epochs), "epochs"),))
 

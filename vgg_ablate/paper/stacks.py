@@ -1,4 +1,4 @@
-"""A01 to A05 and N1 to N4: stacks of small convolutions against one large one (paper, section 2.3)."""
+"""Computations on stacks of small convolutions against one large one: A01 to A05, N1 to N4 (paper, section 2.3)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _C = 64  # input and output channels; the ratios hold for any number
 
 
 def check_field_of_two_3x3() -> Computation:
-    """A01: compare the receptive fields of two 3x3 and one 5x5."""
+    """Compare the receptive fields of two 3x3 and one 5x5 (A01)."""
     return Computation((*_compare_fields(2, 5),))
 
 
 def check_field_of_three_3x3() -> Computation:
-    """A02: compare the receptive fields of three 3x3 and one 7x7."""
+    """Compare the receptive fields of three 3x3 and one 7x7 (A02)."""
     return Computation((*_compare_fields(3, 7),))
 
 
 def check_weights_of_three_3x3() -> Computation:
-    """A03: compare the weights of three 3x3 and one 7x7."""
+    """Compare the weights of three 3x3 and one 7x7 (A03)."""
     three, seven = sum_params(_build_3x3_stack(3)), sum_params(_build_single_conv(7))
     return Computation(
         (
@@ -38,7 +38,7 @@ def check_weights_of_three_3x3() -> Computation:
 
 
 def check_activations_of_three_3x3() -> Computation:
-    """A04: count the activation layers of three 3x3 and of one 7x7."""
+    """Count the activation layers of three 3x3 and of one 7x7 (A04)."""
     return Computation(
         (
             Check("three 3x3", 3, _count_activation_layers(_build_3x3_stack(3)), "ReLU"),
@@ -48,7 +48,7 @@ def check_activations_of_three_3x3() -> Computation:
 
 
 def check_composed_kernel() -> Computation:
-    """A05: compare the outputs of three linear 3x3 and of the 7x7 that they compose to.
+    """Compare the outputs of three linear 3x3 and of the 7x7 that they compose to (A05).
 
     With random kernels in float64, without padding: at a padded border the two differ.
     """
@@ -69,12 +69,12 @@ def check_composed_kernel() -> Computation:
 
 
 def check_stacks_replace_kernels() -> Computation:
-    """N1: check receptive field and linear function of both replacements."""
+    """Check receptive field and linear function of both replacements (N1)."""
     return Computation((*_compare_fields(3, 7), *_compare_fields(2, 5), *check_composed_kernel().checks))
 
 
 def check_weights_of_stacks() -> Computation:
-    """N2: compare n x n with its stack of 3x3, in weights per pair of input and output channel."""
+    """Compare n x n with its stack of 3x3, in weights per pair of input and output channel (N2)."""
     single = {side: sum_params(_build_single_conv(side)) // _C**2 for side in (5, 7)}
     stacked = {side: sum_params(_build_3x3_stack(side // 2)) // _C**2 for side in (5, 7)}
     saved = [1 - stacked[side] / single[side] for side in (5, 7)]
@@ -90,7 +90,7 @@ def check_weights_of_stacks() -> Computation:
 
 
 def check_fields_of_stacks() -> Computation:
-    """N3: compute the receptive field of one to four 3x3."""
+    """Compute the receptive field of one to four 3x3 (N3)."""
     return Computation(
         (
             Check(
@@ -104,7 +104,7 @@ def check_fields_of_stacks() -> Computation:
 
 
 def check_activations_between() -> Computation:
-    """N4: count the activation layers of a pair of 3x3, with and without the one in between, and of one 5x5."""
+    """Count the activation layers of a pair of 3x3, with and without the one in between, and of one 5x5 (N4)."""
     pair, linear, five = (
         _build_3x3_stack(2),
         build_stack_layers(f"{_C}*2", channels=_C, between="none"),

@@ -24,7 +24,7 @@ class PrintedErrors:
 class ClaimReference:
     """A claim of a study that bears on a statement.
 
-    A claim that does not decide is reported, and leaves the statement's verdict alone.
+    A claim that does not decide is reported, and does not change the statement's verdict.
     """
 
     study: str  # studies/paper/<study>.yaml or studies/<study>.yaml; its results are in results/<study>/

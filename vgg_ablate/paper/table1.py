@@ -1,4 +1,4 @@
-"""A06 to A13, A16 and N5 to N7: statements that follow from the paper's Table 1 and from the note's net."""
+"""Computations on the paper's Table 1 and on the note's net: A06 to A13, A16 and N5 to N7."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OVERFEAT_MILLIONS = 144  # of parameters, section 2.2
 
 
 def check_param_counts() -> Computation:
-    """A06: compare the parameters of each net with Table 1 exactly, and with Table 2 in millions."""
+    """Compare the parameters of each net with Table 1 exactly, and with Table 2 in millions (A06)."""
     counted = {name: sum_params(build_net_layers(name)) for name in TABLE_1_NETS}
     exact = (Check(name, _PARAMS[name], counted[name], "params") for name in TABLE_1_NETS)
     printed = (Check(name, _PRINTED_MILLIONS[name], round(counted[name] / 1e6), "million") for name in TABLE_1_NETS)
@@ -31,14 +31,14 @@ def check_param_counts() -> Computation:
 
 
 def check_weight_layers() -> Computation:
-    """A07: count the weight layers of each net."""
+    """Count the weight layers of each net (A07)."""
     return Computation(
         tuple(Check(name, layers, _count_weight_layers(name), "layers") for name, layers in _WEIGHT_LAYERS.items())
     )
 
 
 def check_widths_and_sizes() -> Computation:
-    """A08: compare the widths, and the map sizes after each pooling, of each net."""
+    """Compare the widths, and the map sizes after each pooling, of each net (A08)."""
     checks = []
     for name in TABLE_1_NETS:
         pools = [layer for layer in build_net_layers(name) if isinstance(layer, Pool)]
@@ -48,7 +48,7 @@ def check_widths_and_sizes() -> Computation:
 
 
 def check_overfeat_bound() -> Computation:
-    """A09: compare E with OverFeat in millions, the precision of the paper."""
+    """Compare E with OverFeat in millions, the precision of the paper (A09)."""
     deepest = round(sum_params(build_net_layers("E")) / 1e6)
     return Computation(
         (Check(f"E has {deepest} million, no more than {_OVERFEAT_MILLIONS}", True, deepest <= _OVERFEAT_MILLIONS),)
@@ -56,7 +56,7 @@ def check_overfeat_bound() -> Computation:
 
 
 def check_fields_of_b_and_c() -> Computation:
-    """A10: compare the receptive fields of B and C."""
+    """Compare the receptive fields of B and C (A10)."""
     claimed = (140, 156, 348)
     return Computation(
         tuple(Check(name, claimed, _compute_fields(build_net_layers(name)), "pixels") for name in ("B", "C"))
@@ -64,7 +64,7 @@ def check_fields_of_b_and_c() -> Computation:
 
 
 def check_added_1x1_convs() -> Computation:
-    """A11: compare C with B, which has no 1x1 convolutions."""
+    """Compare C with B, which has no 1x1 convolutions (A11)."""
     b, c = build_net_layers("B"), build_net_layers("C")
     added = [layer for layer in select_convs(c) if layer.kernel == (1, 1)]
     return Computation(
@@ -78,7 +78,7 @@ def check_added_1x1_convs() -> Computation:
 
 
 def check_equal_depth() -> Computation:
-    """A12: compare the depth of C and D, and how much larger D is."""
+    """Compare the depth of C and D, and how much larger D is (A12)."""
     c, d = build_net_layers("C"), build_net_layers("D")
     return Computation(
         (
@@ -91,7 +91,7 @@ def check_equal_depth() -> Computation:
 
 
 def check_field_of_shallow() -> Computation:
-    """A13: compare the receptive fields of B and the shallow net after each block, before its pooling."""
+    """Compare the receptive fields of B and the shallow net after each block, before its pooling (A13)."""
     claimed = (5, 14, 32, 68, 140)
     return Computation(
         tuple(
@@ -102,7 +102,7 @@ def check_field_of_shallow() -> Computation:
 
 
 def check_lrn_costs() -> Computation:
-    """A16: count the parameters and the activations that LRN adds to A.
+    """Count the parameters and the activations that LRN adds to A (A16).
 
     Its output is one more tensor of the size of the first convolution's output.
     """
@@ -119,7 +119,7 @@ def check_lrn_costs() -> Computation:
 
 
 def check_dense_share() -> Computation:
-    """N5: compute the share of D's parameters in its dense layers, and the parameters of the note's net."""
+    """Compute the share of D's parameters in its dense layers, and the parameters of the note's net (N5)."""
     layers = build_net_layers("D")
     dense = [count_params(layer) for layer in layers if isinstance(layer, Dense)]
     total = sum_params(layers)
@@ -134,7 +134,7 @@ def check_dense_share() -> Computation:
 
 
 def check_block_chain() -> Computation:
-    """N6: check that each convolution of D takes the channels and the map size that the one before it gives."""
+    """Check that each convolution of D takes the channels and the map size that the one before it gives (N6)."""
     matches = [
         before.channels == after.in_channels and after.size_in in (before.size, before.size // 2)
         for before, after in pairwise(select_convs(build_net_layers("D")))
@@ -151,7 +151,7 @@ def check_block_chain() -> Computation:
 
 
 def check_channels_and_classes() -> Computation:
-    """N7: check that channels and classes change only the first convolution and the last dense layer."""
+    """Check that channels and classes change only the first convolution and the last dense layer (N7)."""
     usual, grey = build_net_layers("note"), build_net_layers("note", channels=1, classes=10)
     differing = [layer.name for layer, other in zip(usual, grey, strict=True) if layer != other]
     return Computation(

@@ -97,7 +97,7 @@ def read_withdrawn_errors(folder: Path) -> NetErrors:
 
 @cache
 def _name_presets() -> dict[str, str]:
-    """Return the convolutions of the compared nets at the width of the studies -> their preset."""
+    """Return the preset of every compared net, by its convolutions at the width of the studies."""
     presets = {preset for comparison in COMPARISONS for preset in (comparison.a, comparison.b)}
     archs = {preset: Arch.model_validate({"preset": preset, "width": _WIDTH}).to_normal_form() for preset in presets}
     return {_describe_convs(arch.model_dump(mode="json")["stages"]): preset for preset, arch in archs.items()}

@@ -30,7 +30,7 @@ def describe_answer(report: Report) -> str:
 
 
 def describe_verdicts(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> str:
-    """Return what the verdicts say in one sentence; `frame` has one row per run."""
+    """Describe verdicts in one sentence; `frame` has one row per run."""
     return f"{capitalize_first('; '.join(_list_clauses(verdicts, frame)))}."
 
 
@@ -52,7 +52,7 @@ def describe_author_answer(report: Report) -> tuple[str, str]:
 
 
 def collect_verdict_words(report: Report) -> dict[str, str]:
-    """Return claim id -> verdict, as it is stored beside the author's answer."""
+    """Return the verdict of every claim by its id, as it is stored beside the author's answer."""
     return {verdict.claim.id: verdict.verdict for verdict in report.verdicts}
 
 

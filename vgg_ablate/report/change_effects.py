@@ -1,4 +1,4 @@
-"""What a variant's changes do to its net, in words: `five: pairs of 3x3 merged into one 5x5; weight layers 7 → 4`."""
+"""Effects of changes on a net, in words: `five: pairs of 3x3 merged into one 5x5; weight layers 7 → 4`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class ClaimTest:
 
     @property
     def state(self) -> State:
-        """Whether the verdict is the expected one; undecided where the claim is inconclusive or has no runs."""
+        """The outcome of the test; undecided where the claim is inconclusive or has no runs."""
         if self.verdict == self.expected:
             return "passed"
         return "undecided" if self.verdict == "inconclusive" else "failed"

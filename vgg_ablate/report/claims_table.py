@@ -1,4 +1,4 @@
-"""The first table of a report: one row per claim with both errors, their difference with its interval, and the word."""
+"""The first table of a report: one row per claim: both errors, their difference with its interval, the verdict."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build_verdict_table(
 ) -> Table:
     """Build the table of these verdicts; `frame` has one row per run.
 
-    Claims on another metric than `metric`, which the caption names, say so; `unit` is that of its differences.
+    `metric` is the one that the caption names, and `unit` that of its differences; rows of other metrics name theirs.
     """
     columns = (
         Column("claim", "left"),

@@ -27,6 +27,7 @@ from vgg_ablate.formatting.cells import (
 )
 from vgg_ablate.formatting.table import Column, Table, TableRow
 
+BuildCell = Callable[[VariantRow], TableCell]
 Block = tuple[str | None, Sequence[VariantRow]]  # a heading, or None, and the rows below it
 
 
@@ -75,30 +76,33 @@ def build_comparison_table(
     entries = [_ENTRIES[name] for name in selected] or [
         entry for entry in COLUMNS if entry.applies(report) and entry.name not in without
     ]
-    groups = [[entry.build_column()] for entry in entries]
-    builders: list[list[Callable[[VariantRow], TableCell]]] = [
-        [_bind(entry, report, titles or {})] for entry in entries
-    ]
-    for item in reversed(extra):
-        at = next((index for index, entry in enumerate(entries) if entry.name == item.after), 0)
-        groups[at].insert(1, item.column)
-        builders[at].insert(1, _look_up(item))
+    arranged = _arrange_columns(entries, report, titles or {}, extra)
     if not selected:
         metrics = _list_claimed_metrics(report)
-        groups.append([Column(_format_heading(metric), rank=3) for metric in metrics])
-        builders.append([_bind_metric(metric) for metric in metrics])
+        arranged += [(Column(_format_heading(metric), rank=3), _bind_metric(metric)) for metric in metrics]
     rows: list[TableRow] = []
     for heading, variants in blocks:
         if heading is not None:
             rows.append(TableRow((TextCell(heading),), "block"))
         ordered = sorted(variants, key=_get_rank) if is_sorted else variants
         for row in ordered:
-            cells = tuple(build(row) for group in builders for build in group)
+            cells = tuple(build(row) for _, build in arranged)
             rows.append(TableRow(cells, "base" if row.is_base else ""))
     shown = {entry.name for entry in entries}
-    flat = tuple(column for group in groups for column in group)
-    table = Table("comparison", caption, flat, tuple(rows), _list_notes(report, shown))
+    headings = tuple(column for column, _ in arranged)
+    table = Table("comparison", caption, headings, tuple(rows), _list_notes(report, shown))
     return replace(table, label=report.study.report.label or "")
+
+
+def _arrange_columns(
+    entries: Sequence[ColumnEntry], report: Report, titles: Mapping[str, str], extra: Sequence[ExtraColumn]
+) -> list[tuple[Column, BuildCell]]:
+    """Return the columns, each with the function that builds its cells; those of the design follow their `after`."""
+    groups = [[(entry.build_column(), _bind(entry, report, titles))] for entry in entries]
+    for item in reversed(extra):
+        at = next((index for index, entry in enumerate(entries) if entry.name == item.after), 0)
+        groups[at].insert(1, (item.column, _look_up(item)))
+    return [pair for group in groups for pair in group]
 
 
 def build_difference_cell(difference: PairedDifference) -> TableCell:
@@ -118,7 +122,7 @@ def _format_outcome(row: VariantRow, outcome: str, count: int) -> str:
     return f"{outcome.replace('_', ' ')} {count}/{row.planned}"
 
 
-def _bind(entry: ColumnEntry, report: Report, titles: Mapping[str, str]) -> Callable[[VariantRow], TableCell]:
+def _bind(entry: ColumnEntry, report: Report, titles: Mapping[str, str]) -> BuildCell:
     def build(row: VariantRow) -> TableCell:
         cell = entry.build(row, report)
         if entry.name == "variant" and isinstance(cell, TextCell) and row.name in titles:
@@ -128,11 +132,11 @@ def _bind(entry: ColumnEntry, report: Report, titles: Mapping[str, str]) -> Call
     return build
 
 
-def _look_up(item: ExtraColumn) -> Callable[[VariantRow], TableCell]:
+def _look_up(item: ExtraColumn) -> BuildCell:
     return lambda row: item.cells.get(row.name, TextCell(numbers.DASH))
 
 
-def _bind_metric(metric: str) -> Callable[[VariantRow], TableCell]:
+def _bind_metric(metric: str) -> BuildCell:
     return lambda row: _build_metric_cell(row, metric)
 
 
@@ -216,7 +220,7 @@ def _build_metric_cell(row: VariantRow, metric: str) -> TableCell:
 
 
 def _has_changes(report: Report) -> bool:
-    """Return whether variants change something that their names do not say; those of a design with factors do."""
+    """Return whether variants have changes that their names lack; names in a design with factors hold all changes."""
     return any(row.variant.changes and not row.variant.levels for row in report.rows)
 
 

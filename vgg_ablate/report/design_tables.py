@@ -154,7 +154,7 @@ def _build_step_comparison(report: Report, columns: Sequence[ReportColumn]) -> T
 
 
 def _build_tick_columns(names: Sequence[str], ticks: Mapping[str, Mapping[str, bool]]) -> list[ExtraColumn]:
-    """Build one column per component; `ticks` is variant -> component -> whether the variant has it."""
+    """Build one column per component; `ticks` holds, by variant and component, whether the variant has it."""
     return [
         ExtraColumn(Column(name, "left"), {variant: TickCell(has[name]) for variant, has in ticks.items()})
         for name in names
@@ -162,7 +162,7 @@ def _build_tick_columns(names: Sequence[str], ticks: Mapping[str, Mapping[str, b
 
 
 def _build_factorial_tables(effects: FactorialEffects, comparison: Table) -> list[Table]:
-    """Return the tables of a factorial design, the effects first: they are what it was made for."""
+    """Return the tables of a factorial design, the effects first, since they are its purpose."""
     if not effects.seeds:
         return [comparison]
     # There is no analysis of variance if a cell or a second seed is missing, or if all errors are equal.

@@ -14,7 +14,7 @@ from vgg_ablate.report.state import describe_training, describe_under_training
 
 @dataclass(frozen=True)
 class ReportHead:
-    """What a reader sees first; texts that do not apply are empty."""
+    """The first part of a report; texts that do not apply are empty."""
 
     question: str
     answer: str

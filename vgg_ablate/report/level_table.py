@@ -1,4 +1,4 @@
-"""The table of what a shorter training shows: pairwise decisions at every level against those at the last."""
+"""The table of pairwise decisions at every level of the horizons, compared with those at the last level."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def build_variant_tables(report: Report, columns: Sequence[ReportColumn] = ()) -
 
 
 def build_notes(report: Report) -> list[str]:
-    """Return what a reader must know besides the tables, one sentence each."""
+    """Return the notes on a study that its tables do not show, one sentence each."""
     return [
         *_note_registration(report),
         *_note_stop(report),
@@ -215,7 +215,7 @@ def _group_by_time(report: Report, changed: Sequence[str]) -> dict[str, list[str
 
 
 def _note_stop(report: Report) -> Iterator[str]:
-    """Say at which look a study with `stop: decided` ended, and why."""
+    """Name the look at which a study with `stop: decided` ended, and the reason."""
     if report.study.stop is None:
         return
     spared = int((report.frame["outcome"] == NOT_NEEDED).sum())
@@ -251,7 +251,7 @@ def _note_stalled(report: Report) -> Iterator[str]:
 
 
 def _note_untuned(report: Report) -> Iterator[str]:
-    for name in tuning.list_untuned(report):
+    for name in tuning.list_untuned_variants(report):
         yield f"{name}: no trial of the tuning trained above chance; the variant keeps the study's recipe."
 
 
@@ -283,7 +283,7 @@ def _note_mixed_runs(report: Report) -> Iterator[str]:
 
 
 def _note_stopped_proposals(report: Report) -> Iterator[str]:
-    """Say what a repetition of a search with a pruner reproduces."""
+    """Describe which runs a repetition of a search with a pruner stops."""
     if (stopped := int((report.frame["outcome"] == Outcome.PRUNED).sum())) == 0:
         return
     runs = "1 run was" if stopped == 1 else f"{numbers.format_count(stopped)} runs were"

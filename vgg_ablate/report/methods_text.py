@@ -1,4 +1,4 @@
-"""What a paper must say of a study, filled from its records: a paragraph on the methods, and a checklist.
+"""The methods of a study for a paper, filled from its records: a paragraph and a checklist.
 
 The checklist has the items of the NeurIPS paper checklist (https://neurips.cc/public/guides/PaperChecklist) that a
 study's records can answer: reproducibility, settings, statistical significance and compute.

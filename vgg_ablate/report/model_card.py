@@ -16,7 +16,8 @@ from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import format_changes
 from vgg_ablate.formatting import numbers
-from vgg_ablate.records import FinalMetrics, PlannedRun, Record
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import FinalMetrics, Record
 from vgg_ablate.report.markdown import escape_tags
 
 _MAX_LISTED_CLASSES = 50  # a longer table of classes would be the whole card
@@ -95,7 +96,7 @@ def _describe_inputs(record: Record) -> str:
     kind = "gray" if arch.in_channels == 1 else "RGB"
     return (
         f"Images are {kind}, {arch.image_size} x {arch.image_size} pixels; `predict` resizes PIL images, and takes "
-        "arrays and tensors of that size (uint8, N x H x W x C). The file holds the normalization, too."
+        "arrays and tensors of that size (uint8, N x H x W x C). The file holds the normalisation, too."
     )
 
 
@@ -109,7 +110,7 @@ def _list_net_facts(record: Record, changes: str) -> Iterator[tuple[str, str]]:
 
 
 def _describe_evaluation(results: Results, planned: PlannedRun, tested: FinalMetrics) -> str:
-    """Return this run's accuracy and, since a seed is a draw, the mean and sd over the seeds of its variant."""
+    """Return this run's accuracy, with the mean and the sd over all seeds of its variant."""
     finals = (record.tested for record in results.list_recorded_seeds(planned.variant))
     errors = [100 * (1 - final.test_accuracy) for final in finals if final is not None]
     examples = tested.details.get("test_examples")

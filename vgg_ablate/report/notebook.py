@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting.table import render_html
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
 
 
 class StudyReport:
-    """What a results folder says: `variants`, `claims` and `runs` as data frames, `str(report)` as Markdown.
+    """The report of a study: `variants`, `claims` and `runs` as data frames, and `str(report)` as Markdown.
 
     In Jupyter it shows its tables and notes.
     """
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._document = json.loads(write.serialize_report(report))
 
     @property
     def folder(self) -> Path:
@@ -45,6 +45,12 @@ class StudyReport:
     def runs(self) -> pd.DataFrame:
         """One row per run, as in runs.csv."""
         return self._report.frame
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        """The report as `report --json` writes it."""
+        document: dict[str, Any] = json.loads(write.serialize_report(self._report))
+        return document
 
     def _build_frame(self, key: str) -> pd.DataFrame:
         import pandas as pd

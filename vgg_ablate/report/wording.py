@@ -107,7 +107,7 @@ def explain_verdict(verdict: Verdict) -> list[str]:
 
 
 def describe_evidence(verdict: Verdict) -> str:
-    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g, and what the data can tell."""
+    """Return the statistics of a verdict: n, p, q, P, wins, Hedges' g, and the differences that the data exclude."""
     claim = verdict.claim
     if verdict.is_exact or verdict.n < 2 or isnan(verdict.p):
         return ""

@@ -33,13 +33,8 @@ def average_members(cell: StudyCell, store: RecordStore, folder: Path) -> Record
         raise StorageError(f"{folder}: {', '.join(cell.members)}: {error}") from error
     if cell.run.train.keep == "predictions":
         # float16 as every stored prediction: an ensemble of ensembles then reads one format.
-        stored = StoredPredictions(
-            mean.validation.astype("float16"),
-            mean.validation_labels,
-            mean.test.astype("float16"),
-            mean.test_labels,
-        )
-        predictions.write_predictions(folder, cell.key, stored)
+        validation, test = mean.validation.astype("float16"), mean.test.astype("float16")
+        predictions.write_predictions(folder, cell.key, mean._replace(validation=validation, test=test))
     # The peak was measured while one member trained; averaging takes next to nothing.
     environment = {name: value for name, value in members[0].environment.items() if name != "peak_bytes"}
     return Record(
@@ -48,14 +43,17 @@ def average_members(cell: StudyCell, store: RecordStore, folder: Path) -> Record
         outcome=Outcome.FINISHED,
         tested=_compute_metrics(cell, mean, members),
         costs=cell.costs,
-        audited={
-            cost: sum(member.audited[cost] for member in members)
-            for cost in members[0].audited
-            if all(cost in member.audited for member in members)
-        },
+        audited=_add_audited_costs(members),
         environment=environment,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _add_audited_costs(members: list[Record]) -> dict[str, int]:
+    """Return the sums of the costs that were audited for every member."""
+    audited = [member.audited for member in members]
+    names = [name for name in audited[0] if all(name in costs for costs in audited)]
+    return {name: sum(costs[name] for costs in audited) for name in names}
 
 
 def _compute_metrics(cell: StudyCell, mean: StoredPredictions, members: list[Record]) -> FinalMetrics:

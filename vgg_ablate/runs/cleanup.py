@@ -13,7 +13,8 @@ from pathlib import Path
 
 from vgg_ablate.config.study import load
 from vgg_ablate.errors import SpecError, StorageError
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.recorded import set_aside_records
 
@@ -32,13 +33,13 @@ class Orphans:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every file, records first."""
+        """The paths of all files, those of records first."""
         store = RecordStore(self.folder / "records")
         return (*map(store.get_path, self.records), *self.files, *self.aside)
 
 
 def find_orphans(folder: Path, *, aside: bool = False) -> Orphans:
-    """Find the orphans of a results folder; with `aside`, list the records that were set aside before, too.
+    """Return the orphans of a results folder; with `aside`, also the records that were set aside before.
 
     Hold the folder's lock during this call and `remove_orphans`. A record is kept if the manifest of this study or of
     one in a neighbouring folder lists it, if the ledger of a search lists it, or if it is newer than the manifest: a
@@ -77,7 +78,7 @@ def remove_orphans(orphans: Orphans) -> Iterator[str]:
 
 
 def delete_finished_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints that no missing run needs: a worker killed after its last record leaves one behind.
+    """Delete the checkpoints that no missing run needs, such as that of a worker that was killed after its last record.
 
     Hold the folder's lock. Raises StorageError.
     """
@@ -114,7 +115,7 @@ def _list_neighbour_keys(folder: Path) -> set[str]:
 
 
 def _list_ledger_keys(folder: Path) -> set[str]:
-    """Return the keys that the ledger of a search lists: its manifest is written only every few seconds."""
+    """Return the keys in the ledger of a search: its manifest is written only every few seconds."""
     try:
         study = load(folder / "study.yaml")
     except SpecError:

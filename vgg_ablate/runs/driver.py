@@ -61,7 +61,7 @@ class RunOptions:
     until: float | None = None  # last level of the study's horizons to train; None: all levels
     pool: Literal["local", "ray"] = "local"
     address: str | None = None  # of the Ray cluster; None: start one on this machine
-    heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S  # without a sign of life after which a run is submitted again
+    heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S  # without a heartbeat after which a run is submitted again
     training: str = "vgg_ablate.runs.workers.training"  # importable name of the module that trains
 
 
@@ -75,7 +75,9 @@ class RunSummary:
     trained: int  # records that this start has written
     outcomes: Mapping[str, int]  # recorded runs of the study per outcome
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the outcomes that leave the study incomplete
-    lost: tuple[str, ...] = ()  # titles of runs that were given up because their workers died repeatedly
+    lost: tuple[
+        str, ...
+    ] = ()  # titles of runs that are not submitted again, because their workers were lost repeatedly
     left_out: int = 0  # runs without a record at levels of the horizons beyond `until`
     unneeded: int = 0  # further runs without a record that no open claim needs
     seconds: float = 0.0
@@ -254,9 +256,10 @@ def _build_ray_pool(folder: Path, options: RunOptions) -> WorkerPool:
 
 
 def _build_views(start: _Start) -> View:
-    """Return everything that follows the study."""
+    """Return all views of a study, those that only write or warn included."""
     folder, options = start.folder, start.options
-    trackers = [TrackerView(name, folder) for name in options.track]  # first: they read what this start will log
+    # Trackers first: they mirror what is logged from here on.
+    trackers = [TrackerView.prepare(name, folder) for name in options.track]
     log = EventWriter.open(folder / "events.jsonl")
     limits: list[View] = [] if options.max_hours is None else [TimeLimitView(options.max_hours, start.began_at)]
     return MultiView(DiskSpaceView(folder), MemoryView(), *limits, log, *trackers, build_view(options.progress))

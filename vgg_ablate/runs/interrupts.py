@@ -1,6 +1,6 @@
-"""Ctrl-C between two steps of a loop instead of between any two instructions.
+"""Interrupts (Ctrl-C, SIGTERM) that take effect between two steps of a loop, not between any two instructions.
 
-Python's default handler raises KeyboardInterrupt wherever the program happens to be. In a finalizer, or in a callback
+Python's default handler raises KeyboardInterrupt wherever the program happens to be. In a finaliser, or in a callback
 from C, Python cannot propagate the exception and drops it: the study would go on as if nobody had pressed Ctrl-C. In
 the middle of a write it would leave half a file.
 """
@@ -59,7 +59,7 @@ def exit_on_sigterm() -> None:
 def handle_sigterm(grace_s: float = _GRACE_S) -> None:
     """Let SIGTERM raise KeyboardInterrupt as Ctrl-C does, and end the process after `grace_s` seconds at the latest.
 
-    A thread that reads from a dead mount never returns, and Python would wait for it at its exit.
+    A thread that reads from a file system that does not respond never returns, and Python would wait for it.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,14 +1,14 @@
-"""The lock of a study and the leases of its runs: kernel locks on files, dropped however their holder dies.
+"""The lock of a study and the leases of its runs: locks on files, which the kernel drops when their holder ends.
 
 Contract: at most one process holds the lock of a results folder; at most one worker may write the record of a run. No
-lock goes stale and no grace period is needed, because the kernel drops the lock of a dead process.
+lock is left behind and no grace period is needed, because the kernel drops the lock of a process that has ended.
 
 Some network and FUSE file systems grant every lock. There the signature in the lock file decides between two drivers:
 one that finds the signature of a living process of its own machine is refused; a process of another machine cannot be
 asked, so the driver that signed last goes on, and the one before it ends before it asks for another run.
 
-A holder that neither dies nor answers has its lease broken: the file is deleted, and the next holder locks a new file
-of the same name. When the old holder wakes up, its open file no longer has that name, and it raises LeaseLostError
+The lease of a holder that hangs is broken: the file is deleted, and the next holder locks a new file of the same
+name. When the old holder runs again, its open file no longer has that name, and it raises LeaseLostError
 before it writes anything. (The leases are ours and not filelock's because filelock cannot break a lock.)
 """
 
@@ -31,7 +31,7 @@ _RETRY_INTERVAL_S = 0.05  # between two attempts at a lock that another process 
 
 
 class LeaseLostError(Exception):
-    """A lease that was broken because its holder was silent for too long. The holder must not write a record."""
+    """A lease that was broken because its holder sent no heartbeat. The holder must not write a record."""
 
 
 @contextlib.contextmanager
@@ -69,8 +69,8 @@ def read_lock_holder(folder: Path) -> str | None:
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     try:
-        # The file alone proves nothing, since a killed driver leaves it. A shared lock fails only if a driver lives,
-        # and two readers do not see each other.
+        # The file alone proves nothing, since a killed driver leaves it. A shared lock fails only if a driver is
+        # running, and two readers do not exclude each other.
         return None if _try_lock(handle, path, shared=True) else _describe_holder(path)
     finally:
         os.close(handle)
@@ -79,7 +79,7 @@ def read_lock_holder(folder: Path) -> str | None:
 def read_driver_signature(folder: Path) -> str:
     """Return what the driver of this folder has written to its lock file; an empty text if the file is not visible.
 
-    A worker on another machine compares it with the driver's own to find out whether both see the same folder.
+    A worker on another machine compares it with the driver's own to find out whether both use the same folder.
     """
     try:
         return (folder / "study.lock").read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def hold_run_lease(path: Path, timeout_s: float) -> Iterator[Callable[[], None]]
 
 
 def break_lease(path: Path) -> None:
-    """Take a run from a holder that does not answer. Raises StorageError."""
+    """Break the lease of a run whose holder hangs. Raises StorageError."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -131,7 +131,7 @@ def _acquire_lease(path: Path, timeout_s: float) -> int:
 
 def _check_lease(handle: int, path: Path) -> None:
     if not _is_file_at(handle, path):
-        raise LeaseLostError(f"{path.name} was given to another worker: this one gave no sign of life for too long")
+        raise LeaseLostError(f"{path.name} was given to another worker: this one sent no heartbeat for too long")
 
 
 def _try_lock(handle: int, path: Path, *, shared: bool = False) -> bool:

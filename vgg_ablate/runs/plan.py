@@ -10,8 +10,9 @@ from typing import NamedTuple
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data
 from vgg_ablate.errors import SpecError
+from vgg_ablate.manifest import PlannedRun, TuningRun, format_run_name
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import PlannedRun, Run, TuningRun, format_run_name
+from vgg_ablate.records import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where and how a study was run: versions, git commit, host, command line."""
+"""The provenance of a study: versions, git commit, host, command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def collect_provenance() -> dict[str, Any]:
 
 
 def mask_password(text: str) -> str:
-    """Replace the password of a URL: `postgresql://ann:secret@host` -> `postgresql://ann:***@host`.
+    """Return a URL without its password: `postgresql://ann:***@host` for `postgresql://ann:secret@host`.
 
     Parameters such as `?password=secret` are replaced, too.
     """
@@ -55,7 +55,7 @@ def _describe_checkout() -> dict[str, str]:
     commit = _run_git("rev-parse", "HEAD").strip()
     if not commit:
         return {}
-    # results/ changes with every run and says nothing about the code.
+    # results/ changes with every run and is no code.
     changes = _run_git("diff", "HEAD", "--", ".", ":(exclude)results")
     return {"commit": commit, "dirty": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else ""}
 

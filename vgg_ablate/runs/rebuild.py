@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vgg_ablate.config.study import Study
 from vgg_ablate.config.training import Data
-from vgg_ablate.records import Manifest, RecordStore
+from vgg_ablate.manifest import Manifest
+from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.leases import hold_study_lock
 from vgg_ablate.runs.ledger.ledger import open_study_ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
@@ -26,6 +27,6 @@ def rebuild_ledger(study: Study, folder: Path, storage: str | None, fingerprint:
     Manifest.read(folder)
     with hold_study_lock(folder), closing(open_study_ledger(study, folder, storage)) as ledger:
         if study.search is None:
-            return LedgerMirror(ledger, plan, store).rebuild()
+            return LedgerMirror.from_plan(plan, ledger, store).rebuild()
         with closing(ledger.recreate()) as empty_ledger:
             return len(resume_search(plan, folder, empty_ledger).list_points())

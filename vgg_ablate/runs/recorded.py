@@ -44,10 +44,10 @@ def set_aside_records(store: RecordStore, keys: Iterable[str]) -> None:
 
 
 def reuse_sibling_records(store: RecordStore, keys: Iterable[str]) -> int:
-    """Link in the finished records that neighbouring studies have of these keys; return how many were linked."""
+    """Link the finished records of neighbouring studies with these keys into the store; return their number."""
     siblings = find_sibling_records(store, keys)
     for key, path in siblings.items():
-        # Predictions first: whoever sees a record may read its predictions at once.
+        # Predictions first: a process that finds a record may read its predictions at once.
         if (kept := locate_predictions(path, key)).exists():
             _link(kept, locate_predictions(store.get_path(key), key))
     return sum(_link(path, store.get_path(key)) for key, path in siblings.items())
@@ -59,7 +59,7 @@ def locate_predictions(record: Path, key: str) -> Path:
 
 
 def find_sibling_records(store: RecordStore, keys: Iterable[str]) -> dict[str, Path]:
-    """Return the file per key, for those keys of which a neighbouring study has a finished record.
+    """Return the record file by key, for the keys of which a neighbouring study has a finished record.
 
     What is damaged there is left out, with a warning on stderr.
     """

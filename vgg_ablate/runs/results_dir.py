@@ -15,7 +15,8 @@ from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.files import read_regular_file, replace_file
-from vgg_ablate.records import Manifest, PlannedRun, RecordStore, TuningRun
+from vgg_ablate.manifest import Manifest, PlannedRun, TuningRun
+from vgg_ablate.records import RecordStore
 from vgg_ablate.report.answer import collect_verdict_words
 from vgg_ablate.runs.provenance import collect_provenance
 
@@ -77,7 +78,7 @@ def save_texts(study: Study, folder: Path) -> bool:
 
 
 def _save_verdicts_of_answer(study: Study, folder: Path) -> None:
-    """Store the verdicts at which the author's answer is first saved, so that a report can tell when they change."""
+    """Store the verdicts at which the author's answer is first saved, so that a report can note later changes."""
     manifest = Manifest.read(folder)
     provenance = {name: value for name, value in manifest.provenance.items() if name != "answer"}
     if study.answer is not None:

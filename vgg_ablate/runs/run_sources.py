@@ -1,7 +1,7 @@
 """The source of a plan's runs: all missing ones, or those that the open claims need, look by look.
 
-The records alone tell the look that a study is at (analysis/decisions.py), so that a driver which was killed, or
-another one on another machine, goes on with the runs that this one would have asked for.
+The look that a study is at follows from the records alone (analysis/decisions.py), so that a driver that starts after
+another was killed, on any machine, continues with the same runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from vgg_ablate.analysis.decisions import Decisions, read_decisions, select_needed_runs
 from vgg_ablate.config.horizons import get_full_name
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.averaging import find_kept_predictions
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.ledger.mirror import LedgerMirror
@@ -29,7 +30,8 @@ def resume_plan(plan: Plan, folder: Path, ledger: Ledger, until: float | None = 
 
     With `until`, only runs at levels of the horizons up to this one are handed out. Raises StorageError.
     """
-    source = PlanSource(plan, folder, LedgerMirror(ledger, plan, RecordStore(folder / "records")), until)
+    mirror = LedgerMirror.from_plan(plan, ledger, RecordStore(folder / "records"))
+    source = PlanSource(plan, folder, mirror, until)
     source.advance()
     source.mirror.reconcile(source.outcomes)
     return source
@@ -83,7 +85,7 @@ class PlanSource:
         self._update_state(missing)
 
     def _update_state(self, missing: Sequence[StudyCell]) -> None:
-        """Set the number of runs asked for, which grows with every look, and expect the missing ones."""
+        """Update the number of runs, which grows with every look, and the missing runs of the forecast."""
         if self.needed is not None:
             total = len(self.needed)
         else:
@@ -139,7 +141,7 @@ class PlanSource:
 
 
 def describe_verdicts(decisions: Decisions) -> str:
-    """Return the look and the verdicts by now: `look 1 of 4, after 3 of 12 seeds: small supported; same open`."""
+    """Return the look and the interim verdicts: `look 1 of 4, after 3 of 12 seeds: small supported; same open`."""
     words = "; ".join(
         f"{verdict.claim.id} {verdict.verdict if verdict.is_decided else 'open'}" for verdict in decisions.verdicts
     )
@@ -147,7 +149,7 @@ def describe_verdicts(decisions: Decisions) -> str:
 
 
 def _compute_chances(cells: Sequence[StudyCell], decisions: Decisions) -> dict[str, float]:
-    """Return variant -> the highest chance of a decision, per work of its missing runs, among the variant's claims."""
+    """Return, by variant, the highest chance of a decision per work of the missing runs, among the variant's claims."""
     chances = dict[str, float]()
     for verdict in decisions.verdicts:
         names = {get_full_name(name) for name in verdict.weights}

@@ -1,4 +1,4 @@
-"""The loop of the driver: take a run from the source, submit it to the pool, handle the events, inform the source."""
+"""The loop of the driver: it takes runs from a source, submits them to a pool, and passes on the events."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _POLL_TIMEOUT_S = 0.25
 
 
 class RunSource(Protocol):
-    """The order of the runs of a study, informed of what becomes of each."""
+    """The runs of a study in their order; the scheduler reports the end of each."""
 
-    state: ProgressState  # the progress of the study; the source knows what was asked for and recorded before
+    state: ProgressState  # the progress of the study, with the runs that were recorded before
 
     @property
     def stops_runs(self) -> bool:
@@ -87,7 +87,7 @@ class Scheduler:
     _given_up: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
-        """Run everything and return the titles of the cells that were given up. Closes the pool however it ends.
+        """Run all cells and return the titles of those that were lost too often. Always closes the pool at the end.
 
         Raises KeyboardInterrupt after Ctrl-C, between two steps, EnvironmentFailedError if a worker refuses, and
         StudyLockedError before it asks the source for anything once another driver has taken the study over.
@@ -117,7 +117,7 @@ class Scheduler:
         return self.source.state
 
     def _submit_runs(self) -> bool:
-        """Submit runs while the pool has room, and return whether there was any."""
+        """Submit runs while the pool has free slots; return whether any was submitted."""
         submitted = False
         while self.pool.count_free_slots():
             self.check_lock()

@@ -13,14 +13,15 @@ from vgg_ablate.analysis.saved_study import read_saved_study
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.search import Search
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import Manifest, Outcome, PlannedRun, RecordStore
+from vgg_ablate.manifest import Manifest, PlannedRun
+from vgg_ablate.records import Outcome, RecordStore
 from vgg_ablate.runs.leases import read_lock_holder
 from vgg_ablate.runs.recorded import read_outcomes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterimVerdict:
-    """The verdict on a claim by now; numbers are None where they cannot be computed."""
+    """The verdict on a claim at the present look; numbers are None where they cannot be computed."""
 
     id: str
     verdict: str
@@ -58,7 +59,7 @@ class StudyStatus:
 
 
 def compute_status(planned: Sequence[PlannedRun], folder: Path, study: Study | None = None) -> StudyStatus:
-    """Return the status of the given runs in a results folder; of a study with looks, with its verdicts by now.
+    """Return the status of the given runs in a results folder; with the interim verdicts of a study with looks.
 
     Raises StorageError if a record is damaged.
     """
@@ -109,7 +110,7 @@ def _build_interim_verdict(verdict: Verdict) -> InterimVerdict:
 def read_status(folder: Path) -> StudyStatus:
     """Return the status of the runs in the folder's manifest. Raises StorageError if the study was never run.
 
-    The manifest of a search lists the proposals so far; the runs that its budget still asks for are counted, too.
+    The manifest of a search lists the proposals so far; the runs that remain in its budget are counted, too.
     """
     manifest = Manifest.read(folder)
     study = read_saved_study(folder)
@@ -125,7 +126,7 @@ def read_status(folder: Path) -> StudyStatus:
 
 
 def _is_search_finished(search: Search, manifest: Manifest, current: StudyStatus) -> bool:
-    """Return whether every run is recorded that the search will ever ask for, by its winners or its budget.
+    """Return whether a search is finished: all runs of its winners are recorded, or its budget is spent.
 
     A search can propose fewer variants than its budget, where the space has no more, and prune some of their seeds.
     """

@@ -42,7 +42,7 @@ def build_site(results: Path, out: Path) -> tuple[StudyEntry, ...]:
     """Write the site of every results folder in `results` into `out`; return the studies of its index.
 
     Raises SpecError if there is none, or `out` holds results, and StorageError if a file cannot be written. A folder
-    that cannot be read is left out, and its index entry says why.
+    that cannot be read is left out, and its index entry gives the reason.
     """
     entries = tuple(write_study(folder, out) for folder in list_results_folders(results, out))
     write_index(results, out, entries)

@@ -88,7 +88,7 @@ def stream_study(folder: Path, is_over: Callable[[], bool]) -> Iterator[tuple[st
 def _describe_status(folder: Path) -> dict[str, Any]:
     try:
         status = read_status(folder)
-    except StorageError as error:  # such as a record that is damaged: the page says so
+    except StorageError as error:  # such as a record that is damaged: the page shows the error
         return {"error": str(error)}
     claims = {claim.id: claim for claim in read_saved_study(folder).claims}
     shown = [{**asdict(interim), **_describe_claim(claims[interim.id], interim)} for interim in status.claims]
@@ -100,7 +100,8 @@ def _describe_claim(claim: Claim, interim: InterimVerdict) -> dict[str, str]:
     mean, low, high = (nan if value is None else value for value in (interim.mean, interim.ci_low, interim.ci_high))
     sign = get_shown_sign(claim.metric)
     difference = numbers.format_difference(sign * mean, *flip_interval((low, high), sign), se=nan)
-    return {"text": claim.text, "difference": f"{difference} {get_claim_unit(claim)}".strip()}
+    unit = get_claim_unit(claim) if interim.mean is not None else ""
+    return {"text": claim.text, "difference": f"{difference} {unit}".strip()}
 
 
 def _measure_state(folder: Path) -> tuple[float, int]:

@@ -93,7 +93,7 @@ def _find_staircase(first: _Numbers, second: _Numbers) -> Ints:
 
 
 def _are_dominated(rows: _Numbers, front: _Numbers) -> Flags:
-    """Return which rows have one in `front` that is no worse in the first two costs."""
+    """Return for every row whether some row of `front` is no worse in the first two costs."""
     if not len(front):
         return np.zeros(len(rows), np.bool_)
     order = front[:, 0].argsort(kind="stable")

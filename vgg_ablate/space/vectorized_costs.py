@@ -58,13 +58,13 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True)
 class FrameRow:
-    """What all layers of a net share."""
+    """The properties that all layers of a net share."""
 
     image_size: int = 1
     in_channels: int = 1
     classes: int = 1
     groups: int = 1
-    normed: bool = False  # batch or group norm; local response normalization has no weights
+    normed: bool = False  # batch or group norm; local response normalisation has no weights
     bias: bool = True
     conv_pool: bool = False
     width: float = 1.0

@@ -29,7 +29,7 @@ class NetState(NamedTuple):
     pretrained: list[str]  # layers that were copied from another net
     net: dict[str, Any]  # state_dict
     optimiser: dict[str, Any]  # state_dict; field names are keys of the file, so they keep their spelling
-    micro_batch: int  # examples that pass through the net at once: fewer than asked for where memory ran out
+    micro_batch: int  # examples that pass through the net at once: fewer than in the recipe where memory ran out
 
 
 class Checkpoint(NamedTuple):

@@ -21,10 +21,10 @@ Images = Tensor | NDArray[np.uint8] | Image.Image | Sequence[Image.Image]
 
 
 class Classifier(nn.Module):
-    """A trained net with the normalization of its training images and the names of its classes.
+    """A trained net with the normalisation of its training images and the names of its classes.
 
     It is a module like any other: `.to(device)`, `.eval()` and `state_dict()` work as usual. The test of a study may
-    average several views of an image (`data.evaluate`); this shows the net one, as validation does.
+    average several views of an image (`data.evaluate`); this class uses one, as validation does.
     """
 
     mean: Tensor
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of the images that the net was trained on: 1 (gray) or 3 (RGB)."""
+        """Channels of the images that the net was trained on: 1 (grey) or 3 (RGB)."""
         assert self.net.arch.in_channels is not None
         return self.net.arch.in_channels
 
@@ -94,7 +94,7 @@ def load_classifier(path: Path) -> Classifier:
     arch, net = checkpoints.load_safetensors(file)
     inputs = checkpoints.read_image_inputs(file)
     if inputs is None:
-        rule = "has no normalization and no class names: write it again with 'vgg_ablate export'"
+        rule = "has no normalisation and no class names: write it again with 'vgg_ablate export'"
         raise SpecError(Problem(rule, location=str(file)))
     lengths = (len(inputs.mean), len(inputs.std), len(inputs.class_names))
     if lengths != (arch.in_channels, arch.in_channels, arch.classes):

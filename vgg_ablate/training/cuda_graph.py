@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-_REHEARSALS = 3  # steps before recording: cuDNN chooses its algorithms, and optimizers allocate their state
+_REHEARSALS = 3  # steps before recording: cuDNN chooses its algorithms, and optimisers allocate their state
 
 ListTensors = Callable[[], Iterable[Tensor]]
 
@@ -35,7 +35,7 @@ def record_step(step: Callable[[], None], list_state: ListTensors, device: torch
 def rehearse_step(step: Callable[[], None], list_state: ListTensors, devices: list[torch.device]) -> None:
     """Run steps and restore everything that they changed.
 
-    State that the steps created, such as momenta, becomes 0, with which optimizers start.
+    State that the steps created, such as momenta, becomes 0, with which optimisers start.
     """
     before = {id(tensor): tensor.detach().clone() for tensor in list_state()}
     # The rehearsals draw dropout masks: the fork keeps these out of the numbers that the training draws.

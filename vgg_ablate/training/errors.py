@@ -1,4 +1,4 @@
-"""How a training can end without a result. The worker turns these errors into outcomes of a run."""
+"""The errors that end a training without a result. The worker turns them into outcomes of a run."""
 
 from __future__ import annotations
 

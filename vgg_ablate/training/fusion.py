@@ -1,4 +1,4 @@
-"""A net's layers in a faster order, which computes the same function up to rounding.
+"""The layers of a net in a faster order, which compute the same function up to rounding.
 
 - A max pooling and a monotone activation commute: pooling first leaves the activation a quarter of the work.
 - A convolution's bias before a batch norm is subtracted again with the mean. While it is 0, its gradient is 0 too, so
@@ -12,7 +12,7 @@ gradient by matrix products was slower (benchmarks/loop.md), and a kernel in C w
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +27,19 @@ LayerCall = Callable[[Tensor], Tensor]
 class FusedForward:
     """The forward pass of a net in training. Parameters and buffers are the net's own."""
 
-    def __init__(self, net: nn.Module) -> None:
-        """Take a net that has `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
-        self._layers: list[LayerCall] = [
+    def __init__(self, layers: Sequence[LayerCall]) -> None:
+        self._layers = layers
+
+    @classmethod
+    def from_net(cls, net: nn.Module) -> FusedForward:
+        """Return the forward pass of a net with `features`, `avgpool`, `flatten` and `classifier` (models/vgg.py)."""
+        layers: list[LayerCall] = [
             *_leave_out_biases(_pool_before_activation(net.get_submodule("features").children())),
             net.get_submodule("avgpool"),
             net.get_submodule("flatten"),
             *net.get_submodule("classifier").children(),
         ]
+        return cls(layers)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the logits, in the mode (training or not) of the net."""
@@ -58,7 +63,7 @@ def fold_batch_norms(net: nn.Module, dtype: torch.dtype) -> nn.Sequential:
 def _pool_before_activation(layers: Iterable[nn.Module]) -> list[nn.Module]:
     """Exchange every monotone activation with a max pooling that follows it."""
     order: list[nn.Module] = []
-    # Only direct neighbors: a norm between the two may have a negative scale, which turns maxima into minima.
+    # Only direct neighbours: a norm between the two may have a negative scale, which turns maxima into minima.
     for layer in layers:
         if isinstance(layer, nn.MaxPool2d) and order and isinstance(order[-1], _MONOTONE):
             order.insert(-1, layer)

@@ -39,8 +39,8 @@ def train_for_evaluations(
 ) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
     """Yield every epoch as `train` does; return a function that evaluates the trained net on the test set.
 
-    The function takes any run with this run's training key, and shows the test images as that run's `data.evaluate`
-    says: one training serves all of them.
+    The function takes any run with this run's training key, and uses the views of that run's `data.evaluate`: one
+    training serves all of them.
     """
     keep_freed_memory()
     training = _Training.resume(run, settings)
@@ -88,7 +88,7 @@ class _Training:
         return self.epochs[-1]
 
     def evaluate(self, run: Run) -> FinalMetrics | None:
-        """Measure the training error and the test metrics as `run` asks for; None where it asks for no test.
+        """Return the training error and the test metrics with the views of `run`; None for a run with `test: false`.
 
         Raises ValueError where the training key of `run` is not this training's.
         """

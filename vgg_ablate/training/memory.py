@@ -30,7 +30,7 @@ def estimate_peak_bytes(run: Run, *, examples: int, precision: Literal["fp32", "
     """Return the predicted peak of a training step, in bytes, without Python and its libraries.
 
     To what models/memory.py counts it adds the resident examples (`examples`: of all splits; 4 bytes per padded pixel
-    of 3 channels, 1 of a gray one), the batch's images in fp32, the gradients of two neighboring maps, which live at
+    of 3 channels, 1 of a grey one), the batch's images in fp32, the gradients of two neighbouring maps, which live at
     once in the backward pass, and in bf16 a copy of the weights in 2 bytes.
 
     The nets of an ensemble stay in memory together. Their steps take turns, so that one batch at a time needs memory,
@@ -78,8 +78,8 @@ def measure_peak_memory(device: str) -> int | None:
     """Return the peak since `reset_peak_memory`, in bytes; None where the system does not report it.
 
     On a GPU this is the memory that torch has reserved, without the process's CUDA context. On the CPU it is the
-    resident memory of the process, with Python and its libraries. Only Linux reports a peak that can be reset: macOS
-    and Windows know that of the whole life of the process, which would be an earlier run's.
+    resident memory of the process, with Python and its libraries. Only Linux reports a peak that can be reset: that
+    of macOS and Windows is over the whole life of the process, and may be an earlier run's.
     """
     if device.startswith("cuda"):
         import torch
@@ -105,7 +105,7 @@ def _estimate_net(run: Run, precision: Literal["fp32", "bf16"]) -> tuple[int, in
     value_bytes, states = (2 if precision == "bf16" else 4), (1 if isinstance(run.train.optimizer, Sgd) else 2)
     net = estimate_training_memory(run.arch, batch, precision_bytes=value_bytes, states=states)
     copies = net.weights // 2 if precision == "bf16" else 0
-    # Gradients of a layer's input and output live at once: the largest neighboring pair decides.
+    # Gradients of a layer's input and output live at once: the largest neighbouring pair decides.
     pair = max(_count_outputs(before) + _count_outputs(after) for before, after in pairwise(build_layers(run.arch)))
     image = (run.arch.image_size or 0) ** 2 * (run.arch.in_channels or 0)
     resident = net.weights + net.gradients + net.optimizer + copies

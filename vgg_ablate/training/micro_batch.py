@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vgg_ablate.training.errors import OutOfMemoryError
 
-Backward = Callable[[Tensor, float], Tensor]  # examples, their share of the batch -> their mean loss
+Backward = Callable[[Tensor, float], Tensor]  # from examples and their share of the batch to their mean loss
 
 
 class MicroBatches:
@@ -22,7 +22,7 @@ class MicroBatches:
 
     @property
     def is_halved(self) -> bool:
-        """Return whether memory ran out."""
+        """Whether memory ran out, so that batches go in smaller parts than the recipe's."""
         return self.size < self._requested_size
 
     def restore(self, size: int) -> None:
@@ -70,5 +70,5 @@ class MicroBatches:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Tell running out of memory from other errors: on the CPU torch raises a RuntimeError that names its allocator."""
+    """Return whether an error is one of memory: on the CPU torch raises a RuntimeError that names its allocator."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe."""
+"""The optimiser of a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vgg_ablate.config.training import Sgd, Train
 
 
 def build_optimizer(train: Train, net: nn.Module) -> Optimizer:
-    """Build the recipe's optimizer for a net's parameters, in torch's fused implementation.
+    """Build the recipe's optimiser for a net's parameters, in torch's fused implementation.
 
     Norms and biases (parameters of one dimension) are decayed only with `train.decay_norms`.
     """

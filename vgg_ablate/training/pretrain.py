@@ -1,4 +1,4 @@
-"""Pre-initialization of a net with the layers of a shallower one, by layer name (paper, section 3.1; claim E16).
+"""Pre-initialisation of a net with the layers of a shallower one, by layer name (paper, section 3.1; claim E16).
 
 The shallower net is trained inside the run: the run stays a function of its own content, at the price of training that
 net again for every run that starts from it.

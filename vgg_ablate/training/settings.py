@@ -1,4 +1,4 @@
-"""How a run is trained on this machine: what may differ without changing the run. Imports no torch."""
+"""The settings of a training on this machine, none of which changes the run. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""One training step: examples -> images -> loss -> gradients -> update. On a GPU all of it is one CUDA graph."""
+"""One training step: from examples to images, loss, gradients and update. On a GPU all of it is one CUDA graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,51 @@ from vgg_ablate.training.fusion import FusedForward
 from vgg_ablate.training.micro_batch import MicroBatches
 
 
+class BatchMemory(NamedTuple):
+    """The tensors that a step reads and writes besides the net. They stay where they are in memory."""
+
+    examples: Tensor  # int64, batch size: the augmenter's indices
+    labels: Tensor  # int64, for these indices
+    total_loss: Tensor  # float32, a scalar: of the epoch's steps so far
+
+
 class TrainStep:
     """The update of a net, batch by batch, without waiting for the device.
 
     Contract for the CUDA graph: everything a step reads or writes stays where it is in memory, and no step depends on a
-    value that only the device knows.
+    value that is only on the device.
     """
 
     def __init__(
         self,
+        net: nn.Module,
+        forward: FusedForward,
+        optimizer: Optimizer,
+        augmenter: Augmenter,
+        labels: Tensor,
+        batch: BatchMemory,
+        micro_batches: MicroBatches,
+        train: Train,
+        precision: Precision,
+    ) -> None:
+        self.micro_batches = micro_batches
+        self._net = net
+        self._forward = forward
+        self._optimizer = optimizer
+        self._augmenter = augmenter
+        self._labels = labels
+        self._examples = batch.examples
+        self._batch_labels = batch.labels
+        self._total_loss = batch.total_loss
+        self._train = train
+        self._precision = precision
+        self._device = labels.device
+        self._epoch = 0
+        self._replay: Callable[[], None] | None = None  # of the CUDA graph, recorded at the first step
+
+    @classmethod
+    def prepare(
+        cls,
         net: nn.Module,
         optimizer: Optimizer,
         augmenter: Augmenter,
@@ -33,25 +70,21 @@ class TrainStep:
         train: Train,
         precision: Precision,
         batch_size: int,
-    ) -> None:
-        """Take a net with its optimizer, and the labels (int64, on the device) of the whole training split."""
-        self.micro_batches = MicroBatches(min(train.micro_batch or batch_size, batch_size), labels.device.type)
-        self._net = net
-        self._forward = FusedForward(net)
-        self._optimizer = optimizer
-        self._augmenter = augmenter
-        self._labels = labels
-        self._train = train
-        self._precision = precision
-        self._device = labels.device
-        self._examples = torch.zeros(batch_size, dtype=torch.int64, device=self._device)  # the augmenter's indices
-        self._batch_labels = torch.zeros_like(self._examples) if augmenter.is_streamed else labels  # for these indices
-        self._total_loss = torch.zeros((), device=self._device)  # of the epoch's steps so far
-        self._epoch = 0
-        self._replay: Callable[[], None] | None = None  # of the CUDA graph, recorded at the first step
-        if self._device.type == "cuda":  # a graph reads the learning rate from memory; a float would be recorded
+    ) -> TrainStep:
+        """Return the step of a net with its optimiser, whose learning rate becomes a tensor on a GPU.
+
+        `labels` (int64, on the device) are those of the whole training split.
+        """
+        device = labels.device
+        if device.type == "cuda":  # a graph reads the learning rate from memory; a float would be recorded
             for group in optimizer.param_groups:
-                group["lr"] = torch.tensor(float(group["lr"]), device=self._device)
+                group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        examples = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        batch_labels = torch.zeros_like(examples) if augmenter.is_streamed else labels
+        batch = BatchMemory(examples, batch_labels, torch.zeros((), device=device))
+        micro_batches = MicroBatches(min(train.micro_batch or batch_size, batch_size), device.type)
+        forward = FusedForward.from_net(net)
+        return cls(net, forward, optimizer, augmenter, labels, batch, micro_batches, train, precision)
 
     def begin_epoch(self, epoch: int, order: Tensor | None = None) -> None:
         """Draw the epoch's augmentation and reset the mean loss. `order`: int64, the epoch's batches, one per row."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from vgg_ablate.data.views import get_validation_view
 from vgg_ablate.models.vgg import Vgg, build_model
 from vgg_ablate.records import Epoch, Run
 from vgg_ablate.training.checkpoint import NetState
-from vgg_ablate.training.device import choose_precision, use_threads
+from vgg_ablate.training.device import Precision, choose_precision, use_threads
 from vgg_ablate.training.errors import DivergedError
 from vgg_ablate.training.evaluate import Predictions, evaluate_split
 from vgg_ablate.training.optimizers import build_optimizer
@@ -37,32 +38,29 @@ from vgg_ablate.training.step import TrainStep
 MAX_TRAIN_ERROR_EXAMPLES = 5_000  # for the training error: its standard error is then below 0.7 points
 
 
+@dataclass(eq=False, kw_only=True)
 class Trainer:
-    """A net with its optimizer, its random streams and the epochs that it has been trained for."""
+    """A net with its optimiser, its random streams and the epochs that it has been trained for."""
 
-    def __init__(
-        self, run: Run, settings: TrainingSettings, splits: Splits, net: Vgg, optimizer: Optimizer, step: TrainStep
-    ) -> None:
-        self.run = run
-        self.settings = settings
-        self.splits = splits
-        self.net = net
-        self.optimizer = optimizer
-        self.step = step
-        self.size = check_image_size(run)
-        self.device = splits.train.labels.device
-        self.precision = choose_precision(run, settings)
-        self.seed = choose_training_seed(run)
-        self.normalize = Normalizer(splits.mean, splits.std)
-        self.batch_size = min(run.train.batch_size, len(splits.train))
-        self.epochs: list[Epoch] = []
-        self.pretrained: list[str] = []  # names of the layers that were copied from another net
+    run: Run
+    settings: TrainingSettings
+    splits: Splits
+    net: Vgg
+    optimizer: Optimizer
+    step: TrainStep
+    normalize: Normalizer
+    size: int  # side of the images, in pixels
+    batch_size: int  # of the recipe, or the whole training split where that is smaller
+    precision: Precision
+    seed: int  # of every random stream but the split's
+    epochs: list[Epoch]
+    pretrained: list[str]  # names of the layers that were copied from another net
 
     @classmethod
     def start(cls, run: Run, settings: TrainingSettings, splits: Splits, state: NetState | None = None) -> Trainer:
-        """Continue a run of one net from `state`; without it start, pre-initialized where the run says so.
+        """Continue a run of one net from `state`; without it start, pre-initialised where the recipe has `pretrain`.
 
-        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialization.
+        Raises SpecError, and DivergedError or OutOfMemoryError of the net that is trained for the pre-initialisation.
         """
         size, precision, seed = check_image_size(run), choose_precision(run, settings), choose_training_seed(run)
         images, labels = splits.train
@@ -70,21 +68,33 @@ class Trainer:
         optimizer = build_optimizer(run.train, net)
         pretrained: list[str] = []
         if state is not None:
+            pretrained = state.pretrained
             net.load_state_dict(state.net)
             optimizer.load_state_dict(state.optimiser)
         elif run.train.pretrain:
             pretrained = _pretrain(net, run, settings, splits)
-        # The step comes last: it looks for zero biases, and on a GPU turns the optimizer's rates into tensors.
-        augmenter = Augmenter(run.data.augment, images, size, Normalizer(splits.mean, splits.std), seed)
+        # The step comes last: it looks for zero biases, and on a GPU turns the optimiser's rates into tensors.
+        normalize = Normalizer(splits.mean, splits.std)
+        augmenter = Augmenter.prepare(run.data.augment, images, size, normalize, seed)
         batch_size = min(run.train.batch_size, len(labels))
-        step = TrainStep(net, optimizer, augmenter, labels, run.train, precision, batch_size)
-        trainer = cls(run, settings, splits, net, optimizer, step)
-        trainer.pretrained = pretrained
+        step = TrainStep.prepare(net, optimizer, augmenter, labels, run.train, precision, batch_size)
         if state is not None:
-            trainer.epochs = list(state.epochs)
-            trainer.pretrained = state.pretrained
             step.micro_batches.restore(state.micro_batch)
-        return trainer
+        return cls(
+            run=run,
+            settings=settings,
+            splits=splits,
+            net=net,
+            optimizer=optimizer,
+            step=step,
+            normalize=normalize,
+            size=size,
+            batch_size=batch_size,
+            precision=precision,
+            seed=seed,
+            epochs=[] if state is None else list(state.epochs),
+            pretrained=pretrained,
+        )
 
     def run_epoch(self) -> Predictions:
         """Train for one epoch and return the validation predictions. Raises DivergedError, OutOfMemoryError."""
@@ -117,7 +127,7 @@ class Trainer:
             return self._evaluate_validation()
 
     def evaluate(self, split: Split, evaluate: Evaluate) -> Predictions:
-        """Evaluate a split, shown as `evaluate` says."""
+        """Evaluate a split by the views of `evaluate`."""
         with use_threads(self.settings.threads):
             return self._evaluate_split(split, evaluate)
 
@@ -137,7 +147,7 @@ class Trainer:
 
     @property
     def flags(self) -> list[str]:
-        """Return sentences for the record on how the training departed from the recipe."""
+        """Sentences for the record on how the training departed from the recipe."""
         if not self.step.micro_batches.is_halved:
             return []
         norm = "; batch norm's statistics are of micro-batches" if self.run.arch.norm.kind == "batch" else ""
@@ -166,12 +176,13 @@ class Trainer:
         shuffled = make_numpy_generator(self.seed, RandomStream.ORDER, number).permutation(len(self.splits.train))
         steps = len(shuffled) // self.batch_size
         full_batches = torch.from_numpy(shuffled[: steps * self.batch_size])
-        return full_batches.reshape(steps, self.batch_size).to(self.device)
+        return full_batches.reshape(steps, self.batch_size).to(self.splits.train.labels.device)
 
     @contextmanager
     def _seed_noise(self, number: int) -> Iterator[None]:
         """Seed torch's global generator, from which dropout draws, for an epoch; restore it afterwards."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        device = self.splits.train.labels.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive_torch_seed(self.seed, RandomStream.NOISE, number))
             yield
 

@@ -1,4 +1,4 @@
-"""A01 to A18: the paper's statements that arithmetic can decide."""
+"""The paper's statements that arithmetic can decide: A01 to A18."""
 
 from __future__ import annotations
 

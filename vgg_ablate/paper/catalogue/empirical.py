@@ -1,4 +1,4 @@
-"""E01 to E20: the paper's statements that only training can decide."""
+"""The paper's statements that only training can decide: E01 to E20."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""N1 to N7: the statements of the study note that this project started from.
+"""The statements of the study note that this project started from: N1 to N7.
 
 The note's "VGG16" is the preset `note`. It has one convolution in the first block: 15 weight layers and 138,320,616
 parameters, 36,928 fewer than D.

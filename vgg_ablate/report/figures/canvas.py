@@ -1,7 +1,7 @@
-"""Sizes, fonts and colors of all figures, and SVG output that is the same byte for byte in every process.
+"""Sizes, fonts and colours of all figures, and SVG output that is the same byte for byte in every process.
 
-Colors are those of Okabe and Ito (2008), darkened where text has them. A shape or a word repeats what a color means, so
-that figures can be read in grey print. Text stays text: it can be searched, selected and recolored by a page.
+Colours are those of Okabe and Ito (2008), darkened where text has them. A shape or a word repeats what a colour means,
+so that figures can be read in grey print. Text stays text: it can be searched, selected and recoloured by a page.
 """
 
 from __future__ import annotations
@@ -168,15 +168,15 @@ def render_pdf(draw: Callable[[], Figure]) -> bytes:
     return file.getvalue()
 
 
-def drop_incomparable_drawings(one: str, other: str) -> tuple[str, str]:
+def drop_incomparable_drawings(first: str, second: str) -> tuple[str, str]:
     """Return two files for comparison, without their SVG elements if two versions of matplotlib drew them.
 
     Every version of matplotlib places some points differently, by less than is visible.
     """
-    if _find_matplotlib_versions(one) == _find_matplotlib_versions(other):
-        return one, other
-    one, other = (_MATPLOTLIB_VERSION.sub("", _SVG_ELEMENT.sub("", text)) for text in (one, other))
-    return one, other
+    if _find_matplotlib_versions(first) == _find_matplotlib_versions(second):
+        return first, second
+    first, second = (_MATPLOTLIB_VERSION.sub("", _SVG_ELEMENT.sub("", text)) for text in (first, second))
+    return first, second
 
 
 @lru_cache(maxsize=4096)
@@ -189,6 +189,14 @@ def measure_text_inches(text: str, size: float = FONT_SIZE, weight: str = "norma
     # get_extents(), which solves for the extremes of every curve and is much slower.
     points = outline.vertices[outline.codes != Path.CLOSEPOLY, 0]
     return float(np.ptp(points)) / 72
+
+
+def shorten_name(name: str, inches: float, size: float = FONT_SIZE) -> str:
+    """Return a variant's name that fits a width: `five, none` for `kernel=five+norm=none` if that is too long."""
+    parts = [part.partition("=") for part in name.split("+")]
+    if measure_text_inches(name, size) > inches and all(level for _, _, level in parts):
+        name = ", ".join(level for _, _, level in parts)
+    return wrap_text(name, inches, size, 1)[0]
 
 
 def wrap_text(text: str, inches: float, size: float = FONT_SIZE, most: int = 3) -> list[str]:
@@ -248,7 +256,7 @@ def count_values(values: Iterable[float]) -> dict[float, int]:
 
 
 def compute_error_limits(values: Iterable[float], pad: float = 0.08) -> tuple[float, float]:
-    """Return axis limits around errors: hardly below 0, which no error is, but so that a mark at 0 is whole."""
+    """Return axis limits around errors, at most 4 % of the largest below 0: enough to draw a mark at 0 as a whole."""
     low, high = compute_limits(values, pad)
     return max(low, -0.04 * high), high
 

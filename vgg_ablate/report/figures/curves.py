@@ -57,22 +57,14 @@ def _group_by_seed(rows: pd.DataFrame) -> SeedCurves:
 
 def _draw_panel(axes: Axes, name: str, lines: SeedCurves, base: SeedCurves | None) -> None:
     color = canvas.ACCENT if base is None else canvas.INK
-    axes.set_title(_shorten_title(name), color=color)
+    axes.set_title(canvas.shorten_name(name, _TITLE_WIDTH), color=color)
     axes.grid(axis="y", color=canvas.BAND, linewidth=0.8)
     if base is not None:
-        mean = _thin_out(_average(base))
+        mean = _thin_out(_average_by_epoch(base))
         axes.plot(*zip(*mean, strict=True), color=canvas.ACCENT, linewidth=1.1, dashes=(3, 1.5), zorder=2)
     for points in list(lines.values())[:MAX_LINES]:
         axes.plot(*zip(*_thin_out(points), strict=True), color=color, alpha=0.3, linewidth=0.7, zorder=3)
-    axes.plot(*zip(*_thin_out(_average(lines)), strict=True), color=color, linewidth=1.5, zorder=4)
-
-
-def _shorten_title(name: str) -> str:
-    """Return a title that fits above a panel: `five, none` for `kernel=five+norm=none` if that is too long."""
-    parts = [part.partition("=") for part in name.split("+")]
-    if canvas.measure_text_inches(name) > _TITLE_WIDTH and all(level for _, _, level in parts):
-        name = ", ".join(level for _, _, level in parts)
-    return canvas.wrap_text(name, _TITLE_WIDTH, canvas.FONT_SIZE, 1)[0]
+    axes.plot(*zip(*_thin_out(_average_by_epoch(lines)), strict=True), color=color, linewidth=1.5, zorder=4)
 
 
 def _thin_out(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
@@ -81,7 +73,7 @@ def _thin_out(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]
     return points[::-step][::-1]
 
 
-def _average(lines: SeedCurves) -> list[tuple[int, float]]:
+def _average_by_epoch(lines: SeedCurves) -> list[tuple[int, float]]:
     """Return the mean error per epoch over the seeds that reached the epoch."""
     by_epoch: dict[int, list[float]] = {}
     for points in lines.values():

@@ -1,6 +1,6 @@
 """The forest plot: one row per claim, with the intervals of a - b against the region that the claim states.
 
-A row has two intervals. The 95 % interval is the one that readers know from elsewhere. The deciding interval has the
+A row has two intervals. The 95 % interval is the usual one. The deciding interval has the
 level that Holm's correction leaves to the claim, so that the figure shows the verdict: it lies inside of the region
 exactly if the claim is supported, and outside exactly if it is refuted.
 """
@@ -181,7 +181,7 @@ def _build_seed_ticks(row: ForestRow, y: float) -> list[canvas.Stroke]:
 
 
 def _write_texts(figure: Figure, row: ForestRow, middle: float) -> None:
-    """Write name and text on the left and the verdict on the right, centered `middle` inches from the top."""
+    """Write name and text on the left and the verdict on the right, centred `middle` inches from the top."""
     width, height = figure.get_size_inches()
     lines = _wrap_claim(row)
     first = middle - _LINE_HEIGHT * len(lines) / 2

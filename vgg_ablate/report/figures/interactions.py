@@ -26,7 +26,7 @@ _GRID = canvas.PanelGrid(columns=2, left=0.55, gap=1.25, top=0.3, height=1.8, pi
 _DARK, _LIGHT = (
     "#101418",
     "#fdfdfd",
-)  # text on cells; not colors of canvas, because cells have no dark variant in a page
+)  # text on cells; not colours of canvas, because cells have no dark variant in a page
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _name_lines(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
 
 
 def _draw_cell(axes: Axes, x: int, y: int, text: str, shade: float) -> None:
-    # From 0.08 to 0.88 of the color map: its ends are as light as the paper and too dark for dark text.
+    # From 0.08 to 0.88 of the colour map: its ends are as light as the paper and too dark for dark text.
     fill = canvas.BAND if isnan(shade) else to_hex(colormaps["Blues"](0.08 + 0.8 * shade))
     color = canvas.SOFT if isnan(shade) else _LIGHT if shade > 0.6 else _DARK
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=fill, linewidth=0))

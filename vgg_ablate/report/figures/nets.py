@@ -150,7 +150,7 @@ def _draw_box(axes: Axes, pair: ItemPair, x: float, middle: float, width: float)
 def _write_texts(figure: Figure, net: NetRow, middle: float, *, is_base: bool) -> None:
     height = figure.get_size_inches()[1]
     # The name is bold, and bold letters are about 8 % wider than the regular ones that wrap_text measures.
-    lines = [canvas.wrap_text(net.name, _LEFT - 0.2, canvas.FONT_SIZE * 1.08, 1)[0]]
+    lines = [canvas.shorten_name(net.name, _LEFT - 0.2, canvas.FONT_SIZE * 1.08)]
     lines += canvas.wrap_text(net.changes, _LEFT - 0.15, _FONT_SIZE, 2)
     top = middle - 0.07 * len(lines)
     for index, line in enumerate(lines):

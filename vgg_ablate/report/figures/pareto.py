@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import log10
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vgg_ablate.models.costs import Costs
@@ -36,19 +37,7 @@ def _plot_front(front: Sequence[FrontMember], title: str) -> Figure:
     axes = canvas.add_axes(figure, 0.7, 0.35, 5.9, 2.7)
     axes.set_title(f"{title}: Pareto front of {len(front)} nets")
     fields = sorted({costs.receptive_field for _, costs in front})
-    # The legend names the smallest, the middle and the largest field: a front can have dozens.
-    named = (fields[0], fields[len(fields) // 2], fields[-1]) if fields else ()
-    for field in fields:
-        nets = sorted((costs.params, costs.macs) for _, costs in front if costs.receptive_field == field)
-        share = log10(field / fields[0] * 1.0001) / log10(fields[-1] / fields[0] * 1.0001) if len(fields) > 1 else 1.0
-        axes.plot(
-            *zip(*nets, strict=True),
-            "o",
-            color=canvas.ACCENT,
-            alpha=0.35 + 0.65 * share,
-            markersize=3 + 4 * share,
-            label=f"{field} px" if field in named else None,
-        )
+    _draw_nets(axes, front, fields)
     if front:
         scales.set_cost_scale(axes, [costs.params for _, costs in front], "x")
         scales.set_cost_scale(axes, [costs.macs for _, costs in front], "y")
@@ -63,3 +52,19 @@ def _plot_front(front: Sequence[FrontMember], title: str) -> Figure:
             loc="best",
         )
     return figure
+
+
+def _draw_nets(axes: Axes, front: Sequence[FrontMember], fields: Sequence[int]) -> None:
+    # The legend names the smallest, the middle and the largest field: a front can have dozens.
+    named = (fields[0], fields[len(fields) // 2], fields[-1]) if fields else ()
+    for field in fields:
+        nets = sorted((costs.params, costs.macs) for _, costs in front if costs.receptive_field == field)
+        share = log10(field / fields[0] * 1.0001) / log10(fields[-1] / fields[0] * 1.0001) if len(fields) > 1 else 1.0
+        axes.plot(
+            *zip(*nets, strict=True),
+            "o",
+            color=canvas.ACCENT,
+            alpha=0.35 + 0.65 * share,
+            markersize=3 + 4 * share,
+            label=f"{field} px" if field in named else None,
+        )

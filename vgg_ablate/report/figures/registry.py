@@ -14,7 +14,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from vgg_ablate.analysis.summary import Report
-from vgg_ablate.analysis.tuning import collect_trials, expect_best
+from vgg_ablate.analysis.tuning import collect_trials, compute_expected_best
 from vgg_ablate.formatting import numbers
 from vgg_ablate.report.figures import (
     canvas,
@@ -138,7 +138,7 @@ def _prepare_tuning(report: Report) -> Draw | None:
     trials = {tuned.variant: tuned.first_rung for tuned in collect_trials(report) if tuned.first_rung}
     if not trials or report.study.tune is None or report.study.tune.trials < 2:
         return None
-    expected = {variant: expect_best(rung) for variant, rung in trials.items()}
+    expected = {variant: compute_expected_best(rung) for variant, rung in trials.items()}
     return partial(tuning_budget.plot_tuning_budget, expected, report.study.tune.epochs[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -33,30 +34,34 @@ def plot_tuning_budget(expected: Mapping[str, Sequence[float]], epochs: int) -> 
         color = canvas.SERIES_COLORS[index % len(canvas.SERIES_COLORS)]
         marker = canvas.MARKERS[index // len(canvas.SERIES_COLORS) % len(canvas.MARKERS)]
         axes.plot(range(1, len(line) + 1), line, color=color, marker=marker, markersize=3.5, linewidth=1.2)
-        axes.annotate(
-            canvas.wrap_text(name, canvas.WIDTH - _LEFT - _WIDTH - 0.35, canvas.SMALL_FONT_SIZE, 1)[0],
-            (right, line[-1]),
-            (right + 0.2 * trials / _WIDTH, height),
-            color=canvas.INK,
-            fontsize=canvas.SMALL_FONT_SIZE,
-            verticalalignment="center",
-            annotation_clip=False,
-            # relpos: the line ends at the left edge of the name; from its centre it would cross neighbouring names.
-            arrowprops={
-                "arrowstyle": "-",
-                "color": color,
-                "linewidth": 0.7,
-                "relpos": (0, 0.5),
-                "shrinkA": 1,
-                "shrinkB": 0,
-                "patchA": None,
-            },
-        )
+        _write_name(axes, name, (right, line[-1]), (right + 0.2 * trials / _WIDTH, height), color)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     canvas.set_plain_ticks(axes.yaxis)
     axes.set_xlabel(f"trials of {epochs} epoch{'s' * (epochs != 1)}")
     axes.set_ylabel("expected best validation error, %")
     return figure
+
+
+def _write_name(axes: Axes, name: str, end: tuple[float, float], position: tuple[float, float], color: str) -> None:
+    axes.annotate(
+        canvas.wrap_text(name, canvas.WIDTH - _LEFT - _WIDTH - 0.35, canvas.SMALL_FONT_SIZE, 1)[0],
+        end,
+        position,
+        color=canvas.INK,
+        fontsize=canvas.SMALL_FONT_SIZE,
+        verticalalignment="center",
+        annotation_clip=False,
+        # relpos: the line ends at the left edge of the name; from its centre it would cross neighbouring names.
+        arrowprops={
+            "arrowstyle": "-",
+            "color": color,
+            "linewidth": 0.7,
+            "relpos": (0, 0.5),
+            "shrinkA": 1,
+            "shrinkB": 0,
+            "patchA": None,
+        },
+    )
 
 
 def _spread_heights(values: Sequence[float], gap: float, high: float) -> list[float]:

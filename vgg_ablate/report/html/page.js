@@ -36,3 +36,13 @@ const unfold = () => {
 };
 addEventListener("hashchange", unfold);
 unfold();
+// On paper nothing can be unfolded: everything is open but the list of runs, which is long and stands in runs.csv.
+const unfolded = [];
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll(".details > details:not([open])"))
+    if (!part.querySelector(".records")) unfolded.push(part);
+  for (const part of unfolded) part.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const part of unfolded.splice(0)) part.open = false;
+});

@@ -12,7 +12,7 @@ from vgg_ablate.formatting import table
 from vgg_ablate.report.figures import canvas
 from vgg_ablate.report.figures.registry import RenderedFigure
 
-_CSS_VARIABLES = {  # color of a figure -> variable of page.css, which has a light and a dark value
+_CSS_VARIABLES = {  # colour of a figure -> variable of page.css, which has a light and a dark value
     canvas.INK: "ink",
     canvas.SOFT: "soft",
     canvas.RULE: "rule",
@@ -37,7 +37,7 @@ def render_sentence(text: str) -> Markup:
 
 
 def inline_svg(figure: RenderedFigure) -> Markup:
-    """Return the SVG element of a figure as a part of the page, with the page's colors and the title as its label."""
+    """Return the SVG element of a figure as a part of the page, with the page's colours and the title as its label."""
     svg = figure.svg[figure.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     # Matplotlib's style element would apply to every figure of the page; page.css has its two rules.

@@ -32,7 +32,7 @@ _RECORD_BYTES, _EPOCH_BYTES = 4000, 310
 
 @dataclass(frozen=True, slots=True)
 class TimeModel:
-    """Seconds of training per example, as a line over MACs."""
+    """Seconds of training per example, as a line over MACs: a part of `StudyCost`, with names that stay."""
 
     fixed: float
     a_mac: float
@@ -59,7 +59,7 @@ class VariantCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCost:
-    """The predicted cost of a study. `plan --json` writes these fields."""
+    """The predicted cost of a study. Its fields are keys of `plan --json`, so their names stay."""
 
     variants: tuple[VariantCost, ...]
     slots: int
@@ -88,12 +88,7 @@ def estimate_study_cost(
     `records` are runs of this machine, of any study. `trials` are the runs of the tuning that are still to be trained,
     before those of the plan.
     """
-    # Records of this study and of those beside it: what another study has trained is linked and not trained again.
-    model, own = fit_time_model(records), store.keys()
-    reused = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
-    recorded = own | reused.keys()
-    with_predictions = find_kept_predictions(store.folder.parent / "predictions", own)
-    with_predictions |= {key for key, path in reused.items() if locate_predictions(path, key).exists()}
+    model, (recorded, reused, with_predictions) = fit_time_model(records), _find_stored_runs(plan, store)
     trainings, averages = plan.divide(recorded, with_predictions)
     durations = {cell.key: _predict_seconds(cell, model, records) for cell in trainings}
     kept, dropped = _split_by_hours(trainings, durations, len(slots), max_hours)
@@ -110,9 +105,7 @@ def estimate_study_cost(
         room=memory,
         pace=model,
         seconds=None if plan_seconds is None or tuning_seconds is None else plan_seconds + tuning_seconds,
-        disk_bytes=sum(
-            _RECORD_BYTES + _EPOCH_BYTES * cell.run.train.epochs for cell in (*plan.list_missing(recorded), *trials)
-        ),
+        disk_bytes=_predict_disk_bytes([*plan.list_missing(recorded), *trials]),
         adopted=len(reused),
         trainings=len(trainings),
         averages=len(averages),
@@ -120,6 +113,20 @@ def estimate_study_cost(
         tuning_runs=len(trials),
         tuning_seconds=tuning_seconds,
     )
+
+
+def _find_stored_runs(plan: Plan, store: RecordStore) -> tuple[set[str], set[str], set[str]]:
+    """Return the keys of all records, of those that other studies have, and of stored predictions."""
+    # Records of this study and of those beside it: what another study has trained is linked and not trained again.
+    own = store.keys()
+    reused = find_sibling_records(store, {cell.key for cell in plan.cells} - own)
+    with_predictions = find_kept_predictions(store.folder.parent / "predictions", own)
+    with_predictions |= {key for key, path in reused.items() if locate_predictions(path, key).exists()}
+    return own | reused.keys(), set(reused), with_predictions
+
+
+def _predict_disk_bytes(cells: Iterable[StudyCell]) -> int:
+    return sum(_RECORD_BYTES + _EPOCH_BYTES * cell.run.train.epochs for cell in cells)
 
 
 def fit_time_model(records: Iterable[Record]) -> TimeModel | None:
@@ -179,7 +186,7 @@ def read_machine_records(folders: Iterable[Path], device: str) -> list[Record]:
 def _measure_seconds_per_example(record: Record) -> float:
     """Return the seconds of training per example: CPU time on one CPU thread, else wall time.
 
-    The wall time of a run that had to wait for the processor does not say how long it takes on a quiet machine. With
+    The wall time of a run that had to wait for the processor is longer than on a quiet machine. With
     several threads, CPU time is a sum over them and not a duration.
     """
     is_single_thread = record.environment.get("device") == "cpu" and record.environment.get("threads") == 1

@@ -18,7 +18,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vgg_ablate.config.study import Study
-from vgg_ablate.records import Epoch, Outcome, Record, format_run_name
+from vgg_ablate.manifest import format_run_name
+from vgg_ablate.records import Epoch, Outcome, Record
 from vgg_ablate.runs.ledger.storage import build_default_url, open_storage, translate_storage_errors
 
 # Levels beyond which a parameter is kept as an index. Optuna stores all choices with every trial: 10,000 trials of a
@@ -44,7 +45,7 @@ class TrialParameters:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Mapping[str, Any]]) -> TrialParameters:
-        """Return the parameters for variant -> path -> value, with the same paths for every variant."""
+        """Return the parameters for values by variant and path; every variant has the same paths."""
         paths = next(iter(values.values()))
         levels = {path: list(dict.fromkeys(by_path[path] for by_path in values.values())) for path in paths}
         indices = {path: {level: index for index, level in enumerate(levels[path])} for path in paths}

@@ -17,12 +17,20 @@ from vgg_ablate.runs.recorded import read_outcomes
 class LedgerMirror:
     """The trials of a plan's runs in a ledger, kept equal to the records."""
 
-    def __init__(self, ledger: Ledger, plan: Plan, store: RecordStore) -> None:
+    def __init__(
+        self, ledger: Ledger, store: RecordStore, variants: Mapping[str, str], parameters: TrialParameters
+    ) -> None:
         self._ledger = ledger
         self._store = store
+        self._variants = variants  # by key of the run
+        self._parameters = parameters
+
+    @classmethod
+    def from_plan(cls, plan: Plan, ledger: Ledger, store: RecordStore) -> LedgerMirror:
+        """Return the mirror of a plan's records in its ledger."""
         # Variants that are one run share its trial, which names the first of them.
-        self._cells = {cell.key: cell for cell in reversed(plan.cells)}
-        self._parameters = TrialParameters.from_values(list_variant_values(plan.study))
+        variants = {cell.key: cell.variant for cell in reversed(plan.cells)}
+        return cls(ledger, store, variants, TrialParameters.from_values(list_variant_values(plan.study)))
 
     def reconcile(self, recorded: Mapping[str, str] | None = None) -> int:
         """Add the trials that are missing, and return how many were.
@@ -30,7 +38,7 @@ class LedgerMirror:
         `recorded` maps keys to outcomes; where the caller has not read them, they are read from the records.
         """
         mirrored = self._ledger.read_outcomes()
-        recorded = read_outcomes(self._store, self._cells) if recorded is None else recorded
+        recorded = read_outcomes(self._store, self._variants) if recorded is None else recorded
         missing = [key for key, outcome in recorded.items() if mirrored.get(key) != outcome]
         try:
             for key in missing:
@@ -52,12 +60,11 @@ class LedgerMirror:
             self.rebuild()
 
     def _add(self, record: Record) -> None:
-        cell = self._cells[record.key]
-        self._ledger.mirror(record, cell.variant, self._parameters)
+        self._ledger.mirror(record, self._variants[record.key], self._parameters)
 
 
 def list_variant_values(study: Study) -> dict[str, Mapping[str, Any]]:
-    """Return, for each variant, its value at every path that any variant changes, as a ledger keeps it."""
+    """Return the values of every variant, by path, at all paths that any variant changes, encoded for the ledger."""
     paths = list(dict.fromkeys(path for variant in study.all_variants for path in variant.changes))
     if not paths:
         return {variant.name: {"variant": variant.name} for variant in study.variants}

@@ -11,7 +11,7 @@ from vgg_ablate.runs.plan import StudyCell
 
 @dataclass
 class Forecast:
-    """A forecast of a study's end that learns the duration of runs as they finish.
+    """A forecast of the end of a study, from the durations of its finished runs.
 
     A variant with finished runs is expected to take their mean; any other, its work (`StudyCell.work`) at the rate of
     all finished runs.
@@ -45,7 +45,7 @@ class Forecast:
         self._running[cell.key] = (cell.variant, fraction)
 
     def end(self, cell: StudyCell, seconds: float | None) -> None:
-        """Mark a run as ended, after `seconds` of wall time; None where these say nothing about the variant."""
+        """Mark a run as ended, after `seconds` of wall time; None where these are not typical of the variant."""
         self._running.pop(cell.key, None)
         self._shared -= len(cell.shares)
         if seconds is not None:
@@ -65,7 +65,7 @@ class Forecast:
     def estimate_seconds_left(self, unnamed: int = 0) -> float | None:
         """Return the seconds until everything has ended; None before a run has finished.
 
-        `unnamed` is the number of runs that will be asked for and are not known yet, as those of a search.
+        `unnamed` is the number of later runs that are not known yet, such as those of a search.
         """
         if not self._finished:
             return None

@@ -28,7 +28,7 @@ class DeclaredFingerprints:
     """Fingerprints for `plan` and `status`, which work without the images and never download them.
 
     Where a data set cannot be read, its fingerprint is the one that the records in `folder` have for it, so that
-    recorded runs count; else it is a placeholder. Either way a warning on stderr says so, once per data set.
+    recorded runs count; else it is a placeholder. Either way a warning is printed to stderr, once per data set.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +66,7 @@ class ReadingNotice:
         self._printed = False
 
     def __call__(self, done: int, total: int) -> None:
-        """Take note that `done` of `total` images have been read."""
+        """Print the line if it is due, after `done` of `total` images."""
         if not self._printed and done < total and time.monotonic() >= self._due:
             print(f"reading {total:,} images of {self._name} ...", file=sys.stderr)
             self._printed = True

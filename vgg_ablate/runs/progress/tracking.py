@@ -25,13 +25,18 @@ class TrackerView(NullView):
 
     _process: subprocess.Popen[bytes]
 
-    def __init__(self, name: TrackerName, folder: Path) -> None:
-        events = folder / "events.jsonl"
+    def __init__(self, name: TrackerName, folder: Path, offset: int) -> None:
         self._name = name
         self._folder = folder
         self._log = folder / "logs" / f"track-{name}.log"
-        self._offset = events.stat().st_size if events.exists() else 0  # earlier starts have been mirrored
+        self._offset = offset  # in bytes, of the first event of this start in the event log
         self._has_failed = False
+
+    @classmethod
+    def prepare(cls, name: TrackerName, folder: Path) -> TrackerView:
+        """Return the view of a tracker that mirrors what is logged from now on: earlier starts are mirrored."""
+        events = folder / "events.jsonl"
+        return cls(name, folder, events.stat().st_size if events.exists() else 0)
 
     def start(self, state: ProgressState) -> None:
         command = [sys.executable, "-m", _PROCESS, self._name, str(self._folder), str(self._offset)]

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import IO, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -37,7 +37,7 @@ class ProgressState:
     """The progress of a study: the scheduler and the source of runs update it, the views show it."""
 
     name: str
-    total: int | None  # runs asked for; None: a search with a budget in hours does not know yet
+    total: int | None  # runs of the study; None: not known yet, in a search with a budget in hours
     recorded: int = 0  # before this start
     forecast: Forecast = field(default_factory=Forecast)
     running: dict[str, tuple[StudyCell, Epoch | None]] = field(default_factory=dict)  # by key, with the last epoch
@@ -58,16 +58,16 @@ class View(Protocol):
     """A consumer of a study's events. The scheduler calls it from one thread."""
 
     def start(self, state: ProgressState) -> None:
-        """Begin; `state` is kept up to date before every later call."""
+        """Show or store the state, which is kept up to date before every later call."""
 
     def handle(self, cell: StudyCell, event: RunEvent) -> None:
-        """Take note of an event of a run."""
+        """Handle an event of a run."""
 
     def tick(self) -> None:
-        """Do what is due by the clock; called several times per second."""
+        """Update what depends on the time; called several times per second."""
 
     def close(self) -> None:
-        """End; called once, however the study ended."""
+        """Finish the output; called once, also when the study ends with an error."""
 
 
 class NullView:
@@ -219,10 +219,15 @@ class RichView(LiveView):
 class NotebookView(LiveView):
     """The live view in Jupyter: one output that is replaced, with the failures above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, handle: Any) -> None:
         super().__init__()
-        self._handle = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+        self._handle = handle  # IPython's, of the output
         self._printed: list[str] = []
+
+    @classmethod
+    def open(cls) -> NotebookView:
+        """Return the view of a new output below the cell that runs."""
+        return cls(import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True))
 
     def _print(self, text: str) -> None:
         self._printed.append(text)
@@ -260,7 +265,7 @@ class MultiView:
 def build_view(kind: ProgressKind) -> View:
     """Return the view for `--progress`; `auto`: live on a terminal and in Jupyter, lines elsewhere."""
     if kind == "auto" and _is_notebook():
-        return NotebookView()
+        return NotebookView.open()
     if kind == "auto":
         kind = "rich" if sys.stderr.isatty() else "plain"
     if kind == "none":

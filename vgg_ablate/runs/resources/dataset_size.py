@@ -1,4 +1,4 @@
-"""The number of examples of a run before its data are read: from the data set's known size, or from its files."""
+"""The number of examples of a run before its data are read: the published number, or that of the files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _count_split_examples(data: Data) -> tuple[int, int] | None:
     return min(remaining, data.limit or remaining), test_count or drawn
 
 
-@cache  # listing a million files takes seconds, and every run of a plan asks
+@cache  # listing a million files takes seconds, and every run of a plan needs the number
 def _count_files(data: Data) -> tuple[int, int] | None:
     """Return the image files for training and for testing, damaged ones included; None if the folder is missing."""
     try:

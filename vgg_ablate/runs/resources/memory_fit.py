@@ -1,4 +1,4 @@
-"""Whether a run fits: its predicted peak memory against the memory of the device on which it will train."""
+"""The fit of a run into memory: its predicted peak against the memory of the device on which it will train."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def count_cores() -> int:
 
 
 def list_visible_gpus() -> tuple[str, ...]:
-    """Return the GPUs that a child process would see, as CUDA_VISIBLE_DEVICES names them. Imports no torch.
+    """Return the GPUs that a child process could use, by their names in CUDA_VISIBLE_DEVICES. Imports no torch.
 
     Without CUDA_VISIBLE_DEVICES these are the GPUs that NVML lists: none where its library, which is part of NVIDIA's
     driver, is missing.

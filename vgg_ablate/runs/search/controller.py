@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vgg_ablate.config.search import Search
 from vgg_ablate.errors import Problem, SpecError
-from vgg_ablate.records import Epoch, Outcome, PlannedRun, Record, RecordStore
+from vgg_ablate.manifest import PlannedRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.runs.ledger.ledger import Ledger
 from vgg_ablate.runs.plan import Plan, StudyCell, cache_fingerprints
 from vgg_ablate.runs.progress.views import ProgressState
@@ -49,7 +50,7 @@ def resume_search(plan: Plan, folder: Path, ledger: Ledger) -> SearchController:
 class SearchController:
     """The source of a search's runs: decides which run comes next, and judges proposals by their records."""
 
-    needed: set[str] | None = None  # every run that is asked for
+    needed: set[str] | None = None  # None: a search needs all of its runs
 
     def __init__(
         self, plan: Plan, design: Search, sampler: OptunaSampler, store: RecordStore, state: ProgressState
@@ -113,11 +114,11 @@ class SearchController:
 
     @property
     def cells(self) -> tuple[StudyCell, ...]:
-        """Every run asked for so far: the plan's, the winners', the proposals'."""
+        """All runs so far: those of the plan, of the winners and of the proposals."""
         return (*self._plan.cells, *(self._winners or ()), *self._proposals.list_cells())
 
     def list_planned(self) -> tuple[PlannedRun, ...]:
-        """Return the runs asked for so far, as the manifest lists them."""
+        """Return all runs so far, as the manifest lists them."""
         return tuple(cell.planned for cell in self.cells)
 
     def has_unfinished_runs(self) -> bool:
@@ -170,7 +171,7 @@ class SearchController:
     def _admit(self, proposal: Proposal) -> bool:
         """Open a proposal unless its net cannot exist or is outside the constraints; return whether it has runs to do.
 
-        A refused proposal is told to Optuna as pruned, with its excess over each constraint, and is never trained.
+        A refused proposal is pruned in Optuna, with its excess over each constraint, and is never trained.
         """
         number = proposal.number
         try:
@@ -207,7 +208,7 @@ class SearchController:
         budget = self._design.budget
         if budget.variants is not None and len(self._proposals.identities) >= budget.variants:
             return True
-        # Seconds of training over all workers and starts: wall time would say nothing on another machine.
+        # Seconds of training over all workers and starts: wall time depends on the number of workers.
         if budget.hours is not None and sum(self._proposals.train_seconds.values()) >= 3600 * budget.hours:
             return True
         return self._sampler.is_exhausted
@@ -224,7 +225,7 @@ class SearchController:
     def _restore(self, judged: JudgedProposal) -> None:
         """Count the runs of a judged proposal, and queue those whose record is lost.
 
-        A result needs its record: what the ledger alone knows is not one. A run that the pruner had stopped is stopped
+        A result needs its record: the ledger alone is not enough. A run that the pruner had stopped is stopped
         at the same epoch again.
         """
         proposal = judged.proposal

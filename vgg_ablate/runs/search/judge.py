@@ -1,4 +1,4 @@
-"""Judging of proposals by their records: what the pruner is asked, and the value that a proposal gets."""
+"""The judging of proposals by their records: the reports to the pruner, and the value of each proposal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ProposalJudge:
             return stop_epoch <= epoch.epoch and not is_last
         entries = self._proposals.list_open(cell.key)
         for opened, index in entries:
-            # Of the later seeds the pruner sees the mean after each seed (`_judge`), not single epochs.
+            # Of the later seeds the pruner gets the mean after each seed (`_judge`), not single epochs.
             if index == 0 and not opened.is_stopped:
                 error = 1 - epoch.val_accuracy
                 opened.is_stopped = self._sampler.report(opened.proposal.number, epoch.epoch, error)
@@ -38,7 +38,7 @@ class ProposalJudge:
     def add_record(self, key: str, record: Record) -> None:
         """Add a record to every open proposal that has its run, and judge these proposals."""
         if record.outcome is Outcome.FAILED:
-            return  # a bug says nothing about the variant: its proposal stays open until the run is repeated
+            return  # a bug is no result of the variant: its proposal stays open until the run is repeated
         for opened, index in self._proposals.list_open(key):
             if index not in opened.records:
                 self._proposals.train_seconds[key] = record.train_seconds
@@ -49,12 +49,12 @@ class ProposalJudge:
                 self._judge(opened, index)
 
     def lower_total(self, count: int) -> None:
-        """Take back runs that are not needed any more."""
+        """Lower the number of runs of the study by runs that are not needed any more."""
         if self._state.total is not None:
             self._state.total -= count
 
     def _judge(self, opened: OpenProposal, index: int) -> None:
-        """Close a proposal whose seeds are all recorded, or which is stopped; else ask the pruner about its mean."""
+        """Close a proposal whose seeds are all recorded, or which is stopped; else report its mean to the pruner."""
         number = opened.proposal.number
         if any(record.outcome is Outcome.PRUNED for record in opened.records.values()):
             opened.is_stopped = True

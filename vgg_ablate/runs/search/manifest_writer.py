@@ -21,7 +21,7 @@ class ManifestWriter(NullView):
         self._written_at = time.monotonic()
 
     def tick(self) -> None:
-        """Write the manifest where that is due."""
+        """Write the manifest, if the last time was long enough ago."""
         if time.monotonic() - self._written_at >= _INTERVAL_S:
             self.close()
 

@@ -1,4 +1,4 @@
-"""A search's proposals: the nets and runs that they stand for, which of them are open, and their records."""
+"""The proposals of a search: their nets and runs, their records, and which of them are open."""
 
 from __future__ import annotations
 

@@ -74,16 +74,25 @@ class OptunaSampler:
     Every method raises StorageError where the storage cannot be read or written.
     """
 
-    def __init__(self, ledger: Ledger, design: Search) -> None:
-        self.points: list[dict[str, object]] = []  # of every proposal, by number
+    def __init__(
+        self,
+        ledger: Ledger,
+        design: Search,
+        points: list[dict[str, object]],
+        distributions: Mapping[str, BaseDistribution],
+        grid: Sequence[Point] | None,
+        *,
+        found_exhausted: bool,
+    ) -> None:
+        self.points = points  # of every proposal, by number
         self._study = ledger.study
         self._url = ledger.url
         self._design = design
-        self._distributions = {path: _build_distribution(dimension) for path, dimension in design.space.items()}
-        self._grid = _shuffle_grid(design) if isinstance(design.sampler, GridSampler) else None
+        self._distributions = dict(distributions)  # by path
+        self._grid = grid  # None: the sampler is none of a grid
         self._trials: dict[int, optuna.Trial] = {}  # open proposals, by number
-        self._reported: dict[int, set[int]] = {}  # number of the proposal -> reported steps
-        self._found_exhausted = False
+        self._reported: dict[int, set[int]] = {}  # reported steps, by number of the proposal
+        self._found_exhausted = found_exhausted
 
     @classmethod
     def load(cls, ledger: Ledger, design: Search, max_epochs: int) -> OptunaSampler:
@@ -92,16 +101,17 @@ class OptunaSampler:
         `max_epochs` is the last step that a proposal can reach, over all its seeds. Raises SpecError where the space is
         not the one with which the search began.
         """
-        sampler = cls(ledger, design)
+        distributions = {path: _build_distribution(dimension) for path, dimension in design.space.items()}
         with translate_storage_errors(ledger.url):
             ledger.study.pruner = _build_pruner(design, max_epochs)
             trials = ledger.study.get_trials(deepcopy=False)
             # An edited space, or edited constraints, can have new points again.
-            sampler._found_exhausted = ledger.study.user_attrs.get("exhausted") == _hash_space(design)
-        sampler.points = [dict(trial.params) for trial in trials]
+            found_exhausted = ledger.study.user_attrs.get("exhausted") == _hash_space(design)
         for trial in trials[:1]:  # all trials of a study have one space
-            _check_space(trial, sampler._distributions)
-        return sampler
+            _check_space(trial, distributions)
+        grid = _shuffle_grid(design) if isinstance(design.sampler, GridSampler) else None
+        points = [dict(trial.params) for trial in trials]
+        return cls(ledger, design, points, distributions, grid, found_exhausted=found_exhausted)
 
     @property
     def is_exhausted(self) -> bool:

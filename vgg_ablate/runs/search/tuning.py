@@ -24,8 +24,9 @@ from vgg_ablate.config.training import Data, Evaluate
 from vgg_ablate.config.tuning import Tune, TuningWinner
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import RunsFailedError
+from vgg_ablate.manifest import TuningRun
 from vgg_ablate.models import width_matching
-from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run, TuningRun
+from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, Run
 from vgg_ablate.runs.ledger.ledger import Ledger, LevelsChangedError, TrialParameters
 from vgg_ablate.runs.plan import StudyCell, cache_fingerprints, compute_work
 from vgg_ablate.runs.progress.views import ProgressState
@@ -139,7 +140,7 @@ def find_frozen_winners(
 
 
 def resume_tuning(study: Study, fingerprint: Callable[[Data], str], folder: Path) -> Tuning:
-    """Return the tuning of a study as a results folder has left it: trials, known winners, and missing runs.
+    """Return the tuning of a study, resumed from its results folder: trials, known winners, and missing runs.
 
     A winner in the folder's study.yaml, or in the study that is run, stays even where the records of its trials are
     lost: the study's own runs have been trained with it. Raises StorageError where the record of a trial is damaged.
@@ -154,10 +155,10 @@ def resume_tuning(study: Study, fingerprint: Callable[[Data], str], folder: Path
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The tuning of a study: what it may train, the winners known so far, and the source of its missing runs."""
+    """The tuning of a study: all its runs, the winners known so far, and the source of the missing runs."""
 
     runs: tuple[TuningRun, ...]  # every run that it may need, for the manifest
-    frozen: Mapping[str, TuningWinner]  # winners that are written down, whatever the records say
+    frozen: Mapping[str, TuningWinner]  # winners that study.yaml has; they stay, whatever the records are
     source: TuningSource  # for the other variants
 
     @property
@@ -223,7 +224,7 @@ class TuningSource:
         return self._records
 
     def find_missing(self) -> list[StudyCell]:
-        """Return the runs without a record that are known to be needed, and expect them in the progress."""
+        """Return the needed runs without a record, as far as they are known, and add them to the forecast."""
         self.state.recorded = len(self.read_records())
         missing = list(self._list_missing())
         self.state.forecast.expect(missing)
@@ -343,7 +344,7 @@ def _compute_mean_error(cells: Sequence[StudyCell], records: Mapping[str, Record
 
 
 def _has_trained(record: Record) -> bool:
-    """Return whether a run finished above chance; where its record does not say, finishing is enough."""
+    """Return whether a run finished, and not at chance level as far as its record shows."""
     return record.outcome is Outcome.FINISHED and record.is_stalled is not True
 
 

@@ -34,7 +34,7 @@ from vgg_ablate.runs.workers.protocol import (
 )
 from vgg_ablate.runs.workers.watchdog import Watchdog
 
-_KILL_TIMEOUT_S = 5.0  # a killed process that waits for a dead disk stays longer, and is left alone
+_KILL_TIMEOUT_S = 5.0  # a killed process that waits for a disk stays longer, and is not waited for
 _MAX_FAILED_STARTS = 3  # workers in a row that exit before their first message: the cause is common to all
 
 
@@ -55,13 +55,13 @@ class _Worker:
 class LocalPool:
     """One worker process per slot.
 
-    Use a pool only from the thread that created it, and keep that thread alive: on Linux the workers die with it.
+    Use a pool only from the thread that created it, and keep that thread running: on Linux the workers end with it.
     """
 
     def __init__(
         self, slots: tuple[Slot, ...], training: str, context: WorkerContext, packing: GpuPacking | None = None
     ) -> None:
-        """Take the slots, and in `training` the importable name of a training backend.
+        """Use these slots; `training` is the importable name of a training backend.
 
         With `packing`, a slot is used only while its device has the memory for another run.
         """
@@ -221,7 +221,7 @@ class LocalPool:
         return key
 
     def _remove_dead_worker(self, slot: Slot) -> list[WorkerEvent]:
-        """Forget a worker that has exited and return its job as lost. Raises EnvironmentFailedError if none starts."""
+        """Remove a worker that has exited; return its job as lost. Raises EnvironmentFailedError if none starts."""
         worker = self._workers.pop(slot)
         worker.connection.close()
         status = worker.process.wait()
@@ -229,7 +229,7 @@ class LocalPool:
         if key is None:
             return []
         cause = f"signal {-status}" if status < 0 else f"exit status {status}"
-        # Only workers that exit by themselves count: one that is killed says nothing about the next.
+        # Only workers that exit by themselves count: the next one may outlive one that was killed.
         self._failed_starts += status > 0
         if self._failed_starts >= _MAX_FAILED_STARTS:
             raise EnvironmentFailedError(

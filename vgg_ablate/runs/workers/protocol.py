@@ -18,7 +18,7 @@ class WorkerContext:
     folder: Path  # the results folder of the study
     device: str = "cpu"  # torch's name for it inside the worker
     threads: int = 1
-    heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S  # without a sign of life after which a worker loses its run
+    heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S  # without a heartbeat after which a worker loses its run
 
     @property
     def records(self) -> Path:
@@ -60,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """A message to a worker: stop this run after its current epoch; its record says that it was pruned."""
+    """A message to a worker: stop this run after its current epoch, and record it as pruned."""
 
     key: str
 
@@ -123,7 +123,7 @@ class JobRefused:
 
 @dataclass(frozen=True, slots=True)
 class JobLost:
-    """A message from a pool: the worker of this job has died without a message, or was silent for too long."""
+    """A message from a pool: the worker of this job has ended without a message, or sent no heartbeat for too long."""
 
     key: str
     reason: str
@@ -145,7 +145,7 @@ class WorkerPool(Protocol):
         """Return the number of jobs that can be submitted now."""
 
     def submit(self, job: Job) -> None:
-        """Submit a job; `free()` must not be 0."""
+        """Submit a job; `count_free_slots()` must not be 0."""
 
     def poll(self, timeout: float) -> list[WorkerEvent]:
         """Return the events since the last call; wait for the first one for at most `timeout` seconds."""

@@ -1,10 +1,10 @@
 """Workers as tasks of a Ray cluster: the same contract as local processes, on other machines.
 
 Ray assigns a task to a machine and reports when the machine is gone; retries are left to the driver (`max_retries=0`),
-which knows about checkpoints. A process or machine that hangs reports nothing: the watchdog gives its run to another.
+which has the checkpoints. The runs of a process or machine that hangs are found by the watchdog and submitted again.
 
-No shared folder is needed. A machine that does not see the results folder works in its cache folder and returns its
-records with its answer. With a shared folder, a lost run continues from its checkpoint on another machine.
+No shared folder is needed. A machine without the results folder works in its cache folder and returns its records as
+the result of the task. With a shared folder, a lost run continues from its checkpoint on another machine.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from vgg_ablate.errors import EnvironmentFailedError
 from vgg_ablate.files import replace_file
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore, build_predictions_path
 from vgg_ablate.runs.leases import LeaseLostError, break_lease, read_driver_signature
+from vgg_ablate.runs.workers.job import TrainingBackend, format_error, perform_job
 from vgg_ablate.runs.workers.protocol import (
     DecodingProgress,
     EpochEnded,
@@ -42,12 +43,11 @@ from vgg_ablate.runs.workers.protocol import (
     WorkerEvent,
 )
 from vgg_ablate.runs.workers.watchdog import Watchdog, compute_heartbeat_interval, send_heartbeats
-from vgg_ablate.runs.workers.worker import TrainingBackend, format_error, perform_job
 
 _CLUSTER_SIZE_INTERVAL_S = 5.0  # between two queries of the cluster's size, each of which takes milliseconds
 _DECISION_INTERVAL_S = 0.05  # between two questions of a task that waits for a decision, and two looks of the driver
 
-# What a task reports: an epoch, its progress of decoding, or None as a sign of life.
+# A report of a task: an epoch, its progress of decoding, or None as a heartbeat.
 _Report = EpochEnded | DecodingProgress | None
 
 
@@ -57,7 +57,7 @@ class _Task:
 
     reference: Any
     job: Job
-    ticket: int  # of this submission; a lost job gets another one, so that late reports can be told apart
+    ticket: int  # of this submission; a lost job gets another one, which late reports do not have
     reached: int = 0  # number of the last epoch
     waits: bool = False  # for the decision on the epoch that it has reported last
     is_stopped: bool = False  # the driver has asked for its end
@@ -231,7 +231,7 @@ class _TaskResult:
 
     ended: JobEnded
     records: list[str]  # one per run of the job, as JSON
-    predictions: dict[str, bytes]  # stored ones by file name; empty if the machine sees the results folder
+    predictions: dict[str, bytes]  # stored ones by file name; empty if the machine has the results folder
 
 
 class _Answer(Enum):
@@ -314,7 +314,7 @@ def _perform_task(
 
     with send_heartbeats(send_heartbeat, compute_heartbeat_interval(context.heartbeat_timeout_s)):
         backend = cast(TrainingBackend, importlib.import_module(training))
-        # The lock file identifies the folder: a machine that reads another signature there, or none, sees another one.
+        # The lock file identifies the folder: another signature there, or none, means another one.
         is_shared = driver_signature != "" and read_driver_signature(context.folder) == driver_signature
         if not is_shared:
             context = replace(context, folder=Path(get_cache_dir(), "unfinished", *context.folder.parts[1:]))
@@ -346,5 +346,5 @@ def _report_and_wait(board: Any, key: str, ticket: int, report: _Report, *, wait
         time.sleep(_DECISION_INTERVAL_S)
         answer = ray.get(board.report.remote(key, ticket, report))
     if answer is _Answer.GONE:
-        raise LeaseLostError(f"{key} was given to another machine: this one gave no sign of life for too long")
+        raise LeaseLostError(f"{key} was given to another machine: this one sent no heartbeat for too long")
     return answer is _Answer.STOP

@@ -1,4 +1,4 @@
-"""The package's own training as a backend of workers (`worker.TrainingBackend`)."""
+"""The package's own training as a backend of workers (`job.TrainingBackend`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train(
 ) -> Generator[Epoch, None, Callable[[Run], FinalMetrics | None]]:
     """Train once for runs with one training key; yield every epoch, including those of a checkpoint.
 
-    Return a function that evaluates the trained net on the test set as one of the runs asks for.
+    Return a function that evaluates the trained net on the test set with the views of one of the runs.
     """
     memory.reset_peak_memory(context.device)
     # With several evaluations, the last epoch is in the checkpoint too: a worker that is killed between two records

@@ -1,7 +1,7 @@
 """The watchdog of runs: detects workers that hang.
 
-A worker that is killed is noticed because its connection closes. One that hangs (a stopped machine, a broken network, a
-dead disk) sends nothing, so its silence must count. A run is given to another worker if there was no heartbeat for the
+The connection of a worker that is killed closes. A worker that hangs (a stopped machine, a broken network, a disk that
+does not respond) sends nothing, and is found by the missing heartbeats. A run is lost if there was no heartbeat for the
 timeout, or if between its first and its last epoch no epoch has ended for the timeout plus ten times its longest one.
 """
 
@@ -49,7 +49,7 @@ def send_heartbeats(send: Callable[[], object], interval_s: float) -> Iterator[N
 
 @dataclass
 class _WatchedRun:
-    """The last signs of one run, as times on the watchdog's clock."""
+    """The last heartbeat and epoch of one run, as times on the watchdog's clock."""
 
     epochs: int  # of the whole training
     heartbeat: float | None  # None: it waits for a machine and none is expected
@@ -76,7 +76,7 @@ class Watchdog:
         self._watched[run.key] = _WatchedRun(run.train.epochs, None if waiting else self._clock())
 
     def record_heartbeat(self, key: str) -> None:
-        """Record a sign of life of a run."""
+        """Record a heartbeat of a run."""
         if (watched := self._watched.get(key)) is not None:
             watched.heartbeat = self._clock()
 
@@ -104,16 +104,16 @@ class Watchdog:
         """Return why a run counts as lost; empty if it does not."""
         now = self._clock()
         if watched.heartbeat is not None and (silence := now - watched.heartbeat) > self._timeout_s:
-            return f"no sign of life for {silence:.0f} s"
-        # Decoding and pre-initialization come before the first epoch, the test set after the last: nothing tells how
-        # long these may take.
+            return f"no heartbeat for {silence:.0f} s"
+        # Decoding and pre-initialisation come before the first epoch, the test set after the last: their
+        # duration cannot be predicted.
         trains = 0 < watched.reached < watched.epochs
         if trains and (silence := now - watched.epoch_end) > self._timeout_s + _EPOCH_FACTOR * watched.longest:
             return f"no epoch for {silence:.0f} s, and none took more than {watched.longest:.1f} s"
         return ""
 
     def _discount_pause(self) -> None:
-        """Add a pause of the driver itself to the last signs of every run."""
+        """Add a pause of the driver itself to the last heartbeat and epoch of every run."""
         now = self._clock()
         pause, self._last_check = now - self._last_check, now
         if pause > _MAX_CHECK_INTERVAL_S:
