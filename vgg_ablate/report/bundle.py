@@ -74,7 +74,7 @@ def _collect_files(report: Report) -> Iterator[tuple[str, bytes]]:
 
 def _describe_environment() -> str:
     """Return the installed packages as a requirements file, below comments on Python and the system."""
-    packages = sorted({f"{found.name}=={found.version}" for found in metadata.distributions()}, key=str.lower)
+    packages = sorted({f"{package.name}=={package.version}" for package in metadata.distributions()}, key=str.lower)
     head = [f"# Python {platform.python_version()}", f"# {platform.system()} {platform.machine()}"]
     return "\n".join([*head, *packages]) + "\n"
 
