@@ -46,7 +46,7 @@ def _write_temporary_file(path: Path, content: str | bytes) -> Iterator[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = os.path.join(path.parent, f".{uuid.uuid4().hex}.aside")
-        # Not mkstemp, which gives mode 0600: a team shares a results folder, and its umask says with whom.
+        # Not mkstemp, which gives mode 0600: a team shares a results folder, and the umask decides who may read it.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with os.fdopen(handle, "wb") as file:

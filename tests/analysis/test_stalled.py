@@ -17,7 +17,7 @@ import vgg_ablate
 from tests.analysis.test_verdicts import make_claim, make_frame
 from tests.report import design_factories
 from tests.report.factories import make_results_folder
-from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis import frame_csv, summary
 from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.variant_rows import VariantRow
@@ -165,8 +165,8 @@ def test_the_frame_says_of_every_run_whether_it_trained(tmp_path: Path) -> None:
     assert trained["wide"].isna().to_dict() == {0: True, 1: True, 2: False, 3: False, 4: False}
     report = summary.load_report(folder)
     assert "five (diverged 1/5, trained 3/5)" in markdown.build_markdown(report)
-    (tmp_path / "runs.csv").write_text(frame.serialize_frame(report.frame), encoding="utf-8")
-    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), report.frame, check_exact=True)
+    (tmp_path / "runs.csv").write_text(frame_csv.serialize_frame(report.frame), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame_csv.read_csv(tmp_path / "runs.csv"), report.frame, check_exact=True)
 
 
 def test_a_record_of_before_says_nothing_of_its_training(tmp_path: Path) -> None:

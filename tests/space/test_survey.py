@@ -104,7 +104,7 @@ def test_every_net_costs_what_it_costs_alone(tmp_path: Path, axes: str, count: i
     study = load_study(tmp_path, axes)
     space = build_space(study)
     points = next(space.iterate_chunks(draw=count, max_points=0))
-    costs = space.compute_costs(points)
+    costs = space.tables.compute_costs(points)
     alone = [compute_costs_alone(study, space.build_point(points, index)) for index in range(count)]
     assert [costs.get_costs(index) if costs.exists[index] else None for index in range(count)] == alone
     assert None in alone
@@ -175,7 +175,7 @@ def test_a_survey_counts_the_nets_that_meet_the_constraints(tmp_path: Path) -> N
 
 def test_a_hundred_thousand_nets_take_less_than_a_second(tmp_path: Path) -> None:
     space = build_space(load_study(tmp_path, BY_STAGE))
-    space.compute_costs(next(space.iterate_chunks(draw=10, max_points=0)))  # the tables
+    space.tables.compute_costs(next(space.iterate_chunks(draw=10, max_points=0)))  # the tables
     start = process_time()
     survey = space.survey(draw=200_000)
     assert survey.seen == 200_000

@@ -182,7 +182,7 @@ def _select_data(results: Results, fingerprint: str) -> Results:
 
 
 def _pool_spread(frames: Mapping[str, pd.DataFrame], metric: str) -> _Spread | None:
-    """Pool the spread of the metric over studies (folder -> run frame); None where they have too few runs."""
+    """Pool the spread of the metric over studies, given as run frames by folder; None where they have too few runs."""
     squares, dof, studies = 0.0, 0, []
     for folder, frame in frames.items():
         values = _build_complete_array(collect_by_seed(frame, metric))

@@ -114,8 +114,8 @@ def _compute_interactions(
             for a, b in itertools.product((level, reference), (other, base)):
                 sign = (1 if a == level else -1) * (1 if b == other else -1)
                 _add_mean(weights, levels, {first: a, second: b}, sign)
-            place = shorten_factor(second)
-            label = f"{shorten_factor(first)}: {level} - {reference}, at {place} {other} more than at {place} {base}"
+            names = shorten_factor(first), shorten_factor(second)
+            label = f"{names[0]}: {level} - {reference}, at {names[1]} {other} more than at {names[1]} {base}"
             yield _compute_effect((first, second), label, weights, table, seeds)
 
 

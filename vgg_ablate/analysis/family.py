@@ -65,7 +65,7 @@ def judge_family(
 
 
 def find_unseeded_variants(frame: pd.DataFrame) -> dict[str, str]:
-    """Return the variants whose results do not depend on the seed, each with a sentence that says so.
+    """Return a sentence on every variant whose results do not depend on the seed, by the variant's name.
 
     That is a bug of the program that trained them. Equal error counts alone are chance, since a test set of 360 images
     has few possible counts; the losses must be equal, too.
@@ -213,7 +213,7 @@ def _apply_smallest_effect(claim: Claim, result: MethodResult, look: Look) -> Ve
     """Return the verdict, which is "no difference" where an undecided claim's interval is within the smallest effect.
 
     The interval has Bonferroni's level for the family, not Holm's: the step of a claim in Holm's order depends on its
-    p-value against the edges of the claim, which says nothing about the smallest effect.
+    p-value against the edges of the claim, which does not depend on the smallest effect.
     """
     smallest = claim.smallest_effect
     if result.word != "inconclusive" or not smallest or result.estimate is None:

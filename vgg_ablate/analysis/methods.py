@@ -147,11 +147,11 @@ def judge_by_method(
     claims: Sequence[Claim], estimates: Sequence[Estimate | CrossedEstimate | None], look: Look
 ) -> list[MethodResult]:
     """Judge the claims of a family that are open at a look from their estimates by one method."""
-    found = [_compute_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
-    q_values = look.adjust([float(evidence.p) for evidence in found])
+    evidences = [_compute_evidence(claim, estimate) for claim, estimate in zip(claims, estimates, strict=True)]
+    q_values = look.adjust([float(evidence.p) for evidence in evidences])
     return [
         MethodResult(estimate, float(evidence.p), q, choose_verdict_word(evidence, q, look.level))
-        for estimate, evidence, q in zip(estimates, found, q_values, strict=True)
+        for estimate, evidence, q in zip(estimates, evidences, q_values, strict=True)
     ]
 
 

@@ -28,47 +28,47 @@ class Reproduction:
     differences: tuple[str, ...]
 
 
-def compare_reproduction(stored: Record, again: Record, of_variant: Sequence[Record]) -> Reproduction:
-    """Compare a record with the same run trained again; `of_variant` are the records of all seeds of its variant.
+def compare_reproduction(stored: Record, repeated: Record, variant_records: Sequence[Record]) -> Reproduction:
+    """Compare a record with the same run trained again; `variant_records` are the records of all seeds of its variant.
 
     On the same device, threads, precision and torch, every number must be the same. Elsewhere the test error must lie
     in the 95 % prediction interval for one more seed of the variant.
     """
     if stored.tested is not None and stored.is_averaged:
-        return _compare_averaged(stored.tested, again)
-    changes = list(_find_environment_changes(stored, again))
+        return _compare_averaged(stored.tested, repeated)
+    changes = list(_find_environment_changes(stored, repeated))
     if not changes:
-        differences = tuple(_find_differences(stored, again))
+        differences = tuple(_find_differences(stored, repeated))
         return Reproduction(not differences, True, differences)
-    agrees, sentence = _compare_with_seeds(again, of_variant)
+    agrees, sentence = _compare_with_seeds(repeated, variant_records)
     return Reproduction(agrees, False, (*changes, sentence))
 
 
-def _compare_averaged(stored: FinalMetrics, again: Record) -> Reproduction:
+def _compare_averaged(stored: FinalMetrics, repeated: Record) -> Reproduction:
     """Compare an ensemble that was averaged from stored predictions with the same ensemble trained as a whole."""
-    if again.tested is None:
-        return Reproduction(False, False, (f"outcome: recorded finished, now {again.outcome}",))
-    difference = abs(stored.test_accuracy - again.tested.test_accuracy)
-    sentence = f"recorded {stored.test_accuracy!r} from stored predictions, trained {again.tested.test_accuracy!r}"
+    if repeated.tested is None:
+        return Reproduction(False, False, (f"outcome: recorded finished, now {repeated.outcome}",))
+    difference = abs(stored.test_accuracy - repeated.tested.test_accuracy)
+    sentence = f"recorded {stored.test_accuracy!r} from stored predictions, trained {repeated.tested.test_accuracy!r}"
     return Reproduction(difference <= _AVERAGING_TOLERANCE, False, (f"tested.test_accuracy: {sentence}",))
 
 
-def _find_environment_changes(stored: Record, again: Record) -> Iterator[str]:
+def _find_environment_changes(stored: Record, repeated: Record) -> Iterator[str]:
     for name in DECISIVE_FACTS:
-        before, now = stored.environment.get(name), again.environment.get(name)
+        before, now = stored.environment.get(name), repeated.environment.get(name)
         if before != now:
             yield f"environment.{name}: recorded on {before!r}, now {now!r}: not compared bit for bit"
 
 
-def _find_differences(stored: Record, again: Record) -> Iterator[str]:
-    if stored.outcome is not again.outcome:
-        yield f"outcome: recorded {stored.outcome}, now {again.outcome}"
-    if len(stored.epochs) != len(again.epochs):
-        yield f"epochs: recorded {len(stored.epochs)}, now {len(again.epochs)}"
-    for before, now in zip(stored.epochs, again.epochs, strict=False):
+def _find_differences(stored: Record, repeated: Record) -> Iterator[str]:
+    if stored.outcome is not repeated.outcome:
+        yield f"outcome: recorded {stored.outcome}, now {repeated.outcome}"
+    if len(stored.epochs) != len(repeated.epochs):
+        yield f"epochs: recorded {len(stored.epochs)}, now {len(repeated.epochs)}"
+    for before, now in zip(stored.epochs, repeated.epochs, strict=False):
         yield from _compare_fields(f"epochs[{before.epoch - 1}]", before, now, _CLOCK_FIELDS)
-    if stored.tested is not None and again.tested is not None:
-        yield from _compare_fields("tested", stored.tested, again.tested, {"details"})
+    if stored.tested is not None and repeated.tested is not None:
+        yield from _compare_fields("tested", stored.tested, repeated.tested, {"details"})
 
 
 def _compare_fields(
@@ -80,14 +80,14 @@ def _compare_fields(
             yield f"{path}.{name}: recorded {truncate(repr(value), 40)}, now {truncate(repr(new[name]), 40)}"
 
 
-def _compare_with_seeds(again: Record, of_variant: Sequence[Record]) -> tuple[bool, str]:
+def _compare_with_seeds(repeated: Record, variant_records: Sequence[Record]) -> tuple[bool, str]:
     """Return whether the test error lies in Student's prediction interval for one more observation, and a sentence."""
-    errors = [100 * (1 - record.tested.test_accuracy) for record in of_variant if record.tested is not None]
-    if again.tested is None:
-        return False, f"outcome: {again.outcome}: there is no test error to compare"
+    errors = [100 * (1 - record.tested.test_accuracy) for record in variant_records if record.tested is not None]
+    if repeated.tested is None:
+        return False, f"outcome: {repeated.outcome}: there is no test error to compare"
     if len(errors) < FEWEST_SEEDS:
         return False, f"{len(errors)} recorded seeds of the variant are too few for an interval"
-    error = 100 * (1 - again.tested.test_accuracy)
+    error = 100 * (1 - repeated.tested.test_accuracy)
     n, mean, sd = len(errors), float(np.mean(errors)), float(np.std(errors, ddof=1))
     reach = float(special.stdtrit(n - 1, 1 - ALPHA / 2)) * sd * sqrt(1 + 1 / n)
     interval = numbers.format_interval(mean - reach, mean + reach, sd / sqrt(n))

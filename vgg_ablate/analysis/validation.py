@@ -191,7 +191,7 @@ def _find_differences(record: Record, expected: ExpectedVariant) -> Iterator[tup
     """Yield path, the study's value and the run's value where they differ.
 
     Data are compared by shape and processing: the name and the folder of a data set do not matter, since two names may
-    hold the same pixels. Nor does `train.keep`, which says what is stored beside the record.
+    hold the same pixels. Nor does `train.keep`, which selects what is stored beside the record.
     """
     variant, run = expected.variant, record.run
     for field in Shape._fields:

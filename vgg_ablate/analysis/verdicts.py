@@ -91,7 +91,7 @@ class Verdict:
 
     @property
     def interval_word(self) -> str:
-        """Where the interval lies between worse, negligible and better, in words."""
+        """The position of the interval between worse, negligible and better, in words."""
         if self.counts is not None:  # decided by the exact test: the interval can disagree with it near 0
             side = "more" if self.mean > 0 else "fewer"
             return "unclear" if self.verdict == "inconclusive" else f"{side} of its runs trained"

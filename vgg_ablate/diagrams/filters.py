@@ -23,7 +23,7 @@ _MAX_CELLS = 56  # per side of a field; finer fields are summed over larger cell
 _MARGIN, _TILE, _GAP, _PANEL = 18.0, 34.0, 6.0, 224.0  # pixels
 _OVERLAP = 0.4  # pixels that a cell reaches under the next, so that renderers show no seam between them
 _PANELS_PER_ROW, _ROW_HEIGHT = 4, 326.0
-_MIN_STRENGTH = 0.02  # fainter cells cannot be told from white
+_MIN_STRENGTH = 0.02  # fainter cells look white
 _TITLE_SIZE, _TEXT_SIZE, _SMALL_SIZE = 14.0, 10.0, 9.5
 
 

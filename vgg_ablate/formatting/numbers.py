@@ -37,7 +37,7 @@ def format_mean(value: float, sd: float, n: int) -> str:
     """Format a mean and its standard deviation over `n` seeds: `12.34 ± 0.56`."""
     if n == 0 or isnan(value):
         return DASH
-    # Decimals come from the standard error, which says how well the mean is known, not from the sd.
+    # Decimals come from the standard error, which is the precision of the mean, not from the sd.
     decimals = choose_decimals(sd / sqrt(n)) if n > 1 else DEFAULT_DECIMALS
     mean = format_number(value, decimals)
     return f"{mean} ± {format_number(sd, decimals)}" if n > 1 else mean

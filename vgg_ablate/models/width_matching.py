@@ -28,7 +28,7 @@ MIN_WIDTH, MAX_WIDTH = 1e-3, 1e4  # multipliers that are tried
 
 @dataclass(frozen=True, slots=True)
 class WidthMatch:
-    """How well a budget was met."""
+    """The budget of a matched net, and the cost that the net has."""
 
     cost: str  # name of the cost: params, macs or activations
     budget: float

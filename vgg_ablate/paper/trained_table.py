@@ -40,13 +40,13 @@ def describe_levels(verdict: Verdict) -> str:
     """Return the difference at every recorded level of the horizons: `20: +0.4 [−0.1, 0.9]; 40: ...`."""
     sign = get_shown_sign(verdict.claim.metric)
     return "; ".join(
-        f"{level}: {_format_level(found, sign)}" for level, found in verdict.horizons.items() if isfinite(found.mean)
+        f"{level}: {_format_level(judged, sign)}" for level, judged in verdict.horizons.items() if isfinite(judged.mean)
     )
 
 
-def _format_level(found: HorizonVerdict, sign: int) -> str:
-    low, high = flip_interval((found.ci_low, found.ci_high), sign)
-    return numbers.format_difference(sign * found.mean, low, high, (high - low) / 4)  # 4: about two t quantiles
+def _format_level(judged: HorizonVerdict, sign: int) -> str:
+    low, high = flip_interval((judged.ci_low, judged.ci_high), sign)
+    return numbers.format_difference(sign * judged.mean, low, high, (high - low) / 4)  # 4: about two t quantiles
 
 
 def _build_rows(standing: Standing) -> Iterator[TableRow]:

@@ -23,10 +23,10 @@ _README = """\
 
 {answer}
 
-The records in `records/` are the evidence; `report.md` and the other files follow from them. To verify that, with the
-versions in `environment.txt`:
+The records in `records/` are the evidence; `report.md` and the other files follow from them. To verify that, with
+vgg_ablate {version} installed from its repository, and the versions in `environment.txt`:
 
-    pip install "vgg_ablate=={version}" && python -m vgg_ablate report --check {name}
+    python -m vgg_ablate report --check {name}
 
 To train one run again, and compare it with its record:
 
@@ -74,7 +74,7 @@ def _collect_files(report: Report) -> Iterator[tuple[str, bytes]]:
 
 def _describe_environment() -> str:
     """Return the installed packages as a requirements file, below comments on Python and the system."""
-    packages = sorted({f"{found.name}=={found.version}" for found in metadata.distributions()}, key=str.lower)
+    packages = sorted({f"{package.name}=={package.version}" for package in metadata.distributions()}, key=str.lower)
     head = [f"# Python {platform.python_version()}", f"# {platform.system()} {platform.machine()}"]
     return "\n".join([*head, *packages]) + "\n"
 

@@ -33,7 +33,7 @@ class Refusals:
 def is_sparse(space: Space) -> bool:
     """Return whether less than 1 % of a space exists and meets the constraints, judged by some thousands of points."""
     points = next(space.iterate_chunks(_DRAWN, _DRAWN))
-    return bool(space.find_feasible(space.compute_costs(points)).mean() < SPARSE_SHARE)
+    return bool(space.find_feasible(space.tables.compute_costs(points)).mean() < SPARSE_SHARE)
 
 
 def find_refusals(space: Space, study: Study) -> Refusals:

@@ -1,6 +1,6 @@
 """The forest plot: one row per claim, with the intervals of a - b against the region that the claim states.
 
-A row has two intervals. The 95 % interval is the one that readers know from elsewhere. The deciding interval has the
+A row has two intervals. The 95 % interval is the usual one. The deciding interval has the
 level that Holm's correction leaves to the claim, so that the figure shows the verdict: it lies inside of the region
 exactly if the claim is supported, and outside exactly if it is refuted.
 """

@@ -89,7 +89,7 @@ def render_claims(verdicts: Sequence[Verdict], frame: pd.DataFrame, table: Table
 
 
 def _describe_scale(families: Mapping[tuple[str, str], Sequence[ForestRow]]) -> str:
-    """Describe the strips: where all of them have one scale, what lies left of 0, and what the ends are."""
+    """Describe the common scale of the strips: the meaning of the left side, and both ends."""
     if len(families) != 1:
         return "each metric on its own scale" if families else "a − b"
     [((metric, unit), rows)] = families.items()

@@ -72,7 +72,7 @@ def _build_row(run: dict[Hashable, Any]) -> TableRow:
     outcome, reason = str(run["outcome"]).replace("_", " "), str(run["reason"])
     if outcome == "finished" and run["trained"] is False:
         outcome = "stalled"
-    # The times of a run that shared its machine with another load say nothing about the variant.
+    # The times of a run that shared its machine with another load do not describe the variant.
     disturbed = run["disturbed"] is True
     return TableRow(
         (

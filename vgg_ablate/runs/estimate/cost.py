@@ -182,7 +182,7 @@ def read_machine_records(folders: Iterable[Path], device: str) -> list[Record]:
 def _measure_seconds_per_example(record: Record) -> float:
     """Return the seconds of training per example: CPU time on one CPU thread, else wall time.
 
-    The wall time of a run that had to wait for the processor does not say how long it takes on a quiet machine. With
+    The wall time of a run that had to wait for the processor is longer than on a quiet machine. With
     several threads, CPU time is a sum over them and not a duration.
     """
     is_single_thread = record.environment.get("device") == "cpu" and record.environment.get("threads") == 1
