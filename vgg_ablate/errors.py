@@ -29,7 +29,7 @@ _MAX_CANDIDATES, _MAX_WORD = 1_000, 100  # of a comparison whose time grows with
 
 
 class VggAblateError(Exception):
-    """Root of all exceptions that a user can cause; caught in one place, the command line."""
+    """Base class of the exceptions that a study, its data or the environment can cause."""
 
     exit_status = 1
 

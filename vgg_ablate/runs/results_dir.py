@@ -41,6 +41,8 @@ def write_study_files(
     now = {**collect_provenance(), "seeds": list(study.seed_list), "looks": list(study.looks)}
     if (file := _locate_study_file(study, folder, provenance.get("file"))) is not None:
         kept["file"] = file
+    if (place := _relate_to_working_directory(folder)) != f"results/{study.name}":
+        kept["folder"] = place
     deciding = build_deciding_content(study)
     registration = _build_registration(study, deciding, provenance.get("registration"), folder, str(now["at"]))
     entry: dict[str, Any] = {**now, "deciding": hash_content(deciding)}
@@ -126,8 +128,13 @@ def _locate_study_file(study: Study, folder: Path, before: Any) -> str | None:
     file = study.source
     if file is None or not file.exists() or _is_same_file(file, folder / "study.yaml"):
         return before if isinstance(before, str) else None
-    file = file.resolve()
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+    return _relate_to_working_directory(file)
+
+
+def _relate_to_working_directory(path: Path) -> str:
+    """Return a path relative to the working directory where it lies below it, else absolute."""
+    path = path.resolve()
+    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
 def _build_registration(
