@@ -23,7 +23,7 @@ from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
-from vgg_ablate.report import compare, design_tables, markdown, write
+from vgg_ablate.report import compare, design_tables, markdown, model_card, write
 from vgg_ablate.report.figures import cost_error, search
 
 CHANCE = 0.104  # of 5,000 examples of ten classes; 0.1136 and more are above chance
@@ -59,6 +59,12 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert re.search(r"\| five \(trained 4/5\) \| kernel 5 \| [0-9.]+ ± [0-9.]+ \(4\) \|", text)
     assert "five: trained 4/5; stalled at chance level: seed 3. Their validation accuracy is not above 1/10" in text
+    planned = next(cell for cell in report.results.manifest.planned if (cell.variant, cell.seed) == ("five", 0))
+    mean = re.search(r"\| kernel 5 \| ([0-9.]+ ± [0-9.]+) \(4\) \|", text)
+    assert mean is not None
+    card = model_card.render_model_card(report.results, planned, [str(digit) for digit in range(10)])
+    left_out = "Stalled at chance level, and left out of means: seed 3."
+    assert f"Over 4 seeds of this variant: {mean[1]} %. {left_out}" in card
 
 
 def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) -> None:

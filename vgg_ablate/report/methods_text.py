@@ -12,7 +12,7 @@ from typing import Any
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.formatting import numbers
-from vgg_ablate.report.markdown import format_rerun_command, list_provenance, sum_training_seconds
+from vgg_ablate.report.markdown import format_rerun_command, get_run_folder, list_provenance, sum_training_seconds
 from vgg_ablate.report.state import describe_training, list_data_facts
 
 _TESTS = {
@@ -91,7 +91,7 @@ def _list_items(report: Report) -> Iterator[tuple[str, list[str]]]:
         "Experimental result reproducibility",
         [
             f"`{format_rerun_command(report)}` trains every run again. `python -m vgg_ablate verify "
-            f"results/{report.study.name}` trains one again and compares it with its record, bit for bit on such a "
+            f"{get_run_folder(report)}` trains one again and compares it with its record, bit for bit on such a "
             "machine with these versions.",
         ],
     )
