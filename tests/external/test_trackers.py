@@ -109,7 +109,7 @@ def test_runs_of_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPa
     columns = {"variant": "params.variant", "seed": "params.seed"}
     report = vgg_ablate.judge(source, make_claims(columns=columns, metric={**METRIC, "name": "metrics.loss"}))
     assert report.claims.loc[0, "p"] == pytest.approx(EXPECTED.p)
-    assert report.notes == ("1 runs left out: 1 RUNNING.",)
+    assert report.notes == ("1 run left out: 1 RUNNING.",)
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about its own dependencies
