@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import typer.main
 
+import vgg_ablate
 from vgg_ablate.cli import app
 from vgg_ablate.config import limits
 from vgg_ablate.config.key_reference import KeyReference, KeyReferenceBook
@@ -16,6 +18,12 @@ from vgg_ablate.config.study import Study, load
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- written by docs/generate.py -->"
+# Classes that the functions return, with options of their directives.
+RETURNED: dict[str, tuple[str, ...]] = {
+    "vgg_ablate.report.notebook.StudyReport": (),
+    "vgg_ablate.external.notebook.RunsReport": (),
+    "vgg_ablate.config.study.Study": ("    options:", "      members: [seed_list, base, all_variants, as_yaml]"),
+}
 
 
 def build_pages() -> dict[str, str]:
@@ -23,6 +31,7 @@ def build_pages() -> dict[str, str]:
     return {
         "reference/study-file.md": "\n".join(list_study_file_lines()) + "\n",
         "reference/command-line.md": "\n".join(list_command_lines()) + "\n",
+        "reference/python.md": "\n".join(list_python_lines()) + "\n",
         "gallery.md": "\n".join(list_gallery_lines()) + "\n",
     }
 
@@ -113,6 +122,26 @@ def list_command_lines() -> Iterator[str]:
             yield from ("", "| argument or option | meaning |", "|---|---|")
         for term, (_, text) in zip(terms, records, strict=True):
             yield f"| {format_code(term)} | {escape_text(' '.join(text.split()))} |"
+
+
+def list_python_lines() -> Iterator[str]:
+    """Yield the reference of the Python interface: a table, and directives in whose place the site shows docstrings."""
+    yield from ("# Python", "", NOTE, "")
+    yield "What can be imported from `vgg_ablate`. None of it is needed on the [command line](command-line.md)."
+    yield from ("", "| name | what it does |", "|---|---|")
+    public = {name: getattr(vgg_ablate, name) for name in vgg_ablate.__all__}
+    for name, item in public.items():
+        signature = name if inspect.isclass(item) else f"{name}({', '.join(format_parameters(item))})"
+        yield f"| {format_code(signature)} | {escape_text((inspect.getdoc(item) or '').partition(chr(10))[0])} |"
+    yield from ("", "`help(vgg_ablate.load)` prints the whole text, and so does this page on the documentation site.")
+    for path in (*(f"vgg_ablate.{name}" for name in public), *RETURNED):
+        yield from ("", f"::: {path}", *RETURNED.get(path, ()))
+
+
+def format_parameters(function: Callable[..., object]) -> Iterator[str]:
+    """Yield the parameters of a function as in a call: `path`, `*overrides`, `workers=None`."""
+    for parameter in inspect.signature(function).parameters.values():
+        yield str(parameter.replace(annotation=inspect.Parameter.empty))
 
 
 def list_gallery_lines() -> Iterator[str]:

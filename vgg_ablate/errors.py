@@ -16,7 +16,7 @@ Any other exception that reaches the user is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -29,7 +29,7 @@ _MAX_CANDIDATES, _MAX_WORD = 1_000, 100  # of a comparison whose time grows with
 
 
 class VggAblateError(Exception):
-    """Root of all exceptions that a user can cause; caught in one place, the command line."""
+    """Base class of the exceptions that a study, its data or the environment can cause."""
 
     exit_status = 1
 
@@ -68,10 +68,7 @@ class SpecError(VggAblateError):
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
-        if len(self.problems) > MAX_PROBLEMS:
-            lines.append(f"and {len(self.problems) - MAX_PROBLEMS} more problems")
-        super().__init__("\n".join(lines))
+        super().__init__(format_problems(self.problems))
 
 
 class RunsFailedError(VggAblateError):
@@ -100,6 +97,14 @@ class StorageError(EnvironmentFailedError):
 
 class StudyLockedError(EnvironmentFailedError):
     """A results folder whose lock another process holds: it is running the study."""
+
+
+def format_problems(problems: Sequence[object]) -> str:
+    """Return one line per problem, and behind the first MAX_PROBLEMS one with the number of the others."""
+    lines = [str(problem) for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        lines.append(f"and {len(problems) - MAX_PROBLEMS} more problems")
+    return "\n".join(lines)
 
 
 def find_nearest(word: str, words: Iterable[str]) -> str | None:

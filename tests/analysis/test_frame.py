@@ -12,7 +12,7 @@ import pytest
 
 import vgg_ablate
 from tests.report.factories import make_results_folder
-from vgg_ablate.analysis import examples, frame
+from vgg_ablate.analysis import examples, frame, frame_csv
 from vgg_ablate.records import Outcome
 
 COLUMNS = (
@@ -37,8 +37,8 @@ def test_the_package_gives_one_row_a_planned_run(folder: Path) -> None:
 
 def test_runs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
     runs = vgg_ablate.frame(folder)
-    (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")
-    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
+    (tmp_path / "runs.csv").write_text(frame_csv.serialize_frame(runs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame_csv.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_no_text_is_a_formula_in_a_spreadsheet_and_every_one_is_read_back(
     folder: Path, tmp_path: Path, reason: str
 ) -> None:
     runs = vgg_ablate.frame(folder).assign(reason=pd.Series([reason] * 15, dtype="str"))
-    (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8", newline="")
+    (tmp_path / "runs.csv").write_text(frame_csv.serialize_frame(runs), encoding="utf-8", newline="")
     with (tmp_path / "runs.csv").open(encoding="utf-8", newline="") as lines:
         cells = [row["reason"] for row in csv.DictReader(lines)]
     assert reason == "-1" or not set("".join(cell[:1] for cell in cells)) & set("=+-@\t\r")
-    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
+    pd.testing.assert_frame_equal(frame_csv.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
 @pytest.mark.parametrize("read", [vgg_ablate.frame, frame.read_epoch_frame])
@@ -67,8 +67,8 @@ def test_both_are_the_same_after_a_round_trip_through_parquet(
 def test_epochs_are_the_same_after_a_round_trip_through_csv(folder: Path, tmp_path: Path) -> None:
     epochs = frame.read_epoch_frame(folder)
     assert len(epochs) == 13 * 2
-    (tmp_path / "epochs.csv").write_text(frame.serialize_frame(epochs), encoding="utf-8")
-    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "epochs.csv"), epochs, check_exact=True)
+    (tmp_path / "epochs.csv").write_text(frame_csv.serialize_frame(epochs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame_csv.read_csv(tmp_path / "epochs.csv"), epochs, check_exact=True)
 
 
 def test_an_empty_study_has_empty_frames_of_the_same_dtypes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from scipy.stats import linregress, ttest_1samp
 import vgg_ablate
 from tests.report.factories import make_results_folder
 from vgg_ablate.analysis.detectable import compute_detectable_effects
-from vgg_ablate.analysis.frame import read_csv
+from vgg_ablate.analysis.frame_csv import read_csv
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.summary import load_report
 from vgg_ablate.analysis.verdicts import Verdict

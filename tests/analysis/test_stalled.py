@@ -17,13 +17,13 @@ import vgg_ablate
 from tests.analysis.test_verdicts import make_claim, make_frame
 from tests.report import design_factories
 from tests.report.factories import make_results_folder
-from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis import frame_csv, summary
 from vgg_ablate.analysis.decisions import judge_looks
 from vgg_ablate.analysis.metrics import collect_by_seed
 from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
-from vgg_ablate.report import compare, design_tables, markdown, write
+from vgg_ablate.report import compare, design_tables, markdown, model_card, write
 from vgg_ablate.report.answer import describe_answer
 from vgg_ablate.report.figures import cost_error, search
 
@@ -60,6 +60,12 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert re.search(r"\| five \(trained 4/5\) \| kernel 5 \| [0-9.]+ ± [0-9.]+ \(4\) \|", text)
     assert "five: trained 4/5; stalled at chance level: seed 3. Their validation accuracy is not above 1/10" in text
+    planned = next(cell for cell in report.results.manifest.planned if (cell.variant, cell.seed) == ("five", 0))
+    mean = re.search(r"\| kernel 5 \| ([0-9.]+ ± [0-9.]+) \(4\) \|", text)
+    assert mean is not None
+    card = model_card.render_model_card(report.results, planned, [str(digit) for digit in range(10)])
+    left_out = "Stalled at chance level, and left out of means: seed 3."
+    assert f"Over 4 seeds of this variant: {mean[1]} %. {left_out}" in card
 
 
 def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) -> None:
@@ -166,8 +172,8 @@ def test_the_frame_says_of_every_run_whether_it_trained(tmp_path: Path) -> None:
     assert trained["wide"].isna().to_dict() == {0: True, 1: True, 2: False, 3: False, 4: False}
     report = summary.load_report(folder)
     assert "five (diverged 1/5, trained 3/5)" in markdown.build_markdown(report)
-    (tmp_path / "runs.csv").write_text(frame.serialize_frame(report.frame), encoding="utf-8")
-    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), report.frame, check_exact=True)
+    (tmp_path / "runs.csv").write_text(frame_csv.serialize_frame(report.frame), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame_csv.read_csv(tmp_path / "runs.csv"), report.frame, check_exact=True)
 
 
 def test_a_record_of_before_says_nothing_of_its_training(tmp_path: Path) -> None:

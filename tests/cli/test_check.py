@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vgg_ablate.cli.check import check
+from vgg_ablate.cli.plan import plan
 from vgg_ablate.errors import SpecError
 
 STUDY = """\
@@ -48,6 +49,25 @@ def test_deep_nets_that_start_at_a_high_learning_rate_are_warned_of(
         "warning: base, deeper, wholly: more than two convolutions in a stage, trained at a learning rate above 0.02 "
         "without warm-up: such runs often stall; set train.warmup_epochs: 1\n"
     )
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_claims_that_too_few_seeds_cannot_decide_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: int
+) -> None:
+    path = tmp_path / "few.yaml"
+    path.write_text(
+        "version: 1\nname: few\nquestion: is it decided?\ndata: {name: digits, image_size: 8}\n"
+        f"seeds: {seeds}\narch: {{stages: '4 | 4'}}\nvariants: {{wide: {{arch.width: 2}}}}\nclaims:\n"
+        "  - {id: helps, text: t, kind: better, a: wide, b: base}\n"
+        "  - {id: larger, text: t, kind: worse, a: wide, b: base, metric: params}\n"
+    )
+    rule = f"{seeds} seed{'s' * (seeds > 1)}; a verdict on helps needs at least 3"
+    expected = f"warning: {path}:5:1: seeds: {rule}\n" if seeds < 3 else ""
+    check(path, None)
+    assert capsys.readouterr().err == expected
+    plan(path, None, out=tmp_path / "results", probe=False)
+    assert capsys.readouterr().err == expected
 
 
 def test_the_registration_is_printed_and_a_trend_needs_costs_that_vary(

@@ -103,7 +103,21 @@ def test_a_study_that_was_edited_since_its_last_run_is_refused(run_test: Callabl
 
 def test_a_study_without_expectations_is_refused(run_test: Callable[..., Result]) -> None:
     result = run_test("null")
-    assert "no claim has the key expect" in str(result.exception)
+    assert "no claim has the verdict that it expects; add to one: expect: supported" in str(result.exception)
+
+
+def test_a_study_that_was_not_run_is_undecided_and_the_others_are_judged(
+    run_test: Callable[..., Result], tmp_path: Path
+) -> None:
+    run_test("supported")
+    (tmp_path / "new.yaml").write_text((STUDY % ("supported", "")).replace("name: norm", "name: not-run"), "utf-8")
+    # The results folder stands for the study that was run: --out would hold for both.
+    result = CliRunner().invoke(app, ["test", str(tmp_path / "new.yaml"), str(tmp_path / "results")])
+    assert result.exit_code == 3
+    undecided, passed = result.stdout.splitlines()
+    assert undecided.startswith("undecided: not-run/norm-helps: expected supported, got inconclusive: ")
+    assert undecided.endswith(f"not run yet; first: python -m vgg_ablate run {tmp_path / 'new.yaml'}")
+    assert passed.startswith("passed: norm/norm-helps: ")
 
 
 def test_claims_about_runs_of_another_program(tmp_path: Path) -> None:

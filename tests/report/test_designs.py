@@ -16,7 +16,7 @@ from statsmodels.stats.anova import anova_lm
 
 import vgg_ablate
 from tests.report.factories import add_search_records, make_results_folder
-from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis import frame_csv, summary
 from vgg_ablate.analysis.anova import analyze_variance
 from vgg_ablate.formatting import table
 from vgg_ablate.report import design_tables, markdown
@@ -234,8 +234,8 @@ def test_factors_and_the_values_of_a_search_are_columns_of_the_runs(tmp_path: Pa
     runs = vgg_ablate.frame(folder)
     values = dict(zip(runs["variant"], runs["search.arch.width"], strict=True))
     assert (values["s0001"], values["winner-1"], isnan(values["base"])) == (1.25, 2.0, True)
-    (tmp_path / "runs.csv").write_text(frame.serialize_frame(runs), encoding="utf-8")
-    pd.testing.assert_frame_equal(frame.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
+    (tmp_path / "runs.csv").write_text(frame_csv.serialize_frame(runs), encoding="utf-8")
+    pd.testing.assert_frame_equal(frame_csv.read_csv(tmp_path / "runs.csv"), runs, check_exact=True)
 
 
 def test_a_search_that_has_no_winner_yet_is_reported(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown, write
 from vgg_ablate.report.html import runs
+from vgg_ablate.report.methods_text import render_methods
 
 ROOT = Path(__file__).parent.parent.parent
 LONG = """\
@@ -154,6 +155,14 @@ def test_the_command_is_one_that_can_be_typed(tmp_path: Path) -> None:
     folder = factories.make_results_folder(tmp_path / "pretend", provenance={"command": command})
     provenance = dict(markdown.list_provenance(summary.load_report(folder)))
     assert provenance["command"] == "python -m vgg_ablate run studies/pretend.yaml seeds=5"
+    elsewhere = summary.load_report(
+        factories.make_results_folder(tmp_path / "pretend", provenance={"folder": "/tmp/my runs"})
+    )
+    assert markdown.format_rerun_command(elsewhere) == (
+        "python -m vgg_ablate run '/tmp/my runs/study.yaml' --out '/tmp/my runs'"
+    )
+    assert "folder" not in dict(markdown.list_provenance(elsewhere))
+    assert "verify /tmp/my runs" in render_methods(elsewhere)
 
 
 def test_report_md_shows_every_figure_of_its_folder(pretend: Path) -> None:

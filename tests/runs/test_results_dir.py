@@ -14,6 +14,7 @@ from vgg_ablate.errors import StorageError
 from vgg_ablate.manifest import Manifest
 from vgg_ablate.report import markdown
 from vgg_ablate.runs.leases import hold_study_lock
+from vgg_ablate.runs.results_dir import write_study_files
 
 STUDY = """\
 version: 1
@@ -47,6 +48,18 @@ def list_registration_notes(folder: Path) -> list[str]:
     """Return the notes of the report that concern the registration."""
     notes = markdown.build_notes(load_report(folder / "results"))
     return [note for note in notes if note.startswith(("Registered", "Changed"))]
+
+
+def test_the_manifest_names_a_folder_of_another_place_than_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path)
+    assert read_provenance(tmp_path)["folder"] == (tmp_path / "results").as_posix()
+    monkeypatch.chdir(tmp_path)
+    study = load("asked.yaml")
+    for folder, name in (("results/asked", None), ("elsewhere/asked", "elsewhere/asked")):
+        write_study_files(study, (), Path(folder), trains=True)
+        assert Manifest.read(Path(folder)).provenance.get("folder") == name
 
 
 def test_claims_that_are_edited_or_added_after_everything_is_recorded_are_judged(tmp_path: Path) -> None:

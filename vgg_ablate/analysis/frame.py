@@ -7,7 +7,6 @@ runs that no open claim needs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ def _build_search_columns(results: Results, names: Sequence[str]) -> dict[str, p
         return {}
     values = {name: proposal.changes for name, proposal in collect_proposals(results).items()}
     return {
-        f"{SEARCH_PREFIX}{path}": _parse_values(pd.Series([_format(values.get(name, {}).get(path)) for name in names]))
+        f"{SEARCH_PREFIX}{path}": parse_values(pd.Series([_format(values.get(name, {}).get(path)) for name in names]))
         for path in search.space
     }
 
@@ -130,8 +129,8 @@ def _format(value: object) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
-def _parse_values(texts: pd.Series[str]) -> pd.Series[Any]:
-    """Return the column as numbers where all of its values are numbers, else as text."""
+def parse_values(texts: pd.Series[str]) -> pd.Series[Any]:
+    """Return a column as numbers where all of its values are numbers, else as text."""
     try:
         return texts.replace("", "nan").astype("float64")
     except ValueError:
@@ -154,56 +153,6 @@ def build_epoch_frame(results: Results) -> pd.DataFrame:
         name: np.repeat(np.array(column, dtype=object), lengths) for name, column in labels.items()
     }
     return pd.DataFrame(columns | dict(zip(EPOCH_FIELDS, values.T, strict=True))).astype(EPOCH_COLUMNS)
-
-
-def serialize_frame(table: pd.DataFrame) -> str:
-    """Return a run or epoch frame as CSV text with unrounded numbers, and texts that spreadsheets do not execute."""
-    texts = {name: _quote_formulas(table[name]) for name in table.columns[table.dtypes.map(str) == "str"]}
-    return str(table.assign(**texts).to_csv(index=False, lineterminator="\n"))
-
-
-# A cell that begins with one of these marks is a formula in a spreadsheet. The quote before it is not shown there, and
-# `read_csv` removes one.
-_FORMULA = re.compile(r"^(?='*[=+@\t\r-])")
-_QUOTED_FORMULA = re.compile(r"^'(?='*[=+@\t\r-])")
-
-
-def _quote_formulas(column: pd.Series[str]) -> pd.Series[str]:
-    quoted = {text: text if _is_number(text) else _FORMULA.sub("'", text) for text in column.unique()}
-    return column.map(quoted)
-
-
-def _unquote_formulas(column: pd.Series[str]) -> pd.Series[str]:
-    return column.map({text: _QUOTED_FORMULA.sub("", text) for text in column.unique()})
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a `runs.csv`, or a CSV file of epochs, with the dtypes and the exact numbers that were written."""
-    header = pd.read_csv(path, nrows=0).columns
-    columns = EPOCH_COLUMNS if "epoch" in header else RUN_COLUMNS
-    dtypes: dict[str, Any] = {name: dtype for name, dtype in columns.items() if name in header}
-    # As text first: the default float parser of pandas is off by the last digit, and "" would become NaN in text.
-    text = pd.read_csv(path, dtype=str, keep_default_na=False).apply(_unquote_formulas)
-    parsed = {name: _parse_column(text[name], dtype) for name, dtype in dtypes.items()}
-    factors = {name: text[name].astype("str") for name in header if name.startswith(FACTOR_PREFIX)}
-    searched = {name: _parse_values(text[name]) for name in header if name.startswith(SEARCH_PREFIX)}
-    return pd.DataFrame({**parsed, **factors, **searched})
-
-
-def _parse_column(column: pd.Series[str], dtype: Any) -> pd.Series[Any]:
-    if dtype == "Int64":
-        return pd.Series([pd.NA if value == "" else int(value) for value in column], dtype=dtype)
-    if dtype == "boolean":
-        return column.map({"True": True, "False": False}).astype(dtype)
-    return column.replace("", "nan").astype(dtype) if dtype == "float64" else column.astype(dtype)
 
 
 def _build_row(results: Results, planned: PlannedRun) -> dict[str, Any]:

@@ -6,7 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from vgg_ablate.cli.arguments import OVERRIDES, STUDY, load_study
-from vgg_ablate.cli.targets import print_mismatches, warn_about_rate, warn_about_size, warn_about_warmup
+from vgg_ablate.cli.targets import (
+    print_mismatches,
+    warn_about_rate,
+    warn_about_seeds,
+    warn_about_size,
+    warn_about_warmup,
+)
 from vgg_ablate.errors import SpecError
 from vgg_ablate.formatting.text import count_noun
 
@@ -32,6 +38,7 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     warn_about_size(compared)
     warn_about_warmup(compared)
     warn_about_rate(compared)
+    warn_about_seeds(checked)
     variants, seeds, levels = len(checked.variants), len(checked.seed_list), len(checked.variants_by_horizon)
     horizons = f" x {levels} horizons" if checked.horizons else ""
     runs = f"{count_noun(variants, 'variants')} x {count_noun(seeds, 'seeds')}{horizons}"

@@ -38,7 +38,7 @@ def check_claims(
 ) -> None:
     """Check that every claim with `expect` has the expected verdict, by the records; nothing is trained.
 
-    Exit status 1 if a verdict is another one, 3 if a claim is inconclusive.
+    Exit status 1 if a verdict is another one, 3 if a claim is inconclusive or its study was not run yet.
     """
     from vgg_ablate.files import replace_file
     from vgg_ablate.report import claim_tests
@@ -46,7 +46,8 @@ def check_claims(
     tests = _judge_claims(studies, runs) if runs is not None else _collect_study_tests(studies, out)
     if not tests:
         names = ", ".join(map(str, studies))
-        raise SpecError(Problem("no claim has the key expect: supported, refuted or no difference", "claims", names))
+        rule = "no claim has the verdict that it expects; add to one: expect: supported, refuted or no difference"
+        raise SpecError(Problem(rule, "claims", names))
     if junit is not None:
         replace_file(junit, claim_tests.render_junit(tests, allow_inconclusive=allow_inconclusive))
     if badge is not None:
@@ -64,12 +65,15 @@ def check_claims(
 
 def _collect_study_tests(studies: list[Path], out: Path | None) -> list[ClaimTest]:
     from vgg_ablate.analysis.summary import load_report
-    from vgg_ablate.report.claim_tests import collect_claim_tests
-    from vgg_ablate.runs.results_dir import save_texts
+    from vgg_ablate.report.claim_tests import collect_claim_tests, list_unrun_tests
+    from vgg_ablate.runs.results_dir import read_manifest, save_texts
 
     tests: list[ClaimTest] = []
     for study in studies:
         folder = find_results_folder(study, out)
+        if study.is_file() and read_manifest(folder) is None:
+            tests += list_unrun_tests(load_study(study, None), f"not run yet; first: python -m vgg_ablate run {study}")
+            continue
         # Expectations are those of the file. A verdict on a claim that was edited since would be about another one.
         if study.is_file() and not save_texts(load_study(study, None), folder):
             rule = f"decides otherwise than the study in {folder}; first: python -m vgg_ablate run {study}"

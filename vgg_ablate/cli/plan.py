@@ -13,7 +13,7 @@ import typer
 from vgg_ablate.cli.arguments import JSON, NAME, OUT, OVERRIDES, STUDY, load_study_and_folder
 from vgg_ablate.cli.run import DEVICE, PACKING, RUNS_PER_GPU, WORKERS
 from vgg_ablate.cli.space import print_survey
-from vgg_ablate.cli.targets import print_mismatches, warn_about_size
+from vgg_ablate.cli.targets import print_mismatches, warn_about_seeds, warn_about_size
 from vgg_ablate.errors import SpecError
 from vgg_ablate.formatting.text import capitalize_first, count_noun, join_first
 
@@ -66,6 +66,7 @@ def plan(
     slots = build_slots(device, workers, share)
     all_nets = _resolve_nets(checked)
     nets = all_nets[: len(checked.variants)]
+    warn_about_seeds(checked)
     warn_about_size(nets)  # before the probe, which would have to build them
     fingerprints = DeclaredFingerprints(folder)
     built, trials = _build_plan(checked, folder, all_nets, fingerprints)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from vgg_ablate.analysis.reproduce import Reproduction
     from vgg_ablate.analysis.results import Results
     from vgg_ablate.manifest import PlannedRun
-    from vgg_ablate.records import FinalMetrics, Record
+    from vgg_ablate.records import Epoch, FinalMetrics, Outcome, Record, Run
+    from vgg_ablate.training.settings import TrainingSettings
 
 
 def choose_run(results: Results, cell: str | None) -> PlannedRun:
@@ -93,10 +94,8 @@ def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights
     It is trained on the record's device unless `device` is given, with the record's number of threads. Its weights go
     to `weights`.
     """
-    from vgg_ablate.records import Epoch, Outcome, Record
+    from vgg_ablate.records import Record
     from vgg_ablate.training.device import describe_environment
-    from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
-    from vgg_ablate.training.loop import train
     from vgg_ablate.training.settings import TrainingSettings
 
     # The record's threads: another number of threads sums in another order, and changes the last bits.
@@ -107,19 +106,7 @@ def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights
         weights=weights,
     )
     epochs: list[Epoch] = []
-    tested: FinalMetrics | None = None
-    outcome = Outcome.FINISHED
-    training = train(stored.run, settings)
-    try:
-        while True:  # a generator of epochs that returns the test's metrics
-            epochs.append(next(training))
-            print(f"epoch {epochs[-1].epoch}/{stored.run.train.epochs}", file=sys.stderr)
-    except StopIteration as stop:
-        tested = stop.value
-    except DivergedError:
-        outcome = Outcome.DIVERGED
-    except OutOfMemoryError:
-        outcome = Outcome.OUT_OF_MEMORY
+    outcome, tested = _train(stored.run, settings, epochs)
     return Record(
         key=stored.key,
         run=stored.run,
@@ -128,3 +115,22 @@ def retrain_run(planned: PlannedRun, stored: Record, device: str | None, weights
         tested=tested,
         environment=describe_environment(stored.run, settings),
     )
+
+
+def _train(run: Run, settings: TrainingSettings, epochs: list[Epoch]) -> tuple[Outcome, FinalMetrics | None]:
+    """Train a run and add its epochs to `epochs`; return the outcome, and the test metrics if it finished."""
+    from vgg_ablate.records import Outcome
+    from vgg_ablate.training.errors import DivergedError, OutOfMemoryError
+    from vgg_ablate.training.loop import train
+
+    training = train(run, settings)
+    try:
+        while True:  # a generator of epochs that returns the test's metrics
+            epochs.append(next(training))
+            print(f"epoch {epochs[-1].epoch}/{run.train.epochs}", file=sys.stderr)
+    except StopIteration as stop:
+        return Outcome.FINISHED, stop.value
+    except DivergedError:
+        return Outcome.DIVERGED, None
+    except OutOfMemoryError:
+        return Outcome.OUT_OF_MEMORY, None

@@ -11,6 +11,7 @@ from vgg_ablate.errors import Problem, SpecError, find_nearest
 from vgg_ablate.formatting.text import join_first
 
 if TYPE_CHECKING:
+    from vgg_ablate.config.study import Study
     from vgg_ablate.models.width_matching import ResolvedVariant
 
 _UNUSUAL_LR = 1.0  # above it, a slip of the keyboard is likelier than an intention
@@ -77,6 +78,22 @@ def warn_about_rate(nets: Iterable[ResolvedVariant]) -> None:
         print(
             f"warning: {join_first(names, _MAX_LISTED)}: a learning rate above {_UNUSUAL_LR:g} is unusual; "
             "common rates are 0.001 to 0.1",
+            file=sys.stderr,
+        )
+
+
+def warn_about_seeds(study: Study) -> None:
+    """Warn on stderr of claims for whose verdicts the study has too few seeds."""
+    from vgg_ablate.analysis.metrics import get_metric
+    from vgg_ablate.analysis.verdicts import FEWEST_SEEDS
+
+    names = [claim.id for claim in study.claims if not get_metric(claim.metric).is_exact]
+    count = len(study.seed_list)
+    if names and count < FEWEST_SEEDS:
+        place = ": ".join(filter(None, (study.locate_path("seeds"), "seeds")))
+        print(
+            f"warning: {place}: {count} seed{'s' * (count != 1)}; a verdict on {join_first(names, _MAX_LISTED)} "
+            f"needs at least {FEWEST_SEEDS}",
             file=sys.stderr,
         )
 

@@ -47,18 +47,8 @@ def write_split(
     Raises DatasetError with the first file that cannot be read, unless `skip_corrupt` is set.
     """
     folder.mkdir()
-    index: ExampleIndex = []
-    skipped: list[str] = []
     unsorted = folder / "unsorted"  # digests, and with them the order, are known only after decoding
-    with open(unsorted, "wb") as file:
-        for done, example in enumerate(decode_examples(examples, size, channels), start=1):
-            if isinstance(example, UnreadableImage):
-                skipped.append(f"{example.path}: {example.reason}")
-            else:
-                index.append((example.digest, example.label))
-                file.write(example.pixels)
-            if progress and (done % _PROGRESS_INTERVAL == 0 or done == len(examples)):
-                progress(done, len(examples))
+    index, skipped = _decode_to_file(unsorted, examples, size, channels, progress)
     if skipped and not skip_corrupt:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         raise DatasetError(f"{skipped[0]}{more}; data.on_corrupt: skip leaves such files out")
@@ -86,6 +76,24 @@ def compute_fingerprint(splits: Mapping[str, ExampleIndex]) -> str:
         for digest, label in sorted(index):
             content.update(b"%s %d\n" % (digest, label))
     return content.hexdigest()[:16]
+
+
+def _decode_to_file(
+    path: Path, examples: Sequence[RawExample], size: int, channels: int, progress: ReportProgress | None
+) -> tuple[ExampleIndex, list[str]]:
+    """Write the pixels of the examples in their order; return their index and one line per unreadable file."""
+    index: ExampleIndex = []
+    skipped: list[str] = []
+    with open(path, "wb") as file:
+        for done, example in enumerate(decode_examples(examples, size, channels), start=1):
+            if isinstance(example, UnreadableImage):
+                skipped.append(f"{example.path}: {example.reason}")
+            else:
+                index.append((example.digest, example.label))
+                file.write(example.pixels)
+            if progress and (done % _PROGRESS_INTERVAL == 0 or done == len(examples)):
+                progress(done, len(examples))
+    return index, skipped
 
 
 def _write_sorted(path: Path, unsorted: Path, order: LabelArray, shape: tuple[int, ...]) -> None:

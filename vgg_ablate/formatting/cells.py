@@ -90,15 +90,15 @@ class SideCell:
 class TickCell:
     """Whether a component is part of a variant."""
 
-    present: bool
+    is_present: bool
 
     def to_text(self) -> str:
         """Return a tick or a cross."""
-        return "✓" if self.present else "✗"
+        return "✓" if self.is_present else "✗"
 
     def get_sort_value(self) -> SortValue:
         """Return 1 or 0."""
-        return int(self.present)
+        return int(self.is_present)
 
 
 @dataclass(frozen=True)

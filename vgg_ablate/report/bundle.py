@@ -23,10 +23,10 @@ _README = """\
 
 {answer}
 
-The records in `records/` are the evidence; `report.md` and the other files follow from them. To verify that, with the
-versions in `environment.txt`:
+The records in `records/` are the evidence; `report.md` and the other files follow from them. To verify that, with
+vgg_ablate {version} installed from its repository, and the versions in `environment.txt`:
 
-    pip install "vgg_ablate=={version}" && python -m vgg_ablate report --check {name}
+    python -m vgg_ablate report --check {name}
 
 To train one run again, and compare it with its record:
 

@@ -8,6 +8,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from vgg_ablate.analysis.verdicts import Verdict
+from vgg_ablate.config.study import Study
 from vgg_ablate.report import wording
 from vgg_ablate.report.figures import canvas
 
@@ -52,6 +53,15 @@ def collect_claim_tests(suite: str, verdicts: Sequence[Verdict]) -> list[ClaimTe
         )
         for verdict in verdicts
         if verdict.claim.expect is not None
+    ]
+
+
+def list_unrun_tests(study: Study, reason: str) -> list[ClaimTest]:
+    """Return one undecided test per claim that expects a verdict, of a study without results."""
+    return [
+        ClaimTest(study.name, claim.id, claim.text, claim.expect, "inconclusive", reason)
+        for claim in study.claims
+        if claim.expect is not None
     ]
 
 

@@ -24,7 +24,7 @@ from vgg_ablate.report import markdown, wording
 from vgg_ablate.report.comparison import build_difference_cell
 
 # Parts of a study's provenance that differ between any two studies, or that its claims and settings show already.
-_NOT_COMPARED = frozenset({"history", "at", "looks", "answer", "registration"})
+_NOT_COMPARED = frozenset({"history", "at", "folder", "looks", "answer", "registration"})
 
 
 @dataclass(frozen=True)

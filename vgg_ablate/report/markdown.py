@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,9 +25,11 @@ from vgg_ablate.report.figures.registry import RenderedFigure
 from vgg_ablate.report.head import build_head, render_training_markdown
 from vgg_ablate.report.state import list_data_facts
 
-# The report has file, seeds, looks, history and registration in other words; host is left out because reports are
-# published; proposals are in a table.
-_OMITTED_PROVENANCE = frozenset({"file", "history", "seeds", "looks", "host", "proposals", "registration", "answer"})
+# The report has file, folder, seeds, looks, history and registration in other words; host is left out because reports
+# are published; proposals are in a table.
+_OMITTED_PROVENANCE = frozenset(
+    {"file", "folder", "history", "seeds", "looks", "host", "proposals", "registration", "answer"}
+)
 
 
 def build_markdown(report: Report, figures: Sequence[RenderedFigure] = ()) -> str:
@@ -138,7 +141,18 @@ def collect_precisions(report: Report) -> list[str]:
 
 def format_rerun_command(report: Report) -> str:
     """Return the command that runs the study again."""
-    return f"python -m vgg_ablate run results/{report.study.name}/study.yaml"
+    folder = get_run_folder(report)
+    out = "" if folder == f"results/{report.study.name}" else f" --out {shlex.quote(folder)}"
+    return f"python -m vgg_ablate run {shlex.quote(f'{folder}/study.yaml')}{out}"
+
+
+def get_run_folder(report: Report) -> str:
+    """Return the results folder in which the study was run, as the manifest names it.
+
+    Not the folder that is read: a copy of the results has the same report.
+    """
+    folder = report.provenance.get("folder")
+    return folder if isinstance(folder, str) else f"results/{report.study.name}"
 
 
 def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:

@@ -16,6 +16,7 @@ from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.report.markdown import (
     collect_precisions,
     format_rerun_command,
+    get_run_folder,
     list_provenance,
     sum_training_seconds,
 )
@@ -100,7 +101,7 @@ def _list_items(report: Report) -> Iterator[tuple[str, list[str]]]:
         "Experimental result reproducibility",
         [
             f"`{format_rerun_command(report)}` trains every run again. `python -m vgg_ablate verify "
-            f"results/{report.study.name}` trains one again and compares it with its record, bit for bit on such a "
+            f"{get_run_folder(report)}` trains one again and compares it with its record, bit for bit on such a "
             "machine with these versions.",
         ],
     )

@@ -8,13 +8,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
-from statistics import fmean, stdev
 from typing import Any
 
+from vgg_ablate.analysis.frame import build_run_frame
 from vgg_ablate.analysis.results import Results
+from vgg_ablate.analysis.variant_rows import build_variant_rows
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.arch import Arch
 from vgg_ablate.config.study import format_changes
+from vgg_ablate.config.variants import Variant
 from vgg_ablate.formatting import numbers
 from vgg_ablate.manifest import PlannedRun
 from vgg_ablate.records import FinalMetrics, Record
@@ -47,7 +49,7 @@ def render_model_card(results: Results, planned: PlannedRun, class_names: Sequen
         "## Net",
         _build_list(_list_net_facts(record, changes)),
         "## Evaluation",
-        _describe_evaluation(results, planned, record.tested),
+        _describe_evaluation(results, variant, record.tested),
         _build_class_table(record.tested, class_names),
         "## Training",
         _build_list(_list_training_facts(record)),
@@ -109,16 +111,16 @@ def _list_net_facts(record: Record, changes: str) -> Iterator[tuple[str, str]]:
     yield "Receptive field", f"{costs['receptive_field']} pixels"
 
 
-def _describe_evaluation(results: Results, planned: PlannedRun, tested: FinalMetrics) -> str:
-    """Return this run's accuracy, with the mean and the sd over all seeds of its variant."""
-    finals = (record.tested for record in results.list_recorded_seeds(planned.variant))
-    errors = [100 * (1 - final.test_accuracy) for final in finals if final is not None]
+def _describe_evaluation(results: Results, variant: Variant, tested: FinalMetrics) -> str:
+    """Return this run's error, with the mean and the sd over the seeds of its variant that the report averages."""
+    (row,) = build_variant_rows(build_run_frame(results), [variant], results.costs)
     examples = tested.details.get("test_examples")
     count = "" if examples is None else f" of {numbers.format_count(examples)} test images"
     text = f"Test error: {100 * (1 - tested.test_accuracy):.2f} %{count}."
-    if len(errors) > 1:
-        error = numbers.format_mean(fmean(errors), stdev(errors), len(errors))
-        text += f" Over the {len(errors)} seeds of this variant: {error} %."
+    if row.n > 1:
+        text += f" Over {row.n} seeds of this variant: {numbers.format_mean(row.error.mean, row.error.sd, row.n)} %."
+    if row.stalled:
+        text += f" Stalled at chance level, and left out of means: seed {', '.join(map(str, row.stalled))}."
     return text
 
 

@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from vgg_ablate.analysis import frame, summary
+from vgg_ablate.analysis import frame_csv, summary
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PRIMARY_METRIC, VariantRow
 from vgg_ablate.analysis.verdicts import HorizonVerdict, Verdict
@@ -97,7 +97,7 @@ def serialize_report(report: Report) -> str:
 
 def _build_committed_files(report: Report, figures: tuple[RenderedFigure, ...]) -> dict[str, str]:
     return {
-        "runs.csv": frame.serialize_frame(report.frame),
+        "runs.csv": frame_csv.serialize_frame(report.frame),
         "report.md": markdown.build_markdown(report, figures),
         "table.tex": "\n".join(table.render_latex(content) for content in markdown.build_tables(report)),
         **{f"figures/{figure.name}.svg": figure.svg for figure in figures},

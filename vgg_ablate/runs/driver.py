@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -149,21 +149,34 @@ def run_plan(plan: Plan, folder: Path, options: RunOptions, pool: WorkerPool | N
         lost = _train(source, plan, start, pool)
         delete_finished_checkpoints(folder)
         outcomes = read_outcomes(store, {cell.key for cell in source.cells})
-    counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
-    unrecorded = [cell for cell in source.cells if cell.key not in outcomes]
-    reachable = [cell for cell in unrecorded if not cell.is_beyond(options.until)]
-    accepted = Counter({str(Outcome.FINISHED): len(source.cells)}) + Counter(source.count_tolerated_outcomes())
-    return RunSummary(
-        asked=len(source.cells),
+    summary = _count_runs(source, outcomes, options.until)
+    return replace(
+        summary,
         recorded=sum(cell.key in before for cell in source.cells),
         reused=reused,
         trained=len(outcomes.keys() - before) - reused,
+        lost=lost,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _count_runs(
+    source: PlanSource | SearchController, outcomes: Mapping[str, Outcome], until: float | None
+) -> RunSummary:
+    """Return the counts of a study's runs by their outcomes, as if this start had recorded none of them."""
+    counts = Counter(str(outcomes[cell.key]) for cell in source.cells if cell.key in outcomes)
+    unrecorded = [cell for cell in source.cells if cell.key not in outcomes]
+    reachable = [cell for cell in unrecorded if not cell.is_beyond(until)]
+    accepted = Counter({str(Outcome.FINISHED): len(source.cells)}) + Counter(source.count_tolerated_outcomes())
+    return RunSummary(
+        asked=len(source.cells),
+        recorded=0,
+        reused=0,
+        trained=0,
         outcomes=counts,
         failures=counts - accepted,
-        lost=lost,
         left_out=len(unrecorded) - len(reachable),
         unneeded=sum(source.needed is not None and cell.key not in source.needed for cell in reachable),
-        seconds=time.monotonic() - started,
     )
 
 
@@ -193,7 +206,7 @@ def _tune(plan: Plan, start: _Start, pool: WorkerPool | None) -> tuple[Plan, Wor
 def _train(
     source: PlanSource | SearchController, plan: Plan, start: _Start, pool: WorkerPool | None
 ) -> tuple[str, ...]:
-    """Train the runs of a source, and return the titles of those that were given up."""
+    """Train the runs of a source; return the titles of those that were lost too often."""
     trains, folder = source.has_unfinished_runs(), start.folder
     # Before the first training: the registration must be older than the first record.
     write_study_files(plan.study, source.list_planned(), folder, trains=trains, tuning=plan.tuning)

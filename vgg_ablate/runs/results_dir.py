@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError
-from vgg_ablate.files import replace_file
+from vgg_ablate.files import read_regular_file, replace_file
 from vgg_ablate.manifest import Manifest, PlannedRun, TuningRun
 from vgg_ablate.records import RecordStore
 from vgg_ablate.report.answer import collect_verdict_words
@@ -29,7 +30,9 @@ def write_study_files(
     and then stays; if a later study decides otherwise, its history entry lists what has changed. Raises StorageError.
     """
     before, path, text = read_manifest(folder), folder / "study.yaml", study.as_yaml()
-    is_saved = path.exists() and path.read_bytes() == text.encode()  # a truncated file differs and is written again
+    is_saved = False
+    with contextlib.suppress(OSError):  # what cannot be read is written again, as a truncated file, which differs
+        is_saved = read_regular_file(path) == text.encode()
     if before is not None and before.planned == tuple(planned) and is_saved and not trains:
         return
     provenance = before.provenance if before is not None else {}
@@ -38,6 +41,8 @@ def write_study_files(
     now = {**collect_provenance(), "seeds": list(study.seed_list), "looks": list(study.looks)}
     if (file := _locate_study_file(study, folder, provenance.get("file"))) is not None:
         kept["file"] = file
+    if (place := _relate_to_working_directory(folder)) != f"results/{study.name}":
+        kept["folder"] = place
     deciding = build_deciding_content(study)
     registration = _build_registration(study, deciding, provenance.get("registration"), folder, str(now["at"]))
     entry: dict[str, Any] = {**now, "deciding": hash_content(deciding)}
@@ -123,8 +128,13 @@ def _locate_study_file(study: Study, folder: Path, before: Any) -> str | None:
     file = study.source
     if file is None or not file.exists() or _is_same_file(file, folder / "study.yaml"):
         return before if isinstance(before, str) else None
-    file = file.resolve()
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+    return _relate_to_working_directory(file)
+
+
+def _relate_to_working_directory(path: Path) -> str:
+    """Return a path relative to the working directory where it lies below it, else absolute."""
+    path = path.resolve()
+    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
 def _build_registration(

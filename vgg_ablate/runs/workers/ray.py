@@ -326,14 +326,15 @@ def _perform_task(
         ended = perform_job(backend, job, context, report_epoch, partial(board.report.remote, key, ticket))
         records = [RecordStore(context.records).get_path(run.key) for run in job.runs]
         texts = [record.read_text(encoding="utf-8") for record in records]
-        predictions: dict[str, bytes] = {}
-        if not is_shared:  # the driver writes them into the results folder
-            paths = [build_predictions_path(context.predictions, run.key) for run in job.runs]
-            paths = [path for path in paths if path.exists()]
-            predictions = {path.name: path.read_bytes() for path in paths}
-            for path in (*paths, *records):
-                path.unlink()
-    return _TaskResult(ended, texts, predictions)
+        if is_shared:
+            return _TaskResult(ended, texts, {})
+        # The driver writes records and predictions into the results folder.
+        paths = [build_predictions_path(context.predictions, run.key) for run in job.runs]
+        paths = [path for path in paths if path.exists()]
+        predictions = {path.name: path.read_bytes() for path in paths}
+        for path in (*paths, *records):
+            path.unlink()
+        return _TaskResult(ended, texts, predictions)
 
 
 def _report_and_wait(board: Any, key: str, ticket: int, report: _Report, *, waits: bool) -> bool:
