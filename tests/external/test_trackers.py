@@ -54,7 +54,7 @@ def test_trials_of_a_database_of_optuna(tmp_path: Path) -> None:
     write_optuna(optuna.storages.RDBStorage(url))
     report = vgg_ablate.judge(url, make_claims(**OPTUNA))
     assert report.claims.loc[0, "p"] == pytest.approx(EXPECTED.p)
-    assert report.notes == ("1 trials left out: 1 FAIL.",)
+    assert report.notes == ("1 trial left out: 1 FAIL.",)
 
 
 def test_trials_of_a_journal_of_optuna(tmp_path: Path) -> None:
