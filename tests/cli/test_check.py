@@ -99,7 +99,7 @@ def test_mismatches_are_printed_and_a_billion_parameters_are_warned_of(
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
         "large: ok (3 variants x 5 seeds = 15 runs; claims: 0)",
-        "five: matched, −0.18 % of 152.8 M macs",
+        "five: matched, −0.18 % of 152.8 M MACs",
     ]
     assert printed.err == (
         "warning: wide: 1,171,662,858 parameters: weights, gradients and momentum alone take 13 GiB in fp32\n"
