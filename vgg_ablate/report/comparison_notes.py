@@ -22,7 +22,8 @@ def list_comparison_notes(report: Report, shown: set[ReportColumn]) -> tuple[str
     if "group" in shown and any(row.group for row in report.rows):
         notes.append(
             "Group 1: the lowest error and all that paired t-tests (Holm, 5 %) do not distinguish from it; 2: the "
-            f"lowest of the rest and all that are not distinguished from that; ≈: a group of several variants.{_explain_order(report)}"
+            "lowest of the rest and all that are not distinguished from that; ≈: a group of several variants."
+            + _explain_order(report)
         )
     if shown & {"params_ratio", "macs_ratio"} and base.costs:
         params, macs = (numbers.format_count(base.costs[cost]) for cost in ("params", "macs"))
