@@ -273,6 +273,7 @@ def _describe_missing(data: Data, path: Path) -> DatasetError:
         nearest = find_nearest(root.name, siblings)
         suggestion = f"; did you mean {nearest!r}?" if nearest else ""
         hint = "" if root.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it is relative to"
-        return DatasetError(f"data.root: directory not found: {root}{suggestion or hint}")
+        layout = f"{hint}; {DATASETS[data.name].how_to_get}"
+        return DatasetError(f"data.root: directory not found: {root}{suggestion or layout}")
     origin = "data.root" if data.root else "set $VGG_ABLATE_DATA, or data.root in the study, to read another folder"
     return DatasetError(f"data.name: {data.name} not found: no {path} ({origin}); {DATASETS[data.name].how_to_get}")
