@@ -148,7 +148,10 @@ def test_seeds_may_be_words() -> None:
             "model,seed,loss\nbase,1,0.5\n",
             "columns.variant: column not found in .*; available: model, seed, loss; write columns: {variant: model}",
         ),
-        ("variant,loss\nbase,0.5\n", "columns.seed: .*; write columns: {seed: .*}, or {seed: null} where runs have none"),
+        (
+            "variant,loss\nbase,0.5\n",
+            "columns.seed: .*; write columns: {seed: .*}, or {seed: null} where runs have none",
+        ),
         ("variant;seed;loss\nbase;1;0,5\n", "runs.csv:1: the columns are separated by ';'; must be ','$"),
         ("variant,seed,losss\nbase,1,0.5\n", "metric.name: column not found.*did you mean 'losss'"),
         ("variant,seed,loss\nbase,1,0.5\n", r"claims\[0\].a: unknown variant; available: base, got 'dropout'"),

@@ -11,7 +11,7 @@ from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
 from vgg_ablate.config.overrides import join_path, split_path
 from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
-from vgg_ablate.config.variants import Variant, get_content
+from vgg_ablate.config.variants import BASE_NAME, Variant, get_content
 from vgg_ablate.errors import MAX_PROBLEMS, Problem, find_nearest
 
 _WARMUP = "train.warmup_epochs"
@@ -24,7 +24,9 @@ def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document)
         path, parts = f"variants.{variant.name}", ("variants", variant.name)
         location = document.locate(parts if parts in document.locations else ("design",))
         if variant.name in names:
-            problems.append(Problem("duplicate variant name", path, location))
+            reserved = "reserved for the net of the study itself; choose another name"
+            rule = reserved if variant.name == BASE_NAME else "duplicate variant name"
+            problems.append(Problem(rule, path, location))
         names.add(variant.name)
         first = first_by_content.setdefault(get_content(variant), variant)
         if first is not variant:

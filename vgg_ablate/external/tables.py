@@ -49,7 +49,7 @@ def _build_claims_table(judgement: Judgement) -> Table:
 
 
 def _list_pair_counts(judgement: Judgement) -> list[str]:
-    """Return the pairs of every paired claim of which a side has runs without a partner: `dropout-helps has 5 pairs`."""
+    """Return the pairs of every paired claim of which a side has further runs, such as `dropout-helps has 5 pairs`."""
     counts = []
     for verdict in judgement.verdicts:
         sides = None if verdict.method or verdict.is_exact else compute_sides(verdict, judgement.frame)
