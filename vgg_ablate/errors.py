@@ -16,7 +16,7 @@ Any other exception that reaches the user is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -68,10 +68,7 @@ class SpecError(VggAblateError):
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        lines = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
-        if len(self.problems) > MAX_PROBLEMS:
-            lines.append(f"and {len(self.problems) - MAX_PROBLEMS} more problems")
-        super().__init__("\n".join(lines))
+        super().__init__(format_problems(self.problems))
 
 
 class RunsFailedError(VggAblateError):
@@ -100,6 +97,14 @@ class StorageError(EnvironmentFailedError):
 
 class StudyLockedError(EnvironmentFailedError):
     """A results folder whose lock another process holds: it is running the study."""
+
+
+def format_problems(problems: Sequence[object]) -> str:
+    """Return one line per problem, and behind the first MAX_PROBLEMS one with the number of the others."""
+    lines = [str(problem) for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        lines.append(f"and {len(problems) - MAX_PROBLEMS} more problems")
+    return "\n".join(lines)
 
 
 def find_nearest(word: str, words: Iterable[str]) -> str | None:

@@ -8,7 +8,9 @@ those that a killed process has left.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Iterator
@@ -25,6 +27,16 @@ def replace_file(path: Path, content: str | bytes) -> None:
     """Write text (as UTF-8) or bytes to `path`, and replace what is there in one step. Raises StorageError."""
     with _write_temporary_file(path, content) as temporary:
         os.replace(temporary, path)
+
+
+def read_regular_file(path: Path) -> bytes:
+    """Return the bytes of a file. Raises OSError, also where it is a pipe or a device, which could be read forever."""
+    # Without waiting: a pipe that nobody writes to would not even open.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
 
 
 def write_once(path: Path, content: str | bytes) -> bool:

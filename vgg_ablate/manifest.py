@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Valid
 from vgg_ablate.config.types import FrozenModel, Whole
 from vgg_ablate.config.variants import VariantName
 from vgg_ablate.errors import StorageError
-from vgg_ablate.files import replace_file
+from vgg_ablate.files import read_regular_file, replace_file
 from vgg_ablate.records import format_first_error
 
 
@@ -102,7 +102,7 @@ class Manifest(FrozenModel):
         """Read the manifest of a results folder. Raises StorageError if it is missing or damaged."""
         path = folder / "manifest.json"
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_regular_file(path))
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}; run the study first") from error
         except ValidationError as error:

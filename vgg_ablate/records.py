@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from vgg_ablate.config.content_hash import hash_content
 from vgg_ablate.config.training import DECLARATION_FIELDS, Data, Evaluate, Train
 from vgg_ablate.config.types import Flag, FrozenModel, NonNegative, Whole
 from vgg_ablate.errors import Problem, SpecError, StorageError
-from vgg_ablate.files import write_once
+from vgg_ablate.files import read_regular_file, write_once
 
 # Part of every key. Increase it when the same run would give another result, so that old records are not reused.
 RECIPE_VERSION = 2
@@ -123,6 +124,10 @@ class Run(FrozenModel):
             raise SpecError(Problem("invalid description of the run that produced this file", location=file)) from error
 
 
+# Of less than 30 years: the time at which a run ended must be a date.
+Seconds = Annotated[float, Field(strict=True, ge=0, lt=1e9, allow_inf_nan=False)]
+
+
 class Epoch(FrozenModel):
     """The measurements of one epoch. Accuracies are fractions of 1, losses are in nats per example."""
 
@@ -131,9 +136,9 @@ class Epoch(FrozenModel):
     val_loss: Real
     val_accuracy: Accuracy
     lr: Real  # of the last step
-    seconds: NonNegative  # of training, without validation
+    seconds: Seconds  # of training, without validation
     images_per_second: NonNegative  # of training
-    cpu_seconds: NonNegative = 0.0  # CPU time of all threads during `seconds`; 0: not measured
+    cpu_seconds: Seconds = 0.0  # CPU time of all threads during `seconds`; 0: not measured
     val_examples: Whole = 0  # denominator of val_accuracy; 0: not recorded
 
 
@@ -156,6 +161,13 @@ def _check_counts(environment: dict[str, Any]) -> dict[str, Any]:
     return environment
 
 
+def _check_time(text: str) -> str:
+    # Of a year in which the duration of a run, added to it, is a date too.
+    if text and not 1970 <= datetime.fromisoformat(text).year < 9000:
+        raise ValueError("must be a year from 1970 to 8999")
+    return text
+
+
 Environment = Annotated[dict[str, Any], AfterValidator(_check_counts)]
 
 
@@ -173,9 +185,9 @@ class Record(FrozenModel):
     )  # params, macs, activations, receptive_field, ... in closed form
     audited: dict[str, int] = Field(default_factory=dict)  # params and macs as traced by fvcore
     environment: Environment = Field(default_factory=dict)  # device, precision, threads, versions, host, flags
-    train_seconds: NonNegative = 0.0
+    train_seconds: Seconds = 0.0
     images_per_second: NonNegative = 0.0  # median over epochs
-    started: str = ""  # UTC, ISO 8601
+    started: Annotated[str, AfterValidator(_check_time)] = ""  # UTC, ISO 8601
 
     @property
     def is_averaged(self) -> bool:
@@ -212,10 +224,12 @@ class RecordStore:
         return self.get_path(key).exists()
 
     def keys(self) -> set[str]:
-        """Return the keys of all records."""
-        if not self.folder.is_dir():
-            return set()
-        return {name[:-5] for name in os.listdir(self.folder) if name.endswith(".json") and not name.startswith(".")}
+        """Return the keys of all records. Raises StorageError if the folder cannot be read."""
+        try:
+            names = os.listdir(self.folder) if self.folder.is_dir() else []
+        except OSError as error:
+            raise StorageError(f"{self.folder}: {error.strerror}") from error
+        return {name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")}
 
     def put(self, record: Record) -> bool:
         """Write a record and return True; return False if the run has a record already. Raises StorageError."""
@@ -225,7 +239,7 @@ class RecordStore:
         """Read the record of `key`. Raises StorageError if it is damaged, or if its key does not match its run."""
         path = self.get_path(key)
         try:
-            record = Record.model_validate_json(path.read_bytes())
+            record = Record.model_validate_json(read_regular_file(path))
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except ValidationError as error:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate import cli
+from vgg_ablate.errors import MAX_PROBLEMS
 from vgg_ablate.manifest import Manifest
 
 
@@ -88,6 +89,18 @@ def test_problems_end_a_report_with_1_after_writing_it(
     assert run_command(monkeypatch, "report", folder) == 1
     assert f"records/{torn.name}: the file: " in capsys.readouterr().err
     assert (folder / "report.md").exists()
+
+
+def test_of_many_problems_the_first_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_results_folder(tmp_path / "many", text=STUDY.replace("seeds: 5", "seeds: 30"))
+    for planned in Manifest.read(folder).planned[: MAX_PROBLEMS + 7]:
+        (folder / "records" / f"{planned.key}.json").write_text("{", encoding="utf-8")
+    assert run_command(monkeypatch, "report", folder) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("records/") for line in lines) == MAX_PROBLEMS
+    assert lines[-1] == "and 7 more problems"
 
 
 @pytest.mark.parametrize("arguments", [("report",), ("verify",)])

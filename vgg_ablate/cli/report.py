@@ -11,7 +11,7 @@ import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, find_results_folder, load_study
 from vgg_ablate.config.study_file import ReportColumn
-from vgg_ablate.errors import CheckFailedError, Problem, SpecError, StorageError, find_nearest
+from vgg_ablate.errors import CheckFailedError, Problem, SpecError, StorageError, find_nearest, format_problems
 
 STUDIES = Annotated[
     list[Path], typer.Argument(metavar="STUDY...", help="Study files or results folders; several are compared.")
@@ -99,7 +99,7 @@ def write_and_print_report(
             print(f"note: {note}", file=sys.stderr)
         print(f"written: {folder / 'report.md'}, {folder / 'report.html'}", file=sys.stderr)
     if written.problems:
-        raise CheckFailedError("\n".join(written.problems))
+        raise CheckFailedError(format_problems(written.problems))
     if pdf:
         paths = write.write_pdf_figures(written)
         print(f"written: {', '.join(map(str, paths)) or 'no figures: nothing is recorded'}", file=sys.stderr)
@@ -122,7 +122,7 @@ def _parse_columns(text: str | None) -> tuple[ReportColumn, ...]:
 def _check_reports(folders: list[Path]) -> None:
     differences = [difference for folder in folders for difference in _list_differences(folder)]
     if differences:
-        raise CheckFailedError("\n".join(differences))
+        raise CheckFailedError(format_problems(differences))
     for folder in folders:
         print(f"{folder}: the report matches the records")
 
@@ -157,4 +157,4 @@ def _compare_studies(folders: list[Path], *, as_json: bool) -> None:
             print(f"  {difference}")
     problems = [f"{report.folder}: {problem}" for report in reports for problem in report.problems]
     if problems:
-        raise CheckFailedError("\n".join(problems))
+        raise CheckFailedError(format_problems(problems))

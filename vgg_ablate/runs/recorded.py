@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from vgg_ablate.errors import StorageError
+from vgg_ablate.files import read_regular_file
 from vgg_ablate.records import Outcome, RecordStore, build_predictions_path
 
 
@@ -57,16 +59,27 @@ def locate_predictions(record: Path, key: str) -> Path:
 
 
 def find_sibling_records(store: RecordStore, keys: Iterable[str]) -> dict[str, Path]:
-    """Return the record file by key, for the keys of which a neighbouring study has a finished record."""
+    """Return the record file by key, for the keys of which a neighbouring study has a finished record.
+
+    What is damaged there is left out, with a warning on stderr.
+    """
     wanted, paths = set(keys), dict[str, Path]()
     for records in sorted(store.folder.parent.parent.glob("*/records")):
         sibling = RecordStore(records)
         if records == store.folder:
             continue
-        for key in sorted((wanted - paths.keys()) & sibling.keys()):
-            # `get` validates the whole record: a damaged one must not spread to other studies.
-            if _read_outcome(sibling.get_path(key)) is Outcome.FINISHED and sibling.get(key).key == key:
-                paths[key] = sibling.get_path(key)
+        try:
+            shared = (wanted - paths.keys()) & sibling.keys()
+        except StorageError as error:
+            print(f"warning: left out: {error}", file=sys.stderr)
+            continue
+        for key in sorted(shared):
+            try:
+                # `get` validates the whole record: a damaged one must not spread to other studies.
+                if _read_outcome(sibling.get_path(key)) is Outcome.FINISHED and sibling.get(key).key == key:
+                    paths[key] = sibling.get_path(key)
+            except StorageError as error:
+                print(f"warning: left out: {error}", file=sys.stderr)
     return paths
 
 
@@ -84,7 +97,7 @@ def _link(source: Path, target: Path) -> bool:
 
 def _read_outcome(path: Path) -> Outcome:
     try:
-        return RecordOutcome.model_validate_json(path.read_bytes()).outcome
+        return RecordOutcome.model_validate_json(read_regular_file(path)).outcome
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     except ValidationError as error:

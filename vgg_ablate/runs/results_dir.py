@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study import Study, load
 from vgg_ablate.config.tuning import TuningWinner
 from vgg_ablate.errors import Problem, SpecError, StorageError
-from vgg_ablate.files import replace_file
+from vgg_ablate.files import read_regular_file, replace_file
 from vgg_ablate.manifest import Manifest, PlannedRun, TuningRun
 from vgg_ablate.records import RecordStore
 from vgg_ablate.report.answer import collect_verdict_words
@@ -29,7 +30,9 @@ def write_study_files(
     and then stays; if a later study decides otherwise, its history entry lists what has changed. Raises StorageError.
     """
     before, path, text = read_manifest(folder), folder / "study.yaml", study.as_yaml()
-    is_saved = path.exists() and path.read_bytes() == text.encode()  # a truncated file differs and is written again
+    is_saved = False
+    with contextlib.suppress(OSError):  # what cannot be read is written again, as a truncated file, which differs
+        is_saved = read_regular_file(path) == text.encode()
     if before is not None and before.planned == tuple(planned) and is_saved and not trains:
         return
     provenance = before.provenance if before is not None else {}

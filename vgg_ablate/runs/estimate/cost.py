@@ -6,6 +6,7 @@ are fitted to finished runs of this machine, or to a short probe of it.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import linear_regression, median
 
+from vgg_ablate.errors import StorageError
 from vgg_ablate.records import Outcome, Record, RecordStore
 from vgg_ablate.runs.averaging import find_kept_predictions
 from vgg_ablate.runs.plan import Plan, StudyCell
@@ -166,17 +168,19 @@ def _simulate_slots(durations: Iterable[float], slots: int) -> Iterator[float]:
 
 
 def read_machine_records(folders: Iterable[Path], device: str) -> list[Record]:
-    """Return finished runs on this kind of device, a sample from each folder of records."""
+    """Return finished runs on this kind of device, a sample from each folder of records; damaged ones are left out."""
     records: list[Record] = []
     for folder in folders:
         store = RecordStore(folder)
-        sample = [store.get(key) for key in islice(sorted(store.keys()), _SAMPLE_SIZE)]
-        records += [
-            record
-            for record in sample
-            if record.outcome is Outcome.FINISHED and record.environment.get("device") == device
-        ]
-    return records
+        with contextlib.suppress(StorageError):  # another study's folder may be another user's
+            for key in islice(sorted(store.keys()), _SAMPLE_SIZE):
+                with contextlib.suppress(StorageError):  # `report` names them
+                    records.append(store.get(key))
+    return [
+        record
+        for record in records
+        if record.outcome is Outcome.FINISHED and record.environment.get("device") == device
+    ]
 
 
 def _measure_seconds_per_example(record: Record) -> float:

@@ -20,8 +20,9 @@ from vgg_ablate.runs.progress.views import ProgressState
 from vgg_ablate.runs.recorded import read_outcomes
 from vgg_ablate.runs.results_dir import read_manifest
 from vgg_ablate.runs.search.judge import ProposalJudge
+from vgg_ablate.runs.search.proposal import JudgedProposal, Proposal
 from vgg_ablate.runs.search.proposals import ProposalPlanner, ProposalTracker
-from vgg_ablate.runs.search.sampler import JudgedProposal, OptunaSampler, Proposal
+from vgg_ablate.runs.search.sampler import OptunaSampler
 
 # Proposals in a row that are outside the constraints or known already, after which the space counts as exhausted.
 _MAX_FRUITLESS = 200

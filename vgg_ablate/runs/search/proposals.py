@@ -12,7 +12,7 @@ from vgg_ablate.config.training import Data
 from vgg_ablate.models.width_matching import ResolvedVariant, resolve_point
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.runs.plan import StudyCell, build_cells
-from vgg_ablate.runs.search.sampler import JudgedProposal, Proposal
+from vgg_ablate.runs.search.proposal import JudgedProposal, Proposal
 
 # The validation error of a run that diverged or did not fit into memory. Without a value the sampler would learn
 # nothing from it and propose the same region again.

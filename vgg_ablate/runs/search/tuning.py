@@ -324,11 +324,8 @@ def _build_trial(
         for seed in range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + tune.seeds):
             run = Run(arch=resolved.arch, data=data, train=train, fingerprint=fingerprint, seed=seed, test=False)
             name = f"tune-{variant.name}-{number}@{epochs}"
-            cells.append(
-                StudyCell(
-                    name, seed, run, resolved.costs.as_dict(), dict(values), compute_work(run, resolved.costs.macs)
-                )
-            )
+            work = compute_work(run, resolved.costs.macs)
+            cells.append(StudyCell(name, seed, run, resolved.costs.as_dict(), dict(values), work))
         rungs.append(tuple(cells))
     return Trial(number, values, tuple(rungs))
 
