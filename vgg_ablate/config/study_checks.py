@@ -8,7 +8,7 @@ from typing import Any
 
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
-from vgg_ablate.config.overrides import join_path, split_path
+from vgg_ablate.config.overrides import PathParts, join_path, split_path
 from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
 from vgg_ablate.config.variants import BASE_NAME, Variant, get_content
@@ -137,7 +137,8 @@ def find_warmup_problems(
         if problem is None or inherits or (variant in lower and problem in reported):
             continue
         reported.append(problem)
-        path, parts = f"variants.{variant.name}: {_WARMUP}", ("variants", variant.name, _WARMUP)
+        path = f"variants.{variant.name}: {_WARMUP}"
+        parts: PathParts = ("variants", variant.name, _WARMUP)
         if variant is base:
             path, parts = _WARMUP, tuple(_WARMUP.split("."))
         elif parts[:2] not in document.locations:
