@@ -23,7 +23,7 @@ from vgg_ablate.config.study import Study
 from vgg_ablate.errors import StorageError
 from vgg_ablate.formatting.text import join_first
 from vgg_ablate.manifest import Manifest, PlannedRun
-from vgg_ablate.records import Record, RecordStore
+from vgg_ablate.records import Record, RecordStore, Run
 
 EPOCH_FIELDS = (
     "epoch",
@@ -141,6 +141,7 @@ def _read_records(
     records: dict[str, Record] = {}
     epochs: dict[str, FloatArray] = {}
     damaged: dict[str, str] = {}
+    first_runs: dict[str, Run] = {}  # by variant
     for run in planned:
         if run.key not in existing or run.key in records:
             continue
@@ -155,8 +156,18 @@ def _read_records(
             continue
         epochs[run.key] = _build_epoch_array(record)
         # A large study has 200,000 epochs; as objects they would fill the memory.
-        records[run.key] = record.model_copy(update={"epochs": ()})
+        content = {"epochs": (), "run": _share_parts(record.run, first_runs.setdefault(run.variant, record.run))}
+        records[run.key] = record.model_copy(update=content)
     return records, epochs, damaged
+
+
+def _share_parts(run: Run, first: Run) -> Run:
+    """Return a run with those parts of the variant's first run that equal its own, as the runs of all seeds do.
+
+    A run takes 20 kB, of which 18 are these parts: 10,000 runs took 190 MB more.
+    """
+    parts = {name: getattr(first, name) for name in ("arch", "data", "train")}
+    return run.model_copy(update={name: part for name, part in parts.items() if part == getattr(run, name)})
 
 
 def _read_tuning_records(store: RecordStore, manifest: Manifest) -> tuple[dict[str, Record], list[str]]:

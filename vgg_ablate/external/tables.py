@@ -12,6 +12,7 @@ from vgg_ablate.external.judging import Judgement
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, MeanCell, TableCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.report import wording
 from vgg_ablate.report.answer import describe_verdicts
 from vgg_ablate.report.claims_table import build_verdict_table
@@ -54,7 +55,7 @@ def _list_pair_counts(judgement: Judgement) -> list[str]:
     for verdict in judgement.verdicts:
         sides = None if verdict.method or verdict.is_exact else compute_sides(verdict, judgement.frame)
         if sides is not None and any(side.n != verdict.n for side in sides):
-            counts.append(f"{verdict.claim.id} has {verdict.n} pair{'s' * (verdict.n != 1)}")
+            counts.append(f"{verdict.claim.id} has {count_noun(verdict.n, 'pairs')}")
     return counts
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import isnan, nan
 from typing import Literal
 
@@ -160,11 +161,14 @@ def _build_name_cell(row: VariantRow, report: Report) -> TableCell:
 
 def describe_changes(row: VariantRow) -> str:
     """Describe what a variant changes: `kernel 5, match macs base`; a dash for the base."""
-    changes = [
-        f"{path.removeprefix('arch.').removeprefix('train.')} {format_value(value)}"
-        for path, value in row.variant.changes.items()
-    ]
+    changes = [_describe_change(path, value) for path, value in row.variant.changes.items()]
     return ", ".join(changes) or numbers.DASH
+
+
+def _describe_change(path: str, value: object) -> str:
+    if (path, value) == ("arch.between", "none"):
+        return "nothing between convs"  # "between none" would be no English
+    return f"{path.removeprefix('arch.').removeprefix('train.')} {format_value(value)}"
 
 
 def _build_error_cell(row: VariantRow, report: Report) -> TableCell:
@@ -271,7 +275,7 @@ COLUMNS: tuple[ColumnEntry, ...] = (
     ),
     ColumnEntry("error", "test error, % (n)", _build_error_cell, applies=_is_recorded),
     ColumnEntry("difference", "difference, points [95 %]", _build_base_difference, applies=_is_recorded),
-    ColumnEntry("percent", "per cent", _build_percent_cell, rank=3, applies=_is_recorded),
+    ColumnEntry("percent", "% of base", _build_percent_cell, rank=3, applies=_is_recorded),
     ColumnEntry(
         "train_error",
         "train error, %",
@@ -304,11 +308,12 @@ def _list_notes(report: Report, shown: set[ReportColumn]) -> tuple[str, ...]:
     if any(row.stalled for row in report.rows):
         notes.append("Runs at chance level are left out of n and of means; their variants are in no group.")
     if "difference" in shown:
-        notes.append(f"Difference: minus {base.name}, paired by seed; negative is less error.")
+        of_base = f" % of base: the difference relative to the error of {base.name}." if "percent" in shown else ""
+        notes.append(f"Difference: minus {base.name}, paired by seed; negative is less error.{of_base}")
     if "group" in shown and any(row.group for row in report.rows):
         notes.append(
-            "≈1: the lowest error and all that paired t-tests (Holm, 5 %) do not distinguish from it; ≈2: the "
-            "same among the rest."
+            "Group 1: the lowest error and all that paired t-tests (Holm, 5 %) do not distinguish from it; 2: the "
+            f"lowest of the rest and all that are not distinguished from that; ≈: of several.{_explain_order(report)}"
         )
     if shown & {"params_ratio", "macs_ratio"} and base.costs:
         params, macs = (numbers.format_count(base.costs[cost]) for cost in ("params", "macs"))
@@ -319,6 +324,17 @@ def _list_notes(report: Report, shown: set[ReportColumn]) -> tuple[str, ...]:
     if shown & {"images_per_second", "train_seconds"}:
         notes += _list_time_notes(report)
     return tuple(notes)
+
+
+def _explain_order(report: Report) -> str:
+    """Return how a variant can be in a better group than one with less error; empty where none is."""
+    grouped = sorted((row.error.mean, row.group) for row in report.rows if row.group is not None)
+    if all(one <= other for (_, one), (_, other) in pairwise(grouped)):
+        return ""
+    return (
+        " A test weighs a difference by its spread over the seeds: where that is large, a variant stays in a better "
+        "group than one with less error."
+    )
 
 
 def _list_time_notes(report: Report) -> list[str]:

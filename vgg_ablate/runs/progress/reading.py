@@ -9,7 +9,7 @@ from pathlib import Path
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
 from vgg_ablate.errors import DatasetError
-from vgg_ablate.formatting.text import join_first
+from vgg_ablate.formatting.text import count_noun, join_first
 from vgg_ablate.records import RecordStore
 
 _UNKNOWN_FINGERPRINT = "0" * 16  # no run is stored with it
@@ -25,7 +25,7 @@ def compute_fingerprint_with_notice(data: Data) -> str:
     """
     fingerprint = sources.compute_data_fingerprint(data, ReadingNotice(data.name))
     if skipped := sources.list_skipped_files(data, fingerprint):
-        count = f"{len(skipped):,} file{'s' * (len(skipped) != 1)}"
+        count = count_noun(f"{len(skipped):,}", "files")
         print(
             f"{data.root or data.name}: {count} skipped as unreadable: {join_first(skipped, _MAX_SKIPPED, '; ')}",
             file=sys.stderr,
