@@ -13,8 +13,8 @@ from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.report import compare, markdown, write
-from vgg_ablate.report.state import list_data_facts
 from vgg_ablate.report.methods_text import render_methods
+from vgg_ablate.report.state import list_data_facts
 
 
 def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
