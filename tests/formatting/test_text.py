@@ -60,3 +60,4 @@ def test_one_is_singular(count: int | str, plural: str, text: str) -> None:
 def test_memory_is_in_gibibytes() -> None:
     assert numbers.format_bytes(8053063680) == "7.5 GiB"
     assert numbers.format_bytes(2**29) == "512 MiB"
+    assert numbers.format_bytes(96_300) == "94 KiB"

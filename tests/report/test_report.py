@@ -14,6 +14,7 @@ from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.report import compare, markdown, write
 from vgg_ablate.report.methods_text import render_methods
+from vgg_ablate.report.state import list_data_facts
 
 
 def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
@@ -209,3 +210,18 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
 def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], shown: str) -> None:
     report = summary.load_report(make_results_folder(tmp_path / "pretend", provenance={"git": git}))
     assert dict(markdown.list_provenance(report))["git"] == shown
+
+
+def test_the_first_skipped_files_are_named(tmp_path: Path) -> None:
+    names = ["train/a/1.png", "train/b/2.png", "train/b/3.png"]
+
+    def skip(record: Record, variant: str) -> Record:
+        assert record.tested is not None
+        details = {"skipped_files": 5, "skipped_names": names}
+        return record.model_copy(update={"tested": record.tested.model_copy(update={"details": details})})
+
+    report = summary.load_report(make_results_folder(tmp_path / "pretend", change=skip))
+    line = f"5 files skipped as unreadable: {', '.join(names)} and 2 more."
+    assert list_data_facts(report)[-1] == line
+    whole = summary.load_report(make_results_folder(tmp_path / "whole" / "pretend"))
+    assert list_data_facts(whole)[-1] == "No files skipped as unreadable."

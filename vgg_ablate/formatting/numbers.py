@@ -150,5 +150,7 @@ def format_rough_seconds(value: float) -> str:
 
 
 def format_bytes(size_bytes: float) -> str:
-    """Format a size in memory: `512 MiB`, or from 1 GiB on `7.5 GiB`."""
-    return f"{size_bytes / 2**30:,.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:,.0f} MiB"
+    """Format a size: `94 KiB`, from 1 MiB on `512 MiB`, and from 1 GiB on `7.5 GiB`."""
+    if size_bytes >= 2**30:
+        return f"{size_bytes / 2**30:,.1f} GiB"
+    return f"{size_bytes / 2**20:,.0f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:,.0f} KiB"

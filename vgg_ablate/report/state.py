@@ -71,7 +71,10 @@ def list_data_facts(report: Report) -> list[str]:
     if facts.classes:
         names = f": {', '.join(facts.class_names)}" if facts.class_names else ""
         lines.append(f"{numbers.format_count(facts.classes)} classes{names}.")
-    lines.append(f"{facts.skipped_files or 'No'} file{'s' * (facts.skipped_files != 1)} skipped as unreadable.")
+    more = facts.skipped_files - len(facts.skipped_names)
+    names = f": {', '.join(facts.skipped_names)}{f' and {more:,} more' if more else ''}" if facts.skipped_names else ""
+    skipped = f"{facts.skipped_files or 'No'} file{'s' * (facts.skipped_files != 1)} skipped as unreadable"
+    lines.append(f"{skipped}{names}.")
     return lines
 
 
