@@ -129,7 +129,7 @@ def test_trends_and_counts_are_said_in_their_units(folder: Path) -> None:
     assert " points per layer" in text
     assert " points per million MACs" in text
     assert " points per epoch" in text
-    assert "gains with weight_layers over five, base and deep (test error)" in text
+    assert "test error falls with weight_layers, over five, base and deep" in text
     assert re.search(r"\| the mean of base and deep 1\d\.\d+ \| five 3\d\.\d+ \| −1\d\.\d+ \[", text)
     assert "base trained 5/5, five 5/5" in text
     for name in ("report.html", "table.tex"):

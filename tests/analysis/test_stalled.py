@@ -24,6 +24,7 @@ from vgg_ablate.analysis.variant_rows import VariantRow
 from vgg_ablate.formatting import table
 from vgg_ablate.records import Epoch, Outcome, Record, RecordStore
 from vgg_ablate.report import compare, design_tables, markdown, model_card, write
+from vgg_ablate.report.answer import describe_answer
 from vgg_ablate.report.figures import cost_error, search
 
 CHANCE = 0.104  # of 5,000 examples of ten classes; 0.1136 and more are above chance
@@ -68,9 +69,9 @@ def test_one_stalled_run_is_counted_and_left_out_of_the_mean(tmp_path: Path) -> 
 
 
 def test_a_claim_with_a_stalled_run_on_a_side_is_inconclusive(tmp_path: Path) -> None:
-    small, same, weights = summary.load_report(
-        make_results_folder(tmp_path / "pretend", change=make_stalled(("five", 3)))
-    ).verdicts
+    report = summary.load_report(make_results_folder(tmp_path / "pretend", change=make_stalled(("five", 3))))
+    small, same, weights = report.verdicts
+    assert "inconclusive, because runs stayed at chance level (train longer, " in describe_answer(report)
     assert (small.verdict, small.reason) == ("inconclusive", "five: 1 of 5 runs stayed at chance level")
     assert small.n == 4
     assert (same.verdict, weights.verdict) == ("refuted", "supported"), "claims without five, and on exact costs"

@@ -81,7 +81,9 @@ def test_the_exported_weights_give_the_predictions_of_the_record(
     assert pack_correct_bits(*test.get_classes()) == stored.tested.correct
 
 
-def test_a_loaded_model_predicts_what_the_record_says(exported_files: tuple[Path, str], record: Path) -> None:
+def test_a_loaded_model_predicts_what_the_record_says(
+    exported_files: tuple[Path, str], record: Path, tmp_path: Path
+) -> None:
     model = vgg_ablate.load_model(exported_files[0])
     stored = Record.model_validate_json(record.read_bytes())
     assert stored.tested is not None
@@ -94,6 +96,8 @@ def test_a_loaded_model_predicts_what_the_record_says(exported_files: tuple[Path
     pictures = [Image.fromarray(image[..., 0]) for image in array[:3]]
     assert model.predict(array[:3]) == model.predict(pictures) == names[:3]
     assert model.predict(pictures[0].resize((32, 16))) != []  # resized and cut as an image of a folder
+    pictures[0].save(tmp_path / "first.png")
+    assert model.predict(str(tmp_path / "first.png")) == model.predict([tmp_path / "first.png"]) == names[:1]
     proba = model.predict_proba(split.images)
     assert proba.shape == (len(names), 10)
     torch.testing.assert_close(proba.sum(1), torch.ones(len(names)))
@@ -109,6 +113,12 @@ def test_images_of_another_shape_or_file_are_refused(exported_files: tuple[Path,
         vgg_ablate.load_model(tmp_path / "old.safetensors")
     with pytest.raises(StorageError, match="gone"):
         vgg_ablate.load_model(tmp_path / "gone.safetensors")
+    with pytest.raises(StorageError, match=r"README\.md: not a file of weights in the format safetensors"):
+        vgg_ablate.load_model(exported_files[0] / "README.md")
+    with pytest.raises(ValueError, match="images: must be PIL images, paths or a uint8 array, got int"):
+        model.predict([3])  # type: ignore[list-item]
+    with pytest.raises(OSError, match=r"cannot identify image file .*README\.md"):
+        model.predict(exported_files[0] / "README.md")
 
 
 def test_the_model_card_is_one_that_the_hub_reads(exported_files: tuple[Path, str], record: Path) -> None:

@@ -49,7 +49,7 @@ def test_outside_of_a_clone_the_schema_is_written_beside_the_study(tmp_path: Pat
 
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("kept")
-    with pytest.raises(StorageError, match=r"mine\.yaml: File exists"):
+    with pytest.raises(StorageError, match=r"mine\.yaml: exists, and is not replaced; give another path"):
         init(tmp_path / "mine.yaml")
     assert (tmp_path / "mine.yaml").read_text() == "kept"
 

@@ -133,7 +133,8 @@ def test_plan_and_status_work_without_the_images(tmp_path: Path, capsys: pytest.
     plan(path, None, out=folder)
     shown = capsys.readouterr()
     assert "0 runs to train" in shown.out
-    assert shown.err.startswith(f"warning: data.root: directory not found: {root}")
+    layout = "its root holds train/<class>/* and test/<class>/*, one folder per class; test is optional"
+    assert shown.err.startswith(f"warning: data.root: directory not found: {root}; {layout}; ")
     assert shown.err.endswith(f"; planned from its records in {folder}\n")
     status(path, out=folder)
     assert f"{folder}: 4 of 4 runs recorded, 0 missing" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from vgg_ablate.data.decode import DecodedExample, RawExample
 from vgg_ablate.data.pixel_cache import read_split, write_split
 from vgg_ablate.data.splits import load_decoded_dataset
 from vgg_ablate.errors import DatasetError
+from vgg_ablate.runs.progress.reading import compute_fingerprint_with_notice
 
 GREY = np.linspace(0, 255, 64, dtype=np.uint8).reshape(8, 8)
 
@@ -167,11 +168,17 @@ def test_a_corrupt_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         load_decoded_dataset(data, sources.compute_data_fingerprint(data))
 
 
-def test_corrupt_files_are_skipped_and_listed_where_the_study_allows_it(tmp_path: Path) -> None:
+def test_corrupt_files_are_skipped_and_listed_where_the_study_allows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = write_corrupt_folder(tmp_path).model_copy(update={"on_corrupt": "skip"})
     dataset = load_decoded_dataset(data, sources.compute_data_fingerprint(data))
     assert len(dataset.train.labels) == 8
     assert [Path(line.split(": ")[0]).name for line in dataset.train.skipped] == ["3.png", "4.png"]
+    compute_fingerprint_with_notice(data)
+    first, _, second = capsys.readouterr().err.partition("; ")
+    assert first.startswith(f"{tmp_path}: 2 files skipped as unreadable: train/b/3.png: cannot identify image file")
+    assert second == "train/b/4.png: image file is truncated\n"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "dead link", "folder"])

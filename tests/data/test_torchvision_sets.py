@@ -271,7 +271,7 @@ def test_the_error_for_a_missing_data_set_says_how_to_get_it(name: str, tmp_path
     data = Data(name=name, root=str(tmp_path), image_size=shape.image_size or 32, classes=shape.classes or 3)
     remedy = {
         "imagenet": r"train/<class>/\* and val/<class>/\*, as torchvision\.datasets\.ImageNet unpacks .*image-net\.org",
-        "image-folder": r"train/<class>/\* and test/<class>/\*, one folder per class",
+        "image-folder": r"train/<class>/\* and test/<class>/\*, one folder per class; test is optional",
     }.get(name, r"data\.download: true downloads it")
     with pytest.raises(DatasetError, match=rf"^data\.name: {name} not found: no .*{remedy}$"):
         sources.compute_data_fingerprint(data)

@@ -113,7 +113,11 @@ def test_a_missing_seed_is_named_and_gives_no_verdict_unless_it_is_left_out() ->
     runs = make_runs().drop(index=8)
     claim = judge_one(runs)
     assert (claim.verdict, claim.reason) == ("inconclusive", "dropout: seed 2 missing")
-    assert judge_one(runs, missing_seeds="leave_out").n == 5
+    left_out = vgg_ablate.judge(runs, make_claims(missing_seeds="leave_out"))
+    assert left_out.claims.loc[0, "n"] == 5
+    assert left_out.notes == ("dropout: no run of seed 2",)
+    assert "a and b include it and a − b does not: dropout-helps has 5 pairs." in str(left_out)
+    assert "pairs" not in str(vgg_ablate.judge(make_runs(), make_claims()))
 
 
 def test_a_value_that_is_not_finite_is_named_and_gives_no_verdict() -> None:
@@ -129,6 +133,7 @@ def test_seeds_may_be_words() -> None:
     runs["seed"] = [f"run-{chr(97 + seed)}" for seed in runs["seed"]]
     assert judge_one(runs).verdict == "supported"
     assert judge_one(runs.drop(index=8)).reason == "dropout: seed run-c missing"
+    assert vgg_ablate.judge(runs.drop(index=8), make_claims()).notes == ("dropout: no run of seed run-c",)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,15 @@ def test_seeds_may_be_words() -> None:
         ("variant,seed,loss\n,1,0.5\n", "row 2: variant is empty"),
         ("variant,seed,loss\nbase,1,x\n", "row 2: loss must be a number, got 'x'"),
         ("variant,seed,loss\nbase,1,50 %\nbase,2,0.5\n", "row 3: loss has mixed units: % in .*row 2, none here"),
-        ("model,seed,loss\nbase,1,0.5\n", "columns.variant: column not found; available: model, seed, loss"),
+        (
+            "model,seed,loss\nbase,1,0.5\n",
+            "columns.variant: column not found in .*; available: model, seed, loss; write columns: {variant: model}",
+        ),
+        (
+            "variant,loss\nbase,0.5\n",
+            "columns.seed: .*; write columns: {seed: .*}, or {seed: null} where runs have none",
+        ),
+        ("variant;seed;loss\nbase;1;0,5\n", "runs.csv:1: the columns are separated by ';'; must be ','$"),
         ("variant,seed,losss\nbase,1,0.5\n", "metric.name: column not found.*did you mean 'losss'"),
         ("variant,seed,loss\nbase,1,0.5\n", r"claims\[0\].a: unknown variant; available: base, got 'dropout'"),
         ("", "cannot be read as CSV"),
@@ -150,6 +163,25 @@ def test_every_fault_of_the_runs_is_one_line(tmp_path: Path, text: str, message:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):
         vgg_ablate.judge(path, make_claims())
+
+
+def test_a_fault_of_the_claims_about_the_runs_is_located_in_their_file(tmp_path: Path) -> None:
+    runs, claims = write_runs(tmp_path / "runs.csv", make_runs()), tmp_path / "claims.yaml"
+    text = (
+        "version: 1\nmetric: {name: NAME, direction: lower}\ncolumns: {variant: COLUMN}\nclaims:\n"
+        "  - {id: helps, text: t, kind: better, a: dropout, b: SIDE}\n"
+    )
+    for name, column, side, place in (
+        ("los", "variant", "base", "2:10: metric.name: column not found in .*runs.csv"),
+        ("loss", "model", "base", "3:11: columns.variant: column not found in .*runs.csv"),
+        ("loss", "variant", "bass", r"5:52: claims\[0\].b: unknown variant; available: base, dropout, got 'bass'"),
+    ):
+        claims.write_text(text.replace("NAME", name).replace("COLUMN", column).replace("SIDE", side), encoding="utf-8")
+        with pytest.raises(SpecError, match=f"claims.yaml:{place}"):
+            vgg_ablate.judge(runs, claims)
+    result = CliRunner().invoke(app, ["judge", str(claims), str(runs)])
+    assert str(result.exception).startswith("command line: RUNS: must be runs, and ")
+    assert "seem to be swapped" in str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_trials_of_a_database_of_optuna(tmp_path: Path) -> None:
     write_optuna(optuna.storages.RDBStorage(url))
     report = vgg_ablate.judge(url, make_claims(**OPTUNA))
     assert report.claims.loc[0, "p"] == pytest.approx(EXPECTED.p)
-    assert report.notes == ("1 trials left out: 1 FAIL.",)
+    assert report.notes == ("1 trial left out: 1 FAIL.",)
 
 
 def test_trials_of_a_journal_of_optuna(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_runs_of_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPa
     columns = {"variant": "params.variant", "seed": "params.seed"}
     report = vgg_ablate.judge(source, make_claims(columns=columns, metric={**METRIC, "name": "metrics.loss"}))
     assert report.claims.loc[0, "p"] == pytest.approx(EXPECTED.p)
-    assert report.notes == ("1 runs left out: 1 RUNNING.",)
+    assert report.notes == ("1 run left out: 1 RUNNING.",)
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about its own dependencies

@@ -22,6 +22,7 @@ from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.records import Outcome
 from vgg_ablate.report import markdown
 
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "paper-table.md"
 COMMITTED = sorted((Path(__file__).parent.parent.parent / "results").glob("*/table.tex"))
 SAMPLE = Table(
     "sample",
@@ -79,9 +80,18 @@ def test_the_committed_tables_compile(tmp_path: Path) -> None:
     compile_latex([path.read_text(encoding="utf-8") + r"\clearpage" for path in COMMITTED], tmp_path)
 
 
+def find_packages() -> str:
+    """Return the line of the guide that loads the packages."""
+    return next(line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith(r"\usepackage"))
+
+
+def test_the_guide_loads_the_packages_that_a_table_asks_for() -> None:
+    assert table.render_latex(SAMPLE).splitlines()[0] == f"% {find_packages()}"
+
+
 def compile_latex(tables: Sequence[str], tmp_path: Path) -> None:
     """Compile all tables as one document, without an error and without a line that is too wide."""
-    document = [r"\documentclass{article}\usepackage{amssymb,booktabs,graphicx}\begin{document}"]
+    document = [r"\documentclass{article}", find_packages(), r"\begin{document}"]
     document += [*tables, r"\end{document}"]
     (tmp_path / "report.tex").write_text("\n".join(document), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]

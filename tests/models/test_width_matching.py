@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.models.nets import arch_mappings
 from vgg_ablate.config.arch import Arch, Match
+from vgg_ablate.config.study import load
 from vgg_ablate.config.training import Data, Train
 from vgg_ablate.config.variants import Variant
 from vgg_ablate.errors import SpecError
@@ -159,6 +161,19 @@ def test_a_match_to_a_net_that_cannot_exist_adds_no_second_error() -> None:
     assert message.splitlines() == [
         "variants.broken: arch.stages[4].pool: pooling number 5 finds a 1x1 map that cannot be halved (image_size 16)"
     ]
+
+
+def test_an_error_of_the_base_is_not_repeated_for_variants_that_have_it_too(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text(
+        "version: 1\nname: deep\nquestion: q?\ndata: {name: digits, image_size: 8}\n"
+        "arch: {stages: '4 | 4 | 4 | 4 | 4'}\nvariants: {wide: {arch.width: 2}, none: {arch.stages: '4@9'}}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        resolve_variants(load(path).variants)
+    assert [problem.path for problem in caught.value.problems] == [
+        "arch.stages[3].pool", "variants.none: arch.stages[0].convs[0].kernel"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

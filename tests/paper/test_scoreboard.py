@@ -89,7 +89,9 @@ def test_one_refuted_claim_refutes_a_statement_of_several(tmp_path: Path) -> Non
 
 def test_a_fall_with_depth_that_one_step_breaks_supports_the_trend(tmp_path: Path) -> None:
     write_study_results(tmp_path, "depth", set_accuracies({"A": 0.0, "base": 0.01, "C": 0.02, "D": 0.04, "E": 0.037}))
-    assert get_standing(tmp_path, "E02").verdict == "supported"
+    standing = get_standing(tmp_path, "E02")
+    assert standing.verdict == "supported"
+    assert " points per layer [" in build_trained_table([standing]).rows[0].cells[5].to_text()
 
 
 def test_the_words_are_in_the_sense_of_the_paper(tmp_path: Path) -> None:
@@ -192,6 +194,7 @@ def test_a_marked_part_shows_the_answer_of_a_study(tmp_path: Path) -> None:
     writing.write_scoreboard(results)
     text = readme.read_text(encoding="utf-8")
     assert "> **" in text
+    assert "\nTraining: " in text
     assert "| B is better than the shallow net, one 5x5 per pair of 3x3 (E06) |" in text
     assert writing.find_outdated_files(results) == []
 

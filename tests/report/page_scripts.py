@@ -35,6 +35,17 @@ for (const element of document.querySelectorAll("main *")) {
   const room = element.scrollWidth - element.clientWidth;
   if (element.clientWidth && room > 1) overflows.push(`${room} px over: ${element.outerHTML.slice(0, 100)}`);
 }
+// A word of a verdict stands in one line.
+for (const verdict of document.querySelectorAll(".word")) {
+  const texts = document.createTreeWalker(verdict, NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode())
+    for (const word of node.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (range.getClientRects().length > 1) overflows.push(`${word[0]} is broken`);
+    }
+}
 for (const svg of document.querySelectorAll("figure svg")) {
   const outer = svg.getBoundingClientRect();
   for (const text of svg.querySelectorAll("text")) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 
 from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
+from vgg_ablate.cli.bundle import bundle
 from vgg_ablate.errors import CheckFailedError
 from vgg_ablate.report import write
 from vgg_ablate.report.bundle import write_bundle
@@ -41,10 +43,12 @@ def test_an_unpacked_bundle_passes_its_own_check(tmp_path: Path) -> None:
     assert f"Python {sys.version_info[0]}." in (folder / "environment.txt").read_text(encoding="utf-8")
 
 
-def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = write.write_report(make_results_folder(tmp_path / "pretend"))
-    for name in ("one.zip", "two.zip"):
-        write_bundle(report, tmp_path / name)
+    write_bundle(report, tmp_path / "one.zip")
+    for word in ("written", "replaced"):
+        bundle(report.folder, to=tmp_path / "two.zip")
+        assert re.fullmatch(rf"{word}: .*two\.zip, \d+ files, \d+ KiB\n", capsys.readouterr().out)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 

@@ -40,7 +40,8 @@ def build(folder: Path, **options: object) -> tuple[Report, ReportHead]:
 
 def test_a_decided_claim_is_stated_with_its_numbers_and_one_sign(tmp_path: Path) -> None:
     report, head = build(tmp_path)
-    assert head.answer.startswith("Two 3x3 beat one 5x5: 1.95 points (28 %) less error [1.47, 2.43]; refuted: twice")
+    first = "Two 3x3 beat one 5x5: 1.95 points (28 %) less error [1.47, 2.43]"
+    assert head.answer.startswith(f'{first}; "twice the width changes nothing" is refuted: ')
     assert head.answer.endswith("5x5 needs fewer weights here (by count).")
     assert head.claims is not None
     small = head.claims.rows[0]
@@ -102,7 +103,7 @@ def test_high_train_errors_are_called_under_trained(tmp_path: Path, share: float
     _, head = build(tmp_path, accuracy=lambda name, seed: 0.7 + seed / 1000, change=set_train_error(share))
     assert (head.under_trained != "") == is_under_trained
     assert "1,500 images per epoch, 2 epochs, 47 steps of 64" in head.training
-    assert "chance 90 %; no run at chance" in head.training
+    assert "; error at chance level 90 %; no run at chance" in head.training
 
 
 def test_low_train_errors_are_never_called_under_trained(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.report.factories import STUDY, make_results_folder
 from vgg_ablate.analysis import summary
 from vgg_ablate.records import Outcome, Record
 from vgg_ablate.report import compare, markdown, write
+from vgg_ablate.report.methods_text import render_methods
+from vgg_ablate.report.state import list_data_facts
 
 
 def test_a_written_report_passes_its_check(tmp_path: Path) -> None:
@@ -93,6 +95,9 @@ def test_two_results_are_compared_by_variant(tmp_path: Path) -> None:
     comparison = compare.compare_reports(reports)
     assert [row.cells[0].to_text() for row in comparison.tables[0].rows] == ["base", "five", "wide"]
     assert comparison.differences == ("provenance.host: here here; there there",)
+    claims = comparison.tables[1]
+    assert [column.heading for column in claims.columns] == ["claim", "here", "a − b [95 %]", "there", "a − b [95 %]"]
+    assert claims.rows[0].cells[2].to_text().startswith("−1.95 points"), "less error, as in each report"
 
 
 def test_variants_of_one_net_are_compared_whatever_their_names(tmp_path: Path) -> None:
@@ -135,7 +140,9 @@ def test_the_second_interval_needs_a_test_set_that_seeds_share(tmp_path: Path, d
     )
     small, *_ = write.write_report(folder).verdicts
     assert (small.beyond is not None) == known
-    assert ("beyond this test set" in (folder / "report.md").read_text(encoding="utf-8").lower()) == known
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert ("Beyond this test set" in text) == known
+    assert ("The interval that decides is over seeds and test examples" in text) == known
 
 
 def test_runs_in_two_precisions_are_noted(tmp_path: Path) -> None:
@@ -143,7 +150,10 @@ def test_runs_in_two_precisions_are_noted(tmp_path: Path) -> None:
         precision = "bf16" if variant == "wide" else "fp32"
         return record.model_copy(update={"environment": {**record.environment, "precision": precision}})
 
-    notes = markdown.build_notes(summary.load_report(make_results_folder(tmp_path / "pretend", change=set_precision)))
+    report = summary.load_report(make_results_folder(tmp_path / "pretend", change=set_precision))
+    notes = markdown.build_notes(report)
+    assert ("precision", "bf16 and fp32") in markdown.list_provenance(report)
+    assert "Runs were trained in bf16 and fp32." in render_methods(report)
     assert any(note.startswith("Runs were trained in the precisions bf16, fp32") for note in notes)
 
 
@@ -200,3 +210,18 @@ def test_speeds_of_two_devices_are_not_compared(tmp_path: Path) -> None:
 def test_a_clean_checkout_is_not_called_changed(tmp_path: Path, git: dict[str, str], shown: str) -> None:
     report = summary.load_report(make_results_folder(tmp_path / "pretend", provenance={"git": git}))
     assert dict(markdown.list_provenance(report))["git"] == shown
+
+
+def test_the_first_skipped_files_are_named(tmp_path: Path) -> None:
+    names = ["train/a/1.png", "train/b/2.png", "train/b/3.png"]
+
+    def skip(record: Record, variant: str) -> Record:
+        assert record.tested is not None
+        details = {"skipped_files": 5, "skipped_names": names}
+        return record.model_copy(update={"tested": record.tested.model_copy(update={"details": details})})
+
+    report = summary.load_report(make_results_folder(tmp_path / "pretend", change=skip))
+    line = f"5 files skipped as unreadable: {', '.join(names)} and 2 more."
+    assert list_data_facts(report)[-1] == line
+    whole = summary.load_report(make_results_folder(tmp_path / "whole" / "pretend"))
+    assert list_data_facts(whole)[-1] == "No files skipped as unreadable."

@@ -268,8 +268,8 @@ def test_status_shows_interim_verdicts_and_what_is_open(
     command._print_status(folder, status)
     shown = capsys.readouterr().out
     assert "16 of 40 runs recorded, 5 missing, 19 not needed" in shown
-    assert "clear: supported after 3 seeds, gain +" in shown
-    assert "chance: open after 3 seeds, gain" in shown
+    assert "clear: supported after 3 seeds, a − b: −" in shown, "less error is negative"
+    assert "chance: open after 3 seeds, a − b: " in shown
     command.status(folder, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert [claim["is_open"] for claim in document["claims"]] == [False, True, True]

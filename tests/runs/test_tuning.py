@@ -268,6 +268,10 @@ def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
             "tune: {space: {train.lr: [0.1, 0.2]}, epochs: 2}\nvariants: {a: {arch.width: 2, tune.trials: 3}}",
             "all variants have the same budget",
         ),
+        (
+            "tune: {space: {train.lr: [0.1, 0.2]}, epochs: [1, 4]}\nvariants: {a: {train.warmup_epochs: 1}}",
+            "variants.a: train.warmup_epochs: must be less than the shortest of tune.epochs, 1, got 1",
+        ),
         ("tuned: {nobody: {trial: 1}}", "unknown variant"),
     ],
 )

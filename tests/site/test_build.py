@@ -22,6 +22,7 @@ def test_every_study_has_a_page_and_every_link_leads_to_a_file(site: Path) -> No
         for target in re.findall(r'(?:href|src)="([^"#]+)', page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page}: {target}"
     index = pages[0].read_text(encoding="utf-8")
+    assert "<h1>vgg_ablate: studies</h1>\n<p>Ablation studies and " in index
     assert all(f'href="{name}/index.html"' in index for name in STUDIES)
 
 
@@ -69,3 +70,9 @@ def test_the_command_names_the_index_and_refuses_folders_without_results(results
     for folder in (results, results / "list-digits"):
         with pytest.raises(SpecError, match="name another folder"):
             build_site(results, folder)
+
+
+def test_on_a_narrow_screen_the_scoreboard_is_no_wider_than_the_page(site: Path, browser: Browser) -> None:
+    script = "return [...document.querySelectorAll('.tables .wide')].map((box) => box.scrollWidth - box.clientWidth);"
+    browser.open_page(site / "paper.html", width=400)
+    assert set(browser.run_script(script)) == {0}

@@ -225,6 +225,9 @@ def test_the_class_folders_of_an_image_folder_are_recorded(tmp_path: Path) -> No
     data = write_folder(tmp_path, images=8).model_dump(exclude_unset=True)
     run = make_run(data=data, arch={"stages": "4"}, epochs=1, batch_size=4)
     assert train_details(run)["class_names"] == ["c0", "c1"]
+    (tmp_path / "train/c1/torn.png").write_bytes(b"no image")
+    skipping = train_details(make_run(data={**data, "on_corrupt": "skip"}, arch={"stages": "4"}, epochs=1))
+    assert (skipping["skipped_files"], skipping["skipped_names"]) == (1, ["train/c1/torn.png"])
     # The cache has the examples still: a run goes on without the names.
     shutil.rmtree(tmp_path / "train")
     assert "class_names" not in train_details(run)

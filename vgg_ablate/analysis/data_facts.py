@@ -24,6 +24,7 @@ class DataFacts:
     class_names: tuple[str, ...]  # empty where they are unknown
     classes: int | None
     skipped_files: int
+    skipped_names: tuple[str, ...]  # of the first of them, below the root
 
 
 def collect_data_facts(results: Results, variant: str) -> DataFacts:
@@ -46,6 +47,7 @@ def collect_data_facts(results: Results, variant: str) -> DataFacts:
         class_names=tuple(names),
         classes=data.shape.classes,
         skipped_files=int(details.get("skipped_files", 0)),
+        skipped_names=tuple(map(str, details.get("skipped_names", ()))),
     )
 
 

@@ -33,7 +33,7 @@ from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import ALPHA, CrossedEstimate, Estimate
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.config.claims import Claim
-from vgg_ablate.formatting.text import join_first
+from vgg_ablate.formatting.text import count_noun, join_first
 
 _MAX_LACKING = 3  # runs that the reason of a verdict lists
 
@@ -128,7 +128,7 @@ def _judge_counts(
         if lacking:
             judged[claim.id] = replace(verdict, reason=join_first(lacking, _MAX_LACKING, "; "))
         elif fewest[claim.id] < FEWEST_SEEDS:
-            reason = f"{fewest[claim.id]} runs on a side; a verdict needs at least {FEWEST_SEEDS}"
+            reason = f"{count_noun(fewest[claim.id], 'runs')} on a side; a verdict needs at least {FEWEST_SEEDS}"
             judged[claim.id] = replace(verdict, reason=reason)
         else:
             word = _choose_counts_word(claim, counts.difference, float(q), alpha)
@@ -235,8 +235,8 @@ def _find_obstacle(verdict: Verdict, values: ContrastValues, unseeded: Mapping[s
     if values.lacking:
         return join_first(values.lacking, _MAX_LACKING, "; ")
     if verdict.n < FEWEST_SEEDS:
-        noun = "run" if values.samples else "seed"
-        return f"{verdict.n} {noun}{'s' * (verdict.n != 1)}; a verdict needs at least {FEWEST_SEEDS}"
+        count = count_noun(verdict.n, "runs" if values.samples else "seeds")
+        return f"{count}; a verdict needs at least {FEWEST_SEEDS}"
     if verdict.sd == 0:
         return "the difference is the same on every seed: its spread cannot be estimated"
     return ""

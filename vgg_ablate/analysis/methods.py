@@ -18,6 +18,7 @@ from vgg_ablate.analysis.sequential import Look
 from vgg_ablate.analysis.stats import CrossedEstimate, Estimate, FloatArray
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.config.published import PublishedValue
+from vgg_ablate.formatting.text import count_noun
 
 Method = Literal["paired", "welch", "pooled"]
 METHODS: tuple[Method, ...] = ("paired", "welch", "pooled")
@@ -90,7 +91,8 @@ def collect_contrast_values(
     names = list(weights)
     reason = "waited for the processor" if metric in TIMED_METRICS else "stayed at chance level"
     excluded = {name: [outcomes.get((name, seed)) for seed in seeds].count(LEFT_OUT) for name in names}
-    lacking = [f"{name}: {count} of {len(seeds)} runs {reason}" for name, count in excluded.items() if count]
+    planned = count_noun(len(seeds), "runs")
+    lacking = [f"{name}: {count} of {planned} {reason}" for name, count in excluded.items() if count]
     lacking += [
         f"{name}: seed {seed} {_describe_outcome(outcomes.get((name, seed), 'missing'), metric)}"
         for name in names

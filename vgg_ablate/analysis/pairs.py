@@ -64,6 +64,16 @@ def compute_shown_difference(verdict: Verdict) -> ShownDifference:
     return ShownDifference(sign * verdict.mean, low, high, se)
 
 
+def compute_widening(verdict: Verdict) -> float:
+    """Return how much wider the interval over seeds and examples, which decides, is than that over the seeds alone.
+
+    1 where the seeds alone decide.
+    """
+    if verdict.beyond is None or not verdict.ci_high > verdict.ci_low:
+        return 1.0
+    return (verdict.beyond[1] - verdict.beyond[0]) / (verdict.ci_high - verdict.ci_low)
+
+
 def flip_interval(interval: tuple[float, float], sign: int) -> tuple[float, float]:
     """Return the interval times the sign, the lower end first."""
     low, high = interval

@@ -22,5 +22,6 @@ def bundle(
 
     report = summary.load_report(find_results_folder(study, out))
     path = to or Path(f"{report.study.name}.zip")
+    word = "replaced" if path.exists() else "written"
     count = write_bundle(report, path)
-    print(f"{path}: {count} files, {format_bytes(path.stat().st_size)}")
+    print(f"{word}: {path}, {count} files, {format_bytes(path.stat().st_size)}")

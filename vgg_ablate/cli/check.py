@@ -14,6 +14,7 @@ from vgg_ablate.cli.targets import (
     warn_about_warmup,
 )
 from vgg_ablate.errors import SpecError
+from vgg_ablate.formatting.text import count_noun
 
 if TYPE_CHECKING:
     from vgg_ablate.config.study import Study
@@ -40,8 +41,10 @@ def check(study: STUDY, overrides: OVERRIDES = None) -> None:
     warn_about_seeds(checked)
     variants, seeds, levels = len(checked.variants), len(checked.seed_list), len(checked.variants_by_horizon)
     horizons = f" x {levels} horizons" if checked.horizons else ""
-    runs = f"{variants} variants x {seeds} seeds{horizons} = {variants * seeds * levels} runs"
-    effect = "" if checked.smallest_effect is None else f"; smallest effect: {checked.smallest_effect:g} points"
+    runs = f"{count_noun(variants, 'variants')} x {count_noun(seeds, 'seeds')}{horizons}"
+    runs += f" = {count_noun(variants * seeds * levels, 'runs')}"
+    smallest = "" if checked.smallest_effect is None else count_noun(f"{checked.smallest_effect:g}", "points")
+    effect = f"; smallest effect: {smallest}" if smallest else ""
     registered = "" if checked.registered is None else f"; registered {checked.registered}"
     print(f"{checked.name}: ok ({runs}; claims: {len(checked.claims)}{effect}{registered})")
     print_mismatches(compared)

@@ -29,6 +29,8 @@ def init(
             file.write(build_example(design, path, schema))
         if not schema.exists():
             write_schema(schema)
+    except FileExistsError as error:
+        raise StorageError(f"{error.filename}: exists, and is not replaced; give another path") from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     print(f"written: {path}; run it with: python -m vgg_ablate run {path}")

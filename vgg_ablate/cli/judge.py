@@ -32,9 +32,10 @@ def judge(
     from vgg_ablate.external import tables
     from vgg_ablate.external.claims_file import load_claims
     from vgg_ablate.external.judging import judge_runs
-    from vgg_ablate.external.sources import read_runs
+    from vgg_ablate.external.sources import check_order, read_runs
     from vgg_ablate.formatting.table import print_tables
 
+    check_order(runs, str(claims))
     claims_file = load_claims(claims)
     judgement = judge_runs(read_runs(runs, study), claims_file)
     if out is not None:

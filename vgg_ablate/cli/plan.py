@@ -15,7 +15,7 @@ from vgg_ablate.cli.run import DEVICE, PACKING, RUNS_PER_GPU, WORKERS
 from vgg_ablate.cli.space import print_survey
 from vgg_ablate.cli.targets import print_mismatches, warn_about_seeds, warn_about_size
 from vgg_ablate.errors import SpecError
-from vgg_ablate.formatting.text import join_first
+from vgg_ablate.formatting.text import capitalize_first, count_noun, join_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,34 +205,37 @@ def _build_document(
 
 
 def _print_plan(study: Study, cost: StudyCost, effects: Sequence[DetectableEffect]) -> None:
-    from vgg_ablate.formatting.numbers import format_clock
+    from vgg_ablate.formatting.numbers import format_rough_seconds
     from vgg_ablate.formatting.table import print_tables
     from vgg_ablate.report.detectable_table import build_detectable_table
 
     print_tables([_build_table(study, cost), *([build_detectable_table(effects)] if effects else [])])
     missing = sum(variant.missing for variant in cost.variants)
     if cost.seconds is not None:
-        duration = format_clock(cost.seconds)
+        duration = format_rough_seconds(cost.seconds)
     else:
         reason = "this machine has no records" if cost.pace is None else "the size of the data set is not known"
         duration = f"time unknown: {reason}"
     shared = "" if missing == cost.trainings else f" in {cost.trainings + cost.tuning_runs} trainings"
     disk = f"{cost.disk_bytes / 2**20:.1f} MiB of records"
-    print(f"{missing + cost.tuning_runs} runs to train{shared}, {cost.slots} at a time: {duration}; {disk}")
+    runs = count_noun(missing + cost.tuning_runs, "runs")
+    print(f"{runs} to train{shared}, {cost.slots} at a time: {duration}; {disk}")
     if cost.tuning_runs:
-        duration = "unknown" if cost.tuning_seconds is None else format_clock(cost.tuning_seconds)
+        duration = "unknown" if cost.tuning_seconds is None else format_rough_seconds(cost.tuning_seconds)
         print(f"of these, {cost.tuning_runs} trials of the tuning come first: {duration}")
     if cost.averages:
         print(f"of these, {cost.averages} ensembles are evaluated from stored predictions, without training")
     if cost.adopted:
-        print(f"{cost.adopted} runs are recorded by other studies beside this one and are not trained again")
+        are = "run is" if cost.adopted == 1 else "runs are"
+        print(f"{cost.adopted} {are} recorded by other studies beside this one and not trained again")
     if study.expect.minutes is not None:
-        print(f"expected by the study: {study.expect.minutes:g} minutes on {study.expect.device or 'some device'}")
+        minutes = count_noun(f"{study.expect.minutes:g}", "minutes")
+        print(f"expected by the study: {minutes} on {study.expect.device or 'some device'}")
     if study.design.proposes_variants:
         print("not included: the search's proposals and winners, whose nets are not known yet")
     if cost.dropped:
         titles = join_first(cost.dropped, _MAX_LISTED)
-        print(f"{len(cost.dropped)} runs would not end in time: {titles}", file=sys.stderr)
+        print(f"{count_noun(len(cost.dropped), 'runs')} would not end in time: {titles}", file=sys.stderr)
 
 
 def _print_space(study: Study) -> None:
@@ -250,7 +253,7 @@ def _print_space(study: Study) -> None:
 
 def _build_table(study: Study, cost: StudyCost) -> Table:
     from vgg_ablate.formatting.cells import CountCell, TextCell
-    from vgg_ablate.formatting.numbers import format_clock
+    from vgg_ablate.formatting.numbers import format_rough_seconds
     from vgg_ablate.formatting.table import Column, Table, TableRow
 
     columns = (
@@ -273,7 +276,7 @@ def _build_table(study: Study, cost: StudyCost) -> Table:
                 CountCell(variant.macs),
                 CountCell(variant.runs),
                 CountCell(variant.missing),
-                TextCell("?" if variant.seconds is None else format_clock(variant.seconds)),
+                TextCell("?" if variant.seconds is None else format_rough_seconds(variant.seconds)),
                 CountCell(round(variant.peak_bytes / 2**20)),
             )
         )
@@ -292,5 +295,5 @@ def _describe_memory(memory: DeviceMemory) -> str:
         libraries = f"libraries {format_bytes(memory.beside_bytes)}, as measured"
     return (
         "Predicted peak memory of one run: weights, gradients, optimiser, activations of a batch, resident examples; "
-        f"{libraries}. {memory.device}: {available}, {memory.together} runs at once."
+        f"{libraries}. {capitalize_first(memory.device)}: {available}, {count_noun(memory.together, 'runs')} at once."
     )

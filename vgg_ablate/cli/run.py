@@ -11,6 +11,7 @@ import typer
 
 from vgg_ablate.cli.arguments import JSON, NAME, OUT, OVERRIDES, STUDY, declare_storage, load_study_and_folder
 from vgg_ablate.cli.report import write_and_print_report
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.runs.progress.tracker_names import TrackerName
 
 Progress = Literal["auto", "rich", "plain", "none"]
@@ -144,7 +145,7 @@ def _describe_complete_study(folder: Path, count: int) -> str:
     """Return why a report was printed at once, and how to train the study all the same."""
     # A folder beside this one would not do: the driver reuses the records of sibling folders.
     remedy = f"to train it here, name a folder that does not lie beside it: --out /tmp/{folder.name}"
-    return f"{folder}: everything is recorded ({count} runs); nothing was trained; {remedy}"
+    return f"{folder}: everything is recorded ({count_noun(count, 'runs')}); nothing was trained; {remedy}"
 
 
 def _describe_interruption(folder: Path) -> str:
@@ -155,4 +156,4 @@ def _describe_interruption(folder: Path) -> str:
     if manifest is None:
         return "interrupted before anything was recorded; run again to continue"
     status = compute_status(manifest.planned, folder)
-    return f"interrupted; run again to continue: {status.recorded} of {status.asked} runs recorded"
+    return f"interrupted; run again to continue: {status.recorded} of {count_noun(status.asked, 'runs')} recorded"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vgg_ablate.cli.arguments import JSON, OUT, RESULTS, declare_storage, find_results_folder, load_study
+from vgg_ablate.formatting.text import count_noun
 
 if TYPE_CHECKING:
     from vgg_ablate.runs.status import InterimVerdict, StudyStatus
@@ -51,7 +52,8 @@ def _read_status(study: Path, folder: Path) -> StudyStatus:
 def _print_status(folder: Path, current: StudyStatus) -> None:
     more = "; the search asks for more until its hours are spent" if current.is_open_ended else ""
     spared = f", {current.spared} not needed" if current.spared else ""
-    print(f"{folder}: {current.recorded} of {current.asked} runs recorded, {current.missing} missing{spared}{more}")
+    asked = count_noun(current.asked, "runs")
+    print(f"{folder}: {current.recorded} of {asked} recorded, {current.missing} missing{spared}{more}")
     if current.held_by:
         print(f"{current.held_by} is running it")
     width = max(map(len, current.variants), default=0)
@@ -66,12 +68,19 @@ def _print_status(folder: Path, current: StudyStatus) -> None:
 
 
 def _describe_claim(claim: InterimVerdict) -> str:
-    """Return the interim verdict: `supported after 3 seeds, gain +0.42 [0.10, 0.74]`, or `open after 3 seeds, ...`."""
+    """Return the interim verdict: `supported after 3 seeds, a − b: −0.42 [−0.74, −0.10]`, or `open after ...`."""
+    from vgg_ablate.analysis.metrics import get_shown_sign
+    from vgg_ablate.analysis.pairs import flip_interval
+    from vgg_ablate.formatting.numbers import format_difference
+
     state = "open" if claim.is_open else claim.verdict
     after = f" after {claim.look} seeds" if claim.look else ""
     estimate = ""
     if claim.mean is not None and claim.ci_low is not None and claim.ci_high is not None:
-        estimate = f", gain {claim.mean:+.3g} [{claim.ci_low:.3g}, {claim.ci_high:.3g}]"
+        sign = get_shown_sign(claim.metric)
+        low, high = flip_interval((claim.ci_low, claim.ci_high), sign)
+        # 4: about two t quantiles; the standard error decides the number of decimals.
+        estimate = f", a − b: {format_difference(sign * claim.mean, low, high, (high - low) / 4)}"
     chance = "" if claim.power is None else f", chance of a decision by the last look {100 * claim.power:.0f} %"
     return f"{state}{after}{estimate}{chance}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgg_ablate.errors import Problem, SpecError, find_nearest
-from vgg_ablate.formatting.text import join_first
+from vgg_ablate.formatting.text import count_noun, join_first
 
 if TYPE_CHECKING:
     from vgg_ablate.config.study import Study
@@ -92,7 +92,7 @@ def warn_about_seeds(study: Study) -> None:
     if names and count < FEWEST_SEEDS:
         place = ": ".join(filter(None, (study.locate_path("seeds"), "seeds")))
         print(
-            f"warning: {place}: {count} seed{'s' * (count != 1)}; a verdict on {join_first(names, _MAX_LISTED)} "
+            f"warning: {place}: {count_noun(count, 'seeds')}; a verdict on {join_first(names, _MAX_LISTED)} "
             f"needs at least {FEWEST_SEEDS}",
             file=sys.stderr,
         )

@@ -139,6 +139,6 @@ DATASETS: dict[str, DatasetInfo] = {
         examples=None,
         test_split="fixed_or_drawn",
         folders=ClassFolders("", "train", "test"),
-        how_to_get="its root holds train/<class>/* and test/<class>/*, one folder per class",
+        how_to_get="its root holds train/<class>/* and test/<class>/*, one folder per class; test is optional",
     ),
 }

@@ -21,8 +21,10 @@ class EqualLayers(FrozenModel):
 
 def _expand_equal_layers(value: Any) -> Any:
     """Expand `{layers: 2, units: 64}` to [64, 64]; return other values unchanged."""
-    if not isinstance(value, Mapping):
+    if isinstance(value, list | tuple):
         return value
+    if not isinstance(value, Mapping):
+        raise InvalidValueError("must be a list such as [64], or a mapping such as {layers: 1, units: 64}", got=value)
     if unknown := value.keys() - EqualLayers.model_fields.keys():
         raise InvalidValueError("unknown key; expected layers and units", field=str(min(unknown, key=str)))
     layers, units = value.get("layers"), value.get("units")

@@ -33,6 +33,7 @@ from vgg_ablate.config.study_checks import (
     find_report_problems,
     find_stop_problems,
     find_tuning_problems,
+    find_warmup_problems,
 )
 from vgg_ablate.config.study_file import Expectation, Looks, RegistrationDate, ReportSettings, Seeds, Stop, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
@@ -248,6 +249,7 @@ class Study(FrozenModel):
             *find_design_problems(file, document),
             *find_stop_problems(file, document),
             *find_tuning_problems(variants, file.horizons, document),
+            *find_warmup_problems(variants, lower, document),
         ]
         if problems:
             raise SpecError(problems)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.horizons import Horizons, paths_overlap, split_horizons
-from vgg_ablate.config.overrides import join_path, split_path
+from vgg_ablate.config.overrides import PathParts, join_path, split_path
 from vgg_ablate.config.study_file import Looks, StudyFile
 from vgg_ablate.config.trend_quantities import collect_quantities
-from vgg_ablate.config.variants import Variant, get_content
+from vgg_ablate.config.variants import BASE_NAME, Variant, get_content
 from vgg_ablate.errors import MAX_PROBLEMS, Problem, find_nearest
+
+_WARMUP = "train.warmup_epochs"
 
 
 def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document) -> list[Problem]:
@@ -21,7 +24,9 @@ def find_duplicates(variants: Sequence[Variant], document: yaml_loader.Document)
         path, parts = f"variants.{variant.name}", ("variants", variant.name)
         location = document.locate(parts if parts in document.locations else ("design",))
         if variant.name in names:
-            problems.append(Problem("duplicate variant name", path, location))
+            reserved = "reserved for the net of the study itself; choose another name"
+            rule = reserved if variant.name == BASE_NAME else "duplicate variant name"
+            problems.append(Problem(rule, path, location))
         names.add(variant.name)
         first = first_by_content.setdefault(get_content(variant), variant)
         if first is not variant:
@@ -116,3 +121,40 @@ def find_tuning_problems(
             if path != "tune" and not path.startswith("tune.") and f"{tuned_path}.".startswith(f"{path}.")
         ]
     return problems
+
+
+def find_warmup_problems(
+    variants: Sequence[Variant], lower: Sequence[Variant], document: yaml_loader.Document
+) -> list[Problem]:
+    """Return the variants with a training, of a run, a trial of the tuning or a pre-training, that ends in its warm-up.
+
+    `lower` are the variants at lower levels of the horizons; of those with one problem the first is reported.
+    """
+    problems, base, reported = list[Problem](), variants[0], list[Problem]()
+    for variant in (*variants, *lower):
+        problem = _find_warmup_problem(variant)
+        inherits = variant is not base and problem == _find_warmup_problem(base)
+        if problem is None or inherits or (variant in lower and problem in reported):
+            continue
+        reported.append(problem)
+        path = f"variants.{variant.name}: {_WARMUP}"
+        parts: PathParts = ("variants", variant.name, _WARMUP)
+        if variant is base:
+            path, parts = _WARMUP, tuple(_WARMUP.split("."))
+        elif parts[:2] not in document.locations:
+            parts = ("horizons",) if variant in lower else ("design",)
+        problems.append(replace(problem, path=path, location=document.locate(parts)))
+    return problems
+
+
+def _find_warmup_problem(variant: Variant) -> Problem | None:
+    """Return the problem of the warm-up of a variant, without its place; None if all of its trainings are longer."""
+    train, tune = variant.train, variant.tune
+    lengths = {"train.epochs": train.epochs}
+    if train.pretrain is not None:
+        lengths["train.pretrain.epochs"] = train.pretrain.epochs
+    if tune is not None:
+        lengths["the shortest of tune.epochs"] = tune.epochs[0]
+    broken = [f"{name}, {epochs}" for name, epochs in lengths.items() if epochs <= train.warmup_epochs]
+    warmup = int(train.warmup_epochs) if train.warmup_epochs.is_integer() else train.warmup_epochs  # as it was written
+    return Problem(f"must be less than {broken[0]}", got=warmup) if broken else None

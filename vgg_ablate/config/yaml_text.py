@@ -16,8 +16,11 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from vgg_ablate.config import limits
 from vgg_ablate.config.overrides import PathParts
+from vgg_ablate.formatting.text import truncate
 
 SourceLocations = dict[PathParts, str]
+
+_MAX_KEY = 80  # characters of a key in a message
 
 _TAG = "tag:yaml.org,2002:"
 # A terminal obeys control characters, and no file in UTF-8 can hold one half of a surrogate pair.
@@ -137,7 +140,7 @@ class _NodeReader:
                 raise _build_error("a key must be text or a number", key_node)
             key = self._read_scalar(key_node)
             if key in own_keys:
-                raise _build_error("found duplicate key", key_node)
+                raise _build_error(f"duplicate key {truncate(repr(key), _MAX_KEY)}", key_node)
             if index >= merged_count:  # a mapping may override a key that it merges
                 own_keys.add(key)
             values[key] = value_node

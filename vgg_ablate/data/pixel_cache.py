@@ -65,7 +65,12 @@ def read_split(folder: Path) -> DecodedSplit:
     """Return a split that `write_split` has written; its images are memory-mapped."""
     images: ImageArray = np.load(folder / "images.npy", mmap_mode="r")
     labels: LabelArray = np.load(folder / "labels.npy")
-    return DecodedSplit(images, labels, tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8"))))
+    return DecodedSplit(images, labels, read_skipped(folder))
+
+
+def read_skipped(folder: Path) -> tuple[str, ...]:
+    """Return one line per file of a split that could not be read: its path and the reason."""
+    return tuple(json.loads((folder / "skipped.json").read_text(encoding="utf-8")))
 
 
 def compute_fingerprint(splits: Mapping[str, ExampleIndex]) -> str:

@@ -59,6 +59,19 @@ def prepare_split(data: Data, fingerprint: str, split: str, size: int, progress:
     return folder
 
 
+def list_skipped_files(data: Data, fingerprint: str) -> tuple[str, ...]:
+    """Return one line per file that the decoding could not read: its path below the root, and the reason.
+
+    Empty where the data set is not decoded yet.
+    """
+    if data.on_corrupt != "skip":
+        return ()
+    root, sizes = f"{cache.find_data_root(data)}{os.sep}", {"train": data.train_size, "test": data.test_size}
+    folders = [_build_cache_path(data, fingerprint, split, size) for split, size in sizes.items()]
+    lines = (line for folder in folders if folder.is_dir() for line in pixel_cache.read_skipped(folder))
+    return tuple(line.removeprefix(root) for line in lines)
+
+
 def list_images(data: Data, split: str) -> list[tuple[str, int]]:
     """Return path and label of every image of the `train` or `test` split of a data set of class folders.
 
@@ -273,6 +286,7 @@ def _describe_missing(data: Data, path: Path) -> DatasetError:
         nearest = find_nearest(root.name, siblings)
         suggestion = f"; did you mean {nearest!r}?" if nearest else ""
         hint = "" if root.is_absolute() else "; $VGG_ABLATE_DATA names the folder that it is relative to"
-        return DatasetError(f"data.root: directory not found: {root}{suggestion or hint}")
+        layout = f"{hint}; {DATASETS[data.name].how_to_get}"
+        return DatasetError(f"data.root: directory not found: {root}{suggestion or layout}")
     origin = "data.root" if data.root else "set $VGG_ABLATE_DATA, or data.root in the study, to read another folder"
     return DatasetError(f"data.name: {data.name} not found: no {path} ({origin}); {DATASETS[data.name].how_to_get}")

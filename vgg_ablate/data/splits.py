@@ -62,7 +62,7 @@ class Splits(NamedTuple):
     test: Split
     mean: Tensor  # float32, C; of the training split, in units of 1/255
     std: Tensor  # float32, C; ones for `data.normalize: mean`
-    skipped: int  # files that could not be read
+    skipped: tuple[str, ...]  # path below the root, and reason, of every file that could not be read
 
 
 def load_splits(
@@ -87,7 +87,7 @@ def load_splits(
         _select_rows(dataset.test_source, test, device, resident=resident),
         mean.to(device),
         std.to(device),
-        len(dataset.train.skipped) + len(dataset.test.skipped),
+        sources.list_skipped_files(data, fingerprint),
     )
 
 

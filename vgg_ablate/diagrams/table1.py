@@ -184,9 +184,10 @@ def _build_heading_row(text: str) -> TableRow:
 
 
 def format_mismatch(match: WidthMatch) -> str:
-    """Return the remaining difference between a matched cost and its budget, such as "+0.31 % of 3.76 M macs"."""
+    """Return the remaining difference between a matched cost and its budget, such as "+0.31 % of 3.76 M MACs"."""
     percent = numbers.format_number(100 * match.mismatch, 2, signed=True)
-    return f"{percent} % of {numbers.format_count(match.budget)} {match.cost}"
+    cost = "MACs" if match.cost == "macs" else match.cost
+    return f"{percent} % of {numbers.format_count(match.budget)} {cost}"
 
 
 def format_value(value: object) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from vgg_ablate.analysis.metrics import Metric
 from vgg_ablate.config import yaml_loader
 from vgg_ablate.config.claims import Claim, ClaimKind, ClaimSide, ExpectedVerdict
 from vgg_ablate.config.limits import MAX_CLAIMS
+from vgg_ablate.config.overrides import split_path
 from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.config.types import Flag, FrozenModel, InvalidValueError, Name, NonNegative, find_repeated
 from vgg_ablate.config.validation_problems import build_problems
@@ -110,6 +111,8 @@ class ClaimsFile(FrozenModel):
     Example: [{id: dropout-helps, text: dropout helps, kind: better, a: dropout, b: baseline}]
     """
 
+    _document: yaml_loader.Document = PrivateAttr(default_factory=lambda: yaml_loader.Document({}))
+
     @model_validator(mode="after")
     def _check_claims(self) -> Self:
         if repeated := find_repeated(claim.id for claim in self.claims):
@@ -127,6 +130,16 @@ class ClaimsFile(FrozenModel):
     def get_metric(self, claim: RunsClaim) -> MetricColumn | None:
         """Return the metric of a claim."""
         return claim.metric or self.metric
+
+    def locate_path(self, path: str) -> str:
+        """Return `file:line:column` of a path such as `claims[0].a`, or of what contains it; empty for a mapping."""
+        return self._document.locate(split_path(path))
+
+    def find_metric_path(self, name: str) -> str:
+        """Return the path of the name of a metric: `metric.name`, or `claims[2].metric.name`."""
+        claims = [index for index, claim in enumerate(self.claims) if claim.metric and claim.metric.name == name]
+        is_shared = self.metric is not None and self.metric.name == name
+        return "metric.name" if is_shared else f"claims[{claims[0]}].metric.name"
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -153,6 +166,8 @@ def parse_claims(data: Mapping[str, Any]) -> ClaimsFile:
 
 def _validate(data: Mapping[str, Any], document: yaml_loader.Document) -> ClaimsFile:
     try:
-        return ClaimsFile.model_validate(data)
+        claims_file = ClaimsFile.model_validate(data)
     except ValidationError as error:
         raise SpecError(build_problems(error, ClaimsFile, document)) from error
+    claims_file._document = document
+    return claims_file

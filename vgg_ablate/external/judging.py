@@ -41,14 +41,15 @@ def judge_runs(runs: Runs, claims_file: ClaimsFile) -> Judgement:
     """Judge the claims. Raises SpecError for a claim about a variant without runs, and for faults of the runs."""
     claims, metrics = claims_file.build_claims(), claims_file.metrics
     sides = {claim.id: [name for side in ("a", "b") for _, name in list_side_names(claim, side)] for claim in claims}
-    table = build_run_table(runs, claims_file.columns, metrics, {name for names in sides.values() for name in names})
+    table = build_run_table(runs, claims_file, {name for names in sides.values() for name in names})
     levels: dict[str, dict[str, str]] = {name: {} for name in table.variants}
     contrasts, problems = dict[str, dict[str, float]](), list[Problem]()
     for index, claim in enumerate(claims):
         try:
             contrasts[claim.id] = claim.compute_contrast(levels)
         except InvalidValueError as error:
-            problems.append(error.build_problem(f"claims[{index}].{error.field}", runs.name))
+            path = f"claims[{index}].{error.field}"
+            problems.append(error.build_problem(path, claims_file.locate_path(path)))
     if problems:
         raise SpecError(problems)
     verdicts, notes = dict[str, Verdict](), list(table.notes)
@@ -59,6 +60,8 @@ def judge_runs(runs: Runs, claims_file: ClaimsFile) -> Judgement:
             unpaired = not metric.is_exact and not _is_paired(family, contrasts, frame, claims_file)
             if unpaired:
                 notes.append(f"{metric.name}: the sides share no seeds; judged by Welch's t-test, which does not pair.")
+            elif not metric.is_exact:
+                notes += _note_missing_seeds(family, contrasts, frame, table.seeds)
             seeds = _choose_seeds(family, contrasts, frame, claims_file)
             look = Look((max(len(frame), 1),), 0, len(family), len(family))
             verdicts |= judge_family(
@@ -88,6 +91,25 @@ def _choose_seeds(
     by_variant = _collect_seeds(frame)
     combine = set.intersection if claims_file.missing_seeds == "leave_out" else set.union
     return {claim.id: sorted(combine(*(by_variant[name] for name in contrasts[claim.id]))) for claim in family}
+
+
+def _note_missing_seeds(
+    family: Sequence[Claim],
+    contrasts: Mapping[str, Mapping[str, float]],
+    frame: pd.DataFrame,
+    seed_names: Mapping[int, str],
+) -> list[str]:
+    """Return a note per variant that lacks a seed which another variant of a claim has."""
+    by_variant, missing = _collect_seeds(frame), dict[str, set[int]]()
+    for claim in family:
+        every = set.union(*(by_variant[name] for name in contrasts[claim.id]))
+        for name in contrasts[claim.id]:
+            missing.setdefault(name, set()).update(every - by_variant[name])
+    return [
+        f"{name}: no run of seed {', '.join(seed_names[seed] for seed in sorted(seeds))}"
+        for name, seeds in missing.items()
+        if seeds
+    ]
 
 
 def _collect_seeds(frame: pd.DataFrame) -> dict[str, set[int]]:

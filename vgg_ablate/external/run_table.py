@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from vgg_ablate.analysis.metrics import Metric
 from vgg_ablate.errors import MAX_PROBLEMS, Problem, SpecError, find_nearest
-from vgg_ablate.external.claims_file import RunColumns
+from vgg_ablate.external.claims_file import ClaimsFile
 
 _NUMBER = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\d\s.+-].*)?")
 _NOT_FINITE = {"nan", "inf", "infinity", "-inf", "+inf", "-infinity", "null", "none", "na", "n/a", ""}
@@ -38,16 +37,15 @@ class RunTable:
     notes: tuple[str, ...]
 
 
-def build_run_table(
-    runs: Runs, columns: RunColumns, metrics: Mapping[str, Metric], variants: Iterable[str]
-) -> RunTable:
+def build_run_table(runs: Runs, claims_file: ClaimsFile, variants: Iterable[str]) -> RunTable:
     """Check the runs of the variants that claims compare, and build their frame.
 
     Raises SpecError with the row of every fault: a missing column, an empty variant or seed, two runs of one variant
     and seed, a value that is no number, values with different units. A run whose value is missing or not finite stays,
     without a value, so that its claims are inconclusive; a note names it.
     """
-    _check_columns(runs, columns, metrics)
+    columns, metrics = claims_file.columns, claims_file.metrics
+    _check_columns(runs, claims_file)
     table = runs.table.reset_index(drop=True)
     problems: list[Problem] = []
     names = [_format_cell(value) for value in table[columns.variant]]
@@ -89,20 +87,24 @@ def _list_notes(
         yield f"Compared by no claim: {', '.join(unused[:12])}{' and others' if len(unused) > 12 else ''}."
 
 
-def _check_columns(runs: Runs, columns: RunColumns, metrics: Mapping[str, Metric]) -> None:
-    present = [str(name) for name in runs.table.columns]
+def _check_columns(runs: Runs, claims_file: ClaimsFile) -> None:
+    """Raise SpecError for every column that the file of claims names and the runs lack, at its line of that file."""
+    present, columns, metrics = [str(name) for name in runs.table.columns], claims_file.columns, claims_file.metrics
+    others = [name for name in present if name not in (columns.variant, columns.seed, *metrics)] or present
     wanted = {"columns.variant": columns.variant, **({"columns.seed": columns.seed} if columns.seed else {})}
-    problems = [
-        Problem(
-            f"column not found; available: {', '.join(present[:20])}",
-            field,
-            runs.name,
-            name,
-            find_nearest(name, present),
-        )
-        for field, name in [*wanted.items(), *(("metric.name", name) for name in metrics)]
-        if name not in present
-    ]
+    wanted |= {claims_file.find_metric_path(name): name for name in metrics}
+    problems = []
+    for path, name in wanted.items():
+        if name in present:
+            continue
+        rule, nearest = f"column not found in {runs.name}; available: {', '.join(present[:20])}", None
+        if path in ("columns.variant", "columns.seed"):
+            key = path.removeprefix("columns.")
+            rule += f"; write columns: {{{key}: {find_nearest(name, others) or next(iter(others), '...')}}}"
+            rule += ", or {seed: null} where runs have none" if key == "seed" else ""
+        else:
+            nearest = find_nearest(name, present)
+        problems.append(Problem(rule, path, claims_file.locate_path(path), name, nearest))
     if problems:
         raise SpecError(problems)
 

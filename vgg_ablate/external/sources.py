@@ -43,10 +43,23 @@ def read_runs(source: str, study: str | None = None) -> Runs:
     return reader(path)
 
 
+def check_order(runs: str, claims: str) -> None:
+    """Raise SpecError where the runs and the file of claims are given in the order of each other."""
+    if Path(runs).suffix.lower() in (".yaml", ".yml"):
+        rule = f"must be runs, and {claims} the file of claims; RUNS and CLAIMS seem to be swapped"
+        raise SpecError(Problem(rule, "RUNS", "command line", runs))
+
+
 def read_csv_runs(path: Path) -> Runs:
     """Read a CSV or TSV file with one row per run and names of columns in the first line. Raises SpecError."""
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+        mark = next((mark for mark in ",;\t|" if mark in header), separator)
+        if separator not in header and mark != separator:
+            rule = f"the columns are separated by {mark!r}; must be {separator!r}"
+            raise SpecError(Problem(rule, location=f"{path}:1"))
         # All cells as text: pandas would read `1e5` and `NA`, which can be names of variants, as numbers.
         table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:

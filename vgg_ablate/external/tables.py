@@ -6,11 +6,13 @@ import json
 from math import isnan
 
 from vgg_ablate.analysis.metrics import collect_by_seed, get_metric
+from vgg_ablate.analysis.pairs import compute_sides
 from vgg_ablate.analysis.variant_rows import MetricSummary, summarize_values
 from vgg_ablate.external.judging import Judgement
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import CountCell, MeanCell, TableCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.report import wording
 from vgg_ablate.report.answer import describe_verdicts
 from vgg_ablate.report.claims_table import build_verdict_table
@@ -38,11 +40,23 @@ def _build_claims_table(judgement: Judgement) -> Table:
     notes = ["Supported and refuted: at 5 %, with Holm's correction over the claims on a metric."]
     if any(not verdict.method and not verdict.is_exact for verdict in judgement.verdicts):
         notes.insert(0, "a − b is paired by seed.")
+    if counts := _list_pair_counts(judgement):
+        notes.insert(1, f"Where a run has no partner, a and b include it and a − b does not: {', '.join(counts)}.")
     if any(verdict.claim.smallest_effect for verdict in judgement.verdicts):
         notes.append("No difference: the interval, corrected for all claims, lies within the smallest effect.")
     caption = f"Claims on {main}{f', {unit}' if unit else ''}: {better} is better" if len(metrics) == 1 else "Claims"
     shown = main if len(metrics) == 1 else ""
     return build_verdict_table(judgement.verdicts, judgement.frame, caption, [" ".join(notes)], metric=shown, unit=unit)
+
+
+def _list_pair_counts(judgement: Judgement) -> list[str]:
+    """Return the pairs of every paired claim of which a side has further runs, such as `dropout-helps has 5 pairs`."""
+    counts = []
+    for verdict in judgement.verdicts:
+        sides = None if verdict.method or verdict.is_exact else compute_sides(verdict, judgement.frame)
+        if sides is not None and any(side.n != verdict.n for side in sides):
+            counts.append(f"{verdict.claim.id} has {count_noun(verdict.n, 'pairs')}")
+    return counts
 
 
 def _build_variants_table(judgement: Judgement) -> Table:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from vgg_ablate.errors import Problem, SpecError, find_missing_package, find_nearest
 from vgg_ablate.external.run_table import Runs
+from vgg_ablate.formatting.text import count_noun
 
 
 def read_optuna(source: str, study: str | None) -> Runs:
@@ -40,7 +41,8 @@ def _note_unfinished(noun: str, states: Iterable[str]) -> tuple[str, ...]:
     counts = Counter(states)
     if not counts:
         return ()
-    return (f"{counts.total()} {noun} left out: {', '.join(f'{count} {state}' for state, count in counts.items())}.",)
+    states_text = ", ".join(f"{count} {state}" for state, count in counts.items())
+    return (f"{count_noun(counts.total(), noun)} left out: {states_text}.",)
 
 
 def read_database(source: str, study: str | None) -> Runs:

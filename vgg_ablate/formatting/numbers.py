@@ -142,17 +142,15 @@ def format_seconds(value: float) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def format_clock(seconds: float) -> str:
-    """Format a duration that is running or estimated, as a clock shows it: `0.4 s`, `12 s`, `3:05` or `2:03:05`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def format_rough_seconds(value: float) -> str:
+    """Format a duration that is running or estimated: `0.4 s`, `12 s`, `3 min 05 s`, `22 min` or `2 h 03 min`."""
+    if 10 <= value < 60:
+        return f"{value:.0f} s"
+    return f"{round(value / 60)} min" if 600 <= value < 3570 else format_seconds(value)
 
 
 def format_bytes(size_bytes: float) -> str:
-    """Format a size in memory: `512 MiB`, or from 1 GiB on `7.5 GiB`."""
-    return f"{size_bytes / 2**30:,.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:,.0f} MiB"
+    """Format a size: `94 KiB`, from 1 MiB on `512 MiB`, and from 1 GiB on `7.5 GiB`."""
+    if size_bytes >= 2**30:
+        return f"{size_bytes / 2**30:,.1f} GiB"
+    return f"{size_bytes / 2**20:,.0f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:,.0f} KiB"

@@ -1,7 +1,8 @@
-"""Lists of names, capitals, and the truncation of text to a length in characters or to a width on paper."""
+"""Counted nouns, lists of names, capitals, and the truncation of text to a number of characters or a width on paper."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
@@ -9,6 +10,12 @@ from collections.abc import Callable, Sequence
 def capitalize_first(text: str) -> str:
     """Make the first letter a capital; str.capitalize would make the other letters small."""
     return text[:1].upper() + text[1:]
+
+
+def count_noun(count: int | str, plural: str) -> str:
+    """Return a count with its noun: `1 seed` or `5 seeds`. Only nouns whose plural adds an s to the first word."""
+    noun = re.sub(r"s\b", "", plural, count=1) if str(count) == "1" else plural
+    return f"{count} {noun}"
 
 
 def join_first(names: Sequence[str], limit: int, separator: str = ", ") -> str:

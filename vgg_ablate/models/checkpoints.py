@@ -116,8 +116,11 @@ def _read_safetensors(path: Path, *, weights: bool = True) -> tuple[dict[str, st
         with safe_open(path, framework="pt") as file:
             names: list[str] = list(file.keys()) if weights else []
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise StorageError(f"{path}: {error}") from error
+    except SafetensorError as error:
+        rule = "not a file of weights in the format safetensors, such as the model.safetensors that 'export' writes"
+        raise StorageError(f"{path}: {rule} ({error})") from error
 
 
 def find_torchvision_name(arch: Arch) -> str | None:

@@ -23,6 +23,8 @@ from vgg_ablate.models.costs import Costs, combine_costs, compute_costs
 from vgg_ablate.models.dense_coverage import find_scale_problems
 from vgg_ablate.models.layers import find_copyable_layers
 
+_VARIANTS = "variants."  # starts the paths of their problems
+
 MIN_WIDTH, MAX_WIDTH = 1e-3, 1e4  # multipliers that are tried
 
 
@@ -89,8 +91,18 @@ def resolve_variants(variants: Sequence[Variant]) -> tuple[ResolvedVariant, ...]
         names = {variant.name for variant in ready}
         waiting = [variant for variant in waiting if variant.name not in names]
     if problems:
-        raise SpecError(problems)
+        raise SpecError(_drop_inherited(problems))
     return tuple(resolved[variant.name] for variant in variants)
+
+
+def _drop_inherited(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems without those of variants that the base has, too."""
+    rules = [(problem.rule, problem.got) for problem in problems if not problem.path.startswith(_VARIANTS)]
+    return [
+        problem
+        for problem in problems
+        if not problem.path.startswith(_VARIANTS) or (problem.rule, problem.got) not in rules
+    ]
 
 
 def resolve_point(study: Study, name: str, point: Mapping[str, Any]) -> ResolvedVariant:
@@ -125,7 +137,7 @@ def _build_path(variant: Variant, path: str = "") -> str:
     """Return the path of a problem with the variant's name in front; of the base, the path alone."""
     if not variant.changes:
         return path or "arch"
-    return f"variants.{variant.name}: {path}" if path else f"variants.{variant.name}"
+    return f"{_VARIANTS}{variant.name}: {path}" if path else f"{_VARIANTS}{variant.name}"
 
 
 def _find_target(variant: Variant) -> str | None:

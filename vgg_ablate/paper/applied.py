@@ -47,15 +47,15 @@ def check_class_map_sizes() -> Computation:
 
 
 def check_crop_macs() -> Computation:
-    """Compare the macs of 150 crops with those of dense evaluation, for D and a square image (A17)."""
+    """Compare the MACs of 150 crops with those of dense evaluation, for D and a square image (A17)."""
     crops = 3 * 5 * 5 * 2  # scales x grid x flips
     crop_macs = crops * _count_dense_macs(224)
     dense_macs = sum(2 * _count_dense_macs(size) for size in (256, 384, 512))
     return Computation(
         (
             Check("5x5 grid and flips over 3 scales", 150, crops, "crops"),
-            Check("crops", 2320.5, round(crop_macs / 1e9, 1), "G macs"),
-            Check("3 scales and 2 flips of dense evaluation", 325.3, round(dense_macs / 1e9, 1), "G macs"),
+            Check("crops", 2320.5, round(crop_macs / 1e9, 1), "G MACs"),
+            Check("3 scales and 2 flips of dense evaluation", 325.3, round(dense_macs / 1e9, 1), "G MACs"),
             Check("crops cost", 7.1, round(crop_macs / dense_macs, 1), "times as much"),
         )
     )

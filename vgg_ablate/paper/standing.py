@@ -14,6 +14,7 @@ from vgg_ablate.analysis.summary import Report, load_report
 from vgg_ablate.analysis.variant_rows import MetricSummary
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.paper.analytic import COMPUTATIONS
 from vgg_ablate.paper.catalogue import CATALOGUE
 from vgg_ablate.paper.computed import Computation
@@ -161,7 +162,7 @@ def describe_scale(report: Report) -> str:
     norms = " and ".join(sorted({arch.norm.kind for arch in archs}))
     return (
         f"{name} at {data.shape.image_size} px, {examples}, {widths}norm {norms or base.arch.norm.kind}, "
-        f"{train.epochs} epochs, {len(report.study.seed_list)} seeds"
+        f"{count_noun(train.epochs, 'epochs')}, {count_noun(len(report.study.seed_list), 'seeds')}"
     )
 
 

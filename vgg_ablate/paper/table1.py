@@ -72,7 +72,7 @@ def check_added_1x1_convs() -> Computation:
             Check("1x1 from C channels to C", True, all(layer.in_channels == layer.channels for layer in added)),
             Check("ReLU", 3, _count_layers(c, Activation) - _count_layers(b, Activation), "more"),
             Check("params", 591_104, sum_params(c) - sum_params(b), "more"),
-            Check("macs", 462_422_016, _sum_macs(c) - _sum_macs(b), "more"),
+            Check("MACs", 462_422_016, _sum_macs(c) - _sum_macs(b), "more"),
         )
     )
 
@@ -85,7 +85,7 @@ def check_equal_depth() -> Computation:
             Check("C", 16, _count_weight_layers("C"), "weight layers"),
             Check("D", 16, _count_weight_layers("D"), "weight layers"),
             Check("params of D", 4_718_592, sum_params(d) - sum_params(c), "more than C's"),
-            Check("macs of D, G", 3.6994, round((_sum_macs(d) - _sum_macs(c)) / 1e9, 4), "more than C's"),
+            Check("MACs of D, G", 3.6994, round((_sum_macs(d) - _sum_macs(c)) / 1e9, 4), "more than C's"),
         )
     )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from vgg_ablate.analysis.metrics import get_shown_sign
+from vgg_ablate.analysis.metrics import get_claim_unit, get_shown_sign
 from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
 from vgg_ablate.analysis.verdicts import HorizonVerdict, Verdict
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import MeanCell, TableCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
 from vgg_ablate.paper.standing import ClaimAnswer, Standing
+from vgg_ablate.report import wording
 from vgg_ablate.report.claims_table import build_claim_difference_cell
 
 
@@ -28,12 +29,14 @@ def build_trained_table(standings: Sequence[Standing]) -> Table:
         Column("here", "left"),
     )
     rows = tuple(row for standing in standings for row in _build_rows(standing))
-    notes = (
+    notes: tuple[str, ...] = (
         "Errors: mean ± standard deviation over the seeds (their number), in percent. a − b is paired by seed; "
         "negative: a has less error. % of b: the same difference relative to the error of b. Paper: top-1 points on "
         "ImageNet, one run per net.",
     )
-    return Table("claims", "The paper's trained claims, here", columns, rows, notes if rows else ())
+    shown = [answer.verdict for standing in standings for answer in _select_answers(standing) if answer.verdict]
+    notes = tuple(note for note in (*notes, wording.describe_shown_interval(shown)) if note and rows)
+    return Table("claims", "The paper's trained claims, here", columns, rows, notes)
 
 
 def describe_levels(verdict: Verdict) -> str:
@@ -49,9 +52,12 @@ def _format_level(judged: HorizonVerdict, sign: int) -> str:
     return numbers.format_difference(sign * judged.mean, low, high, (high - low) / 4)  # 4: about two t quantiles
 
 
+def _select_answers(standing: Standing) -> list[ClaimAnswer]:
+    return [answer for answer in standing.deciding_answers if answer.word != "not run yet"]
+
+
 def _build_rows(standing: Standing) -> Iterator[TableRow]:
-    answers = [answer for answer in standing.deciding_answers if answer.word != "not run yet"]
-    for index, answer in enumerate(answers):
+    for index, answer in enumerate(_select_answers(standing)):
         assert answer.verdict is not None
         first = index == 0
         cells: tuple[TableCell, ...] = (
@@ -59,7 +65,7 @@ def _build_rows(standing: Standing) -> Iterator[TableRow]:
             TextCell(answer.verdict.claim.text),
             TextCell(_format_printed(answer)),
             *_build_side_cells(answer),
-            build_claim_difference_cell(answer.verdict),
+            _build_difference_cell(answer.verdict),
             TextCell(_format_percent(answer)),
             TextCell(_describe_word(standing) if first else ""),
         )
@@ -86,6 +92,13 @@ def _build_side_cells(answer: ClaimAnswer) -> tuple[TableCell, TableCell]:
         return TextCell(numbers.DASH), TextCell(numbers.DASH)
     a, b = (MeanCell(side.mean, side.sd, side.n, shows_n=True) for side in answer.sides)
     return a, b
+
+
+def _build_difference_cell(verdict: Verdict) -> TableCell:
+    """Return the cell of the difference, with its unit where that is not the one of the heading."""
+    if get_claim_unit(verdict.claim) == "points":
+        return build_claim_difference_cell(verdict)
+    return TextCell(wording.format_estimate(verdict))
 
 
 def _format_percent(answer: ClaimAnswer) -> str:

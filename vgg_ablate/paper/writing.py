@@ -4,7 +4,8 @@ The documents are README.md and docs/reproduction.md.
 
 A marked part begins with `<!-- claims: PART -->` and ends with `<!-- claims: end -->`; the text between the markers is
 generated. PART is `table` (the table of trained statements), `ranks` (the order of the nets in every training), the id
-of a statement such as `E06` (its evidence), or `study NAME` (the answer and the first table of results/NAME).
+of a statement such as `E06` (its evidence), or `study NAME` (the answer, the state of training and the first table of
+results/NAME).
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.rankings import build_rankings_table, collect_rankings, render_ranks
 from vgg_ablate.paper.standing import ReadReport, Standing, build_report_reader, collect_standings
 from vgg_ablate.paper.training_length import render_training_length
-from vgg_ablate.report.answer import describe_answer
-from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures import canvas
+from vgg_ablate.report.head import build_head, render_training_markdown
 
 END_MARKER = "<!-- claims: end -->"
 # `|\Z` matches a part without its end marker, so that it is reported instead of left as it is.
@@ -93,9 +93,12 @@ def _fill_marked_parts(path: Path, text: str, parts: Mapping[str, str], read_rep
 
 
 def _render_answer(report: Report) -> str:
-    """Return the answer of a study and its table of claims in Markdown."""
-    table = build_claims_table(report)
-    return f"> **{describe_answer(report)}**\n\n{render_markdown(table) if table is not None else ''}"
+    """Return the answer of a study, the state of its training and its table of claims in Markdown."""
+    head = build_head(report)
+    training = render_training_markdown(head)
+    paragraphs = [f"> **{head.answer}**", *([training] if training else [])]
+    table = render_markdown(head.claims) if head.claims is not None else ""
+    return "\n\n".join([*paragraphs, table])
 
 
 def _find_differences(path: Path, text: str) -> list[str]:

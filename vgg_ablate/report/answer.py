@@ -7,14 +7,14 @@ from math import isnan
 
 import pandas as pd
 
-from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_metric
+from vgg_ablate.analysis.metrics import find_stalled_runs, get_claim_unit, get_metric, get_shown_metric
 from vgg_ablate.analysis.pairs import ShownDifference, compute_shown_difference, compute_sides
 from vgg_ablate.analysis.stats import ALPHA
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.variant_rows import PairedDifference, VariantRow
 from vgg_ablate.analysis.verdicts import FEWEST_SEEDS, Verdict
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.text import capitalize_first
+from vgg_ablate.formatting.text import capitalize_first, count_noun
 from vgg_ablate.report import wording
 
 _MAX_STATEMENTS = 2  # decided claims that are stated with their numbers; the others are counted
@@ -60,7 +60,7 @@ def format_level(report: Report, level: float) -> str:
     """Format a level of the horizons: `12 epochs`, or `data.limit 900` for another path."""
     path = report.study.horizon_path
     shown = numbers.format_compact(level)
-    return f"{shown} epochs" if path == "train.epochs" else f"{path} {shown}"
+    return count_noun(shown, "epochs") if path == "train.epochs" else f"{path} {shown}"
 
 
 def _describe_level(report: Report) -> str:
@@ -92,19 +92,33 @@ def _list_clauses(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> Iterator[
     negligible = [verdict for verdict in varying if verdict.verdict == "no difference"]
     if negligible:
         yield _count_negligible(negligible, len(varying))
-    if inconclusive := sum(verdict.verdict == "inconclusive" for verdict in varying):
-        yield _count_claims(inconclusive, len(varying), "inconclusive")
+    if inconclusive := [verdict for verdict in varying if verdict.verdict == "inconclusive"]:
+        why = _explain_stalled(inconclusive, frame)
+        yield _count_claims(len(inconclusive), len(varying), "inconclusive") + why
     if len(exact) == 1:
         yield _state_exact_claim(exact[0])
     elif exact:
         supported = sum(verdict.verdict == "supported" for verdict in exact)
-        yield f"{supported} of {len(exact)} claims on costs are supported"
+        yield f"{supported} of {len(exact)} claims on costs {'is' if supported == 1 else 'are'} supported"
 
 
 def _count_claims(count: int, of: int, word: str) -> str:
     if count == of:
         return f"the claim is {word}" if of == 1 else f"all {of} claims are {word}"
     return f"{count} of {of} claims {'is' if count == 1 else 'are'} {word}"
+
+
+def _explain_stalled(verdicts: Sequence[Verdict], frame: pd.DataFrame) -> str:
+    """Return why claims are inconclusive for which runs stayed at chance level, and what to do; empty if none is."""
+    stalled = set(frame.loc[find_stalled_runs(frame), "variant"])
+    hit = [v for v in verdicts if v.claim.metric != "trained" and v.reason and stalled.intersection(v.weights)]
+    if not hit:
+        return ""
+    count = "" if len(hit) == len(verdicts) else f"{len(hit)} of them "
+    return (
+        f", {count}because runs stayed at chance level (train longer, lower the learning rate, or warm up: "
+        "train.epochs, train.lr, train.warmup_epochs)"
+    )
 
 
 def _count_negligible(verdicts: Sequence[Verdict], of: int) -> str:
@@ -122,8 +136,12 @@ def _count_negligible(verdicts: Sequence[Verdict], of: int) -> str:
 
 def _state_claim(verdict: Verdict, frame: pd.DataFrame) -> str:
     """State a decided claim with its evidence: `two 3x3 beat one 5x5: 1.3 points (6 %) less error [0.6, 2.0]`."""
-    prefix = "" if verdict.verdict == "supported" else "refuted: "
-    return f"{prefix}{verdict.claim.text}: {_describe_evidence(verdict, frame)}"
+    return f"{_state_verdict(verdict)}: {_describe_evidence(verdict, frame)}"
+
+
+def _state_verdict(verdict: Verdict) -> str:
+    """State a decided claim; a refuted one in quotation marks, since what follows says the opposite."""
+    return verdict.claim.text if verdict.verdict == "supported" else f'"{verdict.claim.text}" is refuted'
 
 
 def _describe_evidence(verdict: Verdict, frame: pd.DataFrame) -> str:
@@ -142,18 +160,18 @@ def format_change(difference: ShownDifference, reference: float, noun: str = "er
     """Format a difference of errors in words: `1.3 points (6 %) less error [0.6, 2.0]`; the interval has its sign."""
     sign = -1 if difference.mean < 0 else 1
     low, high = sorted((sign * difference.low, sign * difference.high))
-    size = numbers.format_number(abs(difference.mean), numbers.choose_decimals(difference.se))
+    size = count_noun(numbers.format_number(abs(difference.mean), numbers.choose_decimals(difference.se)), "points")
     share = f" ({numbers.format_share(abs(difference.mean) / reference)})" if reference > 0 else ""
     interval = "" if isnan(low) else f" {numbers.format_interval(low, high, difference.se)}"
     # "0.3 points (6 %) less error per layer": the step of a trend comes after the noun.
     step = unit.removeprefix("points")
-    return f"{size} points{share} {'less' if sign < 0 else 'more'} {noun}{step}{interval}"
+    return f"{size}{share} {'less' if sign < 0 else 'more'} {noun}{step}{interval}"
 
 
 def _state_exact_claim(verdict: Verdict) -> str:
     if verdict.verdict == "inconclusive":
         return f"{verdict.claim.text}: {verdict.reason}"
-    return f"{'' if verdict.verdict == 'supported' else 'refuted: '}{verdict.claim.text} (by count)"
+    return f"{_state_verdict(verdict)} (by count)"
 
 
 def _describe_design(report: Report) -> str:
@@ -201,7 +219,8 @@ def _describe_all_steps(report: Report) -> str:
     steps = [row for row in report.rows if "step" in row.variant.levels]
     if not steps or not steps[-1].to_base.n:
         return "the last step has no result yet"
-    return f"all {len(steps)} steps together: {_format_change_to_base(steps[-1], report)} than {report.base.name}"
+    together = "the step" if len(steps) == 1 else f"all {len(steps)} steps together"
+    return f"{together}: {_format_change_to_base(steps[-1], report)} than {report.base.name}"
 
 
 def _describe_search(report: Report) -> str:

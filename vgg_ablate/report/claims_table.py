@@ -16,6 +16,7 @@ from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.cells import DifferenceCell, SideCell, TableCell, TextCell
 from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.report import wording
 from vgg_ablate.report.answer import format_level
 
@@ -79,20 +80,21 @@ def _format_last_level(report: Report) -> str:
 
 def _list_notes(verdicts: Sequence[Verdict], report: Report) -> list[str]:
     notes = ["a − b is paired by seed; negative: a has less error. "]
-    smallest = sorted({verdict.claim.smallest_effect for verdict in verdicts if verdict.claim.smallest_effect})
-    if smallest:
-        sizes = " or ".join(numbers.format_compact(value) for value in smallest)
-        notes[0] += (
-            f"No difference: the interval, corrected for all claims, lies within {sizes} point{'s' * (sizes != '1')}. "
-        )
+    claims = [verdict.claim for verdict in verdicts if verdict.claim.smallest_effect]
+    if sizes := sorted({(claim.smallest_effect or 0.0, get_claim_unit(claim)) for claim in claims}):
+        listed = " or ".join(count_noun(numbers.format_compact(size), unit) for size, unit in sizes)
+        notes[0] += f"No difference: the interval, corrected for all claims, lies within {listed}. "
     notes[0] = f"{notes[0]}Supported and refuted: at 5 %, with Holm's correction."
+    if which := wording.describe_shown_interval(verdicts):
+        notes.append(which)
     if len(report.study.looks) > 1:
         looks = ", ".join(str(look) for look in report.study.looks)
         notes.append(f"Looks after {looks} seeds share the 5 %; an interval has the level of the look that it is from.")
     if any(verdict.is_stable is False for verdict in verdicts):
         notes.append("Moving: the two longest horizons disagree.")
     if omitted := len(report.shown_verdicts) - len(verdicts):
-        notes.append(f"{omitted} more claims were judged; their numbers are below.")
+        rest = "1 more claim was judged; its" if omitted == 1 else f"{omitted} more claims were judged; their"
+        notes.append(f"{rest} numbers are below.")
     return notes
 
 

@@ -187,7 +187,7 @@ def _share_records(reports: Sequence[Report], rows: Sequence[VariantRow]) -> boo
 def _build_claim_table(reports: Sequence[Report], titles: Sequence[str]) -> Table:
     columns = (
         Column("claim", "left"),
-        *chain.from_iterable((Column(title, "left"), Column("gain")) for title in titles),
+        *chain.from_iterable((Column(title, "left"), Column("a − b [95 %]")) for title in titles),
     )
     verdicts_by_claim = [{verdict.claim.id: verdict for verdict in report.shown_verdicts} for report in reports]
     rows = []
@@ -229,6 +229,7 @@ def _collect_settings(report: Report) -> dict[str, str]:
         "provenance": provenance,
         "shown level": {} if report.level is None else {report.study.horizon_path: report.level},
         "devices": sorted({device for row in report.rows for device in row.devices}),
+        "precisions": markdown.collect_precisions(report),
     }
     return dict(_flatten(settings))
 

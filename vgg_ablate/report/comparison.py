@@ -26,6 +26,7 @@ from vgg_ablate.formatting.cells import (
     TextCell,
 )
 from vgg_ablate.formatting.table import Column, Table, TableRow
+from vgg_ablate.report.comparison_notes import list_comparison_notes
 
 BuildCell = Callable[[VariantRow], TableCell]
 Block = tuple[str | None, Sequence[VariantRow]]  # a heading, or None, and the rows below it
@@ -90,7 +91,7 @@ def build_comparison_table(
             rows.append(TableRow(cells, "base" if row.is_base else ""))
     shown = {entry.name for entry in entries}
     headings = tuple(column for column, _ in arranged)
-    table = Table("comparison", caption, headings, tuple(rows), _list_notes(report, shown))
+    table = Table("comparison", caption, headings, tuple(rows), list_comparison_notes(report, shown))
     return replace(table, label=report.study.report.label or "")
 
 
@@ -160,11 +161,14 @@ def _build_name_cell(row: VariantRow, report: Report) -> TableCell:
 
 def describe_changes(row: VariantRow) -> str:
     """Describe what a variant changes: `kernel 5, match macs base`; a dash for the base."""
-    changes = [
-        f"{path.removeprefix('arch.').removeprefix('train.')} {format_value(value)}"
-        for path, value in row.variant.changes.items()
-    ]
+    changes = [_describe_change(path, value) for path, value in row.variant.changes.items()]
     return ", ".join(changes) or numbers.DASH
+
+
+def _describe_change(path: str, value: object) -> str:
+    if (path, value) == ("arch.between", "none"):
+        return "nothing between convs"  # "between none" would be no English
+    return f"{path.removeprefix('arch.').removeprefix('train.')} {format_value(value)}"
 
 
 def _build_error_cell(row: VariantRow, report: Report) -> TableCell:
@@ -271,7 +275,7 @@ COLUMNS: tuple[ColumnEntry, ...] = (
     ),
     ColumnEntry("error", "test error, % (n)", _build_error_cell, applies=_is_recorded),
     ColumnEntry("difference", "difference, points [95 %]", _build_base_difference, applies=_is_recorded),
-    ColumnEntry("percent", "per cent", _build_percent_cell, rank=3, applies=_is_recorded),
+    ColumnEntry("percent", "% of base", _build_percent_cell, rank=3, applies=_is_recorded),
     ColumnEntry(
         "train_error",
         "train error, %",
@@ -295,49 +299,3 @@ _ENTRIES = {entry.name: entry for entry in COLUMNS}
 _SHOWN_METRICS = frozenset(
     {"trained", "test_error", "test_accuracy", "params", "macs", "activations", "images_per_second"}
 )
-
-
-def _list_notes(report: Report, shown: set[ReportColumn]) -> tuple[str, ...]:
-    notes, base = list[str](), report.base
-    if "error" in shown and report.is_recorded:
-        notes.append("± is the standard deviation over n seeds, not the standard error.")
-    if any(row.stalled for row in report.rows):
-        notes.append("Runs at chance level are left out of n and of means; their variants are in no group.")
-    if "difference" in shown:
-        notes.append(f"Difference: minus {base.name}, paired by seed; negative is less error.")
-    if "group" in shown and any(row.group for row in report.rows):
-        notes.append(
-            "≈1: the lowest error and all that paired t-tests (Holm, 5 %) do not distinguish from it; ≈2: the "
-            "same among the rest."
-        )
-    if shown & {"params_ratio", "macs_ratio"} and base.costs:
-        params, macs = (numbers.format_count(base.costs[cost]) for cost in ("params", "macs"))
-        notes.append(
-            f"×: multiples of {base.name}, {params} params and {macs} MACs (multiply-accumulates of convolutions and "
-            f"dense layers per example{_describe_audit(report)})."
-        )
-    if shown & {"images_per_second", "train_seconds"}:
-        notes += _list_time_notes(report)
-    return tuple(notes)
-
-
-def _list_time_notes(report: Report) -> list[str]:
-    devices = sorted({device for row in report.rows for device in row.devices if device})
-    notes = [f"images/s: in training, median and range, on {', '.join(devices) or 'an unknown device'}."]
-    if disturbed := sum(row.disturbed for row in report.rows):
-        finished = int((report.frame["outcome"] == "finished").sum())
-        notes.append(
-            f"Disturbed: {disturbed} of {finished} runs took more than 1.2 times their CPU time, or their CPU time was "
-            "not recorded; their times are left out."
-        )
-    if len(devices) > 1:
-        notes.append("Runs were trained on several devices: their times cannot be compared.")
-    return notes
-
-
-def _describe_audit(report: Report) -> str:
-    """Describe how MACs were counted: validation rejects records in which closed form and fvcore differ."""
-    finished = report.frame[report.frame["outcome"] == "finished"]
-    if len(finished) and bool(finished[["params_audited", "macs_audited"]].notna().all(axis=None)):
-        return ", equal by closed form and fvcore"
-    return ", by closed form"

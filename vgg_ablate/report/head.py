@@ -39,6 +39,11 @@ def build_head(report: Report) -> ReportHead:
     )
 
 
+def render_training_markdown(head: ReportHead) -> str:
+    """Return the line on the state of training in Markdown; empty before the first run."""
+    return head.training + (f" **Under-trained:** {head.under_trained}." if head.under_trained else "")
+
+
 def render_head_text(head: ReportHead, width: int) -> str:
     """Render the head without its table for a terminal, wrapped to a width in characters."""
     parts = [head.question, head.answer]

@@ -16,12 +16,13 @@ from vgg_ablate.config.registration import build_deciding_content, find_registra
 from vgg_ablate.config.study_file import ReportColumn
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table, render_markdown
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.records import Outcome
 from vgg_ablate.report import design_tables, level_table, wording
 from vgg_ablate.report.change_effects import list_changes
 from vgg_ablate.report.claims_table import build_claims_table
 from vgg_ablate.report.figures.registry import RenderedFigure
-from vgg_ablate.report.head import build_head
+from vgg_ablate.report.head import build_head, render_training_markdown
 from vgg_ablate.report.state import list_data_facts
 
 # The report has file, folder, seeds, looks, history and registration in other words; host is left out because reports
@@ -43,7 +44,7 @@ def build_markdown(report: Report, figures: Sequence[RenderedFigure] = ()) -> st
         *_build_section("Notes", build_notes(report)),
         *_fold("What the changes do", list_net_changes(report)),
         *_fold("Data", list_data_facts(report)),
-        *_fold("Expected and found", list_expectations(report)),
+        *_fold(name_expectations(report), list_expectations(report)),
         *_fold("Provenance", [f"{name}: {value}" for name, value in list_provenance(report)]),
         "## How to run this again",
         f"```sh\n{format_rerun_command(report)}\n```",
@@ -84,13 +85,20 @@ def list_net_changes(report: Report) -> list[str]:
     return list_changes(changes, report.results.costs, report.base.name)
 
 
+def name_expectations(report: Report) -> str:
+    """Return the heading of the expectations: of the training time alone where the study expected nothing."""
+    expect = report.study.expect
+    return "Expected and found" if expect.finds or expect.minutes else "Training time"
+
+
 def list_expectations(report: Report) -> list[str]:
     """Return what the study expected before it ran and what it cost, one sentence each."""
     expect, lines = report.study.expect, []
     if expect.finds:
         lines.append(f"Expected: {expect.finds}")
     spent = numbers.format_seconds(sum_training_seconds(report))
-    expected = f" Expected: {numbers.format_compact(expect.minutes)} minutes" if expect.minutes else ""
+    minutes = count_noun(numbers.format_compact(expect.minutes), "minutes") if expect.minutes else ""
+    expected = f" Expected: {minutes}" if minutes else ""
     expected += f" on {expect.device}" if expect.device else ""
     lines.append(f"Training took {spent}, summed over all runs.{expected + '.' if expected else ''}")
     return lines
@@ -118,7 +126,17 @@ def list_provenance(report: Report) -> list[tuple[str, str]]:
     if isinstance(git := provenance.get("git"), Mapping):
         changes = f", changed (diff {git['dirty']})" if git.get("dirty") else ""
         values["git"] = f"commit {git['commit']}{changes}" if "commit" in git else "no checkout"
-    return [("seeds", seeds), *values.items()]
+    if "at" in values:
+        values["started"] = values.pop("at")
+    if precisions := collect_precisions(report):
+        values["precision"] = " and ".join(precisions)
+    return [("seeds", seeds), *sorted(values.items())]
+
+
+def collect_precisions(report: Report) -> list[str]:
+    """Return the precisions in which the finished runs were trained, such as `bf16`; none where records lack them."""
+    finished = report.frame[report.frame["outcome"] == "finished"]
+    return sorted({str(value) for value in finished["precision"]} - {""})
 
 
 def format_rerun_command(report: Report) -> str:
@@ -139,7 +157,6 @@ def get_run_folder(report: Report) -> str:
 
 def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
     head = build_head(report)
-    training = head.training + (f" **Under-trained:** {head.under_trained}." if head.under_trained else "")
     author = [f"> {escape_tags(head.author_answer)}"] if head.author_answer else []
     warning = [f"*{escape_tags(head.author_warning)}*"] if head.author_warning else []
     table = [render_markdown(head.claims)] if head.claims is not None else []
@@ -153,7 +170,7 @@ def _build_head(report: Report, forest: RenderedFigure | None) -> list[str]:
         f"**{escape_tags(head.answer)}**",
         *author,
         *warning,
-        escape_tags(training),
+        escape_tags(render_training_markdown(head)),
         *table,
         *picture,
         *_fold("The numbers behind the claims", [*caption, *sentences]),

@@ -12,7 +12,14 @@ from typing import Any
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.config.claims import Claim
 from vgg_ablate.formatting import numbers
-from vgg_ablate.report.markdown import format_rerun_command, get_run_folder, list_provenance, sum_training_seconds
+from vgg_ablate.formatting.text import count_noun
+from vgg_ablate.report.markdown import (
+    collect_precisions,
+    format_rerun_command,
+    get_run_folder,
+    list_provenance,
+    sum_training_seconds,
+)
 from vgg_ablate.report.state import describe_training, list_data_facts
 
 _TESTS = {
@@ -42,10 +49,13 @@ def _list_method_sentences(report: Report) -> Iterator[str]:
         f"All variants use {base.train.optimizer.kind} with batches of {base.train.batch_size} and a "
         f"{base.train.schedule.kind} schedule, unless a variant changes it."
     )
+    if precisions := collect_precisions(report):
+        yield f"Runs were trained in {' and '.join(precisions)}."
     if study.tune is not None:
         paths = " and ".join(f"`{path}`" for path in study.tune.space)
+        trials = count_noun(study.tune.trials, "trials")
         yield (
-            f"The values of {paths} were tuned for every variant alike, by {study.tune.trials} trials on seeds that "
+            f"The values of {paths} were tuned for every variant alike, by {trials} on seeds that "
             "the comparison does not use."
         )
     yield (
@@ -75,7 +85,7 @@ def _list_test_sentences(report: Report) -> Iterator[str]:
     registration: Mapping[str, Any] | None = report.provenance.get("registration")
     if registration is not None:
         runs = registration["recorded"]
-        when = "before the first run" if runs == 0 else f"after {numbers.format_count(runs)} runs"
+        when = "before the first run" if runs == 0 else f"after {count_noun(numbers.format_count(runs), 'runs')}"
         yield f"Claims, seeds and settings were registered on {registration['date']}, {when}."
 
 
@@ -122,7 +132,7 @@ def _list_compute(report: Report) -> Iterator[str]:
     yield f"Training took {numbers.format_seconds(seconds)}, summed over runs, on {where}."
     if tuning := report.results.tuning:
         spent = sum(record.train_seconds for record in tuning.values())
-        yield f"The {len(tuning)} trials of the tuning took {numbers.format_seconds(spent)} more."
+        yield f"The tuning, {count_noun(len(tuning), 'trials')}, took {numbers.format_seconds(spent)} more."
     peaks = [record.environment.get("peak_bytes") for record in report.results.records.values()]
     if known := [peak for peak in peaks if isinstance(peak, int)]:
         yield f"A run needed at most {numbers.format_bytes(max(known))} of memory."

@@ -9,7 +9,7 @@ from vgg_ablate.analysis.data_facts import collect_data_facts
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.analysis.training_state import UNDER_TRAINED_ERROR, UNDER_TRAINED_RATIO
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.text import join_first
+from vgg_ablate.formatting.text import count_noun, join_first
 
 _MAX_NAMES = 3  # of under-trained variants; more are counted
 
@@ -19,20 +19,29 @@ def describe_training(report: Report) -> str:
     state = report.training_state
     fewest, most = state.epochs
     epochs = numbers.format_count(fewest) if fewest == most else f"{fewest} to {most}"
-    length = f"{epochs} epoch{'s' * (epochs != '1')}"
+    length = count_noun(epochs, "epochs")
     if state.images is not None and state.steps is not None:
-        images = numbers.format_count(state.images)
-        length = f"{images} images per epoch, {length}, {numbers.format_count(state.steps)} steps of {state.batch_size}"
+        steps = count_noun(numbers.format_count(state.steps), "steps")
+        length = f"{_describe_images(report, state.images)}, {length}, {steps} of {state.batch_size}"
     parts = [f"{length}"]
     low, high = (numbers.format_compact(error, 1) for error in state.train_error)
     if not isnan(state.train_error[0]):
         parts.append(f"train error {low} %" if low == high else f"train error {low} to {high} %")
     if not isnan(state.chance_error):
-        parts.append(f"chance {numbers.format_compact(state.chance_error, 1)} %")
+        parts.append(f"error at chance level {numbers.format_compact(state.chance_error, 1)} %")
     if state.judged_runs:
-        stalled = f"{state.untrained_runs} of {numbers.format_count(state.judged_runs)} runs at chance"
-        parts.append(stalled if state.untrained_runs else "no run at chance")
+        judged = count_noun(numbers.format_count(state.judged_runs), "runs")
+        parts.append(f"{state.untrained_runs} of {judged} at chance" if state.untrained_runs else "no run at chance")
     return f"Training: {'; '.join(parts)}."
+
+
+def _describe_images(report: Report, images: int) -> str:
+    """Describe the images of an epoch; the last batch is left out where it would be incomplete."""
+    known = collect_data_facts(report.results, report.base.name)
+    shown, batch_size = numbers.format_count(images), report.training_state.batch_size
+    if known.train is None or not known.train_is_exact or not 0 < known.train - images < batch_size:
+        return f"{shown} images per epoch"
+    return f"{shown} of {numbers.format_count(known.train)} images per epoch (whole batches)"
 
 
 def describe_under_training(report: Report) -> str:
@@ -62,7 +71,10 @@ def list_data_facts(report: Report) -> list[str]:
     if facts.classes:
         names = f": {', '.join(facts.class_names)}" if facts.class_names else ""
         lines.append(f"{numbers.format_count(facts.classes)} classes{names}.")
-    lines.append(f"{facts.skipped_files or 'No'} file{'s' * (facts.skipped_files != 1)} skipped as unreadable.")
+    more = facts.skipped_files - len(facts.skipped_names)
+    names = f": {', '.join(facts.skipped_names)}{f' and {more:,} more' if more else ''}" if facts.skipped_names else ""
+    skipped = f"{facts.skipped_files or 'No'} file{'s' * (facts.skipped_files != 1)} skipped as unreadable"
+    lines.append(f"{skipped}{names}.")
     return lines
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from math import isnan, nan, sqrt
 
 from vgg_ablate.analysis.metrics import get_claim_unit, get_metric, get_shown_sign
-from vgg_ablate.analysis.pairs import compute_shown_difference, flip_interval
+from vgg_ablate.analysis.pairs import compute_shown_difference, compute_widening, flip_interval
 from vgg_ablate.analysis.power import MAX_SEEDS
 from vgg_ablate.analysis.verdicts import Verdict
 from vgg_ablate.config.claims import Claim, ClaimSide
 from vgg_ablate.config.published import PublishedValue
 from vgg_ablate.formatting import numbers
-from vgg_ablate.formatting.text import capitalize_first
+from vgg_ablate.formatting.text import capitalize_first, count_noun
 
 
 def describe_side(given: ClaimSide | PublishedValue | None) -> str:
@@ -28,7 +28,7 @@ def describe_hypothesis(claim: Claim) -> str:
     """Describe what a claim states: `base better than five by more than 0.5 points (test error)`."""
     margin, noun = _add_unit(_format_value(claim.margin, claim.metric), claim), get_metric(claim.metric).noun
     if claim.trend is not None:
-        return f"{_describe_slope(claim, margin)} over {_join_names(claim.trend.variants)} ({noun})"
+        return f"{noun} {_describe_slope(claim, margin)}, over {_join_names(claim.trend.variants)}"
     b = describe_side(claim.b)
     by_margin = f" by more than {margin}" if claim.margin else ""
     relation = {
@@ -122,7 +122,7 @@ def describe_evidence(verdict: Verdict) -> str:
     decimals = numbers.choose_decimals(_compute_standard_error(verdict))
     detectable = _add_unit(numbers.format_number(verdict.detectable, decimals), verdict.claim)
     parts = [
-        f"{verdict.n} seeds",
+        count_noun(verdict.n, "seeds"),
         p,
         q,
         f"P(as claimed) {numbers.format_percentage(verdict.probability)}",
@@ -171,6 +171,17 @@ def describe_crossed_interval(verdict: Verdict) -> str:
     return f"{sentence}, which decides; by the seeds alone, on this test set, the claim is {verdict.on_test_set}"
 
 
+def describe_shown_interval(verdicts: Sequence[Verdict]) -> str:
+    """Return which interval a table of verdicts shows and which one decides; empty where that is one interval."""
+    crossed = [compute_widening(verdict) for verdict in verdicts if verdict.beyond is not None]
+    if not crossed:
+        return ""
+    low, high = (numbers.format_number(ratio, numbers.DEFAULT_DECIMALS) for ratio in (min(crossed), max(crossed)))
+    width = f"{high} times as wide" if low == high else f"{low} to {high} times as wide"
+    width = "hardly wider" if high == "1.00" else width
+    return f"[95 %] is over seeds alone. The interval that decides is over seeds and test examples, {width} here."
+
+
 def _explain_negligible(verdict: Verdict) -> str:
     return f"no difference of {_format_smallest(verdict)} or more, the smallest that matters"
 
@@ -183,7 +194,7 @@ def _explain_inconclusive(verdict: Verdict) -> str:
     excluded = f"differences of more than {format_excluded(verdict)} are excluded"
     if (needed := format_seeds_needed(verdict)) == numbers.DASH:
         return excluded
-    seeds = f"{needed.replace('> ', 'more than ')} seeds"
+    seeds = count_noun(needed.replace("> ", "more than "), "seeds")
     return f"{excluded}; {seeds} find a difference of {_format_smallest(verdict)} with 80 % power"
 
 
@@ -213,13 +224,14 @@ def describe_first_side(claim: Claim) -> str:
 
 
 def _describe_slope(claim: Claim, margin: str) -> str:
-    """Describe what a trend states of the gain: `gains with weight_layers by more than 0.1 points per layer`."""
+    """Describe what a trend states of its metric: `falls with weight_layers by more than 0.1 points per layer`."""
     over = claim.trend.over if claim.trend is not None else ""
     by_margin = f" by more than {margin}" if claim.margin else ""
+    better, worse = ("rise", "fall") if get_metric(claim.metric).higher_is_better else ("fall", "rise")
     return {
-        "better": f"gains with {over}{by_margin}",
-        "worse": f"loses with {over}{by_margin}",
-        "not_worse": f"does not lose {margin} or more with {over}",
+        "better": f"{better}s with {over}{by_margin}",
+        "worse": f"{worse}s with {over}{by_margin}",
+        "not_worse": f"does not {worse} by {margin} or more with {over}",
         "equivalent": f"changes by less than {margin} with {over}",
         "different": f"changes with {over}{by_margin}",
     }[claim.kind]

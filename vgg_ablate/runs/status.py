@@ -27,7 +27,8 @@ class InterimVerdict:
     verdict: str
     is_open: bool
     look: int  # seeds at the look that the verdict is from
-    mean: float | None
+    metric: str
+    mean: float | None  # as in `report --json`: positive where a is better
     ci_low: float | None
     ci_high: float | None
     power: float | None  # chance that an open claim is decided by the last look
@@ -100,6 +101,7 @@ def _build_interim_verdict(verdict: Verdict) -> InterimVerdict:
         verdict=verdict.verdict,
         is_open=not verdict.is_decided,
         look=verdict.look,
+        metric=verdict.claim.metric,
         mean=drop_nan(verdict.mean),
         ci_low=drop_nan(verdict.ci_low),
         ci_high=drop_nan(verdict.ci_high),

@@ -17,6 +17,7 @@ from vgg_ablate.errors import Problem, SpecError, StorageError
 from vgg_ablate.files import replace_file
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.paper import scoreboard
 from vgg_ablate.paper.standing import build_report_reader, collect_standings
 from vgg_ablate.paper.trained_table import build_trained_table
@@ -98,7 +99,7 @@ def _build_entry(report: Report, folder: str) -> StudyEntry:
     state = "finished" if not missing else "not run yet" if missing == asked else "unfinished"
     history = report.provenance.get("history", [])
     date = str(history[-1].get("at", ""))[:10] if history else ""
-    progress = f"{numbers.format_count(asked - missing)} of {numbers.format_count(asked)} runs"
+    progress = f"{numbers.format_count(asked - missing)} of {count_noun(numbers.format_count(asked), 'runs')}"
     return StudyEntry(folder, report.study.name, report.study.question, describe_answer(report), state, progress, date)
 
 

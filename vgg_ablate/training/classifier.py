@@ -17,7 +17,8 @@ from vgg_ablate.errors import Problem, SpecError
 from vgg_ablate.models import checkpoints
 from vgg_ablate.models.vgg import Vgg
 
-Images = Tensor | NDArray[np.uint8] | Image.Image | Sequence[Image.Image]
+Picture = Image.Image | str | Path  # a PIL image, or the path of an image file
+Images = Tensor | NDArray[np.uint8] | Picture | Sequence[Picture]
 
 
 class Classifier(nn.Module):
@@ -59,8 +60,9 @@ class Classifier(nn.Module):
     def predict_proba(self, images: Images) -> Tensor:
         """Return the class probabilities, N x classes, float32.
 
-        `images` is a uint8 tensor or array, N x H x W x C with the net's image size and channels; or a PIL image or a
-        list of them, which are resized and converted as an image folder is. Raises ValueError for other shapes.
+        `images` is a uint8 tensor or array, N x H x W x C with the net's image size and channels; or a PIL image, the
+        path of an image file, or a list of these, which are resized and converted as an image folder is. Raises
+        ValueError for other shapes and types, OSError for a file that cannot be read as an image.
         """
         return self.forward(self._to_batch(images).to(self.mean.device)).softmax(1)
 
@@ -69,13 +71,14 @@ class Classifier(nn.Module):
         return [self.class_names[index] for index in self.predict_proba(images).argmax(1).tolist()]
 
     def _to_batch(self, images: Images) -> Tensor:
-        if isinstance(images, Image.Image):
+        if isinstance(images, Picture):
             images = [images]
         if isinstance(images, Tensor | np.ndarray):
             batch = torch.as_tensor(images)
         else:
             size, channels = self.image_size, self.channels
-            pixels = [np.asarray(fit_square(convert_native(image, channels), size)) for image in images]
+            natives = [convert_native(_open_picture(image), channels) for image in images]
+            pixels = [np.asarray(fit_square(native, size)) for native in natives]
             batch = torch.from_numpy(np.stack(pixels).reshape(-1, size, size, channels))
         shape = (self.image_size, self.image_size, self.channels)
         if batch.dtype != torch.uint8 or batch.ndim != 4 or tuple(batch.shape[1:]) != shape:
@@ -83,6 +86,16 @@ class Classifier(nn.Module):
             got = f"{str(batch.dtype).removeprefix('torch.')}, {' x '.join(map(str, batch.shape))}"
             raise ValueError(f"images: must be {expected}, got {got}")
         return batch
+
+
+def _open_picture(picture: Picture) -> Image.Image:
+    if isinstance(picture, str | Path):
+        with Image.open(picture) as image:
+            image.load()  # the file is closed on return
+            return image
+    if not isinstance(picture, Image.Image):
+        raise ValueError(f"images: must be PIL images, paths or a uint8 array, got {type(picture).__name__}")
+    return picture
 
 
 def load_classifier(path: Path) -> Classifier:

@@ -24,6 +24,8 @@ from vgg_ablate.training.predictions import StoredPredictions, write_predictions
 from vgg_ablate.training.settings import TrainingSettings, build_weights_path
 from vgg_ablate.training.trainer import Trainer
 
+_MAX_SKIPPED = 3  # names of skipped files in a record
+
 
 def train(run: Run, settings: TrainingSettings) -> Generator[Epoch, None, FinalMetrics | None]:
     """Yield every epoch, those of a checkpoint too; return the test metrics, or None for a run with `test: false`.
@@ -152,8 +154,10 @@ class _Training:
         is_named = bool(DATASETS[self.run.data.name].class_names)
         if "confusion" in details and not is_named and (names := read_class_names(self.run.data)):
             details["class_names"] = list(names)
-        if self.splits.skipped:
-            details["skipped_files"] = self.splits.skipped
+        if skipped := self.splits.skipped:
+            details["skipped_files"] = len(skipped)
+            # Without the reasons, which may hold absolute paths: records are published.
+            details["skipped_names"] = [line.partition(": ")[0] for line in skipped[:_MAX_SKIPPED]]
         if pretrained := [name for trainer in self.trainers for name in trainer.pretrained]:
             details["pretrained"] = pretrained
         if flags := [flag for trainer in self.trainers for flag in trainer.flags]:

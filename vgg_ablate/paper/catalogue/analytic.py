@@ -101,7 +101,7 @@ ANALYTIC = (
         "Each 1x1 convolution maps C channels to C and adds one ReLU.",
         comparison="C against B",
         metric="activation layers, params, macs",
-        caveats=("More activations come with 0.4 % more weights and 4 % more macs: C and B differ in all three.",),
+        caveats=("More activations come with 0.4 % more weights and 4 % more MACs: C and B differ in all three.",),
     ),
     _build_analytic(
         12,
@@ -110,7 +110,7 @@ ANALYTIC = (
         numbers="16 and 16",
         comparison="C against D",
         metric="weight layers",
-        caveats=("Their sizes differ: D has 4.7 million more parameters and 3.7 G more macs.",),
+        caveats=("Their sizes differ: D has 4.7 million more parameters and 3.7 G more MACs.",),
     ),
     _build_analytic(
         13,

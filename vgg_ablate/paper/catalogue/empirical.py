@@ -11,7 +11,7 @@ _SMALL_IMAGES = (
     "larger ones are blurred and show no more detail."
 )
 _CONFOUNDED_DEPTH = (
-    "Depth, receptive field, parameters and macs grow together from net to net; the paper varies all of them at once."
+    "Depth, receptive field, parameters and MACs grow together from net to net; the paper varies all of them at once."
 )
 _NOISE = (
     "One run per net, no repeated seeds: one standard error of a 27 % error on 50,000 images is 0.20 points, "
@@ -101,7 +101,7 @@ EMPIRICAL = (
         comparison="C against B",
         metric="top-1/top-5 error",
         caveats=(
-            "C also has three more weight layers, 0.4 % more weights and 4 % more macs than B.",
+            "C also has three more weight layers, 0.4 % more weights and 4 % more MACs than B.",
             _NOISE,
         ),
         claims=(
@@ -117,7 +117,7 @@ EMPIRICAL = (
         comparison="D against C",
         metric="top-1/top-5 error",
         caveats=(
-            "D has 47 % more convolution weights and 32 % more convolution macs than C; neither the paper nor this "
+            "D has 47 % more convolution weights and 32 % more convolution MACs than C; neither the paper nor this "
             "study controls for them.",
         ),
         claims=(
@@ -135,7 +135,7 @@ EMPIRICAL = (
         caveats=(
             "Neither error is printed, nor whether 7 % is absolute or relative; it is a centre-crop figure, so "
             "B's 28.7 % (dense, with flips) is not the error to compare it with.",
-            "The shallow net has 15.5 % more convolution weights than B, but 17.5 % fewer convolution macs and half "
+            "The shallow net has 15.5 % more convolution weights than B, but 17.5 % fewer convolution MACs and half "
             "the activations: where a block widens from C to 2C, one 5x5 (50 C²) is cheaper than the pair (54 C²).",
         ),
         claims=(

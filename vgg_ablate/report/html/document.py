@@ -18,6 +18,7 @@ from vgg_ablate.analysis.frame import NOT_NEEDED
 from vgg_ablate.analysis.summary import Report
 from vgg_ablate.formatting import numbers
 from vgg_ablate.formatting.table import Table
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.report import markdown
 from vgg_ablate.report.claims_table import select_shown_verdicts
 from vgg_ablate.report.figures.registry import RenderedFigure
@@ -51,6 +52,7 @@ def render_report_page(report: Report, figures: tuple[RenderedFigure, ...]) -> s
         changes=markdown.list_net_changes(report),
         data=list_data_facts(report),
         expectations=markdown.list_expectations(report),
+        expectations_heading=markdown.name_expectations(report),
         runs=runs.render_runs(report),
         provenance=markdown.list_provenance(report),
         rerun_command=markdown.format_rerun_command(report),
@@ -71,10 +73,10 @@ def _list_facts(report: Report) -> list[str]:
     outcomes, data = report.frame["outcome"], collect_data_facts(report.results, report.base.name)
     finished, needed = int((outcomes == "finished").sum()), int((outcomes != NOT_NEEDED).sum())
     return [
-        f"{numbers.format_count(len(report.rows))} variants",
-        f"{numbers.format_count(len(report.study.seed_list))} seeds",
-        f"{numbers.format_count(finished)} of {numbers.format_count(needed)} runs finished",
-        f"{data.name}, {numbers.format_count(report.base.variant.train.epochs)} epochs",
+        count_noun(numbers.format_count(len(report.rows)), "variants"),
+        count_noun(numbers.format_count(len(report.study.seed_list)), "seeds"),
+        f"{numbers.format_count(finished)} of {count_noun(numbers.format_count(needed), 'runs')} finished",
+        f"{data.name}, {count_noun(numbers.format_count(report.base.variant.train.epochs), 'epochs')}",
     ]
 
 

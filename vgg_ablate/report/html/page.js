@@ -1,5 +1,6 @@
-// On a narrow screen the comparison shows one block per variant, in which every cell carries the heading of its column.
-for (const table of document.querySelectorAll("#comparison")) {
+// On a narrow screen the comparison, and the tables of the scoreboard, show one block per row, in which every cell
+// carries the heading of its column.
+for (const table of document.querySelectorAll("#comparison, .tables #claims, #paper")) {
   const headings = [...table.tHead.rows[0].cells].map((heading) => heading.textContent);
   for (const row of table.querySelectorAll("tbody tr:not(.block)"))
     [...row.cells].forEach((cell, column) => (cell.dataset.label = headings[column]));

@@ -9,19 +9,28 @@ from pathlib import Path
 from vgg_ablate.config.training import Data
 from vgg_ablate.data import sources
 from vgg_ablate.errors import DatasetError
+from vgg_ablate.formatting.text import count_noun, join_first
 from vgg_ablate.records import RecordStore
 
 _UNKNOWN_FINGERPRINT = "0" * 16  # no run is stored with it
 
 _PATIENCE_S = 2.0
+_MAX_SKIPPED = 3  # files in one line
 
 
 def compute_fingerprint_with_notice(data: Data) -> str:
-    """Return the fingerprint of a data set, with a line on stderr where its images take long to read.
+    """Return the fingerprint of a data set; print to stderr that its images take long to read, and which are skipped.
 
     Raises DatasetError.
     """
-    return sources.compute_data_fingerprint(data, ReadingNotice(data.name))
+    fingerprint = sources.compute_data_fingerprint(data, ReadingNotice(data.name))
+    if skipped := sources.list_skipped_files(data, fingerprint):
+        count = count_noun(f"{len(skipped):,}", "files")
+        print(
+            f"{data.root or data.name}: {count} skipped as unreadable: {join_first(skipped, _MAX_SKIPPED, '; ')}",
+            file=sys.stderr,
+        )
+    return fingerprint
 
 
 class DeclaredFingerprints:

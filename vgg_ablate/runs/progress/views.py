@@ -20,6 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from vgg_ablate.formatting import numbers
+from vgg_ablate.formatting.text import count_noun
 from vgg_ablate.records import Epoch, Outcome
 from vgg_ablate.runs.plan import StudyCell
 from vgg_ablate.runs.progress.eta import Forecast
@@ -107,7 +108,7 @@ class PlainView(NullView):
                     self._print(_format_decoding(cell, done, total))
             case JobEnded():
                 outcome = f"{event.outcome}: {event.reason}" if event.reason else str(event.outcome)
-                end = f"{cell.title} {outcome} in {numbers.format_clock(event.seconds)}"
+                end = f"{cell.title} {outcome} in {numbers.format_rough_seconds(event.seconds)}"
                 self._print(f"[{_format_counts(self._state)}] {end}, {format_eta(self._state)}")
             case JobLost():
                 self._print(f"{cell.title} {_format_lost_job(event)}")
@@ -154,7 +155,7 @@ class LiveView(NullView):
             case JobStarted() if cell.repeats:
                 self._print(escape(describe_repeat(cell)))
             case JobEnded(outcome=Outcome.FINISHED):
-                line = f"[green]{cell.title}[/] finished in {numbers.format_clock(event.seconds)}"
+                line = f"[green]{cell.title}[/] finished in {numbers.format_rough_seconds(event.seconds)}"
                 self._last_finished = [*self._last_finished[-2:], line]
             case JobEnded():
                 self._print(f"[red]{cell.title}[/] {event.outcome}: {escape(event.reason)}")
@@ -293,18 +294,18 @@ def estimate_seconds_left(state: ProgressState) -> float | None:
 
 
 def format_eta(state: ProgressState) -> str:
-    """Return the time left as `ETA 3:05`, or the time taken where nothing is left."""
+    """Return the time left as `22 min left`, or `4 min 07 s in all` where nothing is left."""
     if state.total is not None and state.done >= state.total:
-        return f"after {numbers.format_clock(time.monotonic() - state.since)}"
+        return f"{numbers.format_rough_seconds(time.monotonic() - state.since)} in all"
     seconds = estimate_seconds_left(state)
-    return "ETA unknown" if seconds is None else f"ETA {numbers.format_clock(seconds)}"
+    return "time left unknown" if seconds is None else f"{numbers.format_rough_seconds(seconds)} left"
 
 
 def _format_counts(state: ProgressState) -> str:
     total = "?" if state.total is None else state.total
     failures = {outcome: count for outcome, count in state.outcomes.items() if outcome not in ("finished", "pruned")}
     details = "".join(f", {count} {outcome}" for outcome, count in failures.items())
-    return f"{state.done} of {total} runs recorded{details}"
+    return f"{state.done} of {count_noun(total, 'runs')} recorded{details}"
 
 
 def _format_lost_job(event: JobLost) -> str:
