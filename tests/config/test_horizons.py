@@ -130,7 +130,7 @@ def test_an_invalid_date_is_one_line(tmp_path: Path, day: str) -> None:
         (
             "lr: 0.05",
             "warmup_epochs: 3",
-            "6:1: variants.base@2: train.warmup_epochs: must be less than train.epochs, 2, got 3",
+            "6:1: variants.base@2: train.warmup_epochs: must not be more than train.epochs, 2, got 3",
         ),
         ("b: five, smallest", "b: five@3, smallest", "claims[0].b: unknown variant; available: base, base@2, base@4, "),
     ],

@@ -70,18 +70,18 @@ def test_a_study_written_as_yaml_reads_back_as_an_equal_study(write) -> None:  #
         ("lr: 1e-3", "lr: .nan", "study.yaml:7:20: train.lr: must be"),
         (
             "lr: 1e-3",
-            "warmup_epochs: 2",
-            "study.yaml:7:20: train.warmup_epochs: must be less than train.epochs, 2, got 2",
+            "warmup_epochs: 3",
+            "study.yaml:7:20: train.warmup_epochs: must not be more than train.epochs, 2, got 3",
         ),
         (
             "arch.kernel: 5",
             "train.warmup_epochs: 2.5",
-            "study.yaml:10:5: variants.five: train.warmup_epochs: must be less than train.epochs, 2, got 2.5",
+            "study.yaml:10:5: variants.five: train.warmup_epochs: must not be more than train.epochs, 2, got 2.5",
         ),
         (
             "epochs: 2",
-            "warmup_epochs: 1, pretrain: {arch: {stages: '4'}, epochs: 1}",
-            "study.yaml:7:9: train.warmup_epochs: must be less than train.pretrain.epochs, 1, got 1",
+            "warmup_epochs: 2, pretrain: {arch: {stages: '4'}, epochs: 1}",
+            "study.yaml:7:9: train.warmup_epochs: must not be more than train.pretrain.epochs, 1, got 2",
         ),
         ("arch.kernel: 5", "arch.kernel: 6", "study.yaml:10:5: variants.five: arch.kernel[0]: must be 3, 5, 7,"),
         ("arch.kernel: 5", "arch.kernl: 5", "study.yaml:10:5: variants.five: arch.kernl: unknown key, got 'kernl'"),

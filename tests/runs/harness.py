@@ -157,10 +157,10 @@ def read_event_log(folder: Path, event: str | None = None) -> list[dict[str, Any
 
 
 def write_and_read_report(folder: Path) -> dict[str, str]:
-    """Write the report of a folder and return the text per file, without timestamps."""
+    """Write the report of a folder and return the text per file, without timestamps and without the folder's path."""
     write.write_report(folder)
     paths = [folder / name for name in ("runs.csv", "report.md", "table.tex", "report.html")]
-    return {path.name: _TIMESTAMP.sub("", path.read_text()) for path in paths}
+    return {path.name: _TIMESTAMP.sub("", path.read_text()).replace(str(folder), "FOLDER") for path in paths}
 
 
 def read_record_contents(folder: Path) -> dict[str, object]:

@@ -269,8 +269,8 @@ def test_evaluations_of_one_net_share_their_trials(tmp_path: Path) -> None:
             "all variants have the same budget",
         ),
         (
-            "tune: {space: {train.lr: [0.1, 0.2]}, epochs: [1, 4]}\nvariants: {a: {train.warmup_epochs: 1}}",
-            "variants.a: train.warmup_epochs: must be less than the shortest of tune.epochs, 1, got 1",
+            "tune: {space: {train.lr: [0.1, 0.2]}, epochs: [1, 4]}\nvariants: {a: {train.warmup_epochs: 2}}",
+            "variants.a: train.warmup_epochs: must not be more than the shortest of tune.epochs, 1, got 2",
         ),
         ("tuned: {nobody: {trial: 1}}", "unknown variant"),
     ],

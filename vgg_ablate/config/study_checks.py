@@ -126,7 +126,7 @@ def find_tuning_problems(
 def find_warmup_problems(
     variants: Sequence[Variant], lower: Sequence[Variant], document: yaml_loader.Document
 ) -> list[Problem]:
-    """Return the variants with a training, of a run, a trial of the tuning or a pre-training, that ends in its warm-up.
+    """Return the variants of which a run, a trial of the tuning or a pre-training is shorter than its warm-up.
 
     `lower` are the variants at lower levels of the horizons; of those with one problem the first is reported.
     """
@@ -148,13 +148,13 @@ def find_warmup_problems(
 
 
 def _find_warmup_problem(variant: Variant) -> Problem | None:
-    """Return the problem of the warm-up of a variant, without its place; None if all of its trainings are longer."""
+    """Return the problem of the warm-up of a variant, without its place; None if no training of it is shorter."""
     train, tune = variant.train, variant.tune
     lengths = {"train.epochs": train.epochs}
     if train.pretrain is not None:
         lengths["train.pretrain.epochs"] = train.pretrain.epochs
     if tune is not None:
         lengths["the shortest of tune.epochs"] = tune.epochs[0]
-    broken = [f"{name}, {epochs}" for name, epochs in lengths.items() if epochs <= train.warmup_epochs]
+    broken = [f"{name}, {epochs}" for name, epochs in lengths.items() if epochs < train.warmup_epochs]
     warmup = int(train.warmup_epochs) if train.warmup_epochs.is_integer() else train.warmup_epochs  # as it was written
-    return Problem(f"must be less than {broken[0]}", got=warmup) if broken else None
+    return Problem(f"must not be more than {broken[0]}", got=warmup) if broken else None
