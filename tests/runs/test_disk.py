@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.harness import OPTIONS, build_fake_plan, list_trained_epochs, make_study, run_in_process
-from tests.runs.mount_namespace import UNSHARE_COMMAND, requires_user_namespaces
+from tests.runs.mount_namespace import requires_user_namespaces, run_in_namespace
 from vgg_ablate.errors import StorageError
 from vgg_ablate.records import RecordStore
 from vgg_ablate.runs.driver import RunOptions, run_plan
@@ -79,11 +79,8 @@ except StorageError as error:
 def test_a_folder_that_cannot_be_written_can_be_read(tmp_path: Path) -> None:
     folder, wider = tmp_path / "results", build_fake_plan(make_study(tmp_path, variants=2))
     run_in_process(build_fake_plan(make_study(tmp_path, variants=1)), folder)
-    (tmp_path / "all").write_bytes(pickle.dumps((wider, folder, OPTIONS)))
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    command = [*UNSHARE_COMMAND, sys.executable, "-c", READ_ONLY, str(tmp_path / "all")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"3\n4 {folder / 'study.lock'}: Read-only file system\n"
+    output = run_in_namespace(READ_ONLY, tmp_path / "all", wider, folder, OPTIONS)
+    assert output == f"3\n4 {folder / 'study.lock'}: Read-only file system\n"
     assert run_in_process(wider, folder).is_complete
 
 
@@ -107,12 +104,9 @@ except EnvironmentFailedError as error:
 @requires_user_namespaces
 def test_records_that_become_read_only_in_mid_run_end_the_study_and_the_next_start_goes_on(tmp_path: Path) -> None:
     folder, plan = tmp_path / "results", build_fake_plan(make_study(tmp_path, variants=9, seeds=8, milliseconds=50))
-    (tmp_path / "all").write_bytes(pickle.dumps((plan, folder, OPTIONS)))
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    command = [*UNSHARE_COMMAND, sys.executable, "-c", MID_RUN, str(tmp_path / "all")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"4 {folder / 'records'}/")
-    assert done.stdout.endswith(".json: Read-only file system\n")
+    output = run_in_namespace(MID_RUN, tmp_path / "all", plan, folder, OPTIONS)
+    assert output.startswith(f"4 {folder / 'records'}/")
+    assert output.endswith(".json: Read-only file system\n")
     before = RecordStore(folder / "records").keys()
     assert 0 < len(before) < 80
     assert run_plan(plan, folder, OPTIONS).trained == 80 - len(before)
@@ -142,11 +136,8 @@ print(len(write_report(folder).frame))
 def test_a_full_folder_for_temporary_files_disturbs_nothing(tmp_path: Path) -> None:
     scratch, plan = tmp_path / "scratch", build_fake_plan(make_study(tmp_path))
     scratch.mkdir()
-    (tmp_path / "all").write_bytes(pickle.dumps((plan, tmp_path / "results", OPTIONS, scratch)))
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    command = [*UNSHARE_COMMAND, sys.executable, "-c", FULL_TMPDIR, str(tmp_path / "all")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["No space left on device", "9"]
+    output = run_in_namespace(FULL_TMPDIR, tmp_path / "all", plan, tmp_path / "results", OPTIONS, scratch)
+    assert output.splitlines() == ["No space left on device", "9"]
 
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # from linux/prctl.h and linux/capability.h

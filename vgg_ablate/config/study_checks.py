@@ -131,10 +131,11 @@ def find_warmup_problems(
     `lower` are the variants at lower levels of the horizons; of those with one problem the first is reported.
     """
     problems, base, reported = list[Problem](), variants[0], list[Problem]()
-    for variant in (*variants, *lower):
-        problem = _find_warmup_problem(variant)
-        inherits = variant is not base and problem == _find_warmup_problem(base)
-        if problem is None or inherits or (variant in lower and problem in reported):
+    base_problem = _find_warmup_problem(base)
+    for variant, is_lower in [*((variant, False) for variant in variants), *((variant, True) for variant in lower)]:
+        problem = base_problem if variant is base else _find_warmup_problem(variant)
+        inherits = variant is not base and problem == base_problem
+        if problem is None or inherits or (is_lower and problem in reported):
             continue
         reported.append(problem)
         path = f"variants.{variant.name}: {_WARMUP}"
@@ -142,7 +143,7 @@ def find_warmup_problems(
         if variant is base:
             path, parts = _WARMUP, tuple(_WARMUP.split("."))
         elif parts[:2] not in document.locations:
-            parts = ("horizons",) if variant in lower else ("design",)
+            parts = ("horizons",) if is_lower else ("design",)
         problems.append(replace(problem, path=path, location=document.locate(parts)))
     return problems
 

@@ -75,9 +75,7 @@ class RunSummary:
     trained: int  # records that this start has written
     outcomes: Mapping[str, int]  # recorded runs of the study per outcome
     failures: Mapping[str, int] = field(default_factory=dict)  # of those, the outcomes that leave the study incomplete
-    lost: tuple[
-        str, ...
-    ] = ()  # titles of runs that are not submitted again, because their workers were lost repeatedly
+    lost: tuple[str, ...] = ()  # titles of runs whose workers were lost so often that they are not submitted again
     left_out: int = 0  # runs without a record at levels of the horizons beyond `until`
     unneeded: int = 0  # further runs without a record that no open claim needs
     seconds: float = 0.0
