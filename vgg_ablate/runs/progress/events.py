@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from vgg_ablate.errors import StorageError
 from vgg_ablate.runs.plan import StudyCell
-from vgg_ablate.runs.progress.views import NullView, ProgressState, describe_repeat
+from vgg_ablate.runs.progress.views import NullView, ProgressState, describe_repeat, find_new_warnings
 from vgg_ablate.runs.workers.protocol import DecodingProgress, EpochEnded, JobEnded, JobLost, JobStarted, RunEvent
 
 
@@ -52,9 +52,8 @@ class EventWriter(NullView):
         self._write({"event": name, "variant": cell.variant, "seed": cell.seed, "key": cell.key, **fields})
 
     def tick(self) -> None:
-        for subject, text in self._state.warnings.items():
-            if text != self._warnings.get(subject):
-                self._write({"event": "warning", "about": subject, "text": text})
+        for subject, text in find_new_warnings(self._state, self._warnings).items():
+            self._write({"event": "warning", "about": subject, "text": text})
         for subject in self._warnings.keys() - self._state.warnings.keys():
             self._write({"event": "warning_ended", "about": subject})
         self._warnings = dict(self._state.warnings)

@@ -9,6 +9,7 @@ import io
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import IO, Any, Literal, Protocol
@@ -127,9 +128,8 @@ class PlainView(NullView):
         if self._state.notice != self._notice:
             self._notice = self._state.notice
             self._print(self._notice)
-        for subject, text in self._state.warnings.items():
-            if text != self._warnings.get(subject):
-                self._print(f"warning: {text}")
+        for text in find_new_warnings(self._state, self._warnings).values():
+            self._print(f"warning: {text}")
         self._warnings = dict(self._state.warnings)
 
     def _print(self, text: str) -> None:
@@ -285,6 +285,11 @@ def describe_repeat(cell: StudyCell) -> str:
     titles = ", ".join(repr(other.title) for other in (cell, *cell.shares))
     verb = "ask" if cell.shares else "asks"
     return f"trained again: {titles} {verb} for another evaluation of a recorded training"
+
+
+def find_new_warnings(state: ProgressState, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the warnings, by subject, that are new or have another text than the known ones."""
+    return {subject: text for subject, text in state.warnings.items() if text != known.get(subject)}
 
 
 def estimate_seconds_left(state: ProgressState) -> float | None:
